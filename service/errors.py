@@ -1,0 +1,148 @@
+"""Every error a client or caller can see, one family.
+
+The class docstring is the default message. `code` is the word on the wire, `status` the HTTP status,
+`retryable` tells a client whether the same request may succeed later. Fields given by keyword
+(`retry_after_s`, `expected_seq`, …) travel in the error body beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Something went wrong inside the service."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None, **fields: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.fields = fields
+        super().__init__(self.message)
+
+    def body(self) -> dict[str, Any]:
+        """The error as every door shows it: code, message, retryable and the extra fields."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "retryable": self.retryable,
+            **self.fields,
+        }
+
+
+class InvalidRequest(ServiceError):
+    """The request is not of the form this event takes."""
+
+    code, status = "invalid_request", 400
+
+
+class NotAuthenticated(ServiceError):
+    """Show a valid token first."""
+
+    code, status = "not_authenticated", 401
+
+
+class NotAllowed(ServiceError):
+    """This role may not do that."""
+
+    code, status = "not_allowed", 403
+
+
+class SessionNotFound(ServiceError):
+    """There is no session with this id."""
+
+    code, status = "session_not_found", 404
+
+
+class NotRegistered(ServiceError):
+    """Send `register` first: this socket is no device yet."""
+
+    code, status = "not_registered", 409
+
+
+class Conflict(ServiceError):
+    """The request does not fit the present state."""
+
+    code, status = "conflict", 409
+
+
+class StaleGeneration(ServiceError):
+    """Another connection owns this session now."""
+
+    code, status = "stale_generation", 409
+
+
+class DeviceOffline(ServiceError):
+    """The device is not connected."""
+
+    code, status = "device_offline", 409
+
+
+class PreconditionFailed(ServiceError):
+    """The version given is not the present one: read it again, then repeat."""
+
+    code, status = "precondition_failed", 412
+
+
+class TooLarge(ServiceError):
+    """The value is larger than allowed."""
+
+    code, status = "too_large", 413
+
+
+class RateLimited(ServiceError):
+    """Too many requests: slow down."""
+
+    code, status, retryable = "rate_limited", 429, True
+
+
+class Flapping(ServiceError):
+    """This id registers too often: two devices may share it."""
+
+    code, status, retryable = "flapping", 429, True
+
+
+class SlowClient(ServiceError):
+    """This client reads too slowly and was disconnected."""
+
+    code, status, retryable = "slow_client", 503, True
+
+
+class CommandTimeout(ServiceError):
+    """The device did not answer in time; the command goes on."""
+
+    code, status = "command_timeout", 504
+
+
+class Overloaded(ServiceError):
+    """The service has no room for this now: try again later."""
+
+    code, status, retryable = "overloaded", 503, True
+
+
+class StoreUnavailable(ServiceError):
+    """Redis cannot be reached: try again later."""
+
+    code, status, retryable = "store_unavailable", 503, True
+
+
+class Draining(ServiceError):
+    """This node is going away: connect again to reach another."""
+
+    code, status, retryable = "draining", 503, True
+
+
+class ArchiveCorrupt(ServiceError):
+    """The archive of this session cannot be read and was put into quarantine."""
+
+    code, status = "archive_corrupt", 500
+
+
+class Internal(ServiceError):
+    """Something went wrong inside the service."""
+
+
+class ConfigError(Exception):
+    """The start was refused: a setting is wrong. Carries the path of the setting in its message."""

@@ -1,0 +1,144 @@
+"""The settings: names, types, bounds and defaults. `service.config` loads and merges them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+#: The word that `redis.url` holds when `muster up` starts a server of its own.
+EMBEDDED = "embedded"
+_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Words = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Group(BaseModel):
+    """Settings that belong together: frozen, strictly typed, no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+class RedisSettings(Group):
+    """Where state lives."""
+
+    #: `embedded` (for `muster up` alone) or a URL; a password in it comes from the environment.
+    url: str = EMBEDDED
+    #: The Redis of RQ's queue; empty: the same as `url`.
+    queue_url: str = ""
+    #: What every key begins with.
+    key_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "muster"
+    #: Groups of sessions, fixed at the first start: 1 on one server, 64 or more for a cluster.
+    partitions: Count = 1
+    #: Connections a process opens at most; whoever needs one more waits for it.
+    max_connections: Count = 50
+
+    @field_validator("url", "queue_url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        if url in ("", EMBEDDED) or url.startswith(_SCHEMES):
+            return url
+        raise ValueError(f"should be {EMBEDDED!r} or begin with one of {', '.join(_SCHEMES)}")
+
+
+class NodeSettings(Group):
+    """One Flask-SocketIO process."""
+
+    #: Address it listens on. Other than loopback needs `--insecure`: there is no login yet.
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    async_mode: Literal["eventlet", "gevent"] = "eventlet"
+    #: How often a socket is pinged, and how long its pong may take.
+    ping_interval_s: Seconds = 10
+    ping_timeout_s: Seconds = 5
+    #: How long samples are collected before they go to Redis in one call.
+    flush_interval_ms: Count = 10
+    #: How long changes are collected before they go to dashboards in one frame.
+    fanout_interval_ms: Count = 50
+    #: Upper bound of an orderly stop.
+    drain_s: Seconds = 5
+    #: Without Redis for this long a node sends its clients to other nodes.
+    detach_after_s: Seconds = 60
+    #: Backlog of one socket above which it is closed as `slow_client`.
+    max_pending_bytes: Count = 4 * 1024 * 1024
+    #: Longest message a client may send.
+    max_frame_bytes: Count = 1024 * 1024
+    #: Host headers that are answered besides the names of loopback and `host`; `*`: any.
+    allowed_hosts: Words = ()
+
+
+class FeedSettings(Group):
+    """How far back a dashboard can resume: whichever of the two is less."""
+
+    keep_s: Seconds = 120
+    #: Per partition.
+    max_bytes: Count = 64 * 1024 * 1024
+
+
+class HistorySettings(Group):
+    """Samples kept per data key; `keys` has those that differ from `default`."""
+
+    default: Count = 100
+    keys: dict[str, Count] = Field(default_factory=dict)
+
+
+class SessionSettings(Group):
+    """What is kept about devices, and when they count as gone."""
+
+    #: How long a node counts as alive without renewing its lease; at least 2 × `renew_s`.
+    lease_s: Seconds = 6
+    renew_s: Seconds = 2
+    #: A session that never had a connection counts as active this long after an update.
+    idle_after_s: Seconds = 300
+    #: Life of a session's keys in Redis after the last change of its state; 0: for ever.
+    ttl_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30 * 24 * 3600
+    history: HistorySettings = HistorySettings()
+    #: Data keys of one session.
+    max_keys: Count = 1000
+    #: Longest value of one sample, as JSON.
+    max_value_bytes: Count = 64 * 1024
+
+
+class CommandSettings(Group):
+    """What operators send to devices."""
+
+    #: Default of a command's `ttl_s`.
+    ttl_s: Seconds = 300
+    #: Open commands of one session; one more is refused as `overloaded`.
+    max_queued: Count = 100
+
+
+class WorkerSettings(Group):
+    """RQ workers."""
+
+    #: How many `muster up` starts.
+    count: Annotated[int, Field(ge=0)] = 1
+    sweep_every_s: Seconds = 10
+    #: Sessions a sweep takes per call.
+    batch: Count = 500
+
+
+class AuthSettings(Group):
+    """Who may come in."""
+
+    #: Origins of browser pages besides our own, such as `https://ops.example`; `*`: any.
+    allowed_origins: Words = ()
+
+
+class LimitSettings(Group):
+    """What one client may ask for."""
+
+    #: More accepted registers of one id than this within the window are refused as `flapping`;
+    #: 0: no limit.
+    flapping_registers: Annotated[int, Field(ge=0)] = 10
+    flapping_window_s: Seconds = 10
+
+
+class LogSettings(Group):
+    """Logging, to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    #: `auto`: console on a terminal, else one JSON object a line.
+    format: Literal["auto", "json", "console"] = "auto"

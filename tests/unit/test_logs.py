@@ -1,0 +1,103 @@
+"""Log lines: one each, whatever a client sent."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from service import logs
+
+HOSTILE = "dev\r\nERROR forged\x1b[31m\u2028x\u202e\x85\x00\ud800 <é🎉>"
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """Puts logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+
+
+def written(form: str, **extra: object) -> str:
+    out = io.StringIO()
+    logs.configure("info", form, process="node", stream=out)
+    logging.getLogger("service.x").warning("Something %s.", "happened", extra=extra)
+    return out.getvalue()
+
+
+def test_json_hostile_id_stays_one_parsable_line() -> None:
+    """A client cannot forge a line, and its id is still readable from the line."""
+    text = written("json", action="session_opened", session_id=HOSTILE)
+    assert len(text.splitlines()) == 1
+    line = json.loads(text)
+    assert line["session_id"] == HOSTILE
+    assert line["event"] == "Something happened."
+    assert (line["level"], line["action"]) == ("warning", "session_opened")
+    assert line["process_name"] == "node"
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_console_hostile_id_stays_one_line() -> None:
+    """The same on a terminal."""
+    text = written("console", session_id=HOSTILE)
+    assert len(text.splitlines()) == 1
+    assert text.rstrip("\n").isprintable()
+    assert "Something happened." in text
+
+
+def test_console_traceback_lines_are_indented() -> None:
+    """An error text with a newline cannot look like a line of its own."""
+    out = io.StringIO()
+    logs.configure("info", "console", stream=out)
+    try:
+        raise ValueError("bad\n12:00:00 error forged")
+    except ValueError:
+        logging.getLogger("x").exception("It failed.")
+    lines = out.getvalue().splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("    | ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, {"a": "x" * 100_000}, object(), {1, 2}, b"x"])
+def test_any_value_is_written_and_bounded(value: object) -> None:
+    """No field makes logging fail or a line endless."""
+    for form in ("json", "console"):
+        assert 10 < len(written(form, value=value)) < 3000
+
+
+def test_throttle_repeated_lines_are_counted_not_written() -> None:
+    """Of lines clients cause at will a few are written, the next window tells the rest."""
+    now = [0.0]
+    throttle = logs.Throttle(burst=2, window_s=10, clock=lambda: now[0])
+
+    def passes(word: str | None) -> logging.LogRecord | None:
+        record = logging.LogRecord("n", logging.INFO, "", 0, "Refused.", (), None)
+        if word is not None:
+            record.throttle = word
+        return record if throttle.filter(record) else None
+
+    assert [bool(passes("a")) for _ in range(5)] == [True, True, False, False, False]
+    assert passes("b")
+    assert all(passes(None) for _ in range(5))
+    now[0] = 10.0
+    record = passes("a")
+    assert record is not None
+    assert record.__dict__["suppressed"] == 3
+    assert "throttle" not in record.__dict__
+
+
+def test_throttle_endless_kinds_stay_bounded() -> None:
+    """Memory does not grow with what clients make up."""
+    throttle = logs.Throttle()
+    for number in range(3 * throttle.max_kinds):
+        record = logging.LogRecord("n", logging.INFO, "", 0, "Refused.", (), None)
+        record.throttle = str(number)
+        throttle.filter(record)
+    assert len(throttle._kinds) <= throttle.max_kinds
