@@ -1,0 +1,126 @@
+"""Names of everything Muster keeps in Redis, in one place (docs/redis.md describes each).
+
+A partition's number is the hash tag of all its keys, so that one script touches one slot of a
+cluster. In `history` keys the id part is escaped (`%` as `%25`, `:` as `%3A`), because only there
+something follows the id; `escape_id` in lua/session.lua does the same.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+
+def escape_id(session_id: str) -> str:
+    """The id as it stands in history keys, injective."""
+    return session_id.replace("%", "%25").replace(":", "%3A")
+
+
+class Keys:
+    """Key names under one prefix; `partitions` is fixed at the first start (`P:meta`)."""
+
+    def __init__(self, prefix: str = "muster", partitions: int = 1) -> None:
+        self.prefix = prefix
+        self.partitions = partitions
+        self._tags = [f"{prefix}:{{{p}}}:" for p in range(partitions)]
+        self.meta = f"{prefix}:meta"
+        self.mq = f"{prefix}:mq"
+        self.nodes = f"{prefix}:nodes"
+
+    def partition(self, session_id: str) -> int:
+        """The partition of a session: crc32 of the id modulo the number of partitions."""
+        return crc32(session_id.encode()) % self.partitions
+
+    def tag(self, partition: int) -> str:
+        """What all keys of a partition begin with, `P:{p}:`."""
+        return self._tags[partition]
+
+    def _of(self, kind: str, session_id: str) -> str:
+        return f"{self._tags[self.partition(session_id)]}{kind}:{session_id}"
+
+    def session(self, session_id: str) -> str:
+        return self._of("session", session_id)
+
+    def latest(self, session_id: str) -> str:
+        return self._of("latest", session_id)
+
+    def history(self, session_id: str, data_key: str) -> str:
+        tag = self._tags[self.partition(session_id)]
+        return f"{tag}history:{escape_id(session_id)}:{data_key}"
+
+    def setup(self, session_id: str) -> str:
+        return self._of("setup", session_id)
+
+    def undo(self, session_id: str) -> str:
+        return self._of("undo", session_id)
+
+    def redo(self, session_id: str) -> str:
+        return self._of("redo", session_id)
+
+    def commands(self, session_id: str) -> str:
+        return self._of("commands", session_id)
+
+    def commands_open(self, session_id: str) -> str:
+        return self._of("commands_open", session_id)
+
+    def commands_done(self, session_id: str) -> str:
+        return self._of("commands_done", session_id)
+
+    def timeline(self, session_id: str) -> str:
+        return self._of("timeline", session_id)
+
+    def clients(self, session_id: str) -> str:
+        return self._of("clients", session_id)
+
+    def registers(self, session_id: str) -> str:
+        return self._of("registers", session_id)
+
+    def tombstone(self, session_id: str) -> str:
+        return self._of("tombstone", session_id)
+
+    def active(self, partition: int) -> str:
+        return self._tags[partition] + "active"
+
+    def inactive(self, partition: int) -> str:
+        return self._tags[partition] + "inactive"
+
+    def archived(self, partition: int) -> str:
+        return self._tags[partition] + "archived"
+
+    def idle(self, partition: int) -> str:
+        return self._tags[partition] + "idle"
+
+    def project(self, partition: int, project_id: str) -> str:
+        return f"{self._tags[partition]}project:{project_id}"
+
+    def commands_due(self, partition: int) -> str:
+        return self._tags[partition] + "commands_due"
+
+    def leases(self, partition: int) -> str:
+        return self._tags[partition] + "leases"
+
+    def owned(self, partition: int, node_id: str) -> str:
+        return f"{self._tags[partition]}owned:{node_id}"
+
+    def joined(self, partition: int, node_id: str) -> str:
+        return f"{self._tags[partition]}joined:{node_id}"
+
+    def pending(self, partition: int, node_id: str) -> str:
+        return f"{self._tags[partition]}pending:{node_id}"
+
+    def batch(self, partition: int, writer_id: str) -> str:
+        return f"{self._tags[partition]}batch:{writer_id}"
+
+    def epoch(self, partition: int) -> str:
+        return self._tags[partition] + "epoch"
+
+    def feed(self, partition: int) -> str:
+        return self._tags[partition] + "feed"
+
+    def feed_marks(self, partition: int) -> str:
+        return self._tags[partition] + "feed_marks"
+
+    def inbox(self, token: str) -> str:
+        return f"{self.mq}:{token}"
+
+    def node(self, node_id: str) -> str:
+        return f"{self.prefix}:node:{node_id}"

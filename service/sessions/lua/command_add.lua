@@ -1,0 +1,38 @@
+-- A command is queued for a session.
+-- ARGV[4] id · [5] command id · [6] command · [7] params JSON · [8] time to live, ms · [9] ms within
+--   which it must be delivered, or '' for the time to live; then only while the device is connected
+--   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
+-- Returns {'missing' | 'offline' | 'full'} or {'queued' | 'known', command id, status, node id, sid}
+local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
+local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
+local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
+if not is[1] then return {'missing'} end
+local connected = is[4] == '1'
+local node_id, sid = connected and is[2] or '', connected and is[3] or ''
+if idempotency_key ~= '' then
+  local known = call('HGET', commands, 'key:' .. idempotency_key)
+  if known then return {'known', known, command_record(id, known).status, node_id, sid} end
+end
+local twice = command_record(id, command_id) -- the same call again, after a lost reply
+if twice then return {'queued', command_id, twice.status, node_id, sid} end
+if ARGV[9] ~= '' and not connected then return {'offline'} end
+if call('ZCARD', open) >= tonumber(ARGV[12]) then return {'full'} end
+
+local deadline = now + tonumber(ARGV[9] ~= '' and ARGV[9] or ARGV[8])
+local record = {command = ARGV[6], status = 'queued', attempt = 0, created_at = now,
+  ends_at = now + tonumber(ARGV[8]), waiter = ARGV[11]}
+if idempotency_key ~= '' then
+  record.key = idempotency_key
+  call('HSET', commands, 'key:' .. idempotency_key, command_id)
+end
+-- Grows also when Redis was emptied: the owner remembers the number of the last one it sent.
+local number = math.max(now, tonumber(call('HGET', session, 'last_command') or 0) + 1)
+call('HSET', session, 'last_command', text(number))
+call('HINCRBY', session, 'open_commands', 1)
+call('ZADD', open, text(number), command_id)
+call('ZADD', tag .. 'commands_due', text(deadline), command_id .. ':' .. id)
+call('HSET', commands, command_id .. ':params', ARGV[7])
+if connected then call('SADD', tag .. 'pending:' .. node_id, id) end
+command_step(id, command_id, record, 'queued')
+refresh(id)
+return {'queued', command_id, 'queued', node_id, sid}

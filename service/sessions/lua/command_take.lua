@@ -1,0 +1,27 @@
+-- The owner takes the commands that its connection has not been sent yet, in order.
+-- ARGV[4] id · [5] generation · [6] how many at most · [7] number of the last command that this
+--   connection was sent, 0: none
+-- Returns per command: command id, command, params, attempt, waiter, number.
+-- NOTE: what was sent over an earlier connection and not acknowledged is sent again. Repeated after
+-- a lost reply, it answers the same commands again; only the call that finds none left takes the
+-- session out of `pending`.
+local id, generation, limit, answer = ARGV[4], ARGV[5], tonumber(ARGV[6]), {}
+local is = call('HMGET', key('session', id), 'generation', 'node_id', 'is_connected')
+if is[1] ~= generation or is[3] ~= '1' then return answer end
+local open = call('ZRANGEBYSCORE', key('commands_open', id), '(' .. ARGV[7], '+inf', 'WITHSCORES')
+for i = 1, #open, 2 do
+  if #answer == 6 * limit then return answer end
+  local command_id, record = open[i], command_record(id, open[i])
+  if record.status ~= 'delivered' then
+    if record.generation ~= generation then
+      record.attempt, record.generation = record.attempt + 1, generation
+      command_step(id, command_id, record, 'sent')
+    end
+    for _, part in ipairs({command_id, record.command, call('HGET', key('commands', id), command_id .. ':params'),
+      record.attempt, record.waiter or '', text(tonumber(open[i + 1]))}) do
+      answer[#answer + 1] = part
+    end
+  end
+end
+if #answer == 0 then call('SREM', tag .. 'pending:' .. is[2], id) end
+return answer

@@ -1,0 +1,73 @@
+-- Sessions and clients of nodes whose lease is over are let go; commands past their deadline end.
+-- ARGV[4] lease, ms · [5] how many of each at most
+-- Returns {'ok' | 'grace', sessions, 1 when there is more, then per command: id, command id,
+--   command, status, waiter}
+-- NOTE: after a pause of this script of more than 2 s, or a restart of Redis, nobody is expired
+-- for a lease's time: the nodes may just not have been able to renew. Harmless when run twice.
+local leases, epoch, lease, limit = tag .. 'leases', tag .. 'epoch', tonumber(ARGV[4]), tonumber(ARGV[5])
+call('ZREM', leases, '') -- first write: frees, so that the rest runs at maxmemory too
+
+-- A server that does not tell its run id counts as never restarted.
+local info = redis.pcall('INFO', 'server')
+local run_id = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+local was = call('HMGET', epoch, 'expire_run_id', 'expired_at', 'grace_until')
+local grace, pause = tonumber(was[3] or 0), now - tonumber(was[2] or 0)
+if was[1] ~= run_id or pause > 2000 or pause < -2000 then grace = now + lease end
+call('HSET', epoch, 'expire_run_id', run_id, 'expired_at', now_ms, 'grace_until', text(grace))
+
+-- A deadline further off than a lease comes from a clock that jumped back.
+for _, node_id in ipairs(call('ZRANGEBYSCORE', leases, '(' .. text(now + lease + 1000), '+inf')) do
+  call('ZADD', leases, text(now + lease), node_id)
+end
+
+local sessions, left, word = 0, limit, now < grace and 'grace' or 'ok'
+if word == 'ok' then
+  for _, node_id in ipairs(call('ZRANGEBYSCORE', leases, '-inf', now_ms)) do
+    local owned, joined = tag .. 'owned:' .. node_id, tag .. 'joined:' .. node_id
+    if left > 0 then
+      for _, id in ipairs(call('SRANDMEMBER', owned, left)) do
+        left = left - 1
+        call('SREM', owned, id)
+        local is = call('HMGET', key('session', id), 'node_id', 'is_connected')
+        if is[1] == node_id and is[2] == '1' then
+          go_inactive(id, node_id, 'lease_expired', 'lease_expired')
+          sessions = sessions + 1
+        end
+      end
+    end
+    if left > 0 then
+      for _, id in ipairs(call('SRANDMEMBER', joined, left)) do
+        left = left - 1
+        call('SREM', joined, id)
+        local clients = key('clients', id)
+        for _, client in ipairs(call('SMEMBERS', clients)) do
+          if string.sub(client, 1, #node_id + 1) == node_id .. '#' then call('SREM', clients, client) end
+        end
+        if call('EXISTS', key('session', id)) == 1 then
+          call('HSET', key('session', id), 'active_clients', call('SCARD', clients))
+          call('HINCRBY', key('session', id), 'rev', 1)
+          feed_state(id)
+        end
+      end
+    end
+    if left > 0 then
+      call('ZREM', leases, node_id)
+      call('UNLINK', tag .. 'pending:' .. node_id)
+    end
+  end
+end
+
+local due = call('ZRANGEBYSCORE', tag .. 'commands_due', '-inf', now_ms, 'LIMIT', 0, limit)
+local answer = {word, sessions, (left <= 0 or #due == limit) and 1 or 0}
+for _, member in ipairs(due) do
+  call('ZREM', tag .. 'commands_due', member)
+  local command_id, id = string.match(member, '^([^:]+):(.*)$')
+  local record = command_record(id, command_id)
+  if record and not FINAL[record.status] then
+    command_step(id, command_id, record, record.status == 'delivered' and 'timed_out' or 'expired')
+    for _, part in ipairs({id, command_id, record.command, record.status, record.waiter or ''}) do
+      answer[#answer + 1] = part
+    end
+  end
+end
+return answer

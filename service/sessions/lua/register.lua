@@ -1,0 +1,70 @@
+-- A socket becomes the owner of a session, which is made if Redis does not know it.
+-- ARGV[4] id · [5] node id · [6] sid · [7] name, [8] project, [9] meta JSON: '' keeps what is
+--   stored, else '=' and the value · [10] stream · [11] lease, ms · [12] registers accepted within
+--   [13] the flapping window, ms (0: no limit)
+-- Returns {'flapping', ms to wait} or {'new' | 'resumed' | 'same', generation, rev, last seq,
+--   setup version, setup, name, project, created, undelivered, old node, old sid, now}
+local id, node_id, sid, stream = ARGV[4], ARGV[5], ARGV[6], ARGV[10]
+local limit, window = tonumber(ARGV[12]), tonumber(ARGV[13])
+local session = key('session', id)
+local was = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected', 'project_id',
+  'stream', 'start_time', 'connected_ms', 'created_at')
+local known, connected = was[1], was[4] == '1'
+local same = connected and was[2] == node_id and was[3] == sid
+local word = same and 'same' or known and 'resumed' or 'new'
+local generation, old_node, old_sid = was[1], '', ''
+
+if not same then
+  if limit > 0 then
+    local registers = key('registers', id)
+    local oldest = tonumber(call('LINDEX', registers, limit - 1) or 0)
+    if oldest > now - window then return {'flapping', oldest + window - now} end
+    call('LPUSH', registers, now_ms)
+    call('LTRIM', registers, 0, limit - 1)
+    call('PEXPIRE', registers, window)
+  end
+  local tombstone = call('GET', key('tombstone', id))
+  generation = text(math.max(now, tonumber(was[1] or 0) + 1, tonumber(tombstone or 0) + 1))
+  if connected then
+    old_node, old_sid = was[2], was[3]
+    call('SREM', tag .. 'owned:' .. old_node, id)
+    call('SREM', tag .. 'pending:' .. old_node, id)
+    call('HSET', session, 'connected_ms',
+      text(tonumber(was[8] or 0) + math.max(0, now - tonumber(was[7] or now))))
+    event(id, 'superseded', {node_id = old_node})
+  end
+  go_active(id)
+  call('ZREM', tag .. 'idle', id)
+  call('SADD', tag .. 'owned:' .. node_id, id)
+  call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[11])), node_id)
+  call('HSET', session, 'session_id', id, 'state', 'active', 'is_connected', '1', 'generation',
+    generation, 'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms)
+  call('HINCRBY', session, 'connects', 1)
+  if not known then
+    call('HSET', session, 'created_at', now_ms, 'project_id', '', 'rev', '0')
+    event(id, 'created', {node_id = node_id})
+  end
+  event(id, 'connected', {node_id = node_id})
+  -- A counter of another stream starts at 1 again.
+  if not known or was[6] ~= stream then call('HSET', session, 'stream', stream, 'last_seq', '0') end
+end
+
+local before, project = was[5] or '', was[5] or ''
+for i, name in ipairs({'session_name', 'project_id', 'meta'}) do
+  local given = ARGV[6 + i]
+  if given ~= '' then call('HSET', session, name, string.sub(given, 2)) end
+end
+if ARGV[8] ~= '' then project = string.sub(ARGV[8], 2) end
+if project ~= before then
+  if before ~= '' then call('ZREM', tag .. 'project:' .. before, id) end
+  if project ~= '' then call('ZADD', tag .. 'project:' .. project, was[9] or now_ms, id) end
+end
+if same then call('HINCRBY', session, 'rev', 1) end
+local open = undelivered(id)
+if open > 0 then call('SADD', tag .. 'pending:' .. node_id, id) end
+feed_state(id, project ~= before and before ~= '' and before or nil)
+refresh(id)
+
+local is = call('HMGET', session, 'rev', 'last_seq', 'setup_version', 'session_name', 'created_at')
+return {word, generation, is[1], is[2] or '0', is[3] or '0', call('GET', key('setup', id)) or '',
+  is[4] or '', project, is[5], open, old_node, old_sid, now_ms}

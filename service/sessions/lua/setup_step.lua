@@ -1,0 +1,20 @@
+-- One step back or forth through the setups of a session.
+-- ARGV[4] id · [5] 'undo' or 'redo' · [6] version it must have now ('' any)
+-- Returns {'missing' | 'precondition' | 'nothing'} or {'ok'}.
+local id, direction, expected = ARGV[4], ARGV[5], ARGV[6]
+local session, setup = key('session', id), key('setup', id)
+local version = call('HMGET', session, 'generation', 'setup_version')
+if not version[1] then return {'missing'} end
+if expected ~= '' and expected ~= (version[2] or '0') then return {'precondition'} end
+local document = call('RPOP', key(direction, id))
+if not document then return {'nothing'} end
+local back = key(direction == 'undo' and 'redo' or 'undo', id)
+call('RPUSH', back, call('GET', setup) or 'null')
+call('LTRIM', back, -100, -1)
+call('SET', setup, document)
+local now_version = call('HINCRBY', session, 'setup_version', 1)
+call('HSET', session, 'setup_timestamp', now_ms, 'last_update', now_ms)
+event(id, 'setup_changed', {version = now_version, reason = direction})
+feed_state(id)
+refresh(id)
+return {'ok'}

@@ -1,0 +1,162 @@
+-- What every script shares; the store puts this text before each of them.
+-- KEYS[1]  the partition's tag `P:{p}:`; all keys of the partition are this and a name (keys.py)
+-- ARGV[1]  TTL of a session's keys, ms (0: none)
+-- ARGV[2]  how long the feed keeps entries, ms
+-- ARGV[3]  how much the feed keeps, bytes
+-- NOTE: the clock is Redis's. A script writes only below its tag.
+local call = redis.call
+local tag, ttl_ms, feed_keep_ms, feed_max_bytes = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function text(number) return string.format('%.0f', number) end
+
+local clock = call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local now_ms = text(now)
+
+local function key(kind, id) return tag .. kind .. ':' .. id end
+
+-- In history keys the id is followed by the data key, so its ':' and '%' are escaped (keys.py).
+local function history_key(id, data_key)
+  return tag .. 'history:' .. string.gsub(id, '[%%:]', {['%'] = '%25', [':'] = '%3A'}) .. ':' .. data_key
+end
+
+local KINDS = {'session', 'latest', 'setup', 'undo', 'redo', 'commands', 'commands_open',
+  'commands_done', 'timeline', 'clients'}
+
+-- All keys of a session get their TTL anew, together.
+local function refresh(id)
+  if ttl_ms == '0' then return end
+  for _, kind in ipairs(KINDS) do call('PEXPIRE', key(kind, id), ttl_ms) end
+  for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
+    call('PEXPIRE', history_key(id, data_key), ttl_ms)
+  end
+end
+
+-- Writes one feed entry; its id is the partition's counter, so that a trim is seen as a gap.
+-- Every 64 entries a mark (time, id, bytes so far) is set, and what is too old or too much goes.
+local function feed_add(fields)
+  local bytes = 0
+  for _, field in ipairs(fields) do bytes = bytes + #field end
+  local epoch, feed, marks = tag .. 'epoch', tag .. 'feed', tag .. 'feed_marks'
+  local last = call('HINCRBY', epoch, 'last', 1)
+  local total = call('HINCRBY', epoch, 'bytes', bytes)
+  if last == 1 then call('UNLINK', feed, marks) end -- a counter that was lost starts a new feed
+  call('XADD', feed, text(last) .. '-0', unpack(fields))
+  if last % 64 ~= 0 then return end
+  call('RPUSH', marks, now_ms .. ' ' .. text(last) .. ' ' .. text(total))
+  local trim
+  while true do
+    local mark = call('LINDEX', marks, 0)
+    if not mark then break end
+    local at, id, upto = string.match(mark, '^(%d+) (%d+) (%d+)$')
+    if tonumber(at) > now - feed_keep_ms and tonumber(upto) > total - feed_max_bytes then break end
+    trim = tonumber(id)
+    call('LPOP', marks)
+  end
+  if trim then call('XTRIM', feed, 'MINID', text(trim + 1) .. '-0') end
+end
+
+local SUMMARY = {'session_name', 'project_id', 'state', 'is_connected', 'node_id', 'created_at',
+  'start_time', 'disconnected_at', 'disconnect_reason', 'setup_version', 'reported_version',
+  'active_clients', 'open_commands', 'last_activity', 'last_update', 'last_ping', 'rev'}
+
+-- The session's summary as it is now becomes a feed entry.
+local function feed_state(id, previous_project)
+  local values = call('HMGET', key('session', id), unpack(SUMMARY))
+  local fields = {'state', id}
+  for i, name in ipairs(SUMMARY) do
+    if values[i] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = values[i]
+    end
+  end
+  if previous_project then
+    fields[#fields + 1] = 'previous_project_id'
+    fields[#fields + 1] = previous_project
+  end
+  feed_add(fields)
+end
+
+-- A lifecycle event: one line of the timeline, and a new rev, because the timeline is archived.
+local function event(id, name, detail)
+  detail = detail or {}
+  detail.at, detail.event = now, name
+  local timeline = key('timeline', id)
+  call('RPUSH', timeline, cjson.encode(detail))
+  call('LTRIM', timeline, -200, -1)
+  call('HINCRBY', key('session', id), 'rev', 1)
+end
+
+-- The session leaves its connection (if it has one) and becomes inactive.
+-- The first write frees, so that it also runs while Redis is at maxmemory.
+local function go_inactive(id, node_id, reason, name)
+  local session = key('session', id)
+  call('ZREM', tag .. 'active', id)
+  call('ZREM', tag .. 'idle', id)
+  if node_id ~= '' then
+    call('SREM', tag .. 'owned:' .. node_id, id)
+    call('SREM', tag .. 'pending:' .. node_id, id)
+  end
+  call('ZADD', tag .. 'inactive', 'NX', now_ms, id)
+  local was = call('HMGET', session, 'is_connected', 'start_time', 'connected_ms')
+  if was[1] == '1' then
+    local connected = tonumber(was[3] or 0) + math.max(0, now - tonumber(was[2] or now))
+    call('HSET', session, 'is_connected', '0', 'node_id', '', 'sid', '', 'disconnected_at', now_ms,
+      'disconnect_reason', reason, 'last_activity', now_ms, 'connected_ms', text(connected))
+  end
+  call('HSET', session, 'state', 'inactive')
+  event(id, name, {node_id = node_id, reason = reason})
+  feed_state(id)
+  refresh(id)
+end
+
+-- The session becomes active; its place in `active` stays the same while it is there.
+local function go_active(id)
+  call('ZREM', tag .. 'inactive', id)
+  call('ZADD', tag .. 'active', 'NX', now_ms, id)
+end
+
+local FINAL = {succeeded = true, failed = true, timed_out = true, expired = true, cancelled = true}
+
+local function command_record(id, command_id)
+  local record = call('HGET', key('commands', id), command_id)
+  return record and cjson.decode(record)
+end
+
+-- A command takes a new status: record, indexes, timeline, feed. `result`, `error`: JSON or nil.
+local function command_step(id, command_id, record, status, result, error)
+  local commands, session = key('commands', id), key('session', id)
+  record.status, record.updated_at = status, now
+  call('HSET', commands, command_id, cjson.encode(record))
+  if result then call('HSET', commands, command_id .. ':result', result) end
+  if error then call('HSET', commands, command_id .. ':error', error) end
+  if FINAL[status] then
+    call('ZREM', key('commands_open', id), command_id)
+    call('ZREM', tag .. 'commands_due', command_id .. ':' .. id)
+    call('HINCRBY', session, 'open_commands', -1)
+    local done = key('commands_done', id)
+    local count = call('RPUSH', done, command_id)
+    if count == 1 and ttl_ms ~= '0' then call('PEXPIRE', done, ttl_ms) end
+    if count > 100 then
+      local old = call('LPOP', done)
+      local gone = command_record(id, old)
+      call('HDEL', commands, old, old .. ':params', old .. ':result', old .. ':error')
+      if gone and gone.key then call('HDEL', commands, 'key:' .. gone.key) end
+    end
+  end
+  event(id, 'command_' .. status, {command_id = command_id, command = record.command})
+  feed_add({'command', id, 'project_id', call('HGET', session, 'project_id') or '',
+    'command_id', command_id, 'command', record.command, 'status', status,
+    'result', result or '', 'error', error or '', 'at', now_ms})
+  if FINAL[status] or record.attempt == 0 then feed_state(id) end
+end
+
+-- How many open commands the device has not acknowledged.
+local function undelivered(id)
+  local count = 0
+  for _, command_id in ipairs(call('ZRANGE', key('commands_open', id), 0, -1)) do
+    local record = command_record(id, command_id)
+    if record and record.status ~= 'delivered' then count = count + 1 end
+  end
+  return count
+end

@@ -1,0 +1,313 @@
+"""What a session is made of: states, summaries, and the words the store's scripts answer with."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+ACTIVE = "active"
+INACTIVE = "inactive"
+ARCHIVED = "archived"
+
+#: Command statuses in which nothing more can happen.
+FINAL_STATUSES = frozenset({"succeeded", "failed", "timed_out", "expired", "cancelled"})
+
+#: Fields of the session hash that a summary is made of, in the order the scripts read them.
+SUMMARY_FIELDS = (
+    "session_name",
+    "project_id",
+    "state",
+    "is_connected",
+    "node_id",
+    "created_at",
+    "start_time",
+    "disconnected_at",
+    "disconnect_reason",
+    "setup_version",
+    "reported_version",
+    "active_clients",
+    "open_commands",
+    "last_activity",
+    "last_update",
+    "last_ping",
+    "rev",
+)
+
+#: Setup steps that undo and redo keep.
+SETUP_STEPS = 100
+#: Lifecycle events kept per session.
+TIMELINE_EVENTS = 200
+#: Finished commands kept per session.
+FINISHED_COMMANDS = 100
+
+_TOKEN_LETTERS = string.ascii_lowercase + string.digits
+
+
+def new_node_id() -> str:
+    """A name for a process that starts now: host name + random token."""
+    host = socket.gethostname().split(".")[0][:64] or "node"
+    return f"{host}-{''.join(secrets.choice(_TOKEN_LETTERS) for _ in range(10))}"
+
+
+def node_token(node_id_or_sid: str) -> str:
+    """The random part of a node id, with which all its sids begin."""
+    head = node_id_or_sid.partition(".")[0] if "." in node_id_or_sid else node_id_or_sid
+    return head.rpartition("-")[2]
+
+
+def to_seconds(ms: str | int | None) -> float | None:
+    """A stored time in ms as float seconds since 1970; None where nothing is stored."""
+    return int(ms) / 1000 if ms else None
+
+
+def to_iso(ms: str | int | None) -> str | None:
+    """A stored time in ms as ISO 8601 UTC; None where nothing is stored."""
+    if not ms:
+        return None
+    moment = datetime.fromtimestamp(int(ms) / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
+    """The summary that lists and `sessions_update` show.
+
+    Args:
+        fields: raw fields of the session hash, and `session_id`.
+        iso: times as ISO 8601 strings (REST, Python) instead of float seconds (Socket.IO).
+    """
+    time = to_iso if iso else to_seconds
+    get = fields.get
+    version = int(get("setup_version") or 0)
+    return {
+        "session_id": fields["session_id"],
+        "device_id": fields["session_id"],
+        "session_name": get("session_name") or "",
+        "project_id": get("project_id") or "",
+        "state": get("state") or INACTIVE,
+        "is_connected": get("is_connected") == "1",
+        "node_id": get("node_id") or None,
+        "created_at": time(get("created_at")),
+        "start_time": time(get("start_time")),
+        "disconnected_at": time(get("disconnected_at")),
+        "disconnect_reason": get("disconnect_reason") or None,
+        "setup_version": version,
+        "in_sync": int(get("reported_version") or 0) == version,
+        "active_clients": int(get("active_clients") or 0),
+        "open_commands": int(get("open_commands") or 0),
+        "last_activity": time(last_activity_ms(fields)),
+        "rev": int(get("rev") or 0),
+    }
+
+
+def last_activity_ms(fields: Mapping[str, str]) -> int:
+    """The latest of the last update, sign of life, join, leave, connect and disconnect, in ms."""
+    return max(int(fields.get(name) or 0) for name in ("last_activity", "last_update", "last_ping"))
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The (node, sid) that holds a session's connection now."""
+
+    node_id: str
+    sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What `register` answered."""
+
+    session_id: str
+    generation: int
+    rev: int
+    resumed: bool  #: it was in Redis
+    restored: bool  #: it came from the archive
+    same: bool  #: this very socket had registered before: nothing changed hands
+    last_seq: int
+    setup: Any
+    setup_version: int
+    server_time_ms: int
+    session_name: str
+    project_id: str
+    created_ms: int
+    undelivered: int  #: open commands the device has not acknowledged
+    superseded: Owner | None  #: who held it until now
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a node still holds, enough to get it back or to make it again in an emptied Redis."""
+
+    session_id: str
+    sid: str
+    generation: int
+    rev: int
+    session_name: str
+    project_id: str
+    meta: str  #: JSON or ""
+    stream: str
+    last_seq: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A node's lease in one partition after `renew`."""
+
+    partition: int
+    held: bool  #: False: the lease was over or unknown; everything held there must be reclaimed
+    pending: list[str]  #: its sessions with undelivered commands
+
+
+@dataclass(slots=True)
+class AppendPart:
+    """One session's samples in a flush."""
+
+    session_id: str
+    generation: int | None  #: None: a write without a connection
+    stream: str
+    seq_from: int | None  #: None: no sample of this part is numbered
+    seq_to: int | None
+    bytes_in: int
+    count: int
+    samples_json: bytes  #: `[["key",value,ts],…]`, as dashboards get it
+    keys: dict[str, list[bytes]] = field(default_factory=dict)  #: `[value,ts]`, newest last
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """The word for one session's part: ok (rev), stale, missing, conflict (last_seq), too_many_keys."""
+
+    word: str
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetupState:
+    """A session's setup and where it stands."""
+
+    session_id: str
+    setup: Any
+    version: int
+    timestamp_ms: int
+    reported_version: int
+    undo: int  #: steps that can be undone
+    redo: int
+    owner: Owner | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommand:
+    """A command to queue."""
+
+    command_id: str
+    command: str
+    params_json: str
+    ttl_ms: int
+    now: bool = False  #: only while the device is connected; not kept for later
+    idempotency_key: str = ""
+    waiter: str = ""  #: node id that wants to hear of its changes
+
+
+def is_reached(status: str, wait: str) -> bool:
+    """Whether a command with this status has come as far as a caller waits for.
+
+    Args:
+        wait: "queued", "delivered" or "result".
+    """
+    if wait == "queued" or status in FINAL_STATUSES:
+        return True
+    return wait == "delivered" and status == "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAdded:
+    """A queued command, or the earlier one with the same idempotency key."""
+
+    command_id: str
+    status: str
+    created: bool
+    owner: Owner | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandChange:
+    """A command's status after a step; `changed` is False when the step came too late or twice."""
+
+    session_id: str
+    command_id: str
+    command: str
+    status: str
+    waiter: str
+    changed: bool = True
+
+    @property
+    def final(self) -> bool:
+        return self.status in FINAL_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class TakenCommand:
+    """A command marked as sent, for the owner's socket."""
+
+    change: CommandChange
+    params_json: str
+    attempt: int
+    position: int = 0  #: place in the session's order of commands, growing
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What one call of `expire` found."""
+
+    word: str  #: "ok", or "grace": nobody is expired yet
+    sessions: int
+    commands: list[CommandChange]
+    more: bool  #: there is more to drain: call again
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What `delete` removed."""
+
+    owner: Owner | None
+    generation: int
+    commands: list[CommandChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of a session at one moment, as Redis holds it: JSON is still text."""
+
+    session_id: str
+    fields: dict[str, str]  #: of the session hash
+    histories: dict[str, list[str]]  #: data key -> `[value,ts]`, oldest first
+    setup: str  #: "" while there is none
+    undo: list[str] | int  #: steps, or only their number
+    redo: list[str] | int
+    timeline: list[str]
+    commands: dict[str, str]  #: of the commands hash
+    commands_done: list[str]  #: ids of finished commands, oldest first
+    read_ms: int  #: Redis time of the moment
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of sessions, raw fields with `session_id`; `next` continues it, None at the end."""
+
+    items: list[dict[str, str]]
+    next: str | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHead:
+    """Where a partition's feed stands: ids `first`…`last` are there (`first` = last + 1 if none)."""
+
+    epoch: str
+    last: int
+    first: int

@@ -1,0 +1,171 @@
+"""Runs the Lua scripts and translates what Redis raises, once, for the whole store.
+
+Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (a restarted Redis, which has
+forgotten its scripts, is sent the text again by redis-py's `Script`). All get the partition's tag as
+KEYS[1] and the keeping policy as ARGV[1..3].
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+from redis.commands.core import Script
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from service import errors
+from service.sessions.keys import Keys
+
+LUA_DIR = Path(__file__).parent / "lua"
+
+#: Redis is away, or is not the one to write to (a replica after a failover).
+UNAVAILABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ReadOnlyError,
+    MasterDownError,
+    TryAgainError,
+    OSError,
+)
+
+#: How long a call is repeated while Redis cannot be reached, s.
+PATIENCE_S = 1.0
+PAUSE_S = 0.1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Bounds and times of the store; the defaults are those of config.json."""
+
+    lease_ms: int = 6_000
+    ttl_ms: int = 2_592_000_000  #: 0: session keys have no TTL
+    idle_after_ms: int = 300_000
+    feed_keep_ms: int = 120_000
+    feed_max_bytes: int = 64 << 20
+    history_default: int = 100
+    history_keys: dict[str, int] = field(default_factory=dict)
+    max_keys: int = 1_000
+    max_queued: int = 100  #: open commands per session
+    flapping_registers: int = 10  #: 0: no limit
+    flapping_window_ms: int = 10_000
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What Redis raises becomes a ServiceError."""
+    try:
+        yield
+    except OutOfMemoryError as exc:
+        raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+    except UNAVAILABLE as exc:
+        raise errors.StoreUnavailable from exc
+    except ResponseError as exc:
+        if "OOM command not allowed" in str(exc):
+            raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+        raise
+
+
+class StoreBase:
+    """What the parts of the store share: the client, the keys, the scripts.
+
+    Args:
+        client: must decode responses, and must not retry by itself.
+        sleep: how to wait between two tries.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        settings: StoreSettings | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.keys = keys
+        self.settings = settings or StoreSettings()
+        # redis-py's annotations do not follow decode_responses
+        self._client: Any = client
+        self._sleep = sleep
+        shared = (LUA_DIR / "shared.lua").read_text()
+        self._scripts: dict[str, Script] = {
+            path.stem: client.register_script(shared + path.read_text())
+            for path in sorted(LUA_DIR.glob("*.lua"))
+            if path.stem != "shared"
+        }
+        bounds = self.settings
+        self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
+
+    def _repeat(self, call: Callable[[], T]) -> T:
+        """Repeats `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                with translated():
+                    return call()
+            except errors.StoreUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                self._sleep(PAUSE_S)
+
+    def _run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
+        """Runs a script in a partition; `repeat` only where a second run changes nothing more."""
+        script = self._scripts[name]
+        keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
+        if repeat:
+            return self._repeat(lambda: script(keys=keys, args=argv))
+        with translated():
+            return script(keys=keys, args=argv)
+
+    def _of(self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True) -> Any:
+        """Runs a script about one session, its id first."""
+        partition = self.keys.partition(session_id)
+        return self._run(name, partition, [session_id, *args], repeat=repeat)
+
+    def _everywhere(self, name: str, args: Sequence[Any]) -> list[Any]:
+        """Runs a script in every partition, in one round trip."""
+
+        def call() -> list[Any]:
+            if self.keys.partitions == 1:
+                return [self._scripts[name](keys=[self.keys.tag(0)], args=[*self._policy, *args])]
+            with self._client.pipeline(transaction=False) as pipe:
+                for p in range(self.keys.partitions):
+                    self._scripts[name](
+                        keys=[self.keys.tag(p)], args=[*self._policy, *args], client=pipe
+                    )
+                return list(pipe.execute())
+
+        return self._repeat(call)
+
+    def _pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        """Runs reading commands in one round trip, repeated while Redis is away."""
+
+        def call() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                fill(pipe)
+                return list(pipe.execute())
+
+        return self._repeat(call)
+
+    def now_ms(self) -> int:
+        """Redis time in ms."""
+        seconds, micros = self._repeat(self._client.time)
+        return int(seconds) * 1000 + int(micros) // 1000

@@ -1,0 +1,277 @@
+"""Reading sessions: one, a page of them, how many.
+
+Lists go by (score, id) of an index, which do not change while a session is there, so a cursor
+neither skips nor repeats anything under churn; nothing scans keys. A filtered page looks at no more
+than SCANNED entries and may come back short, with `next` set.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import (
+    ACTIVE,
+    SUMMARY_FIELDS,
+    Page,
+    Snapshot,
+    summary,
+    to_iso,
+    to_seconds,
+)
+from service.sessions.scripts import StoreBase
+
+#: Index entries that one filtered page looks at.
+SCANNED = 2_000
+
+#: (score, id) as an index orders them.
+Entry = tuple[float, bytes]
+
+
+def _encode(entry: Entry) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([entry[0], entry[1].decode()])).decode()
+
+
+def _decode(cursor: str) -> Entry:
+    try:
+        score, session_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return float(score), str(session_id).encode()
+    except (ValueError, TypeError, binascii.Error) as exc:
+        raise errors.InvalidRequest("cursor: not one that this service gave out") from exc
+
+
+class ReadStore(StoreBase):
+    """The part of the store that only reads."""
+
+    def get(self, session_id: str) -> dict[str, str] | None:
+        """The raw fields of a session; None when Redis does not know it."""
+        key = self.keys.session(session_id)
+        return self._repeat(lambda: self._client.hgetall(key)) or None
+
+    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """Raw summary fields with `session_id`, None where Redis does not know the session."""
+
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                pipe.hmget(self.keys.session(session_id), "generation", *SUMMARY_FIELDS)
+
+        found: list[dict[str, str] | None] = []
+        for session_id, values in zip(session_ids, self._pipeline(fill), strict=True):
+            if values[0] is None:
+                found.append(None)
+                continue
+            fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
+            raw = {name: value for name, value in fields if value is not None}
+            raw["session_id"] = session_id
+            found.append(raw)
+        return found
+
+    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
+        """All of a session at one moment; None when Redis does not know it.
+
+        Args:
+            session_id: of any session.
+            entire: with undo and redo steps and commands.
+
+        Redis: lua/read.lua, atomic, O(samples).
+        """
+        answer = self._of("read", session_id, ["1" if entire else "0"])
+        if not answer:
+            return None
+        fields, setup, undo, redo, timeline, commands, done, now = answer[:8]
+        return Snapshot(
+            session_id=session_id,
+            fields=_pairs(fields),
+            histories=dict(sorted(zip(answer[8::2], answer[9::2], strict=True))),
+            setup=setup,
+            undo=undo if entire else int(undo),
+            redo=redo if entire else int(redo),
+            timeline=timeline,
+            commands=_pairs(commands),
+            commands_done=done,
+            read_ms=int(now),
+        )
+
+    def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
+        """Everything people see of one session, as `details_of` shows it; None when it is unknown."""
+        snapshot = self.read(session_id)
+        return None if snapshot is None else details_of(snapshot, iso=iso)
+
+    def timeline(self, session_id: str) -> list[dict[str, Any]]:
+        """The last lifecycle events, oldest first; `at` in float seconds."""
+        key = self.keys.timeline(session_id)
+        lines = self._repeat(lambda: self._client.lrange(key, 0, -1))
+        events = [orjson.loads(line) for line in lines]
+        return [{**event, "at": to_seconds(event["at"])} for event in events]
+
+    def counts(self, project_id: str | None = None) -> dict[str, int]:
+        """How many sessions are active, inactive and archived; of one project, or of all."""
+        keys, partitions = self.keys, range(self.keys.partitions)
+        indexes = {"active": keys.active, "inactive": keys.inactive, "archived": keys.archived}
+
+        def fill(pipe: Any) -> None:
+            for index in indexes.values():
+                for p in partitions:
+                    if project_id is None:
+                        pipe.zcard(index(p))
+                    else:
+                        pipe.zintercard(2, [keys.project(p, project_id), index(p)])
+
+        found = self._pipeline(fill)
+        size = len(partitions)
+        return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(indexes)}
+
+    def page(
+        self,
+        state: str,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        q: str | None = None,
+        project_id: str | None = None,
+    ) -> Page:
+        """A page of active or inactive sessions, in the order they became so.
+
+        Args:
+            q: only those whose id or name begins with it (letter case does not matter).
+            cursor: `next` of the page before.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+
+        Redis: two round trips a page (more where filters match little), O(partitions × limit).
+        """
+        after = _decode(cursor) if cursor else (float("-inf"), b"")
+        index = self.keys.active if state == ACTIVE else self.keys.inactive
+        filtered = bool(q) or project_id is not None
+        items: list[dict[str, str]] = []
+        scanned = 0
+        more = True
+        while more and len(items) < limit and scanned < SCANNED:
+            entries = self._entries(index, project_id, after, limit + 1)
+            more = len(entries) > limit
+            for entry, raw in zip(
+                entries[:limit],
+                self.summaries([entry[1].decode() for entry in entries[:limit]]),
+                strict=True,
+            ):
+                scanned += 1
+                after = entry
+                if raw is not None and raw.get("state") == state and _matches(raw, q, project_id):
+                    items.append(raw)
+                    if len(items) == limit:
+                        more = more or entry != entries[:limit][-1]
+                        break
+        total = None if filtered else self.counts()[state]
+        return Page(items, _encode(after) if more else None, total)
+
+    def _entries(self, index: Any, project_id: str | None, after: Entry, count: int) -> list[Entry]:
+        """The next entries after (score, id), merged over all partitions."""
+        found: list[list[Entry]] = []
+        for p in range(self.keys.partitions):
+            key = index(p) if project_id is None else self.keys.project(p, project_id)
+            found.append([])
+            offset = 0
+            while len(found[-1]) < count:
+                # those with the score of `after` come again and are passed over
+                page = self._range(key, after[0], offset, count)
+                found[-1] += [entry for entry in page if entry > after]
+                offset += count
+                if len(page) < count:
+                    break
+        return list(heapq.merge(*found))[:count]
+
+    def _range(self, key: str, score: float, offset: int, count: int) -> list[Entry]:
+        low = "-inf" if score == float("-inf") else repr(score)
+        rows = self._repeat(
+            lambda: self._client.zrange(
+                key, low, "+inf", byscore=True, withscores=True, offset=offset, num=count
+            )
+        )
+        return [(float(score), member.encode()) for member, score in rows]
+
+    def nodes(self) -> list[dict[str, str]]:
+        """Processes that are there, with their figures, oldest beat first."""
+        ids = self._repeat(lambda: self._client.zrange(self.keys.nodes, 0, -1))
+
+        def fill(pipe: Any) -> None:
+            for node_id in ids:
+                pipe.hgetall(self.keys.node(node_id))
+
+        return [figures for figures in self._pipeline(fill) if figures] if ids else []
+
+    def owned(self, partition: int, node_id: str) -> set[str]:
+        """The sessions that Redis says a node owns in a partition."""
+        key = self.keys.owned(partition, node_id)
+        return set(self._repeat(lambda: self._client.smembers(key)))
+
+    def clients(self, session_id: str) -> list[str]:
+        """The sockets of people that joined a session, as `node_id#sid`."""
+        key = self.keys.clients(session_id)
+        return sorted(self._repeat(lambda: self._client.smembers(key)))
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
+    """What people see of one session.
+
+    The summary and `data` (histories, oldest first), `telemetry` (latest values), `setup`,
+    `statistics`, `timeline`.
+
+    Args:
+        snapshot: read at one moment.
+        iso: times as ISO 8601 strings instead of float seconds.
+    """
+    fields = snapshot.fields
+    time = to_iso if iso else to_seconds
+    connected_ms = int(fields.get("connected_ms") or 0)
+    if fields.get("is_connected") == "1":
+        connected_ms += max(0, snapshot.read_ms - int(fields["start_time"]))
+    data = {
+        name: [orjson.loads(sample) for sample in samples]
+        for name, samples in snapshot.histories.items()
+    }
+    events = [orjson.loads(line) for line in snapshot.timeline]
+    return {
+        **summary({**fields, "session_id": snapshot.session_id}, iso=iso),
+        "data": data,
+        "telemetry": {name: samples[-1][0] for name, samples in data.items() if samples},
+        "setup": orjson.loads(snapshot.setup) if snapshot.setup else None,
+        "setup_timestamp": time(fields.get("setup_timestamp")),
+        "reported_version": int(fields.get("reported_version") or 0),
+        "undo_available": bool(snapshot.undo),
+        "redo_available": bool(snapshot.redo),
+        "meta": orjson.loads(fields["meta"]) if fields.get("meta") else None,
+        "generation": int(fields["generation"]),
+        "stream": fields.get("stream") or "",
+        "last_seq": int(fields.get("last_seq") or 0),
+        "last_ping": time(fields.get("last_ping")),
+        "last_update": time(fields.get("last_update")),
+        "statistics": {
+            "updates": int(fields.get("updates") or 0),
+            "connects": int(fields.get("connects") or 0),
+            "connected_s": connected_ms / 1000,
+            "bytes_in": int(fields.get("bytes_in") or 0),
+        },
+        "timeline": [{**event, "at": time(event["at"])} for event in events],
+    }
+
+
+def _matches(raw: dict[str, str], q: str | None, project_id: str | None) -> bool:
+    if project_id is not None and raw.get("project_id") != project_id:
+        return False
+    if not q:
+        return True
+    prefix = q.casefold()
+    return raw["session_id"].casefold().startswith(prefix) or (
+        raw.get("session_name") or ""
+    ).casefold().startswith(prefix)
