@@ -1,0 +1,55 @@
+"""Callbacks that wait for an acknowledgement, forgotten when it does not come in time.
+
+python-socketio numbers them per sid and removes them at the disconnect of a socket of its own
+process; those of sockets elsewhere stay for ever when no answer comes. Here a number is never used
+twice, so a late answer cannot meet a later callback, and each has a deadline.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+
+class PendingAcks:
+    """Callbacks by sid (or room) and number.
+
+    Args:
+        ttl_s: how long an acknowledgement may take.
+    """
+
+    def __init__(self, ttl_s: float) -> None:
+        self._ttl_s = ttl_s
+        self._numbers = itertools.count(1)
+        self._deadlines: OrderedDict[int, tuple[float, str]] = OrderedDict()
+        #: sid → number → callback; a sid may be removed from outside.
+        self.by_sid: dict[str, dict[int, Callable[..., object]]] = {}
+
+    def add(self, sid: str, callback: Callable[..., object]) -> int:
+        """The number under which the acknowledgement will come."""
+        number = next(self._numbers)
+        self.by_sid.setdefault(sid, {})[number] = callback
+        self._deadlines[number] = (time.monotonic() + self._ttl_s, sid)
+        return number
+
+    def take(self, sid: str, number: int) -> Callable[..., object] | None:
+        """The callback, once; None for one that is unknown or was forgotten."""
+        of_sid = self.by_sid.get(sid)
+        callback = of_sid.pop(number, None) if of_sid else None
+        if callback is not None:
+            self._deadlines.pop(number, None)
+        if of_sid is not None and not of_sid:
+            del self.by_sid[sid]
+        return callback
+
+    def forget_late(self) -> None:
+        """Drop what has waited too long. Cost: one step, and one for each that is dropped."""
+        now = time.monotonic()
+        while self._deadlines:
+            number, (deadline, sid) = next(iter(self._deadlines.items()))
+            if deadline > now:
+                return
+            del self._deadlines[number]
+            self.take(sid, number)

@@ -1,0 +1,70 @@
+"""Background tasks of a node, of a worker or of a plain program, behind one small port.
+
+A node runs under eventlet or gevent, a program that uses `SessionManager` under real threads. All
+three are served by `ThreadTasks`, because monkey patching turns the primitives it uses into green
+ones. It starts tasks with `_thread.start_new_thread` and not with `threading.Thread.start`: the
+latter waits until the new thread runs, so under monkey patching it would switch tasks inside
+`spawn` and would be an error in a callback of the hub.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+_log = logging.getLogger(__name__)
+
+
+class Event(Protocol):
+    """A flag that tasks wait for, as `threading.Event`."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+class Tasks(Protocol):
+    """How code under service/live and service/sockets runs beside the caller, sleeps and waits."""
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> None:
+        """Run `function(*args)` in a task of its own.
+
+        Guarantees: when tasks are green nothing switches here, so what the caller does until its
+        next blocking call happens first. What the task raises is logged and ends only the task. A
+        task never keeps the process alive.
+        """
+
+    def sleep(self, seconds: float) -> None:
+        """Let other tasks run for this long; 0 gives them one turn."""
+
+    def event(self) -> Event:
+        """A new flag, not set."""
+
+
+class ThreadTasks:
+    """`Tasks` on threads, which are greenlets in a process that eventlet or gevent has patched."""
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> None:
+        _thread.start_new_thread(_run, (function, args))
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def event(self) -> Event:
+        return threading.Event()
+
+
+def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    try:
+        function(*args)
+    except Exception:  # noqa: BLE001 the last frame of a task; logged
+        name = getattr(function, "__qualname__", repr(function))
+        _log.exception("a task ended with an error", extra={"action": "task_failed", "task": name})
