@@ -1,0 +1,118 @@
+"""One socket, and one event of it: what handlers are given."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import orjson
+
+from service.errors import ServiceError
+from service.transport.connection import Frame, event_frame
+
+#: Our own ack numbers begin here: python-socketio counts its own up from 1 for each socket.
+FIRST_REQUEST = 1 << 32
+
+
+class Later:
+    """The type of `LATER`."""
+
+    def __repr__(self) -> str:
+        return "LATER"
+
+
+#: What a handler returns that will reply by itself.
+LATER: Final = Later()
+
+
+class Answers(Protocol):
+    """Where the answer of a call goes; the dispatcher."""
+
+    def ack(self, peer: Peer, ack_id: int, payload_json: bytes) -> None: ...
+    def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None: ...
+
+
+class Peer:
+    """One socket, from its connect to its last disconnect listener."""
+
+    __slots__ = (
+        "acks",
+        "address",
+        "busy",
+        "closed",
+        "dashboard",
+        "device",
+        "inbox",
+        "joined",
+        "next_request",
+        "reason",
+        "sid",
+        "waiting_bytes",
+    )
+
+    def __init__(self, sid: str, address: str) -> None:
+        self.sid = sid
+        self.address = address
+        #: The session this socket registered as a device (set by the devices' door).
+        self.device: Any = None
+        #: What this socket watches (set by the dashboards' door).
+        self.dashboard: Any = None
+        #: Ids of the sessions it joined.
+        self.joined: set[str] = set()
+        #: No event is accepted any more.
+        self.closed = False
+        #: Why it was closed; "" while open.
+        self.reason = ""
+        self.inbox: deque[tuple[int | None, str]] | None = None
+        self.waiting_bytes = 0
+        self.busy = False
+        self.acks: dict[int, Callable[[list[Any]], None]] | None = None
+        self.next_request = FIRST_REQUEST
+
+
+class Call:
+    """One event: what came, and how to answer it. The first answer counts, later ones do nothing."""
+
+    __slots__ = ("_answers", "ack_id", "answered", "event", "payload", "peer")
+
+    def __init__(
+        self, answers: Answers, peer: Peer, event: str, payload: Any, ack_id: int | None
+    ) -> None:
+        self._answers = answers
+        self.peer = peer
+        self.event = event
+        #: The event's first argument as parsed JSON; None when there was none.
+        self.payload = payload
+        self.ack_id = ack_id
+        self.answered = False
+
+    @property
+    def sid(self) -> str:
+        return self.peer.sid
+
+    def reply(self, payload: dict[str, Any] | None = None) -> None:
+        """Ack with `ok: true` and these fields; silent when no ack was asked for."""
+        if self.answered:
+            return
+        if self.ack_id is not None:
+            body = to_json({"ok": True, **payload} if payload else {"ok": True})
+            self._answers.ack(self.peer, self.ack_id, body)
+        self.answered = True
+
+    def fail(self, error: ServiceError) -> None:
+        """Ack with the error, or emit it as `service_error` when no ack was asked for."""
+        if self.answered:
+            return
+        self.answered = True
+        self._answers.refuse(self.peer, self.ack_id, error)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON as all answers use it; numbers that JSON does not have become null."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+
+
+def error_frame(error: ServiceError) -> Frame:
+    """The `service_error` event for an error."""
+    return event_frame("service_error", to_json(error.body()))

@@ -1,0 +1,319 @@
+"""The way of an event from its frame to its handler and back, the same for every road it came on.
+
+`on_event` takes the JSON text of one event, decodes it once and calls the handler. Two kinds of handlers:
+
+* inline ones never block. They run at once, in the context that read the frame (no task, no request
+  context), unless something of the same socket is still waiting or running.
+* the others may block. They run one after another in a short-lived task per socket, and whatever the
+  socket sends meanwhile, inline or not, waits behind them as undecoded text.
+
+So the events of one socket take effect in the order they were sent, and a socket that is silent costs
+neither task nor queue. What waits is bounded in number and bytes; beyond that it is answered `overloaded`.
+The end of a socket takes the same road: what still waits is dropped, the running handler finishes, then
+the disconnect listeners run. A listener therefore never runs beside a handler of its socket.
+
+Written for cooperative tasks: nothing here switches, so there are no locks. Not here: what events mean.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from service import errors
+from service.errors import ServiceError
+from service.sockets.call import (
+    FIRST_REQUEST,
+    LATER,
+    Call,
+    Later,
+    Peer,
+    error_frame,
+    to_json,
+)
+from service.transport.connection import Connections, ack_frame, event_frame
+
+__all__ = [
+    "FIRST_REQUEST",
+    "LATER",
+    "Call",
+    "Dispatcher",
+    "Later",
+    "Peer",
+    "error_frame",
+    "to_json",
+]
+
+log = logging.getLogger(__name__)
+
+#: Events of one socket that may wait, and their bytes. A device that waits for its acks needs few.
+MAX_WAITING_EVENTS = 1000
+MAX_WAITING_BYTES = 4 << 20
+#: Events of one socket handled without letting other tasks run.
+TURN_EVENTS = 64
+#: Requests to one socket that may wait for its ack.
+MAX_OPEN_REQUESTS = 1000
+
+
+Handler = Callable[[Call], "dict[str, Any] | Later | None"]
+
+
+class Spawn(Protocol):
+    """The part of the task port that is used here."""
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> None: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Counts(Protocol):
+    """The figures of this room."""
+
+    def expect_event(self, name: str) -> None: ...
+    def event(self, name: str) -> None: ...
+    def ack(self) -> None: ...
+    def error(self, code: str) -> None: ...
+
+
+class Dispatcher:
+    """All sockets of this node and the handlers of their events.
+
+    Args:
+        connections: where answers go.
+        tasks: runs handlers that may block.
+        counts: events, acks and errors are counted here.
+    """
+
+    def __init__(self, connections: Connections, tasks: Spawn, counts: Counts) -> None:
+        self.peers: dict[str, Peer] = {}
+        self._connections = connections
+        self._tasks = tasks
+        self._counts = counts
+        self._handlers: dict[str, tuple[Handler, bool]] = {}
+        self._on_connect: list[Callable[[Peer], None]] = []
+        self._on_disconnect: list[Callable[[Peer, str], None]] = []
+
+    # --- who listens
+
+    def on(self, event: str, handler: Handler, inline: bool = False) -> None:
+        """Handle `event` with `handler`, which returns the fields of the ack, `LATER`, or None for `{}`.
+
+        Args:
+            inline: the handler never blocks and is called in the context that read the frame.
+        """
+        if event in self._handlers:
+            raise ValueError(f"two handlers for {event!r}")
+        self._handlers[event] = (handler, inline)
+        self._counts.expect_event(event)
+
+    def on_connect(self, listener: Callable[[Peer], None]) -> None:
+        """Call `listener(peer)` for every new socket, before its first event. It must not block."""
+        self._on_connect.append(listener)
+
+    def on_disconnect(self, listener: Callable[[Peer, str], None]) -> None:
+        """Call `listener(peer, reason)` once for every socket that ends, after its last handler."""
+        self._on_disconnect.append(listener)
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The events that somebody handles."""
+        return frozenset(self._handlers)
+
+    # --- what the transport calls
+
+    def connected(self, sid: str, address: str) -> None:
+        """A socket may send events from now on."""
+        peer = self.peers[sid] = Peer(sid, address)
+        for listener in self._on_connect:
+            listener(peer)
+
+    def disconnected(self, sid: str, reason: str) -> None:
+        """The socket is gone: no further event of it is accepted. Harmless when already known."""
+        peer = self.peers.pop(sid, None)
+        if peer is None:
+            return
+        peer.closed = True
+        peer.reason = reason
+        peer.inbox = None
+        peer.waiting_bytes = 0
+        peer.acks = None
+        if not peer.busy:  # else the task that is at work takes leave
+            peer.busy = True
+            self._tasks.spawn(self._take_leave, peer)
+
+    def on_event(self, sid: str, ack_id: int | None, text: str) -> None:
+        """Take one event. Never blocks, never raises.
+
+        Args:
+            ack_id: number under which the client wants an answer, or None.
+            text: JSON text of the array `[event, payload]`, as it stood in the frame.
+        """
+        peer = self.peers.get(sid)
+        if peer is None:
+            return
+        if not peer.busy:
+            waiting = self._handle_inline(peer, ack_id, text)
+            if waiting is not None:
+                peer.busy = True
+                self._tasks.spawn(self._work, peer, waiting)
+            return
+        inbox = peer.inbox
+        if inbox is None:
+            inbox = peer.inbox = deque()
+        peer.waiting_bytes += len(text)
+        if len(inbox) >= MAX_WAITING_EVENTS or peer.waiting_bytes > MAX_WAITING_BYTES:
+            peer.waiting_bytes -= len(text)
+            self.refuse(peer, ack_id, errors.Overloaded("Too many events of this socket wait."))
+            return
+        inbox.append((ack_id, text))
+
+    def on_ack(self, sid: str, number: int, text: str) -> bool:
+        """Take a client's ack of a `request`; False when the number is none of ours.
+
+        Args:
+            text: JSON text of the array of arguments, or "".
+        """
+        if number < FIRST_REQUEST:
+            return False
+        peer = self.peers.get(sid)
+        on_ack = peer.acks.pop(number, None) if peer is not None and peer.acks else None
+        if on_ack is not None:
+            try:
+                arguments = orjson.loads(text) if text else []
+            except orjson.JSONDecodeError:
+                arguments = []
+            try:
+                on_ack(arguments if isinstance(arguments, list) else [])
+            except Exception:
+                log.exception("an ack listener failed", extra={"action": "ack_failed"})
+        return True
+
+    # --- answers and requests
+
+    def request(
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+    ) -> None:
+        """Send an event to a socket of this node and hear of its ack.
+
+        Args:
+            on_ack: called with the ack's arguments, in the context that read it: it must not block. Never
+                called when the socket ends first, or is not here.
+        """
+        peer = self.peers.get(sid)
+        if peer is None:
+            return
+        if peer.acks is None:
+            peer.acks = {}
+        number = peer.next_request
+        peer.next_request += 1
+        while len(peer.acks) >= MAX_OPEN_REQUESTS:  # this client does not ack: forget the oldest
+            del peer.acks[next(iter(peer.acks))]
+        peer.acks[number] = on_ack
+        self._connections.send(sid, event_frame(event, payload_json, number))
+
+    def emit(self, sid: str, event: str, payload: Any) -> None:
+        """Send an event to a socket of this node."""
+        self._connections.send(sid, event_frame(event, to_json(payload)))
+
+    def backlog_bytes(self, sid: str) -> int:
+        """Bytes that a socket of this node has not taken yet."""
+        return self._connections.backlog_bytes(sid)
+
+    def ack(self, peer: Peer, ack_id: int, payload_json: bytes) -> None:
+        """Answer event `ack_id` of this socket."""
+        if not peer.closed:
+            self._counts.ack()
+            self._connections.send(peer.sid, ack_frame(ack_id, payload_json))
+
+    def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None:
+        """Tell the socket an error, in its ack or as `service_error`, and count it."""
+        self._counts.error(error.code)
+        if peer.closed:
+            return
+        if ack_id is None:
+            self._connections.send(peer.sid, error_frame(error))
+        else:
+            body = to_json({"ok": False, "error": error.body()})
+            self._connections.send(peer.sid, ack_frame(ack_id, body))
+
+    def reject(self, sid: str, ack_id: int | None, error: ServiceError) -> None:
+        """What came from this socket was no event at all: tell it, in order with its other answers."""
+        peer = self.peers.get(sid)
+        if peer is not None:
+            self.refuse(peer, ack_id, error)
+
+    # --- inside
+
+    def _handle_inline(
+        self, peer: Peer, ack_id: int | None, text: str
+    ) -> tuple[Handler, Call] | None:
+        """Handle the event if that cannot block; else the handler that may, and its call."""
+        try:
+            arguments = orjson.loads(text)
+            name = arguments[0]
+            if arguments.__class__ is not list or name.__class__ is not str:
+                raise ValueError
+        except (ValueError, LookupError, TypeError):  # orjson.JSONDecodeError is a ValueError
+            self._counts.event("")
+            self.refuse(peer, ack_id, errors.InvalidRequest("This is no JSON event."))
+            return None
+        self._counts.event(name)
+        known = self._handlers.get(name)
+        if known is None:
+            self.refuse(peer, ack_id, errors.InvalidRequest("There is no such event."))
+            return None
+        call = Call(self, peer, name, arguments[1] if len(arguments) > 1 else None, ack_id)
+        handler, inline = known
+        if not inline:
+            return handler, call
+        self._run(handler, call)
+        return None
+
+    def _run(self, handler: Handler, call: Call) -> None:
+        try:
+            answer = handler(call)
+            if answer is not LATER:
+                call.reply(answer)  # type: ignore[arg-type]
+        except ServiceError as error:
+            call.fail(error)
+        except Exception:
+            log_id = secrets.token_hex(6)
+            log.exception(
+                "an event failed",
+                extra={"action": "event_failed", "event_name": call.event, "log_id": log_id},
+            )
+            call.fail(errors.Internal(log_id=log_id))
+
+    def _work(self, peer: Peer, waiting: tuple[Handler, Call] | None) -> None:
+        """Run a handler that may block, then all that came meanwhile."""
+        turn = 0
+        while True:
+            if waiting is not None:
+                self._run(*waiting)
+                waiting = None
+                turn = 0
+            if peer.closed:
+                return self._take_leave(peer)
+            inbox = peer.inbox
+            if not inbox:
+                peer.inbox = None
+                peer.busy = False
+                return None
+            ack_id, text = inbox.popleft()
+            peer.waiting_bytes -= len(text)
+            waiting = self._handle_inline(peer, ack_id, text)
+            turn += 1
+            if turn >= TURN_EVENTS:
+                turn = 0
+                self._tasks.sleep(0)
+
+    def _take_leave(self, peer: Peer) -> None:
+        for listener in self._on_disconnect:
+            try:
+                listener(peer, peer.reason)
+            except Exception:
+                log.exception("a disconnect listener failed", extra={"action": "leave_failed"})

@@ -1,0 +1,232 @@
+"""What clients may send: one model per event of docs/protocol.md, and the table of all events.
+
+Fields that are not named here are ignored; those that are must have their type: nothing is converted.
+`device_id` and `session_id` are one field. `update_data` and `update_telemetry` have no model, because
+they run for every sample: see `service.sockets.update`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import orjson
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from service.sockets.fields import Document, Name, Payload, Seconds, Version, Words
+from service.sockets.update import EncodedSample, Update, parse_telemetry, parse_update
+
+__all__ = [
+    "CLIENT_EVENTS",
+    "SERVER_EVENTS",
+    "CommandResult",
+    "DeviceSetup",
+    "EncodedSample",
+    "ListSessions",
+    "OneSession",
+    "Register",
+    "RegisterVue",
+    "SendCommand",
+    "SetupEdit",
+    "SetupStep",
+    "Update",
+    "parse_telemetry",
+    "parse_update",
+]
+
+#: `meta` is kept in memory with its connection, so it has a bound of its own, as JSON.
+MAX_META_BYTES = 16 * 1024
+#: A token of a snapshot's page carries the ids of its scope.
+MAX_PAGE_CHARACTERS = 2 * 1024 * 1024
+MAX_CURSOR_CHARACTERS = 64 * 1024
+#: Sessions one scope may name.
+MAX_SCOPE_SESSIONS = 1000
+#: Most sessions a list answers with.
+MAX_LIST = 500
+MAX_TTL_S = 30 * 24 * 3600
+MAX_TIMEOUT_S = 3600
+MAX_INTERVAL_MS = 60_000
+
+
+class _OfSession(Payload):
+    """An event about one session, named by either word."""
+
+    session_id: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_word(cls, payload: Any) -> Any:
+        return _one_id(payload)
+
+
+def _one_id(payload: Any) -> Any:
+    if not isinstance(payload, Mapping) or "device_id" not in payload:
+        return payload
+    device_id, session_id = payload["device_id"], payload.get("session_id")
+    if session_id is not None and device_id is not None and session_id != device_id:
+        raise PydanticCustomError("two_ids", "`device_id` and `session_id` are the same field")
+    return {**payload, "session_id": session_id if device_id is None else device_id}
+
+
+# --- devices
+
+
+class Register(Payload):
+    """`register`: this socket is the device; without an id the service makes one."""
+
+    session_id: Name | None = None
+    session_name: Words | None = None
+    project_id: Words | None = None
+    meta: (
+        Annotated[dict[str, Document], AfterValidator(lambda meta: _bounded_meta(meta))] | None
+    ) = None
+    stream: Words = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_word(cls, payload: Any) -> Any:
+        return _one_id(payload)
+
+
+def _bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(meta)) > MAX_META_BYTES:
+        raise PydanticCustomError("too_large", f"may have {MAX_META_BYTES} bytes")
+    return meta
+
+
+class DeviceSetup(Payload):
+    """`update_setup` of a device: its own new setup, or the version it runs."""
+
+    setup: Document = None
+    version: Version | None = None
+    reported_version: Version | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        given = self.model_fields_set
+        if ("setup" in given) == (self.reported_version is not None):
+            raise PydanticCustomError("either", "give one of `setup` and `reported_version`")
+        return self
+
+
+class CommandResult(Payload):
+    """`command_result`: how a command ended that was delivered before."""
+
+    command_id: Name
+    ok: bool
+    result: Document = None
+    error: Document = None
+
+
+# --- dashboards
+
+
+class SessionsScope(TypedDict):
+    """Some sessions, by id."""
+
+    sessions: Annotated[list[Name], Field(max_length=MAX_SCOPE_SESSIONS)]
+
+
+class ProjectScope(TypedDict):
+    """All sessions of a project."""
+
+    project_id: Name
+
+
+class RegisterVue(Payload):
+    """`register_vue`: watch a scope from now on, or from a cursor on."""
+
+    scope: Literal["fleet"] | SessionsScope | ProjectScope = "fleet"
+    batch: bool = False
+    interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS)] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
+    page: Annotated[str, StringConstraints(max_length=MAX_PAGE_CHARACTERS)] | None = None
+
+
+class ListSessions(Payload):
+    """`get_active_sessions`, `get_inactive_sessions`: one page of summaries."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIST)] = 100
+    cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
+    q: Words | None = None
+    project_id: Words | None = None
+
+
+class OneSession(_OfSession):
+    """`get_active_session`, `get_inactive_session`, `join_session`, `leave_session`, `delete_session`."""
+
+
+class SendCommand(_OfSession):
+    """`send_command`: for a device, wherever it is connected."""
+
+    command: Name
+    params: Document = None
+    ttl_s: Annotated[Seconds, Field(ge=0, le=MAX_TTL_S)] | None = None
+    wait: Literal["queued", "delivered", "result"] = "queued"
+    timeout_s: Annotated[Seconds, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
+    idempotency_key: Name | None = None
+
+
+class SetupEdit(_OfSession):
+    """`update_setup` of a dashboard: a whole setup, or an RFC 7396 merge patch."""
+
+    setup: Document = None
+    patch: Document = None
+    version: Version | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if ("setup" in self.model_fields_set) == ("patch" in self.model_fields_set):
+            raise PydanticCustomError("either", "give one of `setup` and `patch`")
+        return self
+
+    @property
+    def is_patch(self) -> bool:
+        return "patch" in self.model_fields_set
+
+
+class SetupStep(_OfSession):
+    """`undo_setup`, `redo_setup`."""
+
+    version: Version | None = None
+
+
+class Anything(Payload):
+    """`ping`, `pong`: whatever the client sends comes back."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+
+#: Every event a client may send: its models, those of a device first. Empty where another module parses.
+CLIENT_EVENTS: Mapping[str, tuple[type[Payload], ...]] = {
+    "register": (Register,),
+    "update_data": (),
+    "update_telemetry": (),
+    "update_setup": (DeviceSetup, SetupEdit),
+    "ping": (Anything,),
+    "pong": (Anything,),
+    "command_result": (CommandResult,),
+    "register_vue": (RegisterVue,),
+    "get_active_sessions": (ListSessions,),
+    "get_inactive_sessions": (ListSessions,),
+    "get_active_session": (OneSession,),
+    "get_inactive_session": (OneSession,),
+    "send_command": (SendCommand,),
+    "delete_session": (OneSession,),
+    "join_session": (OneSession,),
+    "leave_session": (OneSession,),
+    "undo_setup": (SetupStep,),
+    "redo_setup": (SetupStep,),
+}
+
+#: Every event the service sends.
+SERVER_EVENTS: frozenset[str] = frozenset(
+    {
+        *("registered", "pong", "ping", "command", "setup", "superseded", "deleted", "draining"),
+        *("sessions_update", "session_data_key_update", "session_data_updates", "command_update"),
+        *("active_sessions", "inactive_sessions", "active_session", "inactive_session"),
+        *("resync", "service_error"),
+    }
+)

@@ -1,0 +1,45 @@
+"""Muster's side of python-engineio and python-socketio: everything private that is touched is in here.
+
+Written for the versions in `WRITTEN_FOR`. Packets come in through Engine.IO's ordinary road: a task
+per websocket, long polling through WSGI. Events of namespace `/` go as text straight to the
+dispatcher, so that they are decoded once and need neither a task nor a request context; CONNECT,
+DISCONNECT and ACK stay with python-socketio.
+
+Overridden on the objects of one server, never on a library's class or module:
+
+* engineio/server.py:417 hard-wires its Socket class: a new socket's `__class__` is changed in the
+  `connect` event, before anything is read from it; `engine_socket` lists what that class replaces.
+* engineio/base_server.py:172 `create_queue`: a queue that is counted and bounded (`backlog`).
+* engineio/base_server.py:199 `generate_id`: sids begin with the node's token, so that a message for
+  one of them finds its node.
+* engineio/server.py:410 the task that looks for dead clients visits each once per `ping_timeout`, in
+  turn, so a dead one is seen up to 5 s late: ours looks at all of them every second.
+* socketio/server.py:640 `_handle_eio_message`: broken packets raise there, are logged and dropped;
+  `incoming` answers them. Binary events are refused and their attachments swallowed.
+* socketio/server.py:654 the manager starts at the first client: ours at boot.
+* socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
+* socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.
+* socketio/base_manager.py:138 `basic_disconnect` walks all rooms of the node: `room_index`.
+* the websocket objects of eventlet and simple-websocket: `websocket`.
+
+Beside these, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
+number, arguments)` are called.
+"""
+
+from __future__ import annotations
+
+from service.transport.upstream.connections import EngineConnections
+from service.transport.upstream.options import (
+    WRITTEN_FOR,
+    StrictJson,
+    other_versions,
+    server_options,
+)
+
+__all__ = [
+    "WRITTEN_FOR",
+    "EngineConnections",
+    "StrictJson",
+    "other_versions",
+    "server_options",
+]

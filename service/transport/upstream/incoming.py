@@ -1,0 +1,174 @@
+"""The way in: Engine.IO messages become events of the dispatcher, and what is none is answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import engineio.packet
+import orjson
+
+from service import errors
+from service.errors import ServiceError
+from service.transport import packets
+from service.transport.connection import event_frame
+from service.transport.upstream.engine_socket import NodeSocket
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "/"
+
+
+class Receiver(Protocol):
+    """Where sockets and events are announced; see `service.sockets.dispatch`."""
+
+    def connected(self, sid: str, address: str) -> None: ...
+    def disconnected(self, sid: str, reason: str) -> None: ...
+    def on_event(self, sid: str, ack_id: int | None, text: str) -> None: ...
+    def on_ack(self, sid: str, number: int, text: str) -> bool: ...
+    def reject(self, sid: str, ack_id: int | None, error: ServiceError) -> None: ...
+
+
+class Counter(Protocol):
+    """A counter, by label value where it has a label."""
+
+    def add(self, value: str = "", count: float = 1) -> None: ...
+
+
+class Counts(Protocol):
+    """The figures of what comes in."""
+
+    @property
+    def bad_input(self) -> Counter: ...
+    @property
+    def received_bytes(self) -> Counter: ...
+
+
+class Incoming:
+    """Packets of all sockets of one server.
+
+    Args:
+        server: the `socketio.Server`.
+        upstream: python-socketio's own handler of messages, for CONNECT.
+        opened: called with a socket and its new sid when it is connected to namespace `/`.
+    """
+
+    def __init__(
+        self,
+        server: Any,
+        receiver: Receiver,
+        counts: Counts,
+        upstream: Callable[[str, Any], None],
+        opened: Callable[[NodeSocket, str], None],
+    ) -> None:
+        self._server = server
+        self._eio = server.eio
+        self._receiver = receiver
+        self._counts = counts
+        self._upstream = upstream
+        self._opened = opened
+
+    def on_message(self, eio_sid: str, data: Any) -> None:
+        """Take one Socket.IO packet. Never raises: engineio logs a traceback for what does."""
+        socket = self._eio.sockets.get(eio_sid)
+        if socket is None or socket.closed or socket.queue.finished:
+            return  # it is being closed: nothing can be answered any more
+        if data.__class__ is not str:
+            self._on_no_text(socket, data)
+            return
+        self._counts.received_bytes.add("", len(data))
+        sid = socket.sid_here
+        if data[:2] == "2[" and sid:
+            socket.swallow = 0
+            self._receiver.on_event(sid, None, data[1:])
+            return
+        head = packets.read_head(data)
+        if head is None:
+            self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
+            return
+        socket.swallow = head.attachments
+        if head.kind == packets.CONNECT:
+            self._on_open(socket, head, data)
+        elif head.kind == packets.DISCONNECT:
+            if head.namespace == NAMESPACE:
+                reason = self._eio.reason.CLIENT_DISCONNECT
+                self._server._handle_disconnect(eio_sid, NAMESPACE, reason)
+        elif not sid:
+            self._refuse_unconnected(socket)
+        elif head.namespace != NAMESPACE:
+            number = head.number if head.kind in (packets.EVENT, packets.BINARY_EVENT) else None
+            self.refuse(socket, number, "namespace", "There is only the namespace `/`.")
+        elif head.kind == packets.EVENT:
+            self._receiver.on_event(sid, head.number, head.body)
+        elif head.kind in (packets.ACK, packets.BINARY_ACK):
+            self._on_ack(socket, head)
+        elif head.kind == packets.BINARY_EVENT:
+            self.refuse(socket, head.number, "binary", "Binary data is not taken: send JSON.")
+        else:
+            self.refuse(socket, None, "packet", "Only the service sends this packet.")
+
+    def refuse(self, socket: NodeSocket, ack_id: int | None, kind: str, words: str) -> None:
+        """Answer something that was no event; the connection stays."""
+        self._counts.bad_input.add(kind)
+        if socket.sid_here:
+            self._receiver.reject(socket.sid_here, ack_id, errors.InvalidRequest(words))
+
+    def refuse_size(self) -> str:
+        """Count a message that is too long; the Engine.IO text that tells its client."""
+        self._counts.bad_input.add("too_large")
+        most = self._eio.max_http_buffer_size
+        error = errors.TooLarge(f"A message may have {most} bytes.", max_bytes=most)
+        frame = event_frame("service_error", orjson.dumps(error.body()))
+        return f"{engineio.packet.MESSAGE}{frame.text}"
+
+    def _on_open(self, socket: NodeSocket, head: packets.Head, data: str) -> None:
+        """CONNECT: python-socketio's own handler decides."""
+        if socket.sid_here and head.namespace == NAMESPACE:
+            self.refuse(socket, None, "packet", "This socket is already connected.")
+            return
+        if head.namespace != NAMESPACE:
+            self._counts.bad_input.add("namespace")
+        try:
+            self._upstream(socket.sid, data)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with what the client sent
+            log.debug("connect refused", extra={"action": "connect_refused", "error": repr(error)})
+            self._refuse_unconnected(socket)
+            return
+        manager = self._server.manager
+        sid = manager.sid_from_eio_sid(socket.sid, NAMESPACE)
+        if sid is not None and not socket.sid_here and manager.is_connected(sid, NAMESPACE):
+            socket.sid_here = sid
+            self._opened(socket, sid)
+
+    def _on_ack(self, socket: NodeSocket, head: packets.Head) -> None:
+        """The answer to an event of ours; one with binary data counts as one without arguments."""
+        body = head.body if head.kind == packets.ACK else ""
+        number = head.number
+        if not number:  # python-socketio keeps its counter under 0
+            self.refuse(socket, None, "packet", "This ack has no number.")
+            return
+        if self._receiver.on_ack(socket.sid_here, number, body):
+            return
+        try:
+            arguments = orjson.loads(body) if body else []
+        except orjson.JSONDecodeError:
+            arguments = []
+        try:
+            self._server.manager.trigger_callback(
+                socket.sid_here, number, arguments if isinstance(arguments, list) else []
+            )
+        except Exception:
+            log.exception("an ack callback failed", extra={"action": "ack_failed"})
+
+    def _on_no_text(self, socket: NodeSocket, data: Any) -> None:
+        """An attachment, or JSON where a Socket.IO packet should be."""
+        if isinstance(data, bytes | bytearray) and socket.swallow > 0:
+            socket.swallow -= 1
+            return
+        self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
+
+    def _refuse_unconnected(self, socket: NodeSocket) -> None:
+        self._counts.bad_input.add("not_connected")
+        text = packets.CONNECT_ERROR + '{"message":"Connect to the namespace `/` first."}'
+        socket.queue.put(engineio.packet.Packet(engineio.packet.MESSAGE, text))

@@ -1,0 +1,66 @@
+"""How the server of a node is made, and for which versions of the libraries."""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from typing import Any
+
+import orjson
+
+WRITTEN_FOR = {
+    "python-engineio": "4.15.1",
+    "python-socketio": "5.18.1",
+    "eventlet": "0.41.3",
+    "simple-websocket": "1.1.0",
+}
+
+
+class StrictJson:
+    """The JSON module for python-socketio: no NaN, no broken text, nothing deeper than 1024."""
+
+    JSONDecodeError = orjson.JSONDecodeError
+
+    @staticmethod
+    def dumps(value: Any, **_: Any) -> str:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    @staticmethod
+    def loads(text: str | bytes, **_: Any) -> Any:
+        return orjson.loads(text)
+
+
+def server_options(
+    async_mode: str, ping_interval_s: float, ping_timeout_s: float, max_frame_bytes: int
+) -> dict[str, Any]:
+    """Keyword arguments for `flask_socketio.SocketIO` that `EngineConnections` counts on."""
+    return {
+        "async_mode": async_mode,
+        "ping_interval": ping_interval_s,
+        "ping_timeout": ping_timeout_s,
+        "max_http_buffer_size": max_frame_bytes,
+        "monitor_clients": False,  # EngineConnections does it
+        "manage_session": False,  # else a copy of a session per client
+        "async_handlers": True,  # call() needs it
+        "always_connect": False,
+        "cookie": None,
+        "json": StrictJson,
+        "logger": _quiet_logger("socketio"),
+        "engineio_logger": _quiet_logger("engineio"),
+    }
+
+
+def _quiet_logger(name: str) -> logging.Logger:
+    """The library's log under our name: failures of ours, none of what clients do or send."""
+    logger = logging.getLogger(f"{__name__}.{name}")
+    logger.setLevel(logging.ERROR)
+    return logger
+
+
+def other_versions() -> dict[str, str]:
+    """Installed versions that differ from those this module was written for."""
+    return {
+        name: metadata.version(name)
+        for name, version in WRITTEN_FOR.items()
+        if metadata.version(name) != version
+    }

@@ -1,0 +1,214 @@
+"""The websocket objects of eventlet and of simple-websocket (gevent), made fit for hostile clients.
+
+Written for eventlet 0.41.3 and simple-websocket 1.1.0. What is wrong with them as they are:
+
+* A message in fragments has no bound (eventlet checks each frame, engineio the whole, but only when it is
+  complete; simple-websocket has a bound that engineio does not set).
+* A message that is too long closes the connection without a word.
+* eventlet unmasks byte by byte in Python: 6 MB/s, so one frame of 1 MiB stops the node for 160 ms.
+* simple-websocket writes with `send`, which under gevent may write a part only, and writes from two tasks
+  at once: both tear frames. Its reader takes whatever comes into an unbounded list.
+* A client that sends without pause never lets another task run, because reading does not switch while
+  there is something to read.
+* After a close the reader of a dead connection would sit there until the kernel gives up.
+
+`tame` mends these on one connection, without touching the libraries. Compression is never negotiated
+(see `upstream`): 256 KiB per connection is more than everything else we keep for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+#: A client may make the node read this much before other tasks get a turn.
+TURN_BYTES = 64 * 1024
+#: Messages read ahead of the handler (gevent).
+MAX_READ_AHEAD = 64
+#: After a refusal this much is read and thrown away, so that the client gets to see it. A connection that
+#: is closed with unread input is reset, and a reset takes back what was sent.
+MAX_DISCARD_BYTES = 4 << 20
+DISCARD_S = 1.0
+
+
+class WholeSocket:
+    """A green socket that writes whole messages, one task at a time, and reads with manners."""
+
+    def __init__(self, inner: Any, give_way: Callable[[], None]) -> None:
+        self._inner = inner
+        self._give_way = give_way
+        self._lock = threading.Lock()  # green: the process is patched
+        self._read = 0
+        self.refused = False
+
+    def send(self, data: bytes) -> int:
+        with self._lock:
+            self._inner.sendall(data)
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        self.send(data)
+
+    def recv(self, size: int) -> bytes:
+        self._read += min(size, 4096)
+        if self._read > TURN_BYTES:
+            self._read = 0
+            self._give_way()
+        return self._inner.recv(size)  # type: ignore[no-any-return]
+
+    def abort(self) -> None:
+        """End both directions at once; whoever reads or writes wakes up. Harmless when closed."""
+        try:
+            self._inner.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        if self.refused:
+            self.refused = False
+            self._discard()
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _discard(self) -> None:
+        try:
+            self._inner.shutdown(socket.SHUT_WR)
+            self._inner.settimeout(DISCARD_S)
+            left = MAX_DISCARD_BYTES
+            while left > 0:
+                data = self._inner.recv(65536)
+                if not data:
+                    return
+                left -= len(data)
+                self._give_way()
+        except OSError:
+            pass
+
+
+class _ReadAhead(list[Any]):
+    """simple-websocket's `input_buffer`, whose reader waits while it is full."""
+
+    def __init__(self, new_event: Callable[[], Any], is_open: Callable[[], bool]) -> None:
+        super().__init__()
+        self._room = new_event()
+        self._is_open = is_open
+
+    def append(self, message: Any) -> None:
+        while len(self) >= MAX_READ_AHEAD and self._is_open():
+            self._room.clear()
+            self._room.wait(1.0)
+        super().append(message)
+
+    def pop(self, index: Any = -1) -> Any:
+        message = super().pop(index)
+        self._room.set()
+        return message
+
+
+def tame(
+    ws: Any,
+    *,
+    max_bytes: int,
+    refusal: Callable[[], str],
+    give_way: Callable[[], None],
+    new_event: Callable[[], Any],
+) -> WholeSocket:
+    """Mend one connection that has just been opened; its socket.
+
+    Args:
+        ws: what engineio's `_websocket_handler` was given.
+        max_bytes: longest message, all fragments together.
+        refusal: the text message to send before a connection is closed because of a longer one.
+        give_way: lets other tasks run.
+        new_event: makes an event of the async mode in use.
+    """
+    if hasattr(ws, "ws"):
+        return _tame_simple(ws.ws, max_bytes, refusal, give_way, new_event)
+    return _tame_eventlet(ws, max_bytes, refusal, give_way)
+
+
+def _tame_eventlet(
+    ws: Any,
+    max_bytes: int,
+    refusal: Callable[[], str],
+    give_way: Callable[[], None],
+) -> WholeSocket:
+    whole = WholeSocket(ws.socket, give_way)
+    too_large = sys.modules[type(ws).__module__].FailedConnectionError
+    message_class = type(ws).Message
+    close = ws.close
+
+    class BoundedMessage(message_class):  # type: ignore[misc, valid-type]
+        """A message whose fragments together may have `max_bytes`."""
+
+        size = 0
+
+        def push(self, data: bytes, final: bool = False) -> None:
+            self.size += len(data)
+            if self.size > max_bytes:
+                raise too_large(1009, "too large")
+            super().push(data, final)
+
+    def close_with_words(close_data: tuple[int, str] | None = None) -> None:
+        if close_data is not None and close_data[0] == 1009:
+            try:
+                ws.send(refusal())
+            except OSError:
+                pass
+            whole.refused = True
+        close(close_data=close_data)
+
+    ws.socket = whole
+    ws.max_frame_length = max_bytes
+    ws.Message = BoundedMessage
+    ws.close = close_with_words
+    ws._apply_mask = unmask
+    return whole
+
+
+def _tame_simple(
+    ws: Any,
+    max_bytes: int,
+    refusal: Callable[[], str],
+    give_way: Callable[[], None],
+    new_event: Callable[[], Any],
+) -> WholeSocket:
+    whole = WholeSocket(ws.sock, give_way)
+    protocol = ws.ws
+    encode = protocol.send
+    from wsproto.events import CloseConnection, TextMessage
+
+    def encode_with_words(event: Any) -> bytes:
+        words = b""
+        if isinstance(event, CloseConnection) and event.code == 1009:
+            whole.refused = True
+            words = encode(TextMessage(data=refusal()))
+        return words + encode(event)  # type: ignore[no-any-return]
+
+    protocol.send = encode_with_words
+    ws.sock = whole
+    ws.max_message_size = max_bytes
+    ws.input_buffer = _ReadAhead(new_event, lambda: bool(ws.connected))
+    return whole
+
+
+def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
+    """The payload of a frame without its mask (RFC 6455, section 5.3), as one integer operation.
+
+    Args:
+        data: a piece of the payload.
+        mask: the four bytes of the frame's key.
+        length: length of the piece.
+        offset: where in the payload the piece begins.
+    """
+    length = len(data) if length is None else length
+    turned = bytes(mask[(offset + i) % 4] for i in range(4))
+    pad = (turned * ((length + 3) // 4))[:length]
+    return (int.from_bytes(data, "little") ^ int.from_bytes(pad, "little")).to_bytes(
+        length, "little"
+    )
