@@ -1,0 +1,174 @@
+"""Runs a node as a process: its listening socket, its web server, its signals, its end.
+
+The process must be patched before anything of this is imported (service/cli/node_process.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from service.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+#: Connections that wait to be accepted: a fleet that comes back all at once.
+BACKLOG = 1024
+#: How long a connection may stand between two requests, s.
+KEEP_ALIVE_S = 60
+#: Websockets and requests at one time.
+MAX_CONNECTIONS = 100_000
+
+
+class Node(Protocol):
+    """What is served here."""
+
+    node_id: str
+    app: Any
+
+    def start(self) -> None: ...
+    def begin_drain(self) -> None: ...
+    def drain(self) -> None: ...
+
+
+def serve(
+    build: Callable[[int], Node], host: str, port: int, async_mode: str, drain_s: float
+) -> None:
+    """Serve a node until SIGTERM or SIGINT, drain it, return.
+
+    Args:
+        build: makes the node, given the port it will listen on.
+        host: address to listen on.
+        port: 0: any free one.
+        async_mode: eventlet or gevent; the process is patched for it.
+        drain_s: the process ends at the latest so long after the signal.
+
+    Raises:
+        ConfigError: the address cannot be had; and what `build` raises.
+    """
+    listener = listen(host, port)
+    port = listener.getsockname()[1]
+    node = build(port)
+    stopping = _catch_signals()
+    node.start()
+    stop_accepting = _start(async_mode, listener, node.app)
+    about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
+    log.info("serving", extra={"action": "serving", **about})
+    while not stopping.asked:
+        time.sleep(0.05)
+    node.begin_drain()
+    _end_in_any_case(drain_s)
+    stop_accepting()
+    node.drain()
+    log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket of this process alone.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = infos[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as exc:
+        raise ConfigError(f"node.port: cannot listen on {host}:{port}: {exc.strerror}") from exc
+    return listener
+
+
+class _Stopping:
+    """Whether somebody asked this process to end. Set in a signal handler, so it is a plain flag."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: Any) -> None:
+        self.asked = True
+
+
+def _catch_signals() -> _Stopping:
+    stopping = _Stopping()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stopping.ask)
+    return stopping
+
+
+def _start(async_mode: str, listener: socket.socket, app: Any) -> Callable[[], None]:
+    """Start the web server in a task; what it returns closes the listening socket."""
+    if async_mode == "gevent":
+        return _start_gevent(listener, app)
+    return _start_eventlet(listener, app)
+
+
+def _start_eventlet(listener: socket.socket, app: Any) -> Callable[[], None]:
+    import eventlet
+    import eventlet.wsgi
+
+    def serve() -> None:
+        try:
+            eventlet.wsgi.server(
+                listener,
+                app,
+                max_size=MAX_CONNECTIONS,
+                log_output=False,
+                debug=False,
+                log=logging.getLogger("eventlet.wsgi"),
+                keepalive=KEEP_ALIVE_S,
+            )
+        except OSError:  # the listening socket was closed
+            pass
+
+    eventlet.spawn(serve)
+    return listener.close
+
+
+def _start_gevent(listener: socket.socket, app: Any) -> Callable[[], None]:
+    from gevent import pywsgi
+
+    class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
+        """Ends the connection after a websocket: what is still in it is no request."""
+
+        def handle_one_response(self) -> None:
+            super().handle_one_response()
+            if "HTTP_UPGRADE" in self.environ:
+                self.close_connection = True
+
+    server = pywsgi.WSGIServer(
+        listener,
+        app,
+        log=None,
+        error_log=logging.getLogger("gevent.pywsgi"),
+        handler_class=Handler,
+        spawn=MAX_CONNECTIONS,
+    )
+    server.start()
+
+    def stop() -> None:
+        server.stop_accepting()
+        server.socket.close()
+
+    return stop
+
+
+def _end_in_any_case(drain_s: float) -> None:
+    """Kill this process should the drain hang: its time is part of what others are promised."""
+
+    def end() -> None:
+        time.sleep(drain_s)
+        log.error("drain took too long", extra={"action": "drain_overdue"})
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

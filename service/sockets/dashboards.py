@@ -1,0 +1,285 @@
+"""The dashboards' door: what people's sockets may ask (docs/protocol.md).
+
+Each handler reads the payload, calls the rules, and says the answer in the words of the
+protocol; nothing is decided here.
+
+`send_command` with a wait queues the command in the order of the socket's events and then
+waits beside them, so that the next ones are not held up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from service import errors
+from service.live.tasks import Tasks
+from service.sessions import model
+from service.sockets.dispatch import LATER, Call, Dispatcher, Handler, Later, Peer, to_json
+from service.sockets.payloads import (
+    ListSessions,
+    OneSession,
+    SendCommand,
+    SetupEdit,
+    SetupStep,
+)
+from service.sockets.rooms import Rooms
+from service.sockets.watching import Watching
+
+#: Commands one socket may wait for at a time; each wait is a task.
+MAX_WAITS = 100
+
+#: How long a `send_command` waits when it does not say, seconds.
+DEFAULT_TIMEOUT_S = 30.0
+
+#: An answer that is sent twice (as ack and as event) goes out the second time when the socket
+#: has taken the first, at the latest after this many seconds.
+TAKE_S = 10.0
+
+
+class Details(Protocol):
+    """The part of the session store that shows one session."""
+
+    def details(self, session_id: str) -> dict[str, Any] | None: ...
+
+
+class Rules(Protocol):
+    """The part of the session manager that dashboards use."""
+
+    def get_sessions(
+        self,
+        state: Literal["active", "inactive"] = ...,
+        *,
+        limit: int = ...,
+        cursor: str | None = ...,
+        q: str | None = ...,
+        project_id: str | None = ...,
+        iso: bool = ...,
+    ) -> dict[str, Any]: ...
+    def delete_session(self, session_id: str) -> None: ...
+    def queue_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = ...,
+        *,
+        ttl_s: float | None = ...,
+        idempotency_key: str = ...,
+        waiter: str = ...,
+    ) -> model.CommandAdded: ...
+    def update_setup(
+        self, session_id: str, setup: Any, *, version: int | None = ...
+    ) -> model.SetupState: ...
+    def patch_setup(
+        self, session_id: str, patch: Any, *, version: int | None = ...
+    ) -> model.SetupState: ...
+    def undo_setup(self, session_id: str, *, version: int | None = ...) -> model.SetupState: ...
+    def redo_setup(self, session_id: str, *, version: int | None = ...) -> model.SetupState: ...
+
+
+class Waits(Protocol):
+    """Waiting for commands."""
+
+    def wait(
+        self, session_id: str, command_id: str, until: str, timeout_s: float
+    ) -> dict[str, Any]: ...
+
+
+class DeviceSetups(Protocol):
+    """The part of the devices' door that shares an event with this one."""
+
+    def is_own_setup(self, call: Call) -> bool: ...
+    def update_setup(self, call: Call) -> dict[str, Any]: ...
+
+
+class Dashboards:
+    """The handlers.
+
+    Args:
+        node_id: this node, which is told how the commands stand that its sockets wait for.
+        max_answer_bytes: what a socket may have waiting; a larger answer is `too_large`.
+        devices: takes `update_setup` of a device about itself.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        store: Details,
+        rules: Rules,
+        watching: Watching,
+        waits: Waits,
+        rooms: Rooms,
+        tasks: Tasks,
+        *,
+        node_id: str,
+        max_answer_bytes: int,
+        devices: DeviceSetups,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._rules = rules
+        self._watching = watching
+        self._waits = waits
+        self._rooms = rooms
+        self._tasks = tasks
+        self._node_id = node_id
+        self._max_answer_bytes = max_answer_bytes
+        self._devices = devices
+        self._waiting: dict[str, int] = {}  # sid -> commands it waits for
+
+    # --- watching
+
+    def register_vue(self, call: Call) -> Later:
+        return self._watching.register_vue(call)
+
+    # --- reading
+
+    def get_active_sessions(self, call: Call) -> Later:
+        return self._list(call, "active", "active_sessions")
+
+    def get_inactive_sessions(self, call: Call) -> Later:
+        return self._list(call, "inactive", "inactive_sessions")
+
+    def _list(self, call: Call, state: Literal["active", "inactive"], event: str) -> Later:
+        wanted = ListSessions.parse(call.payload)
+        page = self._rules.get_sessions(
+            state,
+            limit=wanted.limit,
+            cursor=wanted.cursor,
+            q=wanted.q or None,
+            project_id=wanted.project_id or None,
+            iso=False,
+        )
+        return self._answer_and_emit(call, event, page)
+
+    def get_active_session(self, call: Call) -> Later:
+        return self._one(call, model.ACTIVE, "active_session")
+
+    def get_inactive_session(self, call: Call) -> Later:
+        return self._one(call, model.INACTIVE, "inactive_session")
+
+    def _one(self, call: Call, state: str, event: str) -> Later:
+        session_id = OneSession.parse(call.payload).session_id
+        details = self._store.details(session_id)
+        if details is None or details["state"] != state:
+            raise errors.SessionNotFound(
+                f"There is no {state} session with this id.", session_id=session_id
+            )
+        return self._answer_and_emit(call, event, {"session": details})
+
+    def _answer_and_emit(self, call: Call, event: str, body: dict[str, Any]) -> Later:
+        """Answer the call, and emit the same, without having both wait for a slow socket."""
+        if len(to_json(body)) + len(event) + 64 > self._max_answer_bytes:
+            raise errors.TooLarge("The answer is larger than a socket takes: read it in parts.")
+        if call.ack_id is not None:
+            call.reply(body)
+            waited_s = 0.0
+            while self._dispatcher.backlog_bytes(call.sid) > self._max_answer_bytes // 8:
+                if call.peer.closed or waited_s > TAKE_S:
+                    return LATER
+                self._tasks.sleep(0.02)
+                waited_s += 0.02
+        self._dispatcher.emit(call.sid, event, body)
+        return LATER
+
+    # --- commands
+
+    def send_command(self, call: Call) -> dict[str, Any] | Later:
+        wanted = SendCommand.parse(call.payload)
+        waits = wanted.wait != "queued"
+        if waits and self._waiting.get(call.sid, 0) >= MAX_WAITS:
+            raise errors.Overloaded(f"This socket waits for {MAX_WAITS} commands already.")
+        added = self._rules.queue_command(
+            wanted.session_id,
+            wanted.command,
+            wanted.params,
+            ttl_s=wanted.ttl_s,
+            idempotency_key=wanted.idempotency_key or "",
+            waiter=self._node_id if waits else "",
+        )
+        if not waits:
+            return {"command_id": added.command_id, "status": added.status}
+        self._waiting[call.sid] = self._waiting.get(call.sid, 0) + 1
+        self._tasks.spawn(self._wait, call, wanted, added.command_id)
+        return LATER
+
+    def _wait(self, call: Call, wanted: SendCommand, command_id: str) -> None:
+        timeout_s = DEFAULT_TIMEOUT_S if wanted.timeout_s is None else wanted.timeout_s
+        try:
+            command = self._waits.wait(wanted.session_id, command_id, wanted.wait, timeout_s)
+            names = ("command_id", "status", "result", "error")
+            call.reply({name: command[name] for name in names if name in command})
+        except errors.ServiceError as error:
+            call.fail(error)
+        except Exception:
+            call.fail(errors.Internal())
+            raise
+        finally:
+            left = self._waiting.pop(call.sid, 1) - 1
+            if left:
+                self._waiting[call.sid] = left
+
+    # --- sessions and setups
+
+    def delete_session(self, call: Call) -> None:
+        self._rules.delete_session(OneSession.parse(call.payload).session_id)
+
+    def join_session(self, call: Call) -> dict[str, Any]:
+        session_id = OneSession.parse(call.payload).session_id
+        return {"active_clients": self._rooms.join(call.peer, session_id)}
+
+    def leave_session(self, call: Call) -> dict[str, Any]:
+        session_id = OneSession.parse(call.payload).session_id
+        return {"active_clients": self._rooms.leave(call.peer, session_id)}
+
+    def update_setup(self, call: Call) -> dict[str, Any]:
+        if self._devices.is_own_setup(call):
+            return self._devices.update_setup(call)
+        edit = SetupEdit.parse(call.payload)
+        if edit.is_patch:
+            state = self._rules.patch_setup(edit.session_id, edit.patch, version=edit.version)
+        else:
+            state = self._rules.update_setup(edit.session_id, edit.setup, version=edit.version)
+        return setup_answer(state)
+
+    def undo_setup(self, call: Call) -> dict[str, Any]:
+        step = SetupStep.parse(call.payload)
+        return setup_answer(self._rules.undo_setup(step.session_id, version=step.version))
+
+    def redo_setup(self, call: Call) -> dict[str, Any]:
+        step = SetupStep.parse(call.payload)
+        return setup_answer(self._rules.redo_setup(step.session_id, version=step.version))
+
+    # --- the end
+
+    def disconnected(self, peer: Peer, reason: str) -> None:
+        """The socket is gone: nothing is told to it any more, and it is no client of anything."""
+        self._watching.end(peer)
+        self._rooms.leave_all(peer)
+
+
+def setup_answer(state: model.SetupState) -> dict[str, Any]:
+    """What who changed a setup is told of it."""
+    return {
+        "setup_version": state.version,
+        "undo_available": state.undo > 0,
+        "redo_available": state.redo > 0,
+    }
+
+
+def register(dispatcher: Dispatcher, dashboards: Dashboards) -> None:
+    """Listen to every event of dashboards.
+
+    In open mode whoever is connected may do all of this. This is where a role is checked
+    once there are roles: every event passes `on` below, and none comes in another way.
+    """
+
+    def on(event: str, handler: Handler) -> None:
+        dispatcher.on(event, handler)
+
+    for event in (
+        *("register_vue", "get_active_sessions", "get_inactive_sessions"),
+        *("get_active_session", "get_inactive_session", "send_command", "delete_session"),
+        *("join_session", "leave_session", "update_setup", "undo_setup", "redo_setup"),
+    ):
+        on(event, getattr(dashboards, event))
+    dispatcher.on_disconnect(dashboards.disconnected)

@@ -1,0 +1,350 @@
+"""The devices' door: register, data, setup, signs of life, answers to commands.
+
+A socket becomes a device by `register` and stays that device until it ends. All its events act on its own
+session, carry the generation it was given, and are refused once another connection owns the session.
+`update_data` goes from the frame to the ingest buffer without a task and is acked when Redis has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from service import errors
+from service.clock import Clock
+from service.live.claims import Departures
+from service.live.commands import CommandDelivery
+from service.live.ingest import Ingest
+from service.live.owned import OwnedSession, OwnedSessions
+from service.live.tasks import Tasks
+from service.metrics import Metrics
+from service.sessions.model import AppendResult, Owner, Registration, SetupState
+from service.sockets import payloads
+from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
+from service.sockets.takeovers import Takeovers
+from service.sockets.update import Update, check_depth, parse_telemetry, parse_update
+
+log = logging.getLogger(__name__)
+
+#: How long a repeated register waits for what the socket sent before.
+SETTLE_S = 5.0
+
+
+class DeviceStore(Protocol):
+    """The part of the session store that devices reach directly."""
+
+    def register(
+        self,
+        session_id: str,
+        *,
+        node_id: str,
+        sid: str,
+        session_name: str | None = None,
+        project_id: str | None = None,
+        meta: dict[str, Any] | None = None,
+        stream: str = "",
+    ) -> Registration: ...
+    def setup_reported(self, session_id: str, generation: int, version: int) -> None: ...
+
+
+class Setups(Protocol):
+    """The part of the session manager that changes setups."""
+
+    def update_setup(
+        self,
+        session_id: str,
+        setup: Any,
+        timestamp: None = None,
+        *,
+        version: int | None = None,
+        generation: int | None = None,
+    ) -> SetupState: ...
+
+
+class Devices:
+    """Handlers of the devices' events.
+
+    Args:
+        on_device: told of every socket that becomes a device.
+        refusal: the error for new registers while this node takes none, else None.
+        partition_of: the partition of a session id.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: DeviceStore,
+        setups: Setups,
+        sessions: OwnedSessions,
+        ingest: Ingest,
+        departures: Departures,
+        commands: CommandDelivery,
+        takeovers: Takeovers,
+        dispatcher: Dispatcher,
+        tasks: Tasks,
+        clock: Clock,
+        metrics: Metrics,
+        node_id: str,
+        partition_of: Callable[[str], int],
+        max_value_bytes: int,
+        on_device: Callable[[OwnedSession], None],
+        refusal: Callable[[], errors.ServiceError | None],
+    ) -> None:
+        self._store = store
+        self._setups = setups
+        self._sessions = sessions
+        self._ingest = ingest
+        self._departures = departures
+        self._commands = commands
+        self._takeovers = takeovers
+        self._dispatcher = dispatcher
+        self._tasks = tasks
+        self._clock = clock
+        self._metrics = metrics
+        self._node_id = node_id
+        self._partition_of = partition_of
+        self._max_value_bytes = max_value_bytes
+        self._on_device = on_device
+        self._refusal = refusal
+        #: Sockets whose register had no answer: Redis may count them as owners.
+        self._uncertain: dict[str, str] = {}
+
+    def listen(self) -> None:
+        """Take the devices' events. `update_setup` is shared with dashboards: see `update_setup`."""
+        on = self._dispatcher.on
+        on("register", self.register)
+        on("update_data", self.update_data, inline=True)
+        on("update_telemetry", self.update_telemetry, inline=True)
+        on("ping", self.ping, inline=True)
+        on("pong", self.pong, inline=True)
+        on("command_result", self.command_result)
+        self._dispatcher.on_disconnect(self.left)
+
+    # -- who it is
+
+    def register(self, call: Call) -> dict[str, Any]:
+        wanted = payloads.Register.parse(call.payload)
+        peer = call.peer
+        owned: OwnedSession | None = peer.device
+        session_id = wanted.session_id or (owned.session_id if owned else str(uuid.uuid4()))
+        if owned is not None:
+            if owned.session_id != session_id:
+                raise errors.Conflict("This socket is registered with another id.")
+            self._check_held(owned)
+            self._settle(owned)
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
+        try:
+            registration = self._store.register(
+                session_id,
+                node_id=self._node_id,
+                sid=peer.sid,
+                session_name=wanted.session_name,
+                project_id=wanted.project_id,
+                meta=wanted.meta,
+                stream=wanted.stream,
+            )
+        except errors.StoreUnavailable:
+            self._uncertain[peer.sid] = session_id
+            raise
+        except errors.Flapping:
+            self._metrics.flapping.add()
+            raise
+        self._uncertain.pop(peer.sid, None)
+        owned = self._hold(peer, owned, registration, wanted)
+        if registration.superseded is not None:
+            self._metrics.takeovers.add()
+        answer = {
+            "session_id": session_id,
+            "generation": registration.generation,
+            "resumed": registration.resumed,
+            "restored": registration.restored,
+            "rev": registration.rev,
+            "last_seq": owned.last_seq,
+            "setup": registration.setup,
+            "setup_version": registration.setup_version,
+            "server_time": registration.server_time_ms / 1000,
+        }
+        self._tasks.spawn(self._follow_up, owned, answer, registration.superseded)
+        return answer
+
+    def _settle(self, owned: OwnedSession) -> None:
+        """Wait until Redis has what the socket sent before: it carries the generation held now."""
+        left_s = SETTLE_S
+        while owned.waiting and left_s > 0:
+            self._tasks.sleep(0.01)
+            left_s -= 0.01
+        if owned.waiting:
+            raise errors.StoreUnavailable
+        self._check_held(owned)
+
+    def _hold(
+        self,
+        peer: Peer,
+        owned: OwnedSession | None,
+        registration: Registration,
+        wanted: payloads.Register,
+    ) -> OwnedSession:
+        last_seq = registration.last_seq
+        if owned is None:
+            owned = OwnedSession(
+                registration.session_id,
+                peer.sid,
+                self._partition_of(registration.session_id),
+                registration.generation,
+            )
+            peer.device = owned
+            self._on_device(owned)
+        elif registration.same and owned.stream != wanted.stream:
+            last_seq = 0  # a counter that starts anew on the same socket
+        owned.generation = registration.generation
+        owned.rev = registration.rev
+        owned.stream = wanted.stream
+        owned.last_seq = owned.accepted_seq = last_seq
+        owned.session_name = registration.session_name
+        owned.project_id = registration.project_id
+        owned.created_ms = registration.created_ms
+        if wanted.meta is not None:
+            owned.meta = orjson.dumps(wanted.meta).decode()
+        self._sessions.add(owned)
+        if peer.closed:  # it went while Redis was asked
+            self._departures.add(owned, peer.reason)
+        return owned
+
+    def _follow_up(
+        self, owned: OwnedSession, answer: dict[str, Any], superseded: Owner | None
+    ) -> None:
+        """What comes after the ack: the event, the former owner's notice, what waits for the device."""
+        self._dispatcher.emit(owned.sid, "registered", answer)
+        if superseded is not None and superseded.sid != owned.sid:
+            self._takeovers.supersede(superseded, owned.session_id)
+        if not owned.lost:
+            self._commands.deliver(owned.session_id)
+
+    def left(self, peer: Peer, reason: str) -> None:
+        """The socket is gone."""
+        session_id = self._uncertain.pop(peer.sid, None)
+        if session_id is not None:
+            self._departures.probe(session_id, peer.sid, self._partition_of(session_id))
+        owned: OwnedSession | None = peer.device
+        if owned is not None:
+            self._departures.add(owned, reason)
+            if self._sessions.of(owned.session_id) is None:
+                self._commands.forget(owned.session_id)
+
+    # -- what it sends
+
+    def update_data(self, call: Call) -> Any:
+        return self._take(call, parse_update)
+
+    def update_telemetry(self, call: Call) -> Any:
+        return self._take(call, parse_telemetry)
+
+    def _take(self, call: Call, parse: Callable[[Any, float, int], Update]) -> Any:
+        owned = self._owned(call)
+        update = parse(call.payload, self._clock.now_s(), self._max_value_bytes)
+
+        def done(result: AppendResult | errors.ServiceError) -> None:
+            if isinstance(result, errors.ServiceError):
+                call.fail(result)
+            elif result.word == "duplicate":
+                self._metrics.duplicates.add()
+                call.reply({"rev": result.value, "duplicate": True})
+            else:
+                self._metrics.samples.add(count=len(update.samples))
+                call.reply({"rev": result.value})
+
+        self._ingest.add(owned, update, done)
+        return LATER
+
+    def is_own_setup(self, call: Call) -> bool:
+        """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
+        payload = call.payload
+        owned: OwnedSession | None = call.peer.device
+        if not isinstance(payload, dict):
+            return True
+        named = payload.get("session_id", payload.get("device_id"))
+        if owned is None:
+            return named is None
+        return named in (None, owned.session_id) and "patch" not in payload
+
+    def update_setup(self, call: Call) -> dict[str, Any]:
+        """A device's own new setup, or the version it runs."""
+        owned = self._owned(call)
+        wanted = payloads.DeviceSetup.parse(call.payload)
+        if wanted.reported_version is not None:
+            self._store.setup_reported(owned.session_id, owned.generation, wanted.reported_version)
+            return {"reported_version": wanted.reported_version}
+        state = self._setups.update_setup(
+            owned.session_id,
+            wanted.setup,
+            version=wanted.version,
+            generation=owned.generation,
+        )
+        return {
+            "setup_version": state.version,
+            "undo_available": state.undo > 0,
+            "redo_available": state.redo > 0,
+        }
+
+    def ping(self, call: Call) -> dict[str, Any]:
+        payload = call.payload
+        if payload is None:
+            payload = {}
+        if not isinstance(payload, dict):
+            raise errors.InvalidRequest("The payload should be an object.")
+        check_depth(payload)
+        if call.peer.dashboard is None or call.peer.device is not None:
+            self._alive(self._owned(call))
+        answer = {**payload, "server_time": round(self._clock.now_s(), 3)}
+        self._dispatcher.emit(call.sid, "pong", answer)
+        return {"server_time": answer["server_time"]}
+
+    def pong(self, call: Call) -> None:
+        self._alive(self._owned(call))
+
+    def _alive(self, owned: OwnedSession) -> None:
+        owned.last_ping_ms = self._clock.now_ms()
+        owned.ping_changed = True
+
+    def command_result(self, call: Call) -> dict[str, Any]:
+        owned = self._owned(call)
+        wanted = payloads.CommandResult.parse(call.payload)
+        ok, result, error = self._commands.read_ack([call.payload])
+        change = self._commands.finish(owned, wanted.command_id, bool(ok), result, error)
+        if change is None:
+            raise errors.SessionNotFound("There is no such command.")
+        return {"command_id": wanted.command_id, "status": change.status}
+
+    def _owned(self, call: Call) -> OwnedSession:
+        """The session this socket is registered as.
+
+        Raises:
+            NotRegistered, StaleGeneration, SessionNotFound
+            NotAllowed: the payload names another session.
+        """
+        owned: OwnedSession | None = call.peer.device
+        if owned is None:
+            raise errors.NotRegistered
+        if owned.lost:
+            self._check_held(owned)
+        payload = call.payload
+        if payload.__class__ is dict:
+            named = payload.get("session_id")
+            if named is None:
+                named = payload.get("device_id")
+            if named is not None and named != owned.session_id:
+                raise errors.NotAllowed("A device acts on its own session only.")
+        return owned
+
+    @staticmethod
+    def _check_held(owned: OwnedSession) -> None:
+        if owned.lost == "deleted":
+            raise errors.SessionNotFound("The session was deleted.")
+        if owned.lost:
+            raise errors.StaleGeneration

@@ -1,0 +1,174 @@
+"""Who has joined which session, kept exact in Redis.
+
+A socket is a client of a session from `join` until `leave` or until it is gone. Redis
+counts it under `node_id#sid`, so that a dead node's clients are taken out with its lease.
+This node's part is never to leave one behind: the socket is noted as joined before Redis
+is asked, a join that finds its socket closed takes itself back, and a leave that Redis
+did not answer is repeated until it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from service import errors
+from service.live.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+#: Sessions one socket may have joined at a time; a person looks at a handful.
+MAX_JOINED = 1000
+
+#: Pause between attempts while Redis does not answer, seconds.
+RETRY_S = 0.5
+
+
+class Client(Protocol):
+    """A socket that joins sessions."""
+
+    sid: str
+    joined: set[str]
+    closed: bool
+
+
+class ClientStore(Protocol):
+    """The part of the session store that counts clients."""
+
+    def join(self, session_id: str, node_id: str, sid: str) -> int: ...
+    def leave(self, session_id: str, node_id: str, sid: str) -> int: ...
+
+
+class Rooms:
+    """Joins and leaves of this node's sockets.
+
+    Args:
+        clients: all sockets of this node.
+        partition_of: the partition of a session id.
+    """
+
+    def __init__(
+        self,
+        store: ClientStore,
+        node_id: str,
+        clients: Callable[[], Iterable[Client]],
+        partition_of: Callable[[str], int],
+        tasks: Tasks,
+    ) -> None:
+        self._store = store
+        self._node_id = node_id
+        self._clients = clients
+        self._partition_of = partition_of
+        self._tasks = tasks
+        self._lock = threading.Lock()
+        self._leaving: deque[tuple[Client, str]] = deque()
+        self._is_leaving = False
+
+    def join(self, client: Client, session_id: str) -> int:
+        """How many clients the session has with this one; the same again when repeated.
+
+        Raises:
+            SessionNotFound
+            Overloaded: this socket has joined `MAX_JOINED` sessions.
+            StoreUnavailable: not joined.
+        """
+        if session_id not in client.joined and len(client.joined) >= MAX_JOINED:
+            raise errors.Overloaded(f"This socket has joined {MAX_JOINED} sessions.")
+        had_joined = session_id in client.joined
+        client.joined.add(session_id)
+        try:
+            count = self._store.join(session_id, self._node_id, client.sid)
+        except errors.SessionNotFound:
+            client.joined.discard(session_id)
+            raise
+        except Exception:
+            if not had_joined:  # Redis may have counted it all the same
+                client.joined.discard(session_id)
+                self._leave_later(client, [session_id])
+            raise
+        if client.closed:
+            self._leave_later(client, [session_id])
+        return count
+
+    def leave(self, client: Client, session_id: str) -> int:
+        """How many clients the session has without this one; harmless when it had not joined.
+
+        Raises:
+            SessionNotFound
+            StoreUnavailable: still joined.
+        """
+        try:
+            count = self._store.leave(session_id, self._node_id, client.sid)
+        except errors.SessionNotFound:
+            client.joined.discard(session_id)
+            raise
+        client.joined.discard(session_id)
+        return count
+
+    def leave_all(self, client: Client) -> None:
+        """The socket is gone. Never blocks."""
+        joined = list(client.joined)
+        client.joined.clear()
+        self._leave_later(client, joined)
+
+    def rejoin(self, partition: int) -> None:
+        """Count this node's clients again where its lease was over or Redis was emptied.
+
+        Never blocks; goes on until Redis has heard it. Sessions that are gone are forgotten.
+        """
+        self._tasks.spawn(self._rejoin, partition)
+
+    def _rejoin(self, partition: int) -> None:
+        waiting = [
+            (client, session_id)
+            for client in list(self._clients())
+            for session_id in list(client.joined)
+            if self._partition_of(session_id) == partition
+        ]
+        while waiting:
+            client, session_id = waiting[-1]
+            if session_id in client.joined and not client.closed:
+                try:
+                    self.join(client, session_id)
+                except errors.SessionNotFound:
+                    pass
+                except (errors.StoreUnavailable, errors.Overloaded):
+                    self._tasks.sleep(RETRY_S)
+                    continue
+            waiting.pop()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether Redis still has to hear of sockets that left."""
+        return self._is_leaving
+
+    def _leave_later(self, client: Client, session_ids: list[str]) -> None:
+        with self._lock:
+            self._leaving.extend((client, session_id) for session_id in session_ids)
+            if self._is_leaving or not self._leaving:
+                return
+            self._is_leaving = True
+        self._tasks.spawn(self._leave_waiting)
+
+    def _leave_waiting(self) -> None:
+        while True:
+            with self._lock:
+                if not self._leaving:
+                    self._is_leaving = False
+                    return
+                client, session_id = self._leaving.popleft()
+            if session_id in client.joined and not client.closed:
+                continue  # joined again meanwhile
+            try:
+                self._store.leave(session_id, self._node_id, client.sid)
+            except errors.SessionNotFound:
+                continue
+            except (errors.StoreUnavailable, errors.Overloaded):
+                with self._lock:
+                    self._leaving.appendleft((client, session_id))
+                self._tasks.sleep(RETRY_S)
+            except Exception:
+                log.exception("leave not recorded", extra={"action": "leave_failed"})

@@ -1,0 +1,140 @@
+"""The snapshot a dashboard starts from, in pages.
+
+The place where the feed stands is noted before the first page is read, and changes are
+told from there on: what moves between two pages, or from the active to the inactive ones
+behind the reader's back, is told again by the feed. So a session may be on two pages (the
+later one is right) or on none, but after the last page and the first updates the dashboard
+has all of them.
+
+Everything the next page needs travels in its token: what was asked for, where the feed
+stood, and where the list goes on. A node keeps nothing between two pages, and any node can
+serve the next one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from service import errors
+from service.live.scope import SESSIONS, Scope
+from service.sessions import model
+
+PAGE_SESSIONS = 500
+
+
+class SessionLists(Protocol):
+    """The part of the session store that lists summaries."""
+
+    def page(
+        self,
+        state: str,
+        *,
+        limit: int,
+        cursor: str | None = ...,
+        q: str | None = ...,
+        project_id: str | None = ...,
+    ) -> model.Page: ...
+
+    def summaries(self, ids: Sequence[str]) -> Sequence[Mapping[str, str] | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a dashboard asked for, and where its snapshot goes on."""
+
+    asked: Any  #: scope, batch and interval_ms, as `register_vue` takes them
+    start: str  #: the feed's cursor when the snapshot began
+    state: str = model.ACTIVE  #: which list is being read
+    after: str | None = None  #: the list's own cursor; None: its beginning
+
+    def token(self) -> str:
+        """The opaque `page` that asks for what comes now."""
+        parts = [1, self.asked, self.start, self.state, self.after]
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def from_token(cls, token: str) -> Wish:
+        """The wish in a token. It is a client's word: what was `asked` is to be checked again.
+
+        Raises:
+            InvalidRequest
+        """
+        try:
+            padded = token + "=" * (-len(token) % 4)
+            text = base64.b64decode(padded, b"-_", validate=True)
+            version, asked, start, state, after = json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise errors.InvalidRequest("`page` is not a token of this service.") from error
+        fits = (
+            version == 1
+            and isinstance(asked, dict)
+            and isinstance(start, str)
+            and state in (model.ACTIVE, model.INACTIVE)
+            and (after is None or isinstance(after, str))
+        )
+        if not fits:
+            raise errors.InvalidRequest("`page` is not a token of this service.")
+        return cls(asked, start, state, after)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPage:
+    """Summaries, each in the list of its state at the moment of reading."""
+
+    active: list[dict[str, Any]]
+    inactive: list[dict[str, Any]]
+    next: Wish | None  #: None: this was the last page
+
+
+def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
+    """At most `PAGE_SESSIONS` summaries of the scope from where the wish stands.
+
+    Raises:
+        InvalidRequest: the place in the list is not one of ours.
+
+    Redis: one or two list pages (more where a project's sessions are few among many), or one
+    read of that many summaries.
+    """
+    if scope.kind == SESSIONS:
+        return _page_of_ids(store, scope.names, wish)
+    found: list[Mapping[str, str]] = []
+    place: Wish | None = wish
+    while place is not None and len(found) < PAGE_SESSIONS:
+        page = store.page(
+            place.state,
+            limit=PAGE_SESSIONS - len(found),
+            cursor=place.after,
+            project_id=scope.project_id,
+        )
+        found += page.items
+        if page.next is not None:
+            place = replace(place, after=page.next)
+        elif place.state == model.ACTIVE:
+            place = replace(place, state=model.INACTIVE, after=None)
+        else:
+            place = None
+    return _sorted_by_state(found, place)
+
+
+def _page_of_ids(store: SessionLists, ids: Sequence[str], wish: Wish) -> SnapshotPage:
+    begin = bisect_right(ids, wish.after) if wish.after is not None else 0
+    some = ids[begin : begin + PAGE_SESSIONS]
+    rows = store.summaries(some) if some else []
+    more = begin + len(some) < len(ids)
+    following = replace(wish, after=some[-1]) if more else None
+    return _sorted_by_state([row for row in rows if row is not None], following)
+
+
+def _sorted_by_state(rows: Sequence[Mapping[str, str]], following: Wish | None) -> SnapshotPage:
+    active: list[dict[str, Any]] = []
+    inactive: list[dict[str, Any]] = []
+    for row in rows:
+        one = model.summary(row)
+        (active if one["state"] == model.ACTIVE else inactive).append(one)
+    return SnapshotPage(active, inactive, following)

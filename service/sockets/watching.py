@@ -1,0 +1,112 @@
+"""`register_vue`: a snapshot, then every change after it.
+
+A dashboard that has a cursor and can be told everything since gets no snapshot. Everybody
+else gets it in pages, and the changes begin with the answer to the last page, from the
+place where the feed stood before the first one was read (snapshot.py says why).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from service import errors
+from service.live.counts import CountStore, counts_of
+from service.live.position import Position
+from service.live.scope import Scope
+from service.sockets.dispatch import LATER, Call, Later, Peer
+from service.sockets.payloads import RegisterVue
+from service.sockets.snapshot import SessionLists, Wish, read_page
+
+
+class Sessions(SessionLists, CountStore, Protocol):
+    """The part of the session store that a snapshot is made of."""
+
+
+class Changes(Protocol):
+    """The feed, as far as cursors go."""
+
+    keys: Any
+
+    def head(self, partitions: Iterable[int]) -> Position: ...
+    def encode_cursor(self, scope: Scope, position: Position) -> str: ...
+    def decode_cursor(self, scope: Scope, text: object) -> Position | None: ...
+    def recoverable(self, position: Position) -> bool: ...
+
+
+class Subscriptions(Protocol):
+    """Who on this node is told changes."""
+
+    def subscribe(
+        self,
+        sid: str,
+        scope: Scope,
+        *,
+        batch: bool,
+        interval_ms: int | None,
+        start: Position,
+    ) -> None: ...
+    def unsubscribe(self, sid: str) -> None: ...
+
+
+class Watching:
+    """What this node's dashboards watch."""
+
+    def __init__(self, store: Sessions, feed: Changes, fanout: Subscriptions) -> None:
+        self._store = store
+        self._feed = feed
+        self._fanout = fanout
+
+    def register_vue(self, call: Call) -> Later:
+        """What the socket watched before ends with the answer; a refusal changes nothing."""
+        payload = RegisterVue.parse(call.payload)
+        if payload.page is not None:
+            wish = Wish.from_token(payload.page)
+            wanted = RegisterVue.parse(wish.asked)  # a client's word again
+            return self._next_page(call, Scope.parse(wanted.scope), wanted, wish)
+        scope = Scope.parse((call.payload or {}).get("scope"))  # also sees what is given twice
+        if payload.cursor is not None:
+            position = self._feed.decode_cursor(scope, payload.cursor)
+            if position is not None and self._feed.recoverable(position):
+                return self._recover(call, scope, payload, position)
+        start = self._feed.head(scope.partitions(self._feed.keys))
+        asked = payload.model_dump(include={"scope", "batch", "interval_ms"})
+        wish = Wish(asked, self._feed.encode_cursor(scope, start))
+        return self._next_page(call, scope, payload, wish)
+
+    def _recover(self, call: Call, scope: Scope, wanted: RegisterVue, position: Position) -> Later:
+        counts = counts_of(self._store, scope)
+        self.end(call.peer)
+        body: dict[str, Any] = {"recovered": True, "cursor": wanted.cursor, "counts": counts}
+        call.reply({**body, "active": [], "inactive": []})
+        self._begin(call.peer, scope, wanted, position)
+        return LATER
+
+    def _next_page(self, call: Call, scope: Scope, wanted: RegisterVue, wish: Wish) -> Later:
+        start = self._feed.decode_cursor(scope, wish.start)
+        if start is None:
+            raise errors.InvalidRequest("`page` is not a token of this service.")
+        page = read_page(self._store, scope, wish)
+        counts = counts_of(self._store, scope)
+        self.end(call.peer)
+        body: dict[str, Any] = {"recovered": False, "counts": counts}
+        body |= {"active": page.active, "inactive": page.inactive}
+        if page.next is not None:
+            call.reply({**body, "cursor": None, "next": page.next.token()})
+        else:
+            call.reply({**body, "cursor": wish.start})
+            self._begin(call.peer, scope, wanted, start)
+        return LATER
+
+    def _begin(self, peer: Peer, scope: Scope, wanted: RegisterVue, start: Position) -> None:
+        if not peer.closed:  # else nobody would end it
+            peer.dashboard = scope
+            self._fanout.subscribe(
+                peer.sid, scope, batch=wanted.batch, interval_ms=wanted.interval_ms, start=start
+            )
+
+    def end(self, peer: Peer) -> None:
+        """Nothing is told to this socket any more."""
+        if peer.dashboard is not None:
+            peer.dashboard = None
+            self._fanout.unsubscribe(peer.sid)

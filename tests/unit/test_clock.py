@@ -1,0 +1,60 @@
+"""Redis time from a monotonic clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.clock import RedisClock
+
+
+class Monotonic:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def monotonic() -> Monotonic:
+    return Monotonic()
+
+
+def test_before_a_measurement_it_is_the_wall_clock(monotonic: Monotonic):
+    clock = RedisClock(monotonic, wall=lambda: 5000.0)
+    monotonic.now += 2
+    assert clock.now_s() == 5002.0
+
+
+def test_measure_replaces_a_wrong_wall_clock(monotonic: Monotonic):
+    clock = RedisClock(monotonic, wall=lambda: 5.0)
+    clock.measure(lambda: 8_000_000)
+    monotonic.now += 1.5
+    assert clock.now_ms() == 8_001_500
+
+
+def test_measure_takes_the_middle_of_the_round_trip(monotonic: Monotonic):
+    clock = RedisClock(monotonic)
+
+    def ask() -> int:
+        monotonic.now += 0.08
+        return 8_000_000
+
+    clock.measure(ask)
+    assert clock.now_s() == pytest.approx(8000.04)
+
+
+def test_measure_with_a_slow_round_trip_is_left_out_while_the_last_is_fresh(monotonic: Monotonic):
+    clock = RedisClock(monotonic)
+    clock.measure(lambda: 8_000_000)
+
+    def slow() -> int:
+        monotonic.now += 3
+        return 9_000_000
+
+    clock.measure(slow)
+    assert clock.now_s() == pytest.approx(8003)
+
+    monotonic.now += 100
+    clock.measure(slow)
+    assert clock.now_s() == pytest.approx(9001.5)
