@@ -1,0 +1,114 @@
+"""The tree of commands. Each one's module is imported when it is called, not for `--help`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from service.errors import ConfigError, ServiceError
+
+#: Exit codes: wrong usage and wrong settings are 2, as everywhere; all else that fails is 1.
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+
+#: name → module below service.cli, its function or Typer, what it does
+COMMANDS = {
+    "up": ("up", "up", "Run everything on this machine: Redis, nodes, workers."),
+    "node": ("node", "node", "Run one node."),
+    "worker": ("worker", "worker", "Run one worker."),
+    "agent": ("agent", "agent", "Report this machine's real readings as a device."),
+    "simulate": ("simulate", "simulate", "Run a fleet of simulated devices."),
+    "status": ("status", "status", "Show nodes and how many sessions there are."),
+    "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
+    "send": ("send", "send", "Send a command to a device."),
+    "config": ("config", "config", "Check and show the settings."),
+    "doctor": ("doctor", "doctor", "Look for what is wrong, and say how to mend it."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from the table; imports the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][2])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        # the names are for its "Did you mean"
+        self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(str(name)) if command else None, rest
+
+
+def load_command(name: str) -> Any:
+    """The real command behind a name of the table."""
+    module_name, attribute, _help = COMMANDS[name]
+    target = getattr(importlib.import_module(f"service.cli.{module_name}"), attribute)
+    if isinstance(target, typer.Typer):
+        return typer.main.get_command(target)
+    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    one.command(name)(target)
+    return typer.main.get_command(one)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(version("muster"))
+        raise typer.Exit
+
+
+@app.callback()
+def muster(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Muster: sessions of device fleets, live, over any number of nodes.
+
+    Start with `muster up --demo 20`. Settings: config.json, MUSTER_<GROUP>__<KEY>, flags.
+    """
+
+
+def run() -> None:
+    """Runs the command of this process's arguments: a failure is one line and an exit code."""
+    try:
+        app(prog_name="muster")
+    except ConfigError as exc:
+        fail(str(exc), REFUSED)
+    except ServiceError as exc:
+        fail(exc.message, FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # `muster … | head`: nobody reads on
+        sys.exit(FAILED)
+    except Exception as exc:  # noqa: BLE001 a user is shown no traceback
+        text = " ".join(str(exc).split()) or "no details"
+        fail(f"unexpected {type(exc).__name__}: {text}", FAILED)
+
+
+def fail(message: str, code: int) -> None:
+    """Says what is wrong on stderr and ends the process."""
+    from service.logs import printable
+
+    for line in message.splitlines() or [""]:
+        print(f"muster: {printable(line)}", file=sys.stderr)
+    sys.exit(code)

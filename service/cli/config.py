@@ -1,0 +1,56 @@
+"""`muster config`: the settings, where each comes from, and whether they hold."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from service.cli import reading
+from service.config import Loaded, load, redacted
+
+config = typer.Typer(
+    help="Check and show the settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@config.command()
+def check(
+    file: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Say whether the settings of this environment are right; exit code 2 when not."""
+    loaded = load(file)
+    if json_output:
+        reading.show_json({"ok": True, "file": str(loaded.path), "ignored": loaded.ignored})
+        return
+    _warn(loaded)
+    typer.echo(f"{loaded.path} and the environment are right.")
+
+
+@config.command()
+def show(
+    file: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Show every setting with its value and where that comes from; passwords are left out."""
+    loaded = load(file)
+    values = redacted(loaded.config)
+    if json_output:
+        reading.show_json({"settings": values, "sources": dict(loaded.sources)})
+        return
+    _warn(loaded)
+    rows = [
+        [f"{group}.{key}", json.dumps(value), loaded.sources[f"{group}.{key}"]]
+        for group, keys in values.items()
+        for key, value in keys.items()
+    ]
+    reading.show_table(["setting", "value", "from"], rows, "")
+
+
+def _warn(loaded: Loaded) -> None:
+    for name in loaded.ignored:
+        typer.echo(f"note: {name} is no setting (two underscores after the group)", err=True)

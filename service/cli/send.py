@@ -1,0 +1,63 @@
+"""`muster send`: a command to a device, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+
+from service.cli import reading
+from service.errors import InvalidRequest
+from service.logs import escape
+
+#: Statuses after which the device did not do it.
+_FAILED = ("failed", "timed_out", "expired", "cancelled")
+
+
+def send(
+    session_id: Annotated[str, typer.Argument(help="The device id.")],
+    command: Annotated[str, typer.Argument(help="The command's name, such as `reboot`.")],
+    params: Annotated[str | None, typer.Argument(help="Its parameters, as JSON.")] = None,
+    wait: Annotated[
+        Literal["queued", "delivered", "result"], typer.Option(help="How far to wait.")
+    ] = "result",
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 30,
+    ttl: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds it stays open; commands.ttl_s; 0: now or not at all."),
+    ] = None,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Send a command to a device, wherever it is connected.
+
+    Exit code 1 when it failed, ran out of time or was not answered within --timeout (it goes on then).
+    """
+    with reading.open_manager(redis, data, config) as manager:
+        sent = manager.send_command(
+            session_id, command, _parse(params), ttl_s=ttl, wait=wait, timeout_s=timeout
+        )
+    if json_output:
+        reading.show_json(sent)
+    else:
+        line = f"{sent['status']}  {sent['command_id']}"
+        for name in ("result", "error"):
+            if sent.get(name) is not None:
+                line += f"  {name}: {json.dumps(sent[name], ensure_ascii=False)}"
+        typer.echo(escape(line))
+    if sent["status"] in _FAILED:
+        raise typer.Exit(1)
+
+
+def _parse(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidRequest(
+            f"params: {text!r} is not JSON; a text needs its quotes: '\"on\"'"
+        ) from exc

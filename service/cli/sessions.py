@@ -1,0 +1,165 @@
+"""`muster sessions`: list, show, tail, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from service.cli import reading
+from service.errors import SessionNotFound
+from service.logs import printable
+
+sessions = typer.Typer(
+    help="List, show, follow and delete sessions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SessionId = Annotated[
+    str, typer.Argument(help="The device id; after `--` when it begins with `-`.")
+]
+
+
+@sessions.command("list")
+def list_sessions(
+    state: Annotated[
+        Literal["active", "inactive", "all"], typer.Option(help="Which ones.")
+    ] = "all",
+    q: Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only of this project_id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """List sessions, the active ones first."""
+    found: list[dict[str, Any]] = []
+    more = False
+    with reading.open_manager(redis, data, config) as manager:
+        states: list[Literal["active", "inactive"]] = (
+            ["active", "inactive"] if state == "all" else [state]
+        )
+        for one in states:
+            cursor: str | None = None
+            while len(found) < limit:
+                page = manager.get_sessions(
+                    one,
+                    limit=min(500, limit - len(found)),
+                    cursor=cursor,
+                    q=q,
+                    project_id=project,
+                    iso=json_output,
+                )
+                found += page["sessions"]
+                cursor = page["next"]
+                if cursor is None:
+                    break
+            more = more or cursor is not None
+    if json_output:
+        reading.show_json({"sessions": found, "more": more})
+        return
+    reading.show_table(
+        ["session", "name", "project", "state", "node", "last activity", "rev", "open commands"],
+        [
+            [
+                one["session_id"],
+                one["session_name"],
+                one["project_id"],
+                one["state"],
+                one["node_id"] if one["is_connected"] else "",
+                reading.when(one["last_activity"]),
+                one["rev"],
+                one["open_commands"] or "",
+            ]
+            for one in found
+        ],
+        "No sessions.",
+    )
+    if more:
+        typer.echo(f"… and more: --limit is {limit}", err=True)
+
+
+@sessions.command()
+def show(
+    session_id: SessionId,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Show all that is kept of one session."""
+    with reading.open_manager(redis, data, config) as manager:
+        session = manager.get_session(session_id)
+        commands = manager.store.commands(session_id) if session else []
+    if session is None:
+        raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
+    if json_output:
+        reading.show_json({**session, "commands": commands})
+        return
+    nested = {"data", "telemetry", "timeline", "statistics", "setup", "meta"}
+    plain = [[name, value] for name, value in session.items() if name not in nested]
+    plain += [[name, value] for name, value in session["statistics"].items()]
+    plain.append(["setup", _short(session["setup"])])
+    reading.show_table(["field", "value"], plain, "")
+    typer.echo("")
+    rows = [
+        [key, _short(samples[-1][0]) if samples else "", len(samples)]
+        for key, samples in session["data"].items()
+    ]
+    reading.show_table(["key", "latest value", "samples kept"], rows, "No data.")
+    typer.echo("")
+    events = [
+        [event.pop("at", ""), event.pop("event", ""), _short(event) if event else ""]
+        for event in map(dict, session["timeline"])
+    ]
+    reading.show_table(["at", "event", "details"], events, "No events.")
+
+
+@sessions.command()
+def tail(
+    session_id: SessionId,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Follow one session live: samples, states, commands; until Ctrl-C."""
+    from service.cli.tail import follow
+    from service.config import load_config
+
+    settings = load_config(config)
+    url = reading.find_redis(settings, redis, data)
+    with reading.connected(url, settings) as manager:
+        if manager.store.get(session_id) is None:
+            raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
+        follow(url, manager.store, session_id, as_json=json_output)
+
+
+@sessions.command()
+def delete(
+    session_id: SessionId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Delete a session for good; a connected device is told and disconnected."""
+    if not yes:
+        typer.confirm(f"Delete {printable(session_id)!r} with all its data?", abort=True, err=True)
+    with reading.open_manager(redis, data, config) as manager:
+        manager.delete_session(session_id)
+    if json_output:
+        reading.show_json({"deleted": session_id})
+    else:
+        typer.echo(f"Deleted {printable(session_id)!r}.")
+
+
+def _short(value: Any) -> str:
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:200]}…"

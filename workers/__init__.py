@@ -1,0 +1,1 @@
+"""Workers: the slow work, by RQ. `service` never imports anything of here."""

@@ -1,0 +1,29 @@
+"""`python -m workers`: one worker, its settings from the environment and config.json."""
+
+from __future__ import annotations
+
+import sys
+
+from service.config import load_config, require_redis
+from service.errors import ConfigError
+
+
+def main() -> int:
+    """Runs until SIGTERM; exit code 2 when the settings are refused."""
+    try:
+        config = load_config()
+        require_redis(config, "a worker")
+        from service import logs
+
+        logs.configure(config.log.level, config.log.format, process="worker")
+        from workers.runner import run
+
+        run(config)
+    except ConfigError as exc:
+        print(f"muster: {exc}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""One worker: RQ's loop in the main thread, `watch` beside it, until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import threading
+
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.exceptions import StopRequested
+from rq.scheduler import RQScheduler
+from rq.serializers import JSONSerializer
+
+from service.config import Config, redact_url
+from service.errors import StoreUnavailable
+from service.sessions import SessionManager
+from workers import queue as queues
+from workers.schedule import Schedule, Sweep
+from workers.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+
+
+def run(config: Config) -> None:
+    """Works until SIGTERM or SIGINT; the job under way is finished then.
+
+    Raises:
+        ConfigError: The data in Redis has another layout.
+    """
+    _check(config)
+    client = queues.connect(config)
+    queue = queues.open_queue(client, config.redis.key_prefix)
+    name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
+    schedule = Schedule(
+        client,
+        queue,
+        config.redis.key_prefix,
+        [Sweep("sweep_idle", config.workers.sweep_every_s)],
+    )
+    scheduler = RQScheduler(
+        [queue.name], connection=client, logging_level="WARNING", serializer=JSONSerializer
+    )
+    watch = Watch(lambda: SessionManager.connect(config.redis.url, config), schedule, scheduler)
+    watch.start()
+    _log.info(
+        "The worker is ready.",
+        extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},
+    )
+    try:
+        while not _work(queue, name):
+            threading.Event().wait(_RETRY_S)  # Redis is away
+    except StopRequested:
+        pass  # SIGTERM during that wait: the handler is still RQ's
+    finally:
+        watch.stop()
+        client.close()
+        _log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})
+
+
+def _check(config: Config) -> None:
+    """Refuses to start on data of another layout; waits for a Redis that is away."""
+    try:
+        SessionManager.connect(config.redis.url, config).close()
+    except StoreUnavailable:
+        _log.warning("Redis does not answer yet.", extra={"action": "worker_waits"})
+
+
+def _work(queue: Queue, name: str) -> bool:
+    """RQ's loop; True when it was asked to end, False when it gave up because of Redis."""
+    try:
+        worker = queues.open_worker(queue, f"{name}-{secrets.token_hex(2)}")
+        worker.work(logging_level="WARNING")
+    except (RedisError, OSError) as exc:
+        about = {"action": "worker_waits", "error": str(exc)}
+        _log.warning("The worker's queue failed.", extra=about)
+        return False
+    return worker.asked_to_end
