@@ -103,6 +103,7 @@ class RawSocket:
             timeout=5,
             **options,
         )
+        self._sock = self.ws.sock
         self.opened = json.loads(self.ws.recv()[1:])
         self.sid = ""
         self._numbers = itertools.count(1)
@@ -140,8 +141,11 @@ class RawSocket:
 
     def drop(self) -> None:
         """Cut the connection without a word."""
-        self.ws.sock.close()
+        self._sock.close()
         self.ws.sock = None
 
     def close(self) -> None:
-        self.ws.close()
+        try:
+            self.ws.close(timeout=1)
+        finally:
+            self._sock.close()  # websocket-client forgets it after some errors

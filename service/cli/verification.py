@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,19 +47,37 @@ class Verdict:
 
 
 async def verify(fleet: Fleet, told: Callable[[int], None] = lambda asked: None) -> Verdict:
-    """Ask the service for every device that had something acked; `told` hears how far it is."""
+    """Ask the service for every device that had something acked; `told` hears how far it is.
+
+    When a node goes away meanwhile, what is left is asked of the next one.
+    """
     verdict = Verdict()
-    wanted = [one for one in fleet.members if one.device.counts.acked]
+    left = [one for one in fleet.members if one.device.counts.acked]
+    for url in [*fleet.urls, *fleet.urls]:
+        if left:
+            verdict.unasked = await _ask_node(url, left, verdict, told)
+    return verdict
+
+
+async def _ask_node(
+    url: str, left: list[SimulatedDevice], verdict: Verdict, told: Callable[[int], None]
+) -> str:
+    """Ask one node until nothing is left, or why that could not be."""
     try:
-        dashboard = await _dashboard(fleet.urls)
+        dashboard = await websocket.connect(
+            url, on_event=lambda event, payload, reply: None, on_closed=lambda reason: None
+        )
     except (OSError, TimeoutError) as error:
-        verdict.unasked = str(error) or "no node answers"
-        return verdict
-    waiting = iter(wanted)
+        return f"{url}: {str(error) or 'no answer'}"
 
     async def ask() -> None:
-        for one in waiting:
-            session = await _session(dashboard, one.device.device_id)
+        while left:
+            one = left.pop()
+            try:
+                session = await _session(dashboard, one.device.device_id)
+            except BaseException:
+                left.append(one)
+                raise
             missing, repeated = compare(one, session)
             verdict.asked += 1
             verdict.repeated += repeated
@@ -68,21 +86,15 @@ async def verify(fleet: Fleet, told: Callable[[int], None] = lambda asked: None)
             told(verdict.asked)
 
     try:
-        await asyncio.gather(*(ask() for _ in range(_QUESTIONS)))
-    except (OSError, TimeoutError) as error:
-        verdict.unasked = str(error) or "no answer"
+        outcomes = await asyncio.gather(*(ask() for _ in range(_QUESTIONS)), return_exceptions=True)
     finally:
         dashboard.close()
-    return verdict
-
-
-async def _dashboard(urls: Sequence[str]) -> websocket.Connection:
-    for url in urls[:-1]:
-        try:
-            return await _listen(url)
-        except (OSError, TimeoutError):
-            continue
-    return await _listen(urls[-1])
+    for outcome in outcomes:
+        if isinstance(outcome, OSError | TimeoutError):
+            return f"{url}: {str(outcome) or 'no answer'}"
+        if outcome is not None:
+            raise outcome
+    return ""
 
 
 def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missing | None, int]:
@@ -113,12 +125,6 @@ def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missi
     if hole and not counts.dropped and not counts.refused:
         return Missing(device_id, hole, "hole in the history"), repeated
     return None, repeated
-
-
-async def _listen(url: str) -> websocket.Connection:
-    return await websocket.connect(
-        url, on_event=lambda event, payload, reply: None, on_closed=lambda reason: None
-    )
 
 
 async def _session(dashboard: websocket.Connection, device_id: str) -> dict[str, Any] | None:

@@ -56,10 +56,13 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes for all tests of this module."""
-    with running_pair(tmp_path_factory.mktemp("clients")) as made:
+@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Two nodes for all tests of this module, once in each async mode."""
+    settings = {"node.async_mode": request.param}
+    with running_pair(tmp_path_factory.mktemp(request.param), **settings) as made:
         yield made
 
 
