@@ -1,0 +1,169 @@
+"""What a file needs to survive a power cut, relative to an open folder.
+
+All paths are taken relative to a descriptor of the archive's root, whose store id was read through
+the same descriptor: what is checked is what is written to, also when a disk is mounted or unmounted
+in between.
+
+One call to `syncfs` instead of two to fsync per file: `syncfs` (Linux) waits until everything dirty in
+the file system when it was called is on the disk, data and folders, so before the renames it stands for
+the fsync of every file, after them for the fsync of every folder. It is as safe only where it also
+reports failed writes: since Linux 5.8 it returns any write error of that file system since the
+descriptor was opened, which here is before the first write. It is used on local file systems of that
+kind and nowhere else (over a network or FUSE what it promises differs). It waits for other programs'
+data as well, therefore only for several files at once. On ext4 a batch of 500 files of 1 kB takes
+0.05 s with it, 0.2 s with fsync of each (benchmarks/archive.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.archive.errors import BadRecord
+
+#: Local file systems whose `syncfs` is known to wait and to report.
+_SHARED_SYNC_TYPES = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
+_SINCE_LINUX = (5, 8)
+
+FILE_MODE = 0o640
+FOLDER_MODE = 0o750
+
+
+def _no_step(_name: str) -> None:
+    """Nobody wants to stop here."""
+
+
+@contextmanager
+def folder(path: str | os.PathLike[str], inside: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder. The root may be reached by a symbolic link, what is inside not."""
+    follow = 0 if inside is None else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow, dir_fd=inside)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(root: int, path: str) -> None:
+    """Makes a folder where there is none."""
+    try:
+        os.mkdir(path, FOLDER_MODE, dir_fd=root)
+    except FileExistsError:
+        pass
+
+
+def write_new(
+    root: int, path: str, data: bytes, *, sync: bool, step: Callable[[str], None] = _no_step
+) -> None:
+    """A new file with this content. On an error it is removed again, as far as that goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, FILE_MODE, dir_fd=root)
+    try:
+        try:
+            step("created")
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            step("written")
+            if sync:
+                sync_file(descriptor)
+                step("synced")
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        remove(root, path)
+        raise
+
+
+def remove(root: int, path: str) -> None:
+    """Removes a file of our own, or leaves it to `collect_litter`."""
+    try:
+        os.unlink(path, dir_fd=root)
+    except OSError:
+        pass  # the error that led here is the one to tell
+
+
+def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
+    """A regular file's content; None: there is nothing of this name.
+
+    Raises:
+        BadRecord: It is something else, or longer.
+    """
+    # without O_NONBLOCK opening a pipe would wait for its other end
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, dir_fd=root)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise BadRecord("it is no file") from exc
+        raise
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise BadRecord("it is no file")
+        if state.st_size > max_bytes:
+            raise BadRecord("it is longer than a record may be")
+        parts = []
+        while part := os.read(descriptor, max(state.st_size + 1, 65536)):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Waits until a file or folder is on the disk, not only in the disk's own cache."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync there stops at the disk's cache
+            return
+        except OSError:
+            pass  # file systems that know only fsync
+    os.fsync(descriptor)
+
+
+def sync_folder(root: int, path: str = ".") -> None:
+    """Waits until the names in a folder are on the disk."""
+    with folder(path, root) as descriptor:
+        sync_file(descriptor)
+
+
+def sync_all(root: int) -> None:
+    """Waits until the whole file system is on the disk; only where `can_sync_all`."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(root) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def can_sync_all(root: int) -> bool:
+    """Whether one `sync_all` is as good here as fsync of every file and folder."""
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "syncfs"):
+        return False
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    if version is None or (int(version[1]), int(version[2])) < _SINCE_LINUX:
+        return False
+    return _file_system_type(root) in _SHARED_SYNC_TYPES
+
+
+def _file_system_type(root: int) -> str | None:
+    """The type in the mount table of the device `root` is on; None: not found."""
+    device = os.fstat(root).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    found = None
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:  # noqa: PTH123
+        for line in table:
+            before, _, after = line.partition(" - ")
+            if before.split(" ", 3)[2] == wanted:
+                found = after.split(" ", 1)[0]
+    return found

@@ -1,0 +1,308 @@
+"""`ArchiveStore` on a folder of a file system: `file://`.
+
+    <root>/muster-archive.json     the store id: which service's archive this is
+    <root>/<4 hex>/<record>        records, as `record.name_of` names them
+    <root>/tmp/<random>            records being written
+    <root>/quarantine/<item>/      bad files, see `service.archive.quarantine`
+
+A write is: temporary file → fsync → rename → fsync of the folder (`put`; several files share their
+syncs where that is as safe, see `service.archive.durable`). A killed writer leaves at most a file in
+`tmp`. That folder is one for all, and not the record's own, so that litter is found without walking
+up to 65,536 folders; it is on the same file system, so the rename is as atomic.
+
+Every call opens the root, reads the store id there and works relative to that descriptor. An empty
+mount point is therefore never mistaken for an archive without records.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from service.archive import durable, marker
+from service.archive.errors import ArchiveUnavailable, BadRecord
+from service.archive.names import SUFFIX, age_order, parse_name, stem_of
+from service.archive.quarantine import ITEM, PLACE, Quarantine
+from service.archive.record import MAX_TEXT_BYTES
+from service.archive.store import Quarantined
+from service.errors import ConfigError
+
+TEMPORARY = "tmp"
+#: From this many files on, one sync of the file system instead of each file's own.
+SHARE_SYNC_FROM = 8
+_FOLDER = re.compile(r"[0-9a-f]{4}")
+
+
+def path_of_url(url: str) -> Path:
+    """The folder that a `file://` URL names.
+
+    Raises:
+        ConfigError: It is another kind of URL, or no absolute path.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
+        raise ConfigError(f"archive.url: {url!r} should be like file:///var/lib/muster/archive")
+    return Path(path)
+
+
+class FileArchiveStore:
+    """Records as files below `root`.
+
+    Args:
+        root: The folder; made by `claim` where it is missing.
+        share_sync: None: as `durable.can_sync_all` finds; False: every file its own fsync.
+        step: Called with the name of each step when it is done, for tests that stop there.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        share_sync: bool | None = None,
+        step: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self._root_path = Path(root)
+        self._share_sync = share_sync
+        self._step = step
+        self._store_id: str | None = None
+        #: Folders whose own names are known to be on the disk.
+        self._synced_folders: set[str] = set()
+
+    def claim(self) -> str:
+        with self._translated():
+            self._root_path.mkdir(parents=True, exist_ok=True)
+            with durable.folder(self._root_path) as root:
+                return marker.claim(root, self._root_path, self._step)
+
+    def identify(self) -> str:
+        with self._translated(), durable.folder(self._root_path) as root:
+            return marker.identify(root, self._root_path)
+
+    def open(self, store_id: str) -> None:
+        self._store_id = store_id
+        with self._root():
+            pass
+
+    def put(self, files: Sequence[tuple[str, bytes]]) -> None:
+        for name, _ in files:
+            _check_name(name)
+        with self._root() as root:
+            shared = len(files) >= SHARE_SYNC_FROM and self._may_share_sync(root)
+            temporaries: dict[str, str] = {}  # path of the temporary file → name
+            try:
+                for name, data in files:
+                    temporary = f"{TEMPORARY}/{secrets.token_hex(16)}"
+                    temporaries[temporary] = name
+                    self._write_temporary(root, temporary, data, sync=not shared)
+                if shared:
+                    durable.sync_all(root)
+                    self._step("synced")
+                folders = set()
+                for temporary, name in list(temporaries.items()):
+                    self._rename(root, temporary, name)
+                    del temporaries[temporary]
+                    folders.add(name[:4])
+                    self._step("renamed")
+            finally:
+                for temporary in temporaries:
+                    durable.remove(root, temporary)
+            self._sync_folders(root, folders, shared)
+            self._step("durable")
+
+    def _may_share_sync(self, root: int) -> bool:
+        if self._share_sync is None:
+            self._share_sync = durable.can_sync_all(root)
+        return self._share_sync
+
+    def _write_temporary(self, root: int, path: str, data: bytes, *, sync: bool) -> None:
+        try:
+            durable.write_new(root, path, data, sync=sync, step=self._step)
+        except FileNotFoundError:  # the first write here
+            durable.make_folder(root, TEMPORARY)
+            durable.write_new(root, path, data, sync=sync, step=self._step)
+
+    def _rename(self, root: int, temporary: str, name: str) -> None:
+        """The one moment a record becomes visible, whole; what is no file makes way for it."""
+        for _ in range(3):
+            try:
+                os.rename(temporary, name, src_dir_fd=root, dst_dir_fd=root)
+                return
+            except FileNotFoundError:
+                self._synced_folders.discard(name[:4])
+                durable.make_folder(root, name[:4])
+            except IsADirectoryError:
+                self._quarantine_of(root).take(name, "a folder was in the place of a record")
+            except NotADirectoryError:
+                self._quarantine_of(root).take(name[:4], "it was in the place of a folder")
+        os.rename(temporary, name, src_dir_fd=root, dst_dir_fd=root)
+
+    def _sync_folders(self, root: int, folders: set[str], shared: bool) -> None:
+        if shared:
+            durable.sync_all(root)
+        else:
+            for folder in folders:
+                durable.sync_folder(root, folder)
+            # also a folder that somebody else has made: nobody knows whether he lived to sync it
+            if not folders <= self._synced_folders:
+                durable.sync_folder(root)
+        self._synced_folders |= folders
+
+    def get(self, name: str) -> bytes | None:
+        _check_name(name)
+        with self._root() as root:
+            self._step("opened")
+            return durable.read_file(root, name, MAX_TEXT_BYTES)
+
+    def delete(self, names: Sequence[str]) -> int:
+        for name in names:
+            _check_name(name)
+        with self._root() as root:
+            shared = len(names) >= SHARE_SYNC_FROM and self._may_share_sync(root)
+            removed = 0
+            folders = set()
+            for name in names:
+                try:
+                    os.unlink(name, dir_fd=root)
+                    removed += 1
+                except (FileNotFoundError, NotADirectoryError):
+                    pass
+                except IsADirectoryError:
+                    self._quarantine_of(root).take(name, "a folder was in the place of a record")
+                # also where there is none: an earlier delete may have been cut off before its sync
+                folders.add(name[:4])
+                self._step("removed")
+            present = {one for one in folders if _is_folder(root, one)}
+            self._sync_folders(root, present, shared)
+            self._step("durable")
+            return removed
+
+    def find(self, session_id: str) -> list[str]:
+        stem = stem_of(session_id)
+        with self._root() as root:
+            found = [name for name in self._names_in(root, stem[:4]) if name.startswith(stem)]
+        return sorted(filter(_is_record_name, found), key=age_order, reverse=True)
+
+    def _names_in(self, root: int, folder: str) -> Iterator[str]:
+        try:
+            with durable.folder(folder, root) as descriptor:
+                entries = os.listdir(descriptor)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            if stat.S_ISLNK(os.stat(folder, dir_fd=root, follow_symlinks=False).st_mode):
+                raise  # to a disk that may be away: not for us to judge
+            self._quarantine_of(root).take(folder, "it was in the place of a folder")
+            return
+        for entry in entries:
+            if entry.endswith(SUFFIX):
+                yield f"{folder}/{entry}"
+
+    def quarantine(self, name: str, reason: str) -> str | None:
+        if not PLACE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name in the archive")
+        with self._root() as root:
+            return self._quarantine_of(root).take(name, reason)
+
+    def quarantined(self) -> list[Quarantined]:
+        with self._root() as root:
+            return self._quarantine_of(root).items()
+
+    def read_quarantined(self, item: str) -> bytes | None:
+        if not ITEM.fullmatch(item):
+            return None
+        with self._root() as root:
+            return self._quarantine_of(root).read(item)
+
+    def put_back(self, item: str) -> str | None:
+        if not ITEM.fullmatch(item):
+            return None
+        with self._root() as root:
+            return self._quarantine_of(root).put_back(item)
+
+    def _quarantine_of(self, root: int) -> Quarantine:
+        return Quarantine(root, self._step)
+
+    def collect_litter(self, older_than_s: float) -> int:
+        with self._root() as root:
+            # what time it is, said by the clock that also stamped the files
+            probe = f"{TEMPORARY}/{secrets.token_hex(16)}"
+            self._write_temporary(root, probe, b"", sync=False)
+            before = os.stat(probe, dir_fd=root).st_mtime - older_than_s
+            durable.remove(root, probe)
+            removed = self._quarantine_of(root).collect_litter(before)
+            for path in _strays(root):
+                try:
+                    if os.stat(path, dir_fd=root, follow_symlinks=False).st_mtime <= before:
+                        os.unlink(path, dir_fd=root)
+                        removed += 1
+                except FileNotFoundError:
+                    pass  # its writer has finished
+            return removed
+
+    @contextmanager
+    def _root(self) -> Iterator[int]:
+        """A descriptor of the root, which carries our store id."""
+        if self._store_id is None:
+            raise RuntimeError("the archive is not open")
+        with self._translated(), durable.folder(self._root_path) as root:
+            marker.check(root, self._root_path, self._store_id)
+            yield root
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise ArchiveUnavailable(
+                f"the archive in {self._root_path} fails: {exc.strerror or exc}",
+            ) from exc
+
+    # last, because below it `list` is no type
+    def list(self, after: str = "", limit: int = 1000) -> list[str]:
+        found: list[str] = []
+        with self._root() as root:
+            for folder in sorted(filter(_FOLDER.fullmatch, os.listdir(root))):
+                if len(found) >= limit:
+                    break
+                if folder >= after[:4]:
+                    found += sorted(one for one in self._names_in(root, folder) if one > after)
+        return found[:limit]
+
+
+def _check_name(name: str) -> None:
+    """Keeps every path below the root, whoever asks."""
+    if not _is_record_name(name):
+        raise ValueError(f"{name!r} is no name of a record")
+
+
+def _is_record_name(name: str) -> bool:
+    try:
+        parse_name(name)
+    except BadRecord:
+        return False
+    return True
+
+
+def _is_folder(root: int, path: str) -> bool:
+    try:
+        with durable.folder(path, root):
+            return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _strays(root: int) -> list[str]:
+    """Temporary files of `put` and of claims."""
+    with durable.folder(TEMPORARY, root) as descriptor:
+        temporaries = [f"{TEMPORARY}/{one}" for one in os.listdir(descriptor)]
+    return temporaries + [one for one in os.listdir(root) if marker.is_litter(one)]

@@ -1,0 +1,80 @@
+"""What files of the archive are called.
+
+A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.json.zst`. In the id, lower-case ASCII
+letters, digits, `-` and `_` stand for themselves, every other byte of its UTF-8 for `%xx` in lower
+case: injective also where the file system folds case or normalises Unicode, and never hidden, `..` or
+a device name. An id that gets too long so is named `~<SHA-256 of it>`, which no other id can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from service.archive.errors import BadRecord
+
+SUFFIX = ".json.zst"
+#: With generation, rev and suffix a name stays below the 255 bytes of file systems.
+_MAX_ENCODED_ID = 200
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+_NAME = re.compile(
+    r"(?P<folder>[0-9a-f]{4})/"
+    r"(?P<id>(?:[a-z0-9_-]|%[0-9a-f]{2})+|~[0-9a-f]{64})"
+    r"~(?P<generation>0|[1-9][0-9]{0,18})-(?P<rev>0|[1-9][0-9]{0,18})\.json\.zst",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedName:
+    """What a name tells; `session_id` is None where it holds only a digest."""
+
+    session_id: str | None
+    generation: int
+    rev: int
+
+
+def name_of(session_id: str, generation: int, rev: int) -> str:
+    """The file of a session at a generation and rev, below the root of the archive."""
+    return f"{stem_of(session_id)}{generation}-{rev}{SUFFIX}"
+
+
+def stem_of(session_id: str) -> str:
+    """What all names of a session begin with, and no other session's: `<folder>/<id>~`."""
+    raw = session_id.encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    encoded = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in raw)
+    if not encoded or len(encoded) > _MAX_ENCODED_ID:
+        encoded = f"~{digest}"
+    return f"{digest[:4]}/{encoded}~"
+
+
+def parse_name(name: str) -> ParsedName:
+    """What a name tells.
+
+    Raises:
+        BadRecord: `name_of` never makes it.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise BadRecord("its name is not that of a record")
+    generation, rev = int(match["generation"]), int(match["rev"])
+    if match["id"].startswith("~"):
+        if match["folder"] != match["id"][1:5]:
+            raise BadRecord("it is in the wrong folder")
+        return ParsedName(None, generation, rev)
+    try:
+        session_id = unquote_to_bytes(match["id"]).decode()
+    except UnicodeDecodeError as exc:
+        raise BadRecord("its name is not that of a record") from exc
+    if name_of(session_id, generation, rev) != name:
+        raise BadRecord("its name is not that of a record, or it is in the wrong folder")
+    return ParsedName(session_id, generation, rev)
+
+
+def age_order(name: str) -> tuple[int, int]:
+    """Sorts names of one session, the newest last."""
+    parsed = parse_name(name)
+    return parsed.generation, parsed.rev

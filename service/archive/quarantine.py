@@ -1,0 +1,168 @@
+"""The folder of bad files: `<root>/quarantine/<item>/`, with `reason.json` and the file as `content`.
+
+Going in, the reason is written and synced first, then one rename moves the file: whoever is killed in
+between leaves a reason without a file, which is litter, and the file where it was. Coming out, one
+rename moves the file back, and the reason goes after that. So a file is in one place always.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from service.archive import durable
+from service.archive.errors import BadRecord, NameTaken
+from service.archive.record import MAX_TEXT_BYTES
+from service.archive.store import Quarantined
+
+QUARANTINE = "quarantine"
+ITEM = re.compile(r"[0-9a-f]{12}")
+#: Where a quarantined file can have been: in a folder of records, or in such a folder's place.
+PLACE = re.compile(r"[0-9a-f]{4}(?:/[^/\0]+)?")
+_REASON, _CONTENT = "reason.json", "content"
+
+
+class Quarantine:
+    """The quarantine below an open root; methods raise OSError.
+
+    Args:
+        root: Descriptor of the archive's root.
+        step: Called with the name of each step when it is done.
+    """
+
+    def __init__(self, root: int, step: Callable[[str], None]) -> None:
+        self._root = root
+        self._step = step
+
+    def take(self, name: str, reason: str) -> str | None:
+        """Moves what has this name, file or folder, here; None: somebody else just did."""
+        try:
+            os.stat(name, dir_fd=self._root, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        item = secrets.token_hex(6)
+        place = f"{QUARANTINE}/{item}"
+        durable.make_folder(self._root, QUARANTINE)
+        os.mkdir(place, durable.FOLDER_MODE, dir_fd=self._root)
+        told = {"name": name, "reason": reason, "at_ms": time.time_ns() // 1_000_000}
+        text = json.dumps(told).encode()
+        durable.write_new(self._root, f"{place}/{_REASON}", text, sync=True, step=self._step)
+        durable.sync_folder(self._root, place)
+        self._step("reason_written")
+        try:
+            self._move(name, f"{place}/{_CONTENT}")
+        except (FileNotFoundError, NotADirectoryError):
+            self._remove(item)
+            return None
+        self._step("moved")
+        for folder in (place, QUARANTINE, name.rpartition("/")[0] or ".", "."):
+            durable.sync_folder(self._root, folder)
+        return item
+
+    def items(self) -> list[Quarantined]:
+        """All of it, the oldest first."""
+        found = [one for item in self._names() if (one := self._item(item)) is not None]
+        return sorted(found, key=lambda one: (one.at_ms, one.item))
+
+    def read(self, item: str) -> bytes | None:
+        """Content of the file."""
+        return durable.read_file(self._root, f"{QUARANTINE}/{item}/{_CONTENT}", MAX_TEXT_BYTES)
+
+    def put_back(self, item: str) -> str | None:
+        """Moves the file to where it was.
+
+        Raises:
+            BadRecord: It is no file, or nobody knows where it was.
+        """
+        found = self._item(item)
+        if found is None:
+            return None
+        if "/" not in found.name or not PLACE.fullmatch(found.name):
+            raise BadRecord("it was not in the place of a record")
+        content = f"{QUARANTINE}/{item}/{_CONTENT}"
+        folder = found.name.partition("/")[0]
+        durable.make_folder(self._root, folder)
+        try:
+            # unlike a rename, a link never replaces; folders cannot be linked
+            os.link(
+                content,
+                found.name,
+                src_dir_fd=self._root,
+                dst_dir_fd=self._root,
+                follow_symlinks=False,
+            )
+        except FileExistsError as exc:
+            if not self._same_file(content, found.name):  # not a put_back that was cut off here
+                raise NameTaken(found.name) from exc
+        except OSError as exc:
+            if exc.errno not in (errno.EPERM, errno.EISDIR):
+                raise
+            raise BadRecord("it is no file") from exc
+        self._step("linked")
+        for one in (folder, "."):
+            durable.sync_folder(self._root, one)
+        os.unlink(content, dir_fd=self._root)
+        self._step("unlinked")
+        self._remove(item)
+        return found.name
+
+    def collect_litter(self, before: float) -> int:
+        """Removes items without a file that were made at `before` (mtime) or earlier."""
+        removed = 0
+        for item in self._names():
+            place = f"{QUARANTINE}/{item}"
+            try:
+                made = os.stat(place, dir_fd=self._root, follow_symlinks=False).st_mtime
+            except FileNotFoundError:
+                continue
+            if made <= before and not self._exists(f"{place}/{_CONTENT}"):
+                self._remove(item)
+                removed += 1
+        return removed
+
+    def _names(self) -> list[str]:
+        try:
+            with durable.folder(QUARANTINE, self._root) as descriptor:
+                return [one for one in os.listdir(descriptor) if ITEM.fullmatch(one)]
+        except FileNotFoundError:
+            return []
+
+    def _item(self, item: str) -> Quarantined | None:
+        place = f"{QUARANTINE}/{item}"
+        try:
+            state = os.stat(f"{place}/{_CONTENT}", dir_fd=self._root, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            told = json.loads(durable.read_file(self._root, f"{place}/{_REASON}", 65536) or b"")
+            name, reason, at_ms = str(told["name"]), str(told["reason"]), int(told["at_ms"])
+        except (BadRecord, ValueError, LookupError, TypeError):
+            name, reason, at_ms = "", "its reason cannot be read", 0
+        return Quarantined(item, name, reason, at_ms, state.st_size)
+
+    def _exists(self, path: str) -> bool:
+        try:
+            os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _same_file(self, one: str, other: str) -> bool:
+        states = [os.stat(path, dir_fd=self._root, follow_symlinks=False) for path in (one, other)]
+        return os.path.samestat(*states)
+
+    def _move(self, source: str, target: str) -> None:
+        os.rename(source, target, src_dir_fd=self._root, dst_dir_fd=self._root)
+
+    def _remove(self, item: str) -> None:
+        """Removes an item whose file is gone or never came."""
+        durable.remove(self._root, f"{QUARANTINE}/{item}/{_REASON}")
+        try:
+            os.rmdir(f"{QUARANTINE}/{item}", dir_fd=self._root)
+        except OSError:
+            pass  # something is in it: it stays

@@ -1,0 +1,244 @@
+"""A session's record: what a file of the archive holds, byte by byte (its name: `names`).
+
+    file    = frame + trailer
+    frame   = one zstd frame, with its content size and checksum, of two lines:
+              the header, a JSON object with the fields of `Header`
+              the body, a JSON object that this module does not look into
+    trailer = one zstd skippable frame that holds the SHA-256 of the frame's bytes
+
+`zstd -dc` shows both lines and skips the trailer. The trailer is there because a frame has bits that
+mean nothing (an unused bit of its descriptor, padding of its entropy tables): with those flipped it
+still decodes to the same text, but a disk that flips bits must be seen. It is checked before anything
+is decompressed. The header stands first, so that lists and a reindex decompress a few blocks only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from service.archive.errors import BadRecord, RecordTooLarge
+from service.archive.names import name_of
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+#: The format this version writes. Every format that was ever written is read for ever: `_READERS`.
+FORMAT = 1
+#: Longest text of a record, both lines. `encode` refuses what `decode` would, and a few bytes on
+#: disk cannot become more than this in memory.
+MAX_TEXT_BYTES = 256 * 1024 * 1024
+#: Longest header line: ids and names are short, so more is no header.
+MAX_HEADER_BYTES = 256 * 1024
+DEFAULT_LEVEL = 3
+
+#: A skippable frame's magic is 0x184D2A5? little-endian; D is for digest.
+_TRAILER_HEAD = (0x184D2A5D).to_bytes(4, "little") + (32).to_bytes(4, "little")
+_TRAILER_BYTES = len(_TRAILER_HEAD) + 32
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a record without its body."""
+
+    session_id: str
+    generation: int
+    rev: int
+    archived_at_ms: int
+    #: Raw summary fields of the session, for lists.
+    summary: dict[str, str]
+    #: SHA-256 of the body line, hex.
+    body_sha256: str
+    format: int = FORMAT
+
+    @property
+    def name(self) -> str:
+        """The file this header belongs into."""
+        return name_of(self.session_id, self.generation, self.rev)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A session as it was at `rev`, entire."""
+
+    session_id: str
+    generation: int
+    rev: int
+    archived_at_ms: int
+    summary: dict[str, str]
+    #: JSON values, for whoever knows sessions; `encode` also takes `orjson.Fragment` inside.
+    body: dict[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The file this record belongs into."""
+        return name_of(self.session_id, self.generation, self.rev)
+
+
+def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
+    """The record as a file's content.
+
+    Args:
+        record: What to keep.
+        level: zstd's, 1 (quick) to 19 (small).
+
+    Raises:
+        RecordTooLarge
+        TypeError: The body is not JSON.
+    """
+    body = orjson.dumps(record.body)
+    header = orjson.dumps(
+        {
+            "format": FORMAT,
+            "session_id": record.session_id,
+            "generation": record.generation,
+            "rev": record.rev,
+            "archived_at_ms": record.archived_at_ms,
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+            "summary": record.summary,
+        }
+    )
+    size = len(header) + len(body) + 2
+    if len(header) > MAX_HEADER_BYTES or size > MAX_TEXT_BYTES:
+        raise RecordTooLarge(f"its record has {size} bytes, {MAX_TEXT_BYTES} at most are kept")
+    frame = zstd.compress(
+        b"%b\n%b\n" % (header, body),
+        options={
+            zstd.CompressionParameter.compression_level: level,
+            zstd.CompressionParameter.checksum_flag: 1,
+        },
+    )
+    return frame + _TRAILER_HEAD + hashlib.sha256(frame).digest()
+
+
+def decode(data: bytes, name: str | None = None) -> Record:
+    """The record in a file's content, every checksum checked.
+
+    Args:
+        data: All of the file.
+        name: Where it was found; None: wherever.
+
+    Raises:
+        BadRecord: Cut, flipped, not ours, another session's, or of a format not known.
+    """
+    frame, size = _checked_frame(data)
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        text = decompressor.decompress(frame, max_length=size + 1)
+    except zstd.ZstdError as exc:
+        raise BadRecord("its compressed text is damaged") from exc
+    if not decompressor.eof or decompressor.unused_data or len(text) != size:
+        raise BadRecord("it is not one whole compressed text")
+    head, _, rest = text.partition(b"\n")
+    header = _parse_header(head, name)
+    if not rest.endswith(b"\n"):
+        raise BadRecord("its text has not two lines")
+    body = memoryview(rest)[:-1]
+    if hashlib.sha256(body).hexdigest() != header.body_sha256:
+        raise BadRecord("the checksum of its body is wrong")
+    return Record(
+        header.session_id,
+        header.generation,
+        header.rev,
+        header.archived_at_ms,
+        header.summary,
+        _parse_body(body),
+    )
+
+
+def read_header(data: bytes, name: str | None = None) -> Header:
+    """The header alone, at the cost of the file's checksum and the first blocks of its text.
+
+    The body is not looked at beyond that the file's bytes are the ones that were written.
+
+    Raises:
+        BadRecord: As `decode`.
+    """
+    frame, size = _checked_frame(data)
+    decompressor = zstd.ZstdDecompressor()
+    text = b""
+    try:
+        while b"\n" not in text:
+            if len(text) > MAX_HEADER_BYTES or decompressor.eof:
+                raise BadRecord("it has no header")
+            fed = b"" if text else frame
+            more = decompressor.decompress(fed, max_length=min(size - len(text), 8192) or 1)
+            if not more and not decompressor.eof:
+                raise BadRecord("it is not one whole compressed text")
+            text += more
+    except zstd.ZstdError as exc:
+        raise BadRecord("its compressed text is damaged") from exc
+    return _parse_header(text.partition(b"\n")[0], name)
+
+
+def _checked_frame(data: bytes) -> tuple[memoryview, int]:
+    """The zstd frame and the size of its text, after the trailer's checksum."""
+    if not data:
+        raise BadRecord("it is empty")
+    if not data.startswith(b"\x28\xb5\x2f\xfd"):
+        raise BadRecord("it is no archive of Muster")
+    frame, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
+    if not trailer.startswith(_TRAILER_HEAD):
+        raise BadRecord("it is cut off or damaged: its end is missing")
+    if hashlib.sha256(frame).digest() != trailer[len(_TRAILER_HEAD) :]:
+        raise BadRecord("it is damaged: its checksum is wrong")
+    try:
+        size = zstd.get_frame_info(frame).decompressed_size
+    except zstd.ZstdError as exc:
+        raise BadRecord("its compressed text is damaged") from exc
+    if not size or size > MAX_TEXT_BYTES:
+        raise BadRecord("its text is longer than a record may be, or of unknown length")
+    return frame, size
+
+
+def _parse_header(line: bytes, name: str | None) -> Header:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        raise BadRecord("its header is not JSON") from exc
+    if not isinstance(fields, dict) or type(fields.get("format")) is not int:
+        raise BadRecord("its header names no format")
+    reader = _READERS.get(fields["format"])
+    if reader is None:
+        raise BadRecord(f"it has format {fields['format']}, and this version knows 1 to {FORMAT}")
+    header = reader(fields)
+    if name is not None and header.name != name:
+        raise BadRecord("it belongs to another name")
+    return header
+
+
+def _read_header_1(fields: dict[str, Any]) -> Header:
+    try:
+        session_id, digest = fields["session_id"], fields["body_sha256"]
+        generation, rev, at_ms = fields["generation"], fields["rev"], fields["archived_at_ms"]
+        summary = fields["summary"]
+    except KeyError as exc:
+        raise BadRecord(f"its header lacks {exc.args[0]}") from exc
+    if (
+        not all(isinstance(text, str) and text for text in (session_id, digest))
+        or not all(type(number) is int and number >= 0 for number in (generation, rev, at_ms))
+        or not isinstance(summary, dict)
+        or not all(isinstance(value, str) for value in summary.values())
+    ):
+        raise BadRecord("its header has fields of the wrong type")
+    return Header(session_id, generation, rev, at_ms, summary, digest, format=1)
+
+
+#: Header of each format → `Header`; the frame around and the body are the same in all so far.
+_READERS = {1: _read_header_1}
+
+
+def _parse_body(line: memoryview) -> dict[str, Any]:
+    try:
+        body = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        raise BadRecord("its body is not JSON") from exc
+    if not isinstance(body, dict):
+        raise BadRecord("its body is no object")
+    return body

@@ -1,0 +1,106 @@
+"""Disk work beside a node's greenlets, in native threads.
+
+A read of a slow or hanging disk would stop everything on a green node, since nothing switches while a
+file is read. eventlet and gevent each bring a pool of native threads that wakes the waiting greenlet.
+What runs there must not touch anything green (locks, queues, logging): the stores of this package do
+not. Where threads are real the call is made at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from service.archive.store import ArchiveStore, Quarantined
+
+T = TypeVar("T")
+
+#: Disk reads at once under gevent; more wait their turn. eventlet has one pool per process, of 20.
+GEVENT_THREADS = 8
+
+
+class NativeCalls(Protocol):
+    """Runs a blocking function while the caller's other tasks go on."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
+        """What `function(*args)` returns or raises."""
+
+
+def native_calls(async_mode: str) -> NativeCalls:
+    """The way of this process.
+
+    Args:
+        async_mode: `eventlet` or `gevent`: in a native thread; `threading`: in the caller's own.
+    """
+    if async_mode == "eventlet":
+        from eventlet import tpool
+
+        return tpool.execute  # type: ignore[no-any-return]
+    if async_mode == "gevent":
+        from gevent.threadpool import ThreadPool
+
+        return _GeventCalls(ThreadPool(GEVENT_THREADS))
+    if async_mode == "threading":
+        return _direct
+    raise ValueError(f"no async mode: {async_mode!r}")
+
+
+def _direct(function: Callable[..., T], /, *args: Any) -> T:
+    return function(*args)
+
+
+class _GeventCalls:
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
+        result: T = self._pool.apply(function, args)
+        return result
+
+
+class ThreadedArchiveStore:
+    """An ArchiveStore whose calls run as `calls` says."""
+
+    def __init__(self, store: ArchiveStore, calls: NativeCalls) -> None:
+        self._store = store
+        self._calls = calls
+
+    def claim(self) -> str:
+        return self._calls(self._store.claim)
+
+    def identify(self) -> str:
+        return self._calls(self._store.identify)
+
+    def open(self, store_id: str) -> None:
+        self._calls(self._store.open, store_id)
+
+    def put(self, files: Sequence[tuple[str, bytes]]) -> None:
+        self._calls(self._store.put, files)
+
+    def get(self, name: str) -> bytes | None:
+        return self._calls(self._store.get, name)
+
+    def delete(self, names: Sequence[str]) -> int:
+        return self._calls(self._store.delete, names)
+
+    def find(self, session_id: str) -> list[str]:
+        return self._calls(self._store.find, session_id)
+
+    def quarantine(self, name: str, reason: str) -> str | None:
+        return self._calls(self._store.quarantine, name, reason)
+
+    def quarantined(self) -> list[Quarantined]:
+        return self._calls(self._store.quarantined)
+
+    def read_quarantined(self, item: str) -> bytes | None:
+        return self._calls(self._store.read_quarantined, item)
+
+    def put_back(self, item: str) -> str | None:
+        return self._calls(self._store.put_back, item)
+
+    def collect_litter(self, older_than_s: float) -> int:
+        return self._calls(self._store.collect_litter, older_than_s)
+
+    # last, because its name hides the type of the same name above
+    def list(self, after: str = "", limit: int = 1000) -> list[str]:
+        return self._calls(self._store.list, after, limit)

@@ -1,0 +1,81 @@
+"""Walks over all of an archive, in the order of its names, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.archive.archive import Archive
+from service.archive.errors import ArchiveUnavailable, BadRecord, WrongArchive
+from service.archive.names import age_order, parse_name
+from service.archive.store import ArchiveStore
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found of one file."""
+
+    name: str
+    #: Empty: all is well.
+    wrong: str = ""
+    #: It could not be read, so nothing is known of its content.
+    unreadable: bool = False
+
+
+def names(store: ArchiveStore, after: str = "") -> Iterator[str]:
+    """All names from behind `after`. Files that come or go meanwhile are in it or not."""
+    while page := store.list(after, _PAGE):
+        yield from page
+        after = page[-1]
+
+
+def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
+    """One name per session, its newest; names that are none are left out.
+
+    Args:
+        store: Where to look.
+        after: A name that this gave before; goes on with the next session.
+    """
+    best: tuple[tuple[int, int], str] | None = None
+    for name in names(store, after):
+        try:
+            age = age_order(name)
+        except BadRecord:
+            continue
+        if after and _stem(name) == _stem(after):
+            continue
+        if best is not None and _stem(best[1]) != _stem(name):
+            yield best[1]
+            best = None
+        best = max(best, (age, name)) if best else (age, name)
+    if best is not None:
+        yield best[1]
+
+
+def verdicts(archive: Archive) -> Iterator[Verdict]:
+    """Checks every file with all its checksums; moves none.
+
+    Raises:
+        WrongArchive: The archive as a whole is gone; one file that cannot be read is a verdict.
+    """
+    for name in names(archive.store):
+        try:
+            yield Verdict(name, archive.check(name) or "")
+        except WrongArchive:
+            raise
+        except ArchiveUnavailable as exc:
+            yield Verdict(name, exc.message, unreadable=True)
+
+
+def session_of(name: str) -> str | None:
+    """The session a name is of; None where it tells only a digest, or nothing."""
+    try:
+        return parse_name(name).session_id
+    except BadRecord:
+        return None
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("~")[0]

@@ -1,0 +1,377 @@
+"""What every ArchiveStore promises, whatever it is made of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.archive.archive import Archive
+from service.archive.errors import ArchiveUnavailable, BadRecord, NameTaken, WrongArchive
+from service.archive.file_store import FileArchiveStore
+from service.archive.names import name_of, parse_name
+from service.archive.store import ArchiveStore
+from service.archive.threads import ThreadedArchiveStore, native_calls
+from tests.archive_files import make_file, make_record
+
+
+@pytest.fixture(params=["file-own-syncs", "file-shared-sync", "file-in-threads"])
+def again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], ArchiveStore]:
+    """Makes one more store, not open yet, on the same new and empty place."""
+
+    def make() -> ArchiveStore:
+        if request.param == "file-in-threads":
+            store = FileArchiveStore(tmp_path / "archive")
+            return ThreadedArchiveStore(store, native_calls("threading"))
+        return FileArchiveStore(
+            tmp_path / "archive", share_sync=request.param == "file-shared-sync" or False
+        )
+
+    return make
+
+
+@pytest.fixture
+def store(again: Callable[[], ArchiveStore]) -> ArchiveStore:
+    """A store that is open."""
+    made = again()
+    made.open(made.claim())
+    return made
+
+
+def in_threads(count: int, function: Callable[[int], object]) -> list[object]:
+    """Answers of `function(0)` … `function(count - 1)`, all begun at once."""
+    answers: list[object] = [None] * count
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait(10)
+        try:
+            answers[number] = function(number)
+        except Exception as exc:  # told as the answer
+            answers[number] = exc
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return answers
+
+
+# --- whose archive it is
+
+
+def test_claim_new_place_gives_an_id_that_stays(again):
+    store_id = again().claim()
+
+    assert store_id
+    assert again().claim() == store_id
+    again().open(store_id)
+
+
+def test_claim_two_at_once_get_the_same_id(again):
+    answers = in_threads(8, lambda _: again().claim())
+
+    assert len(set(answers)) == 1, answers
+
+
+def test_open_with_another_id_is_refused(again):
+    again().claim()
+
+    with pytest.raises(WrongArchive) as caught:
+        again().open("f" * 32)
+    assert caught.value.code == "store_unavailable"
+    assert caught.value.retryable
+
+
+def test_identify_tells_the_id_and_claims_nothing(again):
+    with pytest.raises(ArchiveUnavailable):
+        again().identify()
+
+    store_id = again().claim()
+    assert again().identify() == store_id
+
+
+def test_open_of_a_place_nobody_claimed_is_refused(again):
+    """That is what an unmounted disk looks like: it must not become a new archive."""
+    with pytest.raises(Exception, match="archive") as caught:
+        again().open("f" * 32)
+    assert caught.value.code == "store_unavailable"
+
+
+def test_use_before_open_is_an_error_of_the_program(again):
+    made = again()
+    made.claim()
+
+    with pytest.raises(RuntimeError):
+        made.get(make_file()[0])
+
+
+# --- files
+
+
+def test_put_is_read_back_by_anybody(store, again):
+    name, data = make_file()
+
+    store.put([(name, data)])
+
+    other = again()
+    other.open(other.claim())
+    for reader in (store, other):
+        assert reader.get(name) == data
+        assert reader.find("pump-7") == [name]
+        assert reader.list() == [name]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 100])
+def test_put_batch_of_any_size_has_all_of_them(store, count):
+    files = [make_file(f"device-{n}") for n in range(count)]
+
+    store.put(files)
+
+    assert store.list() == sorted(name for name, _ in files)
+    assert all(store.get(name) == data for name, data in files)
+
+
+def test_put_again_is_the_same_as_once(store):
+    """A job that is repeated although it had succeeded does no harm."""
+    files = [make_file(f"device-{n}") for n in range(10)]
+
+    store.put(files)
+    store.put(files)
+    store.put([*files, *files])
+
+    assert len(store.list()) == 10
+    assert store.get(files[0][0]) == files[0][1]
+
+
+def test_put_same_names_at_once_leaves_each_whole(store):
+    files = [make_file(f"device-{n}") for n in range(10)]
+
+    answers = in_threads(8, lambda number: store.put(files[number % 2 :]))
+
+    assert answers == [None] * 8
+    assert all(store.get(name) == data for name, data in files)
+    assert store.collect_litter(0) == 0
+
+
+def test_get_what_is_not_there_is_none(store):
+    assert store.get(make_file()[0]) is None
+    store.put([make_file(rev=1)])
+    assert store.get(make_file(rev=2)[0]) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x",
+        "/etc/passwd",
+        "../x/y",
+        "abcd/../../x",
+        "tmp/x",
+        "muster-archive.json",
+        make_file()[0] + "/x",
+    ],
+)
+def test_names_that_are_none_are_refused_at_every_method(store, name):
+    """Nothing outside of the archive is ever read, written or removed."""
+    for use in (
+        lambda: store.get(name),
+        lambda: store.put([make_file(), (name, b"x")]),
+        lambda: store.delete([make_file()[0], name]),
+        lambda: store.quarantine(name, "why"),
+    ):
+        with pytest.raises(ValueError, match="no name"):
+            use()
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("item", ["", "..", "../../x", "0" * 12, "x" * 300])
+def test_items_that_are_none_are_nothing(store, item):
+    assert store.read_quarantined(item) is None
+    assert store.put_back(item) is None
+
+
+def test_delete_is_for_good_and_can_be_repeated(store):
+    files = [make_file(f"device-{n}") for n in range(12)]
+    store.put(files)
+    gone = [name for name, _ in files[:10]]
+
+    assert store.delete(gone) == 10
+    assert store.delete(gone) == 0
+    assert store.delete([]) == 0
+    assert store.get(gone[0]) is None
+    assert store.find("device-0") == []
+    assert store.list() == sorted(name for name, _ in files[10:])
+
+
+# --- finding
+
+
+def test_find_gives_the_newest_first(store):
+    ages = [(1, 9), (1, 10), (2, 0), (10, 3), (9, 99)]
+    store.put([make_file("d", rev, generation) for generation, rev in ages])
+
+    found = [parse_name(name) for name in store.find("d")]
+
+    assert [(one.generation, one.rev) for one in found] == sorted(ages, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "session_id", ["Pump", "pump", "x" * 256, "X" * 256, "a/b", "..", "é", "~", "pump~1-2.json.zst"]
+)
+def test_find_gives_files_of_that_session_only(store, session_id):
+    others = ["Pump", "pump", "PUMP", "x" * 256, "X" * 256, "x" * 255, "a", "a/b", "..", "é", "~"]
+    others += ["e\u0301", "pump~1-2.json.zst", "pump~"]
+    store.put([make_file(one) for one in others])
+
+    assert store.find(session_id) == [make_file(session_id)[0]]
+
+
+def test_find_of_unknown_session_is_empty(store):
+    store.put([make_file()])
+
+    assert store.find("other") == []
+
+
+def test_list_pages_give_everything_once_in_order(store):
+    names = [make_file(f"device-{n}", rev)[0] for n in range(40) for rev in (1, 2)]
+    store.put([(name, b"x") for name in names])
+
+    pages, after = [], ""
+    while page := store.list(after, 7):
+        pages += page
+        after = page[-1]
+
+    assert pages == sorted(names)
+
+
+def test_list_while_names_come_and_go_misses_none_that_stayed(store):
+    """A cursor is a name, so that what is deleted behind it moves nothing."""
+    names = sorted(make_file(f"device-{n}")[0] for n in range(30))
+    store.put([(name, b"x") for name in names])
+
+    first = store.list(limit=10)
+    store.delete(first)
+
+    assert first + store.list(first[-1], 100) == names
+
+
+# --- quarantine
+
+
+def test_quarantine_takes_the_file_away_and_tells_why(store):
+    name, data = make_file()
+    store.put([(name, data), make_file(rev=2)])
+
+    item = store.quarantine(name, "its checksum is wrong")
+
+    assert store.get(name) is None
+    assert store.find("pump-7") == store.list() == [make_file(rev=2)[0]]
+    (one,) = store.quarantined()
+    assert (one.item, one.name, one.reason) == (item, name, "its checksum is wrong")
+    assert one.size_bytes == len(data)
+    assert one.at_ms > 1_700_000_000_000
+    assert store.read_quarantined(item) == data
+
+
+def test_quarantine_of_what_is_gone_is_none(store):
+    name, data = make_file()
+
+    assert store.quarantine(name, "why") is None
+    store.put([(name, data)])
+    assert store.quarantine(name, "why")
+    assert store.quarantine(name, "why") is None
+
+
+def test_quarantine_by_many_at_once_gives_one_item(store):
+    name, data = make_file()
+    store.put([(name, data)])
+
+    answers = in_threads(8, lambda _: store.quarantine(name, "why"))
+
+    assert len([one for one in answers if one is not None]) == 1, answers
+    assert len(store.quarantined()) == 1
+
+
+def test_quarantine_of_one_name_again_keeps_both(store):
+    """Nothing in quarantine is ever written over."""
+    for content in (b"first", b"second"):
+        store.put([(make_file()[0], content)])
+        store.quarantine(make_file()[0], content.decode())
+
+    contents = {one.reason: store.read_quarantined(one.item) for one in store.quarantined()}
+    assert contents == {"first": b"first", "second": b"second"}
+
+
+def test_put_back_restores_the_name(store):
+    name, data = make_file()
+    store.put([(name, data)])
+    item = store.quarantine(name, "why")
+
+    assert store.put_back(item) == name
+    assert store.get(name) == data
+    assert store.quarantined() == []
+    assert store.put_back(item) is None
+
+
+def test_put_back_onto_a_newer_file_replaces_nothing(store):
+    name, data = make_file()
+    store.put([(name, b"bad")])
+    item = store.quarantine(name, "why")
+    store.put([(name, data)])
+
+    with pytest.raises(NameTaken):
+        store.put_back(item)
+    assert store.get(name) == data
+    assert store.read_quarantined(item) == b"bad"
+
+
+def test_collect_litter_leaves_what_is_no_litter(store):
+    store.put([make_file()])
+    store.put([make_file(rev=2)])
+    store.quarantine(make_file(rev=2)[0], "why")
+
+    assert store.collect_litter(0) == 0
+    assert store.list() == [make_file()[0]]
+    assert len(store.quarantined()) == 1
+
+
+# --- records in a store
+
+
+def test_archive_saves_and_loads_records(store):
+    archive = Archive(store)
+    batch = [make_record(f"device-{n}") for n in range(9)]
+
+    names = archive.save(batch)
+
+    assert names == [one.name for one in batch]
+    assert [archive.load(name) for name in names] == batch
+    assert archive.load_header(names[0]).session_id == "device-0"
+    assert [archive.check(name) for name in names] == [None] * 9
+
+
+@pytest.mark.parametrize("method", ["load", "load_header"])
+def test_archive_wrong_content_goes_to_quarantine_with_the_reason(store, method):
+    name, data = make_file()
+    store.put([(name, data[:-1])])
+    archive = Archive(store)
+
+    assert "cut off" in archive.check(name)
+    with pytest.raises(BadRecord, match="cut off"):
+        getattr(archive, method)(name)
+    assert getattr(archive, method)(name) is None
+    assert "cut off" in store.quarantined()[0].reason
+    assert store.read_quarantined(store.quarantined()[0].item) == data[:-1]
+
+
+def test_archive_record_of_another_session_goes_to_quarantine(store):
+    store.put([(name_of("other", 5, 1), make_file()[1])])
+
+    with pytest.raises(BadRecord, match="another name"):
+        Archive(store).load(name_of("other", 5, 1))
+    assert store.find("other") == []
