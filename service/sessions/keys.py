@@ -86,6 +86,12 @@ class Keys:
     def archived(self, partition: int) -> str:
         return self._tags[partition] + "archived"
 
+    def archive_names(self, partition: int) -> str:
+        return self._tags[partition] + "archive_names"
+
+    def archive_summaries(self, partition: int) -> str:
+        return self._tags[partition] + "archive_summaries"
+
     def idle(self, partition: int) -> str:
         return self._tags[partition] + "idle"
 

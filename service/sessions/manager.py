@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import orjson
 
@@ -29,8 +29,11 @@ from service.sessions.model import (
     CommandChange,
     NewCommand,
     SetupState,
+    Snapshot,
 )
 from service.sessions.store import RedisSessionStore
+from service.sessions.store_reads import details_of
+from service.sessions.store_setups import setup_of
 from service.sessions.values import (
     check_id,
     check_name,
@@ -42,8 +45,11 @@ from service.sessions.values import (
 
 if TYPE_CHECKING:
     from service.config import Config
+    from service.sessions.archiving import Archiver
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: How often a command's status is read while a caller outside a node waits for it, s.
 POLL_S = 0.05
@@ -65,6 +71,7 @@ class SessionManager:
     Args:
         store: where sessions are.
         messages: how sockets and nodes are told.
+        archiver: how archived sessions are read, brought back and deleted; None: there is no archive.
         command_ttl_s: time to live of a command that names none.
         max_value_bytes: bound of one value, and of a setup document.
     """
@@ -74,12 +81,14 @@ class SessionManager:
         store: RedisSessionStore,
         messages: Messages,
         *,
+        archiver: Archiver | None = None,
         command_ttl_s: float = 300,
         max_value_bytes: int = 64 << 10,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.store = store
         self.messages = messages
+        self.archiver = archiver
         self._command_ttl_s = command_ttl_s
         self._max_value_bytes = max_value_bytes
         self._close = close
@@ -119,8 +128,38 @@ class SessionManager:
         return session_id
 
     def get_session(self, session_id: str) -> dict[str, Any] | None:
-        """All that is kept of a session, times as ISO 8601 strings; None when it is unknown."""
-        return self.store.details(check_id(session_id), iso=True)
+        """All that is kept of a session, times as ISO 8601 strings; None when it is unknown.
+
+        An archived session is read where it is.
+        """
+        return self.details(check_id(session_id), iso=True)
+
+    def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
+        """As `get_session`, with times as float seconds unless `iso`."""
+        snapshot = self.read(session_id)
+        return None if snapshot is None else details_of(snapshot, iso=iso)
+
+    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
+        """A session at one moment, wherever it is; None when it is unknown.
+
+        Raises:
+            ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
+        """
+        snapshot = self.store.read(session_id, entire=entire)
+        if snapshot is None and self.archiver is not None:
+            snapshot = self.archiver.read(session_id)
+            if snapshot is None:  # it may have come back in between
+                snapshot = self.store.read(session_id, entire=entire)
+        return snapshot
+
+    def _awake(self, session_id: str, change: Callable[[], T]) -> T:
+        """Makes a change; an archived session comes back for it, as inactive."""
+        try:
+            return change()
+        except errors.SessionNotFound:
+            if self.archiver is None or not self.archiver.restore(session_id):
+                raise
+        return change()
 
     def get_active_sessions(self) -> list[str]:
         """The ids of all active sessions, in the order they became active."""
@@ -153,13 +192,19 @@ class SessionManager:
             "total": page.total,
         }
 
-    def delete_session(self, session_id: str) -> None:
+    def delete_session(self, session_id: str, *, expected: str = "") -> None:
         """Removes a session for good; a connected device is told `deleted` and disconnected.
 
+        Args:
+            session_id: of any session.
+            expected: `generation-rev` it must have; "": whatever it has.
+
         Raises:
-            SessionNotFound
+            SessionNotFound, PreconditionFailed
         """
-        deleted = self.store.delete(check_id(session_id))
+        check_id(session_id)
+        where = self.store if self.archiver is None else self.archiver
+        deleted = where.delete(session_id, expected)
         if deleted is None:
             raise errors.SessionNotFound(session_id=session_id)
         if deleted.owner is not None:
@@ -193,9 +238,7 @@ class SessionManager:
             samples.append(b"[%b,%b,%b]" % (orjson.dumps(data_key), encoded, orjson.dumps(now)))
         json = b"[" + b",".join(samples) + b"]"
         part = AppendPart(session_id, None, "", None, None, size, len(samples), json, keys)
-        result = self._append(part)
-        if result.word == "missing":
-            raise errors.SessionNotFound(session_id=session_id)
+        result = self._awake(session_id, lambda: self._append(part))
         if result.word == "too_many_keys":
             raise errors.TooLarge("telemetry: the session has too many data keys")
         return result.value
@@ -207,11 +250,15 @@ class SessionManager:
             deadline = time.monotonic() + 2
             while True:
                 try:
-                    return self.store.append(partition, self._writer_id, self._number, [part])[0]
+                    result = self.store.append(partition, self._writer_id, self._number, [part])[0]
+                    break
                 except errors.StoreUnavailable:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.1)
+        if result.word == "missing":
+            raise errors.SessionNotFound(session_id=part.session_id)
+        return result
 
     # -- setup --
 
@@ -221,7 +268,13 @@ class SessionManager:
         Raises:
             SessionNotFound
         """
-        return self.store.setup_get(check_id(session_id))
+        try:
+            return self.store.setup_get(check_id(session_id))
+        except errors.SessionNotFound:
+            snapshot = self.read(session_id, entire=True)
+            if snapshot is None:
+                raise
+            return setup_of(snapshot)
 
     def update_setup(
         self,
@@ -243,12 +296,16 @@ class SessionManager:
             SessionNotFound, PreconditionFailed, StaleGeneration, InvalidRequest, TooLarge
         """
         document = check_value("setup", setup, self._max_value_bytes)
-        state = self.store.setup_put(
+        timestamp_ms = None if timestamp is None else int(unix_seconds(timestamp) * 1000)
+        state = self._awake(
             check_id(session_id),
-            document,
-            expected_version=version,
-            timestamp_ms=None if timestamp is None else int(unix_seconds(timestamp) * 1000),
-            generation=generation,
+            lambda: self.store.setup_put(
+                session_id,
+                document,
+                expected_version=version,
+                timestamp_ms=timestamp_ms,
+                generation=generation,
+            ),
         )
         return state if generation is not None else self._send_setup(state)
 
@@ -278,7 +335,10 @@ class SessionManager:
             SessionNotFound, PreconditionFailed
             Conflict: there is nothing to undo.
         """
-        return self._send_setup(self.store.setup_undo(check_id(session_id), version))
+        check_id(session_id)
+        return self._send_setup(
+            self._awake(session_id, lambda: self.store.setup_undo(session_id, version))
+        )
 
     def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
         """Takes the last undo back.
@@ -287,7 +347,10 @@ class SessionManager:
             SessionNotFound, PreconditionFailed
             Conflict: there is nothing to redo.
         """
-        return self._send_setup(self.store.setup_redo(check_id(session_id), version))
+        check_id(session_id)
+        return self._send_setup(
+            self._awake(session_id, lambda: self.store.setup_redo(session_id, version))
+        )
 
     def _send_setup(self, state: SetupState) -> SetupState:
         if state.owner is not None:
@@ -323,18 +386,16 @@ class SessionManager:
         check_name("idempotency_key", idempotency_key)
         if ttl_s is not None and not 0 <= ttl_s <= 31_536_000:
             raise errors.InvalidRequest("ttl_s: from 0 to 31536000 (a year)")
-        added = self.store.command_add(
-            check_id(session_id),
-            NewCommand(
-                command_id=command_id or uuid.uuid4().hex,
-                command=command,
-                params_json=check_value("params", params, self._max_value_bytes).decode(),
-                ttl_ms=int((ttl_s or self._command_ttl_s) * 1000),
-                now=ttl_s == 0,
-                idempotency_key=idempotency_key,
-                waiter=waiter,
-            ),
+        new = NewCommand(
+            command_id=command_id or uuid.uuid4().hex,
+            command=command,
+            params_json=check_value("params", params, self._max_value_bytes).decode(),
+            ttl_ms=int((ttl_s or self._command_ttl_s) * 1000),
+            now=ttl_s == 0,
+            idempotency_key=idempotency_key,
+            waiter=waiter,
         )
+        added = self._awake(check_id(session_id), lambda: self.store.command_add(session_id, new))
         if added.owner is not None and added.created:
             node_id = added.owner.node_id
             self._tell(self.messages.notify, node_id, "deliver", {"session_id": session_id})

@@ -27,6 +27,7 @@ from service.sessions.model import (
     Registration,
     Renewal,
 )
+from service.sessions.store_archive import ArchiveIndexStore
 from service.sessions.store_commands import CommandStore, changes_of
 from service.sessions.store_reads import ReadStore
 from service.sessions.store_setups import SetupStore
@@ -42,7 +43,7 @@ def _given(value: str | None) -> str:
     return "" if value is None else "=" + value
 
 
-class RedisSessionStore(ReadStore, SetupStore, CommandStore):
+class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
     """Everything Muster keeps about sessions, in Redis or Valkey."""
 
     def open(self) -> None:
@@ -86,8 +87,12 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore):
         project_id: str | None = None,
         meta: dict[str, Any] | None = None,
         stream: str = "",
+        create: bool = True,
     ) -> Registration:
         """Makes (node_id, sid) the owner; a field left None keeps what is stored.
+
+        Args:
+            create: make the session when no index has it; what is archived is never made anew.
 
         Guarantees: of any number of calls for one id exactly one ends as owner; each that was
         accepted names the owner it replaced, so that the caller can tell it. Calling again for the
@@ -95,6 +100,7 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore):
 
         Raises:
             Flapping: more than `flapping_registers` accepted ones within the window.
+            SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
 
         Redis: lua/register.lua, O(keys of the session).
         """
@@ -112,8 +118,11 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore):
                 bounds.lease_ms,
                 bounds.flapping_registers,
                 bounds.flapping_window_ms,
+                "1" if create else "0",
             ],
         )
+        if answer[0] == "unknown":
+            raise errors.SessionNotFound(session_id=session_id)
         if answer[0] == "flapping":
             raise errors.Flapping(retry_after_s=int(answer[1]) / 1000)
         (word, generation, rev, last_seq, version, setup, name, project, created, undelivered) = (
@@ -215,14 +224,23 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore):
             args += [session_id, "" if generation is None else generation, last_ping_ms]
         self._run("touch", partition, args)
 
-    def delete(self, session_id: str) -> Deletion | None:
+    def delete(self, session_id: str, expected: str = "") -> Deletion | None:
         """Removes a session for good and leaves a tombstone; None when it is unknown.
+
+        Args:
+            session_id: of any session.
+            expected: `generation-rev` that a session in Redis must have.
+
+        Raises:
+            PreconditionFailed: it has another one; nothing was changed.
 
         Redis: lua/delete.lua, atomic, runs at maxmemory. The caller tells the socket.
         """
-        answer = self._of("delete", session_id, [])
+        answer = self._of("delete", session_id, [expected])
         if not answer:
             return None
+        if answer[0] == "changed":
+            raise errors.PreconditionFailed(session_id=session_id)
         generation, node_id, sid = answer[:3]
         return Deletion(
             Owner(node_id, sid) if sid else None, int(generation), changes_of(answer[3:])

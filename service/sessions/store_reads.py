@@ -8,16 +8,16 @@ than SCANNED entries and may come back short, with `next` set.
 from __future__ import annotations
 
 import base64
-import binascii
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from service import errors
 from service.sessions.model import (
-    ACTIVE,
+    ARCHIVED,
     SUMMARY_FIELDS,
     Page,
     Snapshot,
@@ -32,18 +32,32 @@ SCANNED = 2_000
 
 #: (score, id) as an index orders them.
 Entry = tuple[float, bytes]
+FIRST: Entry = (float("-inf"), b"")
 
 
-def _encode(entry: Entry) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([entry[0], entry[1].decode()])).decode()
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a list stands: which of its indexes, and behind which entry."""
+
+    index: int
+    after: Entry
 
 
-def _decode(cursor: str) -> Entry:
+def _encode(place: _Place) -> str:
+    score, member = place.after
+    shown = [place.index, None if place.after == FIRST else score, member.decode()]
+    return base64.urlsafe_b64encode(orjson.dumps(shown)).decode()
+
+
+def _decode(cursor: str) -> _Place:
     try:
-        score, session_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return float(score), str(session_id).encode()
-    except (ValueError, TypeError, binascii.Error) as exc:
+        index, score, member = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if type(index) is not int or index < 0 or not isinstance(member, str):
+            raise ValueError(cursor)
+        after = FIRST if score is None else (float(score), member.encode())
+    except (ValueError, TypeError) as exc:
         raise errors.InvalidRequest("cursor: not one that this service gave out") from exc
+    return _Place(index, after)
 
 
 class ReadStore(StoreBase):
@@ -55,7 +69,7 @@ class ReadStore(StoreBase):
         return self._repeat(lambda: self._client.hgetall(key)) or None
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
-        """Raw summary fields with `session_id`, None where Redis does not know the session."""
+        """Raw summary fields with `session_id`, None where there is no session, archived or not."""
 
         def fill(pipe: Any) -> None:
             for session_id in session_ids:
@@ -63,14 +77,28 @@ class ReadStore(StoreBase):
 
         found: list[dict[str, str] | None] = []
         for session_id, values in zip(session_ids, self._pipeline(fill), strict=True):
-            if values[0] is None:
-                found.append(None)
-                continue
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
             raw = {name: value for name, value in fields if value is not None}
-            raw["session_id"] = session_id
-            found.append(raw)
+            found.append(None if values[0] is None else {**raw, "session_id": session_id})
+        away = [i for i, raw in enumerate(found) if raw is None]
+        for i, archived in zip(away, self._archived([session_ids[i] for i in away]), strict=True):
+            found[i] = archived
         return found
+
+    def _archived(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """Raw summary fields of archived sessions, from the index."""
+        if not session_ids:
+            return []
+        keys = self.keys
+
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                pipe.hget(keys.archive_summaries(keys.partition(session_id)), session_id)
+
+        return [
+            {**orjson.loads(text), "session_id": session_id, "state": ARCHIVED} if text else None
+            for session_id, text in zip(session_ids, self._pipeline(fill), strict=True)
+        ]
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
         """All of a session at one moment; None when Redis does not know it.
@@ -129,53 +157,61 @@ class ReadStore(StoreBase):
 
     def page(
         self,
-        state: str,
+        states: str | Sequence[str],
         *,
         limit: int = 100,
         cursor: str | None = None,
         q: str | None = None,
         project_id: str | None = None,
     ) -> Page:
-        """A page of active or inactive sessions, in the order they became so.
+        """A page of sessions in one state, or in several, one state after the other.
+
+        Within a state they come in the order they got into it; those of a project in the order they
+        were made.
 
         Args:
-            q: only those whose id or name begins with it (letter case does not matter).
+            states: active, inactive, archived.
+            limit: sessions a page.
             cursor: `next` of the page before.
+            q: only those whose id or name begins with it (letter case does not matter).
+            project_id: only those of this project.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
 
         Redis: two round trips a page (more where filters match little), O(partitions × limit).
         """
-        after = _decode(cursor) if cursor else (float("-inf"), b"")
-        index = self.keys.active if state == ACTIVE else self.keys.inactive
-        filtered = bool(q) or project_id is not None
+        wanted = (states,) if isinstance(states, str) else tuple(states)
+        indexes = [getattr(self.keys, state) for state in wanted]
+        if project_id is not None:
+            indexes = [lambda p: self.keys.project(p, project_id)]
+        place = _decode(cursor) if cursor else _Place(0, FIRST)
         items: list[dict[str, str]] = []
         scanned = 0
-        more = True
-        while more and len(items) < limit and scanned < SCANNED:
-            entries = self._entries(index, project_id, after, limit + 1)
-            more = len(entries) > limit
-            for entry, raw in zip(
-                entries[:limit],
-                self.summaries([entry[1].decode() for entry in entries[:limit]]),
-                strict=True,
-            ):
-                scanned += 1
-                after = entry
-                if raw is not None and raw.get("state") == state and _matches(raw, q, project_id):
+        while place.index < len(indexes) and len(items) < limit and scanned < SCANNED:
+            entries = self._entries(indexes[place.index], place.after, limit + 1)
+            rest = len(entries) > limit
+            entries = entries[:limit]
+            scanned += len(entries)
+            taken = entries
+            rows = self.summaries([member.decode() for _, member in entries])
+            for i, raw in enumerate(rows):
+                if raw is not None and raw.get("state") in wanted and _matches(raw, q):
                     items.append(raw)
                     if len(items) == limit:
-                        more = more or entry != entries[:limit][-1]
+                        taken = entries[: i + 1]
                         break
-        total = None if filtered else self.counts()[state]
-        return Page(items, _encode(after) if more else None, total)
+            rest = rest or len(taken) < len(entries)
+            place = _Place(place.index, taken[-1]) if rest else _Place(place.index + 1, FIRST)
+        counts = None if q or project_id is not None else self.counts()
+        total = sum(counts[state] for state in wanted) if counts else None
+        return Page(items, _encode(place) if place.index < len(indexes) else None, total)
 
-    def _entries(self, index: Any, project_id: str | None, after: Entry, count: int) -> list[Entry]:
+    def _entries(self, index: Callable[[int], str], after: Entry, count: int) -> list[Entry]:
         """The next entries after (score, id), merged over all partitions."""
         found: list[list[Entry]] = []
         for p in range(self.keys.partitions):
-            key = index(p) if project_id is None else self.keys.project(p, project_id)
+            key = index(p)
             found.append([])
             offset = 0
             while len(found[-1]) < count:
@@ -266,12 +302,8 @@ def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
     }
 
 
-def _matches(raw: dict[str, str], q: str | None, project_id: str | None) -> bool:
-    if project_id is not None and raw.get("project_id") != project_id:
-        return False
+def _matches(raw: dict[str, str], q: str | None) -> bool:
     if not q:
         return True
-    prefix = q.casefold()
-    return raw["session_id"].casefold().startswith(prefix) or (
-        raw.get("session_name") or ""
-    ).casefold().startswith(prefix)
+    names = (raw["session_id"], raw.get("session_name") or "")
+    return any(name.casefold().startswith(q.casefold()) for name in names)

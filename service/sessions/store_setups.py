@@ -7,8 +7,24 @@ from typing import Any, Literal
 import orjson
 
 from service import errors
-from service.sessions.model import Owner, SetupState
+from service.sessions.model import Owner, SetupState, Snapshot
 from service.sessions.scripts import StoreBase
+
+
+def setup_of(snapshot: Snapshot) -> SetupState:
+    """The setup in a snapshot of the entire session."""
+    fields = snapshot.fields
+    connected = fields.get("is_connected") == "1"
+    return SetupState(
+        session_id=snapshot.session_id,
+        setup=orjson.loads(snapshot.setup) if snapshot.setup else None,
+        version=int(fields.get("setup_version") or 0),
+        timestamp_ms=int(fields.get("setup_timestamp") or 0),
+        reported_version=int(fields.get("reported_version") or 0),
+        undo=snapshot.undo if isinstance(snapshot.undo, int) else len(snapshot.undo),
+        redo=snapshot.redo if isinstance(snapshot.redo, int) else len(snapshot.redo),
+        owner=Owner(fields["node_id"], fields["sid"]) if connected else None,
+    )
 
 
 class SetupStore(StoreBase):

@@ -1,8 +1,8 @@
--- A socket becomes the owner of a session, which is made if Redis does not know it.
+-- A socket becomes the owner of a session.
 -- ARGV[4] id · [5] node id · [6] sid · [7] name, [8] project, [9] meta JSON: '' keeps what is
 --   stored, else '=' and the value · [10] stream · [11] lease, ms · [12] registers accepted within
---   [13] the flapping window, ms (0: no limit)
--- Returns {'flapping', ms to wait} or {'new' | 'resumed' | 'same', generation, rev, last seq,
+--   [13] the flapping window, ms (0: no limit) · [14] '1': make the session if it is in no index
+-- Returns {'unknown'} (ask the archive, then come again), {'flapping', ms to wait} or {'new' | 'resumed' | 'same', generation, rev, last seq,
 --   setup version, setup, name, project, created, undelivered, old node, old sid, now}
 local id, node_id, sid, stream = ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local limit, window = tonumber(ARGV[12]), tonumber(ARGV[13])
@@ -14,6 +14,9 @@ local same = connected and was[2] == node_id and was[3] == sid
 local word = same and 'same' or known and 'resumed' or 'new'
 local generation, old_node, old_sid = was[1], '', ''
 
+if not known and (ARGV[14] ~= '1' or call('HEXISTS', tag .. 'archive_names', id) == 1) then
+  return {'unknown'}
+end
 if not same then
   if limit > 0 then
     local registers = key('registers', id)

@@ -116,6 +116,16 @@ local function go_active(id)
   call('ZADD', tag .. 'active', 'NX', now_ms, id)
 end
 
+-- The session is no longer archived: it leaves the index, its project stays as it is. Returns the
+-- project, or nil when it was not in the index.
+local function unarchive(id)
+  local summary = call('HGET', tag .. 'archive_summaries', id)
+  call('ZREM', tag .. 'archived', id)
+  call('HDEL', tag .. 'archive_summaries', id)
+  if call('HDEL', tag .. 'archive_names', id) == 0 then return nil end
+  return summary and cjson.decode(summary).project_id or ''
+end
+
 local FINAL = {succeeded = true, failed = true, timed_out = true, expired = true, cancelled = true}
 
 local function command_record(id, command_id)

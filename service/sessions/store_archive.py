@@ -1,0 +1,223 @@
+"""The index of archived sessions, and the two moves between Redis and the archive.
+
+`P:{p}:archived` (id → archived when), `archive_names` (id → file) and `archive_summaries` (id → raw
+summary fields as JSON) change together, in one script. A session stands in `active`, `inactive` or
+`archived`, in exactly one of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import Snapshot
+from service.sessions.scripts import StoreBase, translated
+
+#: How long parts of a session may wait in staging keys for the script that takes them, ms.
+STAGING_MS = 60_000
+#: Size of one command that fills a staging key, bytes.
+CHUNK_BYTES = 1 << 20
+#: What belongs to a connection, or is said anew by the restore itself.
+_CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
+_NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What `archive_commit` said: ok, busy, missing, older, newer or deleted."""
+
+    word: str
+    #: newer: the file that is still needed; "" for none.
+    name: str = ""
+
+    def is_useless(self, name: str) -> bool:
+        """Whether a refused committer may remove its file."""
+        return self.word == "deleted" or (self.word == "newer" and self.name != name)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """An archive file as the index knows it."""
+
+    session_id: str
+    name: str
+    generation: int
+    rev: int
+    archived_ms: int
+    summary: dict[str, str]
+
+
+class ArchiveIndexStore(StoreBase):
+    """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
+
+    def archive_commit(
+        self, snapshot: Snapshot, name: str, rev: int, summary: dict[str, str]
+    ) -> CommitResult:
+        """Removes the session from Redis, unless it changed since the snapshot.
+
+        Args:
+            snapshot: what the file holds.
+            name: the file, durable on disk.
+            rev: the session's rev in the file.
+            summary: raw summary fields, for lists.
+
+        Guarantees: removes nothing unless generation and rev are those of the snapshot, the session
+        is inactive, nobody joined it and no command is open. The same file again answers ok.
+        """
+        args = [
+            snapshot.fields["generation"],
+            snapshot.fields.get("rev", "0"),
+            name,
+            rev,
+            orjson.dumps(summary),
+        ]
+        return CommitResult(*self._of("archive_commit", snapshot.session_id, args))
+
+    def restore(self, snapshot: Snapshot, name: str) -> str:
+        """Puts an archived session back, as inactive.
+
+        Returns "ok", "exists" (Redis has it: somebody was faster), "deleted" (a tombstone forbids it)
+        or "changed" (the index names another file).
+
+        Redis: the parts go to staging keys, then lua/restore.lua takes them, atomic.
+        """
+        session_id = snapshot.session_id
+        staging = f"staging:{secrets.token_hex(8)}:"
+        tag = self.keys.tag(self.keys.partition(session_id))
+        kinds: dict[str, None] = {}
+        # Not repeated when Redis goes away: the whole restore is, under another staging name.
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for kind, command, values in _parts(snapshot):
+                key = f"{tag}{staging}{kind}"
+                pipe.execute_command(command, key, *values)
+                if kind not in kinds:
+                    pipe.pexpire(key, STAGING_MS)
+                kinds[kind] = None
+            pipe.execute()
+        fields = {k: v for k, v in snapshot.fields.items() if k not in _NOT_RESTORED}
+        generation, rev = snapshot.fields["generation"], snapshot.fields["rev"]
+        args: list[Any] = [name, generation, rev, staging, len(fields)]
+        for field in fields.items():
+            args += field
+        return str(self._of("restore", session_id, [*args, *kinds], repeat=False))
+
+    def archive_index(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
+        """Puts files found on disk into the index; nothing replaces what is newer or live.
+
+        Returns, per entry (at most 500), "ok", "known", "live" or "deleted".
+        """
+        args: list[Any] = []
+        for entry in entries:
+            args += (entry.session_id, entry.name, entry.generation, entry.rev)
+            args += (entry.archived_ms, orjson.dumps(entry.summary))
+        return list(self._run("archive_index", partition, args))
+
+    def archive_forget(self, session_id: str, name: str) -> bool:
+        """Takes a session out of the index whose file is bad or gone; False: another is indexed."""
+        return bool(self._of("archive_forget", session_id, [name]) == "ok")
+
+    def archive_name(self, session_id: str) -> str | None:
+        """The file a session is indexed with; None: it is not archived, or the index was lost."""
+        key = self.keys.archive_names(self.keys.partition(session_id))
+        name: str | None = self._repeat(lambda: self._client.hget(key, session_id))
+        return name
+
+    def delete_begin(self, session_id: str, generation_on_disk: int, expected: str = "") -> bool:
+        """Sets the tombstone; False when neither Redis nor the disk knows the session.
+
+        Args:
+            session_id: of any session.
+            generation_on_disk: the highest of its files; 0: none.
+            expected: `generation-rev` that a session in Redis must have.
+
+        Raises:
+            PreconditionFailed: it has another one; nothing was changed.
+        """
+        word = self._of("delete_begin", session_id, [generation_on_disk, expected])
+        if word == "changed":
+            raise errors.PreconditionFailed(session_id=session_id)
+        return bool(word == "ok")
+
+    def inactive_since(
+        self, partition: int, before_ms: int, after: tuple[float, str] | None, limit: int
+    ) -> list[tuple[float, str]]:
+        """The next (inactive since, id) before a moment, the longest inactive first.
+
+        Redis: O(log sessions + limit); the same with one inactive session and with a million.
+        """
+        found: list[tuple[float, str]] = []
+        offset = 0
+        while len(found) < limit:
+            page = self._inactive(partition, before_ms, after, offset, limit)
+            # those with the score of `after` come again and are passed over
+            found += [e for e in page if after is None or _order(e) > _order(after)]
+            offset += limit
+            if len(page) < limit:
+                break
+        return found[:limit]
+
+    def _inactive(
+        self,
+        partition: int,
+        before_ms: int,
+        after: tuple[float, str] | None,
+        offset: int,
+        limit: int,
+    ) -> list[tuple[float, str]]:
+        key = self.keys.inactive(partition)
+        low = repr(after[0]) if after else "-inf"
+        rows = self._repeat(
+            lambda: self._client.zrange(
+                key, low, before_ms, byscore=True, withscores=True, offset=offset, num=limit
+            )
+        )
+        return [(float(score), member) for member, score in rows]
+
+    def archived_before(self, partition: int, before_ms: int, limit: int) -> list[tuple[int, str]]:
+        """(archived at, id) of sessions archived before a moment, the oldest first."""
+        key = self.keys.archived(partition)
+        rows = self._repeat(
+            lambda: self._client.zrange(
+                key, "-inf", before_ms, byscore=True, withscores=True, offset=0, num=limit
+            )
+        )
+        return [(int(score), member) for member, score in rows]
+
+
+def _order(entry: tuple[float, str]) -> tuple[float, bytes]:
+    return entry[0], entry[1].encode()
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for value in values:
+        chunk.append(value)
+        size += len(value)
+        if size >= CHUNK_BYTES or len(chunk) >= 1000:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """What a session is kept as: (kind, command that writes it, its arguments)."""
+    for data_key, samples in snapshot.histories.items():
+        for chunk in _chunks(samples):
+            yield f"history:{data_key}", "RPUSH", chunk
+        yield "latest", "HSET", (data_key, samples[-1])
+    if snapshot.setup:
+        yield "setup", "SET", (snapshot.setup,)
+    lists = {"undo": snapshot.undo, "redo": snapshot.redo, "timeline": snapshot.timeline}
+    for kind, values in (*lists.items(), ("commands_done", snapshot.commands_done)):
+        if isinstance(values, list):
+            for chunk in _chunks(values):
+                yield kind, "RPUSH", chunk
+    for name, value in snapshot.commands.items():
+        yield "commands", "HSET", (name, value)
