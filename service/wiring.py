@@ -7,11 +7,8 @@ import. `connect_manager` does the same for programs that only want a `SessionMa
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 import redis
@@ -22,13 +19,14 @@ from service.app import admit, create_app, create_socketio
 from service.clock import RedisClock
 from service.config import Config, load_config
 from service.drain import Farewell
+from service.figures import NodeFigures
 from service.health import Check, Health, QueueProbe
 from service.live.claims import Claims, Departures
 from service.live.commands import CommandDelivery
 from service.live.external_messages import ExternalMessages
 from service.live.fanout import Fanout
 from service.live.feed import Feed
-from service.live.ingest import MAX_BUFFER_BYTES, Ingest
+from service.live.ingest import Ingest
 from service.live.leases import Leases
 from service.live.message_queue import StreamManager
 from service.live.owned import OwnedSessions
@@ -54,8 +52,6 @@ log = logging.getLogger(__name__)
 
 #: How long a node that starts waits for a Redis that is not there yet.
 PATIENCE_AT_START_S = 30.0
-#: Above this part of its buffer a node is not ready: it must not get more devices.
-BACKLOG_READY = 0.8
 
 
 def keys_of(config: Config) -> Keys:
@@ -140,7 +136,6 @@ class Node:
         self.config = config
         self.port = port
         self.node_id = new_node_id()
-        self.started = time.monotonic()
         self.tasks = ThreadTasks()
         self.metrics = Metrics()
         self.clock = RedisClock()
@@ -148,7 +143,6 @@ class Node:
         self._build_server(insecure)
         self._build_live()
         self._build_doors()
-        self._show_figures()
 
     # -- putting together
 
@@ -176,14 +170,16 @@ class Node:
         self.probe = QueueProbe(self.queue, self.tasks)
         self.health = Health(
             {
-                "redis": self._check_redis,
+                "redis": lambda: self.figures.check_redis(self.leases),
                 "message_queue": self.probe.check,
-                "backlog": self._check_backlog,
+                "backlog": lambda: self.figures.check_backlog(),
                 "draining": lambda: Check(not self.farewell.draining),
             }
         )
         self.app = create_app(
-            health=self.health, expose_metrics=self.metrics.expose, node_id=self.node_id
+            health=self.health,
+            expose_metrics=lambda: self.figures.expose(self.leases),
+            node_id=self.node_id,
         )
         self.socketio = create_socketio(
             self.app,
@@ -217,9 +213,7 @@ class Node:
         )
         self.sessions = OwnedSessions()
         self.departures = Departures(store, self.sessions, tasks, self.node_id)
-        self.takeovers = Takeovers(
-            self.sessions, self.dispatcher, self.connections, self.queue, tasks
-        )
+        self.takeovers = Takeovers(self.sessions, self.dispatcher, self.queue, tasks)
         self.claims = Claims(
             store,
             self.sessions,
@@ -235,6 +229,7 @@ class Node:
             flush_interval_s=config.node.flush_interval_ms / 1000,
             reclaim=self.claims.reclaim,
             on_lost=lambda owned: self.claims.lose(owned, "superseded"),
+            on_flush=self._count_flush,
         )
         self.commands = CommandDelivery(
             store,
@@ -260,6 +255,18 @@ class Node:
             self.sessions, self.connections, tasks, self.clock, config.node.ping_interval_s
         )
         self.farewell = Farewell(self.connections, tasks)
+        self.figures = NodeFigures(
+            self.metrics,
+            self.dispatcher,
+            self.sessions,
+            self.ingest,
+            self.claims,
+            self.fanout,
+            self.queue,
+            self.farewell,
+            address=f"{config.node.host}:{self.port}",
+            async_mode=config.node.async_mode,
+        )
         self.leases = Leases(
             store,
             self.sessions,
@@ -277,7 +284,7 @@ class Node:
             on_pending=lambda owned: self.commands.deliver(owned.session_id),
             on_commands=self.manager.tell_waiters,
             on_detach=self.farewell.detach,
-            figures=self.figures,
+            figures=lambda: self.figures.row(self.health.look()[0]),
         )
 
     def _build_doors(self) -> None:
@@ -320,11 +327,14 @@ class Node:
         self.queue.on("command", self.waiters.on_command)
         self.queue.on("superseded", self.takeovers.on_superseded)
         self.dispatcher.on_connect(self._greet)
-        self.metrics.events.allow(self.dispatcher.events)
 
     def _greet(self, peer: Any) -> None:
         if self.refusal() is not None:
             self.farewell.send_away(peer.sid)
+
+    def _count_flush(self, samples: int, seconds: float) -> None:
+        self.metrics.flush_samples.observe(samples)
+        self.metrics.flush_seconds.observe(seconds)
 
     def refusal(self) -> errors.ServiceError | None:
         """Why this node takes no new devices now; None when it does."""
@@ -333,48 +343,6 @@ class Node:
         if self.leases.detached:
             return errors.StoreUnavailable()
         return None
-
-    # -- what it shows
-
-    def _check_redis(self) -> Check:
-        ok = self.leases.available and not self.ingest.away
-        return Check(ok, {"renewed_s_ago": round(self.leases.age_s, 1)})
-
-    def _check_backlog(self) -> Check:
-        part = self.ingest.buffered_bytes / MAX_BUFFER_BYTES
-        queued = self.queue.pending_bytes
-        details = {"ingest_bytes": self.ingest.buffered_bytes, "queue_bytes": queued}
-        return Check(part < BACKLOG_READY, details)
-
-    def _show_figures(self) -> None:
-        metrics = self.metrics
-        metrics.connections.read_from(lambda: len(self.dispatcher.peers))
-        metrics.devices.read_from(lambda: len(self.sessions))
-        metrics.dashboards.read_from(self._dashboards)
-        metrics.queue_outbox_bytes.read_from(lambda: self.queue.pending_bytes)
-        metrics.ingest_waiting.read_from(lambda: sum(owned.waiting for owned in self.sessions))
-
-    def _dashboards(self) -> int:
-        return sum(peer.dashboard is not None for peer in self.dispatcher.peers.values())
-
-    def figures(self) -> dict[str, str | int | float]:
-        """What `P:node:<node_id>` and `muster status` show of this node."""
-        ready, _ = self.health.look()
-        return {
-            "host": socket.gethostname(),
-            "address": f"{self.config.node.host}:{self.port}",
-            "pid": os.getpid(),
-            "version": metadata.version("muster") if _is_installed() else "",
-            "async_mode": self.config.node.async_mode,
-            "uptime_s": round(time.monotonic() - self.started),
-            "connections": len(self.dispatcher.peers),
-            "devices": len(self.sessions),
-            "dashboards": self._dashboards(),
-            "stored": self.ingest.stored,
-            "backlog_bytes": self.ingest.buffered_bytes,
-            "ready": int(ready),
-            "draining": int(self.farewell.draining),
-        }
 
     # -- life
 
@@ -419,11 +387,3 @@ class Node:
             log.warning("leases not given back", extra={"action": "release_failed"})
         self.queue.close(min(1.0, timeout_s))
         self._client.close()
-
-
-def _is_installed() -> bool:
-    try:
-        metadata.version("muster")
-    except metadata.PackageNotFoundError:
-        return False
-    return True

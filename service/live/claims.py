@@ -50,7 +50,8 @@ class Claims:
     Args:
         dismiss: told `(owned, word)` for a claim that is over (`superseded`, `deleted`): tells the
             device and closes its socket.
-        supersede: told `(owner, session_id)` for another socket that has to give way to one of ours.
+        supersede: told `(owner, session_id, generation)` for another socket that has to give way to
+            one of ours, which holds that generation.
     """
 
     def __init__(
@@ -59,13 +60,15 @@ class Claims:
         sessions: OwnedSessions,
         node_id: str,
         dismiss: Callable[[OwnedSession, str], None],
-        supersede: Callable[[Owner, str], None],
+        supersede: Callable[[Owner, str, int], None],
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._node_id = node_id
         self._dismiss = dismiss
         self._supersede = supersede
+        #: What Redis said to reclaims since the start, by word.
+        self.answers: dict[str, int] = {}
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
         """Get the sessions back with the generations held here; what cannot be had is lost.
@@ -83,8 +86,10 @@ class Claims:
                 if word != "ok" and self._sessions.holds(owned):
                     self.lose(owned, word)
                 elif other is not None:
-                    self._supersede(other, owned.session_id)
+                    self._supersede(other, owned.session_id, owned.generation)
             words = [word for word, _ in answers]
+            for word in words:
+                self.answers[word] = self.answers.get(word, 0) + 1
             log.info(
                 "sessions reclaimed",
                 extra={

@@ -53,6 +53,7 @@ class Ingest:
     Args:
         reclaim: gets sessions back that Redis does not know; marks those it could not as lost.
         on_lost: told once a flush shows that another connection owns the session.
+        on_flush: told the samples of an answered flush and how many seconds the answer took.
         max_buffer_bytes: estimated memory; above it updates are refused.
     """
 
@@ -66,6 +67,7 @@ class Ingest:
         flush_interval_s: float,
         reclaim: Callable[[int, list[OwnedSession]], None],
         on_lost: Callable[[OwnedSession], None],
+        on_flush: Callable[[int, float], None] = lambda samples, seconds: None,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
         self._store = store
@@ -75,6 +77,7 @@ class Ingest:
         self._flush_interval_s = flush_interval_s
         self._reclaim = reclaim
         self._on_lost = on_lost
+        self._on_flush = on_flush
         self._max_buffer_bytes = max_buffer_bytes
         self._queues: dict[int, deque[Slot]] = {}
         self._open: dict[OwnedSession, Slot] = {}
@@ -85,7 +88,8 @@ class Ingest:
         self.buffered_bytes = 0
         #: Redis did not answer the last flush.
         self.away = False
-        self.flushes = 0
+        #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
+        self.repeats = 0
         self.stored = 0
 
     # -- in
@@ -205,13 +209,14 @@ class Ingest:
     def _send(self, partition: int, queue: deque[Slot], batch: list[Slot]) -> None:
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         parts = [slot.part() for slot in batch]
-        pause_s = 0.05
+        sent_at, pause_s = time.monotonic(), 0.05
         while True:
             try:
                 results = self._store.append(partition, self._writer_id, number, parts)
                 break
             except errors.StoreUnavailable:
                 self.away = True
+                self.repeats += 1
                 self._tasks.sleep(pause_s * (0.5 + random.random()))
                 pause_s = min(pause_s * 2, 1.0)
             except ServiceError as error:
@@ -222,7 +227,7 @@ class Ingest:
                 self._refuse_all(queue, batch, errors.Internal())
                 return
         self.away = False
-        self.flushes += 1
+        self._on_flush(sum(part.count for part in parts), time.monotonic() - sent_at)
         missing: list[Slot] = []
         for slot, result in zip(batch, results, strict=True):
             if result.word == "ok":
@@ -314,9 +319,9 @@ class Ingest:
         """Fail this slot and what must not be stored after it."""
         owned = slot.owned
         stale = isinstance(error, errors.StaleGeneration)
-        if stale and not owned.lost:
+        news = stale and not owned.lost
+        if news:
             owned.lost = "superseded"
-            self._on_lost(owned)
         refused = list(slot.entries)
         if slot.numbered or owned.lost:
             for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
@@ -328,6 +333,8 @@ class Ingest:
         for _, done in refused:
             done(error)
         self._answer_repeats(owned, error)
+        if news:
+            self._on_lost(owned)
 
     def _refuse_all(self, queue: deque[Slot], batch: list[Slot], error: ServiceError) -> None:
         for slot in batch:

@@ -108,8 +108,13 @@ class Leases:
         self._figures = figures
         self._stopped = False
         self._renewed_at = time.monotonic()
+        #: Partitions in which the lease was over and not everything is reclaimed yet.
+        self._lost: set[int] = set()
         #: Redis was away for so long that the clients were sent away; new ones are refused.
         self.detached = False
+        #: Sessions taken from dead nodes by this one, and renewals that failed, since the start.
+        self.expired = 0
+        self.failures = 0
 
     @property
     def age_s(self) -> float:
@@ -147,7 +152,8 @@ class Leases:
             try:
                 self.renew()
                 failing = False
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
+                self.failures += 1
                 if not failing:
                     self._report("lease not renewed", "renew_failed", error)
                 failing = True
@@ -165,12 +171,11 @@ class Leases:
         renewals = self._store.renew(self._node_id)
         self._renewed_at = started
         self.detached = False
-        for renewal in renewals:
-            if not renewal.held:
-                self._claims.reclaim(
-                    renewal.partition, self._sessions.in_partition(renewal.partition)
-                )
-                self._on_lost_lease(renewal.partition)
+        self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
+        for partition in sorted(self._lost):
+            self._claims.reclaim(partition, self._sessions.in_partition(partition))
+            self._on_lost_lease(partition)
+            self._lost.discard(partition)
         for renewal in renewals:
             for session_id in renewal.pending:
                 owned = self._sessions.of(session_id)
@@ -221,7 +226,7 @@ class Leases:
             try:
                 self.expire()
                 failing = False
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
                 if not failing:
                     self._report("expiry failed", "expire_failed", error)
                 failing = True
@@ -236,6 +241,7 @@ class Leases:
                 more = expiry.more
                 if expiry.commands:
                     self._on_commands(expiry.commands)
+                self.expired += expiry.sessions
                 if expiry.sessions:
                     log.info(
                         "sessions expired",
@@ -251,7 +257,7 @@ class Leases:
                 return
             try:
                 self.compare()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
                 self._report("comparison failed", "compare_failed", error)
 
     def compare(self) -> None:

@@ -222,7 +222,7 @@ class Devices:
         """What comes after the ack: the event, the former owner's notice, what waits for the device."""
         self._dispatcher.emit(owned.sid, "registered", answer)
         if superseded is not None and superseded.sid != owned.sid:
-            self._takeovers.supersede(superseded, owned.session_id)
+            self._takeovers.supersede(superseded, owned.session_id, answer["generation"])
         if not owned.lost:
             self._commands.deliver(owned.session_id)
 
@@ -335,11 +335,9 @@ class Devices:
             self._check_held(owned)
         payload = call.payload
         if payload.__class__ is dict:
-            named = payload.get("session_id")
-            if named is None:
-                named = payload.get("device_id")
-            if named is not None and named != owned.session_id:
-                raise errors.NotAllowed("A device acts on its own session only.")
+            for field in ("session_id", "device_id"):
+                if payload.get(field) not in (None, owned.session_id):
+                    raise errors.NotAllowed("A device acts on its own session only.")
         return owned
 
     @staticmethod

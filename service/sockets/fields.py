@@ -77,10 +77,11 @@ class Payload(BaseModel):
         try:
             return cls.model_validate(payload)
         except ValidationError as error:
-            raise _refusal(error.errors(include_url=False, include_input=False)) from None
+            raise refusal(error.errors(include_url=False, include_input=False)) from None
 
 
-def _refusal(faults: list[ErrorDetails]) -> ServiceError:
+def refusal(faults: list[ErrorDetails]) -> ServiceError:
+    """The error for what pydantic found; names fields, never their content."""
     words = "; ".join(
         f"`{_path(fault['loc'])}`: {fault['msg'][:200]}" for fault in faults[:MAX_FAULTS]
     )

@@ -13,13 +13,14 @@ from service import errors
 from service.live.owned import OwnedSession, OwnedSessions
 from service.live.tasks import Tasks
 from service.sessions.model import Owner
-from service.sockets.dispatch import Dispatcher, to_json
-from service.transport.connection import Connections, event_frame
+from service.sockets.dispatch import Dispatcher, Peer
 
 log = logging.getLogger(__name__)
 
-#: How long a superseded socket waits for the answers to what it sent before.
+#: How long a superseded socket waits for the answers to what it sent before it was told …
 ANSWER_S = 1.0
+#: … and stays open after that, so that what was on its way is answered with `stale_generation`.
+LATE_S = 0.25
 
 
 class Messages(Protocol):
@@ -37,47 +38,58 @@ class Takeovers:
         self,
         sessions: OwnedSessions,
         dispatcher: Dispatcher,
-        connections: Connections,
         messages: Messages,
         tasks: Tasks,
     ) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
-        self._connections = connections
         self._messages = messages
         self._tasks = tasks
+        self._leaving: set[str] = set()
 
-    def supersede(self, owner: Owner, session_id: str) -> None:
-        """Have a socket, on whatever node, told that another one has taken over, and closed."""
+    def supersede(self, owner: Owner, session_id: str, generation: int) -> None:
+        """Have a socket, on whatever node, told that another one has taken over, and closed.
+
+        Args:
+            owner: the former owner.
+            generation: the new owner's.
+        """
+        told = {"sid": owner.sid, "session_id": session_id, "generation": generation}
         try:
-            told = {"sid": owner.sid, "session_id": session_id}
             self._messages.notify(owner.node_id, "superseded", told)
         except errors.StoreUnavailable:  # its own node finds out with the next flush or comparison
             log.warning("superseded socket not told", extra={"action": "superseded_not_told"})
 
     def on_superseded(self, data: Any) -> None:
-        """The `superseded` message: another socket took over from one of this node.
-
-        What the socket sent before is answered first: its own register too, which may still be under
-        way, and updates that come too late with `stale_generation`.
-        """
-        if not isinstance(data, dict):
-            return
-        peer = self._dispatcher.peers.get(str(data.get("sid")))
-        if peer is None:
-            return
-        left_s = ANSWER_S
-        owned: OwnedSession | None = peer.device
-        while left_s > 0 and (peer.busy or (owned is not None and owned.waiting)):
-            self._tasks.sleep(0.01)
-            left_s -= 0.01
-            owned = peer.device
-        if owned is not None:
-            self._sessions.drop(owned, "superseded")
-        self._messages.emit_to(peer.sid, "superseded", {"session_id": data.get("session_id")})
-        self._messages.disconnect(peer.sid)
+        """The `superseded` message: another socket took over from one of this node."""
+        peer = self._dispatcher.peers.get(str(data.get("sid"))) if isinstance(data, dict) else None
+        if peer is not None:
+            self._see_off(peer, "superseded", data["session_id"], data["generation"])
 
     def dismiss(self, owned: OwnedSession, word: str) -> None:
-        """Tell a socket of this node that its claim is over (`superseded`, `deleted`), and close it."""
-        last = event_frame(word, to_json({"session_id": owned.session_id}))
-        self._connections.close(owned.sid, last, word)
+        """A claim of this node is over (`superseded`, `deleted`): see its socket off, in a task."""
+        peer = self._dispatcher.peers.get(owned.sid)
+        if peer is not None:
+            self._tasks.spawn(self._see_off, peer, word, owned.session_id, owned.generation)
+
+    def _see_off(self, peer: Peer, word: str, session_id: str, generation: int) -> None:
+        """Tell a socket why, and close it, unless it has meanwhile become owner again.
+
+        What it sent before is answered first: its own register too, which may still be under way, and
+        updates that come too late with `stale_generation`.
+        """
+        if peer.sid in self._leaving:
+            return
+        self._leaving.add(peer.sid)
+        left_s = ANSWER_S
+        while left_s > 0 and (peer.busy or (peer.device is not None and peer.device.waiting)):
+            self._tasks.sleep(0.01)
+            left_s -= 0.01
+        owned: OwnedSession | None = peer.device
+        if owned is None or owned.generation <= generation:
+            if owned is not None:
+                self._sessions.drop(owned, word)
+            self._messages.emit_to(peer.sid, word, {"session_id": session_id})
+            self._tasks.sleep(LATE_S)
+            self._messages.disconnect(peer.sid)
+        self._leaving.discard(peer.sid)

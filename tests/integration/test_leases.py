@@ -44,7 +44,7 @@ class Node:
             self.sessions,
             self.node_id,
             dismiss=lambda owned, word: self.dismissed.append((owned.session_id, word)),
-            supersede=lambda owner, _id: self.superseded.append(owner.sid),
+            supersede=lambda owner, _id, _generation: self.superseded.append(owner.sid),
         )
         self.departures = Departures(self.store, self.sessions, tasks, self.node_id)
         self.leases = Leases(
@@ -370,3 +370,26 @@ def test_renew_without_redis_raises(make_node: Make, free_port: int):
         node = make_node(client)
         with pytest.raises(errors.StoreUnavailable):
             node.leases.renew()
+
+
+def test_renew_goes_on_with_a_reclaim_that_was_cut_short(
+    make_node: Make, monkeypatch: pytest.MonkeyPatch
+):
+    """Redis may go away between the renewal and the reclaim; the next renewal finds its lease held."""
+    paused, other = make_node(), make_node()
+    paused.leases.renew()
+    paused.register("d1")
+    lapse(paused)
+    expire_all(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(paused.claims, "reclaim", _away)
+        with pytest.raises(errors.StoreUnavailable):
+            paused.leases.renew()
+
+    paused.leases.renew()
+
+    assert paused.fields("d1")["state"] == "active"
+
+
+def _away(*_: Any) -> None:
+    raise errors.StoreUnavailable
