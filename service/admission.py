@@ -16,7 +16,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 ANY = "*"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -72,7 +72,7 @@ class Admission:
     ) -> Iterable[bytes]:
         refused = self.refusal(environ)
         if refused is not None:
-            return _forbid(refused, start_response)
+            return _forbid(refused, environ.get("PATH_INFO", ""), start_response)
         for header in FORWARDING_HEADERS:  # nobody behind this believes them
             environ.pop(header, None)
         return self._app(environ, start_response)
@@ -109,11 +109,13 @@ class Admission:
         return scheme in ("http", "https") and bool(place) and place == host
 
 
-def _forbid(message: str, start_response: Callable[..., Any]) -> list[bytes]:
+def _forbid(message: str, path: str, start_response: Callable[..., Any]) -> list[bytes]:
     body = {
-        "type": "about:blank",
+        "type": "urn:muster:problem:not_allowed",
         "title": "Forbidden",
         "status": 403,
+        "detail": message,
+        "instance": quote(path.encode("latin-1")),
         "code": "not_allowed",
         "message": message,
         "retryable": False,

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from flask import Flask, Response
 from flask_socketio import SocketIO
-from werkzeug.exceptions import HTTPException
 
 from service.admission import Admission
+from service.api import problems
 from service.health import Health
 
 WEB_DIR = Path(__file__).parent / "web"
@@ -67,21 +67,7 @@ def create_app(
         body = (WEB_DIR / name).read_bytes()
         app.add_url_rule(path, name, _page(body, content_type))
 
-    @app.errorhandler(HTTPException)
-    def problem(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = "internal" if status >= 500 else "invalid_request"
-        body = {
-            "type": "about:blank",
-            "title": error.name,
-            "status": status,
-            "code": code,
-            "message": error.description,
-            "retryable": False,
-        }
-        response = _json(body, status)
-        response.content_type = "application/problem+json"
-        return response
+    problems.install(app)
 
     @app.after_request
     def protect(response: Response) -> Response:

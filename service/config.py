@@ -45,6 +45,8 @@ class Config(BaseSettings):
     feed: settings.FeedSettings = settings.FeedSettings()
     sessions: settings.SessionSettings = settings.SessionSettings()
     commands: settings.CommandSettings = settings.CommandSettings()
+    archive: settings.ArchiveSettings = settings.ArchiveSettings()
+    memory: settings.MemorySettings = settings.MemorySettings()
     workers: settings.WorkerSettings = settings.WorkerSettings()
     auth: settings.AuthSettings = settings.AuthSettings()
     limits: settings.LimitSettings = settings.LimitSettings()
@@ -274,4 +276,14 @@ def _check_relations(config: Config) -> None:
         raise ConfigError(
             f"sessions.lease_s: {sessions.lease_s:g} should be at least 2 × sessions.renew_s, "
             f"which is {sessions.renew_s:g}"
+        )
+    if 0 < sessions.ttl_s <= sessions.archive_after_s:
+        raise ConfigError(
+            f"sessions.ttl_s: {sessions.ttl_s:g} should be longer than sessions.archive_after_s, "
+            f"which is {sessions.archive_after_s:g}, or 0"
+        )
+    if config.memory.redis_low_percent >= config.memory.redis_high_percent:
+        raise ConfigError(
+            f"memory.redis_low_percent: {config.memory.redis_low_percent:g} should be less than "
+            f"memory.redis_high_percent, which is {config.memory.redis_high_percent:g}"
         )

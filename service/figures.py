@@ -74,7 +74,7 @@ class NodeFigures:
         metrics.redis_errors.values[""] = self._ingest.repeats + leases.failures
         metrics.lease_expiries.values[""] = leases.expired
         metrics.reclaims.values.update(self._claims.answers)
-        metrics.feed_losses.values["resync"] = self._fanout.figures()["resyncs"]
+        metrics.feed_losses.values.update(self._fanout.resyncs)
         return metrics.expose()
 
     def check_redis(self, leases: Leases) -> Check:
@@ -94,7 +94,7 @@ class NodeFigures:
             "host": socket.gethostname(),
             "address": self._address,
             "pid": os.getpid(),
-            "version": _version(),
+            "version": installed_version(),
             "async_mode": self._async_mode,
             "uptime_s": round(time.monotonic() - self._started),
             "connections": len(self._dispatcher.peers),
@@ -107,7 +107,8 @@ class NodeFigures:
         }
 
 
-def _version() -> str:
+def installed_version() -> str:
+    """Of the package; "" in a checkout that is not installed."""
     try:
         return metadata.version("muster")
     except metadata.PackageNotFoundError:  # started from a checkout

@@ -142,6 +142,18 @@ class Metrics(Collector):
         self.queue_lost = counter("muster_queue_lost", "Messages dropped or trimmed unread.")
         self.queue_errors = counter("muster_queue_errors", "Failed calls of the message queue.")
         self.redis_errors = counter("muster_redis_errors", "Calls that Redis did not answer.")
+        self.archived_sessions = gauge("muster_archived_sessions", "Sessions in the archive.")
+        self.upkeep = counter(
+            "muster_upkeep_sessions",
+            "Sessions that workers moved, by what they did.",
+            "action",
+            ("archived", "relieved", "purged"),
+        )
+        self.archive_failures = counter(
+            "muster_archive_failures", "Times that workers could not write the archive."
+        )
+        self.failed_jobs = gauge("muster_failed_jobs", "Jobs that failed for good.")
+        self.waiting_jobs = gauge("muster_waiting_jobs", "Jobs that wait for a worker.")
         self.queue_outbox_bytes = gauge(
             "muster_queue_outbox_bytes", "Bytes that wait for the message queue."
         )
@@ -154,9 +166,6 @@ class Metrics(Collector):
         )
         self.flush_seconds = histogram(
             "muster_flush_seconds", "Time until Redis answered a flush.", SECONDS
-        )
-        self.feed_lag_seconds = histogram(
-            "muster_feed_lag_seconds", "Time from a change in Redis to its frame.", SECONDS
         )
         self.registry.register(self)
 

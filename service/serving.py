@@ -145,6 +145,12 @@ def _start_gevent(listener: socket.socket, app: Any) -> Callable[[], None]:
             if "HTTP_UPGRADE" in self.environ:
                 self.close_connection = True
 
+        def get_environ(self) -> dict[str, Any]:
+            """Also the path as it was sent, as eventlet has it: `%2F` is no slash."""
+            environ: dict[str, Any] = super().get_environ()
+            environ["RAW_PATH_INFO"] = self.path.partition("?")[0]
+            return environ
+
     server = pywsgi.WSGIServer(
         listener,
         app,

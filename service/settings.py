@@ -12,6 +12,8 @@ _SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -94,6 +96,8 @@ class SessionSettings(Group):
     idle_after_s: Seconds = 300
     #: Life of a session's keys in Redis after the last change of its state; 0: for ever.
     ttl_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30 * 24 * 3600
+    #: An inactive session goes to the archive after this long; less than `ttl_s`.
+    archive_after_s: Seconds = 24 * 3600
     history: HistorySettings = HistorySettings()
     #: Data keys of one session.
     max_keys: Count = 1000
@@ -108,6 +112,46 @@ class CommandSettings(Group):
     ttl_s: Seconds = 300
     #: Open commands of one session; one more is refused as `overloaded`.
     max_queued: Count = 100
+
+
+class RetentionSettings(Group):
+    """How long archived sessions are kept, in days; 0: for ever.
+
+    `names` (by session_name) wins over `projects` (by project_id), and that over `days`.
+    """
+
+    days: Days = 0
+    names: dict[str, Days] = Field(default_factory=dict)
+    projects: dict[str, Days] = Field(default_factory=dict)
+
+
+class ArchiveSettings(Group):
+    """Where quiet sessions go."""
+
+    #: A folder, such as `file:///var/lib/muster/archive`; empty: none, sessions stay in Redis.
+    url: str = ""
+    retention: RetentionSettings = RetentionSettings()
+    #: zstd's: 1 is quick, 19 is small.
+    compression_level: Annotated[int, Field(ge=1, le=19)] = 3
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_folder(cls, url: str) -> str:
+        if url and not url.startswith(("file:///", "file://localhost/")):
+            raise ValueError("should be like file:///var/lib/muster/archive")
+        return url
+
+
+class MemorySettings(Group):
+    """When sessions are archived early, the longest inactive first."""
+
+    #: Memory of the machine that should be available: below it sessions are archived early, below
+    #: half of it nodes refuse new connections. 0: not looked at.
+    min_available_percent: Percent = 5
+    #: Part of Redis's `maxmemory` above which sessions are archived early …
+    redis_high_percent: Percent = 80
+    #: … until it is below this.
+    redis_low_percent: Percent = 70
 
 
 class WorkerSettings(Group):

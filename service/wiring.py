@@ -1,7 +1,7 @@
 """Puts a node together: the only place that chooses adapters and opens Redis.
 
 Everything is made here in the order of need and handed on by constructor; no room reaches for another by
-import. `connect_manager` does the same for programs that only want a `SessionManager`.
+import. What other programs need too, Redis and the archive, is opened by `stores`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import redis
 
 from service import errors, serving
 from service.admission import is_loopback
+from service.api.mount import mount
 from service.app import admit, create_app, create_socketio
+from service.archive.threads import native_calls
 from service.clock import RedisClock
-from service.config import Config, load_config
+from service.config import Config, queue_name
 from service.drain import Farewell
-from service.figures import NodeFigures
+from service.figures import NodeFigures, installed_version
 from service.health import Check, Health, QueueProbe
+from service.job_queue import JobQueue
 from service.live.claims import Claims, Departures
 from service.live.commands import CommandDelivery
-from service.live.external_messages import ExternalMessages
 from service.live.fanout import Fanout
 from service.live.feed import Feed
 from service.live.ingest import Ingest
@@ -32,73 +34,28 @@ from service.live.message_queue import StreamManager
 from service.live.owned import OwnedSessions
 from service.live.tasks import ThreadTasks
 from service.live.waiters import CommandWaiters
+from service.memory import HostMemory
 from service.metrics import Metrics
 from service.redis_clients import redis_factory
-from service.sessions.keys import Keys
 from service.sessions.manager import SessionManager
 from service.sessions.model import new_node_id, node_token
-from service.sessions.scripts import StoreSettings
-from service.sessions.store import RedisSessionStore
 from service.sockets import dashboards
 from service.sockets.devices import Devices
-from service.sockets.dispatch import Dispatcher
+from service.sockets.dispatch import Dispatcher, to_json
+from service.sockets.notices import Notices
 from service.sockets.pings import DevicePings
 from service.sockets.rooms import Rooms
 from service.sockets.takeovers import Takeovers
 from service.sockets.watching import Watching
+from service.stores import make_store, open_archiver
+from service.transport.connection import event_frame
 from service.transport.upstream import EngineConnections, StrictJson, server_options
+from service.upkeep import UpkeepFigures
 
 log = logging.getLogger(__name__)
 
 #: How long a node that starts waits for a Redis that is not there yet.
 PATIENCE_AT_START_S = 30.0
-
-
-def keys_of(config: Config) -> Keys:
-    """Key names under the configured prefix."""
-    return Keys(config.redis.key_prefix, config.redis.partitions)
-
-
-def store_settings(config: Config) -> StoreSettings:
-    """Bounds and times of the store, in its units."""
-    sessions, limits = config.sessions, config.limits
-    return StoreSettings(
-        lease_ms=round(sessions.lease_s * 1000),
-        ttl_ms=round(sessions.ttl_s * 1000),
-        idle_after_ms=round(sessions.idle_after_s * 1000),
-        feed_keep_ms=round(config.feed.keep_s * 1000),
-        feed_max_bytes=config.feed.max_bytes,
-        history_default=sessions.history.default,
-        history_keys=dict(sessions.history.keys),
-        max_keys=sessions.max_keys,
-        max_queued=config.commands.max_queued,
-        flapping_registers=limits.flapping_registers,
-        flapping_window_ms=round(limits.flapping_window_s * 1000),
-    )
-
-
-def make_store(config: Config, client: redis.Redis) -> RedisSessionStore:
-    """The session store over a client that decodes responses."""
-    return RedisSessionStore(client, keys_of(config), store_settings(config))
-
-
-def connect_manager(url: str, config: Config | None = None) -> SessionManager:
-    """A `SessionManager` of its own; see `SessionManager.connect`."""
-    config = config or load_config()
-    client = redis_factory(url, config.redis.max_connections)()
-    store = make_store(config, client)
-    try:
-        store.open()
-    except BaseException:
-        client.close()
-        raise
-    return SessionManager(
-        store,
-        ExternalMessages(client, store.keys),
-        command_ttl_s=config.commands.ttl_s,
-        max_value_bytes=config.sessions.max_value_bytes,
-        close=client.close,
-    )
 
 
 def run_node(config: Config, port: int, *, insecure: bool = False) -> None:
@@ -139,10 +96,12 @@ class Node:
         self.tasks = ThreadTasks()
         self.metrics = Metrics()
         self.clock = RedisClock()
+        self.memory = HostMemory(config.memory.min_available_percent)
         self._connect(redis_factory(config.redis.url, config.redis.max_connections))
         self._build_server(insecure)
         self._build_live()
         self._build_doors()
+        self._build_api()
 
     # -- putting together
 
@@ -155,12 +114,15 @@ class Node:
         while True:
             try:
                 self.store.open()
-                return
+                break
             except errors.StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("waiting for Redis", extra={"action": "start_waits"})
                 self.tasks.sleep(1.0)
+        calls = native_calls(self.config.node.async_mode)
+        self.archiver = open_archiver(self.config, self.store, calls=calls)
+        self._archive_id = self.store.archive_id()
 
     def _build_server(self, insecure: bool) -> None:
         node = self.config.node
@@ -173,6 +135,7 @@ class Node:
                 "redis": lambda: self.figures.check_redis(self.leases),
                 "message_queue": self.probe.check,
                 "backlog": lambda: self.figures.check_backlog(),
+                "memory": self._check_memory,
                 "draining": lambda: Check(not self.farewell.draining),
             }
         )
@@ -208,14 +171,16 @@ class Node:
         self.manager = SessionManager(
             store,
             self.queue,
+            archiver=self.archiver,
             command_ttl_s=config.commands.ttl_s,
             max_value_bytes=config.sessions.max_value_bytes,
+            count=self.metrics.commands.add,
         )
         self.sessions = OwnedSessions()
         self.departures = Departures(store, self.sessions, tasks, self.node_id)
         self.takeovers = Takeovers(self.sessions, self.dispatcher, self.queue, tasks)
         self.claims = Claims(
-            store,
+            self.archiver or store,
             self.sessions,
             self.node_id,
             dismiss=self.takeovers.dismiss,
@@ -255,6 +220,7 @@ class Node:
             self.sessions, self.connections, tasks, self.clock, config.node.ping_interval_s
         )
         self.farewell = Farewell(self.connections, tasks)
+        self.upkeep = UpkeepFigures(store, self.metrics, tasks)
         self.figures = NodeFigures(
             self.metrics,
             self.dispatcher,
@@ -280,7 +246,7 @@ class Node:
             ttl_s=config.sessions.ttl_s,
             detach_after_s=config.node.detach_after_s,
             is_connected=self.dispatcher.peers.__contains__,
-            on_lost_lease=self.rooms.rejoin,
+            on_lost_lease=self._lost_lease,
             on_pending=lambda owned: self.commands.deliver(owned.session_id),
             on_commands=self.manager.tell_waiters,
             on_detach=self.farewell.detach,
@@ -290,6 +256,7 @@ class Node:
     def _build_doors(self) -> None:
         config = self.config
         self.devices = Devices(
+            registrar=self.archiver or self.store,
             store=self.store,
             setups=self.manager,
             sessions=self.sessions,
@@ -312,7 +279,6 @@ class Node:
             self.dispatcher,
             dashboards.Dashboards(
                 self.dispatcher,
-                self.store,
                 self.manager,
                 Watching(self.store, self.feed, self.fanout),
                 self.waiters,
@@ -326,11 +292,47 @@ class Node:
         self.queue.on("deliver", self.commands.on_deliver)
         self.queue.on("command", self.waiters.on_command)
         self.queue.on("superseded", self.takeovers.on_superseded)
+        self.queue.on("memory_relieved", Notices(self.dispatcher).on_memory_relieved)
         self.dispatcher.on_connect(self._greet)
+
+    def _build_api(self) -> None:
+        config = self.config
+        self._queue_client = redis_factory(
+            config.redis.queue_url or config.redis.url, config.redis.max_connections
+        )(decode_responses=False)
+        mount(
+            self.app,
+            self.manager,
+            self.waiters,
+            JobQueue(self._queue_client, queue_name(config.redis.key_prefix), self.tasks.sleep),
+            node_id=self.node_id,
+            max_body_bytes=config.node.max_frame_bytes,
+            max_value_bytes=config.sessions.max_value_bytes,
+            version=installed_version(),
+            count_error=self.metrics.error,
+        )
 
     def _greet(self, peer: Any) -> None:
         if self.refusal() is not None:
             self.farewell.send_away(peer.sid)
+        elif self.memory.is_critical:
+            refused = errors.Overloaded("This machine is short of memory: connect again later.")
+            frame = event_frame("service_error", to_json(refused.body()))
+            self.connections.close(peer.sid, frame, "overloaded")
+
+    def _lost_lease(self, partition: int) -> None:
+        """Redis may have come back empty: what `P:meta` said is said again, before others guess."""
+        try:
+            self.store.open()
+            if self._archive_id is not None:
+                self.store.claim_archive(self._archive_id)
+        except (errors.ConfigError, errors.ServiceError) as exc:
+            log.error("meta not said again", extra={"action": "meta_failed", "error": str(exc)})
+        self.rooms.rejoin(partition)
+
+    def _check_memory(self) -> Check:
+        ok = not self.memory.is_critical
+        return Check(ok, {"available_percent": self.memory.available_percent})
 
     def _count_flush(self, samples: int, seconds: float) -> None:
         self.metrics.flush_samples.observe(samples)
@@ -354,7 +356,7 @@ class Node:
         """
         self.leases.start()
         self.connections.serve(self.dispatcher)  # starts the message queue too
-        for loop in (self.ingest.run, self.pings.run, self.probe.run):
+        for loop in (self.ingest.run, self.pings.run, self.probe.run, self.upkeep.run):
             self.tasks.spawn(loop)
 
     def begin_drain(self) -> None:
@@ -379,6 +381,7 @@ class Node:
         self.ingest.stop()
         self.pings.stop()
         self.probe.stop()
+        self.upkeep.stop()
         self.connections.stop()
         self.fanout.close()
         try:
@@ -387,3 +390,4 @@ class Node:
             log.warning("leases not given back", extra={"action": "release_failed"})
         self.queue.close(min(1.0, timeout_s))
         self._client.close()
+        self._queue_client.close()

@@ -17,7 +17,7 @@ import redis
 from service.config import load_config
 from service.sessions.keys import Keys
 from service.sessions.store import RedisSessionStore
-from service.wiring import make_store
+from service.stores import make_store
 from tests.conftest import RealServer, free_ports
 from tests.waiting import wait_until
 

@@ -194,7 +194,6 @@ class Node:
         )
         self.dashboards = dashboards.Dashboards(
             self.dispatcher,
-            store,
             self.manager,
             Watching(store, self.feed, self.fanout),
             self.waiters,

@@ -9,13 +9,17 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from flask import Flask
 from pydantic import BaseModel
 
 from service import errors
+from service.alarms import Facts, decide_alarms
+from service.api.mount import mount
 from service.cli.app import COMMANDS, load_command
 from service.config import Config
 from service.metrics import Counter, Metrics
@@ -167,6 +171,55 @@ def test_number_of_error_codes_is_right_wherever_it_is_named(page: Path) -> None
     assert all(int(named) == count for named in re.findall(r"(\d+) codes", page.read_text()))
 
 
+# -- the REST API --
+
+
+def test_routes_in_the_docs_are_those_of_the_code() -> None:
+    """Each once; those that are there because a word may be an id stand in their general form."""
+    documented = [code(route) for route, _ in rows(read("api.md"), "route")]
+    assert len(documented) == len(set(documented))
+    described = describe_api()
+    made = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, item in described["paths"].items()
+        for method, operation in item.items()
+        if "(the one whose id is" not in operation["summary"]
+    }
+    assert set(documented) == made
+
+
+def test_parameters_of_lists_stand_in_the_docs() -> None:
+    documented = {code(name) for name, _ in rows(read("api.md"), "parameter")}
+    listed = describe_api()["paths"]["/api/v1/sessions"]["get"]["parameters"]
+    assert documented == {parameter["name"] for parameter in listed}
+
+
+def describe_api() -> Any:
+    """The OpenAPI document, of an application that nobody calls."""
+    nothing: Any = SimpleNamespace(store=None)
+    app = Flask("docs")
+    mount(app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1)
+    return app.test_client().get("/api/v1/openapi.json").json
+
+
+def test_alarms_in_the_docs_are_those_of_the_code() -> None:
+    documented = {code(name): severity for name, severity, *_ in rows(read("api.md"), "alarm")}
+    node = {"node_id": "n", "ready": "0", "version": "1"}
+    facts = Facts(
+        nodes=[node, {**node, "version": "2"}],
+        server={
+            "max_memory_bytes": 100,
+            "used_memory_bytes": 99,
+            "eviction_policy": "allkeys-lru",
+            "aof_enabled": 0,
+        },
+        jobs={"failed": 1, "queued": 100_000},
+        workers=0,
+        upkeep={"archive_failed_at": "2", "archived_at": "1"},
+    )
+    assert documented == {alarm.name: alarm.severity for alarm in decide_alarms(facts)}
+
+
 # -- metrics, Redis --
 
 
@@ -200,8 +253,11 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
         "data_key": "<key>",
         "writer_id": "<node_id>",
         "token": "<token>",
+        "batch_id": "<batch_id>",
     }
-    made = {keys.meta, keys.mq, keys.nodes}
+    made = {keys.meta, keys.mq, keys.nodes, keys.alarms, keys.alarm_history, keys.upkeep}
+    batch = keys.command_batch("<batch_id>")
+    made |= {batch + ":devices", batch + ":refused"}
     for name in vars(Keys):
         method = getattr(keys, name)
         if name.startswith("_") or name in ("partition", "tag"):
@@ -243,7 +299,7 @@ def test_session_fields_in_the_docs_are_those_of_the_scripts() -> None:
         ):
             written |= set(re.findall(r"'([a-z_]+)',", call))
         written |= set(re.findall(r"'HINCRBY', (?:session|key\('session', id\)), '(\w+)'", source))
-    assert written - {"active", "inactive"} - documented == set()  # these two are values
+    assert written - {"active", "inactive", "archived"} - documented == set()  # these are values
     everything = "".join(script.read_text() for script in LUA_DIR.glob("*.lua"))
     assert {field for field in documented if f"'{field}'" not in everything} == set()
 

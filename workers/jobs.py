@@ -3,6 +3,20 @@
 * `sweep_idle`: sessions that never had a connection and were not updated for `sessions.idle_after_s`
   become inactive; index entries whose sessions ran out are dropped. Limit per run: `MAX_CALLS` calls
   per partition of `workers.batch` sessions each. Result: how many it changed.
+* `sweep_inactive`: what is inactive for longer than `sessions.archive_after_s` goes to the archive, the
+  longest inactive first; see workers/archive.py. Result: `{archived, left, error}`.
+* `purge_expired_archives`: what is archived for longer than `archive.retention` says goes for good.
+  Result: how many.
+* `collect_litter`: what interrupted writers left in the archive goes. Result: how many files.
+* `relieve_memory_pressure`: archives early while memory is short; see workers/memory.py. Result:
+  `{archived, left, error}`.
+* `archive_sessions(ids)`: archives these now. Result: id → `archived`, or why it stays in Redis.
+* `restore_session(id)`: brings one back as inactive. Result: whether there is such a session.
+* `watch_alarms`: brings the book of alarms up to date.
+* `send_batch(batch_id)`: queues a bulk command for each of its devices. Goes on where it was when it
+  is run again. Result: how many devices this run went through.
+* `cleanup({max_inactive_hours, purge, limit})`: takes unused sessions out of Redis, at most `limit`.
+  Result: `{removed_sessions, more}`, or `{error}`.
 
 Each is idempotent and bounded; what is left over is for the next turn (see `schedule`). A job opens
 its own connections, because it runs in a process that RQ forked for it.
@@ -11,10 +25,17 @@ its own connections, because it runs in a process that RQ forked for it.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from typing import Any
 
+from service import errors
+from service.alarms import AlarmBook
 from service.config import load_config
+from service.sessions.batches import run_batch
+from service.sessions.cleanup import clean_up
 from service.sessions.store import RedisSessionStore
-from workers.wiring import open_store
+from workers import archive, memory
+from workers.wiring import open_jobs, open_manager, open_store
 
 _log = logging.getLogger(__name__)
 
@@ -44,3 +65,99 @@ def sweep_partition(store: RedisSessionStore, partition: int, batch: int) -> int
         if now_changed < batch:
             break
     return changed
+
+
+def sweep_inactive() -> dict[str, Any]:
+    """One run of the sweep; see workers/archive.py."""
+    config = load_config()
+    with open_manager(config) as manager:
+        after_s, batch = config.sessions.archive_after_s, config.workers.batch
+        outcome = archive.sweep_inactive(manager.store, manager.archiver, after_s, batch)
+    return asdict(outcome)
+
+
+def purge_expired_archives() -> int:
+    """One run; see workers/archive.py."""
+    config = load_config()
+    with open_manager(config) as manager:
+        if manager.archiver is None:
+            return 0
+        return archive.purge(manager.archiver, config.archive.retention, config.workers.batch)
+
+
+def collect_litter() -> int:
+    """Removes what interrupted writers left in the archive."""
+    with open_manager(load_config()) as manager:
+        if manager.archiver is None:
+            return 0
+        return manager.archiver.archive.store.collect_litter(archive.LITTER_S)
+
+
+def relieve_memory_pressure() -> dict[str, Any]:
+    """One run; see workers/memory.py."""
+    config = load_config()
+    with open_manager(config) as manager:
+        if manager.archiver is None:
+            return asdict(archive.Outcome(error="there is no archive"))
+        is_over = archive.run_for(archive.RUN_S)
+        outcome, before, after = memory.relieve(manager.archiver, config.memory, is_over)
+        memory.tell(manager, outcome, before, after)
+    return asdict(outcome)
+
+
+def archive_sessions(session_ids: list[str]) -> dict[str, str]:
+    """Archives these now; id → `archived`, or why it stays.
+
+    Raises:
+        Conflict: there is no archive.
+        ArchiveUnavailable: the job is tried again.
+    """
+    with open_manager(load_config()) as manager:
+        if manager.archiver is None:
+            raise errors.Conflict("There is no archive: set archive.url.")
+        done = manager.archiver.archive_sessions(session_ids)
+        archived = sum(one.word == "archived" for one in done)
+        manager.store.count_upkeep({"archived": archived})
+    return {one.session_id: one.word for one in done}
+
+
+def restore_session(session_id: str) -> bool:
+    """Brings an archived session back as inactive; False: there is none.
+
+    Raises:
+        ArchiveUnavailable: the job is tried again.
+    """
+    with open_manager(load_config()) as manager:
+        archiver = manager.archiver
+        return archiver is not None and archiver.restore(session_id)
+
+
+def watch_alarms() -> None:
+    """Brings the book of alarms up to date."""
+    config = load_config()
+    with open_store(config) as store, open_jobs(config) as jobs:
+        AlarmBook(store, jobs).update()
+
+
+def send_batch(batch_id: str) -> int:
+    """Does what is left of a bulk command; returns how many devices it went through."""
+    with open_manager(load_config()) as manager:
+        devices = run_batch(manager, batch_id)
+    _log.info(
+        "A bulk command was queued.",
+        extra={"action": "send_batch", "batch_id": batch_id, "devices": devices},
+    )
+    return devices
+
+
+def cleanup(order: dict[str, Any]) -> dict[str, Any]:
+    """Takes unused sessions out of Redis; see the module."""
+    hours, limit, purge = order["max_inactive_hours"], order["limit"], order["purge"]
+    with open_manager(load_config()) as manager:
+        try:
+            removed, more = clean_up(manager, hours, limit, purge=purge)
+        except errors.ServiceError as exc:  # who waits for the job is told
+            return {"error": {**exc.body(), "status": exc.status}}
+    about = {"action": "cleanup", "sessions": len(removed), "purge": purge}
+    _log.info("Unused sessions left Redis.", extra=about)
+    return {"removed_sessions": removed, "more": more}

@@ -15,15 +15,19 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from service.config import Config, redact_url
-from service.errors import StoreUnavailable
+from service.errors import Overloaded, StoreUnavailable
 from service.sessions import SessionManager
+from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
+from workers.rescue import Rescue
 from workers.schedule import Schedule, Sweep
-from workers.watch import Watch
+from workers.watch import MemoryWatch, Watch
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+#: Turns of the other sweeps between two of these.
+PURGE_EVERY, LITTER_EVERY = 6, 60
 
 
 def run(config: Config) -> None:
@@ -40,12 +44,18 @@ def run(config: Config) -> None:
         client,
         queue,
         config.redis.key_prefix,
-        [Sweep("sweep_idle", config.workers.sweep_every_s)],
+        sweeps_of(config.workers.sweep_every_s),
     )
     scheduler = RQScheduler(
         [queue.name], connection=client, logging_level="WARNING", serializer=JSONSerializer
     )
-    watch = Watch(lambda: SessionManager.connect(config.redis.url, config), schedule, scheduler)
+    watch = Watch(
+        lambda: SessionManager.connect(config.redis.url, config),
+        schedule,
+        scheduler,
+        MemoryWatch(config.memory, schedule),
+        Rescue(queue),
+    )
     watch.start()
     _log.info(
         "The worker is ready.",
@@ -62,12 +72,29 @@ def run(config: Config) -> None:
         _log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})
 
 
+def sweeps_of(every_s: float) -> list[Sweep]:
+    """All sweeps, each with how often it runs.
+
+    Args:
+        every_s: `workers.sweep_every_s`, for those that are in a hurry.
+    """
+    return [
+        Sweep("sweep_idle", every_s),
+        Sweep("sweep_inactive", every_s),
+        Sweep("watch_alarms", every_s),
+        Sweep("purge_expired_archives", PURGE_EVERY * every_s),
+        Sweep("collect_litter", LITTER_EVERY * every_s),
+    ]
+
+
 def _check(config: Config) -> None:
     """Refuses to start on data of another layout; waits for a Redis that is away."""
     try:
         SessionManager.connect(config.redis.url, config).close()
-    except StoreUnavailable:
-        _log.warning("Redis does not answer yet.", extra={"action": "worker_waits"})
+    except (StoreUnavailable, Overloaded) as exc:
+        _log.warning(
+            "Redis does not answer yet.", extra={"action": "worker_waits", "error": exc.message}
+        )
 
 
 def _work(queue: Queue, name: str) -> bool:

@@ -65,6 +65,10 @@ class Schedule:
         key = f"{self._key_prefix}:turn:{sweep.name}"
         return bool(self._client.set(key, "1", nx=True, px=max(1, int(sweep.every_s * 1000))))
 
+    def enqueue_now(self, name: str) -> bool:
+        """Enqueues a sweep without its turn; False while one waits or runs."""
+        return self._enqueue(Sweep(name, 0))
+
     def _enqueue(self, sweep: Sweep) -> bool:
         job_id = f"{self._queue.name}-{sweep.name}"
         options: dict[str, Any] = {"result_ttl": 0, "failure_ttl": 0, "unique": True}

@@ -1,8 +1,9 @@
 """What a worker does each second beside its jobs, in one thread.
 
-It sees to it that dead nodes are noticed also when no node is left, that sweeps get their turn, and
-that jobs which wait for a time (retries) are moved into the queue. The last is RQ's scheduler; it
-runs here and not in the process RQ would fork for it, because that process outlives a killed worker.
+It sees to it that dead nodes are noticed also when no node is left, that sweeps get their turn, that
+memory is relieved when it is short, that jobs of dead workers are taken up, and that jobs which wait
+for a time (retries) are moved into the queue. The last is RQ's scheduler; it runs here and not in the
+process RQ would fork for it, because that process outlives a killed worker.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from rq.scheduler import RQScheduler
 
 from service.errors import ServiceError
 from service.sessions import SessionManager
+from service.settings import MemorySettings
+from workers import archive, memory
+from workers.rescue import Rescue
 from workers.schedule import Schedule
 
 _log = logging.getLogger(__name__)
@@ -24,6 +28,12 @@ _log = logging.getLogger(__name__)
 EVERY_S = 1.0
 #: Calls per partition and second, each of up to 500 sessions.
 MAX_CALLS = 20
+#: How long the lock of RQ's scheduler outlives its owner, s.
+LOCK_S = 10
+#: How long memory is relieved here before dead nodes are looked for again, s.
+RELIEVE_S = 0.8
+#: Pause between two jobs that relieve memory, s: where nothing is left to archive they are in vain.
+AGAIN_S = 3.0
 
 
 class Watch:
@@ -33,14 +43,23 @@ class Watch:
         connect: Makes the manager; called again until it works.
         schedule: Takes turns with other workers.
         scheduler: RQ's; only the worker that holds its lock moves jobs.
+        memory: looks at the memory.
+        rescue: looks after jobs of dead workers.
     """
 
     def __init__(
-        self, connect: Callable[[], SessionManager], schedule: Schedule, scheduler: RQScheduler
+        self,
+        connect: Callable[[], SessionManager],
+        schedule: Schedule,
+        scheduler: RQScheduler,
+        memory: MemoryWatch,
+        rescue: Rescue,
     ) -> None:
         self._connect = connect
         self._schedule = schedule
         self._scheduler = scheduler
+        self._memory = memory
+        self._rescue = rescue
         self._manager: SessionManager | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -67,7 +86,10 @@ class Watch:
     def _run(self) -> None:
         while not self._end.is_set():
             started_s = time.monotonic()
-            for step in (self.expire, self._schedule.take_turns, self.move_scheduled):
+            for step in (
+                *(self.expire, self._schedule.take_turns, self.move_scheduled),
+                *(self.watch_memory, self.rescue),
+            ):
                 self._guarded(step)
             self._end.wait(max(0.05, EVERY_S - (time.monotonic() - started_s)))
 
@@ -88,11 +110,23 @@ class Watch:
                 self._is_away = False
                 _log.info("Redis is back.", extra={"action": "worker_goes_on"})
 
-    def expire(self) -> int:
-        """Lets go of dead nodes' sessions and of overdue commands; returns how many sessions."""
+    def _manage(self) -> SessionManager:
         if self._manager is None:
             self._manager = self._connect()
-        manager, sessions = self._manager, 0
+        return self._manager
+
+    def watch_memory(self) -> None:
+        """Has memory relieved when it is short."""
+        self._memory.look(self._manage())
+
+    def rescue(self) -> None:
+        """Takes up dead workers' jobs, and tells how the queue stands."""
+        if self._rescue.is_due():
+            self._rescue.run(self._manage().store)
+
+    def expire(self) -> int:
+        """Lets go of dead nodes' sessions and of overdue commands; returns how many sessions."""
+        manager, sessions = self._manage(), 0
         for partition in range(manager.store.keys.partitions):
             for _ in range(MAX_CALLS):
                 expiry = manager.store.expire(partition)
@@ -108,10 +142,43 @@ class Watch:
         return sessions
 
     def move_scheduled(self) -> None:
-        """RQ's scheduler, one step."""
+        """RQ's scheduler, one step.
+
+        RQ gives its lock a minute, and who did not get it tries again after ten: too long for the
+        jobs of a scheduler that died. Here it has `LOCK_S`, and all others try each second.
+        """
         scheduler = self._scheduler
-        if scheduler.should_reacquire_locks:
+        if not scheduler.acquired_locks:
             scheduler.acquire_locks()
         if scheduler.acquired_locks:
             scheduler.heartbeat()
+            for name in scheduler.acquired_locks:
+                scheduler.connection.expire(scheduler.get_locking_key(name), LOCK_S)
             scheduler.enqueue_scheduled_jobs()
+
+
+class MemoryWatch:
+    """Has memory relieved: by a job, or here while Redis has no room for a job.
+
+    Args:
+        marks: the group `memory` of the settings.
+    """
+
+    def __init__(self, marks: MemorySettings, schedule: Schedule) -> None:
+        self._marks = marks
+        self._schedule = schedule
+        self._next = 0.0
+
+    def look(self, manager: SessionManager) -> None:
+        """Looks once; archives for `RELIEVE_S` at most when it has to be done here."""
+        if manager.archiver is None or time.monotonic() < self._next:
+            return
+        if not memory.is_high(memory.read_memory(manager.store), self._marks):
+            return
+        try:
+            self._schedule.enqueue_now("relieve_memory_pressure")
+            self._next = time.monotonic() + AGAIN_S
+        except OutOfMemoryError:
+            is_over = archive.run_for(RELIEVE_S)
+            outcome, before, after = memory.relieve(manager.archiver, self._marks, is_over)
+            memory.tell(manager, outcome, before, after)

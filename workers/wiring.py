@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.config import Config
+from service.config import Config, queue_name
+from service.job_queue import JobQueue
 from service.sessions import SessionManager
 from service.sessions.store import RedisSessionStore
+from workers.queue import connect
 
 
 @contextmanager
@@ -30,3 +32,10 @@ def open_store(config: Config) -> Iterator[RedisSessionStore]:
     """The store alone; raises as `open_manager`."""
     with open_manager(config) as manager:
         yield manager.store
+
+
+@contextmanager
+def open_jobs(config: Config) -> Iterator[JobQueue]:
+    """The queue of jobs as nodes see it."""
+    with connect(config) as client:
+        yield JobQueue(client, queue_name(config.redis.key_prefix))

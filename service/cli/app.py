@@ -24,6 +24,7 @@ COMMANDS = {
     "status": ("status", "status", "Show nodes and how many sessions there are."),
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
     "send": ("send", "send", "Send a command to a device."),
+    "archive": ("archive", "archive", "List, check and move what left Redis for the disk."),
     "config": ("config", "config", "Check and show the settings."),
     "doctor": ("doctor", "doctor", "Look for what is wrong, and say how to mend it."),
 }

@@ -1,4 +1,7 @@
-"""`muster archive`: list, verify, export, quarantine. They work on the archive alone, without Redis."""
+"""`muster archive`: list, verify, export, quarantine work on the archive alone, without Redis.
+
+`import` and `reindex` (archive_import) need both.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,21 @@ from service.archive.errors import BadRecord
 from service.archive.record import Header, read_header
 from service.cli import reading
 from service.cli.archive_export import LINES, export_samples
+from service.cli.archive_import import import_files, reindex
 from service.cli.archive_place import ArchiveOption, open_archive
 from service.cli.archive_quarantine import quarantine
 from service.errors import SessionNotFound
 from service.logs import printable
 
 archive = typer.Typer(
-    help="List, check and export what left Redis for the disk.",
+    help="List, check and move what left Redis for the disk.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 archive.add_typer(quarantine, name="quarantine")
+archive.command("import")(import_files)
+archive.command()(reindex)
 
 PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Only of this project_id.")]

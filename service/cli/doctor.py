@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import redis as redis_py
 import typer
@@ -14,8 +14,11 @@ from redis.exceptions import RedisError
 from service.cli import reading
 from service.config import Config, load_config, queue_name, redact_url
 from service.embedded import OLDEST_VERSION
-from service.errors import ConfigError, StoreUnavailable
+from service.errors import ConfigError, ServiceError, StoreUnavailable
 from service.redis_clients import redis_factory
+
+if TYPE_CHECKING:
+    from service.sessions import SessionManager
 
 #: Above this part of its memory Redis is close to refusing writes.
 FULL_PERCENT = 85
@@ -49,6 +52,11 @@ class Patient:
     config: Config
     queue_length: int
     workers: int
+    upkeep: dict[str, str]
+    #: Why the archive cannot be had; "": it can; None: there is none.
+    archive_wrong: str | None
+    #: Files in the archive's quarantine.
+    quarantined: int = 0
 
 
 def doctor(
@@ -63,7 +71,7 @@ def doctor(
     """
     settings = load_config(config)
     url = reading.find_redis(settings, redis, data)
-    findings = examine(url, settings)
+    findings = examine(url, reading.with_archive(settings, redis, data))
     if json_output:
         reading.show_json({"redis": redact_url(url), "findings": [asdict(f) for f in findings]})
     else:
@@ -93,13 +101,28 @@ def _admit(client: redis_py.Redis, url: str, config: Config) -> Patient:
     info: dict[str, Any] = client.info()
     with reading.connected(url, config) as manager:
         nodes: list[dict[str, str]] = [*manager.store.nodes()]
+        upkeep = manager.store.upkeep()
+        archive_wrong, quarantined = _look_at_archive(manager, config)
     name = queue_name(config.redis.key_prefix)
     with redis_factory(config.redis.queue_url or url)() as queue:
         length = int(queue.llen(f"rq:queue:{name}"))
         workers = [
             worker for worker in queue.smembers(f"rq:workers:{name}") if queue.exists(str(worker))
         ]
-    return Patient(client, info, nodes, config, length, len(workers))
+    return Patient(
+        client, info, nodes, config, length, len(workers), upkeep, archive_wrong, quarantined
+    )
+
+
+def _look_at_archive(manager: SessionManager, config: Config) -> tuple[str | None, int]:
+    if manager.archiver is None:
+        if not config.archive.url:
+            return None, 0
+        return "no node or worker has opened it yet", 0
+    try:
+        return "", len(manager.archiver.archive.store.quarantined())
+    except ServiceError as exc:
+        return exc.message, 0
 
 
 def check_version(patient: Patient) -> list[Finding]:
@@ -187,6 +210,36 @@ def check_workers(patient: Patient) -> list[Finding]:
     return [*found, Finding("queue", "ok", seen)]
 
 
+def check_jobs(patient: Patient) -> list[Finding]:
+    """No job has failed for good."""
+    failed = int(patient.upkeep.get("jobs_failed", 0))
+    if failed:
+        mend = "look at them and try them again: GET /api/v1/jobs?state=failed, POST …/retry"
+        return [Finding("jobs", "warning", f"{failed} failed for good", mend)]
+    return [Finding("jobs", "ok", "none has failed")]
+
+
+def check_archive(patient: Patient) -> list[Finding]:
+    """Quiet sessions have somewhere to go, and get there."""
+    if patient.archive_wrong is None:
+        mend = "set archive.url to a folder: without one sessions stay in Redis for ever"
+        return [Finding("archive", "warning", "there is none", mend)]
+    if patient.archive_wrong:
+        mend = "mount its disk, or set archive.url as the nodes have it"
+        return [Finding("archive", "wrong", patient.archive_wrong, mend)]
+    found = [Finding("archive", "ok", patient.config.archive.url)]
+    at_ms = int(patient.upkeep.get("archive_failed_at", 0))
+    if at_ms > int(patient.upkeep.get("archived_at", 0)):
+        seen = f"could not be written at {reading.when(at_ms / 1000)}: "
+        seen += patient.upkeep.get("archive_error", "")
+        mend = "make room on its disk, or mount it: sessions stay in Redis until then"
+        found = [Finding("archive", "wrong", seen, mend)]
+    if patient.quarantined:
+        seen = f"{patient.quarantined} bad files are put aside"
+        found.append(Finding("archive", "warning", seen, "`muster archive quarantine list`"))
+    return found
+
+
 CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
     check_version,
     check_memory,
@@ -194,6 +247,8 @@ CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
     check_clock,
     check_nodes,
     check_workers,
+    check_jobs,
+    check_archive,
 )
 
 

@@ -66,19 +66,32 @@ def open_manager(
     Raises:
         ConfigError: None is named, or its layout is another one.
         StoreUnavailable: It does not answer.
+
+    An archive that cannot be had is none of these: whatever needs it says so.
     """
     settings = load_config(config)
-    with connected(find_redis(settings, redis, data), settings) as manager:
+    url = find_redis(settings, redis, data)
+    with connected(url, with_archive(settings, redis, data)) as manager:
         yield manager
+
+
+def with_archive(settings: Config, redis: str | None, data: Path | None) -> Config:
+    """The settings with the archive of the `muster up` that `find_redis` finds, if they name none."""
+    if settings.archive.url or redis or (data is None and settings.redis.url != EMBEDDED):
+        return settings
+    from service.cli.archive_place import find_archive
+
+    archive = settings.archive.model_copy(update={"url": find_archive(settings, None, data)})
+    return settings.model_copy(update={"archive": archive})
 
 
 @contextmanager
 def connected(url: str, settings: Config) -> Iterator[SessionManager]:
-    """A SessionManager on this Redis; raises as `open_manager`."""
-    from service.sessions import SessionManager
+    """A SessionManager on this Redis, whatever became of its archive; raises as `open_manager`."""
+    from service.stores import connect_manager
 
     try:
-        manager = SessionManager.connect(url, settings)
+        manager = connect_manager(url, settings, lenient=True)
         try:
             yield manager
         finally:

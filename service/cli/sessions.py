@@ -25,7 +25,8 @@ SessionId = Annotated[
 @sessions.command("list")
 def list_sessions(
     state: Annotated[
-        Literal["active", "inactive", "all"], typer.Option(help="Which ones.")
+        Literal["active", "inactive", "archived", "all"],
+        typer.Option(help="Which ones; all: those in Redis."),
     ] = "all",
     q: Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")] = None,
     project: Annotated[str | None, typer.Option(help="Only of this project_id.")] = None,
@@ -39,9 +40,7 @@ def list_sessions(
     found: list[dict[str, Any]] = []
     more = False
     with reading.open_manager(redis, data, config) as manager:
-        states: list[Literal["active", "inactive"]] = (
-            ["active", "inactive"] if state == "all" else [state]
-        )
+        states = ["active", "inactive"] if state == "all" else [state]
         for one in states:
             cursor: str | None = None
             while len(found) < limit:

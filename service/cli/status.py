@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from service.cli import reading
+from service.errors import ServiceError
+from service.sessions.model import to_seconds
+
+if TYPE_CHECKING:
+    from service.sessions import SessionManager
 
 
 def status(
@@ -15,15 +21,21 @@ def status(
     config: reading.ConfigOption = None,
     json_output: reading.JsonOption = False,
 ) -> None:
-    """Show which nodes are there and how many sessions there are."""
+    """Show which nodes are there, how many sessions there are, and how the slow work goes."""
     with reading.open_manager(redis, data, config) as manager:
         counts = manager.store.counts()
         nodes: list[dict[str, str]] = [*manager.store.nodes()]
         now_ms = manager.store.now_ms()
+        upkeep = manager.store.upkeep()
+        archive = _archive(manager, upkeep)
+    jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
     if json_output:
-        reading.show_json({"counts": counts, "nodes": nodes, "server_time": now_ms / 1000})
+        shown = {"counts": counts, "archive": archive, "jobs": jobs, "nodes": nodes}
+        reading.show_json({**shown, "server_time": now_ms / 1000})
         return
     typer.echo(" · ".join([f"nodes {len(nodes)}", *(f"{k} {v}" for k, v in counts.items())]))
+    typer.echo(" · ".join(f"jobs {name} {count}" for name, count in jobs.items()))
+    typer.echo(" · ".join(_words(archive)))
     hidden = {"node_id", "seen_at"}
     columns = sorted({name for figures in nodes for name in figures} - hidden)
     rows = [
@@ -35,6 +47,38 @@ def status(
         for figures in nodes
     ]
     reading.show_table(["node", "seen", *columns], rows, "No node is running.")
+
+
+def _archive(manager: SessionManager, upkeep: dict[str, str]) -> dict[str, Any]:
+    """How the archive is: what workers did with it, and what is in quarantine."""
+    found: dict[str, Any] = {
+        **{
+            name: int(upkeep.get(name, 0))
+            for name in ("archived", "relieved", "purged", "archive_failures")
+        },
+        "last_error": upkeep.get("archive_error"),
+        "last_error_at": to_seconds(upkeep.get("archive_failed_at")),
+        "quarantined": None,
+        "wrong": "",
+    }
+    if manager.archiver is None:
+        return {**found, "wrong": "there is none"}
+    try:
+        found["quarantined"] = len(manager.archiver.archive.store.quarantined())
+    except ServiceError as exc:
+        found["wrong"] = exc.message
+    return found
+
+
+def _words(archive: dict[str, Any]) -> list[str]:
+    if archive["wrong"]:
+        return [f"archive: {archive['wrong']}"]
+    words = [f"archive: {archive['archived']} archived", f"{archive['quarantined']} in quarantine"]
+    words += [f"{archive[name]} {name}" for name in ("relieved", "purged") if archive[name]]
+    if archive["archive_failures"]:
+        at = reading.when(archive["last_error_at"])
+        words.append(f"{archive['archive_failures']} failures, the last at {at}")
+    return words
 
 
 def _shown(name: str, text: str | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from service import embedded
+from service.cli.archive_place import archive_url
 from service.cli.node import NODE_ARGV
 from service.cli.summary import Display, Figures
 from service.cli.supervisor import Child, Refused, Supervisor
@@ -115,7 +116,10 @@ class _Run:
         self._data.mkdir(parents=True, exist_ok=True)
         embedded.write_url(self._data, self._url)
         redis = self._config.redis.model_copy(update={"url": self._url})
-        self._config = self._config.model_copy(update={"redis": redis})
+        archive = self._config.archive
+        if not archive.url:
+            archive = archive.model_copy(update={"url": archive_url(self._data)})
+        self._config = self._config.model_copy(update={"redis": redis, "archive": archive})
 
     def _start_rest(self) -> None:
         environment = child_environment(self._config)
@@ -162,7 +166,9 @@ class _Run:
     def _tell_where(self) -> None:
         lines = [f"  node    {url}   test page {url}/test" for url in self._urls]
         lines.append(f"  redis   {redact_url(self._url)}")
-        lines.append(f"  data    {self._data.absolute()}   (logs in logs/)")
+        lines.append(
+            f"  data    {self._data.absolute()}   (logs in logs/, quiet sessions in archive/)"
+        )
         self._display.say("Muster is up. Ctrl-C drains and stops everything.\n" + "\n".join(lines))
 
     def _watch(self) -> None:

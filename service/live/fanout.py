@@ -75,7 +75,8 @@ class Fanout:
         self._routes = Routes()
         self._reader: FeedReader = feed.reader()
         self._is_running = False
-        self.resyncs = 0  #: dashboards that were told to ask again, since the start
+        #: dashboards that were told to ask again, since the start, by why
+        self.resyncs: dict[str, int] = {}
         self._flusher = Flusher(store, tasks, self._lock, self._lose_group, self._end_if_empty)
         pause_s = max(self._interval_s, 0.005)
         self._catch_up = CatchUp(
@@ -144,7 +145,7 @@ class Fanout:
                 "subscriptions": len(groups),
                 "catching_up": sum(len(group.joining) for group in groups),
                 "conflated": sum(len(group.slow) for group in groups),
-                "resyncs": self.resyncs,
+                "resyncs": sum(self.resyncs.values()),
             }
 
     def _group(self, scope: Scope, batch: bool, interval_s: float) -> Group:
@@ -162,6 +163,9 @@ class Fanout:
             self._routes.add(scope, group.lot)
             self._lines.watch(group)
         return group
+
+    def _count_resyncs(self, reason: str, told: list[str]) -> None:
+        self.resyncs[reason] = self.resyncs.get(reason, 0) + len(told)
 
     def _forget(self, sid: str) -> None:
         self._by_sid.pop(sid, None)
@@ -182,7 +186,7 @@ class Fanout:
         with self._lock:
             if reason is not None and not member.is_gone:
                 self._give_up(group, reason)
-                self.resyncs += len(group.lose(reason, [member.sid]))
+                self._count_resyncs(reason, group.lose(reason, [member.sid]))
             self._end_if_empty(group)
 
     # -- the reader --
@@ -258,7 +262,7 @@ class Fanout:
 
     def _lose_group(self, group: Group, reason: str) -> None:
         self._give_up(group, reason)
-        self.resyncs += len(group.lose(reason))
+        self._count_resyncs(reason, group.lose(reason))
         self._end_if_empty(group)
 
     def _give_up(self, group: Group, reason: str) -> None:

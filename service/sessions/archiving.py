@@ -17,25 +17,30 @@ What can interfere, and why it cannot harm:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from service import errors
 from service.archive.archive import Archive
-from service.archive.errors import BadRecord, RecordTooLarge
+from service.archive.errors import ArchiveUnavailable, BadRecord, RecordTooLarge
 from service.archive.names import age_order
 from service.archive.record import Record
 from service.sessions import model
-from service.sessions.model import SUMMARY_FIELDS, Registration, Snapshot
+from service.sessions.model import SUMMARY_FIELDS, Holding, Owner, Registration, Snapshot
 from service.sessions.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
 
 #: How often a restore is tried again when the index names another file than a moment before.
 ATTEMPTS = 5
+MOVES = "The session moves about too quickly: try again."
+#: Sessions that are read in one round trip, and text that is held before it is written, bytes.
+READ_SESSIONS = 50
+BATCH_BYTES = 32 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,37 +77,52 @@ class Archiver:
     # -- out --
 
     def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
-        """Archives those that are inactive and alone; the files of one call share their syncs.
+        """Archives those that are inactive and alone; files share their syncs.
 
         Raises:
             ArchiveUnavailable: the disk; nothing left Redis that is not on it.
         """
         results: list[Archived] = []
-        pending: list[tuple[Snapshot, Record]] = []
-        for session_id in session_ids:
-            snapshot = self.store.read(session_id, entire=True)
-            word = _fate(snapshot)
-            if word or snapshot is None:
-                results.append(Archived(session_id, word))
-            else:
-                pending.append((snapshot, record_of(snapshot)))
-        self._step("read")
-        stale: list[str] = []
-        for snapshot, record in self._save(pending, results):
-            done = self.store.archive_commit(snapshot, record.name, record.rev, record.summary)
-            self._step("committed")
-            if done.word == "ok":  # what is older was superseded, or left by a killed archiver
-                order = age_order(record.name)
-                names = self.archive.store.find(snapshot.session_id)
-                stale += [name for name in names if age_order(name) < order]
-            elif done.is_useless(record.name):
-                stale.append(record.name)
-            word = "archived" if done.word == "ok" else done.word
-            results.append(Archived(snapshot.session_id, word))
-        if stale:
-            self.archive.store.delete(stale)
-        self._step("done")
+        for pending in self._snapshots(session_ids, results):
+            self._step("read")
+            stale: list[str] = []
+            saved = self._save(pending, results)
+            commits = [(snapshot, r.name, r.rev, r.summary) for snapshot, r in saved]
+            answers = self.store.archive_commits(commits)
+            for (snapshot, record), done in zip(saved, answers, strict=True):
+                self._step("committed")
+                if done.word == "ok":  # what is older was superseded, or left by a killed archiver
+                    order = age_order(record.name)
+                    names = self.archive.store.find(snapshot.session_id)
+                    stale += [name for name in names if age_order(name) < order]
+                elif done.is_useless(record.name):
+                    stale.append(record.name)
+                word = "archived" if done.word == "ok" else done.word
+                results.append(Archived(snapshot.session_id, word))
+            if stale:
+                self.archive.store.delete(stale)
+            self._step("done")
         return results
+
+    def _snapshots(
+        self, session_ids: Iterable[str], results: list[Archived]
+    ) -> Iterator[list[tuple[Snapshot, Record]]]:
+        """What can be archived, in batches that fit into memory; why the rest cannot."""
+        pending: list[tuple[Snapshot, Record]] = []
+        size = 0
+        ids = iter(session_ids)
+        while some := list(itertools.islice(ids, READ_SESSIONS)):
+            for session_id, snapshot in zip(some, self.store.read_many(some), strict=True):
+                word = _fate(snapshot)
+                if word or snapshot is None:
+                    results.append(Archived(session_id, word))
+                else:
+                    pending.append((snapshot, record_of(snapshot)))
+                    size += _size(snapshot)
+            if size > BATCH_BYTES:
+                yield pending
+                pending, size = [], 0
+        yield pending
 
     def _save(
         self, pending: list[tuple[Snapshot, Record]], results: list[Archived]
@@ -140,7 +160,37 @@ class Archiver:
             except errors.SessionNotFound:
                 restored = self.restore(session_id)
                 create = not restored
-        raise errors.StoreUnavailable("The session moves about too quickly: try again.")
+        raise errors.StoreUnavailable(MOVES)
+
+    def reclaim(
+        self, partition: int, node_id: str, holdings: Sequence[Holding]
+    ) -> list[tuple[str, Owner | None]]:
+        """As the store's; what was archived while its node was paused comes back first.
+
+        Raises:
+            StoreUnavailable: also when the archive of one cannot be read; the others are done.
+        """
+        answers = self.store.reclaim(partition, node_id, holdings, create=False)
+        away = [i for i, (word, _) in enumerate(answers) if word in ("archived", "unknown")]
+        if not away:
+            return answers
+        try:
+            for i in away:
+                if answers[i][0] == "archived" or self._is_on_disk(holdings[i]):
+                    self.restore(holdings[i].session_id)
+        except ArchiveUnavailable as exc:
+            raise errors.StoreUnavailable(exc.message) from exc
+        again = self.store.reclaim(partition, node_id, [holdings[i] for i in away])
+        if any(word == "archived" for word, _ in again):
+            raise errors.StoreUnavailable(MOVES)
+        for i, answer in zip(away, again, strict=True):
+            answers[i] = answer
+        return answers
+
+    def _is_on_disk(self, held: Holding) -> bool:
+        """Whether a session was archived after this claim began; older files are superseded ones."""
+        names = self.archive.store.find(held.session_id)
+        return bool(names) and age_order(names[0])[0] >= held.generation
 
     def restore(self, session_id: str) -> bool:
         """Brings an archived session back as inactive; False: there is nothing to bring back.
@@ -149,7 +199,10 @@ class Archiver:
             ArchiveUnavailable: the archive cannot be read.
         """
         for _ in range(ATTEMPTS):
-            found = self._newest(session_id)
+            try:
+                found = self._newest(session_id)
+            except errors.ArchiveCorrupt:
+                return False
             if found is None:
                 return False
             name, snapshot = found
@@ -157,15 +210,20 @@ class Archiver:
             word = self.store.restore(snapshot, name)
             if word == "ok":
                 log.info("session restored", extra={"action": "restored", "session_id": session_id})
+            if word in ("ok", "exists"):
                 return True
-            if word == "exists":
-                return True
-            if word == "deleted":
+            if word == "deleted":  # by somebody who may not have lived to finish it
+                self.delete(session_id)
                 return False
-        raise errors.StoreUnavailable("The session moves about too quickly: try again.")
+        raise errors.StoreUnavailable(MOVES)
 
     def read(self, session_id: str) -> Snapshot | None:
-        """An archived session, without restoring it; None when there is none."""
+        """An archived session, without restoring it; None when there is none.
+
+        Raises:
+            ArchiveUnavailable: the archive cannot be read.
+            ArchiveCorrupt: its file is bad, and in quarantine now: from now on there is none.
+        """
         found = self._newest(session_id)
         if found is None:
             return None
@@ -175,52 +233,65 @@ class Archiver:
     def _newest(self, session_id: str) -> tuple[str, Snapshot] | None:
         """The authoritative file of an archived session: the indexed one, else the newest on disk.
 
-        A bad one goes to quarantine, and the session is none any more.
+        Raises:
+            ArchiveCorrupt: it was bad: it is in quarantine, and the session is none any more. An older
+                file would be no substitute.
         """
-        name = indexed = self.store.archive_name(session_id)
-        if name is None:
-            names = self.archive.store.find(session_id)
-            if not names:
+        for _ in range(ATTEMPTS):
+            name = indexed = self.store.archive_name(session_id)
+            if name is None:
+                names = self.archive.store.find(session_id)
+                if not names:
+                    return None
+                name = names[0]
+            try:
+                record = self.archive.load(name)
+                if record is not None:
+                    return name, snapshot_of(record)
+                reason = ""
+            except BadRecord as bad:
+                self.archive.store.quarantine(name, bad.reason)  # if `load` has not done it
+                reason = bad.reason
+            if indexed is None:
+                moved = not reason
+            else:
+                moved = not self.store.archive_forget(session_id, name)
+            if moved:  # while we looked
+                continue
+            fields = {"action": "archive_bad", "session_id": session_id, "file": name}
+            log.error("archive cannot be used", extra={**fields, "why": reason or "it is gone"})
+            if not reason:
                 return None
-            name = names[0]
-        try:
-            record = self.archive.load(name)
-            if record is not None:
-                return name, snapshot_of(record)
-            reason = "the file is gone"
-        except BadRecord as bad:
-            self.archive.store.quarantine(name, bad.reason)  # if `load` has not done it
-            reason = bad.reason
-        # An older file would be no substitute for the newest.
-        fields = {"action": "archive_bad", "session_id": session_id, "file": name, "why": reason}
-        log.error("archive cannot be used", extra=fields)
-        if indexed is not None:
-            self.store.archive_forget(session_id, name)
-        return None
+            raise errors.ArchiveCorrupt(session_id=session_id)
+        raise errors.StoreUnavailable(MOVES)
 
     # -- gone --
 
-    def delete(self, session_id: str, expected: str = "") -> model.Deletion | None:
+    def delete(
+        self, session_id: str, expected: str = "", archived_as: str = ""
+    ) -> model.Deletion | None:
         """Removes a session from Redis and disk; None when it is unknown.
 
         Args:
             session_id: of any session.
             expected: `generation-rev` that a session in Redis must have.
+            archived_as: only while it is archived with this file.
 
         Raises:
-            PreconditionFailed: it has another one; nothing was changed.
+            PreconditionFailed: it is not as expected; nothing was changed.
 
         Tombstone, then files, then keys: until the last step an interrupted delete leaves a session
         that is still listed, and whose delete can be repeated; nothing comes back after it.
         """
         names = self.archive.store.find(session_id)
         on_disk = max((age_order(name)[0] for name in names), default=0)
-        if not self.store.delete_begin(session_id, on_disk, expected):
+        if not self.store.delete_begin(session_id, on_disk, expected, archived_as):
             return None
         self._step("tombstone")
         self.archive.store.delete(self.archive.store.find(session_id))
         self._step("files")
         deleted = self.store.delete(session_id) or model.Deletion(None, on_disk, [])
+        self._step("keys")
         # an archiver that wrote before the tombstone may have renamed after the files went
         self.archive.store.delete(self.archive.store.find(session_id))
         return deleted
@@ -286,9 +357,16 @@ def snapshot_of(record: Record) -> Snapshot:
         raise BadRecord("its body is not that of a session") from exc
 
 
-def _json(texts: Sequence[str] | int) -> list[orjson.Fragment]:
+def _json(texts: Sequence[str] | int) -> orjson.Fragment:
     assert not isinstance(texts, int), "an archive takes the entire session"
-    return [orjson.Fragment(text) for text in texts]
+    return orjson.Fragment(f"[{','.join(texts)}]")
+
+
+def _size(snapshot: Snapshot) -> int:
+    """Length of its text, by the last of each list."""
+    lists = (*snapshot.histories.values(), snapshot.undo, snapshot.redo, snapshot.timeline)
+    size = sum(len(one) * len(one[-1]) for one in lists if isinstance(one, list) and one)
+    return size + len(snapshot.setup) + sum(map(len, snapshot.commands.values()))
 
 
 def _text(values: Sequence[Any]) -> list[str]:

@@ -25,6 +25,9 @@ class Keys:
         self.meta = f"{prefix}:meta"
         self.mq = f"{prefix}:mq"
         self.nodes = f"{prefix}:nodes"
+        self.upkeep = f"{prefix}:upkeep"
+        self.alarms = f"{prefix}:alarms"
+        self.alarm_history = f"{prefix}:alarm_history"
 
     def partition(self, session_id: str) -> int:
         """The partition of a session: crc32 of the id modulo the number of partitions."""
@@ -92,6 +95,9 @@ class Keys:
     def archive_summaries(self, partition: int) -> str:
         return self._tags[partition] + "archive_summaries"
 
+    def sweeps(self, partition: int) -> str:
+        return self._tags[partition] + "sweeps"
+
     def idle(self, partition: int) -> str:
         return self._tags[partition] + "idle"
 
@@ -127,6 +133,9 @@ class Keys:
 
     def inbox(self, token: str) -> str:
         return f"{self.mq}:{token}"
+
+    def command_batch(self, batch_id: str) -> str:
+        return f"{self.prefix}:command_batch:{{{batch_id}}}"
 
     def node(self, node_id: str) -> str:
         return f"{self.prefix}:node:{node_id}"

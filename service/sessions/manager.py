@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from service import errors
 from service.sessions import model
 from service.sessions.model import (
     ACTIVE,
+    ARCHIVED,
     INACTIVE,
     AppendPart,
     CommandAdded,
@@ -74,6 +75,7 @@ class SessionManager:
         archiver: how archived sessions are read, brought back and deleted; None: there is no archive.
         command_ttl_s: time to live of a command that names none.
         max_value_bytes: bound of one value, and of a setup document.
+        count: told of every status that a command reached here.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class SessionManager:
         archiver: Archiver | None = None,
         command_ttl_s: float = 300,
         max_value_bytes: int = 64 << 10,
+        count: Callable[[str], None] = lambda status: None,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.store = store
@@ -91,6 +94,7 @@ class SessionManager:
         self.archiver = archiver
         self._command_ttl_s = command_ttl_s
         self._max_value_bytes = max_value_bytes
+        self._count = count
         self._close = close
         # A writer has one numbered batch under way; the lock keeps threads apart.
         self._writer_id = model.new_node_id()
@@ -105,10 +109,11 @@ class SessionManager:
             config: prefix, partitions and bounds; None: config.json and the environment.
 
         Raises:
-            ConfigError: the url is `embedded`, or the data there has another layout.
+            ConfigError: the url is `embedded`, the data there has another layout, or the archive that
+                belongs to it cannot be had.
             StoreUnavailable: Redis does not answer.
         """
-        from service.wiring import connect_manager
+        from service.stores import connect_manager
 
         return connect_manager(url, config)
 
@@ -174,7 +179,7 @@ class SessionManager:
 
     def get_sessions(
         self,
-        state: str = ACTIVE,
+        state: str | Sequence[str] = ACTIVE,
         *,
         limit: int = 100,
         cursor: str | None = None,
@@ -182,10 +187,15 @@ class SessionManager:
         project_id: str | None = None,
         iso: bool = True,
     ) -> dict[str, Any]:
-        """A page of summaries: `{sessions, next, total}`; see the store's `list`."""
-        if state not in (ACTIVE, INACTIVE):
-            raise errors.InvalidRequest("state: active or inactive")
-        page = self.store.page(state, limit=limit, cursor=cursor, q=q, project_id=project_id)
+        """A page of summaries: `{sessions, next, total}`; see the store's `page`.
+
+        Args:
+            state: active, inactive or archived, or several of them, one after the other.
+        """
+        states = (state,) if isinstance(state, str) else tuple(state)
+        if not states or not set(states) <= {ACTIVE, INACTIVE, ARCHIVED}:
+            raise errors.InvalidRequest("state: active, inactive or archived")
+        page = self.store.page(states, limit=limit, cursor=cursor, q=q, project_id=project_id)
         return {
             "sessions": [model.summary(item, iso=iso) for item in page.items],
             "next": page.next,
@@ -396,6 +406,8 @@ class SessionManager:
             waiter=waiter,
         )
         added = self._awake(check_id(session_id), lambda: self.store.command_add(session_id, new))
+        if added.created:
+            self._count(added.status)
         if added.owner is not None and added.created:
             node_id = added.owner.node_id
             self._tell(self.messages.notify, node_id, "deliver", {"session_id": session_id})
@@ -472,6 +484,8 @@ class SessionManager:
     def tell_waiters(self, changes: list[CommandChange]) -> None:
         """Tells the nodes that wait for these commands how they stand now."""
         for change in changes:
+            if change.changed:
+                self._count(change.status)
             if change.changed and change.waiter:
                 self._tell(
                     self.messages.notify,

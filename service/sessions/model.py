@@ -133,6 +133,7 @@ class Registration:
     server_time_ms: int
     session_name: str
     project_id: str
+    meta: str  #: JSON or ""
     created_ms: int
     undelivered: int  #: open commands the device has not acknowledged
     superseded: Owner | None  #: who held it until now

@@ -112,6 +112,8 @@ class StoreBase:
             if path.stem != "shared"
         }
         bounds = self.settings
+        #: node id -> partition -> deadline of its lease, as `renew` answered it last
+        self._deadlines: dict[str, dict[int, str]] = {}
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
     def _repeat(self, call: Callable[[], T]) -> T:
@@ -140,16 +142,30 @@ class StoreBase:
         partition = self.keys.partition(session_id)
         return self._run(name, partition, [session_id, *args], repeat=repeat)
 
-    def _everywhere(self, name: str, args: Sequence[Any]) -> list[Any]:
-        """Runs a script in every partition, in one round trip."""
+    def _of_each(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Runs a script about each of several sessions (id, arguments), in one round trip."""
+        script = self._scripts[name]
+
+        def call() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                for session_id, args in calls:
+                    tag = self.keys.tag(self.keys.partition(session_id))
+                    script(keys=[tag], args=[*self._policy, session_id, *args], client=pipe)
+                return list(pipe.execute())
+
+        return self._repeat(call) if calls else []
+
+    def _everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
+        """Runs a script in every partition, in one round trip; `args` is asked for each."""
 
         def call() -> list[Any]:
             if self.keys.partitions == 1:
-                return [self._scripts[name](keys=[self.keys.tag(0)], args=[*self._policy, *args])]
+                argv = [*self._policy, *args(0)]
+                return [self._scripts[name](keys=[self.keys.tag(0)], args=argv)]
             with self._client.pipeline(transaction=False) as pipe:
                 for p in range(self.keys.partitions):
                     self._scripts[name](
-                        keys=[self.keys.tag(p)], args=[*self._policy, *args], client=pipe
+                        keys=[self.keys.tag(p)], args=[*self._policy, *args(p)], client=pipe
                     )
                 return list(pipe.execute())
 

@@ -28,9 +28,14 @@ from service.sessions.model import (
     Renewal,
 )
 from service.sessions.store_archive import ArchiveIndexStore
+from service.sessions.store_batches import BatchStore
+from service.sessions.store_cleanup import CleanupStore
 from service.sessions.store_commands import CommandStore, changes_of
+from service.sessions.store_histories import HistoryStore
 from service.sessions.store_reads import ReadStore
+from service.sessions.store_service import ServiceStore
 from service.sessions.store_setups import SetupStore
+from service.sessions.store_upkeep import UpkeepStore
 
 #: The layout of section "Redis" in docs/redis.md.
 SCHEMA = "1"
@@ -43,7 +48,17 @@ def _given(value: str | None) -> str:
     return "" if value is None else "=" + value
 
 
-class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
+class RedisSessionStore(
+    ReadStore,
+    SetupStore,
+    CommandStore,
+    HistoryStore,
+    BatchStore,
+    CleanupStore,
+    ServiceStore,
+    ArchiveIndexStore,
+    UpkeepStore,
+):
     """Everything Muster keeps about sessions, in Redis or Valkey."""
 
     def open(self) -> None:
@@ -55,6 +70,9 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
 
         def call() -> dict[str, str]:
             meta = self.keys.meta
+            known = dict(self._client.hgetall(meta))
+            if "schema" in known and "partitions" in known:
+                return known  # nothing is written, so that this also works at maxmemory
             self._client.hsetnx(meta, "schema", SCHEMA)
             self._client.hsetnx(meta, "partitions", str(self.keys.partitions))
             return dict(self._client.hgetall(meta))
@@ -128,7 +146,7 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
         (word, generation, rev, last_seq, version, setup, name, project, created, undelivered) = (
             answer[:10]
         )
-        old_node, old_sid, now = answer[10:13]
+        old_node, old_sid, now, stored_meta = answer[10:14]
         return Registration(
             session_id=session_id,
             generation=int(generation),
@@ -142,22 +160,31 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
             server_time_ms=int(now),
             session_name=name,
             project_id=project,
+            meta=stored_meta,
             created_ms=int(created),
             undelivered=int(undelivered),
             superseded=Owner(old_node, old_sid) if old_sid else None,
         )
 
     def reclaim(
-        self, partition: int, node_id: str, holdings: Sequence[Holding]
+        self,
+        partition: int,
+        node_id: str,
+        holdings: Sequence[Holding],
+        *,
+        create: bool = True,
     ) -> list[tuple[str, Owner | None]]:
         """Gets back what a node still holds, after a pause, an outage or an emptied Redis.
 
+        Args:
+            create: make again what Redis does not know, else that is "unknown".
+
         Returns, per session (at most SESSIONS_PER_CALL), a word and whom it took over: "ok",
-        "superseded" (another connection is newer) or "deleted".
+        "superseded" (another connection is newer), "deleted" or "archived" (see `Archiver.reclaim`).
 
         Redis: lua/reclaim.lua, atomic.
         """
-        args: list[Any] = [node_id, self.settings.lease_ms]
+        args: list[Any] = [node_id, self.settings.lease_ms, "1" if create else "0"]
         for held in holdings:
             args += [
                 held.session_id,
@@ -193,8 +220,15 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
         return list(self._run("disconnect", partition, args))
 
     def renew(self, node_id: str) -> list[Renewal]:
-        """Moves a node's lease in every partition; cost: partitions, not sessions."""
-        answers = self._everywhere("renew", [node_id, self.settings.lease_ms])
+        """Moves a node's lease in every partition; cost: partitions, not sessions.
+
+        Guarantees: `held` only when nothing can have happened to the lease since this process was
+        answered the last time.
+        """
+        known = self._deadlines.get(node_id, {})
+        lease_ms = self.settings.lease_ms
+        answers = self._everywhere("renew", lambda p: [node_id, lease_ms, known.get(p, "")])
+        self._deadlines[node_id] = {p: answer[1] for p, answer in enumerate(answers)}
         return [
             Renewal(partition, answer[0] == "held", list(answer[2:]))
             for partition, answer in enumerate(answers)
@@ -202,7 +236,8 @@ class RedisSessionStore(ReadStore, SetupStore, CommandStore, ArchiveIndexStore):
 
     def release(self, node_id: str) -> None:
         """Gives back a node's leases at a clean end."""
-        self._everywhere("release", [node_id])
+        self._everywhere("release", lambda p: [node_id])
+        self._deadlines.pop(node_id, None)
 
     def expire(self, partition: int) -> Expiry:
         """Lets go of what dead nodes held, and ends commands past their deadline.

@@ -20,6 +20,8 @@ from service.sessions.scripts import StoreBase, translated
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
 STAGING_MS = 60_000
+#: Commits in a round trip.
+COMMITS = 50
 #: Size of one command that fills a staging key, bytes.
 CHUNK_BYTES = 1 << 20
 #: What belongs to a connection, or is said anew by the restore itself.
@@ -55,28 +57,51 @@ class IndexEntry:
 class ArchiveIndexStore(StoreBase):
     """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
 
-    def archive_commit(
-        self, snapshot: Snapshot, name: str, rev: int, summary: dict[str, str]
-    ) -> CommitResult:
-        """Removes the session from Redis, unless it changed since the snapshot.
+    def archive_id(self) -> str | None:
+        """The store id of this service's archive; None: it has none yet. Redis: `P:meta`."""
+        found: str | None = self._repeat(lambda: self._client.hget(self.keys.meta, "archive"))
+        return found
+
+    def claim_archive(self, store_id: str) -> str:
+        """Makes this the service's archive unless it has one; returns the one it has."""
+
+        def call() -> str:
+            self._client.hsetnx(self.keys.meta, "archive", store_id)
+            return str(self._client.hget(self.keys.meta, "archive"))
+
+        return self._repeat(call)
+
+    def archive_commits(
+        self, files: Sequence[tuple[Snapshot, str, int, dict[str, str]]]
+    ) -> list[CommitResult]:
+        """Removes sessions from Redis, each unless it changed since its snapshot.
 
         Args:
-            snapshot: what the file holds.
-            name: the file, durable on disk.
-            rev: the session's rev in the file.
-            summary: raw summary fields, for lists.
+            files: per session what its file holds; the file, durable on disk; the session's rev in the
+                file; raw summary fields, for lists.
 
         Guarantees: removes nothing unless generation and rev are those of the snapshot, the session
         is inactive, nobody joined it and no command is open. The same file again answers ok.
+
+        Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
         """
-        args = [
-            snapshot.fields["generation"],
-            snapshot.fields.get("rev", "0"),
-            name,
-            rev,
-            orjson.dumps(summary),
-        ]
-        return CommitResult(*self._of("archive_commit", snapshot.session_id, args))
+        answers: list[CommitResult] = []
+        for begin in range(0, len(files), COMMITS):
+            calls = [
+                (
+                    snapshot.session_id,
+                    [
+                        snapshot.fields["generation"],
+                        snapshot.fields.get("rev", "0"),
+                        name,
+                        rev,
+                        orjson.dumps(summary),
+                    ],
+                )
+                for snapshot, name, rev, summary in files[begin : begin + COMMITS]
+            ]
+            answers += [CommitResult(*answer) for answer in self._of_each("archive_commit", calls)]
+        return answers
 
     def restore(self, snapshot: Snapshot, name: str) -> str:
         """Puts an archived session back, as inactive.
@@ -127,70 +152,29 @@ class ArchiveIndexStore(StoreBase):
         name: str | None = self._repeat(lambda: self._client.hget(key, session_id))
         return name
 
-    def delete_begin(self, session_id: str, generation_on_disk: int, expected: str = "") -> bool:
+    def delete_begin(
+        self,
+        session_id: str,
+        generation_on_disk: int,
+        expected: str = "",
+        archived_as: str = "",
+    ) -> bool:
         """Sets the tombstone; False when neither Redis nor the disk knows the session.
 
         Args:
             session_id: of any session.
             generation_on_disk: the highest of its files; 0: none.
             expected: `generation-rev` that a session in Redis must have.
+            archived_as: only while it is archived with this file.
 
         Raises:
-            PreconditionFailed: it has another one; nothing was changed.
+            PreconditionFailed: it is not as expected; nothing was changed.
         """
-        word = self._of("delete_begin", session_id, [generation_on_disk, expected])
+        args = [generation_on_disk, expected, archived_as]
+        word = self._of("delete_begin", session_id, args)
         if word == "changed":
             raise errors.PreconditionFailed(session_id=session_id)
         return bool(word == "ok")
-
-    def inactive_since(
-        self, partition: int, before_ms: int, after: tuple[float, str] | None, limit: int
-    ) -> list[tuple[float, str]]:
-        """The next (inactive since, id) before a moment, the longest inactive first.
-
-        Redis: O(log sessions + limit); the same with one inactive session and with a million.
-        """
-        found: list[tuple[float, str]] = []
-        offset = 0
-        while len(found) < limit:
-            page = self._inactive(partition, before_ms, after, offset, limit)
-            # those with the score of `after` come again and are passed over
-            found += [e for e in page if after is None or _order(e) > _order(after)]
-            offset += limit
-            if len(page) < limit:
-                break
-        return found[:limit]
-
-    def _inactive(
-        self,
-        partition: int,
-        before_ms: int,
-        after: tuple[float, str] | None,
-        offset: int,
-        limit: int,
-    ) -> list[tuple[float, str]]:
-        key = self.keys.inactive(partition)
-        low = repr(after[0]) if after else "-inf"
-        rows = self._repeat(
-            lambda: self._client.zrange(
-                key, low, before_ms, byscore=True, withscores=True, offset=offset, num=limit
-            )
-        )
-        return [(float(score), member) for member, score in rows]
-
-    def archived_before(self, partition: int, before_ms: int, limit: int) -> list[tuple[int, str]]:
-        """(archived at, id) of sessions archived before a moment, the oldest first."""
-        key = self.keys.archived(partition)
-        rows = self._repeat(
-            lambda: self._client.zrange(
-                key, "-inf", before_ms, byscore=True, withscores=True, offset=0, num=limit
-            )
-        )
-        return [(int(score), member) for member, score in rows]
-
-
-def _order(entry: tuple[float, str]) -> tuple[float, bytes]:
-    return entry[0], entry[1].encode()
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

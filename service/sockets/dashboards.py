@@ -9,7 +9,8 @@ waits beside them, so that the next ones are not held up.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from service import errors
 from service.live.tasks import Tasks
@@ -25,6 +26,9 @@ from service.sockets.payloads import (
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 
+#: States of a session that is not active, as lists show them: first what Redis has.
+NOT_ACTIVE = (model.INACTIVE, model.ARCHIVED)
+
 #: Commands one socket may wait for at a time; each wait is a task.
 MAX_WAITS = 100
 
@@ -36,18 +40,12 @@ DEFAULT_TIMEOUT_S = 30.0
 TAKE_S = 10.0
 
 
-class Details(Protocol):
-    """The part of the session store that shows one session."""
-
-    def details(self, session_id: str) -> dict[str, Any] | None: ...
-
-
 class Rules(Protocol):
     """The part of the session manager that dashboards use."""
 
     def get_sessions(
         self,
-        state: Literal["active", "inactive"] = ...,
+        state: str | Sequence[str] = ...,
         *,
         limit: int = ...,
         cursor: str | None = ...,
@@ -55,6 +53,7 @@ class Rules(Protocol):
         project_id: str | None = ...,
         iso: bool = ...,
     ) -> dict[str, Any]: ...
+    def details(self, session_id: str) -> dict[str, Any] | None: ...
     def delete_session(self, session_id: str) -> None: ...
     def queue_command(
         self,
@@ -103,7 +102,6 @@ class Dashboards:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        store: Details,
         rules: Rules,
         watching: Watching,
         waits: Waits,
@@ -115,7 +113,6 @@ class Dashboards:
         devices: DeviceSetups,
     ) -> None:
         self._dispatcher = dispatcher
-        self._store = store
         self._rules = rules
         self._watching = watching
         self._waits = waits
@@ -134,15 +131,15 @@ class Dashboards:
     # --- reading
 
     def get_active_sessions(self, call: Call) -> Later:
-        return self._list(call, "active", "active_sessions")
+        return self._list(call, (model.ACTIVE,), "active_sessions")
 
     def get_inactive_sessions(self, call: Call) -> Later:
-        return self._list(call, "inactive", "inactive_sessions")
+        return self._list(call, NOT_ACTIVE, "inactive_sessions")
 
-    def _list(self, call: Call, state: Literal["active", "inactive"], event: str) -> Later:
+    def _list(self, call: Call, states: Sequence[str], event: str) -> Later:
         wanted = ListSessions.parse(call.payload)
         page = self._rules.get_sessions(
-            state,
+            states,
             limit=wanted.limit,
             cursor=wanted.cursor,
             q=wanted.q or None,
@@ -152,17 +149,17 @@ class Dashboards:
         return self._answer_and_emit(call, event, page)
 
     def get_active_session(self, call: Call) -> Later:
-        return self._one(call, model.ACTIVE, "active_session")
+        return self._one(call, (model.ACTIVE,), "active_session")
 
     def get_inactive_session(self, call: Call) -> Later:
-        return self._one(call, model.INACTIVE, "inactive_session")
+        return self._one(call, NOT_ACTIVE, "inactive_session")
 
-    def _one(self, call: Call, state: str, event: str) -> Later:
+    def _one(self, call: Call, states: Sequence[str], event: str) -> Later:
         session_id = OneSession.parse(call.payload).session_id
-        details = self._store.details(session_id)
-        if details is None or details["state"] != state:
+        details = self._rules.details(session_id)
+        if details is None or details["state"] not in states:
             raise errors.SessionNotFound(
-                f"There is no {state} session with this id.", session_id=session_id
+                f"There is no {states[0]} session with this id.", session_id=session_id
             )
         return self._answer_and_emit(call, event, {"session": details})
 

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import orjson
-
 from service import errors
 from service.clock import Clock
 from service.live.claims import Departures
@@ -34,8 +32,8 @@ log = logging.getLogger(__name__)
 SETTLE_S = 5.0
 
 
-class DeviceStore(Protocol):
-    """The part of the session store that devices reach directly."""
+class Registrar(Protocol):
+    """Who makes a socket the owner of a session, which may come from the archive for it."""
 
     def register(
         self,
@@ -48,6 +46,11 @@ class DeviceStore(Protocol):
         meta: dict[str, Any] | None = None,
         stream: str = "",
     ) -> Registration: ...
+
+
+class DeviceStore(Protocol):
+    """The part of the session store that devices reach directly."""
+
     def setup_reported(self, session_id: str, generation: int, version: int) -> None: ...
 
 
@@ -77,6 +80,7 @@ class Devices:
     def __init__(
         self,
         *,
+        registrar: Registrar,
         store: DeviceStore,
         setups: Setups,
         sessions: OwnedSessions,
@@ -94,6 +98,7 @@ class Devices:
         on_device: Callable[[OwnedSession], None],
         refusal: Callable[[], errors.ServiceError | None],
     ) -> None:
+        self._registrar = registrar
         self._store = store
         self._setups = setups
         self._sessions = sessions
@@ -140,7 +145,7 @@ class Devices:
         if refusal is not None:
             raise refusal
         try:
-            registration = self._store.register(
+            registration = self._registrar.register(
                 session_id,
                 node_id=self._node_id,
                 sid=peer.sid,
@@ -190,7 +195,6 @@ class Devices:
         registration: Registration,
         wanted: payloads.Register,
     ) -> OwnedSession:
-        last_seq = registration.last_seq
         if owned is None:
             owned = OwnedSession(
                 registration.session_id,
@@ -200,17 +204,14 @@ class Devices:
             )
             peer.device = owned
             self._on_device(owned)
-        elif registration.same and owned.stream != wanted.stream:
-            last_seq = 0  # a counter that starts anew on the same socket
         owned.generation = registration.generation
         owned.rev = registration.rev
         owned.stream = wanted.stream
-        owned.last_seq = owned.accepted_seq = last_seq
+        owned.last_seq = owned.accepted_seq = registration.last_seq
         owned.session_name = registration.session_name
         owned.project_id = registration.project_id
         owned.created_ms = registration.created_ms
-        if wanted.meta is not None:
-            owned.meta = orjson.dumps(wanted.meta).decode()
+        owned.meta = registration.meta
         self._sessions.add(owned)
         if peer.closed:  # it went while Redis was asked
             self._departures.add(owned, peer.reason)

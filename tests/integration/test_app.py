@@ -74,7 +74,7 @@ def test_readyz_names_every_dependency(node: Any):
     status, body = node.get("/readyz")
     assert status == 200
     assert body["ready"]
-    assert set(body["checks"]) == {"redis", "message_queue", "backlog", "draining"}
+    assert set(body["checks"]) == {"redis", "message_queue", "backlog", "memory", "draining"}
     assert all(check["ok"] for check in body["checks"].values())
 
 

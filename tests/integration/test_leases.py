@@ -203,6 +203,49 @@ def test_renew_in_an_emptied_redis_makes_sessions_again(make_node: Make, own_ser
         node.leases.stop()
 
 
+@pytest.mark.parametrize("first", ["register", "join", "reclaim"])
+def test_renew_after_a_pause_reclaims_although_something_else_came_first(
+    make_node: Make, first: str
+):
+    """A device that comes back before the renewal makes a lease: the others must not wait for it."""
+    paused, other = make_node(), make_node()
+    paused.leases.renew()
+    paused.register("idle")
+    one = paused.register("one")
+    lapse(paused)
+    expire_all(other)
+    if first == "register":
+        paused.register("new")
+    elif first == "join":
+        paused.store.join("one", paused.node_id, "sid")
+    else:
+        paused.claims.reclaim(one.partition, [one])
+
+    paused.leases.renew()
+
+    assert paused.fields("idle")["state"] == paused.fields("one")["state"] == "active"
+    paused.rejoined.clear()
+    paused.leases.renew()
+    assert paused.rejoined == []  # the lease is an ordinary one from then on
+
+
+def test_renew_in_an_emptied_redis_reclaims_although_a_register_came_first(
+    make_node: Make, own_server: Any
+):
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
+        node = make_node(client)
+        node.leases.renew()
+        silent = [node.register(f"d{n}") for n in range(8)]
+        client.flushall()
+        for n in range(8):
+            node.register(f"new{n}")
+
+        node.leases.renew()
+
+        assert {node.fields(one.session_id).get("state") for one in silent} == {"active"}
+        node.leases.stop()
+
+
 def test_renew_reports_sessions_with_undelivered_commands(make_node: Make):
     from service.sessions.model import NewCommand
 

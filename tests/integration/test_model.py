@@ -1,16 +1,19 @@
 """The scripts against a small model of what a session is, in any order of events.
 
 Hypothesis drives registers, batches, repeated batches, disconnects (also late ones), pauses, expiry,
-reclaims, deletes, setups and commands; after every step Redis must say what the model says, and every
-invariant of the data model must hold. Time is not waited for: a pause sets a lease or a deadline to
-the past, as Redis would see it then.
+reclaims, deletes, setups, commands, archivals (also by archivers that stand still before their commit),
+restores and a lost index. After every step Redis and the archive must say what the model says, and every
+invariant of the data model must hold. Time is not waited for: a pause sets a lease or a deadline to the
+past, as Redis would see it then.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,12 +25,21 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from service import errors
-from service.sessions.model import FINAL_STATUSES, Holding, NewCommand, Owner
+from service.archive import walk
+from service.archive.archive import Archive
+from service.archive.file_store import FileArchiveStore
+from service.archive.record import Record
+from service.sessions.archiving import Archiver
+from service.sessions.manager import SessionManager
+from service.sessions.model import FINAL_STATUSES, Holding, NewCommand, Owner, Snapshot
+from service.sessions.store_archive import IndexEntry
+from tests.integration.test_archiving import Silent
 from tests.stores import make_store, part
 
 IDS = ("a", "b:1", "c%")
@@ -58,6 +70,11 @@ class Session:
     commands: dict[str, str] = field(default_factory=dict)  # id -> status, in order
     sent: dict[str, int] = field(default_factory=dict)  # id -> generation it was sent over
     rev: int = 0
+    archived: bool = False
+
+
+class Paused(Exception):
+    """An archiver stands still."""
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -65,13 +82,21 @@ class SessionMachine(RuleBasedStateMachine):
 
     sockets = Bundle("sockets")
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, folder: Path) -> None:
         super().__init__()
         self.client = client
         self.prefix = f"m{secrets.token_hex(5)}"
         self.store = make_store(
             client, self.prefix, history_default=KEEP, flapping_registers=0, max_queued=3
         )
+        self.root = folder / self.prefix
+        files = FileArchiveStore(self.root, share_sync=False)
+        files.open(files.claim())
+        self.archiver = Archiver(self.store, Archive(files))
+        self.manager = SessionManager(self.store, Silent(), archiver=self.archiver)
+        self.is_indexed = True
+        #: Commits of archivers that stand still: what they would do now.
+        self.stalled: list[list[tuple[Snapshot, Record]]] = []
         self.sessions: dict[str, Session] = {}
         self.deleted: dict[str, int] = {}  # id -> generation at delete
         self.numbers = dict.fromkeys(NODES, 0)
@@ -83,6 +108,7 @@ class SessionMachine(RuleBasedStateMachine):
         keys = list(self.client.scan_iter(f"{self.prefix}:*"))
         if keys:
             self.client.delete(*keys)
+        shutil.rmtree(self.root)
 
     def next(self) -> int:
         self.count += 1
@@ -100,8 +126,9 @@ class SessionMachine(RuleBasedStateMachine):
     def register(self, session_id: str, node_id: str) -> Socket:
         sid = f"{node_id[2:]}.{self.next()}"
         known = self.sessions.get(session_id)
-        answer = self.store.register(session_id, node_id=node_id, sid=sid)
+        answer = self.archiver.register(session_id, node_id=node_id, sid=sid)
         assert answer.resumed == (known is not None)
+        assert answer.restored == (known is not None and known.archived)
         before = known.generation if known else self.deleted.get(session_id, 0)
         assert answer.generation > before
         old = known.owner if known else None
@@ -112,7 +139,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert answer.setup_version == session.version
         open_ones = [s for s in session.commands.values() if s in ("queued", "sent")]
         assert answer.undelivered == len(open_ones)
-        session.owner, session.generation = socket, answer.generation
+        session.owner, session.generation, session.archived = socket, answer.generation, False
         self.sessions[session_id] = session
         return socket
 
@@ -133,7 +160,7 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.sessions.get(socket.session_id)
         gone = (socket.session_id, socket.sid, socket.generation)
         word = self.store.disconnect(0, socket.node_id, [gone], "test")[0]
-        if session is None:
+        if session is None or session.archived:
             assert word == "missing"
         elif session.owner == socket:
             assert word == "ok"
@@ -170,7 +197,9 @@ class SessionMachine(RuleBasedStateMachine):
         session_id = socket.session_id
         session = self.sessions.get(session_id)
         held = Holding(session_id, socket.sid, socket.generation, 0, "", "", "", "", 0, 1)
-        word, took = self.store.reclaim(0, socket.node_id, [held])[0]
+        word, took = self.archiver.reclaim(0, socket.node_id, [held])[0]
+        if session is not None:
+            session.archived = False
         assert took is None
         if self.deleted.get(session_id, -1) >= socket.generation:
             assert word == "deleted"
@@ -185,7 +214,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(session_id=st.sampled_from(IDS))
     def delete(self, session_id: str) -> None:
         session = self.sessions.pop(session_id, None)
-        answer = self.store.delete(session_id)
+        answer = self.archiver.delete(session_id)
         if session is None:
             assert answer is None
             return
@@ -216,7 +245,7 @@ class SessionMachine(RuleBasedStateMachine):
         batch = [part(socket.session_id, socket.generation, *values, seq=seq)]
         answers = self.store.append(0, socket.node_id, number, batch)
         self.last_batch[socket.node_id] = (number, batch, answers)
-        if session is None:
+        if session is None or session.archived:
             assert answers[0].word == "missing"
         elif session.generation != socket.generation:
             assert answers[0].word == "stale"
@@ -243,7 +272,7 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.sessions.get(session_id)
         expected = (session.version if session else 0) + (1 if wrong else 0)
         document = str(setup).encode()
-        if session is None:
+        if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
                 self.store.setup_put(session_id, document, expected_version=expected)
         elif wrong:
@@ -260,7 +289,7 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.sessions.get(session_id)
         step = self.store.setup_undo if back else self.store.setup_redo
         source, target = ("undo", "redo") if back else ("redo", "undo")
-        if session is None:
+        if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
                 step(session_id)
         elif not getattr(session, source):
@@ -278,7 +307,7 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.sessions.get(session_id)
         command_id = f"{self.next():032x}"
         command = NewCommand(command_id, "go", "null", 60_000)
-        if session is None:
+        if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
                 self.store.command_add(session_id, command)
         elif len([s for s in session.commands.values() if s not in FINAL_STATUSES]) == 3:
@@ -305,7 +334,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(socket=sockets, data=st.data(), step=st.sampled_from(["deliver", "ok", "fail", "cancel"]))
     def command_step(self, socket: Socket, data: st.DataObject, step: str) -> None:
         session = self.sessions.get(socket.session_id)
-        if session is None or not session.commands:
+        if session is None or session.archived or not session.commands:
             return
         command_id = data.draw(st.sampled_from(sorted(session.commands)))
         before = session.commands[command_id]
@@ -349,6 +378,91 @@ class SessionMachine(RuleBasedStateMachine):
         if session:
             session.commands |= expected
 
+    # -- the archive --
+
+    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True))
+    def archive(self, ids: list[str]) -> None:
+        """What is inactive and has no open command leaves Redis; the rest stays."""
+        words = {one.session_id: one.word for one in self.archiver.archive_sessions(ids)}
+        for session_id in ids:
+            assert words[session_id] == self._archive_word(session_id)
+            if words[session_id] == "archived":
+                self.sessions[session_id].archived = True
+                self.sessions[session_id].rev += 1
+
+    def _archive_word(self, session_id: str) -> str:
+        session = self.sessions.get(session_id)
+        if session is None or session.archived:
+            return "missing"
+        if session.owner is not None:
+            return "active"
+        left = [s for s in session.commands.values() if s not in FINAL_STATUSES]
+        return "busy" if left else "archived"
+
+    @rule(session_id=st.sampled_from(IDS))
+    def archiver_stands_still_before_its_commit(self, session_id: str) -> None:
+        """Its file is on disk; it may go on at any later time."""
+
+        def pause(name: str) -> None:
+            if name == "saved":
+                raise Paused
+
+        seen: list[tuple[Snapshot, Record]] = []
+
+        class Stalling(Archive):
+            def save(self, batch: Sequence[Record]) -> list[str]:
+                seen.extend((snapshot, record) for record in batch)
+                return super().save(batch)
+
+        snapshot = self.store.read(session_id, entire=True)
+        slow = Archiver(self.store, Stalling(self.archiver.archive.store), step=pause)
+        try:
+            slow.archive_sessions([session_id])
+        except Paused:
+            if seen:
+                self.stalled.append(seen)
+
+    @precondition(lambda self: self.stalled)
+    @rule(data=st.data())
+    def archiver_goes_on(self, data: st.DataObject) -> None:
+        """It commits only what is still as it was read; else it harms nothing."""
+        place = data.draw(st.integers(0, len(self.stalled) - 1))
+        saved = self.stalled.pop(place)
+        slow = Archiver(self.store, self.archiver.archive)
+        slow._save = lambda pending, results: saved  # type: ignore[method-assign]
+        (done,) = slow.archive_sessions([])
+        if done.word == "archived" and not self.sessions[done.session_id].archived:
+            assert self._archive_word(done.session_id) == "archived"
+            self.sessions[done.session_id].archived = True
+            self.sessions[done.session_id].rev += 1
+
+    @rule(session_id=st.sampled_from(IDS))
+    def restore(self, session_id: str) -> None:
+        session = self.sessions.get(session_id)
+        if session is not None and not session.archived:
+            return  # nobody asks for that: the store knows it
+        assert self.archiver.restore(session_id) == (session is not None)
+        if session is not None:
+            session.archived = False
+
+    @rule()
+    def index_is_lost(self) -> None:
+        """And only that; a register finds the file by its name."""
+        keys = self.store.keys
+        self.client.delete(keys.archived(0), keys.archive_names(0), keys.archive_summaries(0))
+        self.is_indexed = False
+
+    @rule()
+    def reindex(self) -> None:
+        for name in walk.newest_names(self.archiver.archive.store):
+            header = self.archiver.archive.load_header(name)
+            assert header is not None
+            entry = IndexEntry(
+                header.session_id, name, header.generation, header.rev, 1, header.summary
+            )
+            self.store.archive_index(0, [entry])
+        self.is_indexed = True
+
     # -- after every step --
 
     @invariant()
@@ -357,6 +471,14 @@ class SessionMachine(RuleBasedStateMachine):
             session, raw = self.sessions.get(session_id), self.store.get(session_id)
             if session is None:
                 assert raw is None
+                assert self.manager.details(session_id) is None
+                continue
+            details = self.manager.details(session_id)
+            assert details is not None
+            if session.archived:
+                assert raw is None
+                assert details["rev"] == session.rev
+                self._check_data(session, details)
                 continue
             assert raw is not None
             owner = session.owner
@@ -366,26 +488,38 @@ class SessionMachine(RuleBasedStateMachine):
             assert raw["state"] == ("active" if owner else "inactive")
             assert int(raw["rev"]) >= session.rev
             session.rev = int(raw["rev"])
-            details = self.store.details(session_id)
-            assert details is not None
-            data = {key: [v for v, _ in samples] for key, samples in details["data"].items()}
-            assert data == session.data
-            assert details["telemetry"] == {key: vs[-1] for key, vs in session.data.items()}
-            assert details["last_seq"] == session.last_seq
-            assert (details["setup"], details["setup_version"]) == (session.setup, session.version)
-            assert details["undo_available"] == bool(session.undo)
+            self._check_data(session, details)
             shown = {c["command_id"]: c["status"] for c in self.store.commands(session_id)}
             assert shown == session.commands
             left = [s for s in session.commands.values() if s not in FINAL_STATUSES]
             assert int(raw.get("open_commands", 0)) == len(left)
+
+    @staticmethod
+    def _check_data(session: Session, details: dict[str, Any]) -> None:
+        data = {key: [v for v, _ in samples] for key, samples in details["data"].items()}
+        assert data == session.data
+        assert details["telemetry"] == {key: vs[-1] for key, vs in session.data.items()}
+        assert details["last_seq"] == session.last_seq
+        assert (details["setup"], details["setup_version"]) == (session.setup, session.version)
+        assert details["undo_available"] == bool(session.undo)
+        assert details["generation"] == session.generation
 
     @invariant()
     def indexes_agree(self) -> None:
         keys, client = self.store.keys, self.client
         active = set(client.zrange(keys.active(0), 0, -1))
         inactive = set(client.zrange(keys.inactive(0), 0, -1))
+        archived = set(client.zrange(keys.archived(0), 0, -1))
         assert not active & inactive
-        assert active | inactive == set(self.sessions)
+        assert active | inactive == {i for i, s in self.sessions.items() if not s.archived}
+        away = {i for i, s in self.sessions.items() if s.archived}
+        assert archived <= away
+        if self.is_indexed:
+            assert archived == away
+        assert set(client.hkeys(keys.archive_names(0))) == archived
+        assert set(client.hkeys(keys.archive_summaries(0))) == archived
+        for session_id in archived:
+            assert (self.root / client.hget(keys.archive_names(0), session_id)).exists()
         assert active == {i for i, s in self.sessions.items() if s.owner}
         for node_id in NODES:
             mine = {i for i, s in self.sessions.items() if s.owner and s.owner.node_id == node_id}
@@ -412,12 +546,12 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 def test_sessions_follow_the_model_in_any_order(
-    redis_factory: Callable[..., redis.Redis],
+    redis_factory: Callable[..., redis.Redis], tmp_path: Path
 ) -> None:
     """Whatever the order of events, Redis holds what the model holds."""
     client = redis_factory(decode_responses=True)
     run_state_machine_as_test(
-        lambda: SessionMachine(client),
+        lambda: SessionMachine(client, tmp_path),
         settings=settings(
             max_examples=40,
             stateful_step_count=40,

@@ -414,6 +414,7 @@ def test_at_maxmemory_only_what_frees_still_runs(own_server: Any, key_prefix: st
     """Full Redis: writes answer `overloaded`; renew, disconnect, expire and delete go on."""
     with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
         store = make_store(client, key_prefix)
+        store.renew(A)
         own = store.register("d1", node_id=A, sid="aaaa.1")
         store.register("d2", node_id=A, sid="aaaa.2")
         client.config_set("maxmemory", 1)

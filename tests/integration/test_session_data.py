@@ -141,6 +141,20 @@ def test_register_with_another_stream_starts_its_counter_again(
     assert store.register("s", node_id=A, sid="aaaa.3", stream="run 2").last_seq == 0
 
 
+def test_register_again_on_the_same_socket_with_another_stream_starts_its_counter_again(
+    store: RedisSessionStore,
+) -> None:
+    """The counter belongs to the stream, whichever socket names it."""
+    own = store.register("s", node_id=A, sid="aaaa.2", stream="run 1", meta={"v": 1})
+    store.append(0, A, 1, [part("s", own.generation, ("k", 1), seq=(1, 1), stream="run 1")])
+    again = store.register("s", node_id=A, sid="aaaa.2", stream="run 2")
+    assert (again.same, again.last_seq, again.meta) == (True, 0, '{"v":1}')
+    result = store.append(
+        0, A, 2, [part("s", own.generation, ("k", 2), seq=(1, 1), stream="run 2")]
+    )
+    assert result[0].word == "ok"
+
+
 def test_append_too_many_data_keys_stores_nothing_of_that_part(
     store: RedisSessionStore, own: Registration
 ) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 import redis
+from rq import Retry
 from rq.job import JobStatus
 from rq.registry import FailedJobRegistry
+from rq.scheduler import RQScheduler
+from rq.serializers import JSONSerializer
 
 from service.config import Config, load_config, to_environment
 from service.sessions import SessionManager
@@ -23,6 +26,7 @@ from tests.processes import environment
 from tests.waiting import wait_until
 from workers import jobs
 from workers import queue as queues
+from workers.rescue import Rescue
 from workers.schedule import ABANDONED_S, Schedule, Sweep
 from workers.watch import Watch
 
@@ -170,6 +174,61 @@ def test_schedule_sweep_of_a_dead_worker_is_taken_over(
     assert len(queue) == 1
 
 
+def test_rescue_job_taken_and_never_started_is_put_back_once(
+    queue: queues.Queue, client: redis.Redis
+) -> None:
+    """A worker killed between queue and start: of all workers that see it one puts it back."""
+    job = queue.enqueue("workers.jobs.sweep_idle", job_id=f"{queue.name}-one")
+    client.lmove(queue.key, queue.intermediate_queue.key)
+    rescues = [Rescue(queue) for _ in range(3)]
+    assert [rescue.take_up_taken(dead_s=3600) for rescue in rescues] == [0, 0, 0]
+    assert sum(rescue.take_up_taken(dead_s=0) for rescue in rescues) == 1
+    assert queue.get_job_ids() == [job.id]
+    assert client.llen(queue.intermediate_queue.key) == 0
+
+
+def test_rescue_started_job_of_a_dead_worker_is_retried_or_fails(
+    queue: queues.Queue, client: redis.Redis
+) -> None:
+    """As its retries say; one that still beats is left alone."""
+    retry = Retry(max=1)
+    for name, options in (("retried", {"retry": retry}), ("failed", {}), ("alive", {})):
+        queue.enqueue("workers.jobs.sweep_idle", job_id=f"{queue.name}-{name}", **options)
+    worker = queues.open_worker(queue, f"dead-{os.urandom(4).hex()}")
+    for job in queue.jobs:
+        queue.remove(job)
+        worker.prepare_execution(job)
+        worker.prepare_job_execution(job)
+        if not job.id.endswith("alive"):
+            (entry,) = [
+                one for one in client.zrange(f"rq:wip:{queue.name}", 0, -1) if job.id in str(one)
+            ]
+            client.zincrby(f"rq:wip:{queue.name}", -30, entry)
+    Rescue(queue).take_up_started()
+    assert queue.get_job_ids() == [f"{queue.name}-retried"]
+    assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [f"{queue.name}-failed"]
+    alive = queue.fetch_job(f"{queue.name}-alive")
+    assert alive is not None
+    assert alive.is_started
+
+
+def test_scheduled_retries_of_a_dead_scheduler_go_on_within_seconds(
+    config: Config, client: redis.Redis, queue: queues.Queue
+) -> None:
+    """RQ's lock would outlive its worker for a minute, and others would not try for ten."""
+
+    def scheduler() -> RQScheduler:
+        return RQScheduler([queue.name], connection=client, serializer=JSONSerializer)
+
+    watches = [Watch(None, None, scheduler(), None, None) for _ in range(2)]  # type: ignore[arg-type]
+    for watch in watches:
+        watch.move_scheduled()
+    assert 0 < client.pttl(RQScheduler.get_locking_key(queue.name)) <= 10_000
+    client.delete(RQScheduler.get_locking_key(queue.name))  # the first died, and time passed
+    queue.enqueue_in(timedelta(0), "workers.jobs.sweep_idle", job_id=f"{queue.name}-late")
+    wait_until(lambda: watches[1].move_scheduled() or queue.get_job_ids(), 5)
+
+
 @pytest.mark.parametrize("name", ["os.system", "workers.jobs.os.system", "workers.jobs._log.info"])
 def test_worker_refuses_functions_that_are_no_jobs(queue: queues.Queue, name: str) -> None:
     """Who can write to Redis cannot make a worker run something else."""
@@ -195,7 +254,7 @@ def test_watch_dead_node_its_sessions_are_let_go(
     manager.store.register("device", node_id="dead-node", sid="dead.sid")
     assert manager.store.counts()["active"] == 1
     schedule = Schedule(client, queue, config.redis.key_prefix, [])
-    watch = Watch(lambda: manager, schedule, scheduler=None)  # type: ignore[arg-type]
+    watch = Watch(lambda: manager, schedule, None, None, None)  # type: ignore[arg-type]
 
     def expired() -> bool:
         watch.expire()

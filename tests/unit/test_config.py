@@ -136,12 +136,44 @@ def test_load_any_positive_value_is_possible(file: Path) -> None:
     put(
         file,
         {
-            "sessions": {"lease_s": 0.2, "renew_s": 0.1, "ttl_s": 1, "idle_after_s": 1e9},
+            "sessions": {
+                "lease_s": 0.2,
+                "renew_s": 0.1,
+                "ttl_s": 1,
+                "archive_after_s": 0.5,
+                "idle_after_s": 1e9,
+            },
             "node": {"ping_interval_s": 0.5, "ping_timeout_s": 100, "max_frame_bytes": 1},
             "redis": {"partitions": 100_000},
         },
     )
     assert load_config(file).sessions.lease_s == 0.2
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "path"),
+    [
+        ("sessions", {"ttl_s": 3600, "archive_after_s": 3600}, "sessions.ttl_s: "),
+        ("memory", {"redis_high_percent": 70, "redis_low_percent": 70}, "memory.redis_low_percent"),
+        ("archive", {"url": "s3://bucket"}, "archive.url: "),
+        ("archive", {"url": "file://host/share"}, "archive.url: "),
+        ("archive", {"retention": {"days": -1}}, "archive.retention.days: "),
+        ("archive", {"compression_level": 20}, "archive.compression_level: "),
+    ],
+)
+def test_load_impossible_archive_is_refused(
+    file: Path, group: str, values: dict[str, Any], path: str
+) -> None:
+    """A session would run out before it is due; memory would never be low enough; no such place."""
+    put(file, {group: values})
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert path in str(caught.value)
+
+
+def test_load_without_ttls_any_time_to_the_archive_is_possible(file: Path) -> None:
+    put(file, {"sessions": {"ttl_s": 0, "archive_after_s": 1e9}})
+    assert load_config(file).sessions.archive_after_s == 1e9
 
 
 def test_load_names_without_group_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

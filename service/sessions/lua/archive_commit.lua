@@ -27,11 +27,18 @@ end
 
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
-for _, data_key in ipairs(call('HKEYS', key('latest', id))) do call('UNLINK', history_key(id, data_key)) end
+local gone = {key('registers', id)}
+for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
+  gone[#gone + 1] = history_key(id, data_key)
+  if #gone == 1000 then
+    call('UNLINK', unpack(gone))
+    gone = {}
+  end
+end
 call('HSET', session, 'state', 'archived', 'rev', ARGV[8])
 feed_state(id)
-for _, kind in ipairs(KINDS) do call('UNLINK', key(kind, id)) end
-call('UNLINK', key('registers', id))
+for _, kind in ipairs(KINDS) do gone[#gone + 1] = key(kind, id) end
+call('UNLINK', unpack(gone))
 call('ZADD', tag .. 'archived', now_ms, id)
 call('HSET', names, id, name)
 call('HSET', tag .. 'archive_summaries', id, ARGV[9])

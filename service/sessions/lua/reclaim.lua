@@ -1,12 +1,13 @@
 -- A node gets back what it still holds, with the generation it holds, never a new one.
--- ARGV[4] node id · [5] lease, ms · then per session (≤ 500): id, sid, generation, rev, name,
+-- ARGV[4] node id · [5] lease, ms · [6] '1': make again what Redis does not know · then per session (≤ 500): id, sid, generation, rev, name,
 --   project, meta JSON, stream, last seq, created (ms)
--- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded' or 'deleted'.
+-- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded', 'deleted',
+--   'archived' (nothing changed: it has to come back from the archive first) or 'unknown'.
 -- NOTE: the caller tells those that lost.
 local node_id, answers = ARGV[4], {}
 call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[5])), node_id)
 
-for i = 6, #ARGV, 10 do
+for i = 7, #ARGV, 10 do
   local id, sid, generation, project = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local held, session = tonumber(generation), key('session', id)
   local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -17,6 +18,10 @@ for i = 6, #ARGV, 10 do
     answer = 'deleted'
   elseif stored > held then
     answer = 'superseded'
+  elseif stored < 0 and call('HEXISTS', tag .. 'archive_names', id) == 1 then
+    answer = 'archived'
+  elseif stored < 0 and ARGV[6] ~= '1' then
+    answer = 'unknown'
   elseif is[4] == '1' and stored == held then
     call('SADD', tag .. 'owned:' .. node_id, id)
   else

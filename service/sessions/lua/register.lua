@@ -3,7 +3,7 @@
 --   stored, else '=' and the value · [10] stream · [11] lease, ms · [12] registers accepted within
 --   [13] the flapping window, ms (0: no limit) · [14] '1': make the session if it is in no index
 -- Returns {'unknown'} (ask the archive, then come again), {'flapping', ms to wait} or {'new' | 'resumed' | 'same', generation, rev, last seq,
---   setup version, setup, name, project, created, undelivered, old node, old sid, now}
+--   setup version, setup, name, project, created, undelivered, old node, old sid, now, meta}
 local id, node_id, sid, stream = ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local limit, window = tonumber(ARGV[12]), tonumber(ARGV[13])
 local session = key('session', id)
@@ -48,9 +48,9 @@ if not same then
     event(id, 'created', {node_id = node_id})
   end
   event(id, 'connected', {node_id = node_id})
-  -- A counter of another stream starts at 1 again.
-  if not known or was[6] ~= stream then call('HSET', session, 'stream', stream, 'last_seq', '0') end
 end
+-- A counter of another stream starts at 1 again.
+if not known or was[6] ~= stream then call('HSET', session, 'stream', stream, 'last_seq', '0') end
 
 local before, project = was[5] or '', was[5] or ''
 for i, name in ipairs({'session_name', 'project_id', 'meta'}) do
@@ -68,6 +68,6 @@ if open > 0 then call('SADD', tag .. 'pending:' .. node_id, id) end
 feed_state(id, project ~= before and before ~= '' and before or nil)
 refresh(id)
 
-local is = call('HMGET', session, 'rev', 'last_seq', 'setup_version', 'session_name', 'created_at')
+local is = call('HMGET', session, 'rev', 'last_seq', 'setup_version', 'session_name', 'created_at', 'meta')
 return {word, generation, is[1], is[2] or '0', is[3] or '0', call('GET', key('setup', id)) or '',
-  is[4] or '', project, is[5], open, old_node, old_sid, now_ms}
+  is[4] or '', project, is[5], open, old_node, old_sid, now_ms, is[6] or ''}

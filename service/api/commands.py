@@ -1,0 +1,183 @@
+"""Commands: to one device, and to many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from flask import Response
+
+from service import errors
+from service.api import answers, requests
+from service.api.openapi import PREFIX, Api
+from service.api.paths import in_path
+from service.api.respond import iso_of_seconds, json_response
+from service.api.sessions import url_of
+from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
+
+#: Requests of one node that may wait for a command at a time; each holds a task and a connection.
+MAX_WAITS = 1_000
+
+
+class Store(Protocol):
+    """The part of the session store that shows commands."""
+
+    def summaries(self, session_ids: list[str]) -> list[dict[str, str] | None]: ...
+    def commands(self, session_id: str) -> list[dict[str, Any]]: ...
+
+
+class Rules(Protocol):
+    """The part of the session manager that commands devices."""
+
+    def queue_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = ...,
+        *,
+        ttl_s: float | None = ...,
+        idempotency_key: str = ...,
+        waiter: str = ...,
+    ) -> CommandAdded: ...
+    def get_command(self, session_id: str, command_id: str) -> dict[str, Any]: ...
+    def cancel_command(self, session_id: str, command_id: str) -> CommandChange: ...
+
+
+class Waits(Protocol):
+    """Waiting for commands."""
+
+    def wait(
+        self, session_id: str, command_id: str, until: str, timeout_s: float
+    ) -> dict[str, Any]: ...
+
+
+class Batches(Protocol):
+    """Bulk commands."""
+
+    def start(
+        self, request: dict[str, Any], session_ids: list[str] | None, idempotency_key: str
+    ) -> str: ...
+    def show(self, batch_id: str, *, limit: int, first: int = ...) -> dict[str, Any]: ...
+
+
+class Commands:
+    """The handlers.
+
+    Args:
+        node_id: this node, which is told how the commands stand that its requests wait for.
+    """
+
+    def __init__(
+        self, store: Store, rules: Rules, waits: Waits, batches: Batches, node_id: str
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._waits = waits
+        self._batches = batches
+        self._node_id = node_id
+        self._waiting = 0
+
+    def send_command(
+        self,
+        path: requests.SessionPath,
+        header: requests.IdempotencyKey,
+        body: requests.NewCommand,
+    ) -> Response:
+        """Queues a command, and waits for it as asked.
+
+        202 while it goes on, 200 once it has ended. It is delivered at least once, in order, also
+        after the device comes back on another node, within `ttl_s`.
+        """
+        waits = body.wait != "queued"
+        if waits and self._waiting >= MAX_WAITS:
+            raise errors.Overloaded(f"This node waits for {MAX_WAITS} commands already.")
+        added = self._rules.queue_command(
+            path.session_id,
+            body.command,
+            body.params,
+            ttl_s=body.ttl_s,
+            idempotency_key=header.key or "",
+            waiter=self._node_id if waits else "",
+        )
+        if waits:
+            self._waiting += 1
+            try:
+                self._waits.wait(path.session_id, added.command_id, body.wait, body.timeout_s)
+            finally:
+                self._waiting -= 1
+        shown = self._shown(path.session_id, added.command_id)
+        status = 200 if shown["status"] in FINAL_STATUSES else 202
+        return json_response(shown, status, Location=_url(path.session_id, added.command_id))
+
+    def list_commands(self, path: requests.SessionPath) -> Response:
+        """Open commands and the last finished ones, oldest first."""
+        if self._store.summaries([path.session_id]) == [None]:
+            raise errors.SessionNotFound(session_id=path.session_id)
+        commands = [shown(path.session_id, one) for one in self._store.commands(path.session_id)]
+        return json_response({"session_id": path.session_id, "commands": commands})
+
+    def get_command(self, path: requests.CommandPath) -> Response:
+        """A command and how it stands."""
+        return json_response(self._shown(path.session_id, path.command_id))
+
+    def cancel_command(self, path: requests.CommandPath) -> Response:
+        """Cancels a command that has not ended; one that a device has already may still be done."""
+        change = self._rules.cancel_command(path.session_id, path.command_id)
+        if not change.changed and change.status != "cancelled":
+            raise errors.Conflict(
+                f"The command has ended: {change.status}.",
+                command_id=change.command_id,
+                status_of_command=change.status,
+            )
+        return json_response(self._shown(path.session_id, path.command_id))
+
+    def _shown(self, session_id: str, command_id: str) -> dict[str, Any]:
+        return shown(session_id, self._rules.get_command(session_id, command_id))
+
+    def send_bulk(self, header: requests.IdempotencyKey, body: requests.BulkCommand) -> Response:
+        """Queues a command for many devices, in the background.
+
+        Each device gets it once, whatever happens to the workers meanwhile. See
+        `GET /commands/{batch_id}` for how it stands at each.
+        """
+        batch_id = self._batches.start(body.request(), body.names, header.key or "")
+        batch = self._batches.show(batch_id, limit=100)
+        return json_response(batch, 202, Location=f"{PREFIX}/commands/{in_path(batch_id)}")
+
+    def get_batch(self, path: requests.BatchPath, query: requests.BatchQuery) -> Response:
+        """How a bulk command stands, and a page of its devices."""
+        first = int(query.cursor or 0)
+        batch = self._batches.show(path.batch_id, limit=query.limit, first=first)
+        return json_response(batch)
+
+
+def shown(session_id: str, command: Mapping[str, Any]) -> dict[str, Any]:
+    """A command with times as ISO 8601."""
+    times = {
+        name: iso_of_seconds(command[name]) for name in ("created_at", "updated_at", "ends_at")
+    }
+    return {"session_id": session_id, **command, **times}
+
+
+def _url(session_id: str, command_id: str) -> str:
+    return f"{url_of(session_id)}/commands/{in_path(command_id)}"
+
+
+def register(api: Api, commands: Commands) -> None:
+    """The routes."""
+    rule = "/sessions/<segment:session_id>/commands"
+    not_found = (errors.SessionNotFound,)
+    api.add("POST", rule, commands.send_command, tag="commands", headers=["Location"],
+            returns={200: answers.Command, 202: answers.Command},
+            raises=(*not_found, errors.DeviceOffline, errors.CommandTimeout,
+                    errors.Overloaded))  # fmt: skip
+    api.add("GET", rule, commands.list_commands, tag="commands", raises=not_found,
+            returns={200: answers.Commands})  # fmt: skip
+    api.add("GET", rule + "/<segment:command_id>", commands.get_command, tag="commands",
+            raises=not_found, returns={200: answers.Command})  # fmt: skip
+    api.add("DELETE", rule + "/<segment:command_id>", commands.cancel_command, tag="commands",
+            raises=(*not_found, errors.Conflict), returns={200: answers.Command})  # fmt: skip
+    api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
+            returns={202: answers.Batch}, raises=(errors.Overloaded,))  # fmt: skip
+    api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
+            raises=not_found, returns={200: answers.Batch})  # fmt: skip

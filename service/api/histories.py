@@ -1,0 +1,257 @@
+"""Histories as JSON, NDJSON or CSV, streamed: at no time is more than a page of samples in memory.
+
+JSON splices the samples as Redis holds them. When Redis goes away in the middle the response breaks
+off, which every client sees (the last chunk is missing): a history is never cut short in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, Protocol
+
+import orjson
+from flask import Response, request
+from werkzeug.exceptions import NotAcceptable
+
+from service import errors
+from service.api import answers, requests
+from service.api.incoming import JSON
+from service.api.openapi import Api
+from service.api.respond import json_response
+from service.sessions.model import Snapshot, to_iso
+
+CSV = "text/csv"
+NDJSON = "application/x-ndjson"
+#: Pieces of at least this size are sent.
+PIECE_BYTES = 16 << 10
+
+#: (data key, samples as JSON `[value,ts]`), page by page, keys in order.
+Pages = Iterable[tuple[str, list[str]]]
+
+
+class Store(Protocol):
+    """The part of the session store that reads histories."""
+
+    def data_keys(self, session_id: str) -> list[str] | None: ...
+    def history(
+        self, session_id: str, data_key: str, newest: int | None = ...
+    ) -> Iterator[list[str]]: ...
+
+
+class Rules(Protocol):
+    """The part of the session manager that reads and writes data."""
+
+    def read(self, session_id: str) -> Snapshot | None: ...
+    def update_telemetry(self, session_id: str, telemetry: dict[str, Any]) -> int: ...
+
+
+class Histories:
+    """The handlers for data."""
+
+    def __init__(self, store: Store, rules: Rules) -> None:
+        self._store = store
+        self._rules = rules
+
+    def get_data(self, path: requests.SessionPath, query: requests.DataQuery) -> Response:
+        """The histories of all data keys.
+
+        As JSON, CSV or NDJSON, as `Accept` says. `ts` is in seconds since 1970, as the device or
+        Redis gave it.
+        """
+        return self._answer(path.session_id, None, query)
+
+    def get_data_of_key(self, path: requests.KeyPath, query: requests.DataQuery) -> Response:
+        """The history of one data key, in the same forms."""
+        return self._answer(path.session_id, path.key, query)
+
+    def post_telemetry(self, path: requests.SessionPath, body: requests.Telemetry) -> Response:
+        """Stores one sample per key, now; other keys keep their values."""
+        rev = self._rules.update_telemetry(path.session_id, body.telemetry)
+        return json_response({"session_id": path.session_id, "rev": rev})
+
+    def _answer(self, session_id: str, key: str | None, query: requests.DataQuery) -> Response:
+        kind = _wanted_kind()
+        keys, pages = self._find(session_id, key, query.limit)
+        if query.since is not None:
+            pages = _since(pages, requests.moment_of(query.since))
+        pages = iter(pages)
+        first = list(_take_one(pages))  # now, so that an error is still an answer
+        pages = chain(first, pages)
+        if kind == CSV:
+            parts = as_csv(pages)
+        elif kind == NDJSON:
+            parts = as_ndjson(pages)
+        else:
+            parts = as_json({"session_id": session_id}, pages, keys)
+        response = Response(parts, content_type=_CONTENT_TYPES[kind])
+        response.headers["Vary"] = "Accept"
+        if kind == CSV:
+            response.headers["Content-Disposition"] = 'attachment; filename="data.csv"'
+        return response
+
+    def _find(self, session_id: str, key: str | None, limit: int | None) -> tuple[list[str], Pages]:
+        """The data keys and their pages, from Redis or from the archive.
+
+        Raises:
+            SessionNotFound: no such session, or no such data key.
+        """
+        keys = self._store.data_keys(session_id)
+        archived: dict[str, list[str]] | None = None
+        if keys is None:
+            snapshot = self._rules.read(session_id)
+            if snapshot is None:
+                raise errors.SessionNotFound(session_id=session_id)
+            archived = snapshot.histories
+            keys = sorted(archived)
+        if key is not None:
+            if key not in keys:
+                raise errors.SessionNotFound(
+                    "The session has no such data key.", session_id=session_id, key=key
+                )
+            keys = [key]
+        if archived is None:
+            return keys, self.of(session_id, keys, limit)
+        return keys, [(name, archived[name][-(limit or 0) :]) for name in keys]
+
+    def of(self, session_id: str, keys: list[str], limit: int | None = None) -> Pages:
+        """The pages of these data keys."""
+        for name in keys:
+            for samples in self._store.history(session_id, name, limit):
+                yield name, samples
+
+
+_CONTENT_TYPES = {
+    JSON: JSON,
+    CSV: "text/csv; charset=utf-8; header=present",
+    NDJSON: NDJSON,
+}
+_NAMES = {
+    "application/ndjson": NDJSON,
+    "application/jsonl": NDJSON,
+    "application/x-jsonlines": NDJSON,
+}
+
+
+def _wanted_kind() -> str:
+    """One of _CONTENT_TYPES, the best that Accept allows.
+
+    Raises:
+        NotAcceptable
+    """
+    if not request.headers.get("Accept"):
+        return JSON
+    best = request.accept_mimetypes.best_match([*_CONTENT_TYPES, *_NAMES])
+    if best is None:
+        raise NotAcceptable(f"There are {', '.join(_CONTENT_TYPES)}.")
+    return _NAMES.get(best, best)
+
+
+def _take_one(pages: Iterator[Any]) -> Iterator[Any]:
+    for page in pages:
+        yield page
+        return
+
+
+def _since(pages: Pages, moment: float) -> Pages:
+    for name, samples in pages:
+        kept = [sample for sample in samples if orjson.loads(sample)[1] >= moment]
+        if kept:
+            yield name, kept
+
+
+def as_json(head: dict[str, Any], pages: Pages, keys: Iterable[str] = ()) -> Iterator[bytes]:
+    """`head` as a JSON object with `data` as its last field; `keys` appear also without samples."""
+    return _pieces(_json_parts(head, pages, keys))
+
+
+def _json_parts(head: dict[str, Any], pages: Pages, keys: Iterable[str]) -> Iterator[bytes]:
+    yield orjson.dumps({**head, "data": {}})[:-2]
+    left = dict.fromkeys(keys)
+    present: str | None = None
+    for name, samples in pages:
+        if name == present:
+            yield b","
+        else:
+            left.pop(name, None)
+            yield (b"" if present is None else b"],") + orjson.dumps(name) + b":["
+            present = name
+        yield ",".join(samples).encode()
+    if present is not None:
+        yield b"]"
+    for i, name in enumerate(left):
+        yield (b"" if present is None and i == 0 else b",") + orjson.dumps(name) + b":[]"
+    yield b"}}"
+
+
+def as_ndjson(pages: Pages) -> Iterator[bytes]:
+    """A line `{"key","value","ts"}` per sample."""
+    return _pieces(_lines(pages))
+
+
+def _lines(pages: Pages) -> Iterator[bytes]:
+    for name, samples in pages:
+        for sample in samples:
+            value, ts = orjson.loads(sample)
+            yield orjson.dumps({"key": name, "value": value, "ts": ts}) + b"\n"
+
+
+def as_csv(pages: Pages) -> Iterator[bytes]:
+    """A head and a line `key,ts,time,value` per sample; values that are no scalars as JSON."""
+    return _pieces(_csv_rows(pages))
+
+
+def _csv_rows(pages: Pages) -> Iterator[bytes]:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["key", "ts", "time", "value"])
+    for name, samples in pages:
+        for sample in samples:
+            value, ts = orjson.loads(sample)
+            writer.writerow([cell(name), ts, to_iso(round(ts * 1000)), cell(value)])
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue().encode()
+
+
+#: Where a spreadsheet may take what follows for a formula: at the beginning, and behind what another
+#: program may take for the end of a cell.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\x00-\x1f]*[=+\-@＝＋－＠])")
+
+
+def cell(value: Any) -> str:
+    """A value as a spreadsheet shows it; a text that could become a formula gets a `'`."""
+    if isinstance(value, str):
+        return _FORMULA.sub(r"\1'", value)
+    return orjson.dumps(value).decode()
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces worth sending."""
+    held = bytearray()
+    for part in parts:
+        held += part
+        if len(held) >= PIECE_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
+
+
+def register(api: Api, histories: Histories) -> None:
+    """The routes."""
+    one = "/sessions/<segment:session_id>"
+    forms = {JSON: answers.Data, NDJSON: answers.DataLine, CSV: None}
+    for rule, handler in (
+        (one + "/data", histories.get_data),
+        (one + "/data/<segment:key>", histories.get_data_of_key),
+    ):
+        api.add("GET", rule, handler, tag="data", returns={200: forms}, refuses=[406],
+                raises=(errors.SessionNotFound,))  # fmt: skip
+    api.add("POST", one + "/telemetry", histories.post_telemetry, tag="data",
+            returns={200: answers.Stored},
+            raises=(errors.SessionNotFound, errors.Overloaded))  # fmt: skip

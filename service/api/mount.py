@@ -1,0 +1,67 @@
+"""Puts the API onto the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Flask
+
+from service.alarms import AlarmBook
+from service.api import commands, histories, ops, pages, problems, sessions, setups
+from service.api.openapi import Api
+from service.api.paths import EncodedSegments, Segment
+from service.job_queue import JobQueue
+from service.live.waiters import CommandWaiters
+from service.sessions.batches import Batches
+from service.sessions.cleanup import find_unused
+from service.sessions.manager import SessionManager
+
+
+def mount(
+    app: Flask,
+    manager: SessionManager,
+    waiters: CommandWaiters,
+    jobs: JobQueue,
+    *,
+    node_id: str,
+    max_body_bytes: int,
+    max_value_bytes: int,
+    version: str = "",
+    count_error: Callable[[str], None] = lambda code: None,
+) -> Api:
+    """All routes below /api/v1, their description, and the page that shows it.
+
+    Args:
+        app: which has answered no request yet.
+        manager: the rules.
+        waiters: for commands.
+        jobs: the queue of background jobs.
+        node_id: this node.
+        max_body_bytes: longest body.
+        max_value_bytes: longest `params` of a bulk command.
+        version: of the service, for the description.
+        count_error: told the code of every problem.
+    """
+    store = manager.store
+
+    def preview(max_inactive_hours: float, limit: int) -> tuple[list[str], bool]:
+        found, more = find_unused(store, max_inactive_hours, limit)
+        return [session_id for session_id, _ in found], more
+
+    batches = Batches(store, jobs, max_value_bytes)
+    data = histories.Histories(store, manager)
+    api = Api()
+    ops.register(api, ops.Operations(store, jobs, AlarmBook(store, jobs), preview))
+    sessions.register(api, sessions.Sessions(store, manager, data))
+    histories.register(api, data)
+    setups.register(api, setups.Setups(manager))
+    commands.register(api, commands.Commands(store, manager, waiters, batches, node_id))
+
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.url_map.converters["segment"] = Segment
+    app.url_map.merge_slashes = False  # `sessions//data` is not the session `data`
+    problems.install(app, count_error)
+    app.register_blueprint(api)
+    pages.install(app, api.document(version))
+    app.wsgi_app = EncodedSegments(app.wsgi_app, "/api/")  # type: ignore[method-assign]
+    return api

@@ -1,0 +1,191 @@
+"""For operators: nodes, jobs, alarms, figures, cleanup."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from flask import Response
+
+from service import errors
+from service.api import answers, problems, requests
+from service.api.openapi import PREFIX, Api
+from service.api.paths import in_path
+from service.api.respond import json_response
+from service.sessions.model import to_iso
+
+#: How long a cleanup is waited for, s.
+CLEANUP_WAIT_S = 30.0
+#: Figures of a node that are numbers, and those that are flags.
+_FLAGS = ("ready", "draining")
+_WORDS = ("node_id", "host", "address", "version", "async_mode")
+
+
+class Store(Protocol):
+    """The part of the session store that shows the service itself."""
+
+    def nodes(self) -> list[dict[str, str]]: ...
+    def counts(self, project_id: str | None = ...) -> dict[str, int]: ...
+    def now_ms(self) -> int: ...
+    def server(self) -> dict[str, Any]: ...
+
+
+class Jobs(Protocol):
+    """The queue of background jobs."""
+
+    def get(self, job_id: str) -> dict[str, Any]: ...
+    def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]: ...
+    def counts(self) -> dict[str, int]: ...
+    def workers(self) -> int: ...
+    def retry(self, job_id: str) -> dict[str, Any]: ...
+    def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]: ...
+    def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str: ...
+
+
+class Alarms(Protocol):
+    """What is wrong."""
+
+    def look(self) -> dict[str, Any]: ...
+
+
+#: What a cleanup would take: max_inactive_hours, limit → sessions, whether there are more.
+Preview = Callable[[float, int], tuple[list[str], bool]]
+
+
+class Operations:
+    """The handlers."""
+
+    def __init__(self, store: Store, jobs: Jobs, alarms: Alarms, preview: Preview) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._alarms = alarms
+        self._preview = preview
+
+    def cleanup(self, body: requests.CleanupOrder) -> Response:
+        """Takes sessions out of Redis that nobody needs now.
+
+        Those with no connection, no clients and no activity for `max_inactive_hours` go to the
+        archive, or with `purge` for good. It is a job; 202 when it takes longer than 30 s: then
+        look at `GET /jobs/{job_id}`.
+        """
+        if body.dry_run:
+            found, more = self._preview(body.max_inactive_hours, body.limit)
+            return _cleaned({"removed_sessions": found, "more": more}, dry_run=True)
+        order = body.model_dump(include={"max_inactive_hours", "purge", "limit"})
+        job_id = self._jobs.enqueue_cleanup(order, secrets.token_hex(8))
+        job = self._jobs.wait(job_id, CLEANUP_WAIT_S)
+        if job["state"] == "finished" and "error" in job["result"]:
+            error = job["result"]["error"]
+            return problems.problem(error.pop("status"), error)
+        if job["state"] == "finished":
+            return _cleaned(job["result"], dry_run=False)
+        if job["state"] == "failed":
+            raise errors.Internal("The cleanup failed: see its job.", job_id=job_id)
+        accepted = {"job_id": job_id, "state": job["state"]}
+        return json_response(accepted, 202, Location=f"{PREFIX}/jobs/{in_path(job_id)}")
+
+    def list_nodes(self) -> Response:
+        """The nodes that are there, with the figures each last told."""
+        return json_response({"nodes": [node_shown(node) for node in self._store.nodes()]})
+
+    def list_jobs(self, query: requests.JobsQuery) -> Response:
+        """Background jobs, newest first within a state, and how many there are in each."""
+        states = [query.state] if query.state else ["started", "queued", "failed", "scheduled",
+                                                    "deferred", "finished"]  # fmt: skip
+        return json_response(
+            {
+                "jobs": self._jobs.jobs(states, query.limit),
+                "counts": self._jobs.counts(),
+                "workers": self._jobs.workers(),
+            }
+        )
+
+    def get_job(self, path: requests.JobPath) -> Response:
+        """A background job."""
+        return json_response(self._jobs.get(path.job_id))
+
+    def retry_job(self, path: requests.JobPath) -> Response:
+        """Enqueues a failed job again."""
+        return json_response(self._jobs.retry(path.job_id))
+
+    def list_alarms(self) -> Response:
+        """What is wrong now, and what was."""
+        return json_response(self._alarms.look())
+
+    def get_stats(self) -> Response:
+        """The whole service in figures."""
+        nodes = [node_shown(node) for node in self._store.nodes()]
+
+        def total(name: str) -> int:
+            return sum(int(node.get(name) or 0) for node in nodes)
+
+        return json_response(
+            {
+                "sessions": self._store.counts(),
+                "nodes": len(nodes),
+                "connections": total("connections"),
+                "devices": total("devices"),
+                "dashboards": total("dashboards"),
+                "samples_stored": total("stored"),
+                "workers": self._jobs.workers(),
+                "jobs": self._jobs.counts(),
+                "redis": self._store.server(),
+                "time": to_iso(self._store.now_ms()),
+            }
+        )
+
+
+def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:
+    removed = result["removed_sessions"]
+    return json_response(
+        {
+            "removed_sessions": removed,
+            "count": len(removed),
+            "more": result["more"],
+            "dry_run": dry_run,
+        }
+    )
+
+
+def node_shown(raw: Mapping[str, str]) -> dict[str, Any]:
+    """A node's figures with their types."""
+    shown: dict[str, Any] = {}
+    for name, text in raw.items():
+        if name == "seen_at":
+            shown[name] = to_iso(text)
+        elif name in _FLAGS:
+            shown[name] = text == "1"
+        elif name in _WORDS:
+            shown[name] = text
+        else:
+            shown[name] = _number(text)
+    return {"ready": False, "draining": False, **shown}
+
+
+def _number(text: str) -> Any:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def register(api: Api, operations: Operations) -> None:
+    """The routes."""
+    not_found = (errors.SessionNotFound,)
+    api.add("POST", "/sessions/cleanup", operations.cleanup, tag="sessions",
+            returns={200: answers.Cleanup, 202: answers.JobAccepted}, headers=["Location"],
+            raises=(errors.Overloaded, errors.Conflict))  # fmt: skip
+    api.add("GET", "/nodes", operations.list_nodes, tag="operations",
+            returns={200: answers.Nodes})  # fmt: skip
+    api.add("GET", "/jobs", operations.list_jobs, tag="operations",
+            returns={200: answers.Jobs})  # fmt: skip
+    api.add("GET", "/jobs/<segment:job_id>", operations.get_job, tag="operations",
+            raises=not_found, returns={200: answers.Job})  # fmt: skip
+    api.add("POST", "/jobs/<segment:job_id>/retry", operations.retry_job, tag="operations",
+            raises=(*not_found, errors.Conflict), returns={200: answers.Job})  # fmt: skip
+    api.add("GET", "/alarms", operations.list_alarms, tag="operations",
+            returns={200: answers.Alarms})  # fmt: skip
+    api.add("GET", "/stats", operations.get_stats, tag="operations",
+            returns={200: answers.Stats})  # fmt: skip

@@ -1,0 +1,40 @@
+"""Small answers: JSON with times as ISO 8601, ETags, 304."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from service.sessions.model import to_iso
+
+
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    """`body` as JSON; header names with `_` for `-`."""
+    response = Response(orjson.dumps(body), status, content_type="application/json")
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def no_content() -> Response:
+    """204."""
+    response = Response(status=204)
+    response.headers.pop("Content-Type", None)
+    return response
+
+
+def not_modified(tag: str) -> Response | None:
+    """304 when If-None-Match has the tag, else None."""
+    if not request.if_none_match.contains_weak(tag):
+        return None
+    response = Response(status=304)
+    response.headers.pop("Content-Type", None)
+    response.set_etag(tag)
+    return response
+
+
+def iso_of_seconds(seconds: float | None) -> str | None:
+    """A time as ISO 8601."""
+    return None if seconds is None else to_iso(round(seconds * 1000))

@@ -1,0 +1,210 @@
+"""Sessions: lists, one, its clients and its timeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from flask import Response
+
+from service import errors
+from service.api import answers, requests
+from service.api.histories import Histories, as_json
+from service.api.incoming import wanted_tags
+from service.api.openapi import PREFIX, Api
+from service.api.paths import in_path
+from service.api.respond import json_response, no_content, not_modified
+from service.sessions import model
+from service.sessions.model import Page, Snapshot
+from service.sessions.store_reads import details_of, is_match
+from service.sessions.values import count_nodes
+
+
+class Store(Protocol):
+    """The part of the session store that shows sessions."""
+
+    def page(
+        self,
+        states: Sequence[str],
+        *,
+        limit: int,
+        cursor: str | None = ...,
+        q: str | None = ...,
+        project_id: str | None = ...,
+    ) -> Page: ...
+    def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = ...) -> Page: ...
+    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
+    def outline(self, session_id: str) -> Snapshot | None: ...
+    def clients(self, session_id: str) -> list[str]: ...
+
+
+class Rules(Protocol):
+    """The part of the session manager that makes, shows and removes sessions."""
+
+    def create_session(self, session_name: str = ..., project_id: str = ...) -> str: ...
+    def read(self, session_id: str) -> Snapshot | None: ...
+    def delete_session(self, session_id: str, *, expected: str = ...) -> None: ...
+
+
+STATES = {
+    None: (model.ACTIVE, model.INACTIVE),
+    "all": (model.ACTIVE, model.INACTIVE, model.ARCHIVED),
+}
+
+
+class Sessions:
+    """The handlers."""
+
+    def __init__(self, store: Store, rules: Rules, histories: Histories) -> None:
+        self._store = store
+        self._rules = rules
+        self._histories = histories
+
+    def list_sessions(self, query: requests.SessionsQuery) -> Response:
+        """A page of sessions.
+
+        Those of one state come in the order they got into it, so a page neither skips nor repeats
+        what others join or leave meanwhile. A page may be shorter than `limit`, even empty, and have
+        a `next` all the same.
+        """
+        page = self._page(query)
+        return json_response(
+            {
+                "sessions": [model.summary(row, iso=True) for row in page.items],
+                "next": page.next,
+                "total": page.total,
+            }
+        )
+
+    def _page(self, query: requests.SessionsQuery) -> Page:
+        limit, cursor = query.limit, query.cursor
+        states = STATES.get(query.state) or (str(query.state),)
+        q, project_id = query.q or None, query.project_id or None
+        if not query.node_id:
+            return self._store.page(states, limit=limit, cursor=cursor, q=q, project_id=project_id)
+        page = self._store.page_of_node(query.node_id, limit=limit, cursor=cursor)
+        rows = [
+            row
+            for row in page.items
+            if row.get("state") in states
+            and is_match(row, q)
+            and (project_id is None or row.get("project_id") == project_id)
+        ]
+        return Page(rows, page.next, None)
+
+    def create_session(self, body: requests.NewSession) -> Response:
+        """A new session, whose id the service makes."""
+        session_id = self._rules.create_session(body.session_name, body.project_id)
+        [raw] = self._store.summaries([session_id])
+        if raw is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        return json_response(model.summary(raw, iso=True), 201, Location=url_of(session_id))
+
+    def get_session(self, path: requests.SessionPath, header: requests.IfNoneMatch) -> Response:
+        """All that is kept of a session.
+
+        The ETag changes with `generation` and `rev`, so with every sample and everything that is
+        archived; signs of life and the time connected so far pass without it.
+        """
+        snapshot = self._snapshot(path.session_id)
+        tag = tag_of(snapshot.fields)
+        unchanged = not_modified(tag)
+        if unchanged is not None:
+            return unchanged
+        shown = details_of(snapshot, iso=True)
+        keys = list(shown.pop("data"))
+        pages = self._histories.of(path.session_id, keys)
+        if shown["state"] == model.ARCHIVED:
+            pages = snapshot.histories.items()
+        response = Response(as_json(shown, pages), content_type="application/json")
+        response.set_etag(tag)
+        return response
+
+    def _snapshot(self, session_id: str) -> Snapshot:
+        """A session, with histories only where it is archived.
+
+        Raises:
+            SessionNotFound
+        """
+        snapshot = self._store.outline(session_id) or self._rules.read(session_id)
+        if snapshot is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        return snapshot
+
+    def get_session_info(self, path: requests.SessionPath) -> Response:
+        """A session in short."""
+        shown = details_of(self._snapshot(path.session_id), iso=True)
+        return json_response(
+            {
+                "session_id": path.session_id,
+                "metadata": {
+                    name: shown[name] for name in ("created_at", "last_activity", "active_clients")
+                },
+                "project_id": shown["project_id"],
+                "node_count": count_nodes(shown["setup"]),
+                "undo_available": shown["undo_available"],
+                "redo_available": shown["redo_available"],
+            }
+        )
+
+    def delete_session(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
+        """Removes a session for good, from Redis and disk; its device is told and disconnected."""
+        tags = wanted_tags()
+        if tags is not None and len(tags) != 1:
+            present = tag_of(self._snapshot(path.session_id).fields)
+            tags = [tag for tag in tags if tag == present]
+            if not tags:
+                raise errors.PreconditionFailed(session_id=path.session_id)
+        self._rules.delete_session(path.session_id, expected=tags[0] if tags else "")
+        return no_content()
+
+    def get_timeline(self, path: requests.SessionPath) -> Response:
+        """The last lifecycle events, oldest first."""
+        shown = details_of(self._snapshot(path.session_id), iso=True)
+        return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
+
+    def get_clients(self, path: requests.SessionPath) -> Response:
+        """Who has joined the session, on any node."""
+        if self._store.summaries([path.session_id]) == [None]:
+            raise errors.SessionNotFound(session_id=path.session_id)
+        joined = [client.rpartition("#") for client in self._store.clients(path.session_id)]
+        clients = [
+            {"client_id": hashlib.sha256(sid.encode()).hexdigest()[:16], "node_id": node_id}
+            for node_id, _, sid in joined
+        ]
+        return json_response(
+            {"session_id": path.session_id, "active_clients": len(clients), "clients": clients}
+        )
+
+
+def tag_of(fields: dict[str, str]) -> str:
+    """The ETag of a session without its quotes."""
+    return f"{fields['generation']}-{fields.get('rev') or 0}"
+
+
+def url_of(session_id: str) -> str:
+    """Where a session is found."""
+    return f"{PREFIX}/sessions/{in_path(session_id)}"
+
+
+def register(api: Api, sessions: Sessions) -> None:
+    """The routes."""
+    not_found = (errors.SessionNotFound,)
+    one = "/sessions/<segment:session_id>"
+    tag = "sessions"
+    api.add("GET", "/sessions", sessions.list_sessions, tag=tag,
+            returns={200: answers.SessionsPage})  # fmt: skip
+    api.add("POST", "/sessions", sessions.create_session, tag=tag,
+            returns={201: answers.Summary}, headers=["Location"],
+            raises=(errors.Overloaded,))  # fmt: skip
+    api.add("GET", one, sessions.get_session, tag=tag, raises=not_found,
+            returns={200: answers.Session, 304: None}, headers=["ETag"])  # fmt: skip
+    api.add("GET", one + "/info", sessions.get_session_info, tag=tag, raises=not_found,
+            returns={200: answers.SessionInfo})  # fmt: skip
+    api.add("DELETE", one, sessions.delete_session, tag=tag, returns={204: None},
+            raises=(errors.SessionNotFound, errors.PreconditionFailed))  # fmt: skip
+    api.add("GET", one + "/timeline", sessions.get_timeline, tag=tag, raises=not_found,
+            returns={200: answers.Timeline})  # fmt: skip
+    api.add("GET", one + "/clients", sessions.get_clients, tag=tag, raises=not_found,
+            returns={200: answers.Clients})  # fmt: skip

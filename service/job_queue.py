@@ -1,0 +1,260 @@
+"""The queue of background jobs as nodes see it: enqueue by dotted name, look, try again.
+
+RQ with its JSON serializer, as in workers/queue.py; functions are named, never imported: what runs
+them is the workers' business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+from rq import Queue, Retry, Worker
+from rq.exceptions import (
+    DeserializationError,
+    DuplicateJobError,
+    InvalidJobOperation,
+    NoSuchJobError,
+)
+from rq.job import Job, JobStatus
+from rq.registry import BaseRegistry
+from rq.serializers import JSONSerializer
+
+from service import errors
+
+JOBS = "workers.jobs."
+#: Pauses between the tries of a job whose worker died or which failed, s.
+RETRIES_S = (5, 15, 60, 300, 900)
+#: A batch may be large; a job of it that takes longer is tried again and goes on where it was.
+BATCH_TIMEOUT_S = 3600
+CLEANUP_TIMEOUT_S = 600
+#: How long finished and failed jobs can be looked at, s.
+RESULT_TTL_S = 3600
+FAILURE_TTL_S = 7 * 24 * 3600
+#: How often a job that is waited for is looked at, s.
+POLL_S = 0.1
+#: Of what a job failed with, so much is shown.
+MAX_ERROR = 500
+
+STATES = ("queued", "started", "scheduled", "deferred", "finished", "failed")
+
+
+class JobNotFound(errors.SessionNotFound):
+    """There is no job with this id."""
+
+
+class JobQueue:
+    """The queue of one service.
+
+    Args:
+        client: of the queue's server; speaks bytes.
+        name: of the queue, see config.queue_name.
+    """
+
+    def __init__(
+        self, client: redis.Redis, name: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._queue = Queue(name, connection=client, serializer=JSONSerializer)
+        self._sleep = sleep
+
+    # -- enqueuing --
+
+    def enqueue_batch(self, batch_id: str) -> None:
+        """The job of a bulk command; harmless while there is one."""
+        self._enqueue(
+            "send_batch", [batch_id], f"batch-{batch_id}", BATCH_TIMEOUT_S, retries_s=RETRIES_S
+        )
+
+    def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str:
+        """A cleanup, whose result is what it removed; returns the job's id."""
+        return self._enqueue("cleanup", [arguments], f"cleanup-{number}", CLEANUP_TIMEOUT_S)
+
+    def enqueue_archive(self, session_ids: Sequence[str], number: str) -> str:
+        """Archives these; the result is id → `archived` or why not. Returns the job's id."""
+        ids = list(session_ids)
+        return self._enqueue(
+            "archive_sessions",
+            [ids],
+            f"archive-{number}",
+            BATCH_TIMEOUT_S,
+            retries_s=RETRIES_S,
+        )
+
+    def enqueue_restore(self, session_id: str, number: str) -> str:
+        """Brings one back from the archive; the result is whether there is one. Returns the job's id."""
+        return self._enqueue(
+            "restore_session",
+            [session_id],
+            f"restore-{number}",
+            CLEANUP_TIMEOUT_S,
+            retries_s=RETRIES_S,
+        )
+
+    def _enqueue(
+        self,
+        function: str,
+        args: Sequence[Any],
+        job_id: str,
+        timeout_s: int,
+        *,
+        retries_s: Sequence[int] = (),
+    ) -> str:
+        full_id = f"{self._queue.name}-{job_id}"
+        with _translated():
+            try:
+                self._queue.enqueue(
+                    JOBS + function,
+                    args=tuple(args),
+                    job_id=full_id,
+                    unique=True,
+                    job_timeout=timeout_s,
+                    retry=Retry(len(retries_s), list(retries_s)) if retries_s else None,
+                    result_ttl=RESULT_TTL_S,
+                    failure_ttl=FAILURE_TTL_S,
+                )
+            except DuplicateJobError:
+                self._revive(full_id)
+        return full_id
+
+    def _revive(self, job_id: str) -> None:
+        """One that has ended is enqueued again; one that waits or runs is left alone."""
+        job = self._find(job_id)
+        if job is not None and job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED):
+            job.requeue() if job.is_failed else self._queue.enqueue_job(job)
+
+    # -- looking --
+
+    def get(self, job_id: str) -> dict[str, Any]:
+        """A job as the API shows it.
+
+        Raises:
+            JobNotFound
+        """
+        with _translated():
+            job = self._find(job_id)
+            if job is None:
+                raise JobNotFound(job_id=job_id)
+            return _shown(job)
+
+    def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """At most `limit` jobs in these states, newest first within each."""
+        found: list[dict[str, Any]] = []
+        with _translated():
+            for state in states:
+                ids = self._ids(state, limit - len(found))
+                jobs = Job.fetch_many(ids, connection=self._client, serializer=JSONSerializer)
+                found += [_shown(job) for job in jobs if job is not None]
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            pipe.llen(self._queue.key)
+            for state in STATES[1:]:
+                pipe.zcard(self._registry(state))
+            return dict(zip(STATES, map(int, pipe.execute()), strict=True))
+
+    def workers(self) -> int:
+        """How many workers listen to the queue."""
+        with _translated():
+            return Worker.count(queue=self._queue)
+
+    def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
+        """The job once it has ended, or as it is after `timeout_s`.
+
+        Raises:
+            JobNotFound
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            job = self.get(job_id)
+            if job["state"] in ("finished", "failed") or time.monotonic() >= deadline:
+                return job
+            self._sleep(POLL_S)
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        """Enqueues a failed job again.
+
+        Raises:
+            JobNotFound
+            Conflict: it has not failed.
+        """
+        with _translated():
+            job = self._find(job_id)
+            if job is None:
+                raise JobNotFound(job_id=job_id)
+            try:
+                job.requeue()
+            except InvalidJobOperation as exc:
+                raise errors.Conflict("The job has not failed.", job_id=job_id) from exc
+            job.refresh()
+            return _shown(job)
+
+    def _find(self, job_id: str) -> Job | None:
+        """A job of this queue."""
+        try:
+            job = Job.fetch(job_id, connection=self._client, serializer=JSONSerializer)
+        except (NoSuchJobError, ValueError):  # ValueError: an id that RQ would never give
+            return None
+        return job if job.origin == self._queue.name else None
+
+    def _ids(self, state: str, limit: int) -> list[str]:
+        """The newest. Not by RQ's registries, which tidy up when they are read: workers do that."""
+        if limit <= 0:
+            return []
+        ids: Any
+        if state == "queued":
+            ids = reversed(self._client.lrange(self._queue.key, -limit, -1))
+        else:
+            ids = self._client.zrevrange(self._registry(state), 0, limit - 1)
+        return [job_id.decode().partition(":")[0] for job_id in ids]
+
+    def _registry(self, state: str) -> str:
+        registry: BaseRegistry = getattr(self._queue, state + "_job_registry")
+        return str(registry.key)
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    state = str(job.get_status(refresh=False).value)
+    result = job.latest_result() if state in ("finished", "failed") else None
+    trace = (result.exc_string if result is not None else None) or ""
+    try:
+        name, arguments = str(job.func_name), list(job.args or ())
+    except DeserializationError:  # written by something that is none of ours
+        name, arguments = "", []
+    return {
+        "job_id": str(job.id),
+        "name": name.removeprefix(JOBS),
+        "arguments": arguments,
+        "state": state,
+        "enqueued_at": _iso(job.enqueued_at),
+        "started_at": _iso(job.started_at),
+        "ended_at": _iso(job.ended_at),
+        "retries_left": job.retries_left or 0,
+        "worker": job.worker_name,
+        "result": result.return_value if result is not None else None,
+        "error": (trace.strip().splitlines() or [""])[-1][:MAX_ERROR] or None,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except redis.exceptions.OutOfMemoryError as exc:
+        raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+    except (RedisError, OSError) as exc:
+        raise errors.StoreUnavailable from exc

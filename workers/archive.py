@@ -1,0 +1,176 @@
+"""What workers do with the archive: fill it, keep what cannot go there alive, purge it.
+
+* `sweep_inactive` goes through the index of inactive sessions, the longest inactive first. Busy ones
+  (open commands, people that joined) are passed over and block nobody behind them. When the disk
+  refuses a batch, smaller ones are tried down to a single session; then the run ends, the failure is
+  counted, and everything stays in Redis. Limit per run: `RUN_S`.
+* `extend_ttls`, a part of it, gives new TTLs to what should have left Redis long ago and could not:
+  nothing that is still to be archived ever reaches its TTL. Limit per run: `EXTENDED` per partition.
+* `purge` removes what is archived for longer than `archive.retention` says, by the index. Where
+  retention differs by name or project it goes round and round the old ones, `RUN_S` at a time.
+
+All of them may be killed at any point, and may run twice at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from service import errors
+from service.archive.errors import ArchiveUnavailable, WrongArchive
+from service.sessions.archiving import Archiver
+from service.sessions.store import RedisSessionStore
+from service.settings import RetentionSettings
+
+_log = logging.getLogger(__name__)
+
+#: A run ends after this time, s, so that other jobs have their turn; the next one goes on.
+RUN_S = 20.0
+#: Sessions per partition and run whose TTL is looked at.
+EXTENDED = 5_000
+#: What interrupted writers left is removed after this time, s.
+LITTER_S = 3600.0
+_SHRINK = 8
+_DAY_MS = 24 * 3600 * 1000
+
+
+def run_for(seconds: float) -> Callable[[], bool]:
+    """Says whether that time is over."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+@dataclass
+class Outcome:
+    """What a run did; its fields are the job's result."""
+
+    archived: int = 0
+    #: Sessions that stay in Redis, by why.
+    left: dict[str, int] = field(default_factory=dict)
+    #: Why the disk refused; empty: it did not.
+    error: str = ""
+
+    def leave(self, why: str, count: int = 1) -> None:
+        if count:
+            self.left[why] = self.left.get(why, 0) + count
+
+
+def archive_all(
+    archiver: Archiver, session_ids: Iterator[str], batch: int, is_over: Callable[[], bool]
+) -> Outcome:
+    """Archives these until it `is_over`; stops when the disk refuses even one."""
+    outcome = Outcome()
+    size = batch
+    while not is_over():
+        ids = list(islice(session_ids, size))
+        if not ids:
+            break
+        quiet = archiver.store.quiet(ids)
+        outcome.leave("busy", len(ids) - len(quiet))
+        try:
+            done = archiver.archive_sessions(quiet) if quiet else []
+        except ArchiveUnavailable as exc:
+            if len(quiet) > 1 and not isinstance(exc, WrongArchive):
+                # There may be room for fewer; what went already is passed over as not inactive.
+                size = max(1, len(quiet) // _SHRINK)
+                session_ids = chain(quiet, session_ids)
+                continue
+            outcome.error = exc.message
+            break
+        for one in done:
+            if one.word == "archived":
+                outcome.archived += 1
+            else:
+                outcome.leave(one.word)
+    tell(archiver.store, outcome)
+    return outcome
+
+
+def tell(store: RedisSessionStore, outcome: Outcome) -> None:
+    """Counts what happened where everybody sees it."""
+    if outcome.error:
+        store.count_upkeep(
+            {"archived": outcome.archived, "archive_failures": 1},
+            archive_failed_at=store.now_ms(),
+            archive_error=outcome.error,
+        )
+        _log.error(
+            "The archive cannot be written; sessions stay in Redis.",
+            extra={"action": "archive_failed", "error": outcome.error},
+        )
+    elif outcome.archived:
+        store.count_upkeep({"archived": outcome.archived}, archived_at=store.now_ms())
+    if outcome.archived:
+        _log.info(
+            "Sessions were archived.", extra={"action": "archived", "sessions": outcome.archived}
+        )
+
+
+def sweep_inactive(
+    store: RedisSessionStore, archiver: Archiver | None, archive_after_s: float, batch: int
+) -> Outcome:
+    """One run: archives what is due, and keeps alive what should have gone long ago."""
+    outcome = Outcome()
+    if archiver is not None:
+        before_ms = store.now_ms() - round(archive_after_s * 1000)
+        due = store.longest_inactive(before_ms, batch)
+        outcome = archive_all(archiver, due, batch, run_for(RUN_S))
+    extended = sum(store.extend_ttls(p, EXTENDED) for p in range(store.keys.partitions))
+    if extended:
+        store.count_upkeep({"ttls_extended": extended})
+        _log.warning(
+            "Sessions that should be archived by now were kept alive in Redis.",
+            extra={"action": "ttls_extended", "sessions": extended},
+        )
+    return outcome
+
+
+def retention_days(retention: RetentionSettings, summary: Mapping[str, str]) -> float:
+    """How long a session with this summary is kept; 0: for ever."""
+    name, project = summary.get("session_name", ""), summary.get("project_id", "")
+    if name in retention.names:
+        return retention.names[name]
+    return retention.projects.get(project, retention.days) if project else retention.days
+
+
+def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
+    """One run; returns how many archived sessions it removed for good."""
+    days = [retention.days, *retention.names.values(), *retention.projects.values()]
+    shortest = min((one for one in days if one), default=0)
+    if not shortest:
+        return 0
+    store, is_over, purged = archiver.store, run_for(RUN_S), 0
+    now_ms = store.now_ms()
+    for partition in range(store.keys.partitions):
+        after = store.sweep_place(partition, "purge")
+        began = after
+        while not is_over():
+            before_ms = now_ms - round(shortest * _DAY_MS)
+            entries = store.archived_since(partition, before_ms, after, batch)
+            facts = store.archive_facts([session_id for _, session_id in entries])
+            for (archived_ms, session_id), fact in zip(entries, facts, strict=True):
+                if fact is None:
+                    continue
+                kept = retention_days(retention, fact[1])
+                if kept and archived_ms <= now_ms - kept * _DAY_MS:
+                    purged += _purge_one(archiver, session_id, fact[0])
+            after = entries[-1] if len(entries) == batch else None
+            if after is None:
+                break
+        if after != began:
+            store.keep_sweep_place(partition, "purge", after)
+    if purged:
+        store.count_upkeep({"purged": purged})
+        _log.info("Old archives were removed.", extra={"action": "purged", "sessions": purged})
+    return purged
+
+
+def _purge_one(archiver: Archiver, session_id: str, name: str) -> int:
+    try:
+        return int(archiver.delete(session_id, archived_as=name) is not None)
+    except errors.PreconditionFailed:
+        return 0  # it came back

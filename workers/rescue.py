@@ -1,0 +1,77 @@
+"""Takes up what dead workers left, within a minute, and tells how the queue stands.
+
+RQ keeps a started job for a minute after its worker's last heartbeat and looks every few minutes; a job
+that was taken from the queue and not started yet waits longer still. Here every worker looks every
+`EVERY_S`: a job without a heartbeat for `DEAD_S` is retried as its retries say, or has failed for good
+and stays visible. A worker that was only slow may so do a job twice, which all jobs bear.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from rq import Queue
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+
+from service.sessions.store import RedisSessionStore
+from workers.queue import MONITOR_S, KnownJob
+
+_log = logging.getLogger(__name__)
+
+EVERY_S = 5.0
+#: A job whose worker has not been heard of for this long is taken up.
+DEAD_S = 20.0
+#: RQ lets a started job live this much longer than the time to its next heartbeat, s.
+_RQ_SPARE_S = 60
+
+
+class Rescue:
+    """Looks after the queue; one per worker."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._started = StartedJobRegistry(queue=queue, job_class=KnownJob)
+        self._failed = FailedJobRegistry(queue=queue)
+        #: Jobs between the queue and their start → since when this worker sees them there.
+        self._between: dict[str, float] = {}
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is time to look."""
+        return time.monotonic() >= self._next
+
+    def run(self, store: RedisSessionStore) -> None:
+        """Looks once."""
+        self._next = time.monotonic() + EVERY_S
+        self.take_up_started()
+        self.take_up_taken()
+        # not by the registry's own count, which would clean up by its own times
+        failed = int(self._queue.connection.zcard(self._failed.key))
+        store.count_upkeep({}, jobs_failed=failed, jobs_queued=len(self._queue))
+
+    def take_up_started(self, dead_s: float = DEAD_S) -> None:
+        """Retries, or fails, started jobs whose worker died."""
+        self._started.cleanup(timestamp=time.time() + MONITOR_S + _RQ_SPARE_S - dead_s)
+
+    def take_up_taken(self, dead_s: float = DEAD_S) -> int:
+        """Puts jobs back that were taken from the queue and never started; how many."""
+        between, now = self._queue.intermediate_queue, time.monotonic()
+        seen = {job_id: self._between.get(job_id, now) for job_id in between.get_job_ids()}
+        self._between = seen
+        count = 0
+        for job_id, since in seen.items():
+            if now - since < dead_s:
+                continue
+            # of several workers that see it one removes it
+            if self._queue.connection.lrem(between.key, 1, job_id):
+                job = self._queue.fetch_job(job_id)
+                if job is not None and not job.is_started:
+                    self._queue.push_job_id(job_id, at_front=True)
+                    count += 1
+        if count:
+            _log.warning(
+                "Jobs of a dead worker were put back.",
+                extra={"action": "job_abandoned", "jobs": count},
+            )
+        return count
