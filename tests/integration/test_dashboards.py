@@ -255,6 +255,9 @@ def test_register_vue_pages_of_named_sessions_go_on_where_they_ended(
     [
         [],
         {"scope": "all"},
+        {"scope": {}},
+        {"scope": [1]},
+        {"scope": {"sessions": ["a\n"]}},
         {"scope": {"sessions": []}},
         {"scope": {"sessions": ["a"], "project_id": "p"}},
         {"scope": {"project_id": 5}},
@@ -275,6 +278,14 @@ def test_register_vue_hostile_payload_is_refused_and_changes_nothing(
     assert code_of(client.call("register_vue", payload)) == "invalid_request"
     node.device("d1")
     wait_until(lambda: client.events("sessions_update"))
+
+
+def test_register_vue_of_too_many_sessions_is_too_large(node: Node) -> None:
+    error = node.client().call(
+        "register_vue", {"scope": {"sessions": [f"s{n}" for n in range(1001)]}}
+    )["error"]
+    assert error["code"] == "too_large"
+    assert error["message"] == "scope.sessions may hold 1000 ids"
 
 
 def test_register_vue_again_replaces_what_was_watched(node: Node) -> None:

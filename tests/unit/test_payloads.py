@@ -299,37 +299,6 @@ def test_setup_edit_is_a_setup_or_a_patch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "is_right"),
-    [
-        ("fleet", True),
-        ({"sessions": ["a", "b"]}, True),
-        ({"project_id": "p"}, True),
-        ("all", False),
-        ({}, False),
-        ({"sessions": "a"}, False),
-        ({"sessions": [1]}, False),
-        ({"sessions": ["a\n"]}, False),
-        ({"project_id": None}, False),
-        ([], False),
-        (1, False),
-    ],
-)
-def test_register_vue_takes_the_three_scopes(scope: Any, is_right: bool) -> None:
-    if is_right:
-        assert payloads.RegisterVue.parse({"scope": scope}).scope == scope
-    else:
-        with pytest.raises(errors.InvalidRequest):
-            payloads.RegisterVue.parse({"scope": scope})
-
-
-def test_register_vue_with_too_many_sessions_is_too_large() -> None:
-    ids = [str(n) for n in range(payloads.MAX_SCOPE_SESSIONS + 1)]
-    payloads.RegisterVue.parse({"scope": {"sessions": ids[1:]}})
-    with pytest.raises((errors.InvalidRequest, errors.TooLarge)):
-        payloads.RegisterVue.parse({"scope": {"sessions": ids}})
-
-
-@pytest.mark.parametrize(
     "wrong",
     [
         *({"batch": value} for value in (1, "true", None)),
