@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from service.cli import reading
-from service.errors import InvalidRequest
 from service.logs import escape
 
 #: Statuses after which the device did not do it.
@@ -36,9 +35,10 @@ def send(
 
     Exit code 1 when it failed, ran out of time or was not answered within --timeout (it goes on then).
     """
+    parameters = _parse(params)
     with reading.open_manager(redis, data, config) as manager:
         sent = manager.send_command(
-            session_id, command, _parse(params), ttl_s=ttl, wait=wait, timeout_s=timeout
+            session_id, command, parameters, ttl_s=ttl, wait=wait, timeout_s=timeout
         )
     if json_output:
         reading.show_json(sent)
@@ -58,6 +58,6 @@ def _parse(text: str | None) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise InvalidRequest(
-            f"params: {text!r} is not JSON; a text needs its quotes: '\"on\"'"
+        raise typer.BadParameter(
+            f"{text!r} is not JSON; a text needs its quotes: '\"on\"'", param_hint="params"
         ) from exc

@@ -14,6 +14,9 @@ from service.sessions.model import to_seconds
 if TYPE_CHECKING:
     from service.sessions import SessionManager
 
+_FLAGS = ("ready", "draining")
+_TEXTS = ("node_id", "host", "address", "version", "async_mode")
+
 
 def status(
     redis: reading.RedisOption = None,
@@ -30,7 +33,8 @@ def status(
         archive = _archive(manager, upkeep)
     jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
     if json_output:
-        shown = {"counts": counts, "archive": archive, "jobs": jobs, "nodes": nodes}
+        typed_nodes = [_typed(figures) for figures in nodes]
+        shown = {"counts": counts, "archive": archive, "jobs": jobs, "nodes": typed_nodes}
         reading.show_json({**shown, "server_time": now_ms / 1000})
         return
     typer.echo(" · ".join([f"nodes {len(nodes)}", *(f"{k} {v}" for k, v in counts.items())]))
@@ -79,6 +83,19 @@ def _words(archive: dict[str, Any]) -> list[str]:
         at = reading.when(archive["last_error_at"])
         words.append(f"{archive['archive_failures']} failures, the last at {at}")
     return words
+
+
+def _typed(figures: dict[str, str]) -> dict[str, str | float | bool]:
+    """A node's figures as programs want them: numbers, truth values, times in seconds."""
+    typed: dict[str, str | float | bool] = {}
+    for name, text in figures.items():
+        if name in _FLAGS:
+            typed[name] = text == "1"
+        elif name == "seen_at":
+            typed[name] = int(text) / 1000
+        else:
+            typed[name] = int(text) if name not in _TEXTS and text.isdecimal() else text
+    return typed
 
 
 def _shown(name: str, text: str | None) -> str | None:

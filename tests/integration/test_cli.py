@@ -104,10 +104,19 @@ def test_unknown_command_is_refused_with_a_suggestion(run: Run) -> None:
 def test_status_counts_and_nodes(run: Run, manager: SessionManager) -> None:
     """Numbers of sessions, and the nodes with their figures."""
     manager.create_session()
-    manager.store.node_beat("host-abcdefghij", {"version": "1.0", "connections": 3})
+    figures = {"version": "1", "connections": 3, "ready": 1, "draining": 0}
+    manager.store.node_beat("host-abcdefghij", figures)
     shown = answered(run("status", "--json"))
     assert shown["counts"] == {"active": 1, "inactive": 0, "archived": 0}
-    assert shown["nodes"][0]["node_id"] == "host-abcdefghij"
+    node = shown["nodes"][0]
+    assert abs(node.pop("seen_at") - shown["server_time"]) < 60
+    assert node == {
+        "node_id": "host-abcdefghij",
+        "version": "1",
+        "connections": 3,
+        "ready": True,
+        "draining": False,
+    }
     text = run("status").stdout
     assert "nodes 1 · active 1 · inactive 0" in text
     assert "host-abcdefghij" in text
@@ -202,7 +211,7 @@ def test_send_wait_queued_and_result(run: Run, manager: SessionManager) -> None:
     result = run("send", "robot", "move", "--timeout", "0.2")
     assert result.returncode == 1
     assert result.stderr.startswith("muster: The device did not answer in time")
-    assert run("send", "robot", "move", "{broken").returncode == 1
+    assert run("send", "robot", "move", "{broken").returncode == 2
     assert run("send", "nobody", "move").returncode == 1
 
 
@@ -241,6 +250,12 @@ def test_refused_settings_exit_with_2_and_say_why(arguments: list[str], words: s
     assert result.returncode == 2
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_send_params_that_are_no_json_are_wrong_usage(run: Run) -> None:
+    result = run("send", "dev", "set", "{bad")
+    assert result.returncode == 2
+    assert "is not JSON" in result.stderr
 
 
 @pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
