@@ -355,6 +355,20 @@ def test_every_key_of_a_session_has_a_ttl(
     assert {name for name in names if client.pttl(name) < 0} == set()
 
 
+def test_writes_without_a_connection_keep_all_keys_of_a_session_alive(
+    client: redis.Redis, key_prefix: str
+) -> None:
+    """A session that only programs write to has no node that renews its TTLs."""
+    store = make_store(client, key_prefix, ttl_ms=60_000)
+    store.create("d1")
+    store.append(0, A, 1, [part("d1", None, ("old", 1))])
+    for name in keys_of(client, key_prefix, "d1"):
+        client.pexpire(name, 10_000)
+    store.append(0, A, 2, [part("d1", None, ("new", 1))])
+    lives = {name: client.pttl(name) for name in keys_of(client, key_prefix, "d1")}
+    assert {name for name, left_ms in lives.items() if left_ms < 45_000} == set()
+
+
 def test_keys_of_all_scripts_stay_within_the_partition(
     client: redis.Redis, key_prefix: str
 ) -> None:

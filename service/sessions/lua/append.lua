@@ -66,6 +66,7 @@ while i <= n do
     local project = string.gsub(is[7] or '', '[%%|]', {['%'] = '%25', ['|'] = '%7C'})
     feed[#feed + 1] = answer .. '|' .. project .. '|' .. id
     feed[#feed + 1] = json
+    if generation == '' then refresh_if_due(id) end
     if not is[8] then -- it never had a connection: an update keeps it active
       call('ZADD', tag .. 'idle', now_ms, id)
       if is[9] ~= 'active' then active_again[#active_again + 1] = id end

@@ -32,6 +32,11 @@ local function refresh(id)
   end
 end
 
+-- The same where nobody else does it: only sessions with a connection have a node that renews them.
+local function refresh_if_due(id)
+  if ttl_ms ~= '0' and call('PTTL', key('session', id)) < tonumber(ttl_ms) * 3 / 4 then refresh(id) end
+end
+
 -- Writes one feed entry; its id is the partition's counter, so that a trim is seen as a gap.
 -- Every 64 entries a mark (time, id, bytes so far) is set, and what is too old or too much goes.
 local function feed_add(fields)
