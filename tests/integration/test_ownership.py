@@ -303,8 +303,10 @@ def test_register_too_often_is_flapping_and_refused_ones_do_not_count(
     for i in range(10):
         store.register("d1", node_id=A, sid=f"aaaa.{i}")
     owner = store.get("d1")["sid"]  # type: ignore[index]
+    counted = client.lrange(store.keys.registers("d1"), 0, -1)
     with pytest.raises(errors.Flapping) as refused:
         store.register("d1", node_id=B, sid="bbbb.1")
+    assert client.lrange(store.keys.registers("d1"), 0, -1) == counted
     assert 0 < refused.value.fields["retry_after_s"] <= 0.7
     assert store.get("d1")["sid"] == owner  # type: ignore[index]
 
