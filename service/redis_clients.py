@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -106,11 +105,3 @@ def _sentinel_factory(url: str, defaults: dict[str, Any]) -> Callable[..., redis
         return client
 
     return make
-
-
-def is_reachable(client: redis.Redis) -> bool:
-    """Whether the server answers now."""
-    try:
-        return bool(client.ping())
-    except (RedisError, OSError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -396,7 +397,7 @@ def test_readme_snippets_run_against_two_nodes(
     pair: Cluster, programs: list[Program], tmp_path: Path
 ) -> None:
     """The devices come, send and obey; the dashboard on the other node sees it and commands them."""
-    (python_device,) = snippets("python", pair)
+    python_device, program = snippets("python", pair)
     javascript_device, dashboard, command = snippets("js", pair)
     for text in (python_device, javascript_device, dashboard):
         assert len(text.splitlines()) <= 11
@@ -433,6 +434,18 @@ def test_readme_snippets_run_against_two_nodes(
         lambda: re.search(r"data .*visitors", watching.output, re.DOTALL), 10, what="samples"
     )
     wait_until(lambda: "result: 'did report_now'" in watching.output, 10, what="command's answer")
+    (tmp_path / "program.py").write_text(
+        program.replace("redis://127.0.0.1:6379/0", pair.server.url)
+    )
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.stdout.splitlines()[1:] == ["did report_now", "{'visitors': 1200}"], done.stderr
     operator.ok("join_session", {"session_id": "kiosk-js"})
     wait_until(
         lambda: re.search(r"changed.*kiosk-js", watching.output, re.DOTALL), 10, what="a change"

@@ -99,11 +99,11 @@ def _check(config: Config) -> None:
 
 def _work(queue: Queue, name: str) -> bool:
     """RQ's loop; True when it was asked to end, False when it gave up because of Redis."""
+    worker = None
     try:
         worker = queues.open_worker(queue, f"{name}-{secrets.token_hex(2)}")
         worker.work(logging_level="WARNING")
     except (RedisError, OSError) as exc:
         about = {"action": "worker_waits", "error": str(exc)}
         _log.warning("The worker's queue failed.", extra=about)
-        return False
-    return worker.asked_to_end
+    return worker is not None and worker.asked_to_end

@@ -122,16 +122,6 @@ class Command:
         return self._payload
 
 
-class Removed:
-    """A session was deleted."""
-
-    __slots__ = ("project", "session")
-
-    def __init__(self, session: bytes, project: str) -> None:
-        self.session = session
-        self.project = project
-
-
 def sample_frame(
     session_id: str, rev: int, sample: Sequence[Any], *, conflated: bool = False
 ) -> Frame:

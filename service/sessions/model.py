@@ -38,12 +38,8 @@ SUMMARY_FIELDS = (
     "rev",
 )
 
-#: Setup steps that undo and redo keep.
-SETUP_STEPS = 100
 #: Lifecycle events kept per session.
 TIMELINE_EVENTS = 200
-#: Finished commands kept per session.
-FINISHED_COMMANDS = 100
 
 _TOKEN_LETTERS = string.ascii_lowercase + string.digits
 

@@ -12,6 +12,12 @@ from service import errors
 
 #: Longest id, name or data key, in UTF-8 bytes.
 MAX_NAME_BYTES = 256
+#: orjson would also write dates, dataclasses and subclasses, which come back as something else.
+ONLY_JSON = (
+    orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
 #: Deepest nesting of a value.
 MAX_DEPTH = 32
 
@@ -63,7 +69,7 @@ def check_value(field: str, value: Any, max_bytes: int) -> bytes:
     """
     check_depth(field, value)
     try:
-        encoded = orjson.dumps(value)
+        encoded = orjson.dumps(value, option=ONLY_JSON)
     except (TypeError, ValueError) as exc:
         raise errors.InvalidRequest(f"{field}: cannot be written as JSON") from exc
     if len(encoded) > max_bytes:

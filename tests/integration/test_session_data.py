@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -239,7 +240,17 @@ def test_manager_unknown_id_is_session_not_found(
 
 @pytest.mark.parametrize(
     "telemetry",
-    [{}, [], None, {"": 1}, {"k\n": 1}, {"k": float("nan")}, {"k": float("inf")}, {"k": {1}}],
+    [
+        {},
+        [],
+        None,
+        {"": 1},
+        {"k\n": 1},
+        {"k": float("nan")},
+        {"k": float("inf")},
+        {"k": {1}},
+        {"k": datetime.now()},
+    ],
 )
 def test_manager_bad_telemetry_is_invalid_request_and_stores_nothing(
     manager: SessionManager, telemetry: Any
