@@ -116,9 +116,7 @@ class Metrics(Collector):
         )
         self.samples = counter("muster_samples", "Samples that Redis accepted.")
         self.duplicates = counter("muster_duplicate_updates", "Updates answered as duplicates.")
-        self.received_bytes = counter(
-            "muster_received_bytes", "Bytes of Socket.IO packets received."
-        )
+        self.received_bytes = counter("muster_received_bytes", "Bytes received from clients.")
         self.slow_clients = counter(
             "muster_slow_clients", "Clients that read too slowly, by what was done.", "action"
         )

@@ -163,6 +163,7 @@ class Node:
             node_token=node_token(self.node_id),
             max_pending_bytes=node.max_pending_bytes,
             counts=self.metrics,
+            fast_path=node.fast_path,
         )
         self.dispatcher = Dispatcher(self.connections, self.tasks, self.metrics)
 

@@ -126,12 +126,13 @@ class Backlog:
             self._wake.wait(left)
         return self._take()
 
-    def finish(self, last: Iterable[Any], *, drop: bool) -> None:
+    def finish(self, last: Iterable[Any], *, drop: bool, code: int = 1000) -> None:
         """Accept nothing any more; send these packets and end.
 
         Args:
             last: packets to send before the end.
             drop: forget what still waits before them.
+            code: of the close frame, where the transport can say it; this one cannot.
         """
         if drop:
             self._drop()
@@ -143,6 +144,15 @@ class Backlog:
             self.waiting_bytes += size
             self._packets.append((packet, size))
         self.put(None)
+
+    def drain(self) -> tuple[list[Any], bool]:
+        """All that waits, and whether the end does too. For whoever still asks it is at its end."""
+        waiting = [packet for packet, _ in self._packets if packet is not None]
+        is_over = self.finished or len(waiting) < len(self._packets)
+        self._drop()
+        self.finished = True
+        self.put(None)
+        return waiting, is_over
 
     def task_done(self) -> None:
         """Part of the interface; nobody waits for it."""

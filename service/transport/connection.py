@@ -18,20 +18,29 @@ class Frame:
     """One text packet of Socket.IO.
 
     Attributes:
-        text: the packet as it goes over the wire.
-        size: its UTF-8 bytes.
-        carrier: what the transport made of it for its own use, shared by all receivers.
+        data: the packet as it goes over the wire, in UTF-8.
+        carrier: what the ordinary road made of it, shared by all receivers.
+        wire: what the event-driven road made of it, likewise.
     """
 
-    __slots__ = ("carrier", "size", "text")
+    __slots__ = ("carrier", "data", "wire")
 
-    def __init__(self, text: str, size: int | None = None) -> None:
-        self.text = text
-        self.size = utf8_size(text) if size is None else size
+    def __init__(self, data: bytes) -> None:
+        self.data = data
         self.carrier: Any = None
+        self.wire: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """UTF-8 bytes."""
+        return len(self.data)
+
+    @property
+    def text(self) -> str:
+        return self.data.decode()
 
     def __repr__(self) -> str:
-        return f"Frame({self.text[:60]!r}, {self.size} bytes)"
+        return f"Frame({self.data[:60]!r}, {self.size} bytes)"
 
 
 def utf8_size(text: str) -> int:
@@ -46,17 +55,15 @@ def event_frame(event: str, payload_json: bytes, ack_id: int | None = None) -> F
         payload_json: the argument, already JSON.
         ack_id: number under which the receiver is to acknowledge, in namespace `/`.
     """
-    number = "" if ack_id is None else str(ack_id)
-    head = f"2{number}[{json.dumps(event)},"
-    return Frame(
-        f"{head}{payload_json.decode()}]", len(head) + len(payload_json) + 1
-    )  # json.dumps escapes what is not ASCII, so characters of the head are bytes
+    name = json.dumps(event).encode()
+    if ack_id is None:
+        return Frame(b"2[%b,%b]" % (name, payload_json))
+    return Frame(b"2%d[%b,%b]" % (ack_id, name, payload_json))
 
 
 def ack_frame(ack_id: int, payload_json: bytes) -> Frame:
     """The frame that answers event number `ack_id` with one argument."""
-    head = f"3{ack_id}["
-    return Frame(f"{head}{payload_json.decode()}]", len(head) + len(payload_json) + 1)
+    return Frame(b"3%d[%b]" % (ack_id, payload_json))
 
 
 class Connections(Protocol):
@@ -87,6 +94,15 @@ class Connections(Protocol):
                 loses its transport and comes back by itself, else it is told not to. As
                 `slow_client` what waits is dropped and only `last` is sent.
         """
+
+    def hold(self, sid: str) -> None:
+        """Take nothing more from this socket until `release`: what it sends waits at its end.
+
+        Its pongs do too, so it is not found dead meanwhile.
+        """
+
+    def release(self, sid: str) -> None:
+        """Take what this socket sends again."""
 
     def sids(self) -> list[str]:
         """The sockets that have connected and not yet disconnected."""

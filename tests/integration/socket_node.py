@@ -1,6 +1,6 @@
 """A small node for the transport's tests: real sockets, the real dispatcher, no Redis.
 
-Run as `python -m tests.integration.socket_node <async_mode> <port> <max_pending_bytes>`; the tests talk
+Run as `python -m tests.integration.socket_node <async_mode> <port> <max_pending_bytes> <fast|ordinary>`; the tests talk
 to it as clients do and read its figures at `/figures`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 
-def main(async_mode: str, port: int, max_pending_bytes: int) -> None:
+def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
     if async_mode == "eventlet":
         import eventlet
 
@@ -46,6 +46,7 @@ def main(async_mode: str, port: int, max_pending_bytes: int) -> None:
         max_pending_bytes=max_pending_bytes,
         counts=metrics,
         connect_timeout_s=2.0,
+        fast_path=road == "fast",
     )
     dispatcher = Dispatcher(connections, tasks, metrics)
     ended: list[list[str]] = []
@@ -135,6 +136,7 @@ def main(async_mode: str, port: int, max_pending_bytes: int) -> None:
             "errors": metrics.errors.values,
             "events": metrics.events.values,
             "slow_clients": metrics.slow_clients.values,
+            "road": "ordinary" if connections.road is None else "fast",
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 
@@ -142,4 +144,4 @@ def main(async_mode: str, port: int, max_pending_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -34,13 +34,13 @@ Connect = Callable[..., RawWebsocket]
 class Node:
     """One process of `socket_node`."""
 
-    def __init__(self, async_mode: str, folder: Path) -> None:
+    def __init__(self, async_mode: str, road: str, folder: Path) -> None:
         self.port = free_ports()[0]
         self.log = folder / f"{async_mode}.log"
         command = [sys.executable, "-m", "tests.integration.socket_node", async_mode]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, str(self.port), str(MAX_PENDING_BYTES)],
+                [*command, str(self.port), str(MAX_PENDING_BYTES), road],
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],
@@ -86,11 +86,16 @@ class Node:
         wait_until(nothing_left, timeout_s, what="no socket left behind")
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+@pytest.fixture(
+    scope="module",
+    params=[(mode, road) for mode in ("eventlet", "gevent") for road in ("fast", "ordinary")],
+    ids=lambda param: "-".join(param),
+)
 def node(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Node]:
-    node = Node(request.param, tmp_path_factory.mktemp("node"))
+    node = Node(*request.param, tmp_path_factory.mktemp("node"))
+    assert node.figures()["road"] == request.param[1]
     yield node
     node.process.kill()
     node.process.wait(10)

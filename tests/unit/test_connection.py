@@ -39,7 +39,7 @@ def test_ack_frame_is_what_python_socketio_reads(number: int, payload: str) -> N
 
 
 def test_frame_size_is_bytes_and_not_characters() -> None:
-    assert Frame("2[ü]").size == 5
+    assert Frame("2[ü]".encode()).size == 5
 
 
 # --- heads of packets

@@ -1,32 +1,35 @@
-"""The sockets of one node over Engine.IO's ordinary transports: send, bound, close, look after."""
+"""The sockets of one node over Engine.IO: send, bound, close, look after."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import time
-from collections import deque
 from typing import Any, Protocol
 
 import engineio.packet
 import orjson
 
 from service import errors
-from service.transport import packets
+from service.transport import frames, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
 from service.transport.upstream import incoming
-from service.transport.upstream.engine_socket import NodeSocket
+from service.transport.upstream.engine_socket import NodeSocket, packet_of
+from service.transport.upstream.event_road import EventRoad
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.options import other_versions
 from service.transport.upstream.room_index import RoomIndex
+from service.transport.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
 #: How long a client that we close may take to read its last frames.
 LINGER_S = 2.0
-#: How often dead, closed and never connected sockets are looked for.
-LOOK_EVERY_S = 1.0
+#: Connections of one node, unless the caller says otherwise.
+MAX_SOCKETS = 100_000
+#: Different values of environs that are kept once for all connections.
+SHARED_VALUES = 4096
+SHARED_LENGTH = 200
 SLOW_CLIENT = errors.SlowClient.code
 #: What of a request's environ is kept for its connection.
 KEPT_ENVIRON = frozenset(
@@ -58,7 +61,7 @@ class _AllSeen(set[str]):
 
 
 class EngineConnections:
-    """`Connections` over Engine.IO's ordinary transports, and the way in for their packets.
+    """`Connections` over Engine.IO, and the way in for its packets.
 
     Args:
         server: the `socketio.Server` of this node, made with `server_options`.
@@ -66,7 +69,11 @@ class EngineConnections:
         max_pending_bytes: backlog of one client above which it is closed as `slow_client`.
         counts: figures.
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
+        fast_path: let the event loop drive websockets where it can; see `event_road`.
+        max_sockets: Engine.IO connections at one time; more are told `overloaded`.
     """
+
+    linger_s = LINGER_S
 
     def __init__(
         self,
@@ -76,58 +83,82 @@ class EngineConnections:
         max_pending_bytes: int,
         counts: Counts,
         connect_timeout_s: float = 15.0,
+        fast_path: bool = True,
+        max_sockets: int = MAX_SOCKETS,
     ) -> None:
         self.server = server
         self.eio = server.eio
         self.counts = counts
+        self.connect_timeout_s = connect_timeout_s
+        self.wheel = Wheel(server.sleep)
+        #: Opens websockets that the event loop drives; None: all take the ordinary road.
+        self.road: EventRoad | None = None
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
-        self._connect_timeout_s = connect_timeout_s
+        self._fast_path = fast_path
+        self._max_sockets = max_sockets
         self._by_sid: dict[str, NodeSocket] = {}
-        self._lingering: deque[tuple[float, NodeSocket]] = deque()
-        self._stopped = False
+        self._environ_values: dict[str, str] = {}
         self._receiver: Receiver
         self.incoming: Incoming
 
     def serve(self, receiver: Receiver) -> None:
         """Take over the server: call this once, before it listens."""
         self._receiver = receiver
+        self.on_event = receiver.on_event
         server, eio = self.server, self.eio
-        for name, version in other_versions().items():
-            log.warning(
-                "this version was not tried with Muster's transport",
-                extra={"action": "untried_version", "library": name, "version": version},
-            )
+        self.road = self._choose_road()
         eio.muster = self
         eio.create_queue = self._new_backlog
         eio.generate_id = self._new_sid
         eio.start_service_task = False
         eio.log_message_keys = _AllSeen()
+        self._handle_request = eio.handle_request
+        eio.handle_request = self._admit
         self._connect_upstream = eio.handlers["connect"]
         self._disconnect_upstream = server.disconnect
         eio.on("connect", self._on_connect)
         self.incoming = Incoming(
             server, receiver, self.counts, eio.handlers["message"], self._opened
         )
-        eio.on("message", self.incoming.on_message)
         server.on("disconnect", self._on_disconnect)
         server.disconnect = self._disconnect
         RoomIndex(server.manager)
         if not server.manager_initialized:
             server.manager_initialized = True
             server.manager.initialize()
-        server.start_background_task(self._look_after)
+        server.start_background_task(self.wheel.run)
+
+    def _choose_road(self) -> EventRoad | None:
+        async_mode = self.eio.async_mode
+        others = other_versions(async_mode)
+        for name, version in others.items():
+            log.warning(
+                "this version was not tried with Muster's transport: websockets take the ordinary road",
+                extra={"action": "untried_version", "library": name, "version": version},
+            )
+        if not self._fast_path or others or async_mode not in ("eventlet", "gevent"):
+            return None
+        return EventRoad(
+            async_mode,
+            self.wheel,
+            max_bytes=self.eio.max_http_buffer_size,
+            max_pending_bytes=self._max_pending_bytes,
+            count_received=self.count_received,
+        )
 
     def stop(self) -> None:
-        """Stop looking after the sockets; those that are open stay open."""
-        self._stopped = True
+        """Cut what is still open, and stop looking after it."""
+        self.wheel.stop()
+        for socket in list(self.eio.sockets.values()):
+            socket.cut()
 
     # --- Connections
 
     def send(self, sid: str, frame: Frame) -> None:
         socket = self._by_sid.get(sid)
         if socket is not None:
-            socket.queue.put(_packet_of(frame))
+            socket.send_frame(frame)
 
     def backlog_bytes(self, sid: str) -> int:
         socket = self._by_sid.get(sid)
@@ -137,6 +168,16 @@ class EngineConnections:
         socket = self._by_sid.get(sid)
         if socket is not None:
             self._end(socket, last, reason or self.eio.reason.SERVER_DISCONNECT)
+
+    def hold(self, sid: str) -> None:
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.hold()
+
+    def release(self, sid: str) -> None:
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.release()
 
     def sids(self) -> list[str]:
         return list(self._by_sid)
@@ -155,17 +196,14 @@ class EngineConnections:
 
     def _end(self, socket: NodeSocket, last: Frame | None, reason: str) -> None:
         """Send the last packets, tell the node, and give the client `LINGER_S` to read them."""
-        final = [] if last is None else [_packet_of(last)]
+        final = [] if last is None else [packet_of(last)]
+        code = frames.GOING_AWAY
         if reason not in RECONNECT_REASONS:  # clients come back after a lost transport only
             final.append(engineio.packet.Packet(engineio.packet.MESSAGE, packets.DISCONNECT))
             final.append(engineio.packet.Packet(engineio.packet.CLOSE))
-        socket.queue.finish(final, drop=reason == SLOW_CLIENT)
-        self.linger(socket)
+            code = frames.NORMAL
+        socket.finish(final, code, drop=reason == SLOW_CLIENT)
         self.server._handle_disconnect(socket.sid, NAMESPACE, reason)
-
-    def linger(self, socket: NodeSocket) -> None:
-        """Cut the connection after `LINGER_S` if it is still there then."""
-        self._lingering.append((time.monotonic() + LINGER_S, socket))
 
     def overflowed(self, socket: NodeSocket) -> None:
         """More than `max_pending_bytes` wait for this client: it is told and closed."""
@@ -179,26 +217,60 @@ class EngineConnections:
         socket = self._by_sid.pop(sid, None)
         if socket is not None:
             socket.sid_here = ""
-            socket.opened_s = time.monotonic()  # it may connect again, or is closed soon
+            socket.closed_here()
             self.counts.disconnects.add(reason)
             self._receiver.disconnected(sid, reason)
 
     # --- the way in
 
+    def _admit(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """What `eio.handle_request` is from now on: no more connections than this node can hold.
+
+        Counted here because the web server does not know of those that were detached from it.
+        """
+        if len(self.eio.sockets) >= self._max_sockets and "sid=" not in environ.get(
+            "QUERY_STRING", ""
+        ):
+            error = errors.Overloaded("This node has as many connections as it can take.")
+            body = orjson.dumps(error.body())
+            start_response(
+                "503 Service Unavailable",
+                [
+                    ("Content-Type", "application/json"),
+                    ("Content-Length", str(len(body))),
+                    ("Retry-After", "1"),
+                    *self.eio._cors_headers(environ),
+                ],
+            )
+            return [body]
+        return self._handle_request(environ, start_response)
+
     def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
-        socket.opened_s = time.monotonic()
         socket.queue.on_overflow = lambda: self.overflowed(socket)
         return self._connect_upstream(
-            eio_sid, {name: environ[name] for name in KEPT_ENVIRON if name in environ}
+            eio_sid,
+            {name: self._shared(environ[name]) for name in KEPT_ENVIRON if name in environ},
         )
+
+    def _shared(self, value: Any) -> Any:
+        """An equal value that others have too, if one is known: most clients send the same headers."""
+        known = self._environ_values
+        if not isinstance(value, str) or len(value) > SHARED_LENGTH:
+            return value
+        if len(known) >= SHARED_VALUES:
+            return known.get(value, value)
+        return known.setdefault(value, value)
 
     def _opened(self, socket: NodeSocket, sid: str) -> None:
         self._by_sid[sid] = socket
         self.counts.connects.add()
         environ = self.server.environ.get(socket.sid, {})
         self._receiver.connected(sid, environ.get("REMOTE_ADDR", ""))
+
+    def count_received(self, size: int) -> None:
+        self.counts.received_bytes.add("", size)
 
     # --- what every socket gets
 
@@ -213,51 +285,6 @@ class EngineConnections:
             is_urgent=_is_ping,
             size_of=_size_of,
         )
-
-    def _look_after(self) -> None:
-        due = time.monotonic() + LOOK_EVERY_S
-        while not self._stopped:
-            self.server.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
-            late_s, due = now - due, now + LOOK_EVERY_S
-            try:
-                self._look(now, late_s if late_s > LOOK_EVERY_S else 0.0)
-            except Exception:
-                log.exception("looking after sockets failed", extra={"action": "look_failed"})
-
-    def _look(self, now: float, paused_s: float) -> None:
-        """Close what is dead or never connected, and cut what lingers.
-
-        Args:
-            now: monotonic seconds.
-            paused_s: this process did not run for so long: pongs may wait unread, so everybody's
-                deadline moves.
-        """
-        reason = self.eio.reason
-        for socket in list(self.eio.sockets.values()):
-            if socket.closing or socket.closed:
-                continue
-            if socket.last_ping:
-                socket.last_ping += paused_s
-                if now - socket.last_ping > self.eio.ping_timeout:
-                    socket.close(wait=False, abort=True, reason=reason.PING_TIMEOUT)
-                    continue
-            if not socket.sid_here and now - socket.opened_s > self._connect_timeout_s:
-                socket.close(wait=False, abort=True, reason="connect timeout")
-        while self._lingering and self._lingering[0][0] <= now:
-            _, socket = self._lingering.popleft()
-            socket.close(wait=False, abort=True, reason=reason.SERVER_DISCONNECT)
-            socket.cut()
-            self.eio.sockets.pop(socket.sid, None)
-
-
-def _packet_of(frame: Frame) -> Any:
-    """The frame as an Engine.IO packet, made once for all its receivers."""
-    packet = frame.carrier
-    if packet is None:
-        packet = frame.carrier = engineio.packet.Packet(engineio.packet.MESSAGE, frame.text)
-        packet.size = frame.size + 1
-    return packet
 
 
 def _size_of(packet: Any) -> int:

@@ -1,20 +1,24 @@
-"""One Engine.IO connection as Muster runs it, on python-engineio's ordinary road.
+"""One Engine.IO connection as Muster runs it: polling, or a websocket on either road.
 
 Written for python-engineio 4.15.1. A new socket's class is changed to this one before anything is read
 from it (see `upstream`). Replaced are, with what was wrong:
 
 * socket.py:12 `poll` gives up after a ping's time, so a node that was paused loses all its clients.
-* socket.py:65 `send` looks for a ping timeout by the wall clock: `upstream` looks, by the monotonic one.
+* socket.py:31 `receive` decodes JSON that is no JSON, and logs.
+* socket.py:65 `send` looks for a ping timeout by the wall clock: the wheel looks, by its own.
 * socket.py:111 a POST with a broken packet is logged and lost, one with more than 16 packets too.
 * socket.py:120 `close` may wait for ever for a client that does not read.
-* socket.py:138 a pong's deadline runs by the wall clock.
+* socket.py:132 a task per client for its pings: the wheel serves all.
 * socket.py:144 any handshake, with compression; a failed one leaves its socket behind.
-* socket.py:156 a broken packet leaves a task and a socket behind, a failed upgrade a silent client.
+* socket.py:156 two tasks per websocket: `event_road` has none. On the ordinary road a broken packet leaves
+  a task and a socket behind, a failed upgrade a silent client.
+* server.py:301 an answer that is a list would be sent with 200: the event road answers with a tuple.
 """
 
 from __future__ import annotations
 
-import time
+import random
+from collections.abc import Callable
 from typing import Any
 
 import engineio.exceptions
@@ -22,27 +26,51 @@ import engineio.packet
 import engineio.payload
 import engineio.socket
 
-from service.transport.upstream.websocket import WholeSocket, tame
+from service.transport import frames, handshake
+from service.transport.connection import Frame
+from service.transport.frames import Fault
+from service.transport.link import BUSY, FULL, Link
+from service.transport.upstream import ordinary_road
+from service.transport.upstream.event_road import CannotDetach, LinkQueue, Probe, frame_of
+from service.transport.upstream.websocket import WholeSocket
+from service.transport.wheel import Due
 
 Packet = engineio.packet.Packet
 #: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
 MAX_POSTED_PACKETS = 10_000
 #: Packets of one client handled before other tasks get a turn.
 TURN_PACKETS = 64
+#: How often a reader that is held looks whether it may go on; ordinary road only.
+HELD_S = 0.01
+#: The first ping comes up to this part of the interval early, so that clients of one rush spread.
+SPREAD = 0.2
 
 
 class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     """`server.muster` is the `EngineConnections` it belongs to."""
 
+    #: Where packets for the client go; over the event road a `LinkQueue`.
+    queue: Any
     connected: bool  #: the handshake is over (these two are Engine.IO's)
     upgraded: bool  #: it is a websocket
     #: Socket.IO sid in namespace `/` once connected there.
     sid_here = ""
     #: Attachments of a refused packet that are still to come.
     swallow = 0
-    #: Monotonic seconds since when this connection is without a Socket.IO one, when it is.
+    #: The websocket, on the event road.
+    link: Link | None = None
+    #: A websocket that may replace polling.
+    probe: Probe | None = None
+    #: Nothing more is taken from it for now.
+    is_held = False
+    #: The wheel's: where its deadline is; and the deadlines, in the wheel's seconds.
+    slot: set[Due] | None = None
     opened_s = 0.0
-    _raw: WholeSocket | None = None
+    next_ping_s = 0.0
+    pinged_s: float | None = None
+    cut_s: float | None = None
+    #: The websocket's socket, on the ordinary road.
+    raw: WholeSocket | None = None
     _turn = 0
 
     # --- out
@@ -52,52 +80,247 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             raise engineio.exceptions.SocketIsClosedError
         self.queue.put(pkt)
 
-    def _send_ping(self) -> None:
-        self.server.sleep(self.server.ping_interval)
-        if not self.closing and not self.closed:
-            self.last_ping = time.monotonic()
-            self.send(Packet(engineio.packet.PING))
+    def send_frame(self, frame: Frame) -> None:
+        """Put a frame behind what waits."""
+        link = self.link
+        if link is None:
+            self.queue.put(packet_of(frame))
+            return
+        wire = frame.wire
+        if wire is None:
+            wire = frame.wire = frames.encode(frames.TEXT, b"4" + frame.data)
+        link.send(wire)
+
+    def finish(self, last: list[Any], code: int, *, drop: bool) -> None:
+        """Accept nothing any more; send these packets and end."""
+        self.queue.finish(last, drop=drop, code=code)
+        self.linger()
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """End the connection; whoever still reads or writes it is cut off soon after. Never waits."""
         if self.closed or self.closing:
             return
         super().close(wait=False, abort=abort, reason=reason)
-        self.server.muster.linger(self)
+        if self.probe is not None:
+            self.probe.link.cut()
+        if self.link is not None and self.link.is_closed:
+            self.forget()
+        else:
+            self.linger()
+
+    def linger(self) -> None:
+        """Cut the connection soon if it is still there then."""
+        if self.cut_s is None:
+            muster = self.server.muster
+            self.cut_s = muster.wheel.now_s + muster.linger_s
+            muster.wheel.put(self, self.cut_s)
 
     def cut(self) -> None:
         """End the transport at once. Harmless when it has ended."""
-        if self._raw is not None:
-            self._raw.abort()
+        if self.link is not None:
+            self.link.cut()
+        if self.raw is not None:
+            self.raw.abort()
+
+    def forget(self) -> None:
+        """Nothing of it is needed any more."""
+        self.server.muster.wheel.drop(self)
+        self.server.sockets.pop(self.sid, None)
 
     def poll(self) -> list[Any]:
         """The next burst to send; nothing at the end. Waits as long as it takes: pings come in time."""
-        packets = [self.queue.get()]
+        queue = self.queue
+        packets = [queue.get()]
         if packets[0] is None:
             return []
         empty = self.server.get_queue_empty_exception()
         try:
-            while (packet := self.queue.get(block=False)) is not None:
+            while (packet := queue.get(block=False)) is not None:
                 packets.append(packet)
         except empty:
             pass
         return packets
 
+    # --- deadlines
+
+    def schedule_ping(self) -> None:
+        """Engine.IO calls it once a socket is made."""
+        muster = self.server.muster
+        self.opened_s = muster.wheel.now_s
+        early = random.random() * SPREAD * self.server.ping_interval
+        self.next_ping_s = self.opened_s + self.server.ping_interval - early
+        muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
+
+    def closed_here(self) -> None:
+        """It is no Socket.IO connection any more: it may become one again, or is closed soon."""
+        muster = self.server.muster
+        self.opened_s = muster.wheel.now_s
+        if not self.closed and self.cut_s is None:
+            muster.wheel.put(self, self.opened_s)
+
+    def on_due(self, now_s: float) -> float | None:
+        """Ping, and end what is dead, never connected or was to end; the next deadline."""
+        server = self.server
+        connect_s: float = self.opened_s + server.muster.connect_timeout_s
+        due_s: float
+        if self.cut_s is not None:
+            if now_s < self.cut_s:
+                return self.cut_s
+            self.close(wait=False, abort=True, reason=server.reason.SERVER_DISCONNECT)
+            self.cut()
+            self.forget()
+            return None
+        if self.pinged_s is not None:
+            if self.is_held:
+                self.pinged_s = now_s  # its pong may wait unread
+            due_s = self.pinged_s + server.ping_timeout
+            if now_s >= due_s:
+                self._give_up(server.reason.PING_TIMEOUT)
+                return None
+        elif now_s >= self.next_ping_s:
+            self.pinged_s = now_s
+            self.next_ping_s = now_s + server.ping_interval
+            due_s = now_s + server.ping_timeout
+            self.queue.put(Packet(engineio.packet.PING))
+        else:
+            due_s = self.next_ping_s
+        if not self.sid_here:
+            if now_s >= connect_s:
+                self._give_up("connect timeout")
+                return None
+            due_s = min(due_s, connect_s)
+        return due_s
+
+    def _give_up(self, reason: str) -> None:
+        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
+
     # --- in
 
-    def take(self, encoded: str | bytes) -> None:
-        """Take one packet as it came; what is none is answered and dropped."""
-        self._turn += 1
-        if self._turn >= TURN_PACKETS:
-            self._turn = 0
-            self.server.sleep(0)
+    def accept(self, encoded: str | bytes | bytearray) -> None:
+        """Take one packet as it came; what is none is answered and dropped. Never blocks."""
+        incoming = self.server.muster.incoming
+        if encoded.__class__ is not str:
+            incoming.on_binary(self)
+        elif encoded[:1] == "4":
+            incoming.on_packet(self, encoded[1:])
+        elif encoded == "3":
+            self.pinged_s = None
+        else:
+            self._accept_rare(encoded)
+
+    def _accept_rare(self, encoded: str) -> None:
         try:
             packet = Packet(encoded_packet=encoded)
-            self.receive(packet)
-        except engineio.exceptions.SocketIsClosedError:
-            pass
-        except (ValueError, TypeError, LookupError, engineio.exceptions.UnknownPacketError):
+            if isinstance(packet.data, bytes | bytearray):
+                self.server.muster.incoming.on_binary(self)
+            elif packet.packet_type == engineio.packet.CLOSE:
+                self.run(
+                    lambda: self.close(
+                        wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT
+                    )
+                )
+            elif packet.packet_type == engineio.packet.UPGRADE:
+                self.queue.put(Packet(engineio.packet.NOOP))
+            elif packet.packet_type == engineio.packet.PONG:
+                self.pinged_s = None
+            elif packet.packet_type != engineio.packet.NOOP:
+                raise ValueError
+        except (ValueError, TypeError, LookupError):
             self.server.muster.incoming.refuse(self, None, "packet", "This is no Engine.IO packet.")
+
+    def run(self, function: Callable[[], object]) -> None:
+        """Call something that may block; what this client sends meanwhile waits."""
+        link = self.link
+        if link is None:
+            function()
+            return
+
+        def call() -> None:
+            try:
+                function()
+            finally:
+                link.resume(BUSY)
+
+        link.pause(BUSY)
+        self.server.start_background_task(call)
+
+    def hold(self) -> None:
+        """Take nothing more from this client until `release`; TCP tells it to wait."""
+        self.is_held = True
+        if self.link is not None:
+            self.link.pause(FULL)
+
+    def release(self) -> None:
+        self.is_held = False
+        if self.link is not None:
+            self.link.resume(FULL)
+
+    # --- what a link tells: the event road
+
+    def on_text(self, text: str) -> None:
+        sid = self.sid_here
+        if sid and text[:3] == "42[":
+            self.swallow = 0
+            self.server.muster.on_event(sid, None, text[2:])
+        else:
+            self.accept(text)
+
+    def on_binary(self, data: bytes | bytearray) -> None:
+        self.server.muster.incoming.on_binary(self)
+
+    def on_fault(self, fault: Fault) -> bytes:
+        if fault.code != frames.TOO_LARGE:
+            return b""
+        words: str = self.server.muster.incoming.refuse_size()
+        return frames.encode(frames.TEXT, words.encode())
+
+    def on_overflow(self) -> None:
+        self.server.muster.overflowed(self)
+
+    def on_lost(self) -> None:
+        reason = self.server.reason.TRANSPORT_CLOSE
+        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
+
+    def on_cut(self) -> None:
+        if self.closed:
+            self.forget()
+        elif self.cut_s is not None:
+            self.on_lost()  # it was to end, and its client has closed too
+
+    def attach(self, link: Link) -> None:
+        """Send and receive over this link from now on, beginning with what waits in the queue."""
+        waiting = self.queue
+        self.link = link
+        self.queue = LinkQueue(link)
+        self.connected = self.upgraded = True
+        self.upgrading = False
+        packets, is_over = waiting.drain()
+        for packet in packets:
+            link.send(frame_of(packet))
+        if self.is_held:
+            link.pause(FULL)
+        if is_over:
+            link.finish([], frames.NORMAL)
+
+    def begin_upgrade(self, probe: Probe) -> None:
+        """A websocket has come that wants to replace polling; an earlier one that did not is cut."""
+        former, self.probe = self.probe, probe
+        self.upgrading = True
+        if former is not None:
+            former.link.cut()
+
+    def finish_upgrade(self, link: Link) -> None:
+        self.probe = None
+        self.attach(link)
+        link.hand_over(self)
+
+    def give_up_upgrade(self, probe: Probe) -> None:
+        """That websocket is gone: polling goes on as it was."""
+        if self.probe is probe:
+            self.probe = None
+            self.upgrading = False
+
+    # --- long polling
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take the packets of one long-polling request; it is answered with 200 in any case."""
@@ -118,6 +341,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         except (ValueError, LookupError):
             muster.incoming.refuse(self, None, "packet", "The body should be text in UTF-8.")
             return
+        muster.count_received(length)
         encoded = body.split("\x1e", MAX_POSTED_PACKETS)
         if len(encoded) > MAX_POSTED_PACKETS:
             muster.incoming.refuse(
@@ -127,95 +351,52 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         for one in encoded:
             self.take(one)
 
+    def take(self, encoded: str | bytes) -> None:
+        """`accept` in a task of the client's: it gives way now and then, and waits while held."""
+        self._turn += 1
+        if self._turn >= TURN_PACKETS:
+            self._turn = 0
+            self.server.sleep(0)
+        while self.is_held and not self.closed:
+            self.server.sleep(HELD_S)
+        if not self.closed:
+            self.accept(encoded)
+
     # --- websocket
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         is_new: bool = not self.connected
+        is_detached = False
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # no compression
         try:
-            if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
-                return self.server._bad_request("Websocket version 13 is needed.")
+            refusal = handshake.refusal(environ)
+            if refusal:
+                return self.server._bad_request(refusal)
+            road = self.server.muster.road
+            if road is not None:
+                try:
+                    road.open(self, environ)
+                    is_detached = True
+                    return ()
+                except CannotDetach:
+                    pass
             return super()._upgrade_websocket(environ, start_response)
         except Exception:  # noqa: BLE001  a handshake that the library does not understand
             return self.server._bad_request()
         finally:
-            _end_requests(environ)
-            if is_new:
-                self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+            if not is_detached:
+                ordinary_road.end_requests(environ)
+                if is_new:
+                    self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
 
     def _websocket_handler(self, ws: Any) -> list[bytes]:
-        muster = self.server.muster
-        is_new: bool = not self.connected
-        raw = tame(
-            ws,
-            max_bytes=self.server.max_http_buffer_size,
-            refusal=lambda: muster.incoming.refuse_size(),
-            give_way=lambda: self.server.sleep(0),
-            new_event=self.server.create_event,
-        )
-        try:
-            if not is_new and not self._upgrade(ws):
-                return []
-            self._raw = raw
-            self.connected = self.upgraded = True
-            self.upgrading = False
-            writer = self.server.start_background_task(self._write_all, ws)
-            reason = self._read_all(ws)
-            self.close(wait=False, abort=True, reason=reason)
-            writer.join()
-        finally:
-            raw.abort()
-        return []
-
-    def _upgrade(self, ws: Any) -> bool:
-        """Move from polling to this websocket; False when the client did not go through with it."""
-        self.upgrading = True
-        try:
-            if ws.wait() != "2probe":
-                return False
-            ws.send("3probe")
-            self.queue.put(Packet(engineio.packet.NOOP))  # ends the poll that waits
-            return bool(ws.wait() == "5") and not self.closed
-        except Exception:  # noqa: BLE001  whatever the library raises: polling goes on
-            return False
-        finally:
-            self.upgrading = False
-
-    def _read_all(self, ws: Any) -> str:
-        """Take all packets until the connection ends; why it did."""
-        while True:
-            try:
-                encoded = ws.wait()
-            except Exception:  # noqa: BLE001  whatever the library raises is an end
-                return str(self.server.reason.TRANSPORT_CLOSE)
-            if encoded is None:
-                return str(self.server.reason.TRANSPORT_CLOSE)
-            self.take(encoded)
-
-    def _write_all(self, ws: Any) -> None:
-        """Send what comes into the queue until its end, then close the websocket."""
-        try:
-            while True:
-                ready = self.poll()
-                if not ready:
-                    break
-                for packet in ready:
-                    ws.send(packet.encode())
-        except Exception:  # noqa: BLE001, S110  the connection ended, or the client is long dead
-            pass
-        finally:
-            try:
-                ws.close()
-            except Exception:  # noqa: BLE001  it was closed already
-                self.cut()
+        return ordinary_road.serve(self, ws)
 
 
-def _end_requests(environ: dict[str, Any]) -> None:
-    """Read no further HTTP requests from a connection that was a websocket.
-
-    simple-websocket works on a copy of the descriptor, so gevent's server would take what the client
-    still sends for requests (gevent/pywsgi.py:770 stops when its reader is closed).
-    """
-    if "eventlet.input" not in environ:
-        body = environ["wsgi.input"]
-        getattr(body, "rfile", body).close()
+def packet_of(frame: Frame) -> Any:
+    """The frame as an Engine.IO packet, made once for all its receivers."""
+    packet = frame.carrier
+    if packet is None:
+        packet = frame.carrier = Packet(engineio.packet.MESSAGE, frame.text)
+        packet.size = frame.size + 1
+    return packet

@@ -69,31 +69,22 @@ class Incoming:
         self._upstream = upstream
         self._opened = opened
 
-    def on_message(self, eio_sid: str, data: Any) -> None:
-        """Take one Socket.IO packet. Never raises: engineio logs a traceback for what does."""
-        socket = self._eio.sockets.get(eio_sid)
-        if socket is None or socket.closed or socket.queue.finished:
+    def on_packet(self, socket: NodeSocket, data: str) -> None:
+        """Take one Socket.IO packet. Never raises, never blocks."""
+        if socket.closed or socket.queue.finished:
             return  # it is being closed: nothing can be answered any more
-        if data.__class__ is not str:
-            self._on_no_text(socket, data)
-            return
-        self._counts.received_bytes.add("", len(data))
         sid = socket.sid_here
-        if data[:2] == "2[" and sid:
-            socket.swallow = 0
-            self._receiver.on_event(sid, None, data[1:])
-            return
         head = packets.read_head(data)
         if head is None:
             self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
             return
         socket.swallow = head.attachments
         if head.kind == packets.CONNECT:
-            self._on_open(socket, head, data)
+            socket.run(lambda: self._on_open(socket, head, data))
         elif head.kind == packets.DISCONNECT:
             if head.namespace == NAMESPACE:
                 reason = self._eio.reason.CLIENT_DISCONNECT
-                self._server._handle_disconnect(eio_sid, NAMESPACE, reason)
+                socket.run(lambda: self._server._handle_disconnect(socket.sid, NAMESPACE, reason))
         elif not sid:
             self._refuse_unconnected(socket)
         elif head.namespace != NAMESPACE:
@@ -107,6 +98,15 @@ class Incoming:
             self.refuse(socket, head.number, "binary", "Binary data is not taken: send JSON.")
         else:
             self.refuse(socket, None, "packet", "Only the service sends this packet.")
+
+    def on_binary(self, socket: NodeSocket) -> None:
+        """Take binary data: an attachment of what was refused already, or nothing we know."""
+        if socket.closed or socket.queue.finished:
+            return
+        if socket.swallow > 0:
+            socket.swallow -= 1
+            return
+        self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
 
     def refuse(self, socket: NodeSocket, ack_id: int | None, kind: str, words: str) -> None:
         """Answer something that was no event; the connection stays."""
@@ -154,19 +154,19 @@ class Incoming:
             arguments = orjson.loads(body) if body else []
         except orjson.JSONDecodeError:
             arguments = []
-        try:
-            self._server.manager.trigger_callback(
-                socket.sid_here, number, arguments if isinstance(arguments, list) else []
-            )
-        except Exception:
-            log.exception("an ack callback failed", extra={"action": "ack_failed"})
+        self._server_ack(socket, number, arguments if isinstance(arguments, list) else [])
 
-    def _on_no_text(self, socket: NodeSocket, data: Any) -> None:
-        """An attachment, or JSON where a Socket.IO packet should be."""
-        if isinstance(data, bytes | bytearray) and socket.swallow > 0:
-            socket.swallow -= 1
-            return
-        self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
+    def _server_ack(self, socket: NodeSocket, number: int, arguments: list[Any]) -> None:
+        """The answer to an event of python-socketio's own; whoever waits for it may block."""
+        sid = socket.sid_here
+
+        def call() -> None:
+            try:
+                self._server.manager.trigger_callback(sid, number, arguments)
+            except Exception:
+                log.exception("an ack callback failed", extra={"action": "ack_failed"})
+
+        socket.run(call)
 
     def _refuse_unconnected(self, socket: NodeSocket) -> None:
         self._counts.bad_input.add("not_connected")

@@ -12,6 +12,7 @@ WRITTEN_FOR = {
     "python-engineio": "4.15.1",
     "python-socketio": "5.18.1",
     "eventlet": "0.41.3",
+    "gevent": "26.9.0",
     "simple-websocket": "1.1.0",
 }
 
@@ -57,10 +58,16 @@ def _quiet_logger(name: str) -> logging.Logger:
     return logger
 
 
-def other_versions() -> dict[str, str]:
-    """Installed versions that differ from those this module was written for."""
-    return {
+def other_versions(async_mode: str) -> dict[str, str]:
+    """Installed versions that differ from those this module was written for.
+
+    Args:
+        async_mode: eventlet or gevent; the other one does not matter.
+    """
+    unused = {"eventlet": ("gevent", "simple-websocket"), "gevent": ("eventlet",)}
+    found = {
         name: metadata.version(name)
-        for name, version in WRITTEN_FOR.items()
-        if metadata.version(name) != version
+        for name in WRITTEN_FOR
+        if name not in unused.get(async_mode, ())
     }
+    return {name: version for name, version in found.items() if version != WRITTEN_FOR[name]}

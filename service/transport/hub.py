@@ -1,0 +1,82 @@
+"""The event loops of eventlet and gevent, as far as a websocket without a task needs them.
+
+Callbacks run in the loop itself: they must not block, and nothing may escape from them (eventlet would call
+the listener again and forget the descriptor).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+#: Called when a descriptor is ready. eventlet hands over the descriptor, gevent nothing.
+Ready = Callable[..., object]
+
+
+class Hub(Protocol):
+    """One process's event loop."""
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call this in the loop, after what is ready now."""
+
+    def on_readable(self, fd: int, ready: Ready) -> Any:
+        """Call `ready` whenever there is something to read, until `forget`."""
+
+    def on_writable(self, fd: int, ready: Ready) -> Any:
+        """Call `ready` whenever something can be written, until `forget`."""
+
+    def forget(self, watch: Any) -> None:
+        """End a watch. To be done before its descriptor is closed."""
+
+
+class EventletHub:
+    """Written for eventlet 0.41.3; `hub.add` and `hub.remove` are what its own sockets use."""
+
+    def __init__(self) -> None:
+        from eventlet import hubs
+
+        self._hub = hubs.get_hub()
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self._hub.schedule_call_global(0, function)
+
+    def on_readable(self, fd: int, ready: Ready) -> Any:
+        return self._watch(self._hub.READ, fd, ready)
+
+    def on_writable(self, fd: int, ready: Ready) -> Any:
+        return self._watch(self._hub.WRITE, fd, ready)
+
+    def _watch(self, kind: str, fd: int, ready: Ready) -> Any:
+        watch = self._hub.add(kind, fd, ready, ready, None)
+        # It would keep alive whichever task this is called from (eventlet/hubs/hub.py:66).
+        watch.greenlet = self._hub.greenlet
+        return watch
+
+    def forget(self, watch: Any) -> None:
+        self._hub.remove(watch)
+
+
+class GeventHub:
+    """Written for gevent 26.9.0; only its documented loop is used."""
+
+    def __init__(self) -> None:
+        import gevent
+
+        self._loop = gevent.get_hub().loop
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self._loop.run_callback(function)
+
+    def on_readable(self, fd: int, ready: Ready) -> Any:
+        watch = self._loop.io(fd, 1)
+        watch.start(ready)
+        return watch
+
+    def on_writable(self, fd: int, ready: Ready) -> Any:
+        watch = self._loop.io(fd, 2)
+        watch.start(ready)
+        return watch
+
+    def forget(self, watch: Any) -> None:
+        watch.stop()
+        watch.close()

@@ -1,0 +1,426 @@
+"""One websocket that the event loop drives: no task, no buffer while nothing moves.
+
+In: when the loop says that the descriptor is readable, one buffer is read, parsed and handed on message by
+message, in the loop. Whoever gets the messages may `pause` the link: what is parsed already waits, the
+descriptor is not read any more, and TCP tells the peer to wait.
+
+Out: frames collect until the end of the loop's turn and leave together, with one system call per socket
+however many acks a flush brings. What the kernel does not take waits here, counted and bounded; the peer's
+own slowness can harm nobody else.
+
+The end: a close frame goes behind what waits, then our half of the connection is shut, and what the peer
+still sends is read and thrown away until it closes too: a socket closed with unread input is reset, and a
+reset takes back what the peer has not read yet. After `LINGER_S` it is cut in any case.
+
+Not here: what messages mean, pings of Engine.IO, and how the descriptor was got.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from service.transport import frames
+from service.transport.frames import Control, Fault, Message, Parser
+from service.transport.hub import Hub
+from service.transport.wheel import Due, Wheel
+
+log = logging.getLogger(__name__)
+
+#: Read at a time; then other sockets get their turn.
+READ_BYTES = 64 * 1024
+#: Frames are joined up to about this much for one system call.
+BURST_BYTES = 64 * 1024
+#: So much waits for the end of the turn at most; large frames are not copied into a burst.
+LARGE_BYTES = 16 * 1024
+#: How long a peer may take to read its last frames and to close.
+LINGER_S = 2.0
+#: Input thrown away during that time.
+MAX_DISCARD_BYTES = 16 << 20
+
+#: Why a link is paused; it reads again when no reason is left.
+BUSY, FULL = 1, 2
+
+_OPEN, _CLOSING, _CLOSED = range(3)
+
+
+class Owner(Protocol):
+    """What a link tells, always in the loop: nothing of it may block."""
+
+    def on_text(self, text: str) -> None: ...
+    def on_binary(self, data: bytes | bytearray) -> None: ...
+
+    def on_fault(self, fault: Fault) -> bytes:
+        """Last words to a peer that broke the protocol, as a frame, or b""."""
+
+    def on_overflow(self) -> None:
+        """More than `max_pending_bytes` wait. What waited is dropped; only `finish` is of use now."""
+
+    def on_lost(self) -> None:
+        """The peer closed, vanished or broke the protocol. Not called after `finish`."""
+
+    def on_cut(self) -> None:
+        """The descriptor is closed. Called once, whatever ended the link."""
+
+
+class Driver:
+    """What all links of a node share.
+
+    Args:
+        max_bytes: longest message.
+        max_pending_bytes: what may wait for one peer.
+        count_received: told how many bytes came in.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        wheel: Wheel,
+        max_bytes: int,
+        max_pending_bytes: int,
+        count_received: Callable[[int], object],
+    ) -> None:
+        self.hub = hub
+        self.wheel = wheel
+        self.max_bytes = max_bytes
+        self.max_pending_bytes = max_pending_bytes
+        self.count_received = count_received
+        self.buffer = bytearray(READ_BYTES)
+        self.view = memoryview(self.buffer)
+        self._unsent: list[Link] = []
+
+    def send_soon(self, link: Link) -> None:
+        """Call the link's `flush` at the end of the loop's turn."""
+        if not self._unsent:
+            self.hub.soon(self._flush)
+        self._unsent.append(link)
+
+    def _flush(self) -> None:
+        links, self._unsent = self._unsent, []
+        for link in links:
+            link.flush()
+
+
+class Link:
+    """A websocket after its handshake. `start` begins to read.
+
+    Args:
+        raw: a non-blocking socket that belongs to the link from now on.
+    """
+
+    __slots__ = (
+        "_discarded",
+        "_held",
+        "_is_flowing",
+        "_is_unsent",
+        "_out",
+        "_parser",
+        "_part",
+        "_pauses",
+        "_raw",
+        "_reading",
+        "_state",
+        "_writing",
+        "driver",
+        "is_finished",
+        "owner",
+        "slot",
+        "waiting_bytes",
+    )
+
+    def __init__(self, raw: Any, owner: Owner, driver: Driver) -> None:
+        self.owner = owner
+        self.driver = driver
+        #: Bytes that the kernel has not taken.
+        self.waiting_bytes = 0
+        #: Nothing is accepted any more.
+        self.is_finished = False
+        self.slot: set[Due] | None = None
+        self._raw = raw
+        self._parser = Parser(driver.max_bytes)
+        self._state = _OPEN
+        self._is_flowing = True  # open and not paused
+        self._pauses = 0
+        self._held: list[Message] | None = None  # parsed, and not yet handed on
+        self._reading: Any = None
+        self._writing: Any = None
+        self._out: list[bytes] | None = None
+        self._part: memoryview | None = None  # of a frame whose beginning the kernel has
+        self._is_unsent = False
+        self._discarded = 0
+
+    @property
+    def is_closed(self) -> bool:
+        return self._state == _CLOSED
+
+    def start(self, early: bytes) -> None:
+        """Read from the end of this turn on; `early` came with the handshake."""
+
+        def begin() -> None:
+            if self._state == _CLOSED:
+                return
+            self._watch()
+            if early:
+                self._guarded(lambda: self._hand_on(iter(self._parser.feed(early))))
+
+        self.driver.hub.soon(begin)
+
+    # --- in
+
+    def pause(self, why: int) -> None:
+        """Hand nothing on and read nothing, from the next message on."""
+        self._pauses |= why
+        if self._state == _OPEN:
+            self._is_flowing = False
+            if self._reading is not None:
+                self.driver.hub.forget(self._reading)
+                self._reading = None
+
+    def resume(self, why: int) -> None:
+        """Take this reason back; goes on at the end of the turn if it was the last one."""
+        if self._pauses & why:
+            self._pauses &= ~why
+            if not self._pauses and self._state == _OPEN:
+                self.driver.hub.soon(self._go_on)
+
+    def hand_over(self, owner: Owner) -> None:
+        """Tell another one from the next message on."""
+        self.owner = owner
+        self.pause(BUSY)
+        self.resume(BUSY)
+
+    def _go_on(self) -> None:
+        if self._pauses or self._state != _OPEN or self._is_flowing:
+            return
+        self._is_flowing = True
+        held, self._held = self._held, None
+        if held:
+            self._guarded(lambda: self._hand_on(iter(held)))
+        if self._is_flowing:
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._reading is None and (self._is_flowing or self._state == _CLOSING):
+            self._reading = self.driver.hub.on_readable(self._raw.fileno(), self._read)
+
+    def _read(self, *_: Any) -> None:
+        if self._reading is None:
+            return  # it was ended in this very turn
+        driver = self.driver
+        try:
+            size = self._raw.recv_into(driver.buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self._lose()
+        elif self._state == _OPEN:
+            driver.count_received(size)
+            try:
+                self._hand_on(iter(self._parser.feed(bytes(driver.view[:size]))))
+            except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
+                self._broken(error)
+        else:
+            self._discarded += size
+            if self._discarded > MAX_DISCARD_BYTES:
+                self.cut()
+
+    def _hand_on(self, messages: Iterator[Message]) -> None:
+        on_text = self.owner.on_text
+        for message in messages:
+            if message.__class__ is str:
+                on_text(message)
+            elif message.__class__ is Control:
+                self._on_control(message)
+            elif message.__class__ is Fault:
+                self._fail(message)
+            else:
+                self.owner.on_binary(message)  # type: ignore[arg-type]
+            if not self._is_flowing:
+                if self._state == _OPEN:
+                    self._held = [*messages]
+                return
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        log.error("a websocket failed", extra={"action": "websocket_failed"}, exc_info=error)
+        self._fail(Fault(frames.INTERNAL, ""))
+
+    def _on_control(self, control: Control) -> None:
+        if control.opcode == frames.PING:
+            self.send(frames.encode(frames.PONG, control.payload))
+        elif control.opcode == frames.CLOSE:
+            code = frames.closing_code(control.payload)
+            if isinstance(code, Fault):
+                self._fail(code)
+            else:
+                self._end([frames.close_frame(code)])
+                self.owner.on_lost()
+
+    def _fail(self, fault: Fault) -> None:
+        if self._state != _OPEN:
+            return
+        words = self.owner.on_fault(fault)
+        last = [frames.close_frame(fault.code, fault.words)]
+        self._end([words, *last] if words else last)
+        self.owner.on_lost()
+
+    # --- out
+
+    def send(self, frame: bytes) -> None:
+        """Put the frame behind what waits; never blocks. Nothing is accepted after the end."""
+        if self.is_finished:
+            return
+        waiting = self.waiting_bytes + len(frame)
+        if waiting > BURST_BYTES and self._writing is None and self._out is not None:
+            self.flush()  # the peer may well take it
+            waiting = self.waiting_bytes + len(frame)
+        if waiting > self.driver.max_pending_bytes and self.waiting_bytes:
+            self.is_finished = True
+            self._drop()
+            self.pause(BUSY)
+            self.owner.on_overflow()
+            return
+        self._append(frame)
+
+    def finish(self, last: list[bytes], code: int, *, drop: bool = False) -> None:
+        """Send these frames and close, and forget what waits before them if `drop`.
+
+        The owner hears `on_cut` when the peer has closed too, or after `LINGER_S`.
+        """
+        if self._state == _OPEN:
+            if drop:
+                self._drop()
+            self._end([*last, frames.close_frame(code)])
+
+    def cut(self) -> None:
+        """Close the descriptor at once. Harmless when it is closed."""
+        if self._state == _CLOSED:
+            return
+        self._state = _CLOSED
+        self._is_flowing = False
+        self.is_finished = True
+        hub = self.driver.hub
+        for watch in (self._reading, self._writing):
+            if watch is not None:
+                hub.forget(watch)
+        self._reading = self._writing = self._out = self._part = self._held = None
+        self.waiting_bytes = 0
+        self.driver.wheel.drop(self)
+        self._raw.close()
+        self.owner.on_cut()
+
+    def flush(self) -> None:
+        """Send what waits, as much of it as the kernel takes."""
+        self._is_unsent = False
+        if self._state == _CLOSED or self._writing is not None:
+            return
+        self._write()
+
+    def _append(self, frame: bytes) -> None:
+        self.waiting_bytes += len(frame)
+        if self._out is None:
+            self._out = [frame]
+        else:
+            self._out.append(frame)
+        if not self._is_unsent and self._writing is None:
+            self._is_unsent = True
+            self.driver.send_soon(self)
+
+    def _drop(self) -> None:
+        self._out = None
+        self.waiting_bytes = 0 if self._part is None else len(self._part)
+
+    def _write(self, *_: Any) -> None:
+        if self._state == _CLOSED:
+            return
+        piece: bytes | memoryview | None = None
+        try:
+            while True:
+                piece = self._part or self._next_burst()
+                if piece is None:
+                    break
+                sent = self._raw.send(piece)
+                self.waiting_bytes -= sent
+                if sent < len(piece):
+                    self._part = memoryview(piece)[sent:]
+                    self._wait_until_writable()
+                    return
+                self._part = None
+        except (BlockingIOError, InterruptedError):
+            if self._part is None and piece is not None:
+                self._part = memoryview(piece)
+            self._wait_until_writable()
+            return
+        except OSError:
+            self.driver.hub.soon(self._lose)  # not within somebody's `send`
+            return
+        if self._writing is not None:
+            self.driver.hub.forget(self._writing)
+            self._writing = None
+        if self._state == _CLOSING:
+            try:
+                self._raw.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.cut()
+
+    def _next_burst(self) -> bytes | None:
+        out = self._out
+        if not out:
+            self._out = None
+            return None
+        if len(out) == 1:
+            self._out = None
+            return out[0]
+        size = count = 0
+        for frame in out:
+            if size + len(frame) > BURST_BYTES or (count and len(frame) > LARGE_BYTES):
+                break
+            size += len(frame)
+            count += 1
+        count = count or 1
+        burst = out[0] if count == 1 else b"".join(out[:count])
+        del out[:count]
+        return burst
+
+    def _wait_until_writable(self) -> None:
+        if self._writing is None:
+            self._writing = self.driver.hub.on_writable(self._raw.fileno(), self._write)
+
+    # --- ends
+
+    def on_due(self, now_s: float) -> float | None:
+        """The peer has had its time to close."""
+        self.cut()
+        return None
+
+    def _end(self, last: list[bytes]) -> None:
+        """Our close: send these, then wait for the peer's."""
+        self._state = _CLOSING
+        self._is_flowing = False
+        self.is_finished = True
+        self._held = None
+        for frame in last:
+            self._append(frame)
+        driver = self.driver
+        driver.wheel.put(self, driver.wheel.now_s + LINGER_S)
+        driver.hub.soon(self._discard_from_now_on)
+
+    def _discard_from_now_on(self) -> None:
+        if self._state == _CLOSING:
+            self._watch()
+
+    def _lose(self) -> None:
+        """The peer is gone."""
+        is_news = self._state == _OPEN
+        self.cut()
+        if is_news:
+            self.owner.on_lost()

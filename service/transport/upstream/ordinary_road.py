@@ -1,0 +1,102 @@
+"""Websockets on the libraries' own road: a task that reads and one that writes for each.
+
+Used for connections that cannot be detached from the web server (TLS), with versions of the libraries that
+the event road was not written for, and with `node.fast_path` off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import engineio.packet
+
+from service.transport.upstream.websocket import tame
+
+if TYPE_CHECKING:
+    from service.transport.upstream.engine_socket import NodeSocket
+
+Packet = engineio.packet.Packet
+
+
+def serve(socket: NodeSocket, ws: Any) -> list[bytes]:
+    """Serve a websocket until it ends; in the task of its request."""
+    server = socket.server
+    is_new = not socket.connected
+    raw = tame(
+        ws,
+        max_bytes=server.max_http_buffer_size,
+        refusal=lambda: server.muster.incoming.refuse_size(),
+        give_way=lambda: server.sleep(0),
+        new_event=server.create_event,
+    )
+    try:
+        if not is_new and not _upgrade(socket, ws):
+            return []
+        socket.raw = raw
+        socket.connected = socket.upgraded = True
+        socket.upgrading = False
+        writer = server.start_background_task(_write_all, socket, ws)
+        reason = _read_all(socket, ws)
+        socket.close(wait=False, abort=True, reason=reason)
+        writer.join()
+    finally:
+        raw.abort()
+    return []
+
+
+def _upgrade(socket: NodeSocket, ws: Any) -> bool:
+    """Move from polling to this websocket; False when the client did not go through with it."""
+    socket.upgrading = True
+    try:
+        if ws.wait() != "2probe":
+            return False
+        ws.send("3probe")
+        socket.queue.put(Packet(engineio.packet.NOOP))  # ends the poll that waits
+        return bool(ws.wait() == "5") and not socket.closed
+    except Exception:  # noqa: BLE001  whatever the library raises: polling goes on
+        return False
+    finally:
+        socket.upgrading = False
+
+
+def _read_all(socket: NodeSocket, ws: Any) -> str:
+    """Take all packets until the connection ends; why it did."""
+    reason = str(socket.server.reason.TRANSPORT_CLOSE)
+    while True:
+        try:
+            encoded = ws.wait()
+        except Exception:  # noqa: BLE001  whatever the library raises is an end
+            return reason
+        if encoded is None:
+            return reason
+        socket.server.muster.count_received(len(encoded))
+        socket.take(encoded)
+
+
+def _write_all(socket: NodeSocket, ws: Any) -> None:
+    """Send what comes into the queue until its end, then close the websocket."""
+    try:
+        while True:
+            ready = socket.poll()
+            if not ready:
+                break
+            for packet in ready:
+                ws.send(packet.encode())
+    except Exception:  # noqa: BLE001, S110  the connection ended, or the client is long dead
+        pass
+    finally:
+        try:
+            ws.close()
+        except Exception:  # noqa: BLE001  it was closed already
+            socket.cut()
+
+
+def end_requests(environ: dict[str, Any]) -> None:
+    """Read no further HTTP requests from a connection that was a websocket.
+
+    simple-websocket works on a copy of the descriptor, so gevent's server would take what the client
+    still sends for requests (gevent/pywsgi.py:770 stops when its reader is closed).
+    """
+    if "eventlet.input" not in environ:
+        body = environ["wsgi.input"]
+        getattr(body, "rfile", body).close()
