@@ -173,7 +173,10 @@ class Metrics(Collector):
         self.events.allow((name,))
 
     def event(self, name: str) -> None:
-        self.events.add(name)
+        try:
+            self.events.values[name] += 1
+        except KeyError:
+            self.events.add(name)
 
     def ack(self) -> None:
         self.acks.values[""] += 1

@@ -5,6 +5,7 @@ The process must be patched before anything of this is imported (service/cli/nod
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 #: How long a connection may stand between two requests, s.
 KEEP_ALIVE_S = 60
+#: Objects made before the collector looks at the young ones, and how many such looks before the older
+#: ones' turn.
+GC_THRESHOLDS = (50_000, 10, 10)
 #: Websockets and requests at one time.
 MAX_CONNECTIONS = 100_000
 
@@ -57,6 +61,7 @@ def serve(
     node = build(port)
     stopping = _catch_signals()
     node.start()
+    _spare_the_collector()
     stop_accepting = _start(async_mode, listener, node.app)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
@@ -166,6 +171,17 @@ def _start_gevent(listener: socket.socket, app: Any) -> Callable[[], None]:
         server.socket.close()
 
     return stop
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look less often, and never again at what a node is made of.
+
+    Samples wait in memory for a flush, thousands at a time and none of them garbage. With Python's
+    defaults the collector would look at them so often that it takes a third of a busy node's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _end_in_any_case(drain_s: float) -> None:

@@ -195,6 +195,10 @@ class Node:
             flush_interval_s=config.node.flush_interval_ms / 1000,
             reclaim=self.claims.reclaim,
             on_lost=lambda owned: self.claims.lose(owned, "superseded"),
+            on_refused=lambda owned, error: self.devices.refused(owned, error),
+            on_stored=lambda samples: self.metrics.samples.add(count=samples),
+            hold=lambda owned: self.connections.hold(owned.sid),
+            release=lambda owned: self.connections.release(owned.sid),
             on_flush=self._count_flush,
         )
         self.commands = CommandDelivery(

@@ -53,6 +53,10 @@ class Ingest:
     Args:
         reclaim: gets sessions back that Redis does not know; marks those it could not as lost.
         on_lost: told once a flush shows that another connection owns the session.
+        on_refused: told of each update without `done` that was not stored.
+        on_stored: told how many samples Redis accepted.
+        hold: told to take nothing more from a session's socket, because too much of it waits.
+        release: told that this is over.
         on_flush: told the samples of an answered flush and how many seconds the answer took.
         max_buffer_bytes: estimated memory; above it updates are refused.
     """
@@ -67,6 +71,10 @@ class Ingest:
         flush_interval_s: float,
         reclaim: Callable[[int, list[OwnedSession]], None],
         on_lost: Callable[[OwnedSession], None],
+        on_refused: Callable[[OwnedSession, ServiceError], None] = lambda owned, error: None,
+        on_stored: Callable[[int], None] = lambda samples: None,
+        hold: Callable[[OwnedSession], None] = lambda owned: None,
+        release: Callable[[OwnedSession], None] = lambda owned: None,
         on_flush: Callable[[int, float], None] = lambda samples, seconds: None,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
@@ -77,13 +85,17 @@ class Ingest:
         self._flush_interval_s = flush_interval_s
         self._reclaim = reclaim
         self._on_lost = on_lost
+        self._on_refused = on_refused
+        self._on_stored = on_stored
+        self._hold = hold
+        self._release = release
         self._on_flush = on_flush
         self._max_buffer_bytes = max_buffer_bytes
         self._queues: dict[int, deque[Slot]] = {}
         self._open: dict[OwnedSession, Slot] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
-        self._repeats: dict[OwnedSession, list[tuple[int, Done]]] = {}
+        self._repeats: dict[OwnedSession, list[tuple[int, int, Done | None]]] = {}
         self._stopped = False
         self.buffered_bytes = 0
         #: Redis did not answer the last flush.
@@ -94,11 +106,11 @@ class Ingest:
 
     # -- in
 
-    def add(self, owned: OwnedSession, update: Update, done: Done) -> None:
+    def add(self, owned: OwnedSession, update: Update, done: Done | None) -> None:
         """Buffer an update; `done` gets its fate once Redis answered. Never blocks.
 
         `done` gets `ok` or `duplicate` with the rev, or the error. A duplicate of what is still on
-        its way is answered after it.
+        its way is answered after it. Without `done` only a refusal is told, to `on_refused`.
 
         Raises:
             Conflict: the `seq` leaves a gap; `expected_seq` says what would not.
@@ -109,43 +121,91 @@ class Ingest:
         if owned.lost:
             raise _lost_error(owned)
         seq = update.seq
-        if seq is not None and seq <= owned.last_seq:
-            done(AppendResult("duplicate", owned.rev))
+        if seq is not None and not self._is_next(owned, seq, update, done):
             return
-        if seq is not None and seq > owned.accepted_seq + 1:
-            expected = owned.accepted_seq + 1
-            raise errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
-        cost = cost_bytes(update)
+        count, size = len(update.samples), update.bytes_in
+        cost = slots.UPDATE_COST_BYTES + count * slots.SAMPLE_COST_BYTES + 2 * size
         if self.buffered_bytes + cost > self._max_buffer_bytes:
-            raise errors.StoreUnavailable() if self.away else errors.Overloaded()
-        self.buffered_bytes += cost
-        owned.waiting += 1
-        if seq is not None and seq <= owned.accepted_seq:
-            settle = self._settling(owned, cost, done)
-            self._repeats.setdefault(owned, []).append((seq, settle))
-            return
+            raise self._full()
+        numbered = seq is not None
         if seq is not None:
             owned.accepted_seq = seq
-        numbered = seq is not None
         slot = self._open.get(owned)
-        if slot is None or not slot.takes(update, numbered):
+        if (
+            slot is None
+            or slot.numbered != numbered
+            or slot.count + count > slots.MAX_CALL_SAMPLES
+            or slot.bytes + size > slots.MAX_CALL_BYTES
+        ):
             slot = self._open[owned] = Slot(owned, numbered)
             queue = self._queues.get(owned.partition)
             if queue is None:
                 queue = self._queues[owned.partition] = deque()
             queue.append(slot)
-        slot.add(update, self._settling(owned, cost, done))
+        # `Slot.add` and `_charge`, written out: this runs for every event
+        slot.entries.append((update, done))
+        slot.count += count
+        slot.bytes += size
+        slot.cost += cost
+        self.buffered_bytes += cost
+        owned.waiting += 1
+        owned.waiting_bytes += cost
+        if (
+            owned.waiting >= slots.HOLD_UPDATES or owned.waiting_bytes >= slots.HOLD_BYTES
+        ) and not owned.is_held:
+            owned.is_held = True
+            self._hold(owned)
 
-    def _settling(self, owned: OwnedSession, cost: int, done: Done) -> Done:
-        def settle(result: AppendResult | ServiceError) -> None:
-            owned.waiting -= 1
-            self.buffered_bytes -= cost
-            try:
+    def _is_next(self, owned: OwnedSession, seq: int, update: Update, done: Done | None) -> bool:
+        """Whether this number is to be stored; a duplicate is answered, now or after its first."""
+        if seq == owned.accepted_seq + 1:
+            return True
+        if seq <= owned.last_seq:
+            if done is not None:
+                done(AppendResult("duplicate", owned.rev))
+            return False
+        if seq > owned.accepted_seq:
+            expected = owned.accepted_seq + 1
+            raise errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
+        cost = cost_bytes(update)
+        if self.buffered_bytes + cost > self._max_buffer_bytes:
+            raise self._full()
+        self._charge(owned, 1, cost)
+        self._repeats.setdefault(owned, []).append((seq, cost, done))
+        return False
+
+    def _full(self) -> ServiceError:
+        return errors.StoreUnavailable() if self.away else errors.Overloaded()
+
+    def _charge(self, owned: OwnedSession, updates: int, cost: int) -> None:
+        """Count what waits, or with negative numbers what does so no more."""
+        self.buffered_bytes += cost
+        owned.waiting += updates
+        owned.waiting_bytes += cost
+
+    def _settle(self, slot: Slot) -> None:
+        """This slot waits no more."""
+        self._charge(slot.owned, -len(slot.entries), -slot.cost)
+
+    def _release_if_low(self, owned: OwnedSession) -> None:
+        if (
+            owned.is_held
+            and owned.waiting <= slots.HOLD_UPDATES // 2
+            and owned.waiting_bytes <= slots.HOLD_BYTES // 2
+        ):
+            owned.is_held = False
+            self._release(owned)
+
+    def _tell(
+        self, owned: OwnedSession, done: Done | None, result: AppendResult | ServiceError
+    ) -> None:
+        try:
+            if done is not None:
                 done(result)
-            except Exception:
-                log.exception("ack failed", extra={"action": "ack_failed"})
-
-        return settle
+            elif isinstance(result, ServiceError):
+                self._on_refused(owned, result)
+        except Exception:
+            log.exception("ack failed", extra={"action": "ack_failed"})
 
     # -- out
 
@@ -228,7 +288,7 @@ class Ingest:
                 return
         self.away = False
         self._on_flush(sum(part.count for part in parts), time.monotonic() - sent_at)
-        missing: list[Slot] = []
+        stored, missing = self.stored, []
         for slot, result in zip(batch, results, strict=True):
             if result.word == "ok":
                 self._stored(slot, result.value)
@@ -240,6 +300,7 @@ class Ingest:
                 self._split(queue, slot)
             else:
                 self._refuse(queue, slot, _word_error(slot.owned, result.word))
+        self._on_stored(self.stored - stored)
         if missing:
             self._recover(partition, queue, missing)
 
@@ -249,24 +310,29 @@ class Ingest:
         self.stored += slot.count
         if slot.numbered:
             owned.last_seq = slot.entries[-1][0].seq or owned.last_seq
+        self._settle(slot)
         at = rev - slot.count
         for update, done in slot.entries:
             at += len(update.samples)
-            done(AppendResult("ok", at))
+            if done is not None:
+                self._tell(owned, done, AppendResult("ok", at))
         self._answer_repeats(owned)
+        self._release_if_low(owned)
 
     def _answer_repeats(self, owned: OwnedSession, error: ServiceError | None = None) -> None:
         repeats = self._repeats.pop(owned, None)
         if repeats is None:
             return
-        later: list[tuple[int, Done]] = []
-        for seq, done in repeats:
+        later: list[tuple[int, int, Done | None]] = []
+        for seq, cost, done in repeats:
+            if seq > owned.last_seq and error is None:
+                later.append((seq, cost, done))
+                continue
+            self._charge(owned, -1, -cost)
             if seq <= owned.last_seq:
-                done(AppendResult("duplicate", owned.rev))
+                self._tell(owned, done, AppendResult("duplicate", owned.rev))
             elif error is not None:
-                done(error)
-            else:
-                later.append((seq, done))
+                self._tell(owned, done, error)
         if later:
             self._repeats[owned] = later
 
@@ -274,15 +340,18 @@ class Ingest:
         """Redis has another last seq than this node thought: keep what still fits."""
         owned = slot.owned
         owned.last_seq = last_seq
+        self._settle(slot)
         rest = Slot(owned, slot.numbered, slot.attempts + 1)
         for update, done in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
-                done(AppendResult("duplicate", owned.rev))
+                self._tell(owned, done, AppendResult("duplicate", owned.rev))
             else:
                 rest.add(update, done)
+        self._charge(owned, len(rest.entries), rest.cost)
         if not rest.entries:
             owned.accepted_seq = max(owned.accepted_seq, last_seq)
             self._answer_repeats(owned)
+            self._release_if_low(owned)
         elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
             queue.appendleft(rest)
         else:
@@ -294,7 +363,7 @@ class Ingest:
         """One of the updates brings a key too many: send each alone, so that only it is refused."""
         for update, done in reversed(slot.entries):
             alone = Slot(slot.owned, slot.numbered, slot.attempts)
-            alone.add(update, done)
+            alone.add(update, done)  # as much is charged as before
             queue.appendleft(alone)
 
     def _recover(self, partition: int, queue: deque[Slot], missing: list[Slot]) -> None:
@@ -323,16 +392,19 @@ class Ingest:
         if news:
             owned.lost = "superseded"
         refused = list(slot.entries)
+        self._settle(slot)
         if slot.numbered or owned.lost:
             for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
                 queue.remove(other)
                 refused += other.entries
+                self._settle(other)
                 if self._open.get(owned) is other:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
         for _, done in refused:
-            done(error)
+            self._tell(owned, done, error)
         self._answer_repeats(owned, error)
+        self._release_if_low(owned)
         if news:
             self._on_lost(owned)
 

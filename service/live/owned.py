@@ -19,6 +19,7 @@ class OwnedSession:
         "accepted_seq",
         "created_ms",
         "generation",
+        "is_held",
         "last_ping_ms",
         "last_seq",
         "lost",
@@ -33,6 +34,7 @@ class OwnedSession:
         "sid",
         "stream",
         "waiting",
+        "waiting_bytes",
     )
 
     def __init__(
@@ -73,6 +75,10 @@ class OwnedSession:
         self.refresh_at = 0.0
         #: Updates in the ingest buffer or in flight.
         self.waiting = 0
+        #: About what they take in memory.
+        self.waiting_bytes = 0
+        #: Too much of it waits: nothing more is read from its socket.
+        self.is_held = False
 
     def holding(self) -> Holding:
         """What `reclaim` needs to get this session back."""

@@ -17,19 +17,16 @@ MAX_CALL_BYTES = 1 << 20
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
 
+#: So much of one session may wait before its socket is held; it is released at half of it.
+HOLD_UPDATES = 1000
+HOLD_BYTES = 2 << 20
+
 #: Gets the fate of one update.
 Done = Callable[[AppendResult | ServiceError], None]
 
 
-class Sample(Protocol):
-    """One sample, encoded once when it came in."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def value_ts(self) -> bytes: ...  # [value,ts]
-    @property
-    def feed(self) -> bytes: ...  # ["key",value,ts]
+#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`.
+Sample = tuple[str, bytes, bytes]
 
 
 class Update(Protocol):
@@ -46,39 +43,34 @@ class Update(Protocol):
 class Slot:
     """Updates of one session that go to Redis as one part, in order."""
 
-    __slots__ = ("attempts", "bytes", "count", "entries", "numbered", "owned")
+    __slots__ = ("attempts", "bytes", "cost", "count", "entries", "numbered", "owned")
 
     def __init__(self, owned: OwnedSession, numbered: bool, attempts: int = 0) -> None:
         self.owned = owned
         self.numbered = numbered
-        self.entries: list[tuple[Update, Done]] = []
+        self.entries: list[tuple[Update, Done | None]] = []
         self.count = 0
+        #: About its memory.
+        self.cost = 0
         self.bytes = 0
         self.attempts = attempts
 
-    def add(self, update: Update, done: Done) -> None:
+    def add(self, update: Update, done: Done | None) -> None:
         self.entries.append((update, done))
         self.count += len(update.samples)
         self.bytes += update.bytes_in
-
-    def takes(self, update: Update, numbered: bool) -> bool:
-        return (
-            self.numbered == numbered
-            and self.count + len(update.samples) <= MAX_CALL_SAMPLES
-            and self.bytes + update.bytes_in <= MAX_CALL_BYTES
-        )
+        self.cost += cost_bytes(update)
 
     def part(self) -> AppendPart:
         keys: dict[str, list[bytes]] = {}
         feed: list[bytes] = []
         for update, _ in self.entries:
-            for sample in update.samples:
-                values = keys.get(sample.key)
-                if values is None:
-                    keys[sample.key] = [sample.value_ts]
+            for key, value_ts, in_feed in update.samples:
+                if key in keys:
+                    keys[key].append(value_ts)
                 else:
-                    values.append(sample.value_ts)
-                feed.append(sample.feed)
+                    keys[key] = [value_ts]
+                feed.append(in_feed)
         owned = self.owned
         return AppendPart(
             session_id=owned.session_id,

@@ -8,7 +8,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 ACTIVE = "active"
 INACTIVE = "inactive"
@@ -175,8 +175,7 @@ class AppendPart:
     keys: dict[str, list[bytes]] = field(default_factory=dict)  #: `[value,ts]`, newest last
 
 
-@dataclass(frozen=True, slots=True)
-class AppendResult:
+class AppendResult(NamedTuple):
     """The word for one session's part: ok (rev), stale, missing, conflict (last_seq), too_many_keys."""
 
     word: str

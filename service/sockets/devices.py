@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from service import errors
@@ -22,12 +23,13 @@ from service.live.tasks import Tasks
 from service.metrics import Metrics
 from service.sessions.model import AppendResult, Owner, Registration, SetupState
 from service.sockets import payloads
-from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
+from service.sockets.dispatch import Call, Dispatcher, Peer
 from service.sockets.takeovers import Takeovers
-from service.sockets.update import Update, check_depth, parse_telemetry, parse_update
+from service.sockets.update import check_depth, parse_telemetry, parse_update
 
 log = logging.getLogger(__name__)
 
+OWN_ONLY = "A device acts on its own session only."
 #: How long a repeated register waits for what the socket sent before.
 SETTLE_S = 5.0
 
@@ -122,8 +124,8 @@ class Devices:
         """Take the devices' events. `update_setup` is shared with dashboards: see `update_setup`."""
         on = self._dispatcher.on
         on("register", self.register)
-        on("update_data", self.update_data, inline=True)
-        on("update_telemetry", self.update_telemetry, inline=True)
+        self._dispatcher.on_hot("update_data", self.update_data)
+        self._dispatcher.on_hot("update_telemetry", self.update_telemetry)
         on("ping", self.ping, inline=True)
         on("pong", self.pong, inline=True)
         on("command_result", self.command_result)
@@ -240,28 +242,46 @@ class Devices:
 
     # -- what it sends
 
-    def update_data(self, call: Call) -> Any:
-        return self._take(call, parse_update)
+    def update_data(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
+        """The one way of a sample from any transport to the buffer."""
+        owned: OwnedSession | None = peer.device
+        if owned is None or owned.lost or payload.__class__ is not dict:
+            owned = self._owned_by(peer, payload)
+        else:  # `_owned_by`, written out: this runs for every event
+            named = payload.get("device_id")
+            if named is not None and named != owned.session_id:
+                raise errors.NotAllowed(OWN_ONLY)
+            named = payload.get("session_id")
+            if named is not None and named != owned.session_id:
+                raise errors.NotAllowed(OWN_ONLY)
+        update = parse_update(payload, self._clock.now_s(), self._max_value_bytes)
+        self._ingest.add(
+            owned, update, None if ack_id is None else partial(self._answer, peer, ack_id)
+        )
 
-    def update_telemetry(self, call: Call) -> Any:
-        return self._take(call, parse_telemetry)
+    def update_telemetry(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
+        owned = self._owned_by(peer, payload)
+        update = parse_telemetry(payload, self._clock.now_s(), self._max_value_bytes)
+        self._ingest.add(
+            owned, update, None if ack_id is None else partial(self._answer, peer, ack_id)
+        )
 
-    def _take(self, call: Call, parse: Callable[[Any, float, int], Update]) -> Any:
-        owned = self._owned(call)
-        update = parse(call.payload, self._clock.now_s(), self._max_value_bytes)
+    def _answer(self, peer: Peer, ack_id: int, result: AppendResult | errors.ServiceError) -> None:
+        if isinstance(result, errors.ServiceError):
+            self._dispatcher.refuse(peer, ack_id, result)
+        elif result.word == "duplicate":
+            self._metrics.duplicates.add()
+            self._dispatcher.ack(
+                peer, ack_id, b'{"ok":true,"rev":%d,"duplicate":true}' % result.value
+            )
+        else:
+            self._dispatcher.ack(peer, ack_id, b'{"ok":true,"rev":%d}' % result.value)
 
-        def done(result: AppendResult | errors.ServiceError) -> None:
-            if isinstance(result, errors.ServiceError):
-                call.fail(result)
-            elif result.word == "duplicate":
-                self._metrics.duplicates.add()
-                call.reply({"rev": result.value, "duplicate": True})
-            else:
-                self._metrics.samples.add(count=len(update.samples))
-                call.reply({"rev": result.value})
-
-        self._ingest.add(owned, update, done)
-        return LATER
+    def refused(self, owned: OwnedSession, error: errors.ServiceError) -> None:
+        """An update that wanted no ack was not stored."""
+        peer = self._dispatcher.peers.get(owned.sid)
+        if peer is not None:
+            self._dispatcher.refuse(peer, None, error)
 
     def is_own_setup(self, call: Call) -> bool:
         """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
@@ -329,16 +349,18 @@ class Devices:
             NotRegistered, StaleGeneration, SessionNotFound
             NotAllowed: the payload names another session.
         """
-        owned: OwnedSession | None = call.peer.device
+        return self._owned_by(call.peer, call.payload)
+
+    def _owned_by(self, peer: Peer, payload: Any) -> OwnedSession:
+        owned: OwnedSession | None = peer.device
         if owned is None:
             raise errors.NotRegistered
         if owned.lost:
             self._check_held(owned)
-        payload = call.payload
         if payload.__class__ is dict:
             for field in ("session_id", "device_id"):
                 if payload.get(field) not in (None, owned.session_id):
-                    raise errors.NotAllowed("A device acts on its own session only.")
+                    raise errors.NotAllowed(OWN_ONLY)
         return owned
 
     @staticmethod

@@ -61,6 +61,8 @@ MAX_OPEN_REQUESTS = 1000
 
 
 Handler = Callable[[Call], "dict[str, Any] | Later | None"]
+#: Gets the socket, the payload and the ack number, and answers by itself, by `ack` or later by `refuse`.
+HotHandler = Callable[[Peer, Any, "int | None"], None]
 
 
 class Spawn(Protocol):
@@ -93,7 +95,9 @@ class Dispatcher:
         self._connections = connections
         self._tasks = tasks
         self._counts = counts
+        self._count_event = counts.event
         self._handlers: dict[str, tuple[Handler, bool]] = {}
+        self._hot: dict[str, HotHandler] = {}
         self._on_connect: list[Callable[[Peer], None]] = []
         self._on_disconnect: list[Callable[[Peer, str], None]] = []
 
@@ -105,9 +109,20 @@ class Dispatcher:
         Args:
             inline: the handler never blocks and is called in the context that read the frame.
         """
-        if event in self._handlers:
-            raise ValueError(f"two handlers for {event!r}")
+        self._expect(event)
         self._handlers[event] = (handler, inline)
+
+    def on_hot(self, event: str, handler: HotHandler) -> None:
+        """Handle an event that comes so often that even a `Call` for each would cost too much.
+
+        As an inline handler it never blocks. It answers by itself; what it raises is answered here.
+        """
+        self._expect(event)
+        self._hot[event] = handler
+
+    def _expect(self, event: str) -> None:
+        if event in self.events:
+            raise ValueError(f"two handlers for {event!r}")
         self._counts.expect_event(event)
 
     def on_connect(self, listener: Callable[[Peer], None]) -> None:
@@ -121,7 +136,7 @@ class Dispatcher:
     @property
     def events(self) -> frozenset[str]:
         """The events that somebody handles."""
-        return frozenset(self._handlers)
+        return frozenset((*self._handlers, *self._hot))
 
     # --- what the transport calls
 
@@ -261,7 +276,16 @@ class Dispatcher:
             self._counts.event("")
             self.refuse(peer, ack_id, errors.InvalidRequest("This is no JSON event."))
             return None
-        self._counts.event(name)
+        self._count_event(name)
+        hot = self._hot.get(name)
+        if hot is not None:
+            try:
+                hot(peer, arguments[1] if len(arguments) > 1 else None, ack_id)
+            except ServiceError as error:
+                self.refuse(peer, ack_id, error)
+            except Exception as error:  # noqa: BLE001  logged
+                self.refuse(peer, ack_id, _internal(name, error))
+            return None
         known = self._handlers.get(name)
         if known is None:
             self.refuse(peer, ack_id, errors.InvalidRequest("There is no such event."))
@@ -280,13 +304,8 @@ class Dispatcher:
                 call.reply(answer)  # type: ignore[arg-type]
         except ServiceError as error:
             call.fail(error)
-        except Exception:
-            log_id = secrets.token_hex(6)
-            log.exception(
-                "an event failed",
-                extra={"action": "event_failed", "event_name": call.event, "log_id": log_id},
-            )
-            call.fail(errors.Internal(log_id=log_id))
+        except Exception as error:  # noqa: BLE001  logged
+            call.fail(_internal(call.event, error))
 
     def _work(self, peer: Peer, waiting: tuple[Handler, Call] | None) -> None:
         """Run a handler that may block, then all that came meanwhile."""
@@ -317,3 +336,14 @@ class Dispatcher:
                 listener(peer, peer.reason)
             except Exception:
                 log.exception("a disconnect listener failed", extra={"action": "leave_failed"})
+
+
+def _internal(event: str, error: Exception) -> ServiceError:
+    """The answer to an event whose handler failed; the log has the rest."""
+    log_id = secrets.token_hex(6)
+    log.error(
+        "an event failed",
+        extra={"action": "event_failed", "event_name": event, "log_id": log_id},
+        exc_info=error,
+    )
+    return errors.Internal(log_id=log_id)

@@ -8,6 +8,8 @@ and infinities and broken text; what is left to check is size, depth and form.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,6 +18,8 @@ from service.errors import InvalidRequest, TooLarge
 
 #: Levels of objects and arrays in one value or document.
 MAX_DEPTH = 32
+#: JSON of a value and its time that is shorter cannot be too deep.
+SHALLOW_BYTES = 2 * MAX_DEPTH
 #: Samples in one event: what one call of the append script may carry.
 MAX_SAMPLES = 2_000
 #: UTF-8 bytes of a data key, an id or a name.
@@ -26,6 +30,8 @@ MAX_VALUE_BYTES = 64 * 1024
 MAX_TS_S = 253_402_300_799
 #: Numbers that every client can count to.
 MAX_SEQ = 2**53 - 1
+
+ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
 
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -44,6 +50,13 @@ class Update(NamedTuple):
     samples: list[EncodedSample]
     seq: int | None
     bytes_in: int
+
+
+# These make a named tuple of a tuple, without the call in Python that its constructor is.
+_sample: Callable[[tuple[str, bytes, bytes]], EncodedSample] = partial(tuple.__new__, EncodedSample)
+_update: Callable[[tuple[list[EncodedSample], int | None, int]], Update] = partial(
+    tuple.__new__, Update
+)
 
 
 def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
@@ -66,19 +79,22 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
         raise InvalidRequest("`seq` counts 1, 2, 3, …")
     ts = get("ts")
     ts = round(now_s, 3) if ts is None else _checked_ts(ts)
-    forms = ("key" in payload) + ("data" in payload) + ("samples" in payload)
-    if forms != 1:
-        raise InvalidRequest("Give one of `key` and `value`, `data`, `samples`.")
     if "key" in payload:
         if "value" not in payload:
             raise InvalidRequest("`value` is missing.")
+        if "data" in payload or "samples" in payload:
+            raise InvalidRequest(ONE_FORM)
         sample = _encode(payload["key"], payload["value"], ts, max_value_bytes)
-        return Update([sample], seq, len(sample.feed))
+        return _update(([sample], seq, len(sample[2])))
     if "data" in payload:
+        if "samples" in payload:
+            raise InvalidRequest(ONE_FORM)
         samples = _from_object(payload["data"], "data", ts, max_value_bytes)
-    else:
+    elif "samples" in payload:
         samples = _from_list(payload["samples"], ts, max_value_bytes)
-    return Update(samples, seq, sum(len(sample.feed) for sample in samples))
+    else:
+        raise InvalidRequest(ONE_FORM)
+    return _update((samples, seq, sum(len(sample[2]) for sample in samples)))
 
 
 def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
@@ -156,11 +172,23 @@ def _checked_ts(ts: Any) -> float:
 
 
 def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> EncodedSample:
-    if key.__class__ is not str or not is_name(key):
+    head = _feed_head(key) if key.__class__ is str else b""
+    if not head:
         raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} bytes, printable.")
-    if value.__class__ is dict or value.__class__ is list:
+    try:
+        value_ts = orjson.dumps((value, ts))
+    except orjson.JSONEncodeError:
         check_depth(value)
-    value_ts = orjson.dumps((value, ts))
-    if len(value_ts) > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
+        raise
+    size = len(value_ts)
+    if size > SHALLOW_BYTES:
+        check_depth(value)
+    if size > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
         raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
-    return EncodedSample(key, value_ts, b"[" + orjson.dumps(key) + b"," + value_ts[1:])
+    return _sample((key, value_ts, head + value_ts[1:]))
+
+
+@lru_cache(maxsize=10_000)
+def _feed_head(key: str) -> bytes:
+    """`["key",` for a legal key, else b"". Devices send the same few keys again and again."""
+    return b"[%b," % orjson.dumps(key) if is_name(key) else b""

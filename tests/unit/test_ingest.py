@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,8 +15,7 @@ from service.live.tasks import ThreadTasks
 from service.sessions.model import AppendPart, AppendResult
 
 
-@dataclass
-class Sample:
+class Sample(NamedTuple):
     key: str
     value_ts: bytes
     feed: bytes
