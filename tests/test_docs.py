@@ -84,6 +84,8 @@ def test_settings_in_the_docs_are_those_of_the_code() -> None:
 
 def is_word(cell: str) -> bool:
     """Whether the code of a cell is a word without quotes."""
+    if code(cell) in ("true", "false"):
+        return False
     return re.fullmatch(r"[a-z][a-z0-9.]*|\d+\.\d+\.\d+\.\d+", code(cell)) is not None
 
 

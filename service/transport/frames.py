@@ -240,7 +240,8 @@ def close_frame(code: int, words: str = "") -> bytes:
     """The frame that begins or answers a close; `NO_CODE` stands for none."""
     if code == NO_CODE:
         return encode(CLOSE, b"")
-    return encode(CLOSE, code.to_bytes(2, "big") + words.encode()[: MAX_CONTROL_BYTES - 2])
+    reason = words.encode()[: MAX_CONTROL_BYTES - 2].decode(errors="ignore").encode()
+    return encode(CLOSE, code.to_bytes(2, "big") + reason)
 
 
 def closing_code(payload: bytes) -> int | Fault:

@@ -1,7 +1,8 @@
 """A small node for the transport's tests: real sockets, the real dispatcher, no Redis.
 
-Run as `python -m tests.integration.socket_node <async_mode> <port> <max_pending_bytes> <fast|ordinary>`; the tests talk
-to it as clients do and read its figures at `/figures`.
+Run as `python -m tests.integration.socket_node <async_mode> <port> <max_pending_bytes> <road> [<certificate>]`;
+the tests talk to it as clients do and read its figures at `/figures`. The road is `fast`, `ordinary`, or
+`untried`: fast, but with another version of a library than was written for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import sys
 
 
-def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
+def main(
+    async_mode: str, port: int, max_pending_bytes: int, road: str, certificate: str = ""
+) -> None:
     if async_mode == "eventlet":
         import eventlet
 
@@ -21,19 +24,23 @@ def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
 
     import gc
     import logging
+    import os
     import resource
     import time
 
     import flask
     import flask_socketio
+    import greenlet
 
     from service.live.tasks import ThreadTasks
     from service.metrics import Metrics
     from service.sockets import payloads
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
     from service.transport.connection import event_frame
-    from service.transport.upstream import EngineConnections, server_options
+    from service.transport.upstream import WRITTEN_FOR, EngineConnections, server_options
 
+    if road == "untried":
+        WRITTEN_FOR[async_mode] = "0.0"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     app = flask.Flask("socket_node")
     server = flask_socketio.SocketIO(
@@ -46,7 +53,8 @@ def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
         max_pending_bytes=max_pending_bytes,
         counts=metrics,
         connect_timeout_s=2.0,
-        fast_path=road == "fast",
+        fast_path=road != "ordinary",
+        max_sockets=400,
     )
     dispatcher = Dispatcher(connections, tasks, metrics)
     ended: list[list[str]] = []
@@ -94,6 +102,26 @@ def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
         server.server.emit("question", {"a": 1}, to=call.sid, callback=answered)
         return LATER
 
+    def count(call: Call) -> None:
+        """Numbers from 0 on, a few at a time."""
+        for number in range(call.payload):
+            connections.send(call.sid, event_frame("n", b"%d" % number))
+            if number % 3 == 2:
+                tasks.sleep(0.001)
+
+    def hold(call: Call) -> None:
+        def release() -> None:
+            tasks.sleep(call.payload)
+            seen.append(["released", len(seen)])
+            connections.release(call.sid)
+
+        connections.hold(call.sid)
+        tasks.spawn(release)
+
+    def note(call: Call) -> dict[str, object]:
+        seen.append(["note", call.payload])
+        return {}
+
     def fail(call: Call) -> None:
         raise RuntimeError("a secret")
 
@@ -103,6 +131,9 @@ def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
     dispatcher.on("echo", lambda call: {"echo": call.payload}, inline=True)
     dispatcher.on("update_data", update, inline=True)
     dispatcher.on("slow", slow)
+    dispatcher.on("count", count)
+    dispatcher.on("hold", hold, inline=True)
+    dispatcher.on("note", note, inline=True)
     dispatcher.on("flood", flood)
     dispatcher.on("flood_and_close", flood_and_close)
     dispatcher.on("ask", ask)
@@ -136,12 +167,30 @@ def main(async_mode: str, port: int, max_pending_bytes: int, road: str) -> None:
             "errors": metrics.errors.values,
             "events": metrics.events.values,
             "slow_clients": metrics.slow_clients.values,
+            "polls": sum(
+                getattr(socket.queue, "_asleep", False)
+                for socket in server.server.eio.sockets.values()
+            ),
             "road": "ordinary" if connections.road is None else "fast",
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 
-    server.run(app, host="127.0.0.1", port=port, log_output=False)
+    @app.get("/leftovers")
+    def leftovers() -> dict[str, object]:
+        gc.collect()
+        alive = [one for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
+        return {
+            "greenlets": sum(not one.dead for one in alive),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "rss_kib": int(open("/proc/self/statm").read().split()[1])
+            * (resource.getpagesize() // 1024),
+            "links": sum(type(one).__name__ == "Link" for one in gc.get_objects()),
+            "sockets": sum(type(one).__name__ == "NodeSocket" for one in gc.get_objects()),
+        }
+
+    tls = {"certfile": certificate, "keyfile": certificate} if certificate else {}
+    server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -7,13 +7,9 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,69 +17,12 @@ import requests
 import socketio
 import websocket
 
-from tests.conftest import free_ports
 from tests.integration.raw_clients import RawPolling, RawWebsocket
+from tests.integration.socket_nodes import MAX_FRAME_BYTES, Node
 from tests.waiting import wait_until
 
-MAX_PENDING_BYTES = 4 << 20
-MAX_FRAME_BYTES = 1 << 20
 INVALID = "invalid_request"
 Connect = Callable[..., RawWebsocket]
-
-
-class Node:
-    """One process of `socket_node`."""
-
-    def __init__(self, async_mode: str, road: str, folder: Path) -> None:
-        self.port = free_ports()[0]
-        self.log = folder / f"{async_mode}.log"
-        command = [sys.executable, "-m", "tests.integration.socket_node", async_mode]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, str(self.port), str(MAX_PENDING_BYTES), road],
-                stdout=log,
-                stderr=log,
-                cwd=Path(__file__).parents[2],
-            )
-        wait_until(self._answers, 20, what="the node answers")
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()[-3000:]
-        try:
-            return bool(self.figures())
-        except OSError:
-            return False
-
-    def figures(self) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.port}/figures"
-        with urllib.request.urlopen(url, timeout=5) as response:
-            figures: dict[str, Any] = json.load(response)
-            return figures
-
-    def wait_for_end(self, sid: str, timeout_s: float = 8) -> str:
-        """Why a socket ended, as its disconnect listener heard it."""
-
-        def reason() -> str:
-            return str(dict(self.figures()["ended"]).get(sid, ""))
-
-        return wait_until(reason, timeout_s, what=f"{sid} ended")
-
-    def wait_for_silence(self, timeout_s: float = 10) -> None:
-        """Until no connection has left anything behind."""
-
-        def nothing_left() -> bool:
-            figures = self.figures()
-            return not any(
-                (
-                    figures["engine_sockets"],
-                    figures["sids"],
-                    figures["peers"],
-                    figures["environs"],
-                    figures["rooms"],
-                )
-            )
-
-        wait_until(nothing_left, timeout_s, what="no socket left behind")
 
 
 @pytest.fixture(
@@ -97,8 +36,7 @@ def node(
     node = Node(*request.param, tmp_path_factory.mktemp("node"))
     assert node.figures()["road"] == request.param[1]
     yield node
-    node.process.kill()
-    node.process.wait(10)
+    node.end()
 
 
 class Bystander:

@@ -299,7 +299,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.upgrading = False
         packets, is_over = waiting.drain()
         for packet in packets:
-            link.send(frame_of(packet))
+            if packet.packet_type != engineio.packet.NOOP:
+                link.send(frame_of(packet))
         if self.is_held:
             link.pause(FULL)
         if is_over:
