@@ -25,6 +25,16 @@ ROOT = Path(__file__).parents[1]
 ARGV = [sys.executable, "-m", "service.cli.node_process"]
 
 
+#: Every way in which a node serves websockets; see `road`.
+ROADS = ["eventlet", "gevent", "eventlet-ordinary", "gevent-ordinary"]
+
+
+def road(name: str) -> dict[str, Any]:
+    """The settings for one of `ROADS`."""
+    async_mode, _, ordinary = name.partition("-")
+    return {"node.async_mode": async_mode, "node.fast_path": not ordinary}
+
+
 def environment(settings: dict[str, Any]) -> dict[str, str]:
     """`{"sessions.lease_s": 2}` as a process finds it in its environment."""
     return {
@@ -112,13 +122,19 @@ class Cluster:
     """Nodes over one server.
 
     Args:
-        settings: `group.key` → value, for every node; `redis.url` is set here.
+        settings: `group.key` → value, for every node; `redis.url` is set here. With TESTS_ROAD=ordinary
+            in the environment `node.fast_path` is off, so that any of these tests can run that way too.
     """
 
     def __init__(self, server: RealServer, folder: Path, settings: dict[str, Any]) -> None:
         self.server = server
         self.folder = folder
-        self.settings = {"redis.url": server.url, "log.format": "json", **settings}
+        self.settings = {
+            "redis.url": server.url,
+            "log.format": "json",
+            "node.fast_path": os.environ.get("TESTS_ROAD") != "ordinary",
+            **settings,
+        }
         self.nodes: list[NodeProcess] = []
         self._client: redis.Redis | None = None
 

@@ -11,7 +11,7 @@ import pytest
 from tests.bare import Bare
 from tests.clients import Client
 from tests.javascript import JavaScriptClient
-from tests.node_processes import Cluster
+from tests.node_processes import ROADS, Cluster, road
 from tests.shared_pair import running_pair
 from tests.waiting import wait_until
 
@@ -56,13 +56,12 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+@pytest.fixture(scope="module", params=ROADS)
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """Two nodes for all tests of this module, once in each async mode."""
-    settings = {"node.async_mode": request.param}
-    with running_pair(tmp_path_factory.mktemp(request.param), **settings) as made:
+    """Two nodes for all tests of this module, once for each road."""
+    with running_pair(tmp_path_factory.mktemp(request.param), **road(request.param)) as made:
         yield made
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from tests.clients import Client, RawSocket
 from tests.conftest import RealServer
-from tests.node_processes import Cluster
+from tests.node_processes import ROADS, Cluster, road
 from tests.waiting import wait_until
 
 Connect = Callable[..., Client]
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+@pytest.fixture(scope="module", params=ROADS)
 def nodes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
@@ -28,7 +28,7 @@ def nodes(
         server,
         folder,
         {
-            "node.async_mode": request.param,
+            **road(request.param),
             "node.ping_interval_s": 1,
             "node.ping_timeout_s": 2,
             "sessions.history": {"default": 5, "keys": {}},

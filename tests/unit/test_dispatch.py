@@ -377,3 +377,50 @@ def test_error_frame_carries_any_text() -> None:
     frame = dispatch.error_frame(errors.InvalidRequest('ü "\r\n'))
     assert frame.size == len(frame.text.encode())
     assert json.loads(frame.text[1:])[1]["message"] == 'ü "\r\n'
+
+
+# --- hot events
+
+
+def test_hot_event_is_handled_without_a_call_and_answers_by_itself(bench: Bench) -> None:
+    got: list[Any] = []
+    bench.dispatcher.on_hot("hot", lambda peer, payload, ack: got.append((peer.sid, payload, ack)))
+    bench.send("hot", {"a": 1}, ack_id=3)
+    bench.dispatcher.on_event("s", None, '["hot"]')
+    assert got == [("s", {"a": 1}, 3), ("s", None, None)]
+    assert bench.wires.sent == []
+    assert not bench.tasks.waiting
+    assert "hot" in bench.dispatcher.events
+
+
+def test_hot_event_behind_a_blocking_one_waits_for_it(bench: Bench) -> None:
+    """The same function takes it there too."""
+    bench.dispatcher.on_hot("hot", lambda peer, payload, ack: bench.done.append(payload))
+    bench.send("long", 1)
+    bench.send("hot", 2)
+    bench.send("now", 3)
+    assert bench.done == []
+    bench.tasks.run()
+    assert bench.done == [1, 2, 3]
+
+
+def test_what_a_hot_handler_raises_is_answered(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def hot(peer: Peer, payload: Any, ack_id: int | None) -> None:
+        raise errors.InvalidRequest("no") if payload else RuntimeError("a secret")
+
+    bench.dispatcher.on_hot("hot", hot)
+    bench.send("hot", 1, ack_id=1)
+    bench.send("hot", 0, ack_id=2)
+    bench.send("hot", 1)
+    codes = [answer["error"]["code"] for answer in bench.wires.answers().values()]
+    assert codes == ["invalid_request", "internal"]
+    assert bench.wires.events()[0][1]["code"] == "invalid_request"
+    assert "a secret" in caplog.text
+    assert "a secret" not in "".join(bench.wires.sent)
+
+
+def test_two_handlers_of_one_event_are_a_defect(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="two handlers"):
+        bench.dispatcher.on_hot("now", lambda peer, payload, ack: None)

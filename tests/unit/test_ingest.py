@@ -351,3 +351,78 @@ def test_unknown_failure_is_internal_and_the_next_flush_works(bench):
     bench.ingest.kick()
 
     assert bench.words() == ["internal", "ok"]
+
+
+def test_update_without_done_is_told_when_it_is_refused_only():
+    """A device that wants no acks still hears of what was not stored."""
+    refused: list[Any] = []
+    bench = Bench(on_refused=lambda owned, error: refused.append((owned.session_id, error.code)))
+    owned = bench.own()
+    bench.ingest.add(owned, update(), None)
+    bench.ingest.kick()
+    assert refused == []
+    bench.store.answers.append([AppendResult("stale")])
+    bench.ingest.add(owned, update(), None)
+    bench.ingest.add(owned, update(), None)
+    bench.ingest.kick()
+    assert refused == [("d1", "stale_generation")] * 2
+    assert (owned.waiting, owned.waiting_bytes, bench.ingest.buffered_bytes) == (0, 0, 0)
+
+
+def test_stored_samples_are_counted_once_per_flush():
+    counted: list[int] = []
+    bench = Bench(on_stored=counted.append)
+    first, second = bench.own("d1"), bench.own("d2")
+    bench.add(first, update(count=3))
+    bench.add(second, update(count=2))
+    bench.ingest.kick()
+    assert counted == [5]
+
+
+@pytest.mark.parametrize("size", [20, slots.HOLD_BYTES // 4])
+def test_session_with_too_much_waiting_is_held_until_half_of_it_is_stored(size):
+    """Back-pressure: by number, and by bytes."""
+    told: list[str] = []
+    bench = Bench(
+        hold=lambda owned: told.append("hold"),
+        release=lambda owned: told.append(f"release at {owned.waiting}"),
+    )
+    owned, other = bench.own("d1"), bench.own("d2")
+    added = 0
+    while not told:
+        some = update()
+        some.bytes_in = size
+        bench.add(owned, some)
+        added += 1
+    assert added == (slots.HOLD_UPDATES if size == 20 else 2)
+    bench.add(other, update())
+    bench.add(owned, update())
+    assert told == ["hold"]
+    while owned.waiting:
+        bench.ingest.kick()
+    assert told == ["hold", f"release at {0 if size == 20 else 1}"]
+    assert (owned.waiting_bytes, owned.is_held) == (0, False)
+
+
+def test_duplicate_of_what_waits_counts_as_waiting_until_it_is_answered(bench):
+    owned = bench.own()
+    bench.add(owned, update(seq=1))
+    bench.add(owned, update(seq=1))
+    assert owned.waiting == 2
+    bench.ingest.kick()
+    assert bench.words() == ["ok", "duplicate"]
+    assert (owned.waiting, owned.waiting_bytes, bench.ingest.buffered_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("word", ["stale", "too_many_keys", "conflict", "missing", "ok"])
+def test_whatever_redis_says_nothing_is_left_counted(word):
+    """The count of what waits is what holds sockets and refuses updates: it must not drift."""
+    bench = Bench()
+    owned = bench.own()
+    for seq in (1, 2, 2, 3):
+        bench.add(owned, update(seq=seq))
+    bench.store.answers += [[AppendResult(word, 1)]] * 2
+    for _ in range(6):
+        bench.ingest.kick()
+    assert len(bench.answers) == 4
+    assert (owned.waiting, owned.waiting_bytes, bench.ingest.buffered_bytes) == (0, 0, 0)

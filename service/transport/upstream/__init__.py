@@ -1,9 +1,15 @@
 """Muster's side of python-engineio and python-socketio: everything private that is touched is in here.
 
-Written for the versions in `WRITTEN_FOR`. Packets come in through Engine.IO's ordinary road: a task
-per websocket, long polling through WSGI. Events of namespace `/` go as text straight to the
-dispatcher, so that they are decoded once and need neither a task nor a request context; CONNECT,
-DISCONNECT and ACK stay with python-socketio.
+Written for the versions in `WRITTEN_FOR`. Websockets take one of two roads, `node.fast_path` chooses:
+
+* the event road (`event_road`, `takeover`): after the handshake the connection is detached from the web
+  server and driven by the event loop, with neither a task nor a buffer of its own;
+* the ordinary road (`ordinary_road`, `websocket`): the libraries' own, two tasks per websocket. With other
+  versions than those written for it is the only one, and TLS always takes it.
+
+Long polling goes through WSGI as ever. Behind these three everything is the same: packets come to
+`NodeSocket.accept`, events of namespace `/` go as text straight to the dispatcher, so that they are decoded
+once and need neither a task nor a request context; CONNECT, DISCONNECT and ACK stay with python-socketio.
 
 Overridden on the objects of one server, never on a library's class or module:
 
@@ -13,14 +19,17 @@ Overridden on the objects of one server, never on a library's class or module:
 * engineio/base_server.py:199 `generate_id`: sids begin with the node's token, so that a message for
   one of them finds its node.
 * engineio/server.py:410 the task that looks for dead clients visits each once per `ping_timeout`, in
-  turn, so a dead one is seen up to 5 s late: ours looks at all of them every second.
+  turn, so a dead one is seen up to 5 s late: the wheel has everybody's deadline.
+* engineio/server.py:188 `handle_request` takes any number of clients, and the web server does not count
+  those that were detached from it: ours has a limit.
 * socketio/server.py:640 `_handle_eio_message`: broken packets raise there, are logged and dropped;
   `incoming` answers them. Binary events are refused and their attachments swallowed.
 * socketio/server.py:654 the manager starts at the first client: ours at boot.
 * socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
 * socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.
 * socketio/base_manager.py:138 `basic_disconnect` walks all rooms of the node: `room_index`.
-* the websocket objects of eventlet and simple-websocket: `websocket`.
+* the websocket objects of eventlet and simple-websocket, on the ordinary road: `websocket`.
+* the connections of eventlet's and gevent's web servers, on the event road: `takeover`.
 
 Beside these, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
 number, arguments)` are called.
