@@ -78,7 +78,8 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
     if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_SEQ):
         raise InvalidRequest("`seq` counts 1, 2, 3, …")
     ts = get("ts")
-    ts = round(now_s, 3) if ts is None else _checked_ts(ts)
+    # in ms, as `round(now_s, 3)` would have it, at a fifth of the time
+    ts = int(now_s * 1000 + 0.5) / 1000 if ts is None else _checked_ts(ts)
     if "key" in payload:
         if "value" not in payload:
             raise InvalidRequest("`value` is missing.")
@@ -185,7 +186,10 @@ def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> EncodedSam
         check_depth(value)
     if size > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
         raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
-    return _sample((key, value_ts, head + value_ts[1:]))
+    # What is kept is a copy: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of
+    # those costs five times what making them does.
+    body = value_ts[1:]
+    return _sample((key, b"[" + body, head + body))
 
 
 @lru_cache(maxsize=10_000)
