@@ -27,6 +27,7 @@ def main(
     import os
     import resource
     import time
+    from collections import deque
 
     import flask
     import flask_socketio
@@ -57,8 +58,8 @@ def main(
         max_sockets=400,
     )
     dispatcher = Dispatcher(connections, tasks, metrics)
-    ended: list[list[str]] = []
-    seen: list[object] = []
+    ended: deque[list[str]] = deque(maxlen=5000)  # bounded, so that what grows is not the test
+    seen: deque[object] = deque(maxlen=5000)
 
     def slow(call: Call) -> dict[str, object]:
         seen.append("slow begins")
@@ -161,8 +162,8 @@ def main(
             "peers": len(dispatcher.peers),
             "environs": len(server.server.environ),
             "rooms": len(server.server.manager.rooms.get("/", {})),
-            "ended": ended,
-            "seen": seen,
+            "ended": list(ended),
+            "seen": list(seen),
             "bad_input": metrics.bad_input.values,
             "errors": metrics.errors.values,
             "events": metrics.events.values,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 import engineio.packet
 import orjson
@@ -228,9 +229,7 @@ class EngineConnections:
 
         Counted here because the web server does not know of those that were detached from it.
         """
-        if len(self.eio.sockets) >= self._max_sockets and "sid=" not in environ.get(
-            "QUERY_STRING", ""
-        ):
+        if len(self.eio.sockets) >= self._max_sockets and _is_new(environ):
             error = errors.Overloaded("This node has as many connections as it can take.")
             body = orjson.dumps(error.body())
             start_response(
@@ -285,6 +284,11 @@ class EngineConnections:
             is_urgent=_is_ping,
             size_of=_size_of,
         )
+
+
+def _is_new(environ: dict[str, Any]) -> bool:
+    """Whether a request is for a new connection, as engineio/server.py:221 sees it."""
+    return "sid" not in parse_qs(environ.get("QUERY_STRING", ""))
 
 
 def _size_of(packet: Any) -> int:

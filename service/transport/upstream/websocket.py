@@ -24,6 +24,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from service.transport import frames
+
 #: A client may make the node read this much before other tasks get a turn.
 TURN_BYTES = 64 * 1024
 #: Messages read ahead of the handler (gevent).
@@ -198,7 +200,7 @@ def _tame_simple(
 
 
 def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
-    """The payload of a frame without its mask (RFC 6455, section 5.3), as one integer operation.
+    """The payload of a frame without its mask (RFC 6455, section 5.3), at once.
 
     Args:
         data: a piece of the payload.
@@ -206,9 +208,5 @@ def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset
         length: length of the piece.
         offset: where in the payload the piece begins.
     """
-    length = len(data) if length is None else length
-    turned = bytes(mask[(offset + i) % 4] for i in range(4))
-    pad = (turned * ((length + 3) // 4))[:length]
-    return (int.from_bytes(data, "little") ^ int.from_bytes(pad, "little")).to_bytes(
-        length, "little"
-    )
+    data = data if length is None else data[:length]
+    return bytes(frames.unmask(bytes(mask[(offset + i) % 4] for i in range(4)), data))
