@@ -6,6 +6,8 @@ connection. None of them retries by itself: each user knows what may be repeated
 
 from __future__ import annotations
 
+import _socket  # the original one: it never switches
+import socket
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +27,50 @@ SOCKET_TIMEOUT_S = 3.0
 CONNECT_TIMEOUT_S = 2.0
 #: How long a task waits for a connection of a pool that is in use.
 POOL_TIMEOUT_S = 5.0
+
+
+class _QuickCheck:
+    """Sees without the event loop that nothing waits on a connection that is taken from the pool.
+
+    redis-py 8.1 (connection.py:3739) asks `can_read` before every call, and asks by `select`. Under
+    eventlet and gevent that is two turns of the loop, more than the call itself costs. The usual answer,
+    that there is nothing, is found here; in any other case redis-py looks by itself.
+    """
+
+    _sock: Any
+    _parser: Any
+
+    def can_read(self, timeout: float = 0) -> bool:
+        reader = getattr(self._parser, "_reader", None)
+        can_look = not timeout and self._sock is not None and reader is not None
+        if can_look and not reader.has_data() and _is_silent(self._sock):
+            return False
+        return bool(super().can_read(timeout))  # type: ignore[misc]
+
+
+class _TcpConnection(_QuickCheck, redis.Connection):
+    pass
+
+
+class _UnixConnection(_QuickCheck, redis.UnixDomainSocketConnection):
+    pass
+
+
+_CONNECTIONS = {"redis": _TcpConnection, "unix": _UnixConnection}
+
+
+def _is_silent(sock: Any) -> bool:
+    """Whether a plain socket is open and has nothing to read now."""
+    raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+    try:
+        raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        raw.detach()
+    return False
 
 
 def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Redis]:
@@ -47,6 +93,10 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
     }
     if url.startswith(SENTINEL_SCHEME + "://"):
         return _sentinel_factory(url, defaults)
+
+    connection_class = _CONNECTIONS.get(url.partition(":")[0])
+    if connection_class is not None:  # TLS has bytes of its own: redis-py's check
+        defaults["connection_class"] = connection_class
 
     def make(**options: Any) -> redis.Redis:
         chosen = {**defaults, "timeout": POOL_TIMEOUT_S, **options}

@@ -21,7 +21,7 @@ from service.live.ingest import Ingest
 from service.live.owned import OwnedSession, OwnedSessions
 from service.live.tasks import Tasks
 from service.metrics import Metrics
-from service.sessions.model import AppendResult, Owner, Registration, SetupState
+from service.sessions.model import AppendResult, Registration, SetupState
 from service.sockets import payloads
 from service.sockets.dispatch import Call, Dispatcher, Peer
 from service.sockets.takeovers import Takeovers
@@ -177,7 +177,7 @@ class Devices:
             "setup_version": registration.setup_version,
             "server_time": registration.server_time_ms / 1000,
         }
-        self._tasks.spawn(self._follow_up, owned, answer, registration.superseded)
+        self._tasks.spawn(self._follow_up, owned, answer, registration)
         return answer
 
     def _settle(self, owned: OwnedSession) -> None:
@@ -220,13 +220,18 @@ class Devices:
         return owned
 
     def _follow_up(
-        self, owned: OwnedSession, answer: dict[str, Any], superseded: Owner | None
+        self, owned: OwnedSession, answer: dict[str, Any], registration: Registration
     ) -> None:
-        """What comes after the ack: the event, the former owner's notice, what waits for the device."""
+        """What comes after the ack: the event, the former owner's notice, what waits for the device.
+
+        A command that came between Redis' answer and this node's knowing of it is in neither, and is
+        told by the next renewal.
+        """
         self._dispatcher.emit(owned.sid, "registered", answer)
+        superseded = registration.superseded
         if superseded is not None and superseded.sid != owned.sid:
             self._takeovers.supersede(superseded, owned.session_id, answer["generation"])
-        if not owned.lost:
+        if registration.undelivered and not owned.lost:
             self._commands.deliver(owned.session_id)
 
     def left(self, peer: Peer, reason: str) -> None:

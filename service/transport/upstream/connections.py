@@ -287,7 +287,7 @@ class EngineConnections:
 
 
 def _is_new(environ: dict[str, Any]) -> bool:
-    """Whether a request is for a new connection, as engineio/server.py:221 sees it."""
+    """Whether a request is for a new connection, as engineio/server.py:231 sees it."""
     return "sid" not in parse_qs(environ.get("QUERY_STRING", ""))
 
 
