@@ -42,8 +42,13 @@ class _QuickCheck:
 
     def can_read(self, timeout: float = 0) -> bool:
         reader = getattr(self._parser, "_reader", None)
-        can_look = not timeout and self._sock is not None and reader is not None
-        if can_look and not reader.has_data() and _is_silent(self._sock):
+        if (
+            not timeout
+            and self._sock is not None
+            and reader is not None
+            and not reader.has_data()
+            and _is_silent(self._sock)
+        ):
             return False
         return bool(super().can_read(timeout))  # type: ignore[misc]
 
