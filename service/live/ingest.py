@@ -26,7 +26,9 @@ from typing import Protocol
 from service import errors
 from service.errors import ServiceError
 from service.live import slots
+from service.live.load import HOLD_BYTES, HOLD_UPDATES, Load
 from service.live.owned import OwnedSession, OwnedSessions
+from service.live.refusals import lost_error, word_error
 from service.live.slots import Done, Slot, Update, cost_bytes
 from service.live.tasks import Tasks
 from service.sessions.model import AppendPart, AppendResult
@@ -87,8 +89,7 @@ class Ingest:
         self._on_lost = on_lost
         self._on_refused = on_refused
         self._on_stored = on_stored
-        self._hold = hold
-        self._release = release
+        self._load = Load(hold, release)
         self._on_flush = on_flush
         self._max_buffer_bytes = max_buffer_bytes
         self._queues: dict[int, deque[Slot]] = {}
@@ -97,12 +98,16 @@ class Ingest:
         self._numbers: dict[int, int] = {}
         self._repeats: dict[OwnedSession, list[tuple[int, int, Done | None]]] = {}
         self._stopped = False
-        self.buffered_bytes = 0
         #: Redis did not answer the last flush.
         self.away = False
         #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
         self.repeats = 0
         self.stored = 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """About the memory of what waits."""
+        return self._load.bytes
 
     # -- in
 
@@ -119,13 +124,14 @@ class Ingest:
             StaleGeneration: another connection owns the session.
         """
         if owned.lost:
-            raise _lost_error(owned)
+            raise lost_error(owned)
         seq = update.seq
         if seq is not None and not self._is_next(owned, seq, update, done):
             return
         count, size = len(update.samples), update.bytes_in
         cost = slots.UPDATE_COST_BYTES + count * slots.SAMPLE_COST_BYTES + 2 * size
-        if self.buffered_bytes + cost > self._max_buffer_bytes:
+        load = self._load
+        if load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
         numbered = seq is not None
         if seq is not None:
@@ -142,19 +148,16 @@ class Ingest:
             if queue is None:
                 queue = self._queues[owned.partition] = deque()
             queue.append(slot)
-        # `Slot.add` and `_charge`, written out: this runs for every event
+        # `Slot.add` and `Load.charge`, written out: this runs for every event
         slot.entries.append((update, done))
         slot.count += count
         slot.bytes += size
         slot.cost += cost
-        self.buffered_bytes += cost
+        load.bytes += cost
         owned.waiting += 1
         owned.waiting_bytes += cost
-        if (
-            owned.waiting >= slots.HOLD_UPDATES or owned.waiting_bytes >= slots.HOLD_BYTES
-        ) and not owned.is_held:
-            owned.is_held = True
-            self._hold(owned)
+        if owned.waiting >= HOLD_UPDATES or owned.waiting_bytes >= HOLD_BYTES:
+            load.hold(owned)
 
     def _is_next(self, owned: OwnedSession, seq: int, update: Update, done: Done | None) -> bool:
         """Whether this number is to be stored; a duplicate is answered, now or after its first."""
@@ -168,33 +171,14 @@ class Ingest:
             expected = owned.accepted_seq + 1
             raise errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
         cost = cost_bytes(update)
-        if self.buffered_bytes + cost > self._max_buffer_bytes:
+        if self._load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
-        self._charge(owned, 1, cost)
+        self._load.charge(owned, 1, cost)
         self._repeats.setdefault(owned, []).append((seq, cost, done))
         return False
 
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self.away else errors.Overloaded()
-
-    def _charge(self, owned: OwnedSession, updates: int, cost: int) -> None:
-        """Count what waits, or with negative numbers what does so no more."""
-        self.buffered_bytes += cost
-        owned.waiting += updates
-        owned.waiting_bytes += cost
-
-    def _settle(self, slot: Slot) -> None:
-        """This slot waits no more."""
-        self._charge(slot.owned, -len(slot.entries), -slot.cost)
-
-    def _release_if_low(self, owned: OwnedSession) -> None:
-        if (
-            owned.is_held
-            and owned.waiting <= slots.HOLD_UPDATES // 2
-            and owned.waiting_bytes <= slots.HOLD_BYTES // 2
-        ):
-            owned.is_held = False
-            self._release(owned)
 
     def _tell(
         self, owned: OwnedSession, done: Done | None, result: AppendResult | ServiceError
@@ -299,7 +283,7 @@ class Ingest:
             elif result.word == "too_many_keys" and len(slot.entries) > 1:
                 self._split(queue, slot)
             else:
-                self._refuse(queue, slot, _word_error(slot.owned, result.word))
+                self._refuse(queue, slot, word_error(slot.owned, result.word))
         self._on_stored(self.stored - stored)
         if missing:
             self._recover(partition, queue, missing)
@@ -310,14 +294,14 @@ class Ingest:
         self.stored += slot.count
         if slot.numbered:
             owned.last_seq = slot.entries[-1][0].seq or owned.last_seq
-        self._settle(slot)
+        self._load.settle(slot)
         at = rev - slot.count
         for update, done in slot.entries:
             at += len(update.samples)
             if done is not None:
                 self._tell(owned, done, AppendResult("ok", at))
         self._answer_repeats(owned)
-        self._release_if_low(owned)
+        self._load.release_if_low(owned)
 
     def _answer_repeats(self, owned: OwnedSession, error: ServiceError | None = None) -> None:
         repeats = self._repeats.pop(owned, None)
@@ -328,7 +312,7 @@ class Ingest:
             if seq > owned.last_seq and error is None:
                 later.append((seq, cost, done))
                 continue
-            self._charge(owned, -1, -cost)
+            self._load.charge(owned, -1, -cost)
             if seq <= owned.last_seq:
                 self._tell(owned, done, AppendResult("duplicate", owned.rev))
             elif error is not None:
@@ -340,18 +324,18 @@ class Ingest:
         """Redis has another last seq than this node thought: keep what still fits."""
         owned = slot.owned
         owned.last_seq = last_seq
-        self._settle(slot)
+        self._load.settle(slot)
         rest = Slot(owned, slot.numbered, slot.attempts + 1)
         for update, done in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
                 self._tell(owned, done, AppendResult("duplicate", owned.rev))
             else:
                 rest.add(update, done)
-        self._charge(owned, len(rest.entries), rest.cost)
+        self._load.charge(owned, len(rest.entries), rest.cost)
         if not rest.entries:
             owned.accepted_seq = max(owned.accepted_seq, last_seq)
             self._answer_repeats(owned)
-            self._release_if_low(owned)
+            self._load.release_if_low(owned)
         elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
             queue.appendleft(rest)
         else:
@@ -376,7 +360,7 @@ class Ingest:
         for slot in reversed(missing):
             slot.attempts += 1
             if slot.owned.lost:
-                self._refuse(queue, slot, _lost_error(slot.owned))
+                self._refuse(queue, slot, lost_error(slot.owned))
             elif not self._sessions.holds(slot.owned):
                 self._refuse(queue, slot, errors.SessionNotFound())
             elif slot.attempts > MAX_ATTEMPTS:
@@ -392,36 +376,22 @@ class Ingest:
         if news:
             owned.lost = "superseded"
         refused = list(slot.entries)
-        self._settle(slot)
+        self._load.settle(slot)
         if slot.numbered or owned.lost:
             for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
                 queue.remove(other)
                 refused += other.entries
-                self._settle(other)
+                self._load.settle(other)
                 if self._open.get(owned) is other:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
         for _, done in refused:
             self._tell(owned, done, error)
         self._answer_repeats(owned, error)
-        self._release_if_low(owned)
+        self._load.release_if_low(owned)
         if news:
             self._on_lost(owned)
 
     def _refuse_all(self, queue: deque[Slot], batch: list[Slot], error: ServiceError) -> None:
         for slot in batch:
             self._refuse(queue, slot, error)
-
-
-def _lost_error(owned: OwnedSession) -> ServiceError:
-    if owned.lost == "deleted":
-        return errors.SessionNotFound("The session was deleted.")
-    return errors.StaleGeneration()
-
-
-def _word_error(owned: OwnedSession, word: str) -> ServiceError:
-    if word == "too_many_keys":
-        return errors.TooLarge("The session has as many data keys as are allowed.")
-    if word == "stale":
-        return _lost_error(owned)
-    return errors.Internal(f"Unknown answer of append: {word[:40]}")

@@ -17,10 +17,6 @@ MAX_CALL_BYTES = 1 << 20
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
 
-#: So much of one session may wait before its socket is held; it is released at half of it.
-HOLD_UPDATES = 1000
-HOLD_BYTES = 2 << 20
-
 #: Gets the fate of one update.
 Done = Callable[[AppendResult | ServiceError], None]
 

@@ -20,17 +20,15 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from service.transport import frames
+from service.transport.driver import NOBODY, Driver, Owner
 from service.transport.frames import Control, Fault, Message, Parser
-from service.transport.hub import Hub
-from service.transport.wheel import Due, Wheel
+from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
 
-#: Read at a time; then other sockets get their turn.
-READ_BYTES = 64 * 1024
 #: Frames are joined up to about this much for one system call.
 BURST_BYTES = 64 * 1024
 #: So much waits for the end of the turn at most; large frames are not copied into a burst.
@@ -44,63 +42,6 @@ MAX_DISCARD_BYTES = 16 << 20
 BUSY, FULL = 1, 2
 
 _OPEN, _CLOSING, _CLOSED = range(3)
-
-
-class Owner(Protocol):
-    """What a link tells, always in the loop: nothing of it may block."""
-
-    def on_text(self, text: str) -> None: ...
-    def on_binary(self, data: bytes | bytearray) -> None: ...
-
-    def on_fault(self, fault: Fault) -> bytes:
-        """Last words to a peer that broke the protocol, as a frame, or b""."""
-
-    def on_overflow(self) -> None:
-        """More than `max_pending_bytes` wait. What waited is dropped; only `finish` is of use now."""
-
-    def on_lost(self) -> None:
-        """The peer closed, vanished or broke the protocol. Not called after `finish`."""
-
-    def on_cut(self) -> None:
-        """The descriptor is closed. Called once, whatever ended the link."""
-
-
-class Driver:
-    """What all links of a node share.
-
-    Args:
-        max_bytes: longest message.
-        max_pending_bytes: what may wait for one peer.
-        count_received: told how many bytes came in.
-    """
-
-    def __init__(
-        self,
-        hub: Hub,
-        wheel: Wheel,
-        max_bytes: int,
-        max_pending_bytes: int,
-        count_received: Callable[[int], object],
-    ) -> None:
-        self.hub = hub
-        self.wheel = wheel
-        self.max_bytes = max_bytes
-        self.max_pending_bytes = max_pending_bytes
-        self.count_received = count_received
-        self.buffer = bytearray(READ_BYTES)
-        self.view = memoryview(self.buffer)
-        self._unsent: list[Link] = []
-
-    def send_soon(self, link: Link) -> None:
-        """Call the link's `flush` at the end of the loop's turn."""
-        if not self._unsent:
-            self.hub.soon(self._flush)
-        self._unsent.append(link)
-
-    def _flush(self) -> None:
-        links, self._unsent = self._unsent, []
-        for link in links:
-            link.flush()
 
 
 class Link:
@@ -131,7 +72,7 @@ class Link:
     )
 
     def __init__(self, raw: Any, owner: Owner, driver: Driver) -> None:
-        self.owner = owner
+        self.owner: Owner = owner
         self.driver = driver
         #: Bytes that the kernel has not taken.
         self.waiting_bytes = 0
@@ -222,7 +163,7 @@ class Link:
             try:
                 self._hand_on(iter(self._parser.feed(bytes(driver.view[:size]))))
             except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
-                self._broken(error)
+                self.broken(error)
         else:
             self._discarded += size
             if self._discarded > MAX_DISCARD_BYTES:
@@ -248,9 +189,10 @@ class Link:
         try:
             function()
         except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
-            self._broken(error)
+            self.broken(error)
 
-    def _broken(self, error: Exception) -> None:
+    def broken(self, error: Exception) -> None:
+        """Something of ours failed: this connection ends, with 1011."""
         log.error("a websocket failed", extra={"action": "websocket_failed"}, exc_info=error)
         self._fail(Fault(frames.INTERNAL, ""))
 
@@ -316,7 +258,8 @@ class Link:
         self.waiting_bytes = 0
         self.driver.wheel.drop(self)
         self._raw.close()
-        self.owner.on_cut()
+        owner, self.owner = self.owner, NOBODY  # no cycle is left for the collector
+        owner.on_cut()
 
     def flush(self) -> None:
         """Send what waits, as much of it as the kernel takes."""
@@ -420,7 +363,7 @@ class Link:
 
     def _lose(self) -> None:
         """The peer is gone."""
-        is_news = self._state == _OPEN
+        is_news, owner = self._state == _OPEN, self.owner
         self.cut()
         if is_news:
-            self.owner.on_lost()
+            owner.on_lost()

@@ -149,6 +149,20 @@ def test_update_data_runs_without_request_context_and_is_acked_later(
     assert ["inline", False] in node.figures()["seen"]
 
 
+def test_update_data_takes_the_same_way_in_fragments_and_behind_others(
+    node: Node, ws: RawWebsocket
+) -> None:
+    """Wherever it comes from, one function gets it, and in its order."""
+    ws.send('421["slow",{"s":0.1}]')
+    ws.send('422["update_data",{"key":"behind","value":1}]')
+    ws.send_frame(0x01, b'423["update_da')
+    ws.send_frame(0x80, b'ta",{"key":"pieces","value":1}]')
+    answers = [ws.receive() for _ in range(3)]
+    assert [answer[:3] for answer in answers] == ["431", "432", "433"]
+    seen = node.figures()["seen"]
+    assert seen.index(["behind", False]) < seen.index(["pieces", False])
+
+
 def test_fragmented_message_is_one_event(ws: RawWebsocket) -> None:
     ws.send_frame(0x01, b'421["ec')
     ws.send_frame(0x89, b"ping inside")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from service import errors
-from service.live import slots
+from service.live import load, slots
 from service.live.ingest import Ingest
 from service.live.owned import OwnedSession, OwnedSessions
 from service.live.tasks import ThreadTasks
@@ -379,7 +379,7 @@ def test_stored_samples_are_counted_once_per_flush():
     assert counted == [5]
 
 
-@pytest.mark.parametrize("size", [20, slots.HOLD_BYTES // 4])
+@pytest.mark.parametrize("size", [20, load.HOLD_BYTES // 4])
 def test_session_with_too_much_waiting_is_held_until_half_of_it_is_stored(size):
     """Back-pressure: by number, and by bytes."""
     told: list[str] = []
@@ -394,7 +394,7 @@ def test_session_with_too_much_waiting_is_held_until_half_of_it_is_stored(size):
         some.bytes_in = size
         bench.add(owned, some)
         added += 1
-    assert added == (slots.HOLD_UPDATES if size == 20 else 2)
+    assert added == (load.HOLD_UPDATES if size == 20 else 2)
     bench.add(other, update())
     bench.add(owned, update())
     assert told == ["hold"]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from service.transport import frames, handshake
+from service.transport.driver import Driver
 from service.transport.frames import Fault
-from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, Driver, Link
+from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, Link
 from service.transport.wheel import SLOT_S, SLOTS, Due, Wheel
 
 
@@ -281,6 +282,7 @@ def test_finish_sends_what_waits_and_discards_what_comes(bench: Bench) -> None:
     bench.hub.turn()
     assert bench.owner.told == ["cut"]
     assert not bench.hub.watches
+    assert bench.link.owner is not bench.owner  # so that both go without the collector
 
 
 def test_finish_of_a_paused_link_still_hears_the_end(bench: Bench) -> None:

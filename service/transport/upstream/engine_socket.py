@@ -23,21 +23,18 @@ from typing import Any
 
 import engineio.exceptions
 import engineio.packet
-import engineio.payload
 import engineio.socket
 
 from service.transport import frames, handshake, packets
 from service.transport.connection import Frame
 from service.transport.frames import Fault
 from service.transport.link import BUSY, FULL, Link
-from service.transport.upstream import ordinary_road
+from service.transport.upstream import ordinary_road, polling
 from service.transport.upstream.event_road import CannotDetach, LinkQueue, Probe, frame_of
 from service.transport.upstream.websocket import WholeSocket
 from service.transport.wheel import Due
 
 Packet = engineio.packet.Packet
-#: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
-MAX_POSTED_PACKETS = 10_000
 #: Packets of one client handled before other tasks get a turn.
 TURN_PACKETS = 64
 #: How often a reader that is held looks whether it may go on; ordinary road only.
@@ -123,7 +120,9 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             self.raw.abort()
 
     def forget(self) -> None:
-        """Nothing of it is needed any more."""
+        """Nothing of it is needed any more, and no cycle of it is left for the collector."""
+        if self.link is None:
+            self.queue.on_overflow = None
         self.server.muster.wheel.drop(self)
         self.server.sockets.pop(self.sid, None)
 
@@ -327,33 +326,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     # --- long polling
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """Take the packets of one long-polling request; it is answered with 200 in any case."""
-        muster = self.server.muster
-        try:
-            length = int(environ.get("CONTENT_LENGTH") or 0)
-        except ValueError:
-            length = -1
-        if length < 0:
-            raise engineio.exceptions.EngineIOError("no length")
-        if length > self.server.max_http_buffer_size:
-            self.queue.put(Packet(engineio.packet.MESSAGE, muster.incoming.refuse_size()[1:]))
-            return
-        try:
-            body = environ["wsgi.input"].read(length).decode("utf-8")
-            if body.startswith("d="):  # JSONP
-                body = engineio.payload.urllib.parse.parse_qs(body)["d"][0]
-        except (ValueError, LookupError):
-            muster.incoming.refuse(self, None, "packet", "The body should be text in UTF-8.")
-            return
-        muster.count_received(length)
-        encoded = body.split("\x1e", MAX_POSTED_PACKETS)
-        if len(encoded) > MAX_POSTED_PACKETS:
-            muster.incoming.refuse(
-                self, None, "packet", "There are too many packets in one request."
-            )
-            encoded.pop()
-        for one in encoded:
-            self.take(one)
+        polling.take_posted(self, environ)
 
     def take(self, encoded: str | bytes) -> None:
         """`accept` in a task of the client's: it gives way now and then, and waits while held."""

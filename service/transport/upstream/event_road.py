@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import engineio.packet
 
 from service.transport import frames, handshake
+from service.transport.driver import Driver
 from service.transport.frames import Fault
 from service.transport.hub import EventletHub, GeventHub
-from service.transport.link import Driver, Link
+from service.transport.link import Link
 from service.transport.upstream.takeover import CannotDetach, detach
 from service.transport.wheel import Wheel
 

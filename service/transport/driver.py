@@ -1,0 +1,92 @@
+"""What the links of a node share, and whom a link tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from service.transport.frames import Fault
+from service.transport.hub import Hub
+from service.transport.wheel import Wheel
+
+if TYPE_CHECKING:
+    from service.transport.link import Link
+
+#: Read at a time; then other sockets get their turn.
+READ_BYTES = 64 * 1024
+
+
+class Owner(Protocol):
+    """What a link tells, always in the loop: nothing of it may block."""
+
+    def on_text(self, text: str) -> None: ...
+    def on_binary(self, data: bytes | bytearray) -> None: ...
+
+    def on_fault(self, fault: Fault) -> bytes:
+        """Last words to a peer that broke the protocol, as a frame, or b""."""
+
+    def on_overflow(self) -> None:
+        """More than `max_pending_bytes` wait. What waited is dropped; only `finish` is of use now."""
+
+    def on_lost(self) -> None:
+        """The peer closed, vanished or broke the protocol. Not called after `finish`."""
+
+    def on_cut(self) -> None:
+        """The descriptor is closed. Called once, whatever ended the link."""
+
+
+class Driver:
+    """What all links of a node share.
+
+    Args:
+        max_bytes: longest message.
+        max_pending_bytes: what may wait for one peer.
+        count_received: told how many bytes came in.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        wheel: Wheel,
+        max_bytes: int,
+        max_pending_bytes: int,
+        count_received: Callable[[int], object],
+    ) -> None:
+        self.hub = hub
+        self.wheel = wheel
+        self.max_bytes = max_bytes
+        self.max_pending_bytes = max_pending_bytes
+        self.count_received = count_received
+        self.buffer = bytearray(READ_BYTES)
+        self.view = memoryview(self.buffer)
+        self._unsent: list[Link] = []
+
+    def send_soon(self, link: Link) -> None:
+        """Call the link's `flush` at the end of the loop's turn."""
+        if not self._unsent:
+            self.hub.soon(self._flush)
+        self._unsent.append(link)
+
+    def _flush(self) -> None:
+        links, self._unsent = self._unsent, []
+        for link in links:
+            try:
+                link.flush()
+            except Exception as error:  # noqa: BLE001  logged; the others want to send too
+                link.broken(error)
+
+
+class Nobody:
+    """The owner of a link that is closed."""
+
+    def on_text(self, text: str) -> None: ...
+    def on_binary(self, data: bytes | bytearray) -> None: ...
+    def on_fault(self, fault: Fault) -> bytes:
+        return b""
+
+    def on_overflow(self) -> None: ...
+    def on_lost(self) -> None: ...
+    def on_cut(self) -> None: ...
+
+
+NOBODY: Owner = Nobody()

@@ -1,0 +1,44 @@
+"""What a long-polling client posts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import engineio.exceptions
+import engineio.packet
+import engineio.payload
+
+if TYPE_CHECKING:
+    from service.transport.upstream.engine_socket import NodeSocket
+
+Packet = engineio.packet.Packet
+#: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
+MAX_POSTED_PACKETS = 10_000
+
+
+def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
+    """Take the packets of one long-polling request; it is answered with 200 in any case."""
+    muster = socket.server.muster
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        length = -1
+    if length < 0:
+        raise engineio.exceptions.EngineIOError("no length")
+    if length > socket.server.max_http_buffer_size:
+        socket.queue.put(Packet(engineio.packet.MESSAGE, muster.incoming.refuse_size()[1:]))
+        return
+    try:
+        body = environ["wsgi.input"].read(length).decode("utf-8")
+        if body.startswith("d="):  # JSONP
+            body = engineio.payload.urllib.parse.parse_qs(body)["d"][0]
+    except (ValueError, LookupError):
+        muster.incoming.refuse(socket, None, "packet", "The body should be text in UTF-8.")
+        return
+    muster.count_received(length)
+    encoded = body.split("\x1e", MAX_POSTED_PACKETS)
+    if len(encoded) > MAX_POSTED_PACKETS:
+        muster.incoming.refuse(socket, None, "packet", "There are too many packets in one request.")
+        encoded.pop()
+    for one in encoded:
+        socket.take(one)
