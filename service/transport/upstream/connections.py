@@ -14,6 +14,7 @@ from service import errors
 from service.transport import frames, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
+from service.transport.link import LINGER_S
 from service.transport.upstream import incoming
 from service.transport.upstream.engine_socket import NodeSocket, packet_of
 from service.transport.upstream.event_road import EventRoad
@@ -24,8 +25,6 @@ from service.transport.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
-#: How long a client that we close may take to read its last frames.
-LINGER_S = 2.0
 #: Connections of one node, unless the caller says otherwise.
 MAX_SOCKETS = 100_000
 #: Different values of environs that are kept once for all connections.
