@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import websocket
 
 from tests.integration.raw_clients import RawPolling, RawWebsocket
 from tests.integration.socket_nodes import Node
 from tests.waiting import wait_until
 
-CERTIFICATE = Path(__file__).parents[1] / "fixtures" / "tls" / "localhost.pem"
 HANDSHAKE = (
     "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
     "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
@@ -470,7 +470,9 @@ def churn_once(port: int, way: int) -> None:
 
 @pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
 def test_tls_takes_the_ordinary_road(async_mode: str, tmp_path: Path) -> None:
-    node = Node(async_mode, "fast", tmp_path, str(CERTIFICATE))
+    certificate = tmp_path / "node.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    node = Node(async_mode, "fast", tmp_path, str(certificate))
     try:
         assert node.figures()["road"] == "fast"
         client = websocket.create_connection(
