@@ -4,7 +4,8 @@ A service without a login is protected by where it listens, and a browser undoes
 opens may send requests to loopback, and a name that its owner points at 127.0.0.1 makes them same-origin.
 So the Host header must be a name this node is known by, and an Origin must be that same host or be
 listed. A forwarding header means that a proxy stands in front, and whoever can reach the proxy can
-reach us: in open mode it is refused.
+reach us: without a login it is refused. With one it is believed from the proxies that are listed, so
+that limits and logs know the client's address; of everybody else it is dropped.
 
 This is WSGI middleware around everything, Engine.IO and its websockets included. `/healthz` passes always:
 it says nothing but that the process lives.
@@ -49,7 +50,8 @@ class Admission:
         host: the address this node listens on.
         allowed_hosts: names it is known by besides that and loopback, with or without a port; `*`: any.
         allowed_origins: origins of browser pages besides its own; `*`: any.
-        refuse_forwarded: refuse forwarding headers; else they are ignored.
+        refuse_forwarded: refuse forwarding headers.
+        trusted_proxies: addresses and networks whose X-Forwarded-For and -Proto are believed.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Admission:
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
         refuse_forwarded: bool = True,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         self._app = app
         self._hosts = {name.lower().strip("[]") for name in allowed_hosts} | LOOPBACK_NAMES
         self._hosts.add(host.lower().strip("[]"))
         self._origins = {origin.lower().rstrip("/") for origin in allowed_origins}
         self._refuse_forwarded = refuse_forwarded
+        self._proxies = [ipaddress.ip_network(network) for network in trusted_proxies]
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -73,6 +77,8 @@ class Admission:
         refused = self.refusal(environ)
         if refused is not None:
             return _forbid(refused, environ.get("PATH_INFO", ""), start_response)
+        if self._is_proxy(environ.get("REMOTE_ADDR", "")):
+            self._believe(environ)
         for header in FORWARDING_HEADERS:  # nobody behind this believes them
             environ.pop(header, None)
         return self._app(environ, start_response)
@@ -90,6 +96,34 @@ class Admission:
         if origin is not None and not self.is_own_or_listed(origin, host):
             return "This Origin is not allowed: see auth.allowed_origins."
         return None
+
+    def _is_proxy(self, address: str) -> bool:
+        if not self._proxies:
+            return False
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        mapped = getattr(found, "ipv4_mapped", None)
+        return any((mapped or found) in network for network in self._proxies)
+
+    def _believe(self, environ: dict[str, Any]) -> None:
+        """Put the client's address and scheme where the proxy's are.
+
+        Each proxy appends whom it was asked by: from the right, the first that is no proxy of ours is
+        the client; what stands left of it anybody may have written.
+        """
+        for address in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            try:
+                client = str(ipaddress.ip_address(address.strip()))
+            except ValueError:
+                break
+            environ["REMOTE_ADDR"] = client
+            if not self._is_proxy(client):
+                break
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
 
     def _is_known(self, host: str) -> bool:
         if ANY in self._hosts:

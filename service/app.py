@@ -13,8 +13,10 @@ import orjson
 from flask import Flask, Response
 from flask_socketio import SocketIO
 
+from service import access
 from service.admission import Admission
 from service.api import problems
+from service.entrance import present
 from service.health import Health
 
 WEB_DIR = Path(__file__).parent / "web"
@@ -57,6 +59,10 @@ def create_app(
     @app.get("/readyz")
     def readyz() -> Response:
         ready, shown = health.look()
+        if not present().may(
+            access.ROUTES["GET /metrics"]
+        ):  # what nodes are like is not for everybody
+            shown = {"ready": ready}
         return _json({**shown, "node_id": node_id}, 200 if ready else 503)
 
     @app.get("/metrics")

@@ -31,6 +31,8 @@ from service import settings
 from service.errors import ConfigError
 
 PREFIX = "MUSTER_"
+#: Names of ours that are no settings: which file, and what clients show a node.
+_NO_SETTINGS = ("muster_config", "muster_token")
 
 
 class Config(BaseSettings):
@@ -108,7 +110,7 @@ def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None)
         put(setting, value, str(file))
     ignored = []
     for name, text in environment.items():
-        if not name.startswith(PREFIX.lower()) or name == "muster_config" or text is None:
+        if not name.startswith(PREFIX.lower()) or name in _NO_SETTINGS or text is None:
             continue
         group, separator, key = name.removeprefix(PREFIX.lower()).partition("__")
         if separator:
@@ -165,6 +167,8 @@ def redacted(config: Config) -> dict[str, dict[str, Any]]:
     shown = config.model_dump(mode="json")
     for key in ("url", "queue_url"):
         shown["redis"][key] = redact_url(shown["redis"][key])
+    if shown["auth"]["secret"]:
+        shown["auth"]["secret"] = "***"  # noqa: S105  what is shown instead
     return shown
 
 
@@ -182,6 +186,13 @@ def child_environment(config: Config) -> dict[str, str]:
     """This process's environment, but with all of `config` in it, for a process it starts."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
     return kept | to_environment(config)
+
+
+def client_environment(token: str) -> dict[str, str]:
+    """This process's environment for a client it starts, which shows this token and has no secret."""
+    secret = f"{PREFIX}AUTH__SECRET"
+    kept = {name: text for name, text in os.environ.items() if name.upper() != secret}
+    return {**kept, f"{PREFIX}TOKEN": token}
 
 
 def _settings() -> list[tuple[str, str]]:
@@ -225,6 +236,10 @@ def _read_file(file: Path) -> dict[str, Any]:
                 raise ConfigError(
                     f"{group}.{key}: a URL with a password comes from the environment "
                     f"({PREFIX}{group.upper()}__{key.upper()}), not from {file}"
+                )
+            if (group, key) == ("auth", "secret") and value != "":
+                raise ConfigError(
+                    f"auth.secret: comes from the environment ({PREFIX}AUTH__SECRET), not from {file}"
                 )
             flat[f"{group}.{key}"] = value
     return flat
@@ -281,6 +296,11 @@ def _check_relations(config: Config) -> None:
         raise ConfigError(
             f"sessions.ttl_s: {sessions.ttl_s:g} should be longer than sessions.archive_after_s, "
             f"which is {sessions.archive_after_s:g}, or 0"
+        )
+    if config.auth.mode == "token" and not config.auth.secret:
+        raise ConfigError(
+            f"auth.secret: `auth.mode` token needs one, from the environment ({PREFIX}AUTH__SECRET), "
+            "such as `openssl rand -hex 32` makes"
         )
     if config.memory.redis_low_percent >= config.memory.redis_high_percent:
         raise ConfigError(

@@ -17,11 +17,14 @@ import re
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
 
+#: What must not be in any line: tokens (all begin with `{"` in base64), passwords in URLs.
+_SECRETS = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*){0,4}|(?<=://)[^\s/@:\"']*:[^\s/@\"']+(?=@)")
+HIDDEN = "***"
 #: Longer texts are cut: a line is for reading, and a client may send a megabyte.
 MAX_TEXT = 2000
 _QUIET = {"engineio": "warning", "socketio": "warning", "werkzeug": "warning", "rq": "warning"}
@@ -77,6 +80,7 @@ def configure(
     form: Literal["auto", "json", "console"] = "auto",
     *,
     process: str = "",
+    secrets: Iterable[str] = (),
     stream: TextIO | None = None,
 ) -> None:
     """Sends all logging of this process to `stream`.
@@ -84,6 +88,7 @@ def configure(
     Args:
         level: Lowest level that is written.
         form: `auto`: console on a terminal, else JSON.
+        secrets: Texts that no line may hold.
         process: What wrote the line, such as `node` or `worker`; empty: left out.
         stream: stderr unless given.
     """
@@ -103,7 +108,7 @@ def configure(
         ],
     )
     handler = logging.StreamHandler(out)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Redacting(formatter, secrets))
     handler.addFilter(Throttle())
     if process:
         handler.addFilter(_Named(process))
@@ -115,6 +120,25 @@ def configure(
     for name, quiet in _QUIET.items():
         logging.getLogger(name).setLevel(quiet.upper() if level != "debug" else "DEBUG")
     logging.captureWarnings(True)
+
+
+class _Redacting(logging.Formatter):
+    """Takes out of whole lines, tracebacks too, what nobody may read there."""
+
+    def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._inner = inner
+        self._secrets = [secret for secret in secrets if secret]
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._inner.format(record), self._secrets)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without tokens, passwords in URLs, and these secrets."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return _SECRETS.sub(HIDDEN, text)
 
 
 class _Named(logging.Filter):

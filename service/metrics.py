@@ -225,4 +225,6 @@ DISCONNECT_REASONS = (
     "slow_client",
     "overloaded",
     "store_unavailable",
+    "token_expired",
+    "not_registered",
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 #: The word that `redis.url` holds when `muster up` starts a server of its own.
 EMBEDDED = "embedded"
+#: A secret that is shorter than the hash of HS256 is weaker than it.
+MIN_SECRET_BYTES = 32
 _SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Days = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
@@ -48,7 +52,7 @@ class RedisSettings(Group):
 class NodeSettings(Group):
     """One Flask-SocketIO process."""
 
-    #: Address it listens on. Other than loopback needs `--insecure`: there is no login yet.
+    #: Address it listens on. Other than loopback needs a login (`auth.mode`) or `--insecure`.
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     async_mode: Literal["eventlet", "gevent"] = "eventlet"
@@ -71,6 +75,20 @@ class NodeSettings(Group):
     fast_path: bool = True
     #: Host headers that are answered besides the names of loopback and `host`; `*`: any.
     allowed_hosts: Words = ()
+    #: Addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.
+    trusted_proxies: Words = ()
+    #: Who may have /metrics: who has a token (viewer or more), everybody, nobody.
+    metrics: Literal["token", "public", "off"] = "token"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"{network!r} is no address or network") from None
+        return networks
 
 
 class FeedSettings(Group):
@@ -169,13 +187,30 @@ class WorkerSettings(Group):
 class AuthSettings(Group):
     """Who may come in."""
 
+    #: `open`: everybody is an admin, on loopback alone; `token`: whoever shows a token.
+    mode: Literal["open", "token"] = "open"
+    #: What tokens are signed with, at least 32 bytes; from the environment alone.
+    secret: Annotated[str, Field(repr=False)] = ""
     #: Origins of browser pages besides our own, such as `https://ops.example`; `*`: any.
     allowed_origins: Words = ()
 
+    @field_validator("secret")
+    @classmethod
+    def _is_long(cls, secret: str) -> str:
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"should have at least {MIN_SECRET_BYTES} bytes")
+        return secret
+
 
 class LimitSettings(Group):
-    """What one client may ask for."""
+    """What one client may ask for. 0: no limit."""
 
+    #: Of one socket; what is more is refused as `rate_limited`.
+    events_per_s: Rate = 0
+    bytes_per_s: Rate = 0
+    #: Sockets of one address, and devices of one token, on one node.
+    connections_per_address: Annotated[int, Field(ge=0)] = 0
+    sessions_per_token: Annotated[int, Field(ge=0)] = 0
     #: More accepted registers of one id than this within the window are refused as `flapping`;
     #: 0: no limit.
     flapping_registers: Annotated[int, Field(ge=0)] = 10

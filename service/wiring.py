@@ -13,11 +13,13 @@ from typing import Any
 
 import redis
 
-from service import errors, serving
+from service import entrance, errors, serving
+from service.access import Identity
 from service.admission import is_loopback
 from service.api.mount import mount
 from service.app import admit, create_app, create_socketio
 from service.archive.threads import native_calls
+from service.auth import Tokens
 from service.clock import RedisClock
 from service.config import Config, queue_name
 from service.drain import Farewell
@@ -42,7 +44,9 @@ from service.sessions.model import new_node_id, node_token
 from service.sockets import dashboards
 from service.sockets.devices import Devices
 from service.sockets.dispatch import Dispatcher, to_json
+from service.sockets.gate import SILENT_S, Gate, Limits, credentials
 from service.sockets.notices import Notices
+from service.sockets.permits import Permits
 from service.sockets.pings import DevicePings
 from service.sockets.rooms import Rooms
 from service.sockets.takeovers import Takeovers
@@ -78,17 +82,18 @@ class Node:
 
     Args:
         port: where it will listen; shown to others in its figures.
-        insecure: the operator takes responsibility for an address that is not loopback.
+        insecure: the operator takes responsibility for an address that is not loopback and has no login.
 
     Raises:
         ConfigError: the settings do not allow a node like this, or Redis holds another layout.
     """
 
     def __init__(self, config: Config, port: int, *, insecure: bool = False) -> None:
-        if not is_loopback(config.node.host) and not insecure:
+        is_open = config.auth.mode == "open"
+        if is_open and not is_loopback(config.node.host) and not insecure:
             raise errors.ConfigError(
                 f"node.host: {config.node.host} can be reached from elsewhere and there is no login: "
-                "listen on 127.0.0.1, or take responsibility with --insecure"
+                "set auth.mode to token, listen on 127.0.0.1, or take responsibility with --insecure"
             )
         self.config = config
         self.port = port
@@ -97,6 +102,7 @@ class Node:
         self.metrics = Metrics()
         self.clock = RedisClock()
         self.memory = HostMemory(config.memory.min_available_percent)
+        self.tokens = None if is_open else Tokens(config.auth.secret, self.clock.now_s)
         self._connect(redis_factory(config.redis.url, config.redis.max_connections))
         self._build_server(insecure)
         self._build_live()
@@ -156,7 +162,8 @@ class Node:
             host=node.host,
             allowed_hosts=node.allowed_hosts,
             allowed_origins=self.config.auth.allowed_origins,
-            refuse_forwarded=not insecure,
+            refuse_forwarded=self.tokens is None and not insecure,
+            trusted_proxies=node.trusted_proxies,
         )
         self.connections = EngineConnections(
             self.socketio.server,
@@ -164,8 +171,23 @@ class Node:
             max_pending_bytes=node.max_pending_bytes,
             counts=self.metrics,
             fast_path=node.fast_path,
+            admit=self._admit,
+            connect_timeout_s=15.0 if self.tokens is None else SILENT_S,
         )
-        self.dispatcher = Dispatcher(self.connections, self.tasks, self.metrics)
+        limits = self.config.limits
+        self.gate = Gate(
+            self.tokens,
+            self.connections,
+            self.tasks,
+            limits=Limits(
+                events_per_s=limits.events_per_s,
+                bytes_per_s=limits.bytes_per_s,
+                connections_per_address=limits.connections_per_address,
+                sessions_per_token=limits.sessions_per_token,
+            ),
+            now_s=self.clock.now_s,
+        )
+        self.dispatcher = Dispatcher(self.connections, self.tasks, self.metrics, self.gate)
 
     def _build_live(self) -> None:
         config, store, tasks = self.config, self.store, self.tasks
@@ -177,6 +199,7 @@ class Node:
             max_value_bytes=config.sessions.max_value_bytes,
             count=self.metrics.commands.add,
         )
+        self.permits = Permits(store, self.manager)
         self.sessions = OwnedSessions()
         self.departures = Departures(store, self.sessions, tasks, self.node_id)
         self.takeovers = Takeovers(self.sessions, self.dispatcher, self.queue, tasks)
@@ -276,6 +299,8 @@ class Node:
             node_id=self.node_id,
             partition_of=self.keys.partition,
             max_value_bytes=config.sessions.max_value_bytes,
+            permits=self.permits,
+            quota=self.gate,
             on_device=self.pings.add,
             refusal=self.refusal,
         )
@@ -293,6 +318,7 @@ class Node:
                 max_answer_bytes=config.node.max_pending_bytes,
                 devices=self.devices,
             ),
+            self.permits,
         )
         self.queue.on("deliver", self.commands.on_deliver)
         self.queue.on("command", self.waiters.on_command)
@@ -302,6 +328,7 @@ class Node:
 
     def _build_api(self) -> None:
         config = self.config
+        entrance.install(self.app, self.tokens, self.permits, metrics=config.node.metrics)
         self._queue_client = redis_factory(
             config.redis.queue_url or config.redis.url, config.redis.max_connections
         )(decode_responses=False)
@@ -316,6 +343,24 @@ class Node:
             version=installed_version(),
             count_error=self.metrics.error,
         )
+
+    def _admit(self, address: str, auth: Any, authorization: str) -> Identity:
+        """Who wants to connect; see `Gate.admit`."""
+        try:
+            return self.gate.admit(address, credentials(auth, authorization))
+        except errors.ServiceError as error:
+            self.metrics.error(error.code)
+            log.info(
+                "connection refused",
+                extra={
+                    "action": "connect_refused",
+                    "address": address,
+                    "code": error.code,
+                    "why": error.message,
+                    "throttle": error.code,
+                },
+            )
+            raise
 
     def _greet(self, peer: Any) -> None:
         if self.refusal() is not None:
@@ -361,7 +406,8 @@ class Node:
         """
         self.leases.start()
         self.connections.serve(self.dispatcher)  # starts the message queue too
-        for loop in (self.ingest.run, self.pings.run, self.probe.run, self.upkeep.run):
+        loops = (self.ingest.run, self.pings.run, self.probe.run, self.upkeep.run, self.gate.run)
+        for loop in loops:
             self.tasks.spawn(loop)
 
     def begin_drain(self) -> None:
@@ -387,6 +433,7 @@ class Node:
         self.pings.stop()
         self.probe.stop()
         self.upkeep.stop()
+        self.gate.stop()
         self.connections.stop()
         self.fanout.close()
         try:

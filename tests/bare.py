@@ -22,6 +22,7 @@ class Bare:
         url: of the node.
         answer: what to ack a `command` with, given its payload; None acks nothing by itself.
         buffer_bytes: of the kernel, for what is not read yet; 0: as usual.
+        auth: what the connect carries, such as `{"token": …}`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Bare:
         url: str,
         answer: Callable[[dict[str, Any]], list[Any] | None] | None = None,
         buffer_bytes: int = 0,
+        auth: Any = None,
     ) -> None:
         options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)] if buffer_bytes else []
         self._socket = websocket.create_connection(
@@ -46,7 +48,7 @@ class Bare:
         self.is_closed = False
         opening = json.loads(self._socket.recv()[1:])
         assert opening["sid"]
-        self._socket.send("40")
+        self._socket.send("40" + ("" if auth is None else json.dumps(auth)))
         joined = self._socket.recv()
         assert joined.startswith("40"), joined
         self.sid = str(json.loads(joined[2:])["sid"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import redis
 
+from service.access import EVERYBODY
 from service.live.commands import CommandDelivery
 from service.live.fanout import Fanout
 from service.live.feed import Feed
@@ -26,6 +27,7 @@ from service.sessions.manager import SessionManager
 from service.sessions.store import RedisSessionStore
 from service.sockets import dashboards
 from service.sockets.dispatch import Call, Dispatcher
+from service.sockets.permits import Permits
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 from service.transport.connection import Frame
@@ -203,13 +205,13 @@ class Node:
             max_answer_bytes=256 * 1024,
             devices=OwnSetups(),
         )
-        dashboards.register(self.dispatcher, self.dashboards)
+        dashboards.register(self.dispatcher, self.dashboards, Permits(store, self.manager))
         self._sids = itertools.count(1)
 
     def _sid(self) -> str:
         sid = f"{self.token}.{next(self._sids)}"
         self.sockets.sent[sid] = []
-        self.dispatcher.connected(sid, "127.0.0.1")
+        self.dispatcher.connected(sid, "127.0.0.1", EVERYBODY)
         return sid
 
     def client(self) -> Client:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from flask import Flask
 from pydantic import BaseModel
 
-from service import errors
+from service import access, errors
 from service.alarms import Facts, decide_alarms
 from service.api.mount import mount
 from service.cli.app import COMMANDS, load_command
@@ -221,6 +221,32 @@ def test_alarms_in_the_docs_are_those_of_the_code() -> None:
         upkeep={"archive_failed_at": "2", "archived_at": "1"},
     )
     assert documented == {alarm.name: alarm.severity for alarm in decide_alarms(facts)}
+
+
+def table_of(rights: Mapping[str, access.Right]) -> dict[str, list[str]]:
+    return {
+        name: [
+            *("yes" if right.is_public or role in right.roles else "" for role in access.ROLES),
+            "everybody" if right.is_public else right.reach,
+        ]
+        for name, right in rights.items()
+    }
+
+
+def test_table_of_roles_in_the_docs_is_the_one_that_is_enforced() -> None:
+    for head, rights in (("who may send", access.EVENTS), ("who may ask", access.ROUTES)):
+        documented = {code(name): cells for name, *cells in rows(read("protocol.md"), head)}
+        assert documented == table_of(rights)
+        assert list(documented) == list(rights)
+
+
+def test_claims_in_the_docs_are_those_that_are_read() -> None:
+    documented = {
+        name
+        for names, _ in rows(read("protocol.md"), "claim")
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert documented == {"role", "sub", "prefix", "projects", "exp", "nbf", "iat"}
 
 
 # -- metrics, Redis --

@@ -15,7 +15,12 @@ def main() -> int:
         require_redis(config, "a worker")
         from service import logs
 
-        logs.configure(config.log.level, config.log.format, process="worker")
+        logs.configure(
+            config.log.level,
+            config.log.format,
+            process="worker",
+            secrets=(config.auth.secret,),
+        )
         from workers.runner import run
 
         run(config)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from flask import Response
 
 from service import errors
+from service.access import Identity
 from service.api import answers, requests
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
 from service.api.sessions import url_of
+from service.entrance import present
 from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
 
 #: Requests of one node that may wait for a command at a time; each holds a task and a connection.
@@ -60,6 +62,12 @@ class Batches(Protocol):
     def show(self, batch_id: str, *, limit: int, first: int = ...) -> dict[str, Any]: ...
 
 
+class Permits(Protocol):
+    """Which sessions somebody may touch."""
+
+    def check_sessions(self, identity: Identity, session_ids: Sequence[str]) -> None: ...
+
+
 class Commands:
     """The handlers.
 
@@ -68,13 +76,20 @@ class Commands:
     """
 
     def __init__(
-        self, store: Store, rules: Rules, waits: Waits, batches: Batches, node_id: str
+        self,
+        store: Store,
+        rules: Rules,
+        waits: Waits,
+        batches: Batches,
+        node_id: str,
+        permits: Permits,
     ) -> None:
         self._store = store
         self._rules = rules
         self._waits = waits
         self._batches = batches
         self._node_id = node_id
+        self._permits = permits
         self._waiting = 0
 
     def send_command(
@@ -140,7 +155,16 @@ class Commands:
         Each device gets it once, whatever happens to the workers meanwhile. See
         `GET /commands/{batch_id}` for how it stands at each.
         """
-        batch_id = self._batches.start(body.request(), body.names, header.key or "")
+        key, request = header.key or "", body.request()
+        identity = present()
+        if identity.projects is not None:
+            if body.names is None:
+                request["filter"]["project_id"] = identity.one_project(body.filter.project_id)
+            else:
+                self._permits.check_sessions(identity, body.names)
+            if key:  # another token's key is another key
+                key = "\0".join([key, *sorted(identity.projects)])
+        batch_id = self._batches.start(request, body.names, key)
         batch = self._batches.show(batch_id, limit=100)
         return json_response(batch, 202, Location=f"{PREFIX}/commands/{in_path(batch_id)}")
 
@@ -148,6 +172,8 @@ class Commands:
         """How a bulk command stands, and a page of its devices."""
         first = int(query.cursor or 0)
         batch = self._batches.show(path.batch_id, limit=query.limit, first=first)
+        devices = [device["session_id"] for device in batch["devices"]]
+        self._permits.check_sessions(present(), devices)
         return json_response(batch)
 
 

@@ -15,6 +15,7 @@ from service.live.waiters import CommandWaiters
 from service.sessions.batches import Batches
 from service.sessions.cleanup import find_unused
 from service.sessions.manager import SessionManager
+from service.sockets.permits import Permits
 
 
 def mount(
@@ -48,6 +49,7 @@ def mount(
         found, more = find_unused(store, max_inactive_hours, limit)
         return [session_id for session_id, _ in found], more
 
+    permits = Permits(store, manager)
     batches = Batches(store, jobs, max_value_bytes)
     data = histories.Histories(store, manager)
     api = Api()
@@ -55,7 +57,7 @@ def mount(
     sessions.register(api, sessions.Sessions(store, manager, data))
     histories.register(api, data)
     setups.register(api, setups.Setups(manager))
-    commands.register(api, commands.Commands(store, manager, waiters, batches, node_id))
+    commands.register(api, commands.Commands(store, manager, waiters, batches, node_id, permits))
 
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.converters["segment"] = Segment

@@ -30,7 +30,13 @@ PREFIX = "/api/v1"
 DOCUMENT = PREFIX + "/openapi.json"
 
 #: What any request may be answered, besides what a route names.
-ALWAYS = (errors.InvalidRequest, errors.NotAllowed, errors.Internal, errors.StoreUnavailable)
+ALWAYS = (
+    errors.InvalidRequest,
+    errors.NotAuthenticated,
+    errors.NotAllowed,
+    errors.Internal,
+    errors.StoreUnavailable,
+)
 #: And any request with a body.
 WITH_BODY = (errors.TooLarge,)
 _UNSUPPORTED_MEDIA_TYPE = 415
@@ -178,7 +184,14 @@ class Api(APIBlueprint):
         _, schemas = models_json_schema(
             [*answers, *bodies], ref_template="#/components/schemas/{model}"
         )
-        shown["components"] = {"schemas": schemas["$defs"]}
+        # `{}` besides: without a login (`auth.mode` open) nobody needs a token
+        shown["components"] = {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+        }
+        shown["security"] = [{"token": []}, {}]
         return shown
 
 

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from flask import Response
 
-from service import errors
+from service import access, errors
 from service.api import answers, problems, requests
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import json_response
+from service.entrance import present
 from service.sessions.model import to_iso
 
 #: How long a cleanup is waited for, s.
@@ -69,6 +70,8 @@ class Operations:
         archive, or with `purge` for good. It is a job; 202 when it takes longer than 30 s: then
         look at `GET /jobs/{job_id}`.
         """
+        if body.purge and present().role != access.ADMIN:
+            raise errors.NotAllowed("Only an admin may `purge`.")
         if body.dry_run:
             found, more = self._preview(body.max_inactive_hours, body.limit)
             return _cleaned({"removed_sessions": found, "more": more}, dry_run=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from flask import Response
@@ -15,6 +15,7 @@ from service.api.incoming import wanted_tags
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import json_response, no_content, not_modified
+from service.entrance import present
 from service.sessions import model
 from service.sessions.model import Page, Snapshot
 from service.sessions.store_reads import details_of, is_match
@@ -32,6 +33,7 @@ class Store(Protocol):
         cursor: str | None = ...,
         q: str | None = ...,
         project_id: str | None = ...,
+        projects: Container[str] | None = ...,
     ) -> Page: ...
     def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = ...) -> Page: ...
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
@@ -80,9 +82,17 @@ class Sessions:
     def _page(self, query: requests.SessionsQuery) -> Page:
         limit, cursor = query.limit, query.cursor
         states = STATES.get(query.state) or (str(query.state),)
-        q, project_id = query.q or None, query.project_id or None
+        q = query.q or None
+        project_id, projects = present().narrow(query.project_id)
         if not query.node_id:
-            return self._store.page(states, limit=limit, cursor=cursor, q=q, project_id=project_id)
+            return self._store.page(
+                states,
+                limit=limit,
+                cursor=cursor,
+                q=q,
+                project_id=project_id,
+                projects=projects,
+            )
         page = self._store.page_of_node(query.node_id, limit=limit, cursor=cursor)
         rows = [
             row
@@ -90,12 +100,14 @@ class Sessions:
             if row.get("state") in states
             and is_match(row, q)
             and (project_id is None or row.get("project_id") == project_id)
+            and present().sees(row.get("project_id"))
         ]
         return Page(rows, page.next, None)
 
     def create_session(self, body: requests.NewSession) -> Response:
         """A new session, whose id the service makes."""
-        session_id = self._rules.create_session(body.session_name, body.project_id)
+        project_id = present().one_project(body.project_id) or ""
+        session_id = self._rules.create_session(body.session_name, project_id)
         [raw] = self._store.summaries([session_id])
         if raw is None:
             raise errors.SessionNotFound(session_id=session_id)

@@ -22,6 +22,7 @@ import typer
 
 from service.cli.device import Device
 from service.cli.outcomes import CommandError
+from service.cli.token import TokenOption
 from service.cli.urls import parse_urls
 
 #: Bounds of `interval_s`.
@@ -101,7 +102,14 @@ class Agent:
     """
 
     def __init__(
-        self, device_id: str, urls: list[str], *, interval_s: float, keep: int, project: str | None
+        self,
+        device_id: str,
+        urls: list[str],
+        *,
+        interval_s: float,
+        keep: int,
+        project: str | None,
+        token: str | None = None,
     ) -> None:
         self._readings = Readings()
         self._interval_s = interval_s
@@ -111,6 +119,7 @@ class Agent:
         self.device = Device(
             device_id,
             urls,
+            token=token,
             session_name=platform.node() or device_id,
             project_id=project,
             meta={"kind": "agent", **self._readings.machine()},
@@ -202,6 +211,7 @@ def agent(
         int, typer.Option(min=1, help="Readings that wait while no node can be reached.")
     ] = 1000,
     project: Annotated[str | None, typer.Option(help="project_id of the device.")] = None,
+    token: TokenOption = None,
 ) -> None:
     """Report this machine's CPU, memory, disk and network readings as a device."""
     urls = parse_urls(url)
@@ -209,7 +219,12 @@ def agent(
 
     async def run() -> str:
         one = Agent(
-            device_id or f"agent-{host}", urls, interval_s=interval, keep=keep, project=project
+            device_id or f"agent-{host}",
+            urls,
+            interval_s=interval,
+            keep=keep,
+            project=project,
+            token=token,
         )
         return await one.run()
 

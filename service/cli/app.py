@@ -25,6 +25,7 @@ COMMANDS = {
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
     "send": ("send", "send", "Send a command to a device."),
     "archive": ("archive", "archive", "List, check and move what left Redis for the disk."),
+    "token": ("token", "token", "Make a token for a device or a person."),
     "config": ("config", "config", "Check and show the settings."),
     "doctor": ("doctor", "doctor", "Look for what is wrong, and say how to mend it."),
 }

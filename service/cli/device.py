@@ -69,6 +69,7 @@ class Device:
 
     Args:
         urls: Nodes, tried in turn beginning with the first.
+        token: What is shown to them; None: nothing.
         commands: Name to handler. A handler gets `params` and returns the result or raises
             `CommandError`; the outcome of an awaitable follows as `command_result`.
         on_setup: Gets every setup that arrives; returning makes the device report its version.
@@ -85,6 +86,7 @@ class Device:
         device_id: str,
         urls: Sequence[str],
         *,
+        token: str | None = None,
         session_name: str | None = None,
         project_id: str | None = None,
         meta: Mapping[str, Any] | None = None,
@@ -102,6 +104,7 @@ class Device:
         self.first_rev: int | None = None  #: revision when this device first registered
         self.ended = ""  #: why `run` returned or will return
         self._urls = list(urls)
+        self._auth = None if token is None else {"token": token}
         self._identity = {"device_id": device_id, "stream": secrets.token_hex(8)}
         for name, value in (("session_name", session_name), ("project_id", project_id)):
             if value is not None:
@@ -159,6 +162,9 @@ class Device:
             try:
                 await self._connect_and_stay()
                 attempt = 0 if self._was_ready else attempt + 1
+            except websocket.Refused as refused:
+                attempt += 1
+                self._register_refused(refused.error)
             except (OSError, TimeoutError) as error:
                 attempt += 1
                 self._tell("unreachable", f"{self._urls[0]}: {str(error) or 'no answer'}")
@@ -183,7 +189,9 @@ class Device:
         self._lost.clear()
         self._was_ready = False
         url = self._urls[0]
-        connection = await websocket.connect(url, on_event=self._event, on_closed=self._closed)
+        connection = await websocket.connect(
+            url, on_event=self._event, on_closed=self._closed, auth=self._auth
+        )
         self._connection = connection
         try:
             answer = await connection.call("register", {**self._identity, "meta": self._meta})
@@ -201,9 +209,9 @@ class Device:
             connection.close()
 
     def _register_refused(self, error: dict[str, Any]) -> None:
-        self._tell("refused", f"{error['code']}: {error['message']}")
+        self._tell("refused", f"{error['code']}: {error.get('message')}")
         if error["code"] in _HOPELESS:
-            self.close(f"refused: {error['code']}: {error['message']}")
+            self.close(f"refused: {error['code']}: {error.get('message')}")
         else:
             self._reconnect_after_s = error.get("retry_after_s")
 
@@ -341,6 +349,8 @@ class Device:
             self._connection.emit("pong", payload)
         elif event in ("superseded", "deleted"):
             self.close(event)
+        elif event == "service_error" and payload.get("code") == "not_authenticated":
+            self._register_refused(payload)  # the token has ended
         elif event == "draining":
             self._reconnect_after_s = (payload or {}).get("reconnect_after_s", 1.0)
             self._drop_connection("the node is going away")

@@ -59,6 +59,7 @@ class SimulatedDevice:
         rate: float,
         values: int,
         project_id: str | None,
+        token: str | None,
         latencies: Latencies,
     ) -> None:
         self.machine = machine
@@ -75,6 +76,7 @@ class SimulatedDevice:
         self.device = Device(
             device_id,
             urls,
+            token=token,
             session_name=device_id.replace("-", " ").title(),
             project_id=project_id,
             meta={"kind": machine.kind, "simulated": True},
@@ -177,8 +179,10 @@ class Fleet:
         prefix: str = "",
         project_id: str | None = None,
         values: int = 0,
+        token: str | None = None,
     ) -> None:
         self.urls = list(urls)
+        self.token = token
         self.latencies = Latencies()
         kinds = [one for one in machines.KINDS if kind in ("mixed", one.kind)]
         self.members = [
@@ -189,6 +193,7 @@ class Fleet:
                 rate=rate,
                 values=values,
                 project_id=project_id,
+                token=token,
                 latencies=self.latencies,
             )
             for i in range(count)

@@ -34,7 +34,12 @@ def main() -> int:
 
     try:
         config = load_config()
-        logs.configure(config.log.level, config.log.format, process="node")
+        logs.configure(
+            config.log.level,
+            config.log.format,
+            process="node",
+            secrets=(config.auth.secret,),
+        )
         from service.wiring import run_node
 
         run_node(config, config.node.port, insecure="--insecure" in sys.argv[1:])

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from service.cli.fleet import Fleet
+from service.cli.token import TokenOption
 from service.cli.urls import parse_urls
 from service.cli.verification import Verdict, verify
 
@@ -43,6 +44,7 @@ def simulate(
     ] = 30.0,
     prefix: Annotated[str, typer.Option(help="What the device ids begin with.")] = "",
     project: Annotated[str | None, typer.Option(help="project_id of the devices.")] = None,
+    token: TokenOption = None,
     verified: Annotated[
         bool,
         typer.Option(
@@ -64,6 +66,7 @@ def simulate(
         prefix=prefix,
         project_id=project,
         values=values,
+        token=token,
     )
     run = _Run(fleet, seconds, wait, verified=verified and seconds > 0)
     asyncio.run(run.go())

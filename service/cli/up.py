@@ -16,7 +16,7 @@ from service.cli.archive_place import archive_url
 from service.cli.node import NODE_ARGV
 from service.cli.summary import Display, Figures
 from service.cli.supervisor import Child, Refused, Supervisor
-from service.config import Config, child_environment, load, redact_url
+from service.config import Config, child_environment, client_environment, load, redact_url
 from service.errors import ConfigError
 from service.settings import EMBEDDED
 
@@ -135,10 +135,22 @@ class _Run:
         if self._demo and not self._supervisor.stopping.is_set():
             urls = ",".join(self._urls)
             fleet = ["--devices", str(self._demo), "--rate", _DEMO_RATE, "--seconds", "0"]
+            fleet += ["--prefix", "demo-", "--url", urls]
             self._add(
-                "simulate", [*_MUSTER, "simulate", *fleet, "--prefix", "demo-", "--url", urls]
+                "simulate", [*_MUSTER, "simulate", *fleet], environment=self._shows_token("demo-")
             )
-            self._add("agent", [*_MUSTER, "agent", "--url", urls])
+            self._add(
+                "agent", [*_MUSTER, "agent", "--url", urls], environment=self._shows_token("agent-")
+            )
+
+    def _shows_token(self, prefix: str) -> dict[str, str] | None:
+        """The environment of a device of ours, with a token in it where the nodes want one."""
+        if self._config.auth.mode == "open":
+            return None
+        from service.auth import Tokens
+
+        token = Tokens(self._config.auth.secret, time.time).issue("device", prefix=prefix)
+        return client_environment(token)
 
     def _add(
         self,
@@ -165,6 +177,8 @@ class _Run:
 
     def _tell_where(self) -> None:
         lines = [f"  node    {url}   test page {url}/test" for url in self._urls]
+        if self._config.auth.mode == "token":
+            lines.append("  login   with a token: `muster token --role admin` makes one")
         lines.append(f"  redis   {redact_url(self._url)}")
         lines.append(
             f"  data    {self._data.absolute()}   (logs in logs/, quiet sessions in archive/)"

@@ -55,17 +55,24 @@ async def verify(fleet: Fleet, told: Callable[[int], None] = lambda asked: None)
     left = [one for one in fleet.members if one.device.counts.acked]
     for url in [*fleet.urls, *fleet.urls]:
         if left:
-            verdict.unasked = await _ask_node(url, left, verdict, told)
+            verdict.unasked = await _ask_node(url, fleet.token, left, verdict, told)
     return verdict
 
 
 async def _ask_node(
-    url: str, left: list[SimulatedDevice], verdict: Verdict, told: Callable[[int], None]
+    url: str,
+    token: str | None,
+    left: list[SimulatedDevice],
+    verdict: Verdict,
+    told: Callable[[int], None],
 ) -> str:
     """Ask one node until nothing is left, or why that could not be."""
     try:
         dashboard = await websocket.connect(
-            url, on_event=lambda event, payload, reply: None, on_closed=lambda reason: None
+            url,
+            on_event=lambda event, payload, reply: None,
+            on_closed=lambda reason: None,
+            auth=None if token is None else {"token": token},
         )
     except (OSError, TimeoutError) as error:
         return f"{url}: {str(error) or 'no answer'}"

@@ -46,6 +46,18 @@ class ConnectError(ConnectionError):
     """The node did not take the connection."""
 
 
+class Refused(ConnectError):
+    """The node answered the connect with an error of the protocol.
+
+    Attributes:
+        error: code, message, retryable and what else an error has.
+    """
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"refused: {error.get('code')}: {error.get('message')}")
+        self.error = error
+
+
 class Connection(asyncio.Protocol):
     """A connected Socket.IO socket; made by `connect`.
 
@@ -230,6 +242,9 @@ class Connection(asyncio.Protocol):
                 self.ready.set_result(None)
         elif kind == b"44":
             refused = orjson.loads(packet[2:])
+            error = refused.get("data")
+            if isinstance(error, dict) and "code" in error and not self.ready.done():
+                self.ready.set_exception(Refused(error))
             self._abort(f"refused: {refused.get('message', 'no reason given')}")
         elif kind == b"41" or kind[:1] == b"1":
             self._abort("disconnected by the node")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from service.live.scope import SESSIONS, Scope
+from service.live.scope import FLEET, PROJECT, Scope
 from service.sessions import model
 
 #: Sessions per read, as many as a page has.
@@ -28,12 +28,17 @@ def counts_of(store: CountStore, scope: Scope) -> dict[str, int]:
     Raises:
         StoreUnavailable
     """
-    if scope.kind != SESSIONS:
-        return store.counts(scope.project_id)
+    if scope.kind == FLEET:
+        return store.counts()
     found = dict.fromkeys((model.ACTIVE, model.INACTIVE, model.ARCHIVED), 0)
+    if scope.kind == PROJECT:
+        for project_id in scope.names:
+            for state, count in store.counts(project_id).items():
+                found[state] = found.get(state, 0) + count
+        return found
     for begin in range(0, len(scope.names), PAGE_SESSIONS):
         for row in store.summaries(scope.names[begin : begin + PAGE_SESSIONS]):
-            if row is not None:
+            if row is not None and scope.admits(row.get("project_id")):
                 state = row.get("state") or model.INACTIVE
                 found[state] = found.get(state, 0) + 1
     return found

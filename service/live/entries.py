@@ -12,7 +12,7 @@ there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -153,12 +153,37 @@ class Sink(Protocol):
     def add_command(self, command: Command, partition: int, number: int) -> None: ...
 
 
+class _Fenced:
+    """A sink that is told of named sessions only while they are in certain projects."""
+
+    def __init__(self, sink: Sink, projects: Iterable[str]) -> None:
+        self.sink = sink
+        self._projects = frozenset(projects)
+        self._escaped = frozenset(map(escape_project, self._projects))
+
+    def __eq__(self, other: object) -> bool:
+        return other is self.sink or other is self
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def admits(self, project: str) -> bool:
+        return project in self._projects
+
+    def loses(self, previous: str, project: str) -> bool:
+        """Whether a session that changed its project is one that it saw and sees no more."""
+        return previous in self._projects and project not in self._projects
+
+    def add_data(self, part: Part, partition: int, number: int) -> None:
+        if part.project in self._escaped:
+            self.sink.add_data(part, partition, number)
+
+
 class Routes:
     """Sinks by what they watch."""
 
     def __init__(self) -> None:
         self._fleet: list[Sink] = []
-        self._sessions: dict[bytes, list[Sink]] = {}
+        self._sessions: dict[bytes, list[Sink | _Fenced]] = {}
         self._projects: dict[bytes, list[Sink]] = {}
 
     def add(self, scope: Scope, sink: Sink) -> None:
@@ -166,8 +191,9 @@ class Routes:
             self._fleet.append(sink)
             return
         places, names = self._places(scope)
+        listed = sink if scope.fence is None else _Fenced(sink, scope.fence)
         for name in names:
-            places.setdefault(name, []).append(sink)
+            places.setdefault(name, []).append(listed)
 
     def remove(self, scope: Scope, sink: Sink) -> None:
         """Harmless when it was not there."""
@@ -183,9 +209,9 @@ class Routes:
             if not sinks:
                 places.pop(name, None)
 
-    def _places(self, scope: Scope) -> tuple[dict[bytes, list[Sink]], list[bytes]]:
+    def _places(self, scope: Scope) -> tuple[dict[bytes, list[Any]], list[bytes]]:
         if scope.kind == PROJECT:
-            return self._projects, [escape_project(scope.names[0])]
+            return self._projects, [escape_project(name) for name in scope.names]
         return self._sessions, [name.encode() for name in scope.names]
 
     def route(self, partition: int, number: int, fields: list[bytes]) -> None:
@@ -225,8 +251,8 @@ class Routes:
             for sink in fleet:
                 sink.add_data(part, partition, number)
             if sessions:
-                for sink in sessions.get(session, ()):
-                    sink.add_data(part, partition, number)
+                for listed in sessions.get(session, ()):
+                    listed.add_data(part, partition, number)
             if projects:
                 for sink in projects.get(project, ()):
                     sink.add_data(part, partition, number)
@@ -235,14 +261,24 @@ class Routes:
         for sink in self._watching(state.session, state.project):
             sink.add_state(state, partition, number)
         previous = state.previous_project
-        if previous is not None and previous != state.project and self._projects:
+        if previous is None or previous == state.project:
+            return
+        if self._projects:
+            still = self._projects.get(escape_project(state.project), ())
             for sink in self._projects.get(escape_project(previous), ()):
-                sink.add_removed(state.session, partition, number)
+                if sink not in still:  # a sink may watch several projects
+                    sink.add_removed(state.session, partition, number)
+        for listed in self._sessions.get(state.session, ()):
+            if isinstance(listed, _Fenced) and listed.loses(previous, state.project):
+                listed.sink.add_removed(state.session, partition, number)
 
     def _watching(self, session: bytes, project: str) -> list[Sink]:
         found = list(self._fleet)
-        if self._sessions:
-            found += self._sessions.get(session, ())
+        for listed in self._sessions.get(session, ()):
+            if not isinstance(listed, _Fenced):
+                found.append(listed)
+            elif listed.admits(project):
+                found.append(listed.sink)
         if self._projects:
             found += self._projects.get(escape_project(project), ())
         return found

@@ -40,11 +40,13 @@ class Scope:
 
     Attributes:
         kind: "fleet", "sessions" or "project".
-        names: sorted session ids, or the one project id; empty for the fleet.
+        names: sorted session ids, or project ids; empty for the fleet.
+        fence: of named sessions, the projects they must be in, sorted; None: any.
     """
 
     kind: str = FLEET
     names: tuple[str, ...] = ()
+    fence: tuple[str, ...] | None = None
     _ids: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @classmethod
@@ -73,27 +75,44 @@ class Scope:
     @classmethod
     def sessions(cls, ids: Iterable[str]) -> Scope:
         unique = frozenset(ids)
-        return cls(SESSIONS, tuple(sorted(unique)), unique)
+        return cls(SESSIONS, tuple(sorted(unique)), None, unique)
 
     @classmethod
     def project(cls, project_id: str) -> Scope:
         return cls(PROJECT, (project_id,))
 
+    def within(self, projects: frozenset[str] | None) -> Scope:
+        """What of this scope is in these projects; None: all of it.
+
+        Raises:
+            errors.NotAllowed: it is another project.
+        """
+        if projects is None:
+            return self
+        if self.kind == FLEET:
+            return Scope(PROJECT, tuple(sorted(projects)))
+        if self.kind == SESSIONS:
+            return Scope(SESSIONS, self.names, tuple(sorted(projects)), self._ids)
+        if not projects.issuperset(self.names):
+            raise errors.NotAllowed("Name a project_id that this token is for.")
+        return self
+
     @property
-    def key(self) -> tuple[str, tuple[str, ...]]:
+    def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...] | None]:
         """Hashable; equal for scopes that hold the same sessions by definition."""
-        return (self.kind, self.names)
+        return (self.kind, self.names, self.fence)
 
     @cached_property
     def digest(self) -> str:
         """The scope in 16 letters, for cursors."""
-        text = "\0".join((self.kind, *self.names))
+        fence = () if self.fence is None else ("\0", *self.fence)
+        text = "\0".join((self.kind, *self.names, *fence))
         return sha256(text.encode()).hexdigest()[:16]
 
     @property
     def project_id(self) -> str | None:
-        """The project this scope is, None for the others."""
-        return self.names[0] if self.kind == PROJECT else None
+        """The one project this scope is, None for the others."""
+        return self.names[0] if self.kind == PROJECT and len(self.names) == 1 else None
 
     def partitions(self, keys: Partitions) -> tuple[int, ...]:
         """The partitions whose feeds have this scope's changes, ascending."""
@@ -106,8 +125,12 @@ class Scope:
         if self.kind == FLEET:
             return True
         if self.kind == SESSIONS:
-            return session_id in self._ids
-        return project_id == self.names[0]
+            return session_id in self._ids and self.admits(project_id)
+        return (project_id or "") in self.names
+
+    def admits(self, project_id: str | None) -> bool:
+        """Whether a session of it that is named may be in this project."""
+        return self.fence is None or (project_id or "") in self.fence
 
 
 def _checked(value: object, path: str) -> str:

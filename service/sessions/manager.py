@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -185,6 +185,7 @@ class SessionManager:
         cursor: str | None = None,
         q: str | None = None,
         project_id: str | None = None,
+        projects: Container[str] | None = None,
         iso: bool = True,
     ) -> dict[str, Any]:
         """A page of summaries: `{sessions, next, total}`; see the store's `page`.
@@ -195,7 +196,9 @@ class SessionManager:
         states = (state,) if isinstance(state, str) else tuple(state)
         if not states or not set(states) <= {ACTIVE, INACTIVE, ARCHIVED}:
             raise errors.InvalidRequest("state: active, inactive or archived")
-        page = self.store.page(states, limit=limit, cursor=cursor, q=q, project_id=project_id)
+        page = self.store.page(
+            states, limit=limit, cursor=cursor, q=q, project_id=project_id, projects=projects
+        )
         return {
             "sessions": [model.summary(item, iso=iso) for item in page.items],
             "next": page.next,

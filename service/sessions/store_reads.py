@@ -8,7 +8,7 @@ than SCANNED entries and may come back short, with `next` set.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import orjson
@@ -164,6 +164,7 @@ class ReadStore(StoreBase):
         cursor: str | None = None,
         q: str | None = None,
         project_id: str | None = None,
+        projects: Container[str] | None = None,
     ) -> Page:
         """A page of sessions in one state, or in several, one state after the other.
 
@@ -176,6 +177,7 @@ class ReadStore(StoreBase):
             cursor: `next` of the page before.
             q: only those whose id or name begins with it (letter case does not matter).
             project_id: only those of this project.
+            projects: only those of any of these.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
@@ -200,7 +202,10 @@ class ReadStore(StoreBase):
             taken = entries
             rows = self.summaries([member.decode() for _, member in entries])
             for i, raw in enumerate(rows):
-                if raw is not None and raw.get("state") in wanted and is_match(raw, q):
+                fits = projects is None or (
+                    raw is not None and raw.get("project_id", "") in projects
+                )
+                if raw is not None and fits and raw.get("state") in wanted and is_match(raw, q):
                     items.append(raw)
                     if len(items) == limit:
                         taken = entries[: i + 1]
@@ -208,7 +213,8 @@ class ReadStore(StoreBase):
             rest = rest or len(taken) < len(entries)
             mark = taken[-1] if taken else place.marks[which]
             place = place.after(mark, is_end=not rest)
-        counts = None if q or project_id is not None else self.counts()
+        is_filtered = bool(q) or project_id is not None or projects is not None
+        counts = None if is_filtered else self.counts()
         total = sum(counts[state] for state in wanted) if counts else None
         return Page(items, place.cursor() if place.turn < turns else None, total)
 

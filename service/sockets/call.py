@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from service.access import NOBODY, Identity
 from service.errors import ServiceError
 from service.transport.connection import Frame, event_frame
 
@@ -39,21 +40,30 @@ class Peer:
     __slots__ = (
         "acks",
         "address",
+        "allowance",
         "busy",
         "closed",
         "dashboard",
         "device",
+        "identity",
         "inbox",
         "joined",
+        "may",
         "next_request",
         "reason",
         "sid",
         "waiting_bytes",
     )
 
-    def __init__(self, sid: str, address: str) -> None:
+    def __init__(self, sid: str, address: str, identity: Identity = NOBODY) -> None:
         self.sid = sid
         self.address = address
+        #: Who is behind it.
+        self.identity = identity
+        #: The events it may send; None: all there are.
+        self.may: frozenset[str] | None = identity.events
+        #: What it may still send (set by the gate); None: no limit.
+        self.allowance: Any = None
         #: The session this socket registered as a device (set by the devices' door).
         self.device: Any = None
         #: What this socket watches (set by the dashboards' door).

@@ -9,10 +9,11 @@ waits beside them, so that the next ones are not held up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Protocol
 
-from service import errors
+from service import access, errors
+from service.access import Identity
 from service.live.tasks import Tasks
 from service.sessions import model
 from service.sockets.dispatch import LATER, Call, Dispatcher, Handler, Later, Peer, to_json
@@ -23,6 +24,7 @@ from service.sockets.payloads import (
     SetupEdit,
     SetupStep,
 )
+from service.sockets.permits import named_session
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 
@@ -51,6 +53,7 @@ class Rules(Protocol):
         cursor: str | None = ...,
         q: str | None = ...,
         project_id: str | None = ...,
+        projects: Container[str] | None = ...,
         iso: bool = ...,
     ) -> dict[str, Any]: ...
     def details(self, session_id: str) -> dict[str, Any] | None: ...
@@ -88,6 +91,12 @@ class DeviceSetups(Protocol):
 
     def is_own_setup(self, call: Call) -> bool: ...
     def update_setup(self, call: Call) -> dict[str, Any]: ...
+
+
+class Permits(Protocol):
+    """Which sessions somebody may touch."""
+
+    def check_session(self, identity: Identity, session_id: str) -> None: ...
 
 
 class Dashboards:
@@ -138,12 +147,14 @@ class Dashboards:
 
     def _list(self, call: Call, states: Sequence[str], event: str) -> Later:
         wanted = ListSessions.parse(call.payload)
+        project_id, projects = call.peer.identity.narrow(wanted.project_id)
         page = self._rules.get_sessions(
             states,
             limit=wanted.limit,
             cursor=wanted.cursor,
             q=wanted.q or None,
-            project_id=wanted.project_id or None,
+            project_id=project_id,
+            projects=projects,
             iso=False,
         )
         return self._answer_and_emit(call, event, page)
@@ -263,14 +274,16 @@ def setup_answer(state: model.SetupState) -> dict[str, Any]:
     }
 
 
-def register(dispatcher: Dispatcher, dashboards: Dashboards) -> None:
+def register(dispatcher: Dispatcher, dashboards: Dashboards, permits: Permits) -> None:
     """Listen to every event of dashboards.
 
-    In open mode whoever is connected may do all of this. This is where a role is checked
-    once there are roles: every event passes `on` below, and none comes in another way.
+    The dispatcher has checked the role. What names a session is checked here, before its handler: it
+    must exist for whoever asks.
     """
 
     def on(event: str, handler: Handler) -> None:
+        if access.EVENTS[event].reach == access.ONE:
+            handler = _checked(handler, permits)
         dispatcher.on(event, handler)
 
     for event in (
@@ -280,3 +293,15 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards) -> None:
     ):
         on(event, getattr(dashboards, event))
     dispatcher.on_disconnect(dashboards.disconnected)
+
+
+def _checked(handler: Handler, permits: Permits) -> Handler:
+    """The handler, for sessions that exist for the socket."""
+
+    def checked(call: Call) -> dict[str, Any] | Later | None:
+        session_id = named_session(call.payload)
+        if session_id is not None:  # else the handler says what is missing
+            permits.check_session(call.peer.identity, session_id)
+        return handler(call)
+
+    return checked

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from service import errors
+from service import access, errors
+from service.access import Identity
 from service.clock import Clock
 from service.live.claims import Departures
 from service.live.commands import CommandDelivery
@@ -56,6 +57,20 @@ class DeviceStore(Protocol):
     def setup_reported(self, session_id: str, generation: int, version: int) -> None: ...
 
 
+class Permits(Protocol):
+    """What a token allows a device to be."""
+
+    def registration(
+        self, identity: Identity, session_id: str, project_id: str | None
+    ) -> str | None: ...
+
+
+class Quota(Protocol):
+    """How many sessions a token may have."""
+
+    def may_register(self, peer: Peer) -> None: ...
+
+
 class Setups(Protocol):
     """The part of the session manager that changes setups."""
 
@@ -74,6 +89,7 @@ class Devices:
     """Handlers of the devices' events.
 
     Args:
+        permits, quota: asked before a register.
         on_device: told of every socket that becomes a device.
         refusal: the error for new registers while this node takes none, else None.
         partition_of: the partition of a session id.
@@ -97,6 +113,8 @@ class Devices:
         node_id: str,
         partition_of: Callable[[str], int],
         max_value_bytes: int,
+        permits: Permits,
+        quota: Quota,
         on_device: Callable[[OwnedSession], None],
         refusal: Callable[[], errors.ServiceError | None],
     ) -> None:
@@ -115,6 +133,8 @@ class Devices:
         self._node_id = node_id
         self._partition_of = partition_of
         self._max_value_bytes = max_value_bytes
+        self._permits = permits
+        self._quota = quota
         self._on_device = on_device
         self._refusal = refusal
         #: Sockets whose register had no answer: Redis may count them as owners.
@@ -137,7 +157,9 @@ class Devices:
         wanted = payloads.Register.parse(call.payload)
         peer = call.peer
         owned: OwnedSession | None = peer.device
-        session_id = wanted.session_id or (owned.session_id if owned else str(uuid.uuid4()))
+        # a token for one id needs no id; one for a prefix must be told
+        own_id = owned.session_id if owned else peer.identity.device or str(uuid.uuid4())
+        session_id = wanted.session_id or own_id
         if owned is not None:
             if owned.session_id != session_id:
                 raise errors.Conflict("This socket is registered with another id.")
@@ -146,13 +168,15 @@ class Devices:
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
+        project_id = self._permits.registration(peer.identity, session_id, wanted.project_id)
+        self._quota.may_register(peer)
         try:
             registration = self._registrar.register(
                 session_id,
                 node_id=self._node_id,
                 sid=peer.sid,
                 session_name=wanted.session_name,
-                project_id=wanted.project_id,
+                project_id=project_id,
                 meta=wanted.meta,
                 stream=wanted.stream,
             )
@@ -292,7 +316,7 @@ class Devices:
         """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
         payload = call.payload
         owned: OwnedSession | None = call.peer.device
-        if not isinstance(payload, dict):
+        if not isinstance(payload, dict) or call.peer.identity.role == access.DEVICE:
             return True
         named = payload.get("session_id", payload.get("device_id"))
         if owned is None:

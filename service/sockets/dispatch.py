@@ -9,6 +9,9 @@
 
 So the events of one socket take effect in the order they were sent, and a socket that is silent costs
 neither task nor queue. What waits is bounded in number and bytes; beyond that it is answered `overloaded`.
+Every event of every transport comes in by `on_event`, so this is also where the gate is asked: whether the
+socket sends too much, before anything else is looked at, and whether its role may send this event.
+
 The end of a socket takes the same road: what still waits is dropped, the running handler finishes, then
 the disconnect listeners run. A listener therefore never runs beside a handler of its socket.
 
@@ -26,6 +29,7 @@ from typing import Any, Protocol
 import orjson
 
 from service import errors
+from service.access import NOBODY, Identity
 from service.errors import ServiceError
 from service.sockets.call import (
     FIRST_REQUEST,
@@ -36,7 +40,7 @@ from service.sockets.call import (
     error_frame,
     to_json,
 )
-from service.transport.connection import Connections, ack_frame, event_frame
+from service.transport.connection import Connections, ack_frame, event_frame, utf8_size
 
 __all__ = [
     "FIRST_REQUEST",
@@ -81,6 +85,14 @@ class Counts(Protocol):
     def error(self, code: str) -> None: ...
 
 
+class Door(Protocol):
+    """Who may come in and send what; see `service.sockets.gate`."""
+
+    def entered(self, peer: Peer) -> None: ...
+    def left(self, peer: Peer) -> None: ...
+    def too_much(self, peer: Peer, size: int) -> ServiceError | None: ...
+
+
 class Dispatcher:
     """All sockets of this node and the handlers of their events.
 
@@ -88,14 +100,18 @@ class Dispatcher:
         connections: where answers go.
         tasks: runs handlers that may block.
         counts: events, acks and errors are counted here.
+        gate: None: everybody may send everything.
     """
 
-    def __init__(self, connections: Connections, tasks: Spawn, counts: Counts) -> None:
+    def __init__(
+        self, connections: Connections, tasks: Spawn, counts: Counts, gate: Door | None = None
+    ) -> None:
         self.peers: dict[str, Peer] = {}
         self._connections = connections
         self._tasks = tasks
         self._counts = counts
         self._count_event = counts.event
+        self._gate = gate
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self._hot: dict[str, HotHandler] = {}
         self._on_connect: list[Callable[[Peer], None]] = []
@@ -140,9 +156,13 @@ class Dispatcher:
 
     # --- what the transport calls
 
-    def connected(self, sid: str, address: str) -> None:
-        """A socket may send events from now on."""
-        peer = self.peers[sid] = Peer(sid, address)
+    def connected(self, sid: str, address: str, identity: Identity = NOBODY) -> None:
+        """A socket may send events from now on: those that its role may."""
+        peer = self.peers[sid] = Peer(sid, address, identity)
+        if self._gate is None:
+            peer.may = None
+        else:
+            self._gate.entered(peer)
         for listener in self._on_connect:
             listener(peer)
 
@@ -156,6 +176,8 @@ class Dispatcher:
         peer.inbox = None
         peer.waiting_bytes = 0
         peer.acks = None
+        if self._gate is not None:
+            self._gate.left(peer)
         if not peer.busy:  # else the task that is at work takes leave
             peer.busy = True
             self._tasks.spawn(self._take_leave, peer)
@@ -170,6 +192,11 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
+        if peer.allowance is not None and self._gate is not None:
+            refusal = self._gate.too_much(peer, utf8_size(text))
+            if refusal is not None:
+                self.refuse(peer, ack_id, refusal)
+                return
         if not peer.busy:
             waiting = self._handle_inline(peer, ack_id, text)
             if waiting is not None:
@@ -277,6 +304,10 @@ class Dispatcher:
             self.refuse(peer, ack_id, errors.InvalidRequest("This is no JSON event."))
             return None
         self._count_event(name)
+        if peer.may is not None and name not in peer.may and name in self.events:
+            words = f"The role `{peer.identity.role}` may not send `{name}`."
+            self.refuse(peer, ack_id, errors.NotAllowed(words))
+            return None
         hot = self._hot.get(name)
         if hot is not None:
             try:

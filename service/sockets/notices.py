@@ -1,4 +1,7 @@
-"""What the service itself has to tell to people: said once, to every dashboard of this node."""
+"""What the service itself has to tell to people: said once, to every dashboard of this node.
+
+It concerns all projects, so those whose token is for some are not told.
+"""
 
 from __future__ import annotations
 
@@ -16,5 +19,5 @@ class Notices:
     def on_memory_relieved(self, data: Any) -> None:
         """The `memory_relieved` message: workers archived early because memory was short."""
         for peer in list(self._dispatcher.peers.values()):
-            if peer.dashboard is not None:
+            if peer.dashboard is not None and peer.identity.projects is None:
                 self._dispatcher.emit(peer.sid, "memory_relieved", data)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from service import errors
-from service.live.scope import SESSIONS, Scope
+from service.live.scope import PROJECT, SESSIONS, Scope
 from service.sessions import model
 
 PAGE_SESSIONS = 500
@@ -102,7 +102,9 @@ def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
     read of that many summaries.
     """
     if scope.kind == SESSIONS:
-        return _page_of_ids(store, scope.names, wish)
+        return _page_of_ids(store, scope, wish)
+    if scope.kind == PROJECT and not scope.names:
+        return SnapshotPage([], [], None)
     found: list[Mapping[str, str]] = []
     place: Wish | None = wish
     while place is not None and len(found) < PAGE_SESSIONS:
@@ -112,7 +114,9 @@ def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
             cursor=place.after,
             project_id=scope.project_id,
         )
-        found += page.items
+        found += [
+            row for row in page.items if scope.matches(row["session_id"], row.get("project_id"))
+        ]
         if page.next is not None:
             place = replace(place, after=page.next)
         elif place.state == model.ACTIVE:
@@ -122,13 +126,15 @@ def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
     return _sorted_by_state(found, place)
 
 
-def _page_of_ids(store: SessionLists, ids: Sequence[str], wish: Wish) -> SnapshotPage:
+def _page_of_ids(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
+    ids = scope.names
     begin = bisect_right(ids, wish.after) if wish.after is not None else 0
     some = ids[begin : begin + PAGE_SESSIONS]
     rows = store.summaries(some) if some else []
     more = begin + len(some) < len(ids)
     following = replace(wish, after=some[-1]) if more else None
-    return _sorted_by_state([row for row in rows if row is not None], following)
+    seen = [row for row in rows if row is not None and scope.admits(row.get("project_id"))]
+    return _sorted_by_state(seen, following)
 
 
 def _sorted_by_state(rows: Sequence[Mapping[str, str]], following: Wish | None) -> SnapshotPage:

@@ -63,8 +63,10 @@ class Watching:
         if payload.page is not None:
             wish = Wish.from_token(payload.page)
             wanted = RegisterVue.parse(wish.asked)  # a client's word again
-            return self._next_page(call, Scope.parse(wanted.scope), wanted, wish)
+            scope = Scope.parse(wanted.scope).within(call.peer.identity.projects)
+            return self._next_page(call, scope, wanted, wish)
         scope = Scope.parse((call.payload or {}).get("scope"))  # also sees what is given twice
+        scope = scope.within(call.peer.identity.projects)
         if payload.cursor is not None:
             position = self._feed.decode_cursor(scope, payload.cursor)
             if position is not None and self._feed.recoverable(position):

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 #: Why a socket is closed by us, for those reasons after which the client should connect again by itself
 #: (most clients do so after a lost transport and never after a Socket.IO disconnect).
-RECONNECT_REASONS = frozenset({"draining", "slow_client", "overloaded", "store_unavailable"})
+RECONNECT_REASONS = frozenset(
+    {"draining", "slow_client", "overloaded", "store_unavailable", "not_registered"}
+)
 
 
 class Frame:

@@ -7,6 +7,10 @@ const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 class Link extends EventTarget {
   #socket = null; #calls = new Map(); #next = 0; #failures = 0; #pause = 0;
 
+  /** What the node is shown; kept for this tab alone. */
+  get token() { return sessionStorage.getItem("token") ?? ""; }
+  set token(text) { sessionStorage.setItem("token", text); this.#failures = 0; this.#pause = 0.2; this.#socket?.close(); }
+
   open() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = (this.#socket = new WebSocket(`${scheme}://${location.host}/socket.io/?EIO=4&transport=websocket`));
@@ -26,7 +30,8 @@ class Link extends EventTarget {
   }
 
   #receive(text) {
-    if (text[0] === "0" || text === "2") this.#socket.send(text === "2" ? "3" : "40");
+    if (text === "2") this.#socket.send("3");
+    else if (text[0] === "0") this.#socket.send(`40${this.token ? JSON.stringify({ token: this.token }) : ""}`);
     else if (text.startsWith("40")) { this.#failures = 0; this.#tell("live"); }
     else if (text.startsWith("42")) { const [event, payload] = JSON.parse(text.slice(2)); this.#tell(event, payload); }
     else if (text.startsWith("43")) {
@@ -34,7 +39,10 @@ class Link extends EventTarget {
       const [answer] = JSON.parse(text.slice(at));
       this.#settle(Number(text.slice(2, at)), (call) =>
         answer?.ok ? call.resolve(answer) : call.reject(new Error(answer?.error?.message ?? "Refused.")));
-    } else if (text.startsWith("41") || text.startsWith("44")) this.#socket.close();
+    } else if (text.startsWith("44")) {
+      this.#tell("refused", JSON.parse(text.slice(2)));
+      this.#socket.close();
+    } else if (text.startsWith("41")) this.#socket.close();
   }
 
   #settle(id, how) {
@@ -185,8 +193,13 @@ function showCounts({ active, inactive, archived }) {
   element("counts").textContent = `${active} active · ${inactive} inactive · ${archived} archived`;
 }
 
-link.addEventListener("live", subscribe);
+link.addEventListener("live", () => { element("login").hidden = true; subscribe(); });
 link.addEventListener("offline", () => showLink("offline", "offline, trying again"));
+link.addEventListener("refused", ({ detail }) => {
+  element("login").hidden = detail?.data?.code !== "not_authenticated";
+  element("login-error").textContent = detail?.message ?? "Refused.";
+});
+link.addEventListener("service_error", ({ detail }) => { element("error").textContent = detail?.message ?? ""; });
 link.addEventListener("resync", () => { cursor = null; subscribe(); });
 link.addEventListener("draining", ({ detail }) => link.retryAfter(detail?.reconnect_after_s ?? 1));
 link.addEventListener("sessions_update", ({ detail }) => {
@@ -238,6 +251,13 @@ element("form").addEventListener("submit", async (event) => {
   } catch (error) {
     element("error").textContent = error.message;
   }
+});
+
+element("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  cursor = null;
+  link.token = element("token").value.trim();
+  element("token").value = "";
 });
 
 link.open();

@@ -107,3 +107,58 @@ def test_healthz_passes_always():
 )
 def test_is_loopback(host: str, loopback: bool):
     assert is_loopback(host) is loopback
+
+
+# -- proxies
+
+PROXIES = ("10.0.0.0/8", "127.0.0.1", "fd00::/8")
+
+
+def seen_through(
+    address: str, *, proxies: tuple[str, ...] = PROXIES, **headers: str
+) -> dict[str, Any]:
+    """The environ that the application gets."""
+    environ = {
+        "PATH_INFO": "/",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": address,
+        "wsgi.url_scheme": "http",
+    }
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    admission = Admission(passed, host="127.0.0.1", refuse_forwarded=False, trusted_proxies=proxies)
+    list(admission(environ, lambda *_: None))
+    assert not [name for name in environ if "FORWARDED" in name or "REAL_IP" in name]
+    return environ
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "client"),
+    [
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("fd00::1", "2001:db8::5", "2001:db8::5"),
+        ("10.0.0.1", "203.0.113.1, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7:5000", "10.0.0.1"),
+        ("198.51.100.9", "203.0.113.1", "198.51.100.9"),
+        ("", "203.0.113.1", ""),
+        ("unix:", "203.0.113.1", "unix:"),
+    ],
+)
+def test_client_is_who_the_last_trusted_proxy_was_asked_by(
+    address: str, forwarded: str, client: str
+):
+    assert seen_through(address, x_forwarded_for=forwarded)["REMOTE_ADDR"] == client
+
+
+def test_scheme_is_believed_from_trusted_proxies_alone():
+    assert seen_through("10.0.0.1", x_forwarded_proto="https")["wsgi.url_scheme"] == "https"
+    assert seen_through("10.0.0.1", x_forwarded_proto="file")["wsgi.url_scheme"] == "http"
+    assert seen_through("192.0.2.1", x_forwarded_proto="https")["wsgi.url_scheme"] == "http"
+    assert (
+        seen_through("10.0.0.1", proxies=(), x_forwarded_proto="https")["wsgi.url_scheme"] == "http"
+    )

@@ -96,6 +96,12 @@ def test_load_file_named_in_the_environment(file: Path, monkeypatch: pytest.Monk
         ({"redis": {"partitions": 0}}, "redis.partitions: "),
         ({"redis": {"url": "http://x"}}, "redis.url: should be 'embedded' or"),
         ({"redis": {"key_prefix": "a{b}"}}, "redis.key_prefix: "),
+        ({"auth": {"mode": "closed"}}, "auth.mode: "),
+        ({"auth": {"secret": "pw" * 20}}, "auth.secret: comes from the environment"),
+        ({"limits": {"events_per_s": -1}}, "limits.events_per_s: "),
+        ({"limits": {"connections_per_address": 1.5}}, "limits.connections_per_address: "),
+        ({"node": {"trusted_proxies": ["haproxy"]}}, "node.trusted_proxies: 'haproxy' is no"),
+        ({"node": {"metrics": "all"}}, "node.metrics: "),
         ({"redis": {"url": "redis://:pw@h"}}, "redis.url: a URL with a password comes from"),
         ({"redis": {"url": "redis://h?password=pw"}}, "redis.url: a URL with a password"),
     ],
@@ -230,3 +236,37 @@ def test_redacted_has_no_secret() -> None:
         None, {"redis.url": "redis://:hush@h", "redis.queue_url": "redis://:hush@h"}
     )
     assert "hush" not in json.dumps(redacted(config))
+
+
+# -- the secret of tokens
+
+
+def test_secret_comes_from_the_environment_and_is_shown_nowhere(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "x-y-z-" * 8
+    monkeypatch.setenv("MUSTER_AUTH__SECRET", secret)
+    monkeypatch.setenv("MUSTER_AUTH__MODE", "token")
+    loaded = load(put(file, {}))
+    assert loaded.config.auth.secret == secret
+    assert secret not in json.dumps(redacted(loaded.config))
+    assert secret not in repr(loaded)
+    assert secret not in str(loaded.config)
+    assert to_environment(loaded.config)["MUSTER_AUTH__SECRET"] == secret  # nodes need it
+    assert secret not in json.dumps(configuration.client_environment("t"))
+
+
+@pytest.mark.parametrize("secret", ["", "short-secret", "x" * 31])
+def test_login_without_a_good_secret_is_refused_and_does_not_tell_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("MUSTER_AUTH__SECRET", secret)
+    with pytest.raises(ConfigError) as caught:
+        load(put(file, {"auth": {"mode": "token"}}))
+    assert "auth.secret" in str(caught.value)
+    assert not secret or secret not in str(caught.value)
+
+
+def test_token_of_a_client_is_no_unknown_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_TOKEN", "x")
+    assert load(put(file, {})).ignored == ()

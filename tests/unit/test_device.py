@@ -73,7 +73,9 @@ class FakeService:
         self.setup: Any = None
         self.fail: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda payload: None
 
-    async def connect(self, url: str, *, on_event: Any, on_closed: Any) -> FakeConnection:
+    async def connect(
+        self, url: str, *, on_event: Any, on_closed: Any, auth: Any = None
+    ) -> FakeConnection:
         self.urls.append(url)
         if self.down:
             self.down -= 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service import errors
+from service.access import Identity
 from service.metrics import Metrics
 from service.sockets import dispatch
 from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
@@ -424,3 +425,96 @@ def test_what_a_hot_handler_raises_is_answered(
 def test_two_handlers_of_one_event_are_a_defect(bench: Bench) -> None:
     with pytest.raises(ValueError, match="two handlers"):
         bench.dispatcher.on_hot("now", lambda peer, payload, ack: None)
+
+
+# -- the gate
+
+
+class Gate:
+    """Lets in what it is told, and counts who is there."""
+
+    def __init__(self) -> None:
+        self.inside: list[str] = []
+        self.refusal: errors.ServiceError | None = None
+        self.sizes: list[int] = []
+
+    def entered(self, peer: Peer) -> None:
+        self.inside.append(peer.sid)
+        peer.allowance = self
+
+    def left(self, peer: Peer) -> None:
+        self.inside.remove(peer.sid)
+
+    def too_much(self, peer: Peer, size: int) -> errors.ServiceError | None:
+        self.sizes.append(size)
+        return self.refusal
+
+
+@pytest.fixture
+def guarded() -> tuple[Bench, Gate]:
+    bench, gate = Bench(), Gate()
+    bench.dispatcher = Dispatcher(bench.wires, bench.tasks, bench.metrics, gate)
+    bench.dispatcher.on("update_data", bench._now, inline=True)
+    bench.dispatcher.on("send_command", bench._long)
+    bench.dispatcher.on("not_in_the_table", bench._now, inline=True)
+    return bench, gate
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("", set()),
+        ("device", {"update_data"}),
+        ("viewer", set()),
+        ("operator", {"send_command"}),
+        ("admin", {"update_data", "send_command"}),
+    ],
+)
+def test_events_that_a_role_may_not_send_reach_no_handler(
+    guarded: tuple[Bench, Gate], role: str, allowed: set[str]
+) -> None:
+    """Inline and blocking ones; what has no row in the table is for nobody."""
+    bench, _ = guarded
+    bench.dispatcher.connected("s", "10.0.0.1", Identity(role))
+    for number, event in enumerate(("update_data", "send_command", "not_in_the_table")):
+        bench.send(event, event, ack_id=number)
+        bench.tasks.run()
+        answer = bench.wires.answers()[number]
+        assert answer["ok"] == (event in allowed)
+        assert answer["ok"] or answer["error"]["code"] == "not_allowed"
+    assert set(bench.done) == allowed
+
+
+def test_events_behind_a_blocking_one_are_checked_too(guarded: tuple[Bench, Gate]) -> None:
+    bench, _ = guarded
+    bench.dispatcher.connected("s", "10.0.0.1", Identity("operator"))
+    bench.send("send_command", 1, ack_id=1)
+    bench.send("update_data", 2, ack_id=2)
+    bench.tasks.run()
+    assert bench.done == [1]
+    assert bench.wires.answers()[2]["error"]["code"] == "not_allowed"
+
+
+def test_too_much_is_refused_before_it_is_looked_at(guarded: tuple[Bench, Gate]) -> None:
+    """Also where the socket is busy; nothing that is refused waits."""
+    bench, gate = guarded
+    bench.dispatcher.connected("s", "10.0.0.1", Identity("admin"))
+    bench.send("send_command", 1, ack_id=1)
+    gate.refusal = errors.RateLimited(retry_after_s=1.5)
+    bench.dispatcher.on_event("s", 2, "{broken")
+    bench.dispatcher.on_event("s", None, '["é"]')
+    bench.tasks.run()
+    error = bench.wires.answers()[2]["error"]
+    assert (error["code"], error["retry_after_s"]) == ("rate_limited", 1.5)
+    assert bench.wires.events()[0][1]["code"] == "rate_limited"
+    assert bench.done == [1]
+    assert gate.sizes[-1] == 6
+
+
+def test_gate_hears_of_every_socket_that_comes_and_goes(guarded: tuple[Bench, Gate]) -> None:
+    bench, gate = guarded
+    for sid in ("s", "t"):
+        bench.dispatcher.connected(sid, "10.0.0.1", Identity("admin"))
+    bench.dispatcher.disconnected("s", "transport close")
+    bench.dispatcher.disconnected("s", "transport close")
+    assert gate.inside == ["t"]

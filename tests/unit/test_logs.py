@@ -101,3 +101,38 @@ def test_throttle_endless_kinds_stay_bounded() -> None:
         record.throttle = str(number)
         throttle.filter(record)
     assert len(throttle._kinds) <= throttle.max_kinds
+
+
+# -- what no line may hold
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYWRtaW4ifQ.c2lnbmF0dXJl-_x"
+SECRET = "a secret without any form"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tokens_and_secrets_are_taken_out_of_every_line(form: str) -> None:
+    """Wherever they stand: in fields, in the sentence, in a traceback; the rest stays readable."""
+    out = io.StringIO()
+    logs.configure("info", form, stream=out, secrets=(SECRET, ""))  # type: ignore[arg-type]
+    log = logging.getLogger("service.x")
+    log.warning("Bearer %s", TOKEN, extra={"auth": {"token": TOKEN}, "why": f"was {SECRET}!"})
+    try:
+        raise ValueError(f"redis://user:hunter2@db:6379/0 {TOKEN} {SECRET}")
+    except ValueError:
+        log.exception("failed", extra={"action": "x"})
+    text = out.getvalue()
+    assert "eyJ" not in text
+    assert "c2lnbmF0dXJl" not in text
+    assert SECRET not in text
+    assert "hunter2" not in text
+    assert "db:6379/0" in text
+    assert text.count("***") >= 6
+    if form == "json":
+        assert [json.loads(line)["event"] for line in text.splitlines()] == ["Bearer ***", "failed"]
+
+
+@pytest.mark.parametrize(
+    "text", ["http://127.0.0.1:5000/x", "a@b", "host:5 x@y", "eyJ", "keyJob", "a://b:c d@e"]
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert logs.redact(text) == text

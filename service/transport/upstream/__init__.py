@@ -31,6 +31,8 @@ Overridden on the objects of one server, never on a library's class or module:
 * the websocket objects of eventlet and simple-websocket, on the ordinary road: `websocket`.
 * the connections of eventlet's and gevent's web servers, on the event road: `takeover`.
 
+The `connect` handler of namespace `/` is ours where somebody is asked who may connect.
+
 Beside these, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
 number, arguments)` are called.
 """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import engineio.packet
 import orjson
+import socketio.exceptions
 
 from service import errors
+from service.errors import ServiceError
 from service.transport import frames, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
@@ -31,13 +34,13 @@ MAX_SOCKETS = 100_000
 SHARED_VALUES = 4096
 SHARED_LENGTH = 200
 SLOW_CLIENT = errors.SlowClient.code
+AUTHORIZATION = "HTTP_AUTHORIZATION"
 #: What of a request's environ is kept for its connection.
 KEPT_ENVIRON = frozenset(
     {
         *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME"),
         *("SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "wsgi.url_scheme", "flask.app"),
         *("HTTP_HOST", "HTTP_ORIGIN", "HTTP_USER_AGENT"),
-        *("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"),
     }
 )
 
@@ -71,6 +74,8 @@ class EngineConnections:
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
         fast_path: let the event loop drive websockets where it can; see `event_road`.
         max_sockets: Engine.IO connections at one time; more are told `overloaded`.
+        admit: who connects, from address, `auth` of the CONNECT packet and Authorization header; what it
+            returns is handed on with the socket, a ServiceError becomes its connect_error. None: anybody.
     """
 
     linger_s = LINGER_S
@@ -85,6 +90,7 @@ class EngineConnections:
         connect_timeout_s: float = 15.0,
         fast_path: bool = True,
         max_sockets: int = MAX_SOCKETS,
+        admit: Callable[[str, Any, str], Any] | None = None,
     ) -> None:
         self.server = server
         self.eio = server.eio
@@ -99,6 +105,8 @@ class EngineConnections:
         self._max_sockets = max_sockets
         self._by_sid: dict[str, NodeSocket] = {}
         self._environ_values: dict[str, str] = {}
+        self._admit_upstream = admit
+        self._admitted: dict[str, Any] = {}
         self._receiver: Receiver
         self.incoming: Incoming
 
@@ -121,6 +129,8 @@ class EngineConnections:
         self.incoming = Incoming(
             server, receiver, self.counts, eio.handlers["message"], self._opened
         )
+        if self._admit_upstream is not None:
+            server.on("connect", self._on_namespace)
         server.on("disconnect", self._on_disconnect)
         server.disconnect = self._disconnect
         RoomIndex(server.manager)
@@ -215,6 +225,7 @@ class EngineConnections:
 
     def _on_disconnect(self, sid: str, reason: str) -> None:
         socket = self._by_sid.pop(sid, None)
+        self._admitted.pop(sid, None)  # it went before it was announced
         if socket is not None:
             socket.sid_here = ""
             socket.closed_here()
@@ -247,10 +258,10 @@ class EngineConnections:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
         socket.queue.on_overflow = lambda: self.overflowed(socket)
-        return self._connect_upstream(
-            eio_sid,
-            {name: self._shared(environ[name]) for name in KEPT_ENVIRON if name in environ},
-        )
+        kept = {name: self._shared(environ[name]) for name in KEPT_ENVIRON if name in environ}
+        if AUTHORIZATION in environ:  # until the connect, and never shared
+            kept[AUTHORIZATION] = environ[AUTHORIZATION]
+        return self._connect_upstream(eio_sid, kept)
 
     def _shared(self, value: Any) -> Any:
         """An equal value that others have too, if one is known: most clients send the same headers."""
@@ -265,7 +276,22 @@ class EngineConnections:
         self._by_sid[sid] = socket
         self.counts.connects.add()
         environ = self.server.environ.get(socket.sid, {})
-        self._receiver.connected(sid, environ.get("REMOTE_ADDR", ""))
+        address = environ.get("REMOTE_ADDR", "")
+        if self._admit_upstream is None:
+            self._receiver.connected(sid, address)
+        else:
+            self._receiver.connected(sid, address, self._admitted.pop(sid))
+
+    def _on_namespace(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+        """python-socketio's `connect`: ask who that is, and forget how they proved it."""
+        assert self._admit_upstream is not None
+        authorization = environ.get(AUTHORIZATION, "")
+        try:
+            passed = self._admit_upstream(environ.get("REMOTE_ADDR", ""), auth, authorization)
+        except ServiceError as error:
+            raise socketio.exceptions.ConnectionRefusedError(error.message, error.body()) from None
+        environ.pop(AUTHORIZATION, None)
+        self._admitted[sid] = passed
 
     def count_received(self, size: int) -> None:
         self.counts.received_bytes.add("", size)

@@ -1,0 +1,95 @@
+"""`muster token`: makes tokens for devices and people."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any, Literal
+
+import typer
+
+from service.cli import reading
+from service.config import PREFIX, load_config
+from service.errors import ConfigError
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar=f"{PREFIX}TOKEN",
+        show_default=False,
+        help="What to show the node, where it has a login; see `muster token`.",
+    ),
+]
+
+
+def token(
+    role: Annotated[
+        Literal["device", "viewer", "operator", "admin"],
+        typer.Option(help="device, viewer, operator or admin."),
+    ],
+    device: Annotated[str | None, typer.Option(help="Of a device: its id.")] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="Instead: what its id begins with, up to a `-`, `_`, `.`, `:` or `/`."),
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="The only project it is for; may be repeated.")
+    ] = None,
+    expires: Annotated[
+        str, typer.Option(help="How long it is good for, such as 90s, 15m, 12h, 30d; or `never`.")
+    ] = "30d",
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Print a token, signed with auth.secret of this environment.
+
+    A token cannot be taken back before it ends, but by another secret, which ends all of them.
+    """
+    from service.auth import Tokens
+
+    secret = load_config(config).auth.secret
+    if not secret:
+        raise ConfigError(
+            f"auth.secret: tokens are signed with it: set {PREFIX}AUTH__SECRET, the same as for the nodes"
+        )
+    lifetime_s = parse_lifetime(expires)
+    if role == "device" and not device and not prefix:
+        raise typer.BadParameter(
+            "a device's token needs one of both", param_hint="--device/--prefix"
+        )
+    made = Tokens(secret, time.time)
+    try:
+        text = made.issue(
+            role,
+            device=device or "",
+            prefix=prefix or "",
+            projects=project,
+            lifetime_s=lifetime_s,
+        )
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if not json_output:
+        typer.echo(text)
+        return
+    identity = made.read(text)
+    shown: dict[str, Any] = {"token": text, "role": role, "expires_at": identity.expires_s}
+    shown |= {"device": device, "prefix": prefix, "projects": project}
+    reading.show_json(shown)
+
+
+def parse_lifetime(text: str) -> float | None:
+    """Seconds of such as `90s`, `12h`, `30d`; None for `never`."""
+    if text == "never":
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if not match or int(match[1]) == 0:
+        raise typer.BadParameter(
+            f"{text!r} is not like 90s, 15m, 12h, 30d, 4w or never", param_hint="--expires"
+        )
+    seconds = int(match[1]) * _UNITS_S[match[2]]
+    if seconds > 100 * 366 * 86400:
+        raise typer.BadParameter("more than a hundred years: say `never`", param_hint="--expires")
+    return float(seconds)
