@@ -9,16 +9,27 @@ LOCK_WITH = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock clean
+.PHONY: help run test test-compose engine env lint format lock clean
 
 help: ## show these lines
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
 
 run: $(VENV)/.installed ## install into .venv and start everything with 20 simulated devices
 	@exec $(BIN)/muster up --demo $(DEMO)
 
 test: $(VENV)/.installed-dev ## install into .venv and run all tests (PYTEST_ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
+	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py
+
+engine:
+	@docker info >/dev/null 2>&1 || { echo "There is no Docker engine here that this user may talk to (docker info)." >&2; exit 3; }
+	@docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 || \
+		{ echo "There is neither docker compose nor docker-compose here." >&2; exit 3; }
+
+env: ## make .env for docker compose, with secrets of its own; never overwrites
+	@deploy/make-env
 
 lint: $(VENV)/.installed-dev ## check format, style, types and who imports whom
 	$(BIN)/ruff format --check .

@@ -111,7 +111,8 @@ def test_commands_in_the_docs_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_named_in_a_page_exist(page: Path) -> None:
-    """`--option` is one of some command of muster."""
+    """`--option` is one of some command of muster, or of compose."""
+    foreign = {"--build", "--no-deps", "--no-recreate", "--profile", "--scale"}
     known = {
         option
         for name in COMMANDS
@@ -119,7 +120,9 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())) <= known | {"--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())) <= known | foreign | {
+        "--help"
+    }
 
 
 def subcommands(command: Any) -> Iterator[Any]:

@@ -1,0 +1,457 @@
+"""The compose file for real: three nodes and two workers behind HAProxy, which die, drain, grow and shrink.
+
+`make test-compose` runs this; pytest alone does not collect it. One stack serves all tests, in this order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compose.clients import POLLING, WEBSOCKET, Talker, Visitor, Watcher
+from tests.compose.stack import LABEL, Stack, find_compose, has_engine, has_image, run
+from tests.figures import exposed, named_in_files, series_of
+from tests.processes import environment
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+BOTH = ("polling", "websocket")
+PROMETHEUS, GRAFANA = "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Three nodes and two workers, all ready; nothing is left of them at the end."""
+    compose = find_compose()
+    if compose is None or not has_engine():
+        pytest.exit("There is no Docker engine with compose here: nothing was tested.", 3)
+    settings = {"MUSTER_SESSIONS__HISTORY": '{"default": 20000, "keys": {}}'}
+    made = Stack(tmp_path_factory.mktemp("compose"), compose, settings)
+    try:
+        made.build()
+        made.up(node=3, worker=2)
+        yield made
+    finally:
+        made.down()
+        assert made.containers(running=False) == []
+
+
+@pytest.fixture(scope="session")
+def admin(stack: Stack) -> str:
+    return stack.token("admin")
+
+
+@contextlib.contextmanager
+def visitors(*made: Visitor) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for one in made:
+            one.close()
+
+
+def elsewhere(stack: Stack, token: str, node_token: str, **options: Any) -> Visitor:
+    """A visitor on another node than this one."""
+    for _ in range(12):
+        found = Visitor(stack.url, token, **options)
+        if found.node_token != node_token:
+            return found
+        found.close()
+    raise AssertionError("all connections go to one node")
+
+
+def stored(stack: Stack, token: str, session_id: str) -> list[int]:
+    """The kept values of `n`."""
+    visitor = Visitor(stack.url, token)
+    with visitors(visitor):
+        for event in ("get_active_session", "get_inactive_session"):
+            answer = visitor.call(event, {"device_id": session_id})
+            if answer["ok"]:
+                return [value for value, _ in answer["session"]["data"]["n"]]
+    raise AssertionError(f"{session_id} is not there: {answer}")
+
+
+# -- what it is --
+
+
+def test_only_the_proxy_has_a_port_of_the_host(stack: Stack) -> None:
+    services = {}
+    for container in stack.containers():
+        about = stack.inspect(container)
+        service = about["Config"]["Labels"][f"{LABEL}.service"]
+        services.setdefault(service, []).append(about["HostConfig"]["PortBindings"] or {})
+    assert {service: len(ports) for service, ports in services.items()} == {
+        "node": 3,
+        "worker": 2,
+        "valkey": 1,
+        "haproxy": 1,
+    }
+    bound = {service for service, ports in services.items() if any(ports)}
+    assert bound == {"haproxy"}
+
+
+@pytest.mark.parametrize("service", ["node", "worker"])
+def test_processes_are_not_root_and_write_nowhere_but_to_the_archive(
+    stack: Stack, service: str
+) -> None:
+    container = stack.containers(service)[0]
+    ours = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; stat -c ' %u' $p; done"
+    processes = run("docker", "exec", container, "sh", "-c", ours).stdout
+    assert all(line.endswith(" 10001") for line in processes.splitlines() if "service" in line)
+    assert run("docker", "exec", container, "id", "-u").stdout.strip() == "10001"
+    for folder in ("/", "/opt/muster", "/etc"):
+        done = run("docker", "exec", container, "touch", f"{folder}/x", check=False)
+        assert "Read-only" in done.stderr
+    run("docker", "exec", container, "sh", "-c", "touch /archive/x && rm /archive/x")
+
+
+def test_nodes_become_healthy(stack: Stack) -> None:
+    def states() -> set[str]:
+        return {
+            stack.inspect(container)["State"]["Health"]["Status"]
+            for container in stack.containers("node")
+        }
+
+    wait_until(lambda: states() == {"healthy"}, 40, every_s=0.5, what=f"healthy: {states()}")
+
+
+def test_compose_file_refuses_to_start_without_a_secret(stack: Stack, tmp_path: Path) -> None:
+    shutil.copy(stack.folder / "docker-compose.yml", tmp_path)
+    for content in ("", "MUSTER_AUTH__SECRET=\n"):
+        (tmp_path / ".env").write_text(content)
+        done = run(*stack.command, "config", cwd=tmp_path, check=False)
+        assert done.returncode != 0
+        assert "make env" in done.stderr, done.stderr
+
+
+# -- clients through the proxy --
+
+
+def test_figures_of_nodes_are_not_shown_outside(stack: Stack) -> None:
+    paths = ("/metrics", "/metrics/", "//metrics", "/%6detrics")
+    for path in paths:
+        done = run("curl", "--silent", "--path-as-is", "--output", "/dev/null", "--write-out",
+                   "%{http_code}", stack.url + path)  # fmt: skip
+        assert done.stdout == "404", path
+    assert "muster_connections" in stack.fetch("http://node:5000/metrics")
+
+
+def test_new_connections_are_spread_over_all_nodes(stack: Stack, admin: str) -> None:
+    made = [Visitor(stack.url, admin) for _ in range(9)]
+    with visitors(*made):
+        assert len({visitor.node_token for visitor in made}) == 3
+
+
+@pytest.mark.parametrize("transports", [POLLING, WEBSOCKET, BOTH], ids="-".join)
+def test_command_reaches_a_device_on_another_node(
+    stack: Stack, admin: str, transports: tuple[str, ...]
+) -> None:
+    """Over polling, over a websocket, and over polling that becomes one."""
+    session_id = f"far-{'-'.join(transports)}"
+    device = Visitor(stack.url, stack.token("device", sub=session_id), transports)
+    device.on["command"] = lambda command: {"ok": True, "result": command["params"]}
+    device.ok("register", {"device_id": session_id})
+    assert device.ok("update_data", {"key": "n", "value": 1})["rev"] >= 1
+    operator = elsewhere(stack, admin, device.node_token, transports=transports)
+    with visitors(device, operator):
+        assert device.sio.transport() == transports[-1]
+        assert device.node_token != operator.node_token
+        command = {"device_id": session_id, "command": "echo", "params": [1], "wait": "result"}
+        assert operator.ok("send_command", command)["result"] == [1]
+
+
+def test_tabs_of_one_browser_do_not_push_each_other_out(stack: Stack, admin: str) -> None:
+    """They share the cookie, so both polling sessions are on one node."""
+    first = Visitor(stack.url, admin, POLLING)
+    assert set(first.cookies) == {"muster_node"}
+    second = Visitor(stack.url, admin, POLLING, cookies=first.cookies)
+    with visitors(first, second):
+        assert first.node_token == second.node_token
+        for visitor in (first, second) * 3:
+            visitor.ok("get_active_sessions")
+
+
+def test_node_believes_nobody_but_the_proxy(stack: Stack, admin: str) -> None:
+    """A client that says who it is gets no other address by it, and no other door."""
+    done = run("curl", "--silent", "--header", "X-Forwarded-For: 1.2.3.4", "--header",
+               "Forwarded: for=1.2.3.4", f"{stack.url}/readyz")  # fmt: skip
+    assert json.loads(done.stdout)["ready"] is True
+
+
+def test_demo_devices_come_with_their_profile(stack: Stack, admin: str) -> None:
+    stack.add("demo", "demo")
+    visitor = Visitor(stack.url, admin)
+    with visitors(visitor):
+
+        def there() -> int:
+            sessions = visitor.ok("get_active_sessions", {"limit": 100})["sessions"]
+            return sum(1 for one in sessions if one["session_id"].startswith("demo-"))
+
+        wait_until(lambda: there() == 20, 30, every_s=0.5, what="20 demo devices")
+    run("docker", "rm", "--force", *stack.containers("demo"))
+
+
+# -- nodes that go and come --
+
+
+class Life:
+    """Devices and dashboards over both transports, and a fleet besides, while something happens."""
+
+    def __init__(self, stack: Stack, admin: str, name: str) -> None:
+        self.stack, self.admin = stack, admin
+        self.watchers = [Watcher(stack.url, admin, way) for way in (POLLING, WEBSOCKET)]
+        self.talkers = [
+            Talker(stack.url, admin, f"{name}-{way[0]}-{n}", way)
+            for n in range(4)
+            for way in (POLLING, WEBSOCKET)
+        ]
+        words = ("simulate", "--devices", "30", "--rate", "4", "--seconds", "1000", "--json")
+        where = ("--url", stack.url, "--prefix", f"{name}-sim-")
+        self._fleet = subprocess.Popen(
+            [sys.executable, "-P", "-m", "service.cli", *words, *where],
+            env=environment(MUSTER_TOKEN=admin),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def await_progress(self) -> None:
+        """Everybody has gone on since now."""
+        before = {talker.session_id: len(talker.acked) for talker in self.talkers}
+        wait_until(
+            lambda: all(len(t.acked) > before[t.session_id] + 20 for t in self.talkers),
+            60,
+            what="every device goes on: " + str([t.problems[-2:] for t in self.talkers]),
+        )
+
+    def end(self, *, begun_anew: bool = False) -> dict[str, Any]:
+        """Nothing acked is missing, no dashboard has a gap or a repetition; the fleet's summary.
+
+        Args:
+            begun_anew: dashboards were told to, because Redis may have lost something.
+        """
+        for talker in self.talkers:
+            talker.stop()
+        for talker in self.talkers:
+            kept = stored(self.stack, self.admin, talker.session_id)
+            assert kept[: len(talker.acked)] == talker.acked, "\n".join(talker.story)
+            assert len(kept) - len(talker.acked) <= 1  # the last one's ack was not waited for
+            for watcher in self.watchers:
+                wait_until(
+                    lambda w=watcher, t=talker: w.values[t.session_id][-1] >= t.acked[-1], 10
+                )
+                told = watcher.values[talker.session_id]
+                assert told == list(range(told[0], told[-1] + 1)), "\n".join(
+                    [*watcher.story, *map(str, watcher.problems)]
+                )
+        for watcher in self.watchers:
+            watcher.stop()
+            assert watcher.recoveries[0] is False
+            assert begun_anew or all(watcher.recoveries[1:]), watcher.recoveries
+        self._fleet.terminate()
+        output, _ = self._fleet.communicate(timeout=60)
+        summary: dict[str, Any] = json.loads(output)
+        assert summary["acked"] > 0
+        assert summary["lost"] == 0, summary
+        return summary
+
+    def close(self) -> None:
+        for one in (*self.talkers, *self.watchers):
+            one.stop()
+        if self._fleet.poll() is None:
+            self._fleet.kill()
+        self._fleet.wait(10)
+        if self._fleet.stdout is not None:
+            self._fleet.stdout.close()
+
+
+@pytest.fixture
+def life(stack: Stack, admin: str, request: pytest.FixtureRequest) -> Iterator[Life]:
+    made = Life(stack, admin, request.node.name.split("_")[1])
+    yield made
+    made.close()
+
+
+def node_of(stack: Stack, talker: Talker) -> str:
+    """The container of the node that a device is on."""
+    assert talker.visitor is not None
+    token = talker.visitor.node_token
+    [node_id] = [one for one in stack.nodes() if one.endswith(f"-{token}")]
+    return stack.container_of(node_id)
+
+
+def test_killed_node_loses_nothing_that_was_acked(stack: Stack, life: Life) -> None:
+    """docker kill: its devices and dashboards move, and its place is filled again."""
+    life.await_progress()
+    container = node_of(stack, life.talkers[0])
+    before = [talker.connects for talker in life.talkers]
+    run("docker", "kill", container)
+    stack.await_nodes(2)
+    life.await_progress()
+    moved = [t for t, n in zip(life.talkers, before, strict=True) if t.connects > n]
+    assert moved
+    run("docker", "start", container)
+    stack.await_nodes(3)
+    life.await_progress()
+    life.end()
+
+
+def test_stopped_node_drains_and_loses_nothing(stack: Stack, life: Life) -> None:
+    """docker stop: clients are told, the process ends in time and in good order."""
+    life.await_progress()
+    container = node_of(stack, life.talkers[0])
+    run("docker", "stop", container)
+    state = stack.inspect(container)["State"]
+    assert state["ExitCode"] == 0
+    logs = run("docker", "logs", container).stderr
+    assert '"action": "draining"' in logs
+    assert '"action": "stopped"' in logs
+    stack.await_nodes(2)
+    life.await_progress()
+    assert sum(talker.drained for talker in life.talkers) > 0
+    run("docker", "start", container)
+    stack.await_nodes(3)
+    life.await_progress()
+    life.end()
+
+
+def test_scaled_fleet_is_found_and_left_by_itself(stack: Stack, life: Life, admin: str) -> None:
+    """To five nodes and back to one, then to three, under load."""
+    life.await_progress()
+    stack.up(node=5, worker=3)
+    made: list[Visitor] = []
+
+    def reached() -> int:
+        made.append(Visitor(stack.url, admin))
+        return len({visitor.node_token for visitor in made})
+
+    wait_until(lambda: reached() == 5, 30, every_s=0.2, what="connections to all five nodes")
+    for visitor in made:
+        visitor.close()
+    life.await_progress()
+    stack.up(node=1, worker=1)
+    life.await_progress()
+    stack.up(node=3, worker=2)
+    life.await_progress()
+    life.end()
+
+
+def test_rolling_restart_loses_nothing(stack: Stack, life: Life) -> None:
+    """Each node in turn is stopped, removed and replaced, as docs/scaling.md has it."""
+    life.await_progress()
+    for container in stack.containers("node"):
+        run("docker", "stop", container)
+        run("docker", "rm", container)
+        stack.compose("up", "-d", "--no-build", "--no-deps", "--no-recreate", "--scale", "node=3", "node")  # fmt: skip
+        stack.await_nodes(3)
+        life.await_progress()
+    life.end()
+
+
+def test_crashed_process_is_started_again(stack: Stack) -> None:
+    """kill -9 from within: the engine starts the container again."""
+    container = stack.containers("node")[0]
+    run("docker", "exec", container, "sh", "-c", "kill -9 -1", check=False)  # all but init
+    wait_until(lambda: stack.inspect(container)["RestartCount"] >= 1, 20, every_s=0.2)
+    stack.await_nodes(3)
+
+
+def test_restarted_valkey_has_everything_still(stack: Stack, life: Life) -> None:
+    """The store goes away and comes back from its AOF; clients stay where they are."""
+    life.await_progress()
+    connects = [talker.connects for talker in life.talkers]
+    stack.compose("restart", "valkey")
+    stack.await_nodes(3)
+    life.await_progress()
+    assert [talker.connects for talker in life.talkers] == connects
+    life.end(begun_anew=True)
+
+
+def test_archive_is_one_folder_for_nodes_and_workers(stack: Stack) -> None:
+    listings = {
+        run("docker", "exec", container, "ls", "-A", "/archive").stdout
+        for service in ("node", "worker")
+        for container in stack.containers(service)
+    }
+    assert len(listings) == 1
+
+
+# -- monitoring --
+
+
+def test_prometheus_finds_every_node_and_every_figure_exists(stack: Stack) -> None:
+    """All that the rules and the dashboard ask for is in the scrape, and the rules are loaded."""
+    if not has_image(PROMETHEUS):
+        pytest.skip(f"{PROMETHEUS} cannot be had here")
+    stack.add("monitoring", "prometheus")
+
+    def ask(path: str) -> Any:
+        answer = stack.fetch(f"http://prometheus:9090/api/v1/{path}")
+        return json.loads(answer)["data"] if answer else {}
+
+    def targets() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for target in ask("targets").get("activeTargets", []):
+            found.setdefault(target["labels"]["job"], []).append(target["health"])
+        return found
+
+    try:
+        wanted = {"muster": ["up"] * 3, "haproxy": ["up"]}
+        wait_until(lambda: targets() == wanted, 60, every_s=1, what="every target is up")
+    except AssertionError as exc:
+        raise AssertionError(f"{targets()}\n{stack.logs('prometheus')}") from exc
+    uncounted = {name for name, labels in exposed().items() if labels}
+    missing = named_in_files() - set(ask("label/__name__/values")) - uncounted
+    assert missing == set()
+    groups = ask("rules")["groups"]
+    assert groups
+    broken = [
+        (rule["name"], rule.get("lastError"))
+        for group in groups
+        for rule in group["rules"]
+        if rule.get("lastError")
+    ]
+    assert broken == []
+    checked = run(
+        "docker", "exec", stack.containers("prometheus")[0], "promtool", "check", "config",
+        "/etc/prometheus/prometheus.yml",
+    )  # fmt: skip
+    assert "SUCCESS" in checked.stdout
+    run("docker", "rm", "--force", *stack.containers("prometheus"))
+
+
+def test_names_of_figures_please_promtool(stack: Stack) -> None:
+    if not has_image(PROMETHEUS):
+        pytest.skip(f"{PROMETHEUS} cannot be had here")
+    scrape = stack.fetch("http://node:5000/metrics")
+    assert series_of(scrape)
+    command = ("docker", "run", "--rm", "-i", "--entrypoint", "promtool", PROMETHEUS)
+    done = run(*command, "check", "metrics", input=scrape, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_has_the_dashboard(stack: Stack) -> None:
+    if not has_image(GRAFANA):
+        pytest.skip(f"{GRAFANA} cannot be had here")
+    stack.add("monitoring", "grafana")
+    user = f"admin:{stack.env('GRAFANA_PASSWORD')}"
+
+    def found() -> list[str]:
+        done = run(
+            "curl", "--silent", "--user", user, f"{stack.url}/grafana/api/search?type=dash-db"
+        )
+        try:
+            return [one["uid"] for one in json.loads(done.stdout)]
+        except (ValueError, TypeError, KeyError):
+            return []
+
+    wait_until(lambda: "muster" in found(), 90, every_s=1, what="the dashboard")
