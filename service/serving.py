@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -56,6 +57,7 @@ def serve(
     Raises:
         ConfigError: the address cannot be had; and what `build` raises.
     """
+    allow_many_files()
     listener = listen(host, port)
     port = listener.getsockname()[1]
     node = build(port)
@@ -90,6 +92,15 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         raise ConfigError(f"node.port: cannot listen on {host}:{port}: {exc.strerror}") from exc
     return listener
+
+
+def allow_many_files() -> None:
+    """As many open files, so sockets, as this process may have; it begins with 1,024 in many places."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):  # macOS names a limit it does not grant
+        log.debug("the limit of open files stays", extra={"action": "file_limit"})
 
 
 class _Stopping:
