@@ -42,6 +42,8 @@ def read_head(text: str) -> Head | None:
         namespace = text[place:end].partition("?")[0]
         place = end + 1
     end = _digits_end(text, place, MAX_NUMBER_DIGITS)
+    if "0" <= text[end : end + 1] <= "9":
+        return None  # an ack number of more digits; an answer to its first ones would reach nobody
     number = int(text[place:end]) if end > place else None
     return Head(kind, attachments, namespace, number, text[end:])
 

@@ -321,6 +321,12 @@ def test_polling_packets_that_are_none_are_answered(node: Node) -> None:
     polling.post("41", "1")
 
 
+def test_websocket_text_that_is_not_utf8_closes_with_1007(ws: RawWebsocket) -> None:
+    ws.send_frame(0x81, b"4\xff\xfe")
+    ws.until_end()
+    assert ws.closed_with == 1007
+
+
 def test_polling_body_that_is_no_text_is_answered(node: Node) -> None:
     polling = RawPolling(node.port)
     assert polling.request("POST", b"\xff\xfe\x00")[0] == 200

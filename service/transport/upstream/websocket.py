@@ -5,6 +5,7 @@ Written for eventlet 0.41.3 and simple-websocket 1.1.0. What is wrong with them 
 * A message in fragments has no bound (eventlet checks each frame, engineio the whole, but only when it is
   complete; simple-websocket has a bound that engineio does not set).
 * A message that is too long closes the connection without a word.
+* eventlet closes with 1011, as if it had failed itself, when a text is not UTF-8.
 * eventlet unmasks byte by byte in Python: 6 MB/s, so one frame of 1 MiB stops the node for 160 ms.
 * simple-websocket writes with `send`, which under gevent may write a part only, and writes from two tasks
   at once: both tear frames. Its reader takes whatever comes into an unbounded list.
@@ -141,7 +142,7 @@ def _tame_eventlet(
     give_way: Callable[[], None],
 ) -> WholeSocket:
     whole = WholeSocket(ws.socket, give_way)
-    too_large = sys.modules[type(ws).__module__].FailedConnectionError
+    failed = sys.modules[type(ws).__module__].FailedConnectionError
     message_class = type(ws).Message
     close = ws.close
 
@@ -153,8 +154,14 @@ def _tame_eventlet(
         def push(self, data: bytes, final: bool = False) -> None:
             self.size += len(data)
             if self.size > max_bytes:
-                raise too_large(1009, "too large")
+                raise failed(1009, "too large")
             super().push(data, final)
+
+        def getvalue(self) -> Any:
+            try:
+                return super().getvalue()
+            except UnicodeDecodeError:
+                raise failed(1007, "not UTF-8") from None
 
     def close_with_words(close_data: tuple[int, str] | None = None) -> None:
         if close_data is not None and close_data[0] == 1009:
