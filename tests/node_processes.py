@@ -122,8 +122,7 @@ class Cluster:
     """Nodes over one server.
 
     Args:
-        settings: `group.key` → value, for every node; `redis.url` is set here. With TESTS_ROAD=ordinary
-            in the environment `node.fast_path` is off, so that any of these tests can run that way too.
+        settings: `group.key` → value, for every node; `redis.url` is set here.
     """
 
     def __init__(self, server: RealServer, folder: Path, settings: dict[str, Any]) -> None:
@@ -132,7 +131,6 @@ class Cluster:
         self.settings = {
             "redis.url": server.url,
             "log.format": "json",
-            "node.fast_path": os.environ.get("TESTS_ROAD") != "ordinary",
             **settings,
         }
         self.nodes: list[NodeProcess] = []

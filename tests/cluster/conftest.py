@@ -12,8 +12,21 @@ from tests.conftest import RealServer
 from tests.node_processes import Cluster, MakeCluster
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked `end_to_end` runs on both roads of a node."""
+    marked = metafunc.definition.get_closest_marker("end_to_end") is not None
+    if marked and "fast_path" in metafunc.fixturenames:
+        metafunc.parametrize("fast_path", [True, False], ids=["event-driven", "ordinary"])
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[MakeCluster]:
+def fast_path() -> bool:
+    """Whether the nodes of `cluster` take the event-driven road."""
+    return True
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, fast_path: bool) -> Iterator[MakeCluster]:
     """Makes clusters; every process is ended at the end of the test.
 
     `cluster(nodes=2, appendonly="always", sessions__lease_s=2)`: settings with `__` for the dot.
@@ -27,7 +40,7 @@ def cluster(tmp_path: Path) -> Iterator[MakeCluster]:
         server.start()
         servers.append(server)
         dotted = {name.replace("__", ".", 1): value for name, value in settings.items()}
-        made.append(Cluster(server, folder, dotted))
+        made.append(Cluster(server, folder, {"node.fast_path": fast_path, **dotted}))
         made[-1].start(nodes)
         return made[-1]
 

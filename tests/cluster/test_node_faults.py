@@ -14,7 +14,7 @@ from tests.clients import Client, RawSocket
 from tests.node_processes import Cluster, MakeCluster
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
 LEASE_S = 3.0
 QUICK = {"sessions__lease_s": LEASE_S, "sessions__renew_s": 1.0}
