@@ -62,9 +62,9 @@ def main(
     seen: deque[object] = deque(maxlen=5000)
 
     def slow(call: Call) -> dict[str, object]:
-        seen.append("slow begins")
+        seen.append(["slow begins", call.sid])
         tasks.sleep(call.payload["s"])
-        seen.append("slow ends")
+        seen.append(["slow ends", call.sid])
         return {"slept": call.payload["s"]}
 
     def update(call: Call) -> object:
