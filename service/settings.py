@@ -62,7 +62,7 @@ class NodeSettings(Group):
     #: How long samples are collected before they go to Redis in one call.
     flush_interval_ms: Count = 10
     #: How long changes are collected before they go to dashboards in one frame.
-    fanout_interval_ms: Count = 50
+    fanout_interval_ms: Count = 10
     #: Upper bound of an orderly stop.
     drain_s: Seconds = 5
     #: Without Redis for this long a node sends its clients to other nodes.
