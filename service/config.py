@@ -158,7 +158,7 @@ def redact_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     user, colon, _password = credentials.partition(":")
-    place = re.sub(r"(?<=[?&]password=)[^&]*", "***", place)
+    place = re.sub(r"([?&](sentinel_)?password=)[^&]*", r"\1***", place)
     return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
 
 

@@ -6,18 +6,23 @@ connection. None of them retries by itself: each user knows what may be repeated
 
 from __future__ import annotations
 
-import _socket  # the original one: it never switches
-import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from service.errors import ConfigError
+from service.redis_connections import (
+    Primary,
+    SentinelConnection,
+    TcpConnection,
+    TlsConnection,
+    UnixConnection,
+)
 from service.settings import EMBEDDED
 
 SENTINEL_SCHEME = "redis+sentinel"
@@ -28,54 +33,7 @@ CONNECT_TIMEOUT_S = 2.0
 #: How long a task waits for a connection of a pool that is in use.
 POOL_TIMEOUT_S = 5.0
 
-
-class _QuickCheck:
-    """Sees without the event loop that nothing waits on a connection that is taken from the pool.
-
-    redis-py 8.1 (connection.py:3739) asks `can_read` before every call, and asks by `select`. Under
-    eventlet and gevent that is two turns of the loop, more than the call itself costs. The usual answer,
-    that there is nothing, is found here; in any other case redis-py looks by itself.
-    """
-
-    _sock: Any
-    _parser: Any
-
-    def can_read(self, timeout: float = 0) -> bool:
-        reader = getattr(self._parser, "_reader", None)
-        if (
-            not timeout
-            and self._sock is not None
-            and reader is not None
-            and not reader.has_data()
-            and _is_silent(self._sock)
-        ):
-            return False
-        return bool(super().can_read(timeout))  # type: ignore[misc]
-
-
-class _TcpConnection(_QuickCheck, redis.Connection):
-    pass
-
-
-class _UnixConnection(_QuickCheck, redis.UnixDomainSocketConnection):
-    pass
-
-
-_CONNECTIONS = {"redis": _TcpConnection, "unix": _UnixConnection}
-
-
-def _is_silent(sock: Any) -> bool:
-    """Whether a plain socket is open and has nothing to read now."""
-    raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
-    try:
-        raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        raw.detach()
-    return False
+_CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": UnixConnection}
 
 
 def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Redis]:
@@ -95,18 +53,17 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
         "max_connections": max_connections,
+        "timeout": POOL_TIMEOUT_S,
     }
     if url.startswith(SENTINEL_SCHEME + "://"):
         return _sentinel_factory(url, defaults)
-
     connection_class = _CONNECTIONS.get(url.partition(":")[0])
-    if connection_class is not None:  # TLS has bytes of its own: redis-py's check
+    if connection_class is not None:
         defaults["connection_class"] = connection_class
 
     def make(**options: Any) -> redis.Redis:
-        chosen = {**defaults, "timeout": POOL_TIMEOUT_S, **options}
         try:
-            pool = redis.BlockingConnectionPool.from_url(url, **chosen)
+            pool = redis.BlockingConnectionPool.from_url(url, **{**defaults, **options})
         except ValueError as exc:
             raise ConfigError(f"redis.url: {exc}") from exc
         return redis.Redis(connection_pool=pool)
@@ -114,8 +71,21 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
     return make
 
 
-def parse_sentinel(url: str) -> tuple[list[tuple[str, int]], int, str, dict[str, str]]:
-    """Hosts, database, service name and credentials of `redis+sentinel://[user:pass@]h:p,…/db/name`.
+@dataclass(frozen=True)
+class SentinelUrl:
+    """What a `redis+sentinel://` URL says."""
+
+    sentinels: list[tuple[str, int]]
+    #: Under which they watch the primary.
+    name: str
+    database: int
+    #: `username` and `password` where they are given: of the servers, and of the Sentinels.
+    login: dict[str, str]
+    sentinel_login: dict[str, str]
+
+
+def parse_sentinel(url: str) -> SentinelUrl:
+    """`redis+sentinel://[user:pass@]h:p,…/db/name[?sentinel_username=…&sentinel_password=…]`.
 
     Raises:
         ConfigError: it has another form.
@@ -123,12 +93,7 @@ def parse_sentinel(url: str) -> tuple[list[tuple[str, int]], int, str, dict[str,
     parts = urlsplit(url)
     credentials, _, places = parts.netloc.rpartition("@")
     try:
-        hosts = []
-        for place in places.split(","):
-            host, _, port = place.rpartition(":") if ":" in place else (place, "", "")
-            if not host:
-                raise ValueError(place)
-            hosts.append((host, int(port or DEFAULT_SENTINEL_PORT)))
+        sentinels = [_place(place) for place in places.split(",")]
         database, _, name = parts.path.strip("/").partition("/")
         number = int(database)
     except ValueError as exc:
@@ -136,27 +101,47 @@ def parse_sentinel(url: str) -> tuple[list[tuple[str, int]], int, str, dict[str,
             "redis.url: should be redis+sentinel://host:port,host:port/database/name"
         ) from exc
     if not name:
-        raise ConfigError("redis.url: the name of the master is missing after the database")
-    login: dict[str, str] = {}
-    if credentials:
-        user, _, password = credentials.partition(":")
-        if user:
-            login["username"] = unquote(user)
-        if password:
-            login["password"] = unquote(password)
-    return hosts, number, name, login
+        raise ConfigError("redis.url: the name of the primary is missing after the database")
+    user, _, password = credentials.partition(":")
+    sentinel_login = {}
+    for option, value in parse_qsl(parts.query, keep_blank_values=True):
+        key = option.removeprefix("sentinel_")
+        if key == option or key not in ("username", "password"):
+            raise ConfigError(f"redis.url: redis+sentinel:// has no option {option!r}")
+        sentinel_login[key] = value
+    login = {"username": unquote(user), "password": unquote(password)}
+    given = {key: value for key, value in login.items() if value}
+    return SentinelUrl(sentinels, unquote(name), number, given, sentinel_login)
+
+
+def _place(text: str) -> tuple[str, int]:
+    """Host and port of `host`, `host:port` or `[::1]:port`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    host = host.removeprefix("[").removesuffix("]")
+    if not host:
+        raise ValueError(text)
+    return host, int(port or DEFAULT_SENTINEL_PORT)
 
 
 def _sentinel_factory(url: str, defaults: dict[str, Any]) -> Callable[..., redis.Redis]:
-    hosts, database, name, login = parse_sentinel(url)
+    parsed = parse_sentinel(url)
+    asking = {
+        key: defaults[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")
+    } | parsed.sentinel_login
 
     def make(**options: Any) -> redis.Redis:
-        chosen = {**defaults, "db": database, **login, **options}
-        timeouts = {
-            key: chosen[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")
-        }
-        sentinel = Sentinel(hosts, sentinel_kwargs=timeouts)
-        client: redis.Redis = sentinel.master_for(name, **chosen)
-        return client
+        pool = redis.BlockingConnectionPool(
+            **{
+                **defaults,
+                "db": parsed.database,
+                **parsed.login,
+                **options,
+                "connection_class": SentinelConnection,
+                "primary": Primary(parsed.sentinels, parsed.name, asking),
+            }
+        )
+        return redis.Redis(connection_pool=pool)
 
     return make

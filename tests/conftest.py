@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -72,11 +73,21 @@ class RealServer:
     Args:
         folder: Its working folder.
         appendonly: "no", "everysec" or "always".
+        options: More of the server's own.
+        password: What it asks for; "": nothing.
     """
 
-    def __init__(self, folder: Path, appendonly: str = "no") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        appendonly: str = "no",
+        options: tuple[str, ...] = (),
+        password: str = "",
+    ) -> None:
         self.folder = folder
         self.appendonly = appendonly
+        self.options = (*options, "--requirepass", password) if password else options
+        self._password = password
         self.port = free_ports()[0]
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -95,13 +106,14 @@ class RealServer:
                     *(str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1"),
                     *("--dir", str(self.folder), "--save", "", "--maxmemory-policy", "noeviction"),
                     *aof,
+                    *self.options,
                 ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         tell_guard(f"+ {self.process.pid} 0 2")
-        with redis.Redis.from_url(self.url) as client:
+        with redis.Redis.from_url(self.url, password=self._password or None) as client:
             bounded_wait(lambda: self._answers(client), 10, what="Valkey answers")
 
     def _answers(self, client: redis.Redis) -> bool:
@@ -111,6 +123,15 @@ class RealServer:
             return bool(client.ping())
         except redis.exceptions.ConnectionError:  # also "loading"
             return False
+
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nobody."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9; `start` brings it back on the same port and folder."""

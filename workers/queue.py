@@ -20,6 +20,10 @@ MAINTENANCE_S = 30
 MONITOR_S = 5
 #: A sweep that takes longer is ended; its next turn goes on.
 TIMEOUT_S = 120
+#: A server that says nothing for this long is away: a machine that dies does not close its connections.
+SILENT_S = 20
+#: RQ's own 420 s mean calls that wait for a job for 405 s. With this it is SILENT_S - 10.
+WORKER_TTL_S = SILENT_S + 5
 
 
 class KnownJob(Job):
@@ -51,12 +55,12 @@ class OurWorker(Worker):
 
 
 def connect(config: Config) -> redis.Redis:
-    """A client for RQ, which speaks bytes and blocks for as long as it likes.
+    """A client for RQ, which speaks bytes and waits for jobs in blocking calls.
 
     The server is `redis.queue_url` where that is set: RQ does not run on a cluster.
     """
     return redis_factory(config.redis.queue_url or config.redis.url, config.redis.max_connections)(
-        decode_responses=False, socket_timeout=None
+        decode_responses=False, socket_timeout=SILENT_S
     )
 
 
@@ -79,6 +83,7 @@ def open_worker(queue: Queue, name: str) -> OurWorker:
         connection=queue.connection,
         serializer=JSONSerializer,
         job_class=KnownJob,
+        worker_ttl=WORKER_TTL_S,
         maintenance_interval=MAINTENANCE_S,
         job_monitoring_interval=MONITOR_S,
         log_job_description=False,

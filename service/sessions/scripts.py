@@ -7,6 +7,7 @@ KEYS[1] and the keeping policy as ARGV[1..3].
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import (
     MasterDownError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -35,15 +37,20 @@ from service.sessions.keys import Keys
 
 LUA_DIR = Path(__file__).parent / "lua"
 
-#: Redis is away, or is not the one to write to (a replica after a failover).
+#: Redis is away, or is not the one to write to (a replica after a failover), or is just becoming
+#: another one (NOSCRIPT: the text was sent, and another connection brought it to another server).
 UNAVAILABLE = (
     RedisConnectionError,
     RedisTimeoutError,
     ReadOnlyError,
     MasterDownError,
+    NoScriptError,
     TryAgainError,
     OSError,
 )
+#: The same, where redis-py has no class for it: `min-replicas-to-write` is not fulfilled; the server
+#: became a replica while a call waited.
+_UNAVAILABLE_WORDS = re.compile(r"(^|caused error: )(NOREPLICAS|UNBLOCKED) ")
 
 #: How long a call is repeated while Redis cannot be reached, s.
 PATIENCE_S = 1.0
@@ -81,6 +88,8 @@ def translated() -> Iterator[None]:
     except ResponseError as exc:
         if "OOM command not allowed" in str(exc):
             raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+        if _UNAVAILABLE_WORDS.search(str(exc)):
+            raise errors.StoreUnavailable from exc
         raise
 
 

@@ -1,0 +1,144 @@
+"""Connections to Redis: what redis-py's own lack here.
+
+`redis+sentinel://` has a connection of its own instead of redis-py's `Sentinel.master_for`, because
+that one (redis 8.1, sentinel.py:73) stays open when the reading of a reply is broken off by a signal,
+a timeout or the end of a task, and whoever takes it from the pool next reads the reply of the call
+before. RQ ends its wait for jobs just so. Its pool also raises at the limit instead of making its
+callers wait. Here only the address is another at each connect; all else is the ordinary connection
+in the ordinary pool, also after a fork.
+"""
+
+from __future__ import annotations
+
+import _socket  # the original one: it never switches
+import socket
+from typing import Any
+
+import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.sentinel import Sentinel
+
+
+class _QuickCheck:
+    """Sees without the event loop that nothing waits on a connection that is taken from the pool.
+
+    redis-py 8.1 (connection.py:3739) asks `can_read` before every call, and asks by `select`. Under
+    eventlet and gevent that is two turns of the loop, more than the call itself costs. The usual answer,
+    that there is nothing, is found here; in any other case redis-py looks by itself.
+    """
+
+    _sock: Any
+    _parser: Any
+
+    def can_read(self, timeout: float = 0) -> bool:
+        reader = getattr(self._parser, "_reader", None)
+        if (
+            not timeout
+            and self._sock is not None
+            and reader is not None
+            and not reader.has_data()
+            and _is_silent(self._sock)
+        ):
+            return False
+        return bool(super().can_read(timeout))  # type: ignore[misc]
+
+
+class _OnlyPrimary:
+    """A connection that ends when its server says that it is a replica.
+
+    A primary that was demoted goes on to answer. A connection that is kept would be refused its
+    writes for ever; the next one may reach another server behind the same name.
+    """
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)  # type: ignore[misc]
+        except (ReadOnlyError, MasterDownError) as exc:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise RedisConnectionError(f"This server is a replica: {exc}") from exc
+
+
+class TcpConnection(_QuickCheck, _OnlyPrimary, redis.Connection):
+    """For `redis://`."""
+
+
+class UnixConnection(_QuickCheck, _OnlyPrimary, redis.UnixDomainSocketConnection):
+    """For `unix://`."""
+
+
+class TlsConnection(_OnlyPrimary, redis.SSLConnection):
+    """For `rediss://`; TLS keeps bytes of its own, which only redis-py's check sees."""
+
+
+class Primary:
+    """Where the primary of a name is, as its Sentinels say.
+
+    Args:
+        sentinels: hosts and ports.
+        name: under which they watch it.
+        options: of the connections to Sentinels.
+    """
+
+    def __init__(
+        self, sentinels: list[tuple[str, int]], name: str, options: dict[str, Any]
+    ) -> None:
+        self._sentinel = Sentinel(sentinels, sentinel_kwargs=options)
+        self._name = name
+        #: To which a connection led the last time that one was made.
+        self.address: tuple[str, int] | None = None
+
+    def find(self) -> tuple[str, int]:
+        """Asks the Sentinels, the one that answered last first.
+
+        Raises:
+            redis.ConnectionError: None of them answers, or knows one that is up.
+        """
+        host, port = self._sentinel.discover_master(self._name)
+        return host, port
+
+
+class SentinelConnection(TcpConnection):
+    """For `redis+sentinel://`: to the primary, wherever it is when this connects.
+
+    Args:
+        primary: asked at each connect.
+        options: of `redis.Connection`.
+    """
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def connect(self) -> None:
+        """Called whenever it is taken from its pool: it may stand and lead to a former primary."""
+        if self._sock is not None and (self.host, self.port) != self._primary.address:
+            self.disconnect()  # type: ignore[no-untyped-call]
+        super().connect()  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        self.host, self.port = self._primary.find()
+        return super()._connect()  # type: ignore[no-untyped-call, no-any-return]
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        super().on_connect_check_health(check_health=check_health)
+        # Sentinels may be late: for a moment they name a server that is a replica by now
+        self.send_command("ROLE", check_health=False)  # type: ignore[no-untyped-call]
+        role = self.read_response()[0]
+        if role not in ("master", b"master"):
+            raise RedisConnectionError("This server is a replica: Sentinels name it still.")
+        self._primary.address = self.host, self.port
+
+
+def _is_silent(sock: Any) -> bool:
+    """Whether a plain socket is open and has nothing to read now."""
+    raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
+    try:
+        raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        raw.detach()
+    return False
