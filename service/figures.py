@@ -19,6 +19,7 @@ from service.live.leases import Leases
 from service.live.message_queue import StreamManager
 from service.live.owned import OwnedSessions
 from service.metrics import Metrics
+from service.sessions.replication import Replication
 from service.sockets.dispatch import Dispatcher
 
 #: Above this part of its buffer a node is not ready: it must not get more devices.
@@ -38,6 +39,7 @@ class NodeFigures:
         fanout: Fanout,
         queue: StreamManager,
         farewell: Farewell,
+        replication: Replication | None,
         *,
         address: str,
         async_mode: str,
@@ -50,6 +52,7 @@ class NodeFigures:
         self._fanout = fanout
         self._queue = queue
         self._farewell = farewell
+        self._replication = replication
         self._address = address
         self._async_mode = async_mode
         self._started = time.monotonic()
@@ -72,6 +75,8 @@ class NodeFigures:
         metrics.queue_lost.values[""] = queue.undeliverable + queue.bad
         metrics.queue_errors.values[""] = queue.outages
         metrics.redis_errors.values[""] = self._ingest.repeats + leases.failures
+        if self._replication is not None:
+            metrics.withheld_answers.values[""] = self._replication.withheld
         metrics.lease_expiries.values[""] = leases.expired
         metrics.reclaims.values.update(self._claims.answers)
         metrics.feed_losses.values.update(self._fanout.resyncs)

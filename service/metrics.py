@@ -140,6 +140,9 @@ class Metrics(Collector):
         self.queue_lost = counter("muster_queue_lost", "Messages dropped or trimmed unread.")
         self.queue_errors = counter("muster_queue_errors", "Failed calls of the message queue.")
         self.redis_errors = counter("muster_redis_errors", "Calls that Redis did not answer.")
+        self.withheld_answers = counter(
+            "muster_withheld_answers", "Answers that too few replicas confirmed in time."
+        )
         self.archived_sessions = gauge("muster_archived_sessions", "Sessions in the archive.")
         self.upkeep = counter(
             "muster_upkeep_sessions",

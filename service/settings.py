@@ -40,6 +40,8 @@ class RedisSettings(Group):
     partitions: Count = 1
     #: Connections a process opens at most; whoever needs one more waits for it.
     max_connections: Count = 50
+    #: Replicas that must have what is acked, before the ack; 0: none.
+    wait_replicas: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("url", "queue_url")
     @classmethod

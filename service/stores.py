@@ -50,6 +50,7 @@ def store_settings(config: Config) -> StoreSettings:
         max_queued=config.commands.max_queued,
         flapping_registers=limits.flapping_registers,
         flapping_window_ms=round(limits.flapping_window_s * 1000),
+        wait_replicas=config.redis.wait_replicas,
     )
 
 

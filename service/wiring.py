@@ -258,6 +258,7 @@ class Node:
             self.fanout,
             self.queue,
             self.farewell,
+            store.replication,
             address=f"{config.node.host}:{self.port}",
             async_mode=config.node.async_mode,
         )

@@ -15,10 +15,12 @@ from typing import Any
 import redis
 
 from service.config import load_config
+from service.redis_clients import redis_factory
 from service.sessions.keys import Keys
 from service.sessions.store import RedisSessionStore
 from service.stores import make_store
 from tests.conftest import RealServer, free_ports
+from tests.sentinels import Watched
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -119,14 +121,16 @@ class NodeProcess:
 
 
 class Cluster:
-    """Nodes over one server.
+    """Nodes over one server, or over several that Sentinels watch.
 
     Args:
         settings: `group.key` → value, for every node; `redis.url` is set here.
     """
 
-    def __init__(self, server: RealServer, folder: Path, settings: dict[str, Any]) -> None:
-        self.server = server
+    def __init__(
+        self, server: RealServer | Watched, folder: Path, settings: dict[str, Any]
+    ) -> None:
+        self.server: Any = server
         self.folder = folder
         self.settings = {
             "redis.url": server.url,
@@ -156,7 +160,7 @@ class Cluster:
     def redis(self) -> redis.Redis:
         """A client of the server that speaks str; reconnects by itself."""
         if self._client is None:
-            self._client = redis.Redis.from_url(self.server.url, decode_responses=True)
+            self._client = redis_factory(self.server.url)()
         return self._client
 
     @property
@@ -184,7 +188,7 @@ class Cluster:
         for node in self.nodes:
             node.end()
         if self._client is not None:
-            self._client.close()
+            self._client.connection_pool.disconnect()
 
 
 MakeCluster = Callable[..., Cluster]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -169,6 +170,24 @@ def check_persistence(patient: Patient) -> list[Finding]:
     return [Finding("persistence", "warning", "AOF is off", mend)]
 
 
+def check_replicas(patient: Patient) -> list[Finding]:
+    """Nothing is acked with fewer replicas than acks wait for."""
+    needed, role = patient.config.redis.wait_replicas, patient.info.get("role")
+    if role not in ("master", None):
+        mend = "name the primary in redis.url, or its Sentinels: redis+sentinel://"
+        return [Finding("replicas", "wrong", "this is a replica: nothing can be written", mend)]
+    there = sum(
+        replica.get("state") == "online"
+        for name, replica in patient.info.items()
+        if re.fullmatch(r"slave\d+", name) and isinstance(replica, dict)
+    )
+    seen = f"{there} connected, acks wait for {needed}"
+    if there < needed:
+        mend = "start replicas, or set redis.wait_replicas lower: nothing is acked meanwhile"
+        return [Finding("replicas", "wrong", seen, mend)]
+    return [Finding("replicas", "ok", seen)]
+
+
 def check_clock(patient: Patient) -> list[Finding]:
     """Deadlines are in Redis time; a far-off clock only makes times look wrong."""
     seconds, micros = patient.client.time()
@@ -244,6 +263,7 @@ CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
     check_version,
     check_memory,
     check_persistence,
+    check_replicas,
     check_clock,
     check_nodes,
     check_workers,

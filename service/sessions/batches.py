@@ -75,22 +75,28 @@ class Batches:
             batch_id = hashlib.sha256(b"bulk\0" + idempotency_key.encode()).hexdigest()[:32]
         else:
             batch_id = uuid.uuid4().hex
-        known = self._store.batch_get(batch_id)
-        if known is None or known["state"] == "new":
-            fields: dict[str, str | int] = {
-                "request": orjson.dumps(request).decode(),
-                "state": "new",
-                "created_at": self._store.now_ms(),
-            }
-            self._store.batch_create(batch_id, fields)
-            if session_ids is not None:
-                ids = [check_id(session_id) for session_id in session_ids]
-                self._store.batch_add_devices(batch_id, ids)
-                self._store.batch_set(batch_id, {"total": len(ids)})
-            self._store.batch_set(batch_id, {"state": "queued"})
-        if known is None or known["state"] in ("new", "queued"):
-            self._jobs.enqueue_batch(batch_id)
+        with self._store.replicated():
+            known = self._store.batch_get(batch_id)
+            if known is None or known["state"] == "new":
+                self._keep(batch_id, request, session_ids)
+            if known is None or known["state"] in ("new", "queued"):
+                self._jobs.enqueue_batch(batch_id)
         return batch_id
+
+    def _keep(
+        self, batch_id: str, request: dict[str, Any], session_ids: Sequence[str] | None
+    ) -> None:
+        fields: dict[str, str | int] = {
+            "request": orjson.dumps(request).decode(),
+            "state": "new",
+            "created_at": self._store.now_ms(),
+        }
+        self._store.batch_create(batch_id, fields)
+        if session_ids is not None:
+            ids = [check_id(session_id) for session_id in session_ids]
+            self._store.batch_add_devices(batch_id, ids)
+            self._store.batch_set(batch_id, {"total": len(ids)})
+        self._store.batch_set(batch_id, {"state": "queued"})
 
     def show(self, batch_id: str, *, limit: int, first: int = 0) -> dict[str, Any]:
         """A batch, how many devices have which status, and a page of them.

@@ -28,6 +28,8 @@ class Keys:
         self.upkeep = f"{prefix}:upkeep"
         self.alarms = f"{prefix}:alarms"
         self.alarm_history = f"{prefix}:alarm_history"
+        #: No key: a channel, see replication.py.
+        self.replicated = f"{prefix}:replicated"
 
     def partition(self, session_id: str) -> int:
         """The partition of a session: crc32 of the id modulo the number of partitions."""

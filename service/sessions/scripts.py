@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from redis.exceptions import (
 
 from service import errors
 from service.sessions.keys import Keys
+from service.sessions.replication import CONFIRMED, Replication
 
 LUA_DIR = Path(__file__).parent / "lua"
 
@@ -74,6 +75,7 @@ class StoreSettings:
     max_queued: int = 100  #: open commands per session
     flapping_registers: int = 10  #: 0: no limit
     flapping_window_ms: int = 10_000
+    wait_replicas: int = 0  #: how many must have what is answered
 
 
 @contextmanager
@@ -121,6 +123,10 @@ class StoreBase:
             if path.stem != "shared"
         }
         bounds = self.settings
+        #: None: answers do not wait for replicas.
+        self.replication: Replication | None = None
+        if bounds.wait_replicas:
+            self.replication = Replication(client, keys.replicated, bounds.wait_replicas)
         #: node id -> partition -> deadline of its lease, as `renew` answered it last
         self._deadlines: dict[str, dict[int, str]] = {}
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
@@ -141,10 +147,31 @@ class StoreBase:
         """Runs a script in a partition; `repeat` only where a second run changes nothing more."""
         script = self._scripts[name]
         keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
-        if repeat:
-            return self._repeat(lambda: script(keys=keys, args=argv))
-        with translated():
+        replication = self.replication if name in CONFIRMED else None
+
+        def call() -> Any:
+            if replication is not None:
+                return replication.run(script, keys, argv)
             return script(keys=keys, args=argv)
+
+        if repeat:
+            return self._repeat(call)
+        with translated():
+            return call()
+
+    def replicated(self) -> AbstractContextManager[None]:
+        """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.
+
+        Raises:
+            StoreUnavailable: it is not; it may be stored or not.
+        """
+        return nullcontext() if self.replication is None else self._replicated(self.replication)
+
+    @staticmethod
+    @contextmanager
+    def _replicated(replication: Replication) -> Iterator[None]:
+        with translated(), replication.around():
+            yield
 
     def _of(self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True) -> Any:
         """Runs a script about one session, its id first."""

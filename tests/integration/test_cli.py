@@ -350,3 +350,19 @@ def test_doctor_healthy_and_ill(own_server: RealServer, key_prefix: str) -> None
     result = muster("doctor", "--redis", own_server.url)
     assert result.returncode == 1
     assert "does not answer" in result.stdout
+
+
+def test_doctor_says_when_replicas_are_missing_or_redis_is_one(own_server: RealServer) -> None:
+    """Nothing is acked then, and nothing is written."""
+    settings = {"MUSTER_REDIS__WAIT_REPLICAS": "1"}
+
+    def replicas() -> dict[str, str]:
+        result = muster("doctor", "--redis", own_server.url, "--json", settings=settings)
+        assert result.returncode == 1
+        findings = json.loads(result.stdout)["findings"]
+        return next(one for one in findings if one["check"] == "replicas")
+
+    assert replicas()["seen"] == "0 connected, acks wait for 1"
+    with redis.Redis.from_url(own_server.url) as client:
+        client.replicaof("127.0.0.1", 1)
+    assert "this is a replica" in replicas()["seen"]

@@ -1,9 +1,10 @@
-"""Clients of `redis+sentinel://`, with real servers and Sentinels."""
+"""Clients of `redis+sentinel://`, and replicas that confirm what is answered; real servers and Sentinels."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 import redis
 
 from service import errors
+from service.job_queue import JobQueue
 from service.redis_clients import redis_factory
-from service.sessions.model import AppendPart
+from service.sessions.batches import Batches
+from service.sessions.model import AppendPart, AppendResult
 from service.sessions.scripts import translated
+from service.sessions.store import RedisSessionStore
 from tests.conftest import RealServer
 from tests.sentinels import Watched
 from tests.stores import make_store, part
@@ -47,8 +51,8 @@ def connect() -> Iterator[Connect]:
     """Clients as the service has them; closed at the end."""
     made: list[redis.Redis] = []
 
-    def make(url: str, max_connections: int = 10) -> redis.Redis:
-        made.append(redis_factory(url, max_connections)())
+    def make(url: str, max_connections: int = 10, **options: Any) -> redis.Redis:
+        made.append(redis_factory(url, max_connections)(**options))
         return made[-1]
 
     yield make
@@ -205,3 +209,131 @@ class TestDemoted:
             store.append(0, "node-a", 1, parts("d1", 1))
         with pytest.raises(errors.StoreUnavailable):
             store.node_beat("node-a", {})
+
+
+class TestConfirmedAnswers:
+    @pytest.fixture
+    def store(self, shared: Watched, connect: Connect, key_prefix: str) -> RedisSessionStore:
+        store = make_store(connect(shared.url), key_prefix, wait_replicas=1)
+        store.create("d1")
+        return store
+
+    @pytest.fixture
+    def away(self, shared: Watched) -> Iterator[RealServer]:
+        """The replica does not answer; Sentinels have no say in it."""
+        replica = shared.replica
+        replica.pause()
+        yield replica
+        replica.resume()
+        wait_until(shared.is_whole, 15)
+
+    def test_flush_is_withheld_until_replicas_have_it_and_stored_once(
+        self, store: RedisSessionStore, away: RealServer, shared: Watched
+    ) -> None:
+        """Repeated, over a connection that has written nothing: still not confirmed."""
+        for _ in range(2):
+            with pytest.raises(errors.StoreUnavailable):
+                store.append(0, "node-a", 1, parts("d1", 7))
+            store._client.connection_pool.disconnect()
+        assert store.replication is not None
+        assert store.replication.withheld == 2
+        away.resume()
+        answer = wait_until(lambda: answered(store, 1, 7), 10)
+        assert answer == [AppendResult("ok", 2)]
+        with redis.Redis(port=away.port, decode_responses=True) as replica:
+            assert replica.llen(store.keys.history("d1", "n")) == 1
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda store: store.setup_put("d1", b"{}"),
+            lambda store: store.register("d1", node_id="node-a", sid="a.1"),
+            lambda store: store.create("d2"),
+            lambda store: store.delete("d1"),
+        ],
+        ids=["setup", "register", "create", "delete"],
+    )
+    def test_answer_is_withheld_while_no_replica_has_it(
+        self, store: RedisSessionStore, away: RealServer, act: Callable[[Any], Any]
+    ) -> None:
+        with pytest.raises(errors.StoreUnavailable):
+            act(store)
+
+    def test_bulk_command_is_accepted_once_replicas_have_it_and_its_job(
+        self, store: RedisSessionStore, away: RealServer, shared: Watched, connect: Connect
+    ) -> None:
+        jobs = JobQueue(connect(shared.url, decode_responses=False), store.keys.prefix)
+        batches = Batches(store, jobs, 1000)
+        with pytest.raises(errors.StoreUnavailable):
+            batches.start({"command": "wink"}, ["d1"], "once")
+        away.resume()
+        wait_until(shared.is_whole, 15)
+        batch_id = batches.start({"command": "wink"}, ["d1"], "once")
+        with redis.Redis(port=away.port, decode_responses=True) as replica:
+            assert replica.hget(store.keys.command_batch(batch_id), "state") == "queued"
+            assert replica.llen(f"rq:queue:{store.keys.prefix}") == 1
+
+    def test_leases_are_renewed_while_answers_wait(
+        self, shared: Watched, connect: Connect, key_prefix: str, away: RealServer
+    ) -> None:
+        """Whoever waits for replicas leaves connections to those who do not."""
+        store = make_store(connect(shared.url, 2), key_prefix, wait_replicas=1)
+        waiting = [threading.Thread(target=_ignoring, args=(store, n)) for n in range(4)]
+        for thread in waiting:
+            thread.start()
+        slowest = 0.0
+        while any(thread.is_alive() for thread in waiting):
+            began = time.monotonic()
+            store.renew("node-a")
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 0.5
+
+    def test_block_of_writes_is_withheld_when_the_primary_changed_within(
+        self, watched: Watched, connect: Connect, key_prefix: str
+    ) -> None:
+        """The new one has replicas too, and they have all that it has: not what was written before."""
+        client = connect(watched.url)
+        store = make_store(client, key_prefix, wait_replicas=1)
+        old = watched.primary
+
+        def move() -> None:
+            with pytest.raises(errors.StoreUnavailable), store.replicated():
+                client.set(f"{key_prefix}:x", "1")
+                old.kill()
+                watched.await_failover(old)
+                old.start()
+                wait_until(watched.is_whole, 20)
+
+        move()
+        with store.replicated():
+            client.set(f"{key_prefix}:x", "2")
+
+    def test_woken_primary_confirms_nothing_that_its_successor_does_not_have(
+        self, watched: Watched, connect: Connect, key_prefix: str
+    ) -> None:
+        """Two primaries for a moment: what the old one takes is lost, so it is not acked."""
+        old = watched.primary
+        left = make_store(connect(old.url), key_prefix, wait_replicas=1)
+        left.create("d1")
+        old.pause()
+        new = watched.await_failover(old)
+        old.resume()
+        for number in range(1, 4):
+            with pytest.raises(errors.StoreUnavailable):
+                left.append(0, "node-a", number, parts("d1", number))
+        followed = make_store(connect(watched.url), key_prefix, wait_replicas=1)
+        wait_until(watched.is_whole, 20)
+        assert new.port == watched.primary_port
+        assert followed.append(0, "node-a", 1, parts("d1", 1)) == [AppendResult("ok", 2)]
+
+
+def answered(store: RedisSessionStore, number: int, value: int) -> list[AppendResult] | None:
+    try:
+        return store.append(0, "node-a", number, parts("d1", value))
+    except errors.StoreUnavailable:
+        return None
+
+
+def _ignoring(store: RedisSessionStore, number: int) -> None:
+    with pytest.raises(errors.StoreUnavailable):
+        store.setup_put("d1", b"{}", timestamp_ms=number)
