@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= 20
 PYTEST_ARGS ?=
+BENCH ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-LOCK_WITH = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock"
+LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-compose engine env lint format lock clean
+.PHONY: help run test test-compose bench bench-quick engine env lint format lock clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -22,6 +23,12 @@ test: $(VENV)/.installed-dev ## install into .venv and run all tests (PYTEST_ARG
 
 test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
 	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py
+
+bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half an hour (BENCH="saturated idle" for some)
+	@$(BIN)/python -m benchmarks --write $(BENCH)
+
+bench-quick: $(VENV)/.installed-dev ## the same in two minutes, with fewer loads; prints only
+	@$(BIN)/python -m benchmarks --quick $(BENCH)
 
 engine:
 	@docker info >/dev/null 2>&1 || { echo "There is no Docker engine here that this user may talk to (docker info)." >&2; exit 3; }
@@ -41,13 +48,14 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.installed-dev ## write both lock files anew from pyproject.toml
-	$(LOCK_WITH) --group build --upgrade -o requirements.lock
-	$(LOCK_WITH) --group build --group dev --upgrade -c requirements.lock -o requirements-dev.lock
+lock: $(VENV)/.installed-dev ## write the lock files anew
+	$(LOCK_WITH) pyproject.toml --group build -o requirements.lock
+	$(LOCK_WITH) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK_WITH) benchmarks/peers/requirements.in -c requirements-dev.lock -o benchmarks/peers/requirements.lock
 
 clean: ## remove .venv, caches and builds (muster-data stays)
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find service workers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Muster needs Python 3.11 or newer, and $(PYTHON) is " \

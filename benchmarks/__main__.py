@@ -1,0 +1,97 @@
+"""Muster beside its peers: the loads of benchmarks/loads.py, one after the other.
+
+    python -m benchmarks [name ...] [--quick] [--rounds N] [--seconds S] [--write]
+
+Within a load the contestants take turns, round by round, each run with a fresh Valkey and fresh
+processes. Servers run on one core, the generator and Valkey on another. docs/benchmarks.md says what is
+measured and how, and keeps results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks import building, picture, report, trial
+from benchmarks.loads import LOADS, Load
+from benchmarks.processes import NotStarted
+from benchmarks.results import Found, Results, load_results, machine
+
+PAGE = building.ROOT / "docs" / "benchmarks.md"
+PICTURE = building.ROOT / "docs" / "pictures" / "cpu-per-event.svg"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [load.name for load in LOADS]
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}")
+    parser.add_argument("--quick", action="store_true", help="few loads, one short round each")
+    parser.add_argument("--rounds", type=int, help="turns of each contestant; 3, quick 1")
+    parser.add_argument("--seconds", type=float, help="of load per run; 5, quick 3")
+    parser.add_argument("--write", action="store_true", help="keep it, with page and picture")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(names)
+    if unknown:
+        parser.error(f"no load named {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    loads = chosen(options.names, quick=options.quick)
+    rounds = options.rounds or (1 if options.quick else 3)
+    seconds = options.seconds or (3 if options.quick else 5)
+    try:
+        cores = building.cores()
+        building.generator()
+        results = load_results(machine())
+        for line in results.machine:
+            print(line)
+        for load in loads:
+            found = measure(load, rounds, seconds, cores)
+            results.loads[load.name] = found
+            print(f"\n{report.text_of(load, found)}", flush=True)
+            if options.write:
+                keep(results)
+    except (building.Missing, NotStarted) as exc:
+        print(f"benchmarks: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def chosen(names: Sequence[str], *, quick: bool) -> list[Load]:
+    """The loads with these names (none: all), in their order; quick: with few contestants."""
+    loads = [load for load in LOADS if not names or load.name in names]
+    if not quick:
+        return loads
+    return [
+        replace(load, contestants=tuple(c for c in load.contestants if c.name in load.quick))
+        for load in loads
+        if load.quick
+    ]
+
+
+def measure(load: Load, rounds: int, seconds: float, cores: tuple[int, int]) -> Found:
+    """All rounds of one load; a contestant that cannot be installed is left out."""
+    found = Found(datetime.datetime.now(datetime.UTC).date().isoformat())
+    for contestant in load.contestants:
+        try:
+            contestant.server.install()
+        except building.Missing as exc:
+            found.left_out[contestant.name] = str(exc)
+    able = [c for c in load.contestants if c.name not in found.left_out]
+    for turn in range(min(rounds, load.rounds)):
+        for contestant in able[turn % len(able) :] + able[: turn % len(able)]:
+            options = {**load.options, "seconds": seconds}
+            result = trial.run(contestant, load.mode, options, *cores)
+            found.add(contestant.name, result.figures, result.problems)
+    return found
+
+
+def keep(results: Results) -> None:
+    """Writes what was found, the page and the picture."""
+    results.save()
+    report.write_page(PAGE, results)
+    PICTURE.write_text(picture.draw(results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

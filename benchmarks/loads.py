@@ -1,0 +1,196 @@
+"""The loads: what each does to whom, and its goals.
+
+Nodes run with their default settings. Where a load is compared with Node given our batching, which sends
+every 10 ms, `node.fanout_interval_ms` is 10 too; elsewhere it is the default, 50.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.figures import Goal
+from benchmarks.servers import (
+    ASGI,
+    FLASK,
+    GEVENT,
+    MUSTER,
+    MUSTER_10,
+    NODE_BATCHED,
+    NODE_REDIS,
+    NODE_STREAMS,
+    Server,
+)
+from benchmarks.trial import Contestant
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load with its contestants, which take turns."""
+
+    name: str
+    title: str
+    contestants: tuple[Contestant, ...]
+    goals: tuple[Goal, ...]
+    figures: tuple[str, ...]  #: shown, see trial.figures_of
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "stream"
+    rounds: int = 99  #: no more than these
+    #: Those that also take their turn in a quick run; none: the load is left out there.
+    quick: frozenset[str] = frozenset()
+
+
+def _alone(*servers: Server) -> tuple[Contestant, ...]:
+    return tuple(map(Contestant, servers))
+
+
+QUICK = frozenset({"muster", "node-redis", "node-batched"})
+SATURATED = {"devices": 20, "ack_every": 10}
+EVENTS = ("event_us", "events_per_s", "p50_ms", "p99_ms", "redis_event_us")
+
+
+def _other_node(server: Server) -> Contestant:
+    """Devices on one node, a dashboard on another, nobody on the third."""
+    nodes = ("devices_node", "dashboards_node", "unwatched_node")
+    return Contestant(server, nodes, nodes[:1], nodes[1:2])
+
+
+def _pair(server: Server) -> Contestant:
+    nodes = ("node_1", "node_2")
+    return Contestant(server, nodes, nodes, nodes)
+
+
+def _many(count: int) -> Contestant:
+    """So many nodes, each with 2,000 events/s of 100 devices of its own."""
+    nodes = tuple(f"node_{number}" for number in range(1, count + 1))
+    own = {"devices": 100 * count, "rate": 2000 * count}
+    title = f"Muster, {count} node{'s' if count > 1 else ''}"
+    return Contestant(MUSTER, nodes, nodes, nodes, own, (f"muster-{count}", title))
+
+
+LOADS = (
+    Load(
+        "saturated",
+        "One sample per event, as fast as it goes, 20 devices, every 10th event acked",
+        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS, NODE_STREAMS, ASGI, FLASK),
+        (
+            Goal("CPU against Node + redis-adapter", "less", "event_us", 10, "node-redis"),
+            Goal("CPU against Node with our batching", "less", "event_us", 1.5, "node-batched"),
+            Goal("CPU of Redis per sample", "value", "redis_sample_us", 3),
+        ),
+        EVENTS,
+        SATURATED,
+        quick=QUICK,
+    ),
+    Load(
+        "acked",
+        "The same, every event acked",
+        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+        (Goal("CPU against Node with our batching", "less", "event_us", 2, "node-batched"),),
+        EVENTS,
+        {**SATURATED, "ack_every": 1},
+        quick=frozenset({"muster", "node-batched"}),
+    ),
+    Load(
+        "rate",
+        "4,000 events/s from 200 devices",
+        (
+            *_alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+            Contestant(MUSTER, label=("muster-default", MUSTER.title)),
+        ),
+        (
+            Goal("CPU against Node + redis-adapter", "less", "event_us", 3, "node-redis"),
+            Goal("CPU against Node with our batching", "less", "event_us", 1.5, "node-batched"),
+            Goal("device to dashboard, p50", "value", "p50_ms", 12),
+        ),
+        EVENTS,
+        {"devices": 200, "ack_every": 10, "rate": 4000},
+        quick=QUICK,
+    ),
+    Load(
+        "batches",
+        "50 samples per event, as fast as it goes, 20 devices",
+        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+        (
+            Goal("CPU against Node + redis-adapter", "less", "event_us", 7, "node-redis"),
+            Goal("CPU per sample", "value", "sample_us", 3),
+        ),
+        ("event_us", "sample_us", "events_per_s", "p50_ms", "p99_ms", "redis_sample_us"),
+        {**SATURATED, "samples": 50, "window": 10, "ack_every": 5},
+        quick=QUICK,
+    ),
+    Load(
+        "gevent",
+        "One sample per event, as fast as it goes: gevent beside eventlet",
+        _alone(MUSTER_10, GEVENT),
+        (Goal("CPU beside eventlet", "beside", "event_us", 1.15, "muster", "muster-gevent"),),
+        EVENTS,
+        SATURATED,
+    ),
+    Load(
+        "other-node",
+        "Devices on one node, as fast as it goes; a fleet dashboard on a second; nobody on a third",
+        (_other_node(MUSTER), _other_node(NODE_REDIS)),
+        (
+            Goal("CPU of the dashboard's node per event", "value", "dashboards_node_us", 2),
+            Goal("CPU of a node without dashboards", "value", "unwatched_node_us", 0.1),
+        ),
+        ("devices_node_us", "dashboards_node_us", "unwatched_node_us", "events_per_s", "p50_ms"),
+        {"devices": 20, "ack_every": 10, "baseline": 3},
+    ),
+    Load(
+        "dashboards",
+        "4,000 events/s on one node to 100 dashboards, half each on two others",
+        (
+            Contestant(
+                MUSTER,
+                ("devices_node", "dashboards_node_1", "dashboards_node_2"),
+                ("devices_node",),
+                ("dashboards_node_1", "dashboards_node_2"),
+            ),
+        ),
+        (Goal("CPU of both per delivered sample", "value", "delivered_us", 0.2),),
+        ("delivered_us", "events_per_s", "p50_ms", "p99_ms"),
+        {"devices": 200, "dashboards": 100, "ack_every": 10, "rate": 4000},
+    ),
+    Load(
+        "idle",
+        "2,000 connections that have registered and do nothing",
+        _alone(MUSTER, NODE_REDIS),
+        (
+            Goal("memory per connection, kB", "value", "connection_kb", 10),
+            Goal("CPU to connect and register", "more", "connect_us", 1.5, "node-redis"),
+        ),
+        ("connection_kb", "connect_us"),
+        {"devices": 2000, "dashboards": 0},
+        "idle",
+        quick=frozenset({"muster", "node-redis"}),
+    ),
+    Load(
+        "commands",
+        "200 commands/s from a dashboard on one node to devices on the other, and their answers",
+        (Contestant(MUSTER, ("node_1", "node_2"), ("node_1",), ("node_2",)),),
+        (Goal("to the device and back, p50", "value", "p50_ms", 5),),
+        ("p50_ms", "p99_ms", "command_us"),
+        {"devices": 100, "rate": 200},
+        "commands",
+    ),
+    Load(
+        "storm",
+        "5,000 devices reconnect at once to two nodes",
+        (_pair(MUSTER), _pair(NODE_REDIS)),
+        (Goal("seconds until all are registered", "value", "seconds", float("inf")),),
+        ("seconds", "p50_ms", "p99_ms", "connect_us"),
+        {"devices": 5000, "dashboards": 0},
+        "storm",
+    ),
+    Load(
+        "nodes",
+        "2,000 events/s from 100 devices on each node, with one node and with four",
+        (_many(1), _many(4)),
+        (Goal("CPU per event against one node", "more", "event_us", 1.1, "muster-1", "muster-4"),),
+        ("event_us", "events_per_s", "redis_event_us"),
+        {"dashboards": 0, "ack_every": 10, "baseline": 0},
+    ),
+)

@@ -1,0 +1,137 @@
+"""Results as text for the terminal and as the tables of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Goal, Verdict, shown, spread
+from benchmarks.loads import LOADS, Load
+from benchmarks.results import Found, Results
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+COLUMNS = {
+    "event_us": "CPU µs/event",
+    "sample_us": "CPU µs/sample",
+    "events_per_s": "events/s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "redis_event_us": "Redis µs/event",
+    "redis_sample_us": "Redis µs/sample",
+    "delivered_us": "CPU µs/delivered sample",
+    "devices_node_us": "devices' node, µs/event",
+    "dashboards_node_us": "dashboard's node, µs/event",
+    "unwatched_node_us": "unwatched node, µs/event",
+    "connection_kb": "kB/connection",
+    "connect_us": "CPU µs to connect and register",
+    "command_us": "CPU µs/command, both nodes",
+    "seconds": "seconds",
+    "page_p50_ms": "page of 100, p50 ms",
+    "page_p99_ms": "p99 ms",
+    "rest_page_p50_ms": "page by REST, p50 ms",
+    "rest_page_p99_ms": "p99 ms",
+    "register_p50_ms": "register, p50 ms",
+    "register_p99_ms": "p99 ms",
+    "session_bytes": "bytes/session",
+}
+
+
+def cell(values: Sequence[float]) -> str:
+    """Median, and the range where there is more than one value."""
+    found = spread(values)
+    if len(values) == 1:
+        return shown(found.median)
+    return f"{shown(found.median)} [{shown(found.low)}–{shown(found.high)}]"
+
+
+def wanted(goal: Goal) -> str:
+    """What a goal asks for, in words."""
+    bound = f"{goal.bound:g}"
+    if goal.bound == float("inf"):
+        return "reported"
+    return {
+        "value": f"≤ {bound}",
+        "less": f"≥ {bound} times less",
+        "more": f"≤ {bound} times",
+        "beside": f"within {round((goal.bound - 1) * 100)} %",
+    }[goal.kind]
+
+
+def got(verdict: Verdict) -> str:
+    """What was found for it: the figure, or the ratio of two."""
+    found = verdict.found
+    if found is None:
+        return "–"
+    text = shown(found.median)
+    if found.low != found.high:
+        text += f" [{shown(found.low)}–{shown(found.high)}]"
+    return text if verdict.goal.kind == "value" else f"{text} times"
+
+
+def rows_of(load: Load, found: Found) -> list[list[str]]:
+    """A head, then a row per contestant that ran."""
+    columns = [name for name in load.figures if any(name in r for r in found.rounds.values())]
+    rows = [["", *(COLUMNS[name] for name in columns)]]
+    for contestant in load.contestants:
+        figures = found.rounds.get(contestant.name)
+        if figures:
+            cells = [cell(figures[name]) if name in figures else "–" for name in columns]
+            rows.append([contestant.title, *cells])
+    return rows
+
+
+def remarks(load: Load, found: Found) -> list[str]:
+    """Who did not run and why, and what was missing."""
+    titles = {contestant.name: contestant.title for contestant in load.contestants}
+    lines = [f"{titles[name]} is left out: {why}" for name, why in found.left_out.items()]
+    for name, problems in found.problems.items():
+        lines.append(f"{titles[name]}, not all arrived: {'; '.join(dict.fromkeys(problems))}")
+    return lines
+
+
+def text_of(load: Load, found: Found) -> str:
+    """One load for the terminal."""
+    rows = rows_of(load, found)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [f"{load.name}: {load.title}"]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        lines.append("  " + "   ".join(cells).rstrip())
+    for goal in load.goals:
+        verdict = found.verdict(goal)
+        lines.append(f"  {goal.text}: {wanted(goal)}: {got(verdict)}, {verdict.word}")
+    return "\n".join([*lines, *(f"  ! {line}" for line in remarks(load, found))])
+
+
+def markdown(results: Results) -> str:
+    """All that is known, for the docs."""
+    done = [(load, results.loads[load.name]) for load in LOADS if load.name in results.loads]
+    lines = [*results.machine, ""]
+    lines = [f"* {line}" for line in results.machine]
+    dates = sorted({found.date for _, found in done})
+    lines += [f"* measured {' to '.join([dates[0], dates[-1]] if len(dates) > 1 else dates)}", ""]
+    lines += ["| load | | goal | found | |", "|---|---|---|---|---|"]
+    for load, found in done:
+        for place, goal in enumerate(load.goals):
+            verdict = found.verdict(goal)
+            head = f"[{load.name}](#{load.name})" if place == 0 else ""
+            cells = [head, goal.text, wanted(goal), got(verdict), f"**{verdict.word}**"]
+            lines.append(_row(cells))
+    for load, found in done:
+        rows = rows_of(load, found)
+        lines += ["", f"### {load.name}", "", f"{load.title}.", "", _row(rows[0])]
+        lines += ["|" + "---|" * len(rows[0]), *map(_row, rows[1:])]
+        lines += [line for remark in remarks(load, found) for line in ("", remark)]
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write_page(page: Path, results: Results) -> None:
+    """Puts the tables between the markers of a page."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")

@@ -1,0 +1,123 @@
+"""The servers that are compared: Muster, and what stands for the others in peers/.
+
+All speak the same events, store each sample in a history of 100 per session and key, and run with a
+Valkey that persists nothing, so that one generator and one proof serve all.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from benchmarks import building
+from service.sessions.keys import Keys
+
+HISTORY = 100
+OURS = Keys("muster")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One way to serve the load."""
+
+    name: str
+    title: str
+    argv: Callable[[int, int], list[str]]  #: from its port and that of Redis
+    history_key: Callable[[str, str], str]  #: of a session's data key
+    install: Callable[[], object] = lambda: None  #: raises building.Missing
+    environment: dict[str, str] = field(default_factory=dict)
+    is_ours: bool = False
+    #: Events a device may have unacked; few for those that take a greenlet, a task and a connection
+    #: to Redis for each.
+    window: int = 100
+
+    @property
+    def ready_path(self) -> str:
+        """What answers 200 as soon as it is ready, or anything at all if it is a peer."""
+        return "/readyz" if self.is_ours else "/socket.io/?EIO=4&transport=polling"
+
+
+def _muster(async_mode: str) -> Callable[[int, int], list[str]]:
+    def argv(port: int, redis_port: int) -> list[str]:
+        return [
+            *(sys.executable, "-m", "service.cli", "node", "--port", str(port)),
+            *("--redis", f"redis://127.0.0.1:{redis_port}/0", "--async-mode", async_mode),
+        ]
+
+    return argv
+
+
+def _node(kind: str) -> Callable[[int, int], list[str]]:
+    script = str(building.PEERS / "node.js")
+    return lambda port, redis_port: ["node", script, str(port), str(redis_port), kind]
+
+
+def _python(script: str) -> Callable[[int, int], list[str]]:
+    path = str(building.PEERS / script)
+    return lambda port, redis_port: [sys.executable, path, str(port), str(redis_port)]
+
+
+def _peer_key(session_id: str, key: str) -> str:
+    return f"h:{session_id}:{key}"
+
+
+#: This tree is measured, whatever else is installed.
+_TREE = {"PYTHONPATH": str(building.ROOT)}
+MUSTER = Server(
+    "muster",
+    "Muster, default settings",
+    _muster("eventlet"),
+    OURS.history,
+    environment=_TREE,
+    is_ours=True,
+)
+#: Batches for dashboards every 10 ms, as Node given our batching sends them, instead of every 50 ms.
+MUSTER_10 = replace(
+    MUSTER,
+    title="Muster, fan-out every 10 ms",
+    environment={**_TREE, "MUSTER_NODE__FANOUT_INTERVAL_MS": "10"},
+)
+GEVENT = replace(
+    MUSTER_10,
+    name="muster-gevent",
+    title="Muster on gevent, fan-out every 10 ms",
+    argv=_muster("gevent"),
+)
+NODE_REDIS = Server(
+    "node-redis",
+    "Node socket.io, redis-adapter",
+    _node("redis"),
+    _peer_key,
+    building.node_peers,
+)
+NODE_STREAMS = Server(
+    "node-streams",
+    "Node socket.io, redis-streams-adapter",
+    _node("streams"),
+    _peer_key,
+    building.node_peers,
+)
+NODE_BATCHED = Server(
+    "node-batched",
+    "Node socket.io with our batching",
+    _node("batched"),
+    _peer_key,
+    building.node_peers,
+)
+ASGI = Server(
+    "asgi",
+    "python-socketio, uvicorn",
+    _python("asgi_naive.py"),
+    _peer_key,
+    building.python_peers,
+    {"PYTHONPATH": str(building.PYTHON_PEERS)},
+    window=20,
+)
+FLASK = Server(
+    "flask",
+    "Flask-SocketIO, eventlet",
+    _python("flask_naive.py"),
+    _peer_key,
+    window=20,
+)

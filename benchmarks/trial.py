@@ -1,0 +1,202 @@
+"""One run of one load against one server: start all, load it, prove what arrived, end all."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks import building
+from benchmarks.processes import Processes, answers_http, on_core
+from benchmarks.servers import HISTORY, OURS, Server
+from service.embedded import free_port
+
+#: How long Redis may lag behind acks that come before it has the samples.
+LAG_S = 5.0
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A server in a load: how many nodes of it, and who connects where."""
+
+    server: Server
+    nodes: tuple[str, ...] = ("node",)
+    devices_on: tuple[str, ...] = ("node",)
+    dashboards_on: tuple[str, ...] = ("node",)
+    #: Options of the generator that differ from those of the load.
+    options: Mapping[str, Any] = field(default_factory=dict)
+    #: Where a server takes part more than once: (name, title).
+    label: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Short and unique within a load."""
+        return self.label[0] if self.label else self.server.name
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.label[1] if self.label else self.server.title
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has shown."""
+
+    figures: dict[str, float]
+    problems: list[str]  #: anything that is missing where it should be
+
+
+def run(
+    contestant: Contestant, mode: str, options: Mapping[str, Any], core: int, load_core: int
+) -> Result:
+    """Runs a load once.
+
+    Args:
+        contestant: what is loaded.
+        mode: of the generator.
+        options: of the generator, without ports and processes.
+        core: for the server's nodes.
+        load_core: for generator and Redis.
+
+    Raises:
+        NotStarted: a server did not answer.
+    """
+    program = building.generator()
+    with (
+        tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
+        Processes(Path(name)) as processes,
+    ):
+        store_process, client = processes.start_redis(load_core)
+        redis_port = client.connection_pool.connection_kwargs["port"]
+        ports, watched = {}, {"redis": store_process.pid}
+        for node in contestant.nodes:
+            ports[node] = free_port()
+            argv = contestant.server.argv(ports[node], redis_port)
+            started = processes.start(node, argv, core, contestant.server.environment)
+            watched[node] = started.pid
+            path, ours = contestant.server.ready_path, contestant.server.is_ours
+            port = ports[node]
+            processes.wait(node, started, lambda: answers_http(port, path, any_status=not ours))  # noqa: B023
+        argv = [
+            str(program),
+            mode,
+            f"--device-ports={_ports(ports, contestant.devices_on)}",
+            f"--dashboard-ports={_ports(ports, contestant.dashboards_on)}",
+            f"--watch={','.join(f'{n}={pid}' for n, pid in watched.items())}",
+            *_flags({"window": contestant.server.window, **options, **contestant.options}),
+        ]
+        with on_core(load_core):
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            logs = "".join(processes.tail(node) for node in contestant.nodes)
+            return Result({}, [done.stderr.strip()[-300:], logs[-300:]])
+        found = json.loads(done.stdout)
+        figures = figures_of(found, contestant)
+        problems = problems_of(found) + done.stderr.splitlines()[:3]
+        if mode == "stream":
+            keys = int(options.get("keys", 4))
+            problems += stored(client, contestant.server, found["sent"], keys)
+        client.close()
+    return Result(figures, problems)
+
+
+def _ports(ports: Mapping[str, int], nodes: tuple[str, ...]) -> str:
+    return ",".join(str(ports[node]) for node in nodes)
+
+
+def _flags(options: Mapping[str, Any]) -> Iterator[str]:
+    return (f"--{name.replace('_', '-')}={value}" for name, value in options.items())
+
+
+def figures_of(found: Mapping[str, Any], contestant: Contestant) -> dict[str, float]:
+    """What is compared, from what the generator printed; names carry units.
+
+    CPU is that of the server's nodes together, per event, sample, delivered sample, command or
+    connection; `<node>_us` is that of one of them per event, less what it uses at rest.
+    """
+    processes, seconds = found["processes"], found["seconds"]
+    cpu = {name: process["cpu_us"] for name, process in processes.items()}
+    server_us = sum(cpu[node] for node in contestant.nodes)
+    figures = {"seconds": seconds, "p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"]}
+    if found["mode"] == "stream":
+        events, samples = found["events"], found["samples"]
+        figures |= {
+            "events_per_s": events / seconds,
+            "event_us": server_us / events,
+            "sample_us": server_us / samples,
+            "redis_event_us": cpu["redis"] / events,
+            "redis_sample_us": cpu["redis"] / samples,
+            "generator_event_us": found["generator_us"] / events,
+        }
+        if found["delivered"]:
+            shown_us = sum(cpu[node] for node in contestant.dashboards_on)
+            figures["delivered_us"] = shown_us / found["delivered"]
+        at_rest = found["baseline_us_per_s"]
+        for node in contestant.nodes:
+            figures[f"{node}_us"] = (cpu[node] - at_rest[node] * seconds) / events
+    elif found["mode"] == "commands":
+        figures["command_us"] = server_us / max(1, found["commands"])
+    else:
+        count = found["connections"]
+        grown = sum(processes[node]["memory_grown_kb"] for node in contestant.nodes)
+        figures |= {"connection_kb": grown / count, "connect_us": server_us / count}
+    return figures
+
+
+def problems_of(found: Mapping[str, Any]) -> list[str]:
+    """What clients missed or were refused."""
+    wrong = ("failed", "errors", "conflated")
+    problems = [f"{name}: {found[name]}" for name in wrong if found.get(name)]
+    for have, want in (
+        ("complete_dashboards", "dashboards"),
+        ("acks", "expected_acks"),
+        ("registered", "connections"),
+        ("answered", "commands"),
+        ("acted", "commands"),
+    ):
+        if have in found and found[have] != found[want]:
+            problems.append(f"{have}: {found[have]} of {found[want]}")
+    return problems
+
+
+def stored(client: redis.Redis, server: Server, sent: list[int], keys: int) -> list[str]:
+    """What is not in Redis of the samples each device sent; waits for what is under way."""
+    deadline = time.monotonic() + LAG_S
+    while True:
+        problems = _look(client, server, sent, keys)
+        if not problems or time.monotonic() > deadline:
+            return problems
+        time.sleep(0.1)
+
+
+def _look(client: Any, server: Server, sent: list[int], keys: int) -> list[str]:
+    ids = [f"device-{number:05d}" for number in range(len(sent))]
+    with client.pipeline(transaction=False) as pipe:
+        for session_id in ids:
+            for key in range(keys):
+                pipe.llen(server.history_key(session_id, f"metric_{key}"))
+        lengths = pipe.execute()
+        for session_id in ids if server.is_ours else ():
+            pipe.hget(OURS.session(session_id), "updates")
+        updates = [int(count or 0) for count in pipe.execute()]
+    wanted = [min(HISTORY, share) for count in sent for share in shares(count, keys)]
+    problems = []
+    if lengths != wanted:
+        problems.append(f"histories in Redis: {sum(lengths)} samples instead of {sum(wanted)}")
+    if server.is_ours and updates != sent:
+        problems.append(f"updates in Redis: {sum(updates)} of {sum(sent)}")
+    return problems
+
+
+def shares(count: int, keys: int) -> list[int]:
+    """How many of `count` samples each key gets when keys take turns."""
+    return [math.ceil((count - key) / keys) for key in range(keys)]
