@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks import building, picture, report, trial
+from benchmarks import building, full_store, picture, report, trial
 from benchmarks.loads import LOADS, Load
 from benchmarks.processes import NotStarted
 from benchmarks.results import Found, Results, load_results, machine
+from benchmarks.trial import Contestant, Result
 
 PAGE = building.ROOT / "docs" / "benchmarks.md"
 PICTURE = building.ROOT / "docs" / "pictures" / "cpu-per-event.svg"
@@ -39,6 +42,7 @@ def main() -> int:
     loads = chosen(options.names, quick=options.quick)
     rounds = options.rounds or (1 if options.quick else 3)
     seconds = options.seconds or (3 if options.quick else 5)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of all that ends processes
     try:
         cores = building.cores()
         building.generator()
@@ -51,9 +55,11 @@ def main() -> int:
             print(f"\n{report.text_of(load, found)}", flush=True)
             if options.write:
                 keep(results)
-    except (building.Missing, NotStarted) as exc:
+    except building.Missing as exc:
         print(f"benchmarks: {exc}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -71,7 +77,7 @@ def chosen(names: Sequence[str], *, quick: bool) -> list[Load]:
 
 def measure(load: Load, rounds: int, seconds: float, cores: tuple[int, int]) -> Found:
     """All rounds of one load; a contestant that cannot be installed is left out."""
-    found = Found(datetime.datetime.now(datetime.UTC).date().isoformat())
+    found = Found(datetime.datetime.now(datetime.UTC).date().isoformat(), os.getloadavg()[0])
     for contestant in load.contestants:
         try:
             contestant.server.install()
@@ -80,10 +86,20 @@ def measure(load: Load, rounds: int, seconds: float, cores: tuple[int, int]) -> 
     able = [c for c in load.contestants if c.name not in found.left_out]
     for turn in range(min(rounds, load.rounds)):
         for contestant in able[turn % len(able) :] + able[: turn % len(able)]:
-            options = {**load.options, "seconds": seconds}
-            result = trial.run(contestant, load.mode, options, *cores)
+            result = run(load, contestant, seconds, cores)
             found.add(contestant.name, result.figures, result.problems)
     return found
+
+
+def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, int]) -> Result:
+    """One run; a server that does not start is a problem of that run."""
+    try:
+        if load.mode == "sessions":
+            return full_store.run(contestant.options["sessions"], *cores)
+        options = {**load.options, "seconds": seconds}
+        return trial.run(contestant, load.mode, options, *cores)
+    except NotStarted as exc:
+        return Result({}, [str(exc)])
 
 
 def keep(results: Results) -> None:

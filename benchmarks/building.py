@@ -51,8 +51,8 @@ def generator(folder: Path = BUILD) -> Path:
             "There is no C compiler (cc): install gcc or clang, on Debian `gcc libc6-dev`."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [compiler, "-O2", "-std=gnu11", "-Wall", "-Wextra", "-o", built, *sources]
-    subprocess.run(argv, check=True)
+    argv = [compiler, "-O2", "-std=gnu11", "-Wall", "-Wextra", "-o", str(built)]
+    subprocess.run([*argv, *map(str, sources)], check=True)
     return built
 
 

@@ -23,9 +23,18 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value that `part` (0 to 1) of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
 def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
-    """Of two contestants, round by round, because the machine's moods hit both within a round."""
-    return spread([a / b for a, b in zip(over, under, strict=True)])
+    """Of two contestants, round by round, because the machine's moods hit both within a round.
+
+    Where a run failed and left no value, those after it are paired with their neighbours.
+    """
+    return spread([a / b for a, b in zip(over, under, strict=False)])
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,14 @@ def _many(count: int) -> Contestant:
     return Contestant(MUSTER, nodes, nodes, nodes, own, (f"muster-{count}", title))
 
 
+def _full(count: int) -> Contestant:
+    """A Redis with so many sessions."""
+    own = {"sessions": count}
+    return Contestant(MUSTER, options=own, label=(f"sessions-{count}", f"Muster, {count:,}"))
+
+
+MILLION = "sessions-1000000"
+
 LOADS = (
     Load(
         "saturated",
@@ -180,7 +188,7 @@ LOADS = (
         "storm",
         "5,000 devices reconnect at once to two nodes",
         (_pair(MUSTER), _pair(NODE_REDIS)),
-        (Goal("seconds until all are registered", "value", "seconds", float("inf")),),
+        (Goal("all are registered, seconds", "value", "seconds", float("inf")),),
         ("seconds", "p50_ms", "p99_ms", "connect_us"),
         {"devices": 5000, "dashboards": 0},
         "storm",
@@ -192,5 +200,25 @@ LOADS = (
         (Goal("CPU per event against one node", "more", "event_us", 1.1, "muster-1", "muster-4"),),
         ("event_us", "events_per_s", "redis_event_us"),
         {"dashboards": 0, "ack_every": 10, "baseline": 0},
+    ),
+    Load(
+        "sessions",
+        "Lists and registers with 1,000 and with 1,000,000 sessions in Redis",
+        (_full(1_000), _full(1_000_000)),
+        (
+            Goal("a page of 100, p99 ms", "value", "page_p99_ms", 5, contestant=MILLION),
+            Goal("the same by REST, p99 ms", "value", "rest_page_p99_ms", 5, contestant=MILLION),
+            Goal(
+                *("register, p99 against 1,000 sessions", "more", "register_p99_ms", 2),
+                peer="sessions-1000",
+                contestant=MILLION,
+            ),
+        ),
+        (
+            *("page_p50_ms", "page_p99_ms", "rest_page_p50_ms", "rest_page_p99_ms"),
+            *("register_p50_ms", "register_p99_ms", "session_bytes"),
+        ),
+        mode="sessions",
+        rounds=1,
     ),
 )

@@ -27,11 +27,11 @@ COLUMNS = {
     "connect_us": "CPU µs to connect and register",
     "command_us": "CPU µs/command, both nodes",
     "seconds": "seconds",
-    "page_p50_ms": "page of 100, p50 ms",
+    "page_p50_ms": "page of 100: p50 ms",
     "page_p99_ms": "p99 ms",
-    "rest_page_p50_ms": "page by REST, p50 ms",
+    "rest_page_p50_ms": "by REST: p50 ms",
     "rest_page_p99_ms": "p99 ms",
-    "register_p50_ms": "register, p50 ms",
+    "register_p50_ms": "register: p50 ms",
     "register_p99_ms": "p99 ms",
     "session_bytes": "bytes/session",
 }
@@ -39,17 +39,15 @@ COLUMNS = {
 
 def cell(values: Sequence[float]) -> str:
     """Median, and the range where there is more than one value."""
-    found = spread(values)
-    if len(values) == 1:
-        return shown(found.median)
-    return f"{shown(found.median)} [{shown(found.low)}–{shown(found.high)}]"
+    median, low, high = map(shown, spread(values))
+    return median if low == high else f"{median} [{low}–{high}]"
 
 
 def wanted(goal: Goal) -> str:
     """What a goal asks for, in words."""
     bound = f"{goal.bound:g}"
     if goal.bound == float("inf"):
-        return "reported"
+        return "without an error"
     return {
         "value": f"≤ {bound}",
         "less": f"≥ {bound} times less",
@@ -63,10 +61,7 @@ def got(verdict: Verdict) -> str:
     found = verdict.found
     if found is None:
         return "–"
-    text = shown(found.median)
-    if found.low != found.high:
-        text += f" [{shown(found.low)}–{shown(found.high)}]"
-    return text if verdict.goal.kind == "value" else f"{text} times"
+    return cell(found) if verdict.goal.kind == "value" else f"{cell(found)} times"
 
 
 def rows_of(load: Load, found: Found) -> list[list[str]]:
@@ -107,10 +102,12 @@ def text_of(load: Load, found: Found) -> str:
 def markdown(results: Results) -> str:
     """All that is known, for the docs."""
     done = [(load, results.loads[load.name]) for load in LOADS if load.name in results.loads]
-    lines = [*results.machine, ""]
     lines = [f"* {line}" for line in results.machine]
     dates = sorted({found.date for _, found in done})
-    lines += [f"* measured {' to '.join([dates[0], dates[-1]] if len(dates) > 1 else dates)}", ""]
+    loads = sorted(found.load_average for _, found in done)
+    measured = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    lines.append(f"* {measured}, load average before the loads {loads[0]:.1f} to {loads[-1]:.1f}")
+    lines.append("")
     lines += ["| load | | goal | found | |", "|---|---|---|---|---|"]
     for load, found in done:
         for place, goal in enumerate(load.goals):

@@ -26,6 +26,7 @@ class Found:
     """What the rounds of one load have shown."""
 
     date: str
+    load_average: float  #: before it began: what else the machine had to do
     #: contestant → figure → values, one a round
     rounds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     #: contestant → what was missing where it should have been

@@ -95,10 +95,10 @@ def run(
             *_flags({"window": contestant.server.window, **options, **contestant.options}),
         ]
         with on_core(load_core):
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(argv, capture_output=True, text=True)
         if done.returncode:
             logs = "".join(processes.tail(node) for node in contestant.nodes)
-            return Result({}, [done.stderr.strip()[-300:], logs[-300:]])
+            return Result({}, [f"{done.stderr.strip()[-300:]} {logs[-300:]}".strip()])
         found = json.loads(done.stdout)
         figures = figures_of(found, contestant)
         problems = problems_of(found) + done.stderr.splitlines()[:3]
