@@ -76,23 +76,25 @@ def chosen(names: Sequence[str], *, quick: bool) -> list[Load]:
 
 
 def measure(load: Load, rounds: int, seconds: float, cores: tuple[int, int]) -> Found:
-    """All rounds of one load; a contestant that cannot be installed is left out."""
+    """All rounds of one load; a contestant for which something is missing is left out."""
     found = Found(datetime.datetime.now(datetime.UTC).date().isoformat(), os.getloadavg()[0])
-    for contestant in load.contestants:
-        try:
-            contestant.server.install()
-        except building.Missing as exc:
-            found.left_out[contestant.name] = str(exc)
-    able = [c for c in load.contestants if c.name not in found.left_out]
     for turn in range(min(rounds, load.rounds)):
-        for contestant in able[turn % len(able) :] + able[: turn % len(able)]:
-            result = run(load, contestant, seconds, cores)
+        first = turn % len(load.contestants)
+        for contestant in load.contestants[first:] + load.contestants[:first]:
+            if contestant.name in found.left_out:
+                continue
+            try:
+                result = run(load, contestant, seconds, cores)
+            except building.Missing as exc:
+                found.left_out[contestant.name] = str(exc)
+                continue
             found.add(contestant.name, result.figures, result.problems)
     return found
 
 
 def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, int]) -> Result:
     """One run; a server that does not start is a problem of that run."""
+    contestant.server.install()
     try:
         if load.mode == "sessions":
             return full_store.run(contestant.options["sessions"], *cores)

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import redis
 
+from benchmarks.building import Missing
 from benchmarks.figures import quantile
 from benchmarks.processes import Processes, answers_http, on_core
 from benchmarks.servers import MUSTER, OURS
@@ -34,11 +36,19 @@ from service.sessions.store import RedisSessionStore
 NODE, SID = "bench-aaaaaaaaaa", "aaaaaaaaaa.1"
 PAGE, PAGES, REGISTERS = 100, 500, 2000
 AT_ONCE = 500
+#: Twice of what one takes, bytes.
+ROOM_PER_SESSION = 4000
 KEYS = [f"metric_{key}" for key in range(4)]
 
 
 def run(count: int, core: int, load_core: int) -> Result:
-    """Figures with so many sessions in Redis; Valkey on one core, who asks it on the other."""
+    """Figures with so many sessions in Redis; Valkey on one core, who asks it on the other.
+
+    Raises:
+        Missing: they do not fit into memory.
+    """
+    if psutil.virtual_memory().available < count * ROOM_PER_SESSION:
+        raise Missing(f"{count * ROOM_PER_SESSION / 1e9:.0f} GB of free memory are needed.")
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
         Processes(Path(name)) as processes,

@@ -104,8 +104,9 @@ LOADS = (
         "rate",
         "4,000 events/s from 200 devices",
         (
-            *_alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+            Contestant(MUSTER_10),
             Contestant(MUSTER, label=("muster-default", MUSTER.title)),
+            *_alone(NODE_BATCHED, NODE_REDIS),
         ),
         (
             Goal("CPU against Node + redis-adapter", "less", "event_us", 3, "node-redis"),

@@ -38,7 +38,7 @@ class Found:
         """Takes in one run; one that failed altogether has no figures."""
         kept = self.rounds.setdefault(contestant, {})
         for name, value in figures.items():
-            kept.setdefault(name, []).append(value)
+            kept.setdefault(name, []).append(round(value, 4))
         if problems:
             self.problems.setdefault(contestant, []).extend(problems)
 
@@ -54,7 +54,10 @@ class Results:
     loads: dict[str, Found] = field(default_factory=dict)
 
     def save(self, path: Path = KEPT) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1, default=float) + "\n")
+        """Writes it down, a figure with its rounds a line."""
+        text = json.dumps(asdict(self), indent=1, default=float)
+        text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+        path.write_text(text + "\n")
 
 
 def load_results(machine: list[str], path: Path = KEPT) -> Results:

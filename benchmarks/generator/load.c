@@ -163,8 +163,11 @@ static void measure_baseline(double *used)
     begin_measuring();
     uint64_t began = now_us();
     rest(options.baseline);
-    for (int i = 0; i < options.watched_count; i++)
-        used[i] = !options.baseline ? 0 : (cpu_us(options.watched[i].pid) - options.watched[i].cpu_us) * 1e6 / (now_us() - began);
+    double seconds = (now_us() - began) / 1e6;
+    for (int i = 0; i < options.watched_count; i++) {
+        struct process *process = &options.watched[i];
+        used[i] = options.baseline > 0 ? (cpu_us(process->pid) - process->cpu_us) / seconds : 0;
+    }
 }
 
 static long send_at_rate(uint64_t began, uint64_t until)
