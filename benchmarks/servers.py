@@ -28,8 +28,8 @@ class Server:
     install: Callable[[], object] = lambda: None  #: raises building.Missing
     environment: dict[str, str] = field(default_factory=dict)
     is_ours: bool = False
-    #: Events a device may have unacked; few for those that take a greenlet, a task and a connection
-    #: to Redis for each.
+    #: Events a device may have unacked: about as many as make this server cheapest. Few for those that
+    #: take a greenlet or a task, and a connection to Redis, for each.
     window: int = 100
 
     @property
@@ -104,6 +104,7 @@ NODE_BATCHED = Server(
     _node("batched"),
     _peer_key,
     building.node_peers,
+    window=200,
 )
 ASGI = Server(
     "asgi",
