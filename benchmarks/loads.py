@@ -1,8 +1,4 @@
-"""The loads: what each does to whom, and its goals.
-
-Nodes run with their default settings. Where a load is compared with Node given our batching, which sends
-every 10 ms, `node.fanout_interval_ms` is 10 too; elsewhere it is the default, 50.
-"""
+"""The loads: what each does to whom, and its goals. Nodes run with their default settings."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ from benchmarks.servers import (
     FLASK,
     GEVENT,
     MUSTER,
-    MUSTER_10,
     NODE_BATCHED,
     NODE_REDIS,
     NODE_STREAMS,
@@ -81,7 +76,7 @@ LOADS = (
     Load(
         "saturated",
         "One sample per event, as fast as it goes, 20 devices, every 10th event acked",
-        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS, NODE_STREAMS, ASGI, FLASK),
+        _alone(MUSTER, NODE_BATCHED, NODE_REDIS, NODE_STREAMS, ASGI, FLASK),
         (
             Goal("CPU against Node + redis-adapter", "less", "event_us", 10, "node-redis"),
             Goal("CPU against Node with our batching", "less", "event_us", 1.5, "node-batched"),
@@ -94,7 +89,7 @@ LOADS = (
     Load(
         "acked",
         "The same, every event acked",
-        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+        _alone(MUSTER, NODE_BATCHED, NODE_REDIS),
         (Goal("CPU against Node with our batching", "less", "event_us", 2, "node-batched"),),
         EVENTS,
         {**SATURATED, "ack_every": 1},
@@ -103,11 +98,7 @@ LOADS = (
     Load(
         "rate",
         "4,000 events/s from 200 devices",
-        (
-            Contestant(MUSTER_10),
-            Contestant(MUSTER, label=("muster-default", MUSTER.title)),
-            *_alone(NODE_BATCHED, NODE_REDIS),
-        ),
+        _alone(MUSTER, NODE_BATCHED, NODE_REDIS),
         (
             Goal("CPU against Node + redis-adapter", "less", "event_us", 3, "node-redis"),
             Goal("CPU against Node with our batching", "less", "event_us", 1.5, "node-batched"),
@@ -120,7 +111,7 @@ LOADS = (
     Load(
         "batches",
         "50 samples per event, as fast as it goes, 20 devices",
-        _alone(MUSTER_10, NODE_BATCHED, NODE_REDIS),
+        _alone(MUSTER, NODE_BATCHED, NODE_REDIS),
         (
             Goal("CPU against Node + redis-adapter", "less", "event_us", 7, "node-redis"),
             Goal("CPU per sample", "value", "sample_us", 3),
@@ -132,7 +123,7 @@ LOADS = (
     Load(
         "gevent",
         "One sample per event, as fast as it goes: gevent beside eventlet",
-        _alone(MUSTER_10, GEVENT),
+        _alone(MUSTER, GEVENT),
         (Goal("CPU beside eventlet", "beside", "event_us", 1.15, "muster", "muster-gevent"),),
         EVENTS,
         SATURATED,

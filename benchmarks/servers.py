@@ -66,22 +66,16 @@ def _peer_key(session_id: str, key: str) -> str:
 _TREE = {"PYTHONPATH": str(building.ROOT)}
 MUSTER = Server(
     "muster",
-    "Muster, default settings",
+    "Muster",
     _muster("eventlet"),
     OURS.history,
     environment=_TREE,
     is_ours=True,
 )
-#: Batches for dashboards every 10 ms, as Node given our batching sends them, instead of every 50 ms.
-MUSTER_10 = replace(
-    MUSTER,
-    title="Muster, fan-out every 10 ms",
-    environment={**_TREE, "MUSTER_NODE__FANOUT_INTERVAL_MS": "10"},
-)
 GEVENT = replace(
-    MUSTER_10,
+    MUSTER,
     name="muster-gevent",
-    title="Muster on gevent, fan-out every 10 ms",
+    title="Muster on gevent",
     argv=_muster("gevent"),
 )
 NODE_REDIS = Server(

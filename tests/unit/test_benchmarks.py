@@ -198,7 +198,7 @@ def test_tables_name_who_was_left_out_and_who_lost_something(results: Results) -
 
 def test_row_shows_median_and_range_of_the_rounds(results: Results) -> None:
     rows = report.rows_of(load_named("saturated"), results.loads["saturated"])
-    assert rows[1][:2] == ["Muster, fan-out every 10 ms", "5.50 [5.00–6.00]"]
+    assert rows[1][:2] == ["Muster", "5.50 [5.00–6.00]"]
 
 
 def test_page_is_changed_between_its_markers_alone(results: Results, tmp_path: Path) -> None:
