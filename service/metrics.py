@@ -181,8 +181,8 @@ class Metrics(Collector):
         except KeyError:
             self.events.add(name)
 
-    def ack(self) -> None:
-        self.acks.values[""] += 1
+    def ack(self, count: int = 1) -> None:
+        self.acks.values[""] += count
 
     def error(self, code: str) -> None:
         self.errors.add(code)

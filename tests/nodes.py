@@ -39,7 +39,7 @@ class NoCounts:
 
     def expect_event(self, name: str) -> None: ...
     def event(self, name: str) -> None: ...
-    def ack(self) -> None: ...
+    def ack(self, count: int = 1) -> None: ...
     def error(self, code: str) -> None: ...
 
 
@@ -57,6 +57,10 @@ class MemorySockets:
         self.sent: dict[str, list[Frame]] = {}
         self.closed: dict[str, str] = {}
         self.backlog: dict[str, int] = {}
+
+    def send_all(self, sid: str, packets: list[bytes]) -> None:
+        for packet in packets:
+            self.send(sid, Frame(packet))
 
     def send(self, sid: str, frame: Frame) -> None:
         if sid in self.sent and sid not in self.closed:

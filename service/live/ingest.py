@@ -29,7 +29,7 @@ from service.live import slots
 from service.live.load import HOLD_BYTES, HOLD_UPDATES, Load
 from service.live.owned import OwnedSession, OwnedSessions
 from service.live.refusals import lost_error, word_error
-from service.live.slots import Done, Slot, Update, cost_bytes
+from service.live.slots import Slot, Update, cost_bytes
 from service.live.tasks import Tasks
 from service.sessions.model import AppendPart, AppendResult
 
@@ -55,7 +55,9 @@ class Ingest:
     Args:
         reclaim: gets sessions back that Redis does not know; marks those it could not as lost.
         on_lost: told once a flush shows that another connection owns the session.
-        on_refused: told of each update without `done` that was not stored.
+        on_acked: told which updates of a session Redis has: (ack id, rev) each, in order.
+        on_answer: told any other fate of an update: its ack id, and a duplicate's rev or the error. Without
+            an ack id only errors are told.
         on_stored: told how many samples Redis accepted.
         hold: told to take nothing more from a session's socket, because too much of it waits.
         release: told that this is over.
@@ -73,7 +75,8 @@ class Ingest:
         flush_interval_s: float,
         reclaim: Callable[[int, list[OwnedSession]], None],
         on_lost: Callable[[OwnedSession], None],
-        on_refused: Callable[[OwnedSession, ServiceError], None] = lambda owned, error: None,
+        on_acked: Callable[[OwnedSession, list[tuple[int, int]]], None],
+        on_answer: Callable[[OwnedSession, int | None, AppendResult | ServiceError], None],
         on_stored: Callable[[int], None] = lambda samples: None,
         hold: Callable[[OwnedSession], None] = lambda owned: None,
         release: Callable[[OwnedSession], None] = lambda owned: None,
@@ -87,7 +90,8 @@ class Ingest:
         self._flush_interval_s = flush_interval_s
         self._reclaim = reclaim
         self._on_lost = on_lost
-        self._on_refused = on_refused
+        self._on_acked = on_acked
+        self._on_answer = on_answer
         self._on_stored = on_stored
         self._load = Load(hold, release)
         self._on_flush = on_flush
@@ -96,7 +100,7 @@ class Ingest:
         self._open: dict[OwnedSession, Slot] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
-        self._repeats: dict[OwnedSession, list[tuple[int, int, Done | None]]] = {}
+        self._repeats: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
         self._stopped = False
         #: Redis did not answer the last flush.
         self.away = False
@@ -111,11 +115,10 @@ class Ingest:
 
     # -- in
 
-    def add(self, owned: OwnedSession, update: Update, done: Done | None) -> None:
-        """Buffer an update; `done` gets its fate once Redis answered. Never blocks.
+    def add(self, owned: OwnedSession, update: Update, ack_id: int | None) -> None:
+        """Buffer an update; its fate is told once Redis answered. Never blocks.
 
-        `done` gets `ok` or `duplicate` with the rev, or the error. A duplicate of what is still on
-        its way is answered after it. Without `done` only a refusal is told, to `on_refused`.
+        A duplicate of what is still on its way is answered after it.
 
         Raises:
             Conflict: the `seq` leaves a gap; `expected_seq` says what would not.
@@ -126,7 +129,7 @@ class Ingest:
         if owned.lost:
             raise lost_error(owned)
         seq = update.seq
-        if seq is not None and not self._is_next(owned, seq, update, done):
+        if seq is not None and not self._is_next(owned, seq, update, ack_id):
             return
         count, size = len(update.samples), update.bytes_in
         cost = slots.UPDATE_COST_BYTES + count * slots.SAMPLE_COST_BYTES + 2 * size
@@ -149,7 +152,7 @@ class Ingest:
                 queue = self._queues[owned.partition] = deque()
             queue.append(slot)
         # `Slot.add` and `Load.charge`, written out: this runs for every event
-        slot.entries.append((update, done))
+        slot.entries.append((update, ack_id))
         slot.count += count
         slot.bytes += size
         slot.cost += cost
@@ -159,13 +162,13 @@ class Ingest:
         if owned.waiting >= HOLD_UPDATES or owned.waiting_bytes >= HOLD_BYTES:
             load.hold(owned)
 
-    def _is_next(self, owned: OwnedSession, seq: int, update: Update, done: Done | None) -> bool:
+    def _is_next(self, owned: OwnedSession, seq: int, update: Update, ack_id: int | None) -> bool:
         """Whether this number is to be stored; a duplicate is answered, now or after its first."""
         if seq == owned.accepted_seq + 1:
             return True
         if seq <= owned.last_seq:
-            if done is not None:
-                done(AppendResult("duplicate", owned.rev))
+            if ack_id is not None:
+                self._on_answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             return False
         if seq > owned.accepted_seq:
             expected = owned.accepted_seq + 1
@@ -174,20 +177,18 @@ class Ingest:
         if self._load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
         self._load.charge(owned, 1, cost)
-        self._repeats.setdefault(owned, []).append((seq, cost, done))
+        self._repeats.setdefault(owned, []).append((seq, cost, ack_id))
         return False
 
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self.away else errors.Overloaded()
 
     def _tell(
-        self, owned: OwnedSession, done: Done | None, result: AppendResult | ServiceError
+        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
     ) -> None:
         try:
-            if done is not None:
-                done(result)
-            elif isinstance(result, ServiceError):
-                self._on_refused(owned, result)
+            if ack_id is not None or isinstance(result, ServiceError):
+                self._on_answer(owned, ack_id, result)
         except Exception:
             log.exception("ack failed", extra={"action": "ack_failed"})
 
@@ -295,11 +296,16 @@ class Ingest:
         if slot.numbered:
             owned.last_seq = slot.entries[-1][0].seq or owned.last_seq
         self._load.settle(slot)
-        at = rev - slot.count
-        for update, done in slot.entries:
+        at, acks = rev - slot.count, []
+        for update, ack_id in slot.entries:
             at += len(update.samples)
-            if done is not None:
-                self._tell(owned, done, AppendResult("ok", at))
+            if ack_id is not None:
+                acks.append((ack_id, at))
+        if acks:
+            try:
+                self._on_acked(owned, acks)
+            except Exception:
+                log.exception("ack failed", extra={"action": "ack_failed"})
         self._answer_repeats(owned)
         self._load.release_if_low(owned)
 
@@ -307,16 +313,16 @@ class Ingest:
         repeats = self._repeats.pop(owned, None)
         if repeats is None:
             return
-        later: list[tuple[int, int, Done | None]] = []
-        for seq, cost, done in repeats:
+        later: list[tuple[int, int, int | None]] = []
+        for seq, cost, ack_id in repeats:
             if seq > owned.last_seq and error is None:
-                later.append((seq, cost, done))
+                later.append((seq, cost, ack_id))
                 continue
             self._load.charge(owned, -1, -cost)
             if seq <= owned.last_seq:
-                self._tell(owned, done, AppendResult("duplicate", owned.rev))
+                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
             elif error is not None:
-                self._tell(owned, done, error)
+                self._tell(owned, ack_id, error)
         if later:
             self._repeats[owned] = later
 
@@ -326,11 +332,11 @@ class Ingest:
         owned.last_seq = last_seq
         self._load.settle(slot)
         rest = Slot(owned, slot.numbered, slot.attempts + 1)
-        for update, done in slot.entries:
+        for update, ack_id in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
-                self._tell(owned, done, AppendResult("duplicate", owned.rev))
+                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
             else:
-                rest.add(update, done)
+                rest.add(update, ack_id)
         self._load.charge(owned, len(rest.entries), rest.cost)
         if not rest.entries:
             owned.accepted_seq = max(owned.accepted_seq, last_seq)
@@ -345,9 +351,9 @@ class Ingest:
 
     def _split(self, queue: deque[Slot], slot: Slot) -> None:
         """One of the updates brings a key too many: send each alone, so that only it is refused."""
-        for update, done in reversed(slot.entries):
+        for update, ack_id in reversed(slot.entries):
             alone = Slot(slot.owned, slot.numbered, slot.attempts)
-            alone.add(update, done)  # as much is charged as before
+            alone.add(update, ack_id)  # as much is charged as before
             queue.appendleft(alone)
 
     def _recover(self, partition: int, queue: deque[Slot], missing: list[Slot]) -> None:
@@ -385,8 +391,8 @@ class Ingest:
                 if self._open.get(owned) is other:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
-        for _, done in refused:
-            self._tell(owned, done, error)
+        for _, ack_id in refused:
+            self._tell(owned, ack_id, error)
         self._answer_repeats(owned, error)
         self._load.release_if_low(owned)
         if news:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from service.errors import ServiceError
 from service.live.owned import OwnedSession
-from service.sessions.model import AppendPart, AppendResult
+from service.sessions.model import AppendPart
 
 #: What one call of the script may carry (design, section 9).
 MAX_CALL_SESSIONS = 500
@@ -16,10 +15,6 @@ MAX_CALL_BYTES = 1 << 20
 #: About what an update and a sample cost in memory beside their own bytes.
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
-
-#: Gets the fate of one update.
-Done = Callable[[AppendResult | ServiceError], None]
-
 
 #: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`.
 Sample = tuple[str, bytes, bytes]
@@ -44,15 +39,16 @@ class Slot:
     def __init__(self, owned: OwnedSession, numbered: bool, attempts: int = 0) -> None:
         self.owned = owned
         self.numbered = numbered
-        self.entries: list[tuple[Update, Done | None]] = []
+        #: Each with the number under which its socket wants an ack, or None.
+        self.entries: list[tuple[Update, int | None]] = []
         self.count = 0
         #: About its memory.
         self.cost = 0
         self.bytes = 0
         self.attempts = attempts
 
-    def add(self, update: Update, done: Done | None) -> None:
-        self.entries.append((update, done))
+    def add(self, update: Update, ack_id: int | None) -> None:
+        self.entries.append((update, ack_id))
         self.count += len(update.samples)
         self.bytes += update.bytes_in
         self.cost += cost_bytes(update)

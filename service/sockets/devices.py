@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from service import access, errors
@@ -284,33 +283,32 @@ class Devices:
             if named is not None and named != owned.session_id:
                 raise errors.NotAllowed(OWN_ONLY)
         update = parse_update(payload, self._clock.now_s(), self._max_value_bytes)
-        self._ingest.add(
-            owned, update, None if ack_id is None else partial(self._answer, peer, ack_id)
-        )
+        self._ingest.add(owned, update, ack_id)
 
     def update_telemetry(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
         owned = self._owned_by(peer, payload)
         update = parse_telemetry(payload, self._clock.now_s(), self._max_value_bytes)
-        self._ingest.add(
-            owned, update, None if ack_id is None else partial(self._answer, peer, ack_id)
-        )
+        self._ingest.add(owned, update, ack_id)
 
-    def _answer(self, peer: Peer, ack_id: int, result: AppendResult | errors.ServiceError) -> None:
-        if isinstance(result, errors.ServiceError):
-            self._dispatcher.refuse(peer, ack_id, result)
-        elif result.word == "duplicate":
-            self._metrics.duplicates.add()
-            self._dispatcher.ack(
-                peer, ack_id, b'{"ok":true,"rev":%d,"duplicate":true}' % result.value
-            )
-        else:
-            self._dispatcher.ack(peer, ack_id, b'{"ok":true,"rev":%d}' % result.value)
-
-    def refused(self, owned: OwnedSession, error: errors.ServiceError) -> None:
-        """An update that wanted no ack was not stored."""
+    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
+        """These updates are in Redis: (ack id, rev) each."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is not None:
-            self._dispatcher.refuse(peer, None, error)
+            self._dispatcher.ack_all(peer, b'{"ok":true,"rev":%d}', acks)
+
+    def answer(
+        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | errors.ServiceError
+    ) -> None:
+        """An update was there already, or was not stored."""
+        peer = self._dispatcher.peers.get(owned.sid)
+        if peer is None:
+            return
+        if isinstance(result, errors.ServiceError):
+            self._dispatcher.refuse(peer, ack_id, result)
+        elif ack_id is not None:
+            self._metrics.duplicates.add()
+            body = b'{"ok":true,"rev":%d,"duplicate":true}' % result.value
+            self._dispatcher.ack(peer, ack_id, body)
 
     def is_own_setup(self, call: Call) -> bool:
         """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""

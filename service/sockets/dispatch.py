@@ -40,7 +40,7 @@ from service.sockets.call import (
     error_frame,
     to_json,
 )
-from service.transport.connection import Connections, ack_frame, event_frame, utf8_size
+from service.transport.connection import Connections, ack_frame, ack_packets, event_frame, utf8_size
 
 __all__ = [
     "FIRST_REQUEST",
@@ -81,7 +81,7 @@ class Counts(Protocol):
 
     def expect_event(self, name: str) -> None: ...
     def event(self, name: str) -> None: ...
-    def ack(self) -> None: ...
+    def ack(self, count: int = 1) -> None: ...
     def error(self, code: str) -> None: ...
 
 
@@ -270,6 +270,18 @@ class Dispatcher:
         if not peer.closed:
             self._counts.ack()
             self._connections.send(peer.sid, ack_frame(ack_id, payload_json))
+
+    def ack_all(self, peer: Peer, body: bytes, acks: list[tuple[int, int]]) -> None:
+        """Answer several events of this socket.
+
+        Args:
+            peer: whose events.
+            body: JSON with `%d` in the place of each one's value.
+            acks: (ack id, value) each, in order.
+        """
+        if not peer.closed:
+            self._counts.ack(len(acks))
+            self._connections.send_all(peer.sid, ack_packets(body, acks))
 
     def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None:
         """Tell the socket an error, in its ack or as `service_error`, and count it."""

@@ -68,6 +68,17 @@ def ack_frame(ack_id: int, payload_json: bytes) -> Frame:
     return Frame(b"3%d[%b]" % (ack_id, payload_json))
 
 
+def ack_packets(body: bytes, acks: list[tuple[int, int]]) -> list[bytes]:
+    """What `Frame.data` is of the frames that answer several events.
+
+    Args:
+        body: JSON with `%d` in the place of each one's value.
+        acks: (ack id, value) each.
+    """
+    packet = b"3%%d[%b]" % body
+    return [packet % ack for ack in acks]
+
+
 class Connections(Protocol):
     """The sockets of this node, by Socket.IO sid.
 
@@ -80,6 +91,9 @@ class Connections(Protocol):
         Guarantees: frames arrive in the order of the calls or not at all. When more than
         `node.max_pending_bytes` wait the socket is closed as `slow_client`.
         """
+
+    def send_all(self, sid: str, packets: list[bytes]) -> None:
+        """`send` for several frames that go to this socket alone, given as their `data`."""
 
     def backlog_bytes(self, sid: str) -> int:
         """Bytes that the client has not taken yet, including the burst being written."""

@@ -243,6 +243,10 @@ class FakeConnections:
         self.closed: dict[str, str] = {}
         self.made: set[int] = set()
 
+    def send_all(self, sid: str, packets: list[bytes]) -> None:
+        for packet in packets:
+            self.send(sid, Frame(packet))
+
     def send(self, sid: str, frame: Frame) -> None:
         if sid not in self.closed:
             self.frames.setdefault(sid, []).append(frame)

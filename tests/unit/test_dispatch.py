@@ -42,6 +42,10 @@ class Wires:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
+    def send_all(self, sid: str, packets: list[bytes]) -> None:
+        for packet in packets:
+            self.send(sid, Frame(packet))
+
     def send(self, sid: str, frame: Frame) -> None:
         assert frame.size == len(frame.text.encode())
         self.sent.append(frame.text)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from service import errors
+from service.errors import ServiceError
 from service.live import load, slots
 from service.live.ingest import Ingest
 from service.live.owned import OwnedSession, OwnedSessions
@@ -74,6 +75,8 @@ class Bench:
         self.lost: list[OwnedSession] = []
         self.reclaimed: list[OwnedSession] = []
         self.answers: list[Any] = []
+        self.refused: list[tuple[str, str]] = []
+        self._asked = 0
         self.ingest = Ingest(
             self.store,
             self.sessions,
@@ -82,6 +85,8 @@ class Bench:
             flush_interval_s=0.01,
             reclaim=lambda partition, claims: self.reclaimed.extend(claims),
             on_lost=self.lost.append,
+            on_acked=self._acked,
+            on_answer=self._answer,
             **options,
         )
 
@@ -91,7 +96,20 @@ class Bench:
         return owned
 
     def add(self, owned: OwnedSession, some: Update) -> None:
-        self.ingest.add(owned, some, self.answers.append)
+        self._asked += 1
+        self.ingest.add(owned, some, self._asked)
+
+    def _acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
+        self.answers += [AppendResult("ok", rev) for _, rev in acks]
+
+    def _answer(
+        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
+    ) -> None:
+        if ack_id is None:
+            assert isinstance(result, ServiceError)
+            self.refused.append((owned.session_id, result.code))
+        else:
+            self.answers.append(result)
 
     def words(self) -> list[str]:
         return [a.word if isinstance(a, AppendResult) else a.code for a in self.answers]
@@ -353,19 +371,18 @@ def test_unknown_failure_is_internal_and_the_next_flush_works(bench):
     assert bench.words() == ["internal", "ok"]
 
 
-def test_update_without_done_is_told_when_it_is_refused_only():
+def test_update_without_ack_is_told_when_it_is_refused_only():
     """A device that wants no acks still hears of what was not stored."""
-    refused: list[Any] = []
-    bench = Bench(on_refused=lambda owned, error: refused.append((owned.session_id, error.code)))
+    bench = Bench()
     owned = bench.own()
     bench.ingest.add(owned, update(), None)
     bench.ingest.kick()
-    assert refused == []
+    assert bench.refused == []
     bench.store.answers.append([AppendResult("stale")])
     bench.ingest.add(owned, update(), None)
     bench.ingest.add(owned, update(), None)
     bench.ingest.kick()
-    assert refused == [("d1", "stale_generation")] * 2
+    assert bench.refused == [("d1", "stale_generation")] * 2
     assert (owned.waiting, owned.waiting_bytes, bench.ingest.buffered_bytes) == (0, 0, 0)
 
 

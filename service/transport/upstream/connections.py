@@ -170,6 +170,11 @@ class EngineConnections:
         if socket is not None:
             socket.send_frame(frame)
 
+    def send_all(self, sid: str, packets: list[bytes]) -> None:
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.send_packets(packets)
+
     def backlog_bytes(self, sid: str) -> int:
         socket = self._by_sid.get(sid)
         return 0 if socket is None else socket.queue.waiting_bytes

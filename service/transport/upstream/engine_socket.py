@@ -88,6 +88,16 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             wire = frame.wire = frames.encode(frames.TEXT, b"4" + frame.data)
         link.send(wire)
 
+    def send_packets(self, packets: list[bytes]) -> None:
+        """`send_frame` for several frames that are for this client alone, given as their `data`."""
+        link = self.link
+        if link is None:
+            for packet in packets:
+                self.queue.put(packet_of(Frame(packet)))
+        else:
+            encode = frames.encode
+            link.send(b"".join([encode(frames.TEXT, b"4" + packet) for packet in packets]))
+
     def finish(self, last: list[Any], code: int, *, drop: bool) -> None:
         """Accept nothing any more; send these packets and end."""
         self.queue.finish(last, drop=drop, code=code)
