@@ -49,7 +49,7 @@ class Waits(Protocol):
     """Waiting for commands."""
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float
+        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
     ) -> dict[str, Any]: ...
 
 
@@ -117,7 +117,13 @@ class Commands:
         if waits:
             self._waiting += 1
             try:
-                self._waits.wait(path.session_id, added.command_id, body.wait, body.timeout_s)
+                self._waits.wait(
+                    path.session_id,
+                    added.command_id,
+                    body.wait,
+                    body.timeout_s,
+                    status=added.status,
+                )
             finally:
                 self._waiting -= 1
         shown = self._shown(path.session_id, added.command_id)

@@ -152,7 +152,9 @@ class CommandDelivery:
                 return True  # another socket, the same node: begin again for that one
             self._send(owned, command)
             self._sent[session_id] = owned.generation, command.position
-        return bool(taken)  # only a call that finds none left ends it
+        # Fewer than asked for are all there were: what comes later is announced, and at the next renewal
+        # the session is looked at again unless its commands are over by then.
+        return len(taken) == TAKE_LIMIT
 
     def _send(self, owned: Owned, command: model.TakenCommand) -> None:
         change = command.change

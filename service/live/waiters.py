@@ -46,7 +46,7 @@ class CommandWaiters:
         self._tasks = tasks
         self._poll_s = poll_s
         self._clock = clock
-        self._events: dict[str, set[Event]] = {}
+        self._events: dict[str, dict[Event, str]] = {}  # command -> who waits, until what
 
     @property
     def count(self) -> int:
@@ -54,26 +54,39 @@ class CommandWaiters:
         return len(self._events)
 
     def on_command(self, data: Any) -> None:
-        """The `command` message: look again."""
-        if isinstance(data, Mapping):
-            for event in list(self._events.get(str(data.get("command_id")), ())):
+        """The `command` message: whoever waits for this status looks again."""
+        if not isinstance(data, Mapping):
+            return
+        status = str(data.get("status"))
+        for event, until in list(self._events.get(str(data.get("command_id")), {}).items()):
+            if model.is_reached(status, until):
                 event.set()
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float
+        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
     ) -> dict[str, Any]:
         """The command as it stands once it is delivered, or over (`until` "result": over).
 
         A command that is gone with its session counts as cancelled.
 
+        Args:
+            session_id: whose command.
+            command_id: of a command that was just queued, or was there already.
+            until: "delivered" or "result".
+            timeout_s: how long.
+            status: how it stood a moment ago. If that is not enough, the first look waits for a
+                message too: there is hardly ever anything to see yet.
+
         Raises:
             CommandTimeout: not within `timeout_s`; the command goes on.
         """
         event = self._tasks.event()
-        self._events.setdefault(command_id, set()).add(event)
+        self._events.setdefault(command_id, {})[event] = until
         deadline = self._clock() + timeout_s
         pause_s = min(FIRST_LOOK_S, self._poll_s)
         try:
+            if not model.is_reached(status, until):
+                event.wait(min(timeout_s, pause_s))
             while True:
                 event.clear()
                 try:
@@ -92,6 +105,6 @@ class CommandWaiters:
         finally:
             others = self._events.get(command_id)
             if others is not None:
-                others.discard(event)
+                others.pop(event, None)
                 if not others:
                     del self._events[command_id]

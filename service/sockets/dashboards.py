@@ -82,7 +82,7 @@ class Waits(Protocol):
     """Waiting for commands."""
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float
+        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
     ) -> dict[str, Any]: ...
 
 
@@ -207,13 +207,15 @@ class Dashboards:
         if not waits:
             return {"command_id": added.command_id, "status": added.status}
         self._waiting[call.sid] = self._waiting.get(call.sid, 0) + 1
-        self._tasks.spawn(self._wait, call, wanted, added.command_id)
+        self._tasks.spawn(self._wait, call, wanted, added)
         return LATER
 
-    def _wait(self, call: Call, wanted: SendCommand, command_id: str) -> None:
+    def _wait(self, call: Call, wanted: SendCommand, added: model.CommandAdded) -> None:
         timeout_s = DEFAULT_TIMEOUT_S if wanted.timeout_s is None else wanted.timeout_s
         try:
-            command = self._waits.wait(wanted.session_id, command_id, wanted.wait, timeout_s)
+            command = self._waits.wait(
+                wanted.session_id, added.command_id, wanted.wait, timeout_s, status=added.status
+            )
             names = ("command_id", "status", "result", "error")
             call.reply({name: command[name] for name in names if name in command})
         except errors.ServiceError as error:

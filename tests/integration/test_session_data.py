@@ -358,6 +358,19 @@ def test_command_goes_its_way_to_success(store: RedisSessionStore, own: Registra
     assert store.get("d1")["open_commands"] == "0"  # type: ignore[index]
 
 
+def test_session_is_reported_to_its_node_until_its_commands_are_over(
+    store: RedisSessionStore, own: Registration
+) -> None:
+    """Renewals bring a node back to commands that it may not have sent, and no others."""
+    for command_id in ("c1", "c2"):
+        add(store, command_id)
+    store.command_take("d1", own.generation)
+    store.command_finish("d1", own.generation, "c1", ok=True)
+    assert store.renew(A)[0].pending == ["d1"]
+    store.command_finish("d1", own.generation, "c2", ok=True)
+    assert store.renew(A)[0].pending == []
+
+
 def test_command_not_acknowledged_is_sent_again_in_order_over_the_next_connection(
     store: RedisSessionStore, own: Registration
 ) -> None:

@@ -366,7 +366,7 @@ def test_wait_reached_already_answers_at_once() -> None:
     store.add("c1")
     store.rows["c1"]["status"] = "delivered"
     waiting = waiters.CommandWaiters(store, ThreadTasks())
-    assert waiting.wait("s", "c1", "delivered", 5.0)["status"] == "delivered"
+    assert waiting.wait("s", "c1", "delivered", 5.0, status="delivered")["status"] == "delivered"
 
 
 def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,16 +376,17 @@ def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(waiters, "FIRST_LOOK_S", 60.0)
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=60.0)
     got: list[Any] = []
-    task = threading.Thread(target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0)))
+    task = threading.Thread(
+        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
+    )
     task.start()
-    wait_until(lambda: store.calls == ["get"])
-    store.rows["c1"]["status"] = "delivered"
-    waiting.on_command({"command_id": "c1", "status": "delivered"})
-    wait_until(lambda: store.calls == ["get", "get"])
+    wait_until(lambda: waiting.count == 1)
+    waiting.on_command({"command_id": "c1", "status": "delivered"})  # not what it waits for
     store.rows["c1"]["status"] = "failed"
     waiting.on_command({"command_id": "c1", "status": "failed"})
     task.join(5)
     assert got[0]["status"] == "failed"
+    assert store.calls == ["get"]
     assert waiting.count == 0
 
 
@@ -396,7 +397,9 @@ def test_wait_lost_message_is_found_by_looking() -> None:
     store.failures.append(errors.StoreUnavailable())
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.02)
     got: list[Any] = []
-    task = threading.Thread(target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0)))
+    task = threading.Thread(
+        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
+    )
     task.start()
     wait_until(lambda: len(store.calls) >= 2)
     store.rows["c1"]["status"] = "expired"
@@ -410,7 +413,7 @@ def test_wait_too_long_raises_and_leaves_nothing() -> None:
     store.add("c1")
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.01)
     with pytest.raises(errors.CommandTimeout) as caught:
-        waiting.wait("s", "c1", "result", 0.05)
+        waiting.wait("s", "c1", "result", 0.05, status="queued")
     assert caught.value.fields == {"command_id": "c1"}
     assert waiting.count == 0
     assert store.status("c1") == "queued"
@@ -419,4 +422,5 @@ def test_wait_too_long_raises_and_leaves_nothing() -> None:
 def test_wait_deleted_session_counts_as_cancelled() -> None:
     """A command that went with its session is over."""
     waiting = waiters.CommandWaiters(MemoryCommands(), ThreadTasks())
-    assert waiting.wait("s", "c1", "result", 5.0) == {"command_id": "c1", "status": "cancelled"}
+    command = waiting.wait("s", "c1", "result", 5.0, status="queued")
+    assert command == {"command_id": "c1", "status": "cancelled"}

@@ -148,7 +148,9 @@ local function command_step(id, command_id, record, status, result, error)
   if FINAL[status] then
     call('ZREM', key('commands_open', id), command_id)
     call('ZREM', tag .. 'commands_due', command_id .. ':' .. id)
-    call('HINCRBY', session, 'open_commands', -1)
+    if call('HINCRBY', session, 'open_commands', -1) <= 0 then
+      call('SREM', tag .. 'pending:' .. (call('HGET', session, 'node_id') or ''), id)
+    end
     local done = key('commands_done', id)
     local count = call('RPUSH', done, command_id)
     if count == 1 and ttl_ms ~= '0' then call('PEXPIRE', done, ttl_ms) end
