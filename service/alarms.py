@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from service import errors
 from service.sessions.model import to_iso
 
 #: Part of `maxmemory` above which Redis is nearly full.
@@ -36,7 +37,7 @@ class Facts:
     nodes: Sequence[Mapping[str, str]]
     server: Mapping[str, Any]
     jobs: Mapping[str, int]
-    workers: int
+    workers: Sequence[Mapping[str, str]]
     #: Figures of the slow work.
     upkeep: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,10 +47,17 @@ def decide_alarms(facts: Facts) -> Iterator[Alarm]:
     for node in facts.nodes:
         if node.get("ready") == "0" and node.get("draining") != "1":
             yield Alarm("node_not_ready", "critical", "The node is not ready.", node["node_id"])
-    versions = {node["version"] for node in facts.nodes if node.get("version")}
+    processes = [*facts.nodes, *facts.workers]
+    versions = {one["version"] for one in processes if one.get("version")}
     if len(versions) > 1:
         shown = ", ".join(sorted(versions))
-        yield Alarm("versions_differ", "warning", f"The nodes run different versions: {shown}.")
+        yield Alarm("versions_differ", "warning", f"Different versions run: {shown}.")
+    if len({one["settings"] for one in processes if one.get("settings")}) > 1:
+        yield Alarm(
+            "settings_differ",
+            "warning",
+            "Nodes and workers have different settings: muster doctor.",
+        )
     if not facts.workers:
         yield Alarm("no_workers", "critical", "No worker is there: nothing is swept or archived.")
     if facts.jobs.get("failed"):
@@ -83,6 +91,7 @@ class Store(Protocol):
     """The part of the session store that alarms read and are kept in."""
 
     def nodes(self) -> list[dict[str, str]]: ...
+    def workers(self) -> list[dict[str, str]]: ...
     def server(self) -> dict[str, Any]: ...
     def upkeep(self) -> dict[str, str]: ...
     def now_ms(self) -> int: ...
@@ -94,7 +103,6 @@ class Jobs(Protocol):
     """The queue of background jobs."""
 
     def counts(self) -> dict[str, int]: ...
-    def workers(self) -> int: ...
 
 
 class AlarmBook:
@@ -109,25 +117,41 @@ class AlarmBook:
 
         Raises:
             StoreUnavailable
+            Overloaded: Redis has no room for it.
         """
+        self._write(self._decide(), self._store.now_ms())
+
+    def look(self) -> dict[str, Any]:
+        """What is wrong now and what was, times as ISO 8601; also when Redis has no room to note it."""
+        alarms, now_ms = self._decide(), self._store.now_ms()
+        try:
+            self._write(alarms, now_ms)
+        except errors.Overloaded:
+            pass
+        known, history = self._store.alarms()
+        since = {_key(alarm): alarm["since"] for alarm in known}
+        active = [{**asdict(a), "since": since.get(_key(asdict(a)), now_ms)} for a in alarms]
+        return {
+            "active": [_shown(a) for a in sorted(active, key=lambda a: -int(a["since"]))],
+            "history": [_shown(alarm) for alarm in history],
+        }
+
+    def _write(self, alarms: Sequence[Alarm], now_ms: int) -> None:
+        self._store.alarms_update({_key(one): one for one in map(asdict, alarms)}, now_ms)
+
+    def _decide(self) -> list[Alarm]:
         facts = Facts(
             self._store.nodes(),
             self._store.server(),
             self._jobs.counts(),
-            self._jobs.workers(),
+            self._store.workers(),
             self._store.upkeep(),
         )
-        alarms = {f"{alarm.name} {alarm.subject}": asdict(alarm) for alarm in decide_alarms(facts)}
-        self._store.alarms_update(alarms, self._store.now_ms())
+        return list(decide_alarms(facts))
 
-    def look(self) -> dict[str, Any]:
-        """The book, up to date, times as ISO 8601."""
-        self.update()
-        active, history = self._store.alarms()
-        return {
-            "active": [_shown(alarm) for alarm in active],
-            "history": [_shown(alarm) for alarm in history],
-        }
+
+def _key(alarm: Mapping[str, Any]) -> str:
+    return f"{alarm['name']} {alarm['subject']}"
 
 
 def _shown(alarm: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from importlib import metadata
 
 from service.drain import Farewell
 from service.health import Check
@@ -18,9 +17,11 @@ from service.live.ingest import MAX_BUFFER_BYTES, Ingest
 from service.live.leases import Leases
 from service.live.message_queue import StreamManager
 from service.live.owned import OwnedSessions
+from service.memory import available_percent
 from service.metrics import Metrics
 from service.sessions.replication import Replication
 from service.sockets.dispatch import Dispatcher
+from service.version import installed_version
 
 #: Above this part of its buffer a node is not ready: it must not get more devices.
 BACKLOG_READY = 0.8
@@ -43,6 +44,7 @@ class NodeFigures:
         *,
         address: str,
         async_mode: str,
+        settings: str,
     ) -> None:
         self._metrics = metrics
         self._dispatcher = dispatcher
@@ -55,6 +57,7 @@ class NodeFigures:
         self._replication = replication
         self._address = address
         self._async_mode = async_mode
+        self._settings = settings
         self._started = time.monotonic()
         metrics.connections.read_from(lambda: len(dispatcher.peers))
         metrics.devices.read_from(lambda: len(sessions))
@@ -62,6 +65,11 @@ class NodeFigures:
         metrics.queue_outbox_bytes.read_from(lambda: queue.pending_bytes)
         metrics.ingest_waiting.read_from(lambda: sum(owned.waiting for owned in sessions))
         metrics.fanout_backlog_bytes.read_from(self._fanout_backlog)
+        metrics.feed_lag_entries.read_from(lambda: fanout.lag_entries)
+        metrics.feed_lag_seconds.read_from(lambda: fanout.lag_s)
+        metrics.draining.read_from(lambda: int(farewell.draining))
+        metrics.host_memory.read_from(lambda: available_percent() / 100)
+        metrics.version.value = installed_version()
 
     def _fanout_backlog(self) -> int:
         peers = self._dispatcher.peers.values()
@@ -80,6 +88,7 @@ class NodeFigures:
         metrics.lease_expiries.values[""] = leases.expired
         metrics.reclaims.values.update(self._claims.answers)
         metrics.feed_losses.values.update(self._fanout.resyncs)
+        metrics.slow_clients.values["conflated"] = self._fanout.conflations
         return metrics.expose()
 
     def check_redis(self, leases: Leases) -> Check:
@@ -100,6 +109,7 @@ class NodeFigures:
             "address": self._address,
             "pid": os.getpid(),
             "version": installed_version(),
+            "settings": self._settings,
             "async_mode": self._async_mode,
             "uptime_s": round(time.monotonic() - self._started),
             "connections": len(self._dispatcher.peers),
@@ -110,11 +120,3 @@ class NodeFigures:
             "ready": int(ready),
             "draining": int(self._farewell.draining),
         }
-
-
-def installed_version() -> str:
-    """Of the package; "" in a checkout that is not installed."""
-    try:
-        return metadata.version("muster")
-    except metadata.PackageNotFoundError:  # started from a checkout
-        return ""

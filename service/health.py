@@ -1,7 +1,8 @@
 """Is this node alive, and should it get new clients.
 
-Alive is whoever answers. Ready is a node whose checks all hold: each is named, tells what it saw, and is
-cheap, because it reads what tasks of the node find out anyway (`QueueProbe` for the message queue).
+Alive is whoever answers. Ready is a node whose needed checks all hold: each is named, tells what it saw, and
+is cheap, because it reads what tasks of the node find out anyway (`QueueProbe` for the message queue). That
+no worker is there is shown and makes no node unready: devices and dashboards need none.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class Check:
 
     ok: bool
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether the node is ready only when it is ok; else it is shown for whoever looks.
+    needed: bool = True
 
 
 class Health:
@@ -35,8 +38,11 @@ class Health:
     def look(self) -> tuple[bool, dict[str, Any]]:
         """Whether the node is ready, and what each check says."""
         seen = {name: check() for name, check in self._checks.items()}
-        ready = all(check.ok for check in seen.values())
-        shown = {name: {"ok": check.ok, **check.details} for name, check in seen.items()}
+        ready = all(check.ok for check in seen.values() if check.needed)
+        shown = {
+            name: {"ok": check.ok, "needed": check.needed, **check.details}
+            for name, check in seen.items()
+        }
         return ready, {"ready": ready, "checks": shown}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 from redis.exceptions import RedisError
-from rq import Queue, Retry, Worker
+from rq import Queue, Retry
 from rq.exceptions import (
     DeserializationError,
     DuplicateJobError,
@@ -159,11 +159,6 @@ class JobQueue:
             for state in STATES[1:]:
                 pipe.zcard(self._registry(state))
             return dict(zip(STATES, map(int, pipe.execute()), strict=True))
-
-    def workers(self) -> int:
-        """How many workers listen to the queue."""
-        with _translated():
-            return Worker.count(queue=self._queue)
 
     def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
         """The job once it has ended, or as it is after `timeout_s`.

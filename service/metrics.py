@@ -7,85 +7,47 @@ codes, statuses. No ids of devices, sessions or sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-#: Shown instead of a label value that is not among those allowed.
-OTHER = "other"
+from service import errors
+from service.instruments import Counter, Facts, Gauge, Histogram, Instrument, Timings
+from service.sessions.model import FINAL_STATUSES
 
-
-class Counter:
-    """A number that only grows, split by at most one label.
-
-    Args:
-        name: without `_total`.
-        label: name of the label, or "".
-        allowed: values of the label; others are counted as `other`. None allows all: for values that
-            never come from a client.
-    """
-
-    __slots__ = ("_allowed", "_label", "_name", "_text", "values")
-
-    def __init__(
-        self, name: str, text: str, label: str = "", allowed: Iterable[str] | None = None
-    ) -> None:
-        self._name = name
-        self._text = text
-        self._label = label
-        self._allowed = None if allowed is None else set(allowed)
-        self.values: dict[str, float] = dict.fromkeys(self._allowed or (), 0)
-        if not label:
-            self.values[""] = 0
-
-    def add(self, value: str = "", count: float = 1) -> None:
-        values = self.values
-        if value in values:
-            values[value] += count
-        elif self._allowed is None:
-            values[value] = count
-        else:
-            values[OTHER] = values.get(OTHER, 0) + count
-
-    def allow(self, values: Iterable[str]) -> None:
-        """Show these label values too, from zero on."""
-        if self._allowed is not None:
-            self._allowed.update(values)
-            for value in values:
-                self.values.setdefault(value, 0)
-
-    def family(self) -> Metric:
-        family = CounterMetricFamily(
-            self._name, self._text, labels=[self._label] if self._label else None
-        )
-        for value, count in list(self.values.items()):
-            family.add_metric([value] if self._label else [], count)
-        return family
-
-
-class Gauge:
-    """A number as it is now: set, or read from where it lives when somebody scrapes."""
-
-    __slots__ = ("_name", "_read", "_text", "value")
-
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
-        self._text = text
-        self._read: Callable[[], float] | None = None
-        self.value: float = 0
-
-    def set(self, value: float) -> None:
-        self.value = value
-
-    def read_from(self, read: Callable[[], float]) -> None:
-        """Ask `read()` at each scrape."""
-        self._read = read
-
-    def family(self) -> Metric:
-        value = self.value if self._read is None else self._read()
-        return GaugeMetricFamily(self._name, self._text, value=value)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+#: Every code of the table in docs/protocol.md.
+ERROR_CODES = frozenset(
+    error.code
+    for error in vars(errors).values()
+    if isinstance(error, type) and issubclass(error, errors.ServiceError)
+)
+#: Why sockets end; Engine.IO's own words and ours.
+DISCONNECT_REASONS = (
+    "client disconnect",
+    "server disconnect",
+    "ping timeout",
+    "transport close",
+    "transport error",
+    "connect timeout",
+    "superseded",
+    "deleted",
+    "draining",
+    "slow_client",
+    "overloaded",
+    "store_unavailable",
+    "token_expired",
+    "not_registered",
+)
+BAD_INPUT = ("binary", "namespace", "not_connected", "packet", "too_large")
+#: What Redis answers to a reclaim, see lua/reclaim.lua.
+RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
+#: What commands are counted by; `sent` is on the way to these.
+COMMAND_STATUSES = ("queued", "delivered", *sorted(FINAL_STATUSES))
+#: Why dashboards have to begin anew.
+FEED_LOSSES = ("epoch_changed", "feed_trimmed", "unreadable")
 
 
 class Metrics(Collector):
@@ -96,9 +58,13 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._families: list[Counter | Gauge] = []
+        self.instruments: list[Instrument] = []
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
 
+        self.version = Facts("muster_build_info", "The version that runs, always 1.", "version")
+        self.instruments.append(self.version)
+        self.ready = gauge("muster_ready", "Whether this node should get new clients: 1 or 0.")
+        self.draining = gauge("muster_draining", "Whether this node is going away: 1 or 0.")
         self.connections = gauge("muster_connections", "Sockets connected to this node.")
         self.devices = gauge("muster_devices", "Sockets that are registered as devices.")
         self.dashboards = gauge("muster_dashboards", "Sockets that watch sessions.")
@@ -110,15 +76,23 @@ class Metrics(Collector):
             "muster_events", "Events received, by name; unknown ones as other.", "event", ()
         )
         self.acks = counter("muster_acks", "Events acknowledged with ok.")
-        self.errors = counter("muster_errors", "Errors told to clients, by code.", "code")
+        self.errors = counter(
+            "muster_errors", "Errors told to clients, by code.", "code", ERROR_CODES
+        )
         self.bad_input = counter(
-            "muster_bad_input", "Packets that were no valid event, by what was wrong.", "kind"
+            "muster_bad_input",
+            "Packets that were no valid event, by what was wrong.",
+            "kind",
+            BAD_INPUT,
         )
         self.samples = counter("muster_samples", "Samples that Redis accepted.")
         self.duplicates = counter("muster_duplicate_updates", "Updates answered as duplicates.")
         self.received_bytes = counter("muster_received_bytes", "Bytes received from clients.")
         self.slow_clients = counter(
-            "muster_slow_clients", "Clients that read too slowly, by what was done.", "action"
+            "muster_slow_clients",
+            "Clients that read too slowly, by what was done.",
+            "action",
+            ("closed", "conflated"),
         )
         self.takeovers = counter("muster_takeovers", "Sessions taken over from another socket.")
         self.flapping = counter("muster_flapping_registers", "Registers refused as flapping.")
@@ -126,22 +100,41 @@ class Metrics(Collector):
             "muster_lease_expiries", "Sessions taken from nodes whose lease was over."
         )
         self.reclaims = counter(
-            "muster_reclaims", "Sessions asked back by this node, by the answer.", "answer"
+            "muster_reclaims",
+            "Sessions asked back by this node, by the answer.",
+            "answer",
+            RECLAIM_ANSWERS,
         )
         self.commands = counter(
-            "muster_commands", "Commands, by the status they reached.", "status"
+            "muster_commands", "Commands, by the status they reached.", "status", COMMAND_STATUSES
         )
         self.feed_losses = counter(
-            "muster_feed_losses", "Dashboards told to resync, by why.", "reason"
+            "muster_feed_losses", "Dashboards told to resync, by why.", "reason", FEED_LOSSES
         )
         self.queue_messages = counter(
-            "muster_queue_messages", "Messages of the queue, by direction.", "direction"
+            "muster_queue_messages",
+            "Messages of the queue, by direction.",
+            "direction",
+            ("sent", "received"),
         )
         self.queue_lost = counter("muster_queue_lost", "Messages dropped or trimmed unread.")
         self.queue_errors = counter("muster_queue_errors", "Failed calls of the message queue.")
-        self.redis_errors = counter("muster_redis_errors", "Calls that Redis did not answer.")
+        self.redis_errors = counter(
+            "muster_redis_errors", "Renewals and flushes that Redis did not answer."
+        )
         self.withheld_answers = counter(
             "muster_withheld_answers", "Answers that too few replicas confirmed in time."
+        )
+        self.redis_calls = Timings(
+            "muster_redis_call_seconds", "Calls of Redis and the time they took, by script.", "call"
+        )
+        self.instruments.append(self.redis_calls)
+        self.redis_used = gauge("muster_redis_used_memory_bytes", "Memory that Redis uses.")
+        self.redis_limit = gauge(
+            "muster_redis_max_memory_bytes", "The maxmemory of Redis; 0 for none."
+        )
+        self.host_memory = gauge(
+            "muster_host_memory_available_ratio", "Part of the machine's memory that is available."
         )
         self.archived_sessions = gauge("muster_archived_sessions", "Sessions in the archive.")
         self.upkeep = counter(
@@ -155,12 +148,19 @@ class Metrics(Collector):
         )
         self.failed_jobs = gauge("muster_failed_jobs", "Jobs that failed for good.")
         self.waiting_jobs = gauge("muster_waiting_jobs", "Jobs that wait for a worker.")
+        self.workers = gauge("muster_workers", "Workers that are there.")
         self.queue_outbox_bytes = gauge(
             "muster_queue_outbox_bytes", "Bytes that wait for the message queue."
         )
         self.ingest_waiting = gauge("muster_ingest_waiting", "Updates that wait for Redis.")
         self.fanout_backlog_bytes = gauge(
             "muster_fanout_backlog_bytes", "Bytes that dashboards have not taken yet."
+        )
+        self.feed_lag_entries = gauge(
+            "muster_feed_lag_entries", "Changes in watched feeds that this node has not read yet."
+        )
+        self.feed_lag_seconds = gauge(
+            "muster_feed_lag_seconds", "How long this node has not read all of watched feeds."
         )
         self.flush_samples = histogram(
             "muster_flush_samples", "Samples of one flush.", (1, 5, 20, 100, 500, 2000)
@@ -169,6 +169,7 @@ class Metrics(Collector):
             "muster_flush_seconds", "Time until Redis answered a flush.", SECONDS
         )
         self.registry.register(self)
+        ProcessCollector(registry=self.registry)  # CPU, memory, open files of this process
 
     # --- what the dispatcher counts
 
@@ -194,40 +195,22 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        for family in self._families:
-            yield family.family()
+        for instrument in self.instruments:
+            yield instrument.family()
 
     def _counter(
-        self, name: str, text: str, label: str = "", allowed: Iterable[str] | None = None
+        self, name: str, text: str, label: str = "", allowed: Iterable[str] = ()
     ) -> Counter:
         made = Counter(name, text, label, allowed)
-        self._families.append(made)
+        self.instruments.append(made)
         return made
 
     def _gauge(self, name: str, text: str) -> Gauge:
         made = Gauge(name, text)
-        self._families.append(made)
+        self.instruments.append(made)
         return made
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, buckets=buckets, registry=self.registry)
-
-
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-#: Why sockets end; Engine.IO's own words and ours.
-DISCONNECT_REASONS = (
-    "client disconnect",
-    "server disconnect",
-    "ping timeout",
-    "transport close",
-    "transport error",
-    "connect timeout",
-    "superseded",
-    "deleted",
-    "draining",
-    "slow_client",
-    "overloaded",
-    "store_unavailable",
-    "token_expired",
-    "not_registered",
-)
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...]) -> Histogram:
+        made = Histogram(name, text, bounds)
+        self.instruments.append(made)
+        return made

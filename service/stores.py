@@ -54,9 +54,9 @@ def store_settings(config: Config) -> StoreSettings:
     )
 
 
-def make_store(config: Config, client: redis.Redis) -> RedisSessionStore:
-    """The session store over a client that decodes responses."""
-    return RedisSessionStore(client, keys_of(config), store_settings(config))
+def make_store(config: Config, client: redis.Redis, **options: Any) -> RedisSessionStore:
+    """The session store over a client that decodes responses; options of `StoreBase` go through."""
+    return RedisSessionStore(client, keys_of(config), store_settings(config), **options)
 
 
 def open_archiver(

@@ -16,6 +16,7 @@ import redis
 from service import entrance, errors, serving
 from service.access import Identity
 from service.admission import is_loopback
+from service.agreement import fingerprint
 from service.api.mount import mount
 from service.app import admit, create_app, create_socketio
 from service.archive.threads import native_calls
@@ -23,7 +24,7 @@ from service.auth import Tokens
 from service.clock import RedisClock
 from service.config import Config, queue_name
 from service.drain import Farewell
-from service.figures import NodeFigures, installed_version
+from service.figures import NodeFigures
 from service.health import Check, Health, QueueProbe
 from service.job_queue import JobQueue
 from service.live.claims import Claims, Departures
@@ -55,6 +56,7 @@ from service.stores import make_store, open_archiver
 from service.transport.connection import event_frame
 from service.transport.upstream import EngineConnections, StrictJson, server_options
 from service.upkeep import UpkeepFigures
+from service.version import installed_version
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ class Node:
     def _connect(self, factory: Callable[..., redis.Redis]) -> None:
         self._factory = factory
         self._client = factory()
-        self.store = make_store(self.config, self._client)
+        self.store = make_store(self.config, self._client, on_call=self.metrics.redis_calls.observe)
         self.keys = self.store.keys
         deadline = time.monotonic() + PATIENCE_AT_START_S
         while True:
@@ -142,6 +144,7 @@ class Node:
                 "message_queue": self.probe.check,
                 "backlog": lambda: self.figures.check_backlog(),
                 "memory": self._check_memory,
+                "workers": lambda: self.upkeep.check_workers(),
                 "draining": lambda: Check(not self.farewell.draining),
             }
         )
@@ -250,6 +253,7 @@ class Node:
         )
         self.farewell = Farewell(self.connections, tasks)
         self.upkeep = UpkeepFigures(store, self.metrics, tasks)
+        self.metrics.ready.read_from(lambda: self.health.look()[0])
         self.figures = NodeFigures(
             self.metrics,
             self.dispatcher,
@@ -262,6 +266,7 @@ class Node:
             store.replication,
             address=f"{config.node.host}:{self.port}",
             async_mode=config.node.async_mode,
+            settings=fingerprint(config),
         )
         self.leases = Leases(
             store,

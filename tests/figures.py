@@ -10,14 +10,26 @@ from typing import Any
 
 import yaml
 
-from service.metrics import Counter, Metrics
+from service.instruments import Counter
+from service.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "muster.json"
 #: Words of PromQL, what Prometheus itself knows, and Grafana's variables.
 _WORDS = frozenset(
-    {"absent", "and", "avg", "avg_over_time", "by", "histogram_quantile", "increase", "max", "min"}
+    {
+        "absent",
+        "and",
+        "avg",
+        "avg_over_time",
+        "by",
+        "count",
+        "histogram_quantile",
+        "increase",
+        "max",
+        "min",
+    }
     | {"or", "rate", "sum", "unless", "vector", "label_values", "up", "ALERTS"}
 )
 
@@ -68,14 +80,73 @@ def exposed() -> dict[str, set[str]]:
     """Sample names of a node's metrics, counted or not yet, with their labels."""
     metrics = Metrics()
     found: dict[str, set[str]] = {}
+    ends = {
+        "counter": ["_total"],
+        "histogram": ["_bucket", "_sum", "_count"],
+        "summary": ["_sum", "_count"],
+    }
     for family in metrics.registry.collect():
-        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
-        for end in ends.get(family.type, ("",)):
+        for end in ends.get(family.type, [""]):
             found[family.name + end] = set()
-    for family in metrics._families:
-        if isinstance(family, Counter) and family._label:
-            found[f"{family._name}_total"].add(family._label)
+    for instrument in metrics.instruments:
+        for name in found:
+            if instrument.label and name.startswith(instrument.name):
+                found[name].add(instrument.label)
     return found
+
+
+def counters() -> list[Counter]:
+    """The counters of a node, with all values that their labels can have."""
+    return [one for one in Metrics().instruments if isinstance(one, Counter)]
+
+
+#: Words in a name for units that are not the base unit, or for what a type says already.
+_NOT_IN_NAMES = frozenset(
+    {
+        "ms",
+        "us",
+        "ns",
+        "milliseconds",
+        "microseconds",
+        "nanoseconds",
+        "minutes",
+        "hours",
+        "days",
+        "weeks",
+    }
+    | {"kilobytes", "megabytes", "gigabytes", "kb", "mb", "gb", "kib", "mib", "bits", "percent"}
+    | {"percentage", "celsius", "counter", "gauge", "histogram", "summary", "metric"}
+)
+#: Ends that Prometheus gives to series of histograms and summaries by itself, and for ages of counters.
+_RESERVED = ("_bucket", "_count", "_sum", "_created", "_info")
+
+
+def naming_faults(scrape: str) -> list[str]:
+    """What `promtool check metrics` would say, and more: our prefix, no reserved labels, a full HELP."""
+    helps = dict(re.findall(r"^# HELP (\S+) ?(.*)$", scrape, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", scrape, re.MULTILINE))
+    faults = []
+    for name, kind in kinds.items():
+        if not re.fullmatch(r"(muster|process)(_[a-z0-9]+)+", name):
+            faults.append(f"{name}: prefix and snake_case")
+        if _NOT_IN_NAMES & set(name.split("_")):
+            faults.append(f"{name}: base units, no types")
+        if (kind == "counter") != name.endswith("_total"):
+            faults.append(f"{name}: _total is for counters, all of them")
+        if name.endswith(_RESERVED) and name != "muster_build_info":
+            faults.append(f"{name}: a reserved end")
+        if not helps.get(name, "").strip().endswith(".") and name.startswith("muster_"):
+            faults.append(f"{name}: HELP is a sentence")
+        if kind not in ("counter", "gauge", "histogram", "summary"):
+            faults.append(f"{name}: type {kind}")
+    for name, labels in series_of(scrape).items():
+        family = re.sub(r"_(bucket|sum|count)$", "", name)
+        own = labels - ({"le"} if kinds.get(family) == "histogram" else set())
+        if own & {"le", "quantile", "job", "instance"} or any(one.startswith("__") for one in own):
+            faults.append(f"{name}: reserved labels {own}")
+        if name not in kinds and family not in kinds:
+            faults.append(f"{name}: no TYPE")
+    return faults
 
 
 def series_of(scrape: str) -> dict[str, set[str]]:

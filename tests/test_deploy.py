@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from service import errors
 from service.config import Config
-from service.metrics import DISCONNECT_REASONS
 from tests.figures import (
     DASHBOARD,
     DEPLOY,
     RULES,
+    counters,
     dashboard,
     exposed,
     groupings,
@@ -53,13 +52,8 @@ def test_figures_that_are_asked_for_exist(where: str, query: str) -> None:
 
 def test_values_of_labels_that_are_asked_for_can_occur() -> None:
     """A typing slip in a value is an alarm that never comes."""
-    codes = {error.code for error in vars(errors).values() if hasattr(error, "code")}
-    statuses = {"queued", "delivered", "succeeded", "failed", "timed_out", "expired", "cancelled"}
-    known = {
-        "muster_errors_total": codes,
-        "muster_disconnects_total": set(DISCONNECT_REASONS),
-        "muster_commands_total": statuses,
-        "muster_slow_clients_total": {"closed", "conflated"},
+    known: dict[str, set[str]] = {
+        **{f"{one.name}_total": set(one.values) for one in counters() if one.label},
         "haproxy_backend_active_servers": {"nodes"},
     }
     for where, query in queries():

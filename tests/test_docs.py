@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +24,12 @@ from service.alarms import Facts, decide_alarms
 from service.api.mount import mount
 from service.cli.app import COMMANDS, load_command
 from service.config import Config
-from service.metrics import Counter, Metrics
+from service.metrics import Metrics
 from service.sessions.keys import Keys
 from service.sessions.scripts import LUA_DIR
 from service.sockets.payloads import CLIENT_EVENTS, SERVER_EVENTS
 from tests.bare import Bare
+from tests.figures import rules
 from tests.javascript import run_script
 from tests.node_processes import Cluster
 from tests.shared_pair import running_pair
@@ -208,22 +210,40 @@ def describe_api() -> Any:
     return app.test_client().get("/api/v1/openapi.json").json
 
 
-def test_alarms_in_the_docs_are_those_of_the_code() -> None:
-    documented = {code(name): severity for name, severity, *_ in rows(read("api.md"), "alarm")}
+def all_alarms() -> dict[str, str]:
+    """Those of `GET /alarms`, by what is wrong when everything is, with how bad each is."""
     node = {"node_id": "n", "ready": "0", "version": "1"}
+    server = {"max_memory_bytes": 100, "used_memory_bytes": 99, "eviction_policy": "allkeys-lru"}
     facts = Facts(
         nodes=[node, {**node, "version": "2"}],
-        server={
-            "max_memory_bytes": 100,
-            "used_memory_bytes": 99,
-            "eviction_policy": "allkeys-lru",
-            "aof_enabled": 0,
-        },
+        server={**server, "aof_enabled": 0},
         jobs={"failed": 1, "queued": 100_000},
-        workers=0,
+        workers=(),
         upkeep={"archive_failed_at": "2", "archived_at": "1"},
     )
-    assert documented == {alarm.name: alarm.severity for alarm in decide_alarms(facts)}
+    others = replace(facts, workers=[{"settings": "a"}, {"settings": "b"}])
+    return {a.name: a.severity for some in (facts, others) for a in decide_alarms(some)}
+
+
+def test_alarms_in_the_docs_are_those_of_the_code() -> None:
+    documented = {code(name): severity for name, severity, *_ in rows(read("api.md"), "alarm")}
+    assert documented == all_alarms()
+    made = re.findall(r"yield Alarm\(", (ROOT / "service" / "alarms.py").read_text())
+    assert len(documented) == len(made)  # else `all_alarms` does not bring about all of them
+
+
+def test_every_alarm_has_its_place_in_operations_and_the_other_way_round() -> None:
+    """Those of the service and those of Prometheus; who is woken finds four answers."""
+    text = read("operations.md").partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    sections = re.findall(r"^### ([^\n]+)\n(.*?)(?=^### |\Z)", text, re.MULTILINE | re.DOTALL)
+    named = [name for heading, _ in sections for name in re.findall(r"`(\w+)`", heading)]
+    severities = {rule["alert"]: rule["labels"]["severity"] for rule in rules()} | all_alarms()
+    assert sorted(named) == sorted(severities)
+    for heading, body in sections:
+        parts = re.findall(r"^\* \*\*(\w[\w ]*)\.\*\* \S", body, re.MULTILINE)
+        assert parts == ["Means", "Clients notice", "Look", "Do"], heading
+        worst = {severities[name] for name in re.findall(r"`(\w+)`", heading)}
+        assert body.partition("\n")[0] in {f"*{one}*" for one in worst}, heading
 
 
 def table_of(rights: Mapping[str, access.Right]) -> dict[str, list[str]]:
@@ -258,18 +278,11 @@ def test_claims_in_the_docs_are_those_that_are_read() -> None:
 def test_metrics_in_the_docs_are_those_of_the_code() -> None:
     metrics = Metrics()
     kinds = {family.name: family.type for family in metrics.registry.collect()}
-    known = {
-        f"{name}_total" if kind == "counter" else name: kind
-        for name, kind in kinds.items()
-        if not name.endswith("_created")
-    }
+    ends = {"counter": "_total"}
+    known = {name + ends.get(kind, ""): kind for name, kind in kinds.items()}
     table = rows(read("watching.md"), "metric")
     assert {code(name): kind for name, kind, _, _ in table} == known
-    labels = {
-        f"{family._name}_total": family._label
-        for family in metrics._families
-        if isinstance(family, Counter)
-    }
+    labels = {one.name + ends.get(kinds[one.name], ""): one.label for one in metrics.instruments}
     documented = {code(name): label.strip("`") for name, kind, label, _ in table if label}
     assert documented == {name: label for name, label in labels.items() if label}
 
@@ -281,13 +294,22 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
         "session_id": "<id>",
         "partition": 0,
         "node_id": "<node_id>",
+        "worker": "<name>",
         "project_id": "<project_id>",
         "data_key": "<key>",
         "writer_id": "<node_id>",
         "token": "<token>",
         "batch_id": "<batch_id>",
     }
-    made = {keys.meta, keys.mq, keys.nodes, keys.alarms, keys.alarm_history, keys.upkeep}
+    made = {
+        keys.meta,
+        keys.mq,
+        keys.nodes,
+        keys.workers,
+        keys.alarms,
+        keys.alarm_history,
+        keys.upkeep,
+    }
     batch = keys.command_batch("<batch_id>")
     made |= {batch + ":devices", batch + ":refused"}
     for name in vars(Keys):

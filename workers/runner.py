@@ -14,11 +14,13 @@ from rq.exceptions import StopRequested
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
+from service.agreement import fingerprint
 from service.config import Config, redact_url
 from service.errors import Overloaded, StoreUnavailable
 from service.sessions import SessionManager
 from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
+from workers.beat import Beat
 from workers.rescue import Rescue
 from workers.schedule import Schedule, Sweep
 from workers.watch import MemoryWatch, Watch
@@ -55,6 +57,7 @@ def run(config: Config) -> None:
         scheduler,
         MemoryWatch(config.memory, schedule),
         Rescue(queue),
+        Beat(name, fingerprint(config)),
     )
     watch.start()
     _log.info(

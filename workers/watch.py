@@ -20,6 +20,7 @@ from service.errors import ServiceError
 from service.sessions import SessionManager
 from service.settings import MemorySettings
 from workers import archive, memory
+from workers.beat import Beat
 from workers.rescue import Rescue
 from workers.schedule import Schedule
 
@@ -45,6 +46,7 @@ class Watch:
         scheduler: RQ's; only the worker that holds its lock moves jobs.
         memory: looks at the memory.
         rescue: looks after jobs of dead workers.
+        beat: tells that this worker is there.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Watch:
         scheduler: RQScheduler,
         memory: MemoryWatch,
         rescue: Rescue,
+        beat: Beat,
     ) -> None:
         self._connect = connect
         self._schedule = schedule
         self._scheduler = scheduler
         self._memory = memory
         self._rescue = rescue
+        self._beat = beat
         self._manager: SessionManager | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -73,21 +77,24 @@ class Watch:
         """Ends the thread; waits up to 5 s for what it is doing."""
         self._end.set()
         self._thread.join(5)
-        for close in (self._scheduler.release_locks, self._close_manager):
+        for close in (self._scheduler.release_locks, self._leave):
             try:
                 close()
-            except (RedisError, OSError):
+            except (ServiceError, RedisError, OSError):
                 pass  # Redis is away: its locks run out by themselves
 
-    def _close_manager(self) -> None:
+    def _leave(self) -> None:
         if self._manager is not None:
-            self._manager.close()
+            try:
+                self._beat.end(self._manager.store)
+            finally:
+                self._manager.close()
 
     def _run(self) -> None:
         while not self._end.is_set():
             started_s = time.monotonic()
             for step in (
-                *(self.expire, self._schedule.take_turns, self.move_scheduled),
+                *(self.expire, self.beat, self._schedule.take_turns, self.move_scheduled),
                 *(self.watch_memory, self.rescue),
             ):
                 self._guarded(step)
@@ -118,6 +125,10 @@ class Watch:
     def watch_memory(self) -> None:
         """Has memory relieved when it is short."""
         self._memory.look(self._manage())
+
+    def beat(self) -> None:
+        """Tells that this worker is there."""
+        self._beat.run(self._manage().store)
 
     def rescue(self) -> None:
         """Takes up dead workers' jobs, and tells how the queue stands."""

@@ -20,13 +20,14 @@ from service.sessions.model import to_iso
 CLEANUP_WAIT_S = 30.0
 #: Figures of a node that are numbers, and those that are flags.
 _FLAGS = ("ready", "draining")
-_WORDS = ("node_id", "host", "address", "version", "async_mode")
+_WORDS = ("node_id", "host", "address", "version", "async_mode", "settings")
 
 
 class Store(Protocol):
     """The part of the session store that shows the service itself."""
 
     def nodes(self) -> list[dict[str, str]]: ...
+    def workers(self) -> list[dict[str, str]]: ...
     def counts(self, project_id: str | None = ...) -> dict[str, int]: ...
     def now_ms(self) -> int: ...
     def server(self) -> dict[str, Any]: ...
@@ -38,7 +39,6 @@ class Jobs(Protocol):
     def get(self, job_id: str) -> dict[str, Any]: ...
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]: ...
     def counts(self) -> dict[str, int]: ...
-    def workers(self) -> int: ...
     def retry(self, job_id: str) -> dict[str, Any]: ...
     def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]: ...
     def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str: ...
@@ -100,7 +100,7 @@ class Operations:
             {
                 "jobs": self._jobs.jobs(states, query.limit),
                 "counts": self._jobs.counts(),
-                "workers": self._jobs.workers(),
+                "workers": len(self._store.workers()),
             }
         )
 
@@ -131,7 +131,7 @@ class Operations:
                 "devices": total("devices"),
                 "dashboards": total("dashboards"),
                 "samples_stored": total("stored"),
-                "workers": self._jobs.workers(),
+                "workers": len(self._store.workers()),
                 "jobs": self._jobs.counts(),
                 "redis": self._store.server(),
                 "time": to_iso(self._store.now_ms()),

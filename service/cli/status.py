@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from service.alarms import Facts, decide_alarms
 from service.cli import reading
 from service.errors import ServiceError
 from service.sessions.model import to_seconds
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from service.sessions import SessionManager
 
 _FLAGS = ("ready", "draining")
-_TEXTS = ("node_id", "host", "address", "version", "async_mode")
+_TEXTS = ("node_id", "worker", "host", "address", "version", "async_mode", "settings")
 
 
 def status(
@@ -24,23 +26,38 @@ def status(
     config: reading.ConfigOption = None,
     json_output: reading.JsonOption = False,
 ) -> None:
-    """Show which nodes are there, how many sessions there are, and how the slow work goes."""
+    """Show what is wrong, which nodes are there, how many sessions, and how the slow work goes."""
     with reading.open_manager(redis, data, config) as manager:
         counts = manager.store.counts()
         nodes: list[dict[str, str]] = [*manager.store.nodes()]
         now_ms = manager.store.now_ms()
         upkeep = manager.store.upkeep()
+        workers = manager.store.workers()
+        server = manager.store.server()
         archive = _archive(manager, upkeep)
     jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
+    alarms = list(decide_alarms(Facts(nodes, server, jobs, workers, upkeep)))
     if json_output:
-        typed_nodes = [_typed(figures) for figures in nodes]
-        shown = {"counts": counts, "archive": archive, "jobs": jobs, "nodes": typed_nodes}
-        reading.show_json({**shown, "server_time": now_ms / 1000})
+        reading.show_json(
+            {
+                "counts": counts,
+                "archive": archive,
+                "jobs": jobs,
+                "alarms": [asdict(alarm) for alarm in alarms],
+                "nodes": [_typed(figures) for figures in nodes],
+                "workers": [_typed(figures) for figures in workers],
+                "server_time": now_ms / 1000,
+            }
+        )
         return
-    typer.echo(" · ".join([f"nodes {len(nodes)}", *(f"{k} {v}" for k, v in counts.items())]))
+    numbers = {"nodes": len(nodes), "workers": len(workers), **counts}
+    typer.echo(" · ".join(f"{name} {count}" for name, count in numbers.items()))
     typer.echo(" · ".join(f"jobs {name} {count}" for name, count in jobs.items()))
     typer.echo(" · ".join(_words(archive)))
-    hidden = {"node_id", "seen_at"}
+    for alarm in alarms:
+        words = f"{alarm.severity}: {alarm.name} {alarm.subject}".rstrip()
+        typer.echo(f"{words}: {alarm.message}")
+    hidden = {"node_id", "seen_at", "settings"}
     columns = sorted({name for figures in nodes for name in figures} - hidden)
     rows = [
         [

@@ -84,7 +84,7 @@ class CatchUp:
                 if now - waiting_since < PATIENCE_S:
                     self._tasks.sleep(self._pause_s)
                     continue
-                member.set_aside(member.position, now)
+                group.set_aside(member, member.position)
             waiting_since = None
             try:
                 self._go_on(group, member, spans)

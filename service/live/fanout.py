@@ -77,6 +77,11 @@ class Fanout:
         self._is_running = False
         #: dashboards that were told to ask again, since the start, by why
         self.resyncs: dict[str, int] = {}
+        #: how often a dashboard became slow, since the start
+        self.conflations = 0
+        #: entries of the watched feeds that were there after the last read and are not read yet
+        self.lag_entries = 0
+        self._behind_since: float | None = None
         self._flusher = Flusher(store, tasks, self._lock, self._lose_group, self._end_if_empty)
         pause_s = max(self._interval_s, 0.005)
         self._catch_up = CatchUp(
@@ -136,6 +141,12 @@ class Fanout:
             for sid in tuple(self._by_sid):
                 self.unsubscribe(sid)
 
+    @property
+    def lag_s(self) -> float:
+        """For how long the reader has not been at the end of all feeds it reads, s."""
+        since = self._behind_since
+        return 0.0 if since is None else self._monotonic() - since
+
     def figures(self) -> dict[str, int]:
         """Numbers for metrics and the node's beat."""
         with self._lock:
@@ -155,6 +166,7 @@ class Fanout:
             self._connections,
             self._monotonic,
             self._forget,
+            self._count_slow,
             batch=batch,
             interval_s=interval_s,
         )
@@ -166,6 +178,9 @@ class Fanout:
 
     def _count_resyncs(self, reason: str, told: list[str]) -> None:
         self.resyncs[reason] = self.resyncs.get(reason, 0) + len(told)
+
+    def _count_slow(self) -> None:
+        self.conflations += 1
 
     def _forget(self, sid: str) -> None:
         self._by_sid.pop(sid, None)
@@ -198,16 +213,19 @@ class Fanout:
                 if not self._lines:
                     self._is_running = False
                     self._reader.close()
+                    self._note_lag(0)
                     return
             try:
                 self._step()
             except errors.ServiceError:  # Redis is away, or cannot take what opening a feed writes
                 self._reader.close()
+                self._note_lag(None)
                 self._flusher.flush(self._groups.values(), ask=False)
                 self._tasks.sleep(RECONNECT_S)
             except Exception:
                 log.exception("fan-out failed", extra={"action": "fanout_failed"})
                 self._reader.close()
+                self._note_lag(None)
                 self._tasks.sleep(RECONNECT_S)
 
     def _step(self) -> None:
@@ -228,9 +246,19 @@ class Fanout:
                         line.take_in(chunk, self._routes)
                 except FeedLost as lost:
                     self._lose(line, lost.reason)
+            self._note_lag(sum(line.behind for line in self._lines))
         self._flusher.flush(self._groups.values())
         if any(chunk.entries for chunk in chunks):
             self._tasks.sleep(0 if self._reader.has_more else self._interval_s)
+
+    def _note_lag(self, entries: int | None) -> None:
+        """How far the reader is behind; None: nothing could be read, so by no less than before."""
+        if entries is not None:
+            self.lag_entries = entries
+        if entries == 0:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._monotonic()
 
     def _open_lines(self) -> None:
         """Make sure of every watched feed, anew after each new connection.

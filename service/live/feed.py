@@ -37,6 +37,8 @@ SILENT_S = 5.0
 TARGET_BYTES = 512 * 1024
 #: The same for a page of `read_range`, which is sent to one dashboard at once.
 PAGE_BYTES = 128 * 1024
+#: What is read behind the entries: which feed it is now, and the number of its last entry.
+EPOCH_FIELDS = ("epoch", "last")
 #: Entries one read takes at most, per partition.
 MAX_ENTRIES = 1_000
 
@@ -56,6 +58,7 @@ class Chunk:
     partition: int
     epoch: str | None
     entries: Entries
+    head: int  #: number of the feed's last entry, after they were read
 
     def check(self, epoch: str, after: int) -> None:
         """Raises FeedLost unless the entries are those that follow number `after` in this epoch."""
@@ -151,7 +154,7 @@ class Feed:
                     first, last = f"{after + 1}-0", f"{until}-0"
                     pipe.xrange(key, first, last, count)
                 for partition in spans:
-                    pipe.hget(self.keys.epoch(partition), "epoch")
+                    pipe.hmget(self.keys.epoch(partition), *EPOCH_FIELDS)
                 replies = pipe.execute()
         chunks = _chunks(list(spans), replies[: len(spans)], replies[len(spans) :])
         for chunk in chunks:
@@ -231,7 +234,7 @@ class FeedReader:
             )
         ]
         # The epochs come behind the entries: what is still the same then was so all the time.
-        commands += [("HGET", keys.epoch(partition), "epoch") for partition in partitions]
+        commands += [("HMGET", keys.epoch(partition), *EPOCH_FIELDS) for partition in partitions]
         connection = self._connection
         if connection is None:
             raise errors.StoreUnavailable
@@ -269,8 +272,9 @@ def _chunks(partitions: list[int], replies: list[Any], epochs: list[Any]) -> lis
             partition,
             epoch.decode() if epoch is not None else None,
             [(int(entry_id.partition(b"-")[0]), fields) for entry_id, fields in entries],
+            int(last or 0),
         )
-        for partition, entries, epoch in zip(partitions, replies, epochs, strict=True)
+        for partition, entries, (epoch, last) in zip(partitions, replies, epochs, strict=True)
     ]
 
 

@@ -83,6 +83,7 @@ class Group:
         connections: Connections,
         monotonic: Callable[[], float],
         forget: Callable[[str], None],
+        count_slow: Callable[[], None] = lambda: None,
         *,
         batch: bool,
         interval_s: float,
@@ -105,6 +106,7 @@ class Group:
         self._connections = connections
         self._monotonic = monotonic
         self._forget = forget
+        self._count_slow = count_slow
         self._renderer: Renderer | None = None
         self._flushed_at = float("-inf")
         self._cursor_at = monotonic()
@@ -240,6 +242,11 @@ class Group:
         log.info("slow dashboard closed", extra={"action": "slow_client", "sid": member.sid})
         self._connections.close(member.sid, last, "slow_client")
 
+    def set_aside(self, member: Member, position: Mapping[int, int]) -> None:
+        """It reads too slowly: from this position on it gets latest values only."""
+        member.set_aside(position, self._monotonic())
+        self._count_slow()
+
     def _look_for_slow(self) -> None:
         for sid, member in tuple(self.members.items()):
             backlog = self._connections.backlog_bytes(sid)
@@ -247,7 +254,7 @@ class Group:
                 self.close_slow(member)
             elif backlog > SLOW_BYTES:
                 del self.members[sid]
-                member.set_aside(self.position, self._monotonic())
+                self.set_aside(member, self.position)
                 self.slow[sid] = member
 
     def _tend_slow(self, member: Member, now: float) -> None:

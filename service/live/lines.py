@@ -28,6 +28,7 @@ class Line:
     epoch: str = ""
     number: int = -1  #: last entry that was routed; -1: not opened yet
     is_checked: bool = False  #: opened since the reader connected
+    behind: int = 0  #: entries that follow and are not read yet, as far as is known
     groups: dict[Group, None] = field(default_factory=dict)  #: who watches it
 
     def open(self, head: FeedHead) -> None:
@@ -65,6 +66,7 @@ class Line:
             self.number = chunk.entries[-1][0]
             for group in self.groups:
                 group.reach(self.partition, self.number)
+        self.behind = max(0, chunk.head - self.number)
 
 
 class Lines:

@@ -25,6 +25,7 @@ class Keys:
         self.meta = f"{prefix}:meta"
         self.mq = f"{prefix}:mq"
         self.nodes = f"{prefix}:nodes"
+        self.workers = f"{prefix}:workers"
         self.upkeep = f"{prefix}:upkeep"
         self.alarms = f"{prefix}:alarms"
         self.alarm_history = f"{prefix}:alarm_history"
@@ -141,3 +142,6 @@ class Keys:
 
     def node(self, node_id: str) -> str:
         return f"{self.prefix}:node:{node_id}"
+
+    def worker(self, worker: str) -> str:
+        return f"{self.prefix}:worker:{worker}"

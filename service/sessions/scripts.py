@@ -90,7 +90,8 @@ def translated() -> Iterator[None]:
     except ResponseError as exc:
         if "OOM command not allowed" in str(exc):
             raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
-        if _UNAVAILABLE_WORDS.search(str(exc)):
+        # MISCONF: its disk is full or broken, so it takes no writes
+        if _UNAVAILABLE_WORDS.search(str(exc)) or "MISCONF" in str(exc):
             raise errors.StoreUnavailable from exc
         raise
 
@@ -101,6 +102,7 @@ class StoreBase:
     Args:
         client: must decode responses, and must not retry by itself.
         sleep: how to wait between two tries.
+        on_call: told of every try which script it was (`other`: none), and how many seconds it took.
     """
 
     def __init__(
@@ -110,12 +112,14 @@ class StoreBase:
         settings: StoreSettings | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        on_call: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
         self.keys = keys
         self.settings = settings or StoreSettings()
         # redis-py's annotations do not follow decode_responses
         self._client: Any = client
         self._sleep = sleep
+        self._on_call = on_call
         shared = (LUA_DIR / "shared.lua").read_text()
         self._scripts: dict[str, Script] = {
             path.stem: client.register_script(shared + path.read_text())
@@ -131,13 +135,20 @@ class StoreBase:
         self._deadlines: dict[str, dict[int, str]] = {}
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
-    def _repeat(self, call: Callable[[], T]) -> T:
+    def _once(self, call: Callable[[], T], name: str) -> T:
+        began = time.monotonic()
+        try:
+            with translated():
+                return call()
+        finally:
+            self._on_call(name, time.monotonic() - began)
+
+    def _repeat(self, call: Callable[[], T], name: str = "other") -> T:
         """Repeats `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                with translated():
-                    return call()
+                return self._once(call, name)
             except errors.StoreUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -154,10 +165,8 @@ class StoreBase:
                 return replication.run(script, keys, argv)
             return script(keys=keys, args=argv)
 
-        if repeat:
-            return self._repeat(call)
-        with translated():
-            return call()
+        once = self._repeat if repeat else self._once
+        return once(call, name)
 
     def replicated(self) -> AbstractContextManager[None]:
         """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.
@@ -189,7 +198,7 @@ class StoreBase:
                     script(keys=[tag], args=[*self._policy, session_id, *args], client=pipe)
                 return list(pipe.execute())
 
-        return self._repeat(call) if calls else []
+        return self._repeat(call, name) if calls else []
 
     def _everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
         """Runs a script in every partition, in one round trip; `args` is asked for each."""
@@ -205,7 +214,7 @@ class StoreBase:
                     )
                 return list(pipe.execute())
 
-        return self._repeat(call)
+        return self._repeat(call, name)
 
     def _pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         """Runs reading commands in one round trip, repeated while Redis is away."""

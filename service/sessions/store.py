@@ -353,32 +353,6 @@ class RedisSessionStore(
         epoch, last, first = self._run("feed_open", partition, [secrets.token_hex(4)])
         return FeedHead(epoch, int(last), int(first))
 
-    # -- nodes --
-
-    def node_beat(
-        self, node_id: str, figures: dict[str, str | int | float], ttl_s: int = 15
-    ) -> None:
-        """Says that a process is there, with its figures; forgotten `ttl_s` after the last beat."""
-        now = self.now_ms()
-
-        def fill(pipe: Any) -> None:
-            key = self.keys.node(node_id)
-            pipe.hset(key, mapping={"node_id": node_id, "seen_at": now, **figures})
-            pipe.expire(key, ttl_s)
-            pipe.zadd(self.keys.nodes, {node_id: now})
-            pipe.zremrangebyscore(self.keys.nodes, "-inf", now - 1000 * ttl_s)
-
-        self._pipeline(fill)
-
-    def node_gone(self, node_id: str) -> None:
-        """Forgets a process that ends cleanly."""
-
-        def fill(pipe: Any) -> None:
-            pipe.unlink(self.keys.node(node_id))
-            pipe.zrem(self.keys.nodes, node_id)
-
-        self._pipeline(fill)
-
 
 def _append_result(word: str) -> AppendResult:
     if word == "s":

@@ -243,16 +243,6 @@ class ReadStore(StoreBase):
         )
         return [(float(score), member.encode()) for member, score in rows]
 
-    def nodes(self) -> list[dict[str, str]]:
-        """Processes that are there, with their figures, oldest beat first."""
-        ids = self._repeat(lambda: self._client.zrange(self.keys.nodes, 0, -1))
-
-        def fill(pipe: Any) -> None:
-            for node_id in ids:
-                pipe.hgetall(self.keys.node(node_id))
-
-        return [figures for figures in self._pipeline(fill) if figures] if ids else []
-
     def owned(self, partition: int, node_id: str) -> set[str]:
         """The sessions that Redis says a node owns in a partition."""
         key = self.keys.owned(partition, node_id)

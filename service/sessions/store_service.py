@@ -1,5 +1,7 @@
-"""What Redis tells of itself, which sessions a node holds, and the book of alarms.
+"""What Redis tells of itself, which nodes and workers are there, and the book of alarms.
 
+`P:nodes`, `P:workers` zset, process → last beat (ms) · `P:node:<id>`, `P:worker:<name>` hash, its figures;
+TTL `BEAT_TTL_S` ·
 `P:alarms` hash, name and subject → since (ms) and the alarm as JSON · `P:alarm_history` list of JSON,
 newest first, at most `KEPT_ALARMS`.
 """
@@ -7,15 +9,20 @@ newest first, at most `KEPT_ALARMS`.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
+from service import errors
 from service.sessions.model import SUMMARY_FIELDS, Page
 from service.sessions.places import FIRST, place_of
 from service.sessions.scripts import StoreBase
 
+Figure = str | int | float
+
+#: How long a process counts as being there after its last beat, s.
+BEAT_TTL_S = 15
 #: Alarms of the past that are kept.
 KEPT_ALARMS = 200
 
@@ -41,6 +48,68 @@ class ServiceStore(StoreBase):
                 shown[ours] = info[name]
         shown["version"] = str(shown.get("version", ""))
         return shown
+
+    # -- nodes and workers --
+
+    def node_beat(self, node_id: str, figures: Mapping[str, Figure]) -> None:
+        """Says that a node is there, with its figures; forgotten `BEAT_TTL_S` after the last beat."""
+        self._beat(self.keys.nodes, self.keys.node(node_id), node_id, figures, "node_id")
+
+    def node_gone(self, node_id: str) -> None:
+        """Forgets a node that ends cleanly."""
+        self._gone(self.keys.nodes, self.keys.node(node_id), node_id)
+
+    def nodes(self) -> list[dict[str, str]]:
+        """Nodes that are there, with their figures, oldest beat first."""
+        return self._present(self.keys.nodes, self.keys.node)
+
+    def worker_beat(self, worker: str, figures: Mapping[str, Figure]) -> None:
+        """Says that a worker is there; see `node_beat`."""
+        self._beat(self.keys.workers, self.keys.worker(worker), worker, figures, "worker")
+
+    def worker_gone(self, worker: str) -> None:
+        """Forgets a worker that ends cleanly."""
+        self._gone(self.keys.workers, self.keys.worker(worker), worker)
+
+    def workers(self) -> list[dict[str, str]]:
+        """Workers that are there, with their figures, oldest beat first."""
+        return self._present(self.keys.workers, self.keys.worker)
+
+    def _beat(
+        self, index: str, key: str, name: str, figures: Mapping[str, Figure], name_field: str
+    ) -> None:
+        """At `maxmemory` only the TTL is renewed: who is there stays in the list, as it was."""
+        now = self.now_ms()
+
+        def fill(pipe: Any) -> None:
+            pipe.expire(key, BEAT_TTL_S)
+            pipe.hset(key, mapping={name_field: name, "seen_at": now, **figures})
+            pipe.expire(key, BEAT_TTL_S)
+            pipe.zadd(index, {name: now})
+
+        try:
+            self._pipeline(fill)
+        except errors.Overloaded:
+            return
+        self._repeat(lambda: self._client.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S))
+
+    def _gone(self, index: str, key: str, name: str) -> None:
+        def fill(pipe: Any) -> None:
+            pipe.unlink(key)
+            pipe.zrem(index, name)
+
+        self._pipeline(fill)
+
+    def _present(self, index: str, key_of: Callable[[str], str]) -> list[dict[str, str]]:
+        names = self._repeat(lambda: self._client.zrange(index, 0, -1))
+
+        def fill(pipe: Any) -> None:
+            for name in names:
+                pipe.hgetall(key_of(name))
+
+        return [figures for figures in self._pipeline(fill) if figures] if names else []
+
+    # -- the service --
 
     def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = None) -> Page:
         """A page of the sessions that are connected to a node, in the order of their ids.

@@ -118,7 +118,10 @@ def test_status_counts_and_nodes(run: Run, manager: SessionManager) -> None:
         "draining": False,
     }
     text = run("status").stdout
-    assert "nodes 1 · active 1 · inactive 0" in text
+    assert "nodes 1 · workers 0 · active 1 · inactive 0" in text
+    assert "critical: no_workers: No worker is there" in text
+    assert shown["workers"] == []
+    assert "no_workers" in {alarm["name"] for alarm in shown["alarms"]}
     assert "host-abcdefghij" in text
 
 

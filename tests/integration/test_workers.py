@@ -220,7 +220,7 @@ def test_scheduled_retries_of_a_dead_scheduler_go_on_within_seconds(
     def scheduler() -> RQScheduler:
         return RQScheduler([queue.name], connection=client, serializer=JSONSerializer)
 
-    watches = [Watch(None, None, scheduler(), None, None) for _ in range(2)]  # type: ignore[arg-type]
+    watches = [Watch(None, None, scheduler(), None, None, None) for _ in range(2)]  # type: ignore[arg-type]
     for watch in watches:
         watch.move_scheduled()
     assert 0 < client.pttl(RQScheduler.get_locking_key(queue.name)) <= 10_000
@@ -254,7 +254,7 @@ def test_watch_dead_node_its_sessions_are_let_go(
     manager.store.register("device", node_id="dead-node", sid="dead.sid")
     assert manager.store.counts()["active"] == 1
     schedule = Schedule(client, queue, config.redis.key_prefix, [])
-    watch = Watch(lambda: manager, schedule, None, None, None)  # type: ignore[arg-type]
+    watch = Watch(lambda: manager, schedule, None, None, None, None)  # type: ignore[arg-type]
 
     def expired() -> bool:
         watch.expire()

@@ -179,6 +179,7 @@ class FakeFeed:
                 partition,
                 self.epochs[partition],
                 [e for e in self.entries[partition] if after < e[0] <= until][: self.page],
+                self.last[partition],
             )
             for partition, (after, until) in spans.items()
         ]
@@ -220,6 +221,7 @@ class FakeReader:
                     partition,
                     feed.epochs[partition],
                     [e for e in feed.entries[partition] if e[0] > number][: feed.page],
+                    feed.last[partition],
                 )
                 for partition, number in after.items()
             ]

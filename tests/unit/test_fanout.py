@@ -333,3 +333,29 @@ class TestJoining:
         assert node.fanout.position("a").offsets == {0: 0}
         tasks.run(0.2)
         assert node.fanout.position("a").offsets == {0: 1}
+
+
+def test_lag_is_what_the_last_read_left_over_and_since_when(tasks, feed, node):
+    """Three entries fit into a read: with ten the reader is behind until the fourth."""
+    node.watch("a", batch=True)
+    tasks.run(0.3)
+    assert (node.fanout.lag_entries, node.fanout.lag_s) == (0, 0)
+    seen = []
+    note = node.fanout._note_lag
+    node.fanout._note_lag = lambda entries: (note(entries), seen.append(node.fanout.lag_entries))
+    for number in range(1, 11):
+        feed.add(0, data(("x", number, [["k", number, number]])))
+    tasks.run(0.3)
+    assert seen[:4] == [7, 4, 1, 0]
+    assert node.fanout.lag_s == 0
+
+
+def test_lag_of_a_reader_without_redis_grows(tasks, feed, node):
+    node.watch("a", batch=True)
+    tasks.run(0.3)
+    feed.is_away = True
+    tasks.run(5)
+    assert 4 < node.fanout.lag_s <= 5
+    feed.is_away = False
+    tasks.run(2)
+    assert node.fanout.lag_s == 0

@@ -164,6 +164,7 @@ class TestSlow:
         rest = [s[1] for _, s in samples_of(node.events("slow")) if s[0] == "k"]
         assert rest[:5] == [1, 2, 3, 4, 5] and rest[-3:] == [11, 12, 13]
         assert node.fanout.figures()["conflated"] == 0
+        assert node.fanout.conflations == 1
 
     def test_cursor_of_a_slow_dashboard_resumes_what_it_did_not_get(self, tasks, feed, node):
         node.watch("slow", batch=True)

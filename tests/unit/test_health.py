@@ -10,7 +10,13 @@ def test_look_names_every_check_and_is_ready_when_all_are():
     health = Health({"redis": lambda: Check(True, {"age_s": 1}), "backlog": lambda: Check(True)})
     assert health.look() == (
         True,
-        {"ready": True, "checks": {"redis": {"ok": True, "age_s": 1}, "backlog": {"ok": True}}},
+        {
+            "ready": True,
+            "checks": {
+                "redis": {"ok": True, "needed": True, "age_s": 1},
+                "backlog": {"ok": True, "needed": True},
+            },
+        },
     )
 
 
@@ -18,7 +24,14 @@ def test_look_with_one_bad_check_is_not_ready():
     health = Health({"redis": lambda: Check(False), "backlog": lambda: Check(True)})
     ready, shown = health.look()
     assert not ready
-    assert shown["checks"]["redis"] == {"ok": False}
+    assert shown["checks"]["redis"] == {"ok": False, "needed": True}
+
+
+def test_look_with_a_bad_check_that_is_not_needed_is_ready_and_shows_it():
+    health = Health({"redis": lambda: Check(True), "workers": lambda: Check(False, needed=False)})
+    ready, shown = health.look()
+    assert ready
+    assert shown["checks"]["workers"] == {"ok": False, "needed": False}
 
 
 class Queue:

@@ -1,0 +1,48 @@
+"""Tells that a worker is there, for `muster status`, `muster doctor`, alarms and figures.
+
+RQ has a register of its own, but keeps a killed worker in it for minutes, and for ever when it was the last.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+
+from service.sessions.store import RedisSessionStore
+from service.version import installed_version
+
+EVERY_S = 3.0
+
+
+class Beat:
+    """One per worker.
+
+    Args:
+        name: of the worker.
+        settings: what it has in common with all others; see service.agreement.
+    """
+
+    def __init__(
+        self, name: str, settings: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._figures: dict[str, str | int] = {
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "version": installed_version(),
+            "settings": settings,
+        }
+        self._monotonic = monotonic
+        self._next = 0.0
+
+    def run(self, store: RedisSessionStore) -> None:
+        """Says so when it is time to."""
+        if self._monotonic() >= self._next:
+            store.worker_beat(self._name, self._figures)
+            self._next = self._monotonic() + EVERY_S
+
+    def end(self, store: RedisSessionStore) -> None:
+        """The worker goes."""
+        store.worker_gone(self._name)
