@@ -16,6 +16,8 @@ from service.sessions.model import to_iso
 
 #: Part of `maxmemory` above which Redis is nearly full.
 MEMORY_HIGH = 0.9
+#: A node tells its first figures before it is ready, s.
+STARTING_S = 10
 #: Jobs that wait.
 MANY_JOBS = 1_000
 
@@ -45,7 +47,8 @@ class Facts:
 def decide_alarms(facts: Facts) -> Iterator[Alarm]:
     """What is wrong."""
     for node in facts.nodes:
-        if node.get("ready") == "0" and node.get("draining") != "1":
+        is_starting = int(node.get("uptime_s", STARTING_S)) < STARTING_S
+        if node.get("ready") == "0" and node.get("draining") != "1" and not is_starting:
             yield Alarm("node_not_ready", "critical", "The node is not ready.", node["node_id"])
     processes = [*facts.nodes, *facts.workers]
     versions = {one["version"] for one in processes if one.get("version")}

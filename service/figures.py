@@ -6,8 +6,10 @@ Nothing is counted twice: rooms keep plain numbers, and these are read when some
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import time
+from collections.abc import Mapping
 
 from service.drain import Farewell
 from service.health import Check
@@ -28,7 +30,11 @@ BACKLOG_READY = 0.8
 
 
 class NodeFigures:
-    """The numbers of one node, gathered from its rooms."""
+    """The numbers of one node, gathered from its rooms.
+
+    Args:
+        about: words about the node that do not change, for its row.
+    """
 
     def __init__(
         self,
@@ -42,9 +48,7 @@ class NodeFigures:
         farewell: Farewell,
         replication: Replication | None,
         *,
-        address: str,
-        async_mode: str,
-        settings: str,
+        about: Mapping[str, str],
     ) -> None:
         self._metrics = metrics
         self._dispatcher = dispatcher
@@ -55,9 +59,7 @@ class NodeFigures:
         self._queue = queue
         self._farewell = farewell
         self._replication = replication
-        self._address = address
-        self._async_mode = async_mode
-        self._settings = settings
+        self._about = about
         self._started = time.monotonic()
         metrics.connections.read_from(lambda: len(dispatcher.peers))
         metrics.devices.read_from(lambda: len(sessions))
@@ -106,12 +108,11 @@ class NodeFigures:
         """What `P:node:<node_id>` and `muster status` show."""
         return {
             "host": socket.gethostname(),
-            "address": self._address,
+            **self._about,
             "pid": os.getpid(),
             "version": installed_version(),
-            "settings": self._settings,
-            "async_mode": self._async_mode,
             "uptime_s": round(time.monotonic() - self._started),
+            "max_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "connections": len(self._dispatcher.peers),
             "devices": len(self._sessions),
             "dashboards": self._fanout.figures()["dashboards"],

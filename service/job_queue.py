@@ -160,6 +160,16 @@ class JobQueue:
                 pipe.zcard(self._registry(state))
             return dict(zip(STATES, map(int, pipe.execute()), strict=True))
 
+    def oldest_s(self) -> float | None:
+        """For how long the job that is next has waited, s; None: none waits."""
+        with _translated():
+            first: Any = self._client.lindex(self._queue.key, 0)
+            job = self._find(first.decode()) if first else None
+        if job is None or job.enqueued_at is None:
+            return None
+        waited = datetime.now(UTC) - _aware(job.enqueued_at)
+        return max(0.0, waited.total_seconds())
+
     def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
         """The job once it has ended, or as it is after `timeout_s`.
 
@@ -241,8 +251,12 @@ def _shown(job: Job) -> dict[str, Any]:
 def _iso(moment: datetime | None) -> str | None:
     if moment is None:
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    text = _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextmanager

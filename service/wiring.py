@@ -264,9 +264,12 @@ class Node:
             self.queue,
             self.farewell,
             store.replication,
-            address=f"{config.node.host}:{self.port}",
-            async_mode=config.node.async_mode,
-            settings=fingerprint(config),
+            about={
+                "address": f"{config.node.host}:{self.port}",
+                "async_mode": config.node.async_mode,
+                "auth": config.auth.mode,
+                "settings": fingerprint(config),
+            },
         )
         self.leases = Leases(
             store,

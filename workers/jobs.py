@@ -73,6 +73,7 @@ def sweep_inactive() -> dict[str, Any]:
     with open_manager(config) as manager:
         after_s, batch = config.sessions.archive_after_s, config.workers.batch
         outcome = archive.sweep_inactive(manager.store, manager.archiver, after_s, batch)
+        manager.store.count_upkeep({}, swept_at=manager.store.now_ms())
     return asdict(outcome)
 
 

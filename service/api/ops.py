@@ -20,7 +20,7 @@ from service.sessions.model import to_iso
 CLEANUP_WAIT_S = 30.0
 #: Figures of a node that are numbers, and those that are flags.
 _FLAGS = ("ready", "draining")
-_WORDS = ("node_id", "host", "address", "version", "async_mode", "settings")
+_WORDS = ("node_id", "host", "address", "version", "async_mode", "auth", "settings")
 
 
 class Store(Protocol):

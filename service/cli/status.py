@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from service.sessions import SessionManager
 
 _FLAGS = ("ready", "draining")
-_TEXTS = ("node_id", "worker", "host", "address", "version", "async_mode", "settings")
+_TEXTS = ("node_id", "worker", "host", "address", "version", "async_mode", "auth", "settings")
 
 
 def status(
@@ -57,7 +57,7 @@ def status(
     for alarm in alarms:
         words = f"{alarm.severity}: {alarm.name} {alarm.subject}".rstrip()
         typer.echo(f"{words}: {alarm.message}")
-    hidden = {"node_id", "seen_at", "settings"}
+    hidden = {"node_id", "seen_at", "settings", "auth", "max_files"}
     columns = sorted({name for figures in nodes for name in figures} - hidden)
     rows = [
         [

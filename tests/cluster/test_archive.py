@@ -530,7 +530,7 @@ def test_node_on_a_machine_short_of_memory_refuses_new_connections(
     share.write_text("2.4")
     wait_until(lambda: readyz()[0] == 503, 10)
     memory = readyz()[1]["checks"]["memory"]
-    assert memory == {"ok": False, "available_percent": 2.4}
+    assert memory == {"ok": False, "needed": True, "available_percent": 2.4}
     late = RawSocket(url)
     assert late.event("service_error")["code"] == "overloaded"
     late.drop()

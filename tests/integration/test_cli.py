@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from service.config import Config, load_config
 from service.sessions import SessionManager
-from tests.conftest import RealServer, free_ports
+from tests.conftest import free_ports
 from tests.processes import Running, environment, muster
 from tests.waiting import wait_until
 
@@ -313,59 +312,3 @@ def test_config_check_right_and_wrong() -> None:
     result = muster("config", "check", settings={"MUSTER_SESSIONS__LEASE_S": "1"})
     assert result.returncode == 2
     assert result.stderr.startswith("muster: sessions.lease_s: 1 should be at least")
-
-
-def test_doctor_healthy_and_ill(own_server: RealServer, key_prefix: str) -> None:
-    """What is wrong is found, with its cure; exit code 1 only for what is really wrong."""
-    settings = {"MUSTER_REDIS__KEY_PREFIX": key_prefix}
-
-    def examine() -> tuple[int, dict[str, dict[str, str]]]:
-        result = muster("doctor", "--redis", own_server.url, "--json", settings=settings)
-        findings = json.loads(result.stdout)["findings"]
-        by_check: dict[str, dict[str, str]] = {}
-        for one in findings:
-            if by_check.get(one["check"], {}).get("verdict", "ok") == "ok":
-                by_check[one["check"]] = one
-        return result.returncode, by_check
-
-    code, findings = examine()
-    assert code == 0
-    assert findings["persistence"]["verdict"] == "ok"
-    assert findings["nodes"]["verdict"] == "warning"
-    assert findings["workers"]["verdict"] == "warning"
-
-    config = load_config(None, {"redis.key_prefix": key_prefix})
-    manager = SessionManager.connect(own_server.url, config)
-    manager.store.node_beat("a-aaaaaaaaaa", {"version": "1.0", "ready": 1})
-    manager.store.node_beat("b-bbbbbbbbbb", {"version": "1.1", "ready": 0})
-    manager.close()
-    with redis.Redis.from_url(own_server.url) as client:
-        client.config_set("maxmemory-policy", "allkeys-lru")
-        client.config_set("appendonly", "no")
-    code, findings = examine()
-    assert code == 1
-    assert findings["eviction"]["verdict"] == "wrong"
-    assert "noeviction" in findings["eviction"]["mend"]
-    assert findings["persistence"]["verdict"] == "warning"
-    assert "different versions: 1.0, 1.1" in findings["nodes"]["seen"]
-
-    own_server.kill()
-    result = muster("doctor", "--redis", own_server.url)
-    assert result.returncode == 1
-    assert "does not answer" in result.stdout
-
-
-def test_doctor_says_when_replicas_are_missing_or_redis_is_one(own_server: RealServer) -> None:
-    """Nothing is acked then, and nothing is written."""
-    settings = {"MUSTER_REDIS__WAIT_REPLICAS": "1"}
-
-    def replicas() -> dict[str, str]:
-        result = muster("doctor", "--redis", own_server.url, "--json", settings=settings)
-        assert result.returncode == 1
-        findings = json.loads(result.stdout)["findings"]
-        return next(one for one in findings if one["check"] == "replicas")
-
-    assert replicas()["seen"] == "0 connected, acks wait for 1"
-    with redis.Redis.from_url(own_server.url) as client:
-        client.replicaof("127.0.0.1", 1)
-    assert "this is a replica" in replicas()["seen"]
