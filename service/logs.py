@@ -11,6 +11,7 @@ sentence and word only some get through in a window, the next one says how many 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -28,6 +29,11 @@ HIDDEN = "***"
 #: Longer texts are cut: a line is for reading, and a client may send a megabyte.
 MAX_TEXT = 2000
 _QUIET = {"engineio": "warning", "socketio": "warning", "werkzeug": "warning", "rq": "warning"}
+
+_printed = logging.getLogger("stderr")
+
+#: Loggers of web servers that write a line for every request they do not understand.
+_LOUD = frozenset({"gevent.pywsgi", "eventlet.wsgi"})
 
 Event = MutableMapping[str, Any]
 
@@ -55,9 +61,12 @@ class Throttle(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write this record; sets its `suppressed` when others before it were not."""
         word = record.__dict__.pop("throttle", None)
-        if word is None:
+        if record.name in _LOUD:
+            kind = (record.name, "", "")
+        elif word is None:
             return True
-        kind = (record.name, str(record.msg), str(word)[:100])
+        else:
+            kind = (record.name, str(record.msg), str(word)[:100])
         now = self._clock()
         seen = self._kinds.get(kind)  # [window's begin, let through, suppressed]
         if seen is None or now - seen[0] >= self._window_s:
@@ -111,7 +120,9 @@ def configure(
     handler.setFormatter(_Redacting(formatter, secrets))
     handler.addFilter(Throttle())
     if process:
-        handler.addFilter(_Named(process))
+        handler.addFilter(_Named({"process_name": process}))
+        if stream is None:
+            sys.stderr = _AsLines(out)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -142,13 +153,54 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 class _Named(logging.Filter):
-    def __init__(self, process: str) -> None:
+    """Says of every line which process wrote it."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
         super().__init__()
-        self._process = process
+        self.fields = fields
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.process_name = self._process
+        for name, value in self.fields.items():
+            if name not in record.__dict__:
+                setattr(record, name, value)
         return True
+
+
+def bind(**fields: str) -> None:
+    """From now on these stand in every line of this process, such as `node_id`."""
+    for handler in logging.getLogger().handlers:
+        for one in handler.filters:
+            if isinstance(one, _Named):
+                one.fields.update(fields)
+
+
+class _AsLines(io.TextIOBase):
+    """What others print to stderr, as log lines: eventlet and gevent print tracebacks by themselves.
+
+    An error text in them may hold what a client sent.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+        self._begun = ""
+        self._is_writing = False
+
+    def fileno(self) -> int:
+        return self._out.fileno()
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if self._is_writing:  # logging itself failed and says so: that must not go round in circles
+            return len(text)
+        self._is_writing = True
+        try:
+            for line in filter(str.strip, lines):
+                kind = re.sub(r"[\d\W]+", " ", line[:38])  # not what a client sent, nor when
+                _printed.warning("%s", line, extra={"action": "printed", "throttle": kind})
+        finally:
+            self._is_writing = False
+        return len(text)
 
 
 def printable(text: str) -> str:

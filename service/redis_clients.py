@@ -66,7 +66,7 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
             pool = redis.BlockingConnectionPool.from_url(url, **{**defaults, **options})
         except ValueError as exc:
             raise ConfigError(f"redis.url: {exc}") from exc
-        return redis.Redis(connection_pool=pool)
+        return redis.Redis.from_pool(pool)  # which is closed with it
 
     return make
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from service import logs
 from service.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def serve(
     listener = listen(host, port)
     port = listener.getsockname()[1]
     node = build(port)
+    logs.bind(node_id=node.node_id)
     stopping = _catch_signals()
     node.start()
     _spare_the_collector()

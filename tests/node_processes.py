@@ -164,12 +164,14 @@ class Cluster:
         return self._client
 
     @property
+    def groups(self) -> dict[str, Any]:
+        """The settings that are not a node's alone."""
+        return {name: value for name, value in self.settings.items() if name[:5] != "node."}
+
+    @property
     def store(self) -> RedisSessionStore:
         """The session store as the nodes have it."""
-        groups: dict[str, Any] = {
-            name: value for name, value in self.settings.items() if not name.startswith("node.")
-        }
-        return make_store(load_config(None, groups), self.redis)
+        return make_store(load_config(None, self.groups), self.redis)
 
     @property
     def keys(self) -> Keys:

@@ -25,7 +25,7 @@ def main() -> int:
 
         run(config)
     except ConfigError as exc:
-        print(f"muster: {exc}", file=sys.stderr)
+        print(f"muster: {exc}", file=sys.__stderr__)
         return 2
     return 0
 

@@ -14,6 +14,7 @@ from rq.exceptions import StopRequested
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
+from service import logs
 from service.agreement import fingerprint
 from service.config import Config, redact_url
 from service.errors import Overloaded, StoreUnavailable
@@ -42,6 +43,7 @@ def run(config: Config) -> None:
     client = queues.connect(config)
     queue = queues.open_queue(client, config.redis.key_prefix)
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
+    logs.bind(worker=name)
     schedule = Schedule(
         client,
         queue,

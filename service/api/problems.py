@@ -62,7 +62,12 @@ def install(app: Flask, count: Callable[[str], None] = lambda code: None) -> Non
         log.error(
             "a request failed",
             exc_info=error,
-            extra={"action": "request_failed", "log_id": log_id, "rule": str(request.url_rule)},
+            extra={
+                "action": "request_failed",
+                "log_id": log_id,
+                "rule": str(request.url_rule),
+                "throttle": str(request.url_rule),
+            },
         )
         return service_error(errors.Internal(log_id=log_id))
 

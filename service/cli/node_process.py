@@ -44,7 +44,7 @@ def main() -> int:
 
         run_node(config, config.node.port, insecure="--insecure" in sys.argv[1:])
     except (ConfigError, ServiceError) as exc:
-        print(f"muster: {logs.escape(str(exc))}", file=sys.stderr)
+        print(f"muster: {logs.escape(str(exc))}", file=sys.__stderr__)
         return 2 if isinstance(exc, ConfigError) else 1
     return 0
 

@@ -239,7 +239,8 @@ class Group:
         self.leave(member.sid)
         self._forget(member.sid)
         last = event_frame("service_error", orjson.dumps(errors.SlowClient().body()))
-        log.info("slow dashboard closed", extra={"action": "slow_client", "sid": member.sid})
+        about = {"action": "slow_client", "sid": member.sid, "throttle": "slow"}
+        log.info("slow dashboard closed", extra=about)
         self._connections.close(member.sid, last, "slow_client")
 
     def set_aside(self, member: Member, position: Mapping[int, int]) -> None:

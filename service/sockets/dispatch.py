@@ -231,7 +231,9 @@ class Dispatcher:
             try:
                 on_ack(arguments if isinstance(arguments, list) else [])
             except Exception:
-                log.exception("an ack listener failed", extra={"action": "ack_failed"})
+                log.exception(
+                    "an ack listener failed", extra={"action": "ack_failed", "throttle": "ack"}
+                )
         return True
 
     # --- answers and requests
@@ -386,7 +388,12 @@ def _internal(event: str, error: Exception) -> ServiceError:
     log_id = secrets.token_hex(6)
     log.error(
         "an event failed",
-        extra={"action": "event_failed", "event_name": event, "log_id": log_id},
+        extra={
+            "action": "event_failed",
+            "event_name": event,
+            "log_id": log_id,
+            "throttle": event,
+        },
         exc_info=error,
     )
     return errors.Internal(log_id=log_id)

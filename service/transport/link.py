@@ -193,7 +193,8 @@ class Link:
 
     def broken(self, error: Exception) -> None:
         """Something of ours failed: this connection ends, with 1011."""
-        log.error("a websocket failed", extra={"action": "websocket_failed"}, exc_info=error)
+        about = {"action": "websocket_failed", "throttle": type(error).__name__}
+        log.error("a websocket failed", extra=about, exc_info=error)
         self._fail(Fault(frames.INTERNAL, ""))
 
     def _on_control(self, control: Control) -> None:

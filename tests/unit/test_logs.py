@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -136,3 +137,37 @@ def test_tokens_and_secrets_are_taken_out_of_every_line(form: str) -> None:
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert logs.redact(text) == text
+
+
+# -- what others print
+
+
+def test_what_libraries_print_becomes_lines_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """eventlet and gevent print tracebacks by themselves, with error texts that clients chose."""
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    logs.configure("info", "json", process="node")
+    logs.bind(node_id="n-1")
+    print("Traceback:\n  forged\x1b[31m\u2028forged", file=sys.stderr)
+    logging.getLogger("x").warning("ours", extra={"node_id": "another"})
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "Traceback:",
+        "  forged\x1b[31m\u2028forged",
+        "ours",
+    ]
+    assert [line["node_id"] for line in lines] == ["n-1", "n-1", "another"]
+
+
+def test_logging_that_fails_does_not_go_round_in_circles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What logging says of its own failure is not logged again."""
+
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("no space left")
+
+    monkeypatch.setattr(sys, "stderr", Broken())
+    logs.configure("info", "json", process="node")
+    logging.getLogger("x").warning("lost")
+    print("lost too", file=sys.stderr)

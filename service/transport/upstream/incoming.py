@@ -164,7 +164,8 @@ class Incoming:
             try:
                 self._server.manager.trigger_callback(sid, number, arguments)
             except Exception:
-                log.exception("an ack callback failed", extra={"action": "ack_failed"})
+                about = {"action": "ack_failed", "throttle": "ack"}
+                log.exception("an ack callback failed", extra=about)
 
         socket.run(call)
 
