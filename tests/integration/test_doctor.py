@@ -88,7 +88,7 @@ def test_doctor_of_a_healthy_service_has_nothing_to_mend(ward: Ward) -> None:
     assert not any(one.mend for one in findings)
     assert {one.check for one in findings} == {
         *("version", "eviction", "memory", "persistence", "clock", "nodes", "settings", "files"),
-        *("login", "workers", "sweeps", "queue", "jobs", "archive", "disk"),
+        *("login", "workers", "sweeps", "queue", "jobs", "archive", "disk", "replicas"),
     }
 
 
@@ -108,7 +108,7 @@ Illness = Callable[[Ward], object]
         (lambda w: w.client.config_set("appendfsync", "no"),
          "persistence", "warning", "without fsync", "everysec"),
         (lambda w: w.client.execute_command("REPLICAOF", "127.0.0.1", "1"),
-         "version", "error", "replica", "primary"),
+         "replicas", "error", "this is a replica", "primary"),
         (lambda w: w.node(ready=0), "nodes", "error", "n-aaaaaaaaaa is not ready", "/readyz"),
         (lambda w: w.store.node_gone("n-aaaaaaaaaa"), "nodes", "warning", "none", "muster node"),
         (lambda w: w.node("m-bbbbbbbbbb", version="1.1"),
@@ -221,17 +221,6 @@ def test_doctor_exit_code_json_and_text(ward: Ward) -> None:
     assert "does not answer" in told.stdout
 
 
-def test_doctor_says_when_replicas_are_missing_or_redis_is_one(own_server: RealServer) -> None:
-    """Nothing is acked then, and nothing is written."""
-    settings = {"MUSTER_REDIS__WAIT_REPLICAS": "1"}
-
-    def replicas() -> dict[str, str]:
-        result = muster("doctor", "--redis", own_server.url, "--json", settings=settings)
-        assert result.returncode == 1
-        findings = json.loads(result.stdout)["findings"]
-        return next(one for one in findings if one["check"] == "replicas")
-
-    assert replicas()["seen"] == "0 connected, acks wait for 1"
-    with redis.Redis.from_url(own_server.url) as client:
-        client.replicaof("127.0.0.1", 1)
-    assert "this is a replica" in replicas()["seen"]
+def test_doctor_says_when_replicas_are_missing(ward: Ward) -> None:
+    """Nothing is acked then."""
+    assert ward.wrong(redis__wait_replicas=1)["replicas"].seen == "0 connected, acks wait for 1"
