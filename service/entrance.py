@@ -21,7 +21,7 @@ from service.sockets.gate import bearer
 
 #: What pages of listed origins may send and read.
 REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
-RESPONSE_HEADERS = "ETag, Location, Retry-After"
+RESPONSE_HEADERS = "Content-Disposition, ETag, Location, Retry-After"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 
 Metrics = Literal["token", "public", "off"]

@@ -87,7 +87,7 @@ class JobQueue:
         )
 
     def enqueue_restore(self, session_id: str, number: str) -> str:
-        """Brings one back from the archive; the result is whether there is one. Returns the job's id."""
+        """Brings one back from the archive; the result is what became of it. Returns the job's id."""
         return self._enqueue(
             "restore_session",
             [session_id],
@@ -95,6 +95,10 @@ class JobQueue:
             CLEANUP_TIMEOUT_S,
             retries_s=RETRIES_S,
         )
+
+    def enqueue_verify(self) -> str:
+        """Checks the archive's files; while that goes on it is the same job. Returns the job's id."""
+        return self._enqueue("verify_archive", [], "verify", BATCH_TIMEOUT_S, retries_s=RETRIES_S)
 
     def _enqueue(
         self,

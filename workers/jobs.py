@@ -11,7 +11,11 @@
 * `relieve_memory_pressure`: archives early while memory is short; see workers/memory.py. Result:
   `{archived, left, error}`.
 * `archive_sessions(ids)`: archives these now. Result: id → `archived`, or why it stays in Redis.
-* `restore_session(id)`: brings one back as inactive. Result: whether there is such a session.
+* `restore_session(id)`: brings one back as inactive. Result: `restored`, `missing`, or `corrupt` where its
+  file was bad.
+* `verify_archive`: checks every file with all its checksums; moves none. Result:
+  `{checked, bad, unreadable, wrong: [{name, session_id, reason, unreadable}]}`, of `wrong` the first
+  `MAX_WRONG`. Takes one worker for its time.
 * `watch_alarms`: brings the book of alarms up to date.
 * `send_batch(batch_id)`: queues a bulk command for each of its devices. Goes on where it was when it
   is run again. Result: how many devices this run went through.
@@ -30,6 +34,7 @@ from typing import Any
 
 from service import errors
 from service.alarms import AlarmBook
+from service.archive.walk import readable, session_of, verdicts
 from service.config import load_config
 from service.sessions.batches import run_batch
 from service.sessions.cleanup import clean_up
@@ -41,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 #: Calls per partition and run: a run ends in bounded time, whatever waits.
 MAX_CALLS = 100
+#: Files that are wrong which `verify_archive` names.
+MAX_WRONG = 1_000
 
 
 def sweep_idle() -> int:
@@ -107,7 +114,7 @@ def relieve_memory_pressure() -> dict[str, Any]:
 
 
 def archive_sessions(session_ids: list[str]) -> dict[str, str]:
-    """Archives these now; id → `archived`, or why it stays.
+    """Archives these now, also those that only count as active; id → `archived`, or why it stays.
 
     Raises:
         Conflict: there is no archive.
@@ -116,21 +123,53 @@ def archive_sessions(session_ids: list[str]) -> dict[str, str]:
     with open_manager(load_config()) as manager:
         if manager.archiver is None:
             raise errors.Conflict("There is no archive: set archive.url.")
+        manager.store.deactivate(session_ids)
         done = manager.archiver.archive_sessions(session_ids)
         archived = sum(one.word == "archived" for one in done)
         manager.store.count_upkeep({"archived": archived})
     return {one.session_id: one.word for one in done}
 
 
-def restore_session(session_id: str) -> bool:
-    """Brings an archived session back as inactive; False: there is none.
+def restore_session(session_id: str) -> str:
+    """Brings an archived session back as inactive; `restored`, `missing` or `corrupt`.
 
     Raises:
         ArchiveUnavailable: the job is tried again.
     """
     with open_manager(load_config()) as manager:
         archiver = manager.archiver
-        return archiver is not None and archiver.restore(session_id)
+        try:
+            restored = archiver is not None and archiver.bring_back(session_id)
+        except errors.ArchiveCorrupt:
+            return "corrupt"
+    return "restored" if restored else "missing"
+
+
+def verify_archive() -> dict[str, Any]:
+    """Checks every file; see the module.
+
+    Raises:
+        Conflict: there is no archive.
+        ArchiveUnavailable: as a whole; the job is tried again.
+    """
+    checked = bad = unreadable = 0
+    wrong: list[dict[str, Any]] = []
+    with open_manager(load_config()) as manager:
+        if manager.archiver is None:
+            raise errors.Conflict("There is no archive: set archive.url.")
+        for verdict in verdicts(manager.archiver.archive):
+            checked += 1
+            if not verdict.wrong:
+                continue
+            unreadable += verdict.unreadable
+            bad += not verdict.unreadable
+            if len(wrong) < MAX_WRONG:
+                name, session_id = readable(verdict.name), session_of(verdict.name)
+                why = {"reason": verdict.wrong, "unreadable": verdict.unreadable}
+                wrong.append({"name": name, "session_id": session_id, **why})
+    about = {"action": "archive_verified", "checked": checked, "bad": bad, "unreadable": unreadable}
+    (_log.error if wrong else _log.info)("The archive was checked.", extra=about)
+    return {"checked": checked, "bad": bad, "unreadable": unreadable, "wrong": wrong}
 
 
 def watch_alarms() -> None:

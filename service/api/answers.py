@@ -249,6 +249,54 @@ class JobAccepted(Answer):
     state: str
 
 
+class WrongFile(Answer):
+    """A file of the archive that is not what its name says."""
+
+    name: str
+    session_id: str | None = Field(description="Null where the name does not tell it.")
+    reason: str
+    unreadable: bool = Field(description="The disk did not give it: nothing is known of it.")
+
+
+class Verification(Answer):
+    """What a check of the archive found."""
+
+    checked: int = Field(description="Files.")
+    bad: int
+    unreadable: int
+    wrong: list[WrongFile] = Field(description="The first 1,000 of both.")
+
+
+class QuarantinedFile(Answer):
+    """A file in quarantine."""
+
+    item: str = Field(description="Names it here.")
+    name: str = Field(description="Where it was.")
+    session_id: str | None = Field(description="Null where the name does not tell it.")
+    reason: str
+    at: Time
+    bytes: int
+
+
+class Quarantine(Answer):
+    """A page of the quarantine, the oldest first."""
+
+    items: list[QuarantinedFile]
+    next: str | None
+    total: int
+
+
+class PutBack(Answer):
+    """A file that is in its place again."""
+
+    item: str
+    name: str
+    session_id: str
+    is_archived: bool = Field(
+        description="Whether its session is archived now; false: it is in Redis, or was deleted."
+    )
+
+
 class Node(Answer):
     """A node as it described itself last."""
 

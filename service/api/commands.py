@@ -21,13 +21,6 @@ from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
 MAX_WAITS = 1_000
 
 
-class Store(Protocol):
-    """The part of the session store that shows commands."""
-
-    def summaries(self, session_ids: list[str]) -> list[dict[str, str] | None]: ...
-    def commands(self, session_id: str) -> list[dict[str, Any]]: ...
-
-
 class Rules(Protocol):
     """The part of the session manager that commands devices."""
 
@@ -41,6 +34,7 @@ class Rules(Protocol):
         idempotency_key: str = ...,
         waiter: str = ...,
     ) -> CommandAdded: ...
+    def get_commands(self, session_id: str) -> list[dict[str, Any]]: ...
     def get_command(self, session_id: str, command_id: str) -> dict[str, Any]: ...
     def cancel_command(self, session_id: str, command_id: str) -> CommandChange: ...
 
@@ -77,14 +71,12 @@ class Commands:
 
     def __init__(
         self,
-        store: Store,
         rules: Rules,
         waits: Waits,
         batches: Batches,
         node_id: str,
         permits: Permits,
     ) -> None:
-        self._store = store
         self._rules = rules
         self._waits = waits
         self._batches = batches
@@ -132,9 +124,8 @@ class Commands:
 
     def list_commands(self, path: requests.SessionPath) -> Response:
         """Open commands and the last finished ones, oldest first."""
-        if self._store.summaries([path.session_id]) == [None]:
-            raise errors.SessionNotFound(session_id=path.session_id)
-        commands = [shown(path.session_id, one) for one in self._store.commands(path.session_id)]
+        found = self._rules.get_commands(path.session_id)
+        commands = [shown(path.session_id, one) for one in found]
         return json_response({"session_id": path.session_id, "commands": commands})
 
     def get_command(self, path: requests.CommandPath) -> Response:

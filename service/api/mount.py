@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Flask
 
 from service.alarms import AlarmBook
-from service.api import commands, histories, ops, pages, problems, sessions, setups
+from service.api import archive, commands, histories, ops, pages, problems, sessions, setups
 from service.api.openapi import Api
 from service.api.paths import EncodedSegments, Segment
 from service.job_queue import JobQueue
@@ -54,10 +54,11 @@ def mount(
     data = histories.Histories(store, manager)
     api = Api()
     ops.register(api, ops.Operations(store, jobs, AlarmBook(store, jobs), preview))
+    archive.register(api, archive.Archives(store, manager, jobs))
     sessions.register(api, sessions.Sessions(store, manager, data))
     histories.register(api, data)
     setups.register(api, setups.Setups(manager))
-    commands.register(api, commands.Commands(store, manager, waiters, batches, node_id, permits))
+    commands.register(api, commands.Commands(manager, waiters, batches, node_id, permits))
 
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.converters["segment"] = Segment

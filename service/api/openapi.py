@@ -42,8 +42,9 @@ WITH_BODY = (errors.TooLarge,)
 _UNSUPPORTED_MEDIA_TYPE = 415
 
 Handler = Callable[..., Response]
-#: Of a successful answer: a model of its JSON; or, by media type, a model or None for text; or nothing.
-Shape = type[BaseModel] | Mapping[str, type[BaseModel] | None] | None
+#: Of a successful answer: a model of its JSON; or, by media type, a model, None for text or `bytes`; or
+#: nothing.
+Shape = type[BaseModel] | Mapping[str, type[BaseModel] | type[bytes] | None] | None
 
 
 def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: Any, body: Any,
@@ -244,10 +245,16 @@ def _success(
     shape: Shape, component: Callable[[type[BaseModel]], dict[str, str]], headers: Iterable[str]
 ) -> dict[str, Any]:
     kinds = {incoming.JSON: shape} if isinstance(shape, type) else dict(shape or {})
-    content = {
-        kind: {"schema": {"type": "string"} if model is None else component(model)}
-        for kind, model in kinds.items()
-    }
+    content: dict[str, Any] = {}
+    for kind, model in kinds.items():
+        if model is None:
+            content[kind] = {"schema": {"type": "string"}}
+        elif issubclass(model, BaseModel):
+            content[kind] = {"schema": component(model)}
+        else:
+            content[kind] = {
+                "schema": {}
+            }  # bytes as they are: no JSON Schema says anything of them
     answer: dict[str, Any] = {"description": "Done." if content else "Done, no content."}
     if content:
         answer["content"] = content

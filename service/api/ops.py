@@ -10,14 +10,12 @@ from flask import Response
 
 from service import access, errors
 from service.api import answers, problems, requests
-from service.api.openapi import PREFIX, Api
-from service.api.paths import in_path
+from service.api.awaited import Waiting, when_done
+from service.api.openapi import Api
 from service.api.respond import json_response
 from service.entrance import present
 from service.sessions.model import to_iso
 
-#: How long a cleanup is waited for, s.
-CLEANUP_WAIT_S = 30.0
 #: Figures of a node that are numbers, and those that are flags.
 _FLAGS = ("ready", "draining")
 _WORDS = ("node_id", "host", "address", "version", "async_mode", "auth", "settings")
@@ -33,14 +31,13 @@ class Store(Protocol):
     def server(self) -> dict[str, Any]: ...
 
 
-class Jobs(Protocol):
+class Jobs(Waiting, Protocol):
     """The queue of background jobs."""
 
     def get(self, job_id: str) -> dict[str, Any]: ...
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]: ...
     def counts(self) -> dict[str, int]: ...
     def retry(self, job_id: str) -> dict[str, Any]: ...
-    def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]: ...
     def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str: ...
 
 
@@ -77,16 +74,7 @@ class Operations:
             return _cleaned({"removed_sessions": found, "more": more}, dry_run=True)
         order = body.model_dump(include={"max_inactive_hours", "purge", "limit"})
         job_id = self._jobs.enqueue_cleanup(order, secrets.token_hex(8))
-        job = self._jobs.wait(job_id, CLEANUP_WAIT_S)
-        if job["state"] == "finished" and "error" in job["result"]:
-            error = job["result"]["error"]
-            return problems.problem(error.pop("status"), error)
-        if job["state"] == "finished":
-            return _cleaned(job["result"], dry_run=False)
-        if job["state"] == "failed":
-            raise errors.Internal("The cleanup failed: see its job.", job_id=job_id)
-        accepted = {"job_id": job_id, "state": job["state"]}
-        return json_response(accepted, 202, Location=f"{PREFIX}/jobs/{in_path(job_id)}")
+        return when_done(self._jobs, job_id, _cleaned_by_job)
 
     def list_nodes(self) -> Response:
         """The nodes that are there, with the figures each last told."""
@@ -137,6 +125,13 @@ class Operations:
                 "time": to_iso(self._store.now_ms()),
             }
         )
+
+
+def _cleaned_by_job(result: dict[str, Any]) -> Response:
+    if "error" in result:
+        error = result["error"]
+        return problems.problem(error.pop("status"), error)
+    return _cleaned(result, dry_run=False)
 
 
 def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:

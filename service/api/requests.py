@@ -174,6 +174,21 @@ class JobsQuery(Query):
     limit: Limit = 100
 
 
+class QuarantineQuery(Query):
+    """Which page of the quarantine."""
+
+    limit: Limit = 100
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}-[0-9a-f]{12}$")] | None = Field(
+        None, description="`next` of the page before."
+    )
+
+
+class PutBackOrder(Body):
+    """Which file goes back."""
+
+    item: Id = Field(description="As `GET /archive/quarantine` names it.")
+
+
 class IfMatch(Payload):
     """What must not have changed."""
 

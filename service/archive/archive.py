@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from service.archive import record as records
-from service.archive.errors import BadRecord
+from service.archive.errors import ArchiveUnavailable, BadRecord
 from service.archive.names import parse_name
 from service.archive.record import Header, Record
-from service.archive.store import ArchiveStore
+from service.archive.store import ArchiveStore, Quarantined
+
+#: What `pieces` and `measure` hold at a time.
+PIECE_BYTES = 256 * 1024
 
 
 class Archive:
@@ -55,6 +58,51 @@ class Archive:
         except BadRecord as exc:
             self.store.quarantine(name, exc.reason)
             raise
+
+    def measure(self, name: str) -> int | None:
+        """Size of a file whose own checksum holds, bytes; None: there is none. Otherwise as `load`.
+
+        Cost: reads all of it, a piece at a time.
+        """
+        check = records.FileCheck()
+        offset = 0
+        try:
+            while piece := self.store.get_piece(name, offset, PIECE_BYTES):
+                check.feed(piece)
+                offset += len(piece)
+            return None if piece is None else check.finish()
+        except BadRecord as exc:
+            self.store.quarantine(name, exc.reason)
+            raise
+
+    def pieces(self, name: str, size: int) -> Iterator[bytes]:
+        """A file of this size, piece by piece.
+
+        Raises:
+            ArchiveUnavailable: Also when it goes meanwhile.
+        """
+        offset = 0
+        while offset < size:
+            piece = self.store.get_piece(name, offset, PIECE_BYTES)
+            if not piece:
+                raise ArchiveUnavailable("The file went while it was read.")
+            yield piece
+            offset += len(piece)
+
+    def check_quarantined(self, found: Quarantined) -> str:
+        """What is wrong with a file in quarantine still; "": nothing.
+
+        Raises:
+            ArchiveUnavailable
+        """
+        try:
+            data = self.store.read_quarantined(found.item)
+            if data is None:
+                return "it is gone"
+            records.decode(data, found.name)
+        except BadRecord as exc:
+            return exc.reason
+        return ""
 
     def check(self, name: str) -> str | None:
         """What is wrong with this file; None: nothing, or it is gone. Moves nothing.

@@ -37,6 +37,9 @@ class ClosedArchiveStore:
     def get(self, name: str) -> bytes | None:
         self._refuse()
 
+    def get_piece(self, name: str, offset: int, size: int) -> bytes | None:
+        self._refuse()
+
     def delete(self, names: Sequence[str]) -> int:
         self._refuse()
 

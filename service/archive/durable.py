@@ -96,12 +96,35 @@ def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
     Raises:
         BadRecord: It is something else, or longer.
     """
+    with _opened(root, path, max_bytes) as descriptor:
+        if descriptor is None:
+            return None
+        size = os.fstat(descriptor).st_size
+        parts = []
+        while part := os.read(descriptor, max(size + 1, 65536)):
+            parts.append(part)
+        return b"".join(parts)
+
+
+def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> bytes | None:
+    """At most `size` bytes of a regular file; None: there is nothing of this name.
+
+    Raises:
+        BadRecord: As `read_file`.
+    """
+    with _opened(root, path, max_bytes) as descriptor:
+        return None if descriptor is None else os.pread(descriptor, size, offset)
+
+
+@contextmanager
+def _opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
     # without O_NONBLOCK opening a pipe would wait for its other end
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, dir_fd=root)
     except FileNotFoundError:
-        return None
+        yield None
+        return
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
             raise BadRecord("it is no file") from exc
@@ -112,10 +135,7 @@ def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
             raise BadRecord("it is no file")
         if state.st_size > max_bytes:
             raise BadRecord("it is longer than a record may be")
-        parts = []
-        while part := os.read(descriptor, max(state.st_size + 1, 65536)):
-            parts.append(part)
-        return b"".join(parts)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -161,6 +161,11 @@ class FileArchiveStore:
             self._step("opened")
             return durable.read_file(root, name, MAX_TEXT_BYTES)
 
+    def get_piece(self, name: str, offset: int, size: int) -> bytes | None:
+        _check_name(name)
+        with self._root() as root:
+            return durable.read_piece(root, name, offset, size, MAX_TEXT_BYTES)
+
     def delete(self, names: Sequence[str]) -> int:
         for name in names:
             _check_name(name)

@@ -38,6 +38,7 @@ MAX_TEXT_BYTES = 256 * 1024 * 1024
 MAX_HEADER_BYTES = 256 * 1024
 DEFAULT_LEVEL = 3
 
+_FRAME_HEAD = b"\x28\xb5\x2f\xfd"
 #: A skippable frame's magic is 0x184D2A5? little-endian; D is for digest.
 _TRAILER_HEAD = (0x184D2A5D).to_bytes(4, "little") + (32).to_bytes(4, "little")
 _TRAILER_BYTES = len(_TRAILER_HEAD) + 32
@@ -177,17 +178,43 @@ def read_header(data: bytes, name: str | None = None) -> Header:
     return _parse_header(text.partition(b"\n")[0], name)
 
 
+class FileCheck:
+    """The checksum of a file that is read in pieces; its content is not looked into."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._end = b""  # the last bytes so far, which may be the trailer
+        self._size = 0
+
+    def feed(self, piece: bytes) -> None:
+        """The next piece of the file."""
+        if not self._size and not piece.startswith(_FRAME_HEAD):
+            raise BadRecord("it is no archive of Muster")
+        self._size += len(piece)
+        held = self._end + piece
+        self._digest.update(held[:-_TRAILER_BYTES])
+        self._end = held[-_TRAILER_BYTES:]
+
+    def finish(self) -> int:
+        """Size of the file, bytes, after its last piece.
+
+        Raises:
+            BadRecord: Empty, cut, flipped or not ours.
+        """
+        if not self._size:
+            raise BadRecord("it is empty")
+        _check_trailer(self._end, self._digest.digest())
+        return self._size
+
+
 def _checked_frame(data: bytes) -> tuple[memoryview, int]:
     """The zstd frame and the size of its text, after the trailer's checksum."""
     if not data:
         raise BadRecord("it is empty")
-    if not data.startswith(b"\x28\xb5\x2f\xfd"):
+    if not data.startswith(_FRAME_HEAD):
         raise BadRecord("it is no archive of Muster")
     frame, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
-    if not trailer.startswith(_TRAILER_HEAD):
-        raise BadRecord("it is cut off or damaged: its end is missing")
-    if hashlib.sha256(frame).digest() != trailer[len(_TRAILER_HEAD) :]:
-        raise BadRecord("it is damaged: its checksum is wrong")
+    _check_trailer(trailer, hashlib.sha256(frame).digest())
     try:
         size = zstd.get_frame_info(frame).decompressed_size
     except zstd.ZstdError as exc:
@@ -195,6 +222,13 @@ def _checked_frame(data: bytes) -> tuple[memoryview, int]:
     if not size or size > MAX_TEXT_BYTES:
         raise BadRecord("its text is longer than a record may be, or of unknown length")
     return frame, size
+
+
+def _check_trailer(trailer: bytes, digest: bytes) -> None:
+    if not trailer.startswith(_TRAILER_HEAD):
+        raise BadRecord("it is cut off or damaged: its end is missing")
+    if digest != trailer[len(_TRAILER_HEAD) :]:
+        raise BadRecord("it is damaged: its checksum is wrong")
 
 
 def _parse_header(line: bytes, name: str | None) -> Header:

@@ -68,6 +68,13 @@ class ArchiveStore(Protocol):
             BadRecord: What is there is no file, or too large to be a record.
         """
 
+    def get_piece(self, name: str, offset: int, size: int) -> bytes | None:
+        """At most `size` bytes of the file from `offset` on, none at its end; None: there is no file.
+
+        Raises:
+            BadRecord: As `get`.
+        """
+
     def delete(self, names: Sequence[str]) -> int:
         """Removes these for good, durable on return; how many were there."""
 

@@ -80,6 +80,9 @@ class ThreadedArchiveStore:
     def get(self, name: str) -> bytes | None:
         return self._calls(self._store.get, name)
 
+    def get_piece(self, name: str, offset: int, size: int) -> bytes | None:
+        return self._calls(self._store.get_piece, name, offset, size)
+
     def delete(self, names: Sequence[str]) -> int:
         return self._calls(self._store.delete, names)
 

@@ -77,5 +77,10 @@ def session_of(name: str) -> str | None:
         return None
 
 
+def readable(name: str) -> str:
+    """A name as text that can be sent: a file may have one that is no UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _stem(name: str) -> str:
     return name.rpartition("~")[0]

@@ -15,7 +15,7 @@ from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.errors import BadRecord, RecordTooLarge
 from service.archive.names import SUFFIX
-from service.archive.record import Header, Record, decode
+from service.archive.record import Record, decode
 from service.cli import reading
 from service.cli.archive_place import ArchiveOption, find_archive
 from service.config import load_config
@@ -23,6 +23,7 @@ from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.logs import printable
 from service.sessions.archiving import Archiver
 from service.sessions.imports import record_of_histories
+from service.sessions.put_back import index_entry
 from service.sessions.store_archive import IndexEntry
 from service.sessions.values import check_id
 
@@ -96,13 +97,7 @@ def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
             yield None
             continue
         if header is not None:
-            yield _entry(header)
-
-
-def _entry(one: Header | Record) -> IndexEntry:
-    return IndexEntry(
-        one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, one.summary
-    )
+            yield index_entry(header)
 
 
 def _index(archiver: Archiver, entries: list[IndexEntry], counts: dict[str, int]) -> None:
@@ -185,7 +180,7 @@ def _take(archiver: Archiver, record: Record) -> str:
     except RecordTooLarge:
         return "too_large"
     partition = archiver.store.keys.partition(record.session_id)
-    (word,) = archiver.store.archive_index(partition, [_entry(record)])
+    (word,) = archiver.store.archive_index(partition, [index_entry(record)])
     if word == "ok":
         return "imported"
     if archiver.store.archive_name(record.session_id) != name:

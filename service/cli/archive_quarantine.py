@@ -8,7 +8,6 @@ import typer
 
 from service.archive.archive import Archive
 from service.archive.errors import BadRecord, NameTaken
-from service.archive.record import decode
 from service.archive.store import Quarantined
 from service.archive.walk import session_of
 from service.cli import reading
@@ -63,7 +62,7 @@ def show(
     """Show one file: where it was, why it is here, and whether it can be read now."""
     opened = open_archive(place, data)
     found = _find(opened, item)
-    shown = {**_shown(found), "now": _wrong_now(opened, found) or "it can be read"}
+    shown = {**_shown(found), "now": opened.check_quarantined(found) or "it can be read"}
     if json_output:
         reading.show_json(shown)
     else:
@@ -82,7 +81,7 @@ def put_back(
     """Move a file back to where it was, when it can be read by now."""
     opened = open_archive(place, data)
     found = _find(opened, item)
-    wrong = _wrong_now(opened, found)
+    wrong = opened.check_quarantined(found)
     if wrong and not force:
         raise ServiceError(f"{item} stays: {wrong}. (--force moves it all the same.)")
     try:
@@ -102,18 +101,6 @@ def _find(opened: Archive, item: str) -> Quarantined:
         if one.item == item:
             return one
     raise ServiceError(f"There is no {printable(item)!r} in quarantine.")
-
-
-def _wrong_now(opened: Archive, found: Quarantined) -> str:
-    """What is wrong with a file still; empty: nothing."""
-    try:
-        content = opened.store.read_quarantined(found.item)
-        if content is None:
-            return "it is gone"
-        decode(content, found.name)
-    except BadRecord as exc:
-        return exc.reason
-    return ""
 
 
 def _shown(one: Quarantined) -> dict[str, Any]:

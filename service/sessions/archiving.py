@@ -20,7 +20,7 @@ import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -34,6 +34,8 @@ from service.sessions.model import SUMMARY_FIELDS, Holding, Owner, Registration,
 from service.sessions.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: How often a restore is tried again when the index names another file than a moment before.
 ATTEMPTS = 5
@@ -198,11 +200,20 @@ class Archiver:
         Raises:
             ArchiveUnavailable: the archive cannot be read.
         """
+        try:
+            return self.bring_back(session_id)
+        except errors.ArchiveCorrupt:
+            return False
+
+    def bring_back(self, session_id: str) -> bool:
+        """As `restore`, and says when the session's file was bad.
+
+        Raises:
+            ArchiveCorrupt: it is in quarantine now: from now on there is none.
+            ArchiveUnavailable
+        """
         for _ in range(ATTEMPTS):
-            try:
-                found = self._newest(session_id)
-            except errors.ArchiveCorrupt:
-                return False
+            found = self._newest(session_id, self._snapshot)
             if found is None:
                 return False
             name, snapshot = found
@@ -224,14 +235,29 @@ class Archiver:
             ArchiveUnavailable: the archive cannot be read.
             ArchiveCorrupt: its file is bad, and in quarantine now: from now on there is none.
         """
-        found = self._newest(session_id)
+        found = self._newest(session_id, self._snapshot)
         if found is None:
             return None
         snapshot = found[1]
         return dataclasses.replace(snapshot, fields={**snapshot.fields, "state": model.ARCHIVED})
 
-    def _newest(self, session_id: str) -> tuple[str, Snapshot] | None:
+    def file_of(self, session_id: str) -> tuple[str, int] | None:
+        """Name and size (bytes) of the file of an archived session; raises as `read`.
+
+        Of a session that is in Redis it may be a superseded one.
+        """
+        return self._newest(session_id, self.archive.measure)
+
+    def _snapshot(self, name: str) -> Snapshot | None:
+        record = self.archive.load(name)
+        return None if record is None else snapshot_of(record)
+
+    def _newest(self, session_id: str, read: Callable[[str], T | None]) -> tuple[str, T] | None:
         """The authoritative file of an archived session: the indexed one, else the newest on disk.
+
+        Args:
+            session_id: of any session.
+            read: what is made of the file of a name; None: it is gone. Raises BadRecord.
 
         Raises:
             ArchiveCorrupt: it was bad: it is in quarantine, and the session is none any more. An older
@@ -245,9 +271,9 @@ class Archiver:
                     return None
                 name = names[0]
             try:
-                record = self.archive.load(name)
-                if record is not None:
-                    return name, snapshot_of(record)
+                found = read(name)
+                if found is not None:
+                    return name, found
                 reason = ""
             except BadRecord as bad:
                 self.archive.store.quarantine(name, bad.reason)  # if `load` has not done it

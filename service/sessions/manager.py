@@ -33,6 +33,7 @@ from service.sessions.model import (
     Snapshot,
 )
 from service.sessions.store import RedisSessionStore
+from service.sessions.store_commands import commands_of
 from service.sessions.store_reads import details_of
 from service.sessions.store_setups import setup_of
 from service.sessions.values import (
@@ -454,8 +455,24 @@ class SessionManager:
         """
         shown = self.store.command_get(check_id(session_id), command_id)
         if shown is None:
+            for one in self.get_commands(session_id):  # an archived session's are on the disk
+                if one["command_id"] == command_id:
+                    return one
             raise errors.SessionNotFound("There is no such command.", command_id=command_id)
         return shown
+
+    def get_commands(self, session_id: str) -> list[dict[str, Any]]:
+        """The open and the last finished commands of a session, wherever it is, oldest first.
+
+        Raises:
+            SessionNotFound
+        """
+        if self.store.states([check_id(session_id)]) != [None]:
+            return self.store.commands(session_id)
+        snapshot = self.read(session_id)
+        if snapshot is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        return commands_of(snapshot.commands)
 
     def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
         """Ends an open command; `changed` is False when it had ended already.

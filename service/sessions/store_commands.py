@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -137,16 +137,7 @@ class CommandStore(StoreBase):
         """All open and the last finished commands, oldest first."""
         key = self.keys.commands(session_id)
         fields: dict[str, str] = self._repeat(lambda: self._client.hgetall(key))
-        ids = [name for name in fields if ":" not in name]
-        shown = [
-            _shown(
-                command_id,
-                fields[command_id],
-                *(fields.get(f"{command_id}:{part}") for part in ("params", "result", "error")),
-            )
-            for command_id in ids
-        ]
-        return sorted(shown, key=lambda command: command["created_at"])
+        return commands_of(fields)
 
     @staticmethod
     def _change(session_id: str, command_id: str, answer: list[str]) -> CommandChange | None:
@@ -156,6 +147,20 @@ class CommandStore(StoreBase):
             raise errors.StaleGeneration(session_id=session_id)
         word, command, status, waiter = answer
         return CommandChange(session_id, command_id, command, status, waiter, word == "ok")
+
+
+def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The commands in a session's hash of them, as people see them, oldest first."""
+    ids = [name for name in fields if ":" not in name]
+    shown = [
+        _shown(
+            command_id,
+            fields[command_id],
+            *(fields.get(f"{command_id}:{part}") for part in ("params", "result", "error")),
+        )
+        for command_id in ids
+    ]
+    return sorted(shown, key=lambda command: command["created_at"])
 
 
 def _shown(

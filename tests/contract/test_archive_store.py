@@ -77,6 +77,19 @@ def test_claim_two_at_once_get_the_same_id(again):
     assert len(set(answers)) == 1, answers
 
 
+def test_get_piece_gives_the_file_in_parts(store):
+    name, data = make_file()
+    store.put([(name, data)])
+
+    assert store.get_piece(name, 0, 10) == data[:10]
+    assert store.get_piece(name, 10, len(data)) == data[10:]
+    assert store.get_piece(name, len(data), 10) == b""
+
+
+def test_get_piece_of_a_file_that_is_not_there_is_none(store):
+    assert store.get_piece(make_file()[0], 0, 10) is None
+
+
 def test_open_with_another_id_is_refused(again):
     again().claim()
 

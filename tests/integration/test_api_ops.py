@@ -192,7 +192,7 @@ def test_cleanup_without_an_archive_is_told(fleet: Rest) -> None:
 def test_cleanup_that_takes_long_is_a_job_to_look_at(
     api: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.api.ops.CLEANUP_WAIT_S", 0.05)
+    monkeypatch.setattr("service.api.awaited.WAIT_S", 0.05)
     answer = api.ask("POST", "/sessions/cleanup", {"purge": True})
     assert answer.status_code == 202
     job = api.client.get(answer.headers["Location"]).json

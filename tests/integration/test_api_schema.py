@@ -17,19 +17,26 @@ from hypothesis import HealthCheck, Phase
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from service.api import ops
+from service.api import awaited
+from service.archive.archive import Archive
+from service.archive.file_store import FileArchiveStore
+from service.sessions.archiving import Archiver
 from tests.rest import Rest, rest
 
 ROOT = Path(__file__).parents[2]
 #: Sessions, data keys and jobs that are there, for requests that get further than 404.
 SESSION = "kiosk-7"
+ARCHIVED = "kiosk-8"
 #: Per operation and mode.
 EXAMPLES = 15
 
 
 @pytest.fixture(scope="module")
-def api(redis_url: str) -> Iterator[Rest]:
+def api(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
+    files = FileArchiveStore(tmp_path_factory.mktemp("schema") / "archive")
+    files.open(files.claim())
     with rest(redis_url, "t-schema") as made:
+        made.manager.archiver = Archiver(made.store, Archive(files))
         yield made
         for key in made.redis.scan_iter("*t-schema*"):
             made.redis.delete(key)
@@ -38,15 +45,16 @@ def api(redis_url: str) -> Iterator[Rest]:
 @pytest.fixture(scope="module")
 def description(api: Rest, request: pytest.FixtureRequest) -> Any:
     patch = pytest.MonkeyPatch()
-    patch.setattr(ops, "CLEANUP_WAIT_S", 0.0)  # no worker is there
+    patch.setattr(awaited, "WAIT_S", 0.0)  # no worker is there
     request.addfinalizer(patch.undo)
     config = SchemathesisConfig.from_path(ROOT / "schemathesis.toml")
     loaded = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", api.app, config=config)
 
     @loaded.hook
-    def map_path_parameters(_context: Any, parameters: dict[str, Any] | None) -> Any:
+    def map_path_parameters(context: Any, parameters: dict[str, Any] | None) -> Any:
         if parameters and len(str(parameters.get("session_id", ""))) % 2:
-            parameters["session_id"] = SESSION
+            is_file = "/archive/" in context.operation.path
+            parameters["session_id"] = ARCHIVED if is_file else SESSION
         return parameters
 
     @loaded.hook
@@ -64,6 +72,12 @@ def session(api: Rest) -> None:
         api.device(SESSION, meta={"model": "m"}, session_name="Hall", project_id="berlin")
         api.manager.update_telemetry(SESSION, {"speed": 1.5, "name": "x"})
         api.manager.update_setup(SESSION, {"interval_s": 5})
+    archiver = api.manager.archiver
+    assert archiver is not None
+    if api.store.archive_name(ARCHIVED) is None:
+        api.store.create(ARCHIVED)
+        api.store.deactivate([ARCHIVED])
+        archiver.archive_sessions([ARCHIVED])
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: str(mode.value))

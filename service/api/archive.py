@@ -1,0 +1,254 @@
+"""The archive: sessions to it and back, their files, and what is in quarantine.
+
+What moves sessions or reads all files is a job, because workers do the slow work; the request waits for
+it a while (`awaited`). A file is downloaded piece by piece, after its checksum was checked the same way.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from flask import Response
+
+from service import errors
+from service.api import answers, requests
+from service.api.awaited import Waiting, when_done
+from service.api.openapi import Api
+from service.api.respond import json_response, not_modified
+from service.archive.names import parse_name
+from service.archive.store import Quarantined
+from service.archive.walk import readable, session_of
+from service.sessions import model
+from service.sessions.archiving import Archiver
+from service.sessions.model import Snapshot, to_iso
+from service.sessions.put_back import put_back
+
+#: Of a file of the archive (RFC 8878).
+ZSTD = "application/zstd"
+NO_ARCHIVE = "There is no archive: see archive.url."
+
+
+class Store(Protocol):
+    """The part of the session store that knows where a session is."""
+
+    def states(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
+    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
+
+
+class Rules(Protocol):
+    """The part of the session manager that knows the archive."""
+
+    archiver: Archiver | None
+
+    def read(self, session_id: str) -> Snapshot | None: ...
+
+
+class Jobs(Waiting, Protocol):
+    """The queue of background jobs."""
+
+    def enqueue_archive(self, session_ids: Sequence[str], number: str) -> str: ...
+    def enqueue_restore(self, session_id: str, number: str) -> str: ...
+    def enqueue_verify(self) -> str: ...
+
+
+class Archives:
+    """The handlers."""
+
+    def __init__(self, store: Store, rules: Rules, jobs: Jobs) -> None:
+        self._store = store
+        self._rules = rules
+        self._jobs = jobs
+
+    # -- sessions
+
+    def archive_session(self, path: requests.SessionPath) -> Response:
+        """Takes a session out of Redis and into the archive now.
+
+        200 once it is archived, also when it was. It is a job; 202 when it takes longer than 30 s.
+        One that is connected, has open commands or is looked at stays where it is: `conflict`.
+        """
+        row = self._row(path.session_id)
+        if row["state"] == model.ARCHIVED:
+            return _shown(row)
+        self._archiver()
+        self._check_quiet(row)
+
+        def shown(words: dict[str, str]) -> Response:
+            now = self._row(path.session_id)
+            if now["state"] == model.ARCHIVED:
+                return _shown(now)
+            if words.get(path.session_id) == "too_large":
+                raise errors.TooLarge("The session is larger than a file of the archive may be.")
+            self._check_quiet(now)
+            raise errors.Conflict("The session changed meanwhile: try again.")
+
+        job_id = self._jobs.enqueue_archive([path.session_id], secrets.token_hex(8))
+        return when_done(self._jobs, job_id, shown)
+
+    def restore_session(self, path: requests.SessionPath) -> Response:
+        """Brings an archived session back, as inactive.
+
+        200 once it is in Redis, also when it was. It is a job; 202 when it takes longer than 30 s.
+        """
+        row = self._row(path.session_id)
+        if row["state"] != model.ARCHIVED:
+            return _shown(row)
+
+        def shown(word: str) -> Response:
+            if word == "corrupt":
+                raise errors.ArchiveCorrupt(session_id=path.session_id)
+            return _shown(self._row(path.session_id))
+
+        job_id = self._jobs.enqueue_restore(path.session_id, secrets.token_hex(8))
+        return when_done(self._jobs, job_id, shown)
+
+    def _row(self, session_id: str) -> dict[str, str]:
+        """Raw summary fields of a session, wherever it is.
+
+        Raises:
+            SessionNotFound
+        """
+        [row] = self._store.summaries([session_id])
+        if row is None:  # the index may have been lost
+            snapshot = self._rules.read(session_id)
+            if snapshot is None:
+                raise errors.SessionNotFound(session_id=session_id)
+            row = {**snapshot.fields, "session_id": session_id}
+        return row
+
+    @staticmethod
+    def _check_quiet(row: dict[str, str]) -> None:
+        session_id = row["session_id"]
+        for stays, why in (
+            (row.get("is_connected") == "1", "It is connected."),
+            (int(row.get("open_commands") or 0), "It has open commands: cancel them first."),
+            (int(row.get("active_clients") or 0), "Somebody looks at it: it has clients."),
+        ):
+            if stays:
+                raise errors.Conflict(f"The session stays. {why}", session_id=session_id)
+
+    def _archiver(self) -> Archiver:
+        if self._rules.archiver is None:
+            raise errors.Conflict(NO_ARCHIVE)
+        return self._rules.archiver
+
+    # -- files
+
+    def download_archive(
+        self, path: requests.SessionPath, header: requests.IfNoneMatch
+    ) -> Response:
+        """The file of an archived session, as `muster archive import` takes it.
+
+        A session that is in Redis has none: `session_not_found`. The ETag is that of the session.
+        """
+        session_id, archiver = path.session_id, self._rules.archiver
+        if archiver is None or self._store.states([session_id]) != [None]:
+            raise errors.SessionNotFound("The session is not archived.", session_id=session_id)
+        found = archiver.file_of(session_id)
+        if found is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        name, size = found
+        parsed = parse_name(name)
+        tag = f"{parsed.generation}-{parsed.rev}"
+        response = not_modified(tag)
+        if response is None:
+            response = Response(archiver.archive.pieces(name, size), content_type=ZSTD)
+            response.content_length = size
+            response.headers["Content-Disposition"] = f'attachment; filename="{file_name(name)}"'
+            response.set_etag(tag)
+        return response
+
+    def verify_archive(self) -> Response:
+        """Checks every file of the archive with all its checksums; moves none.
+
+        It is a job; 202 when it takes longer than 30 s: then look at `GET /jobs/{job_id}`, whose
+        `result` is the answer. While one goes on, a second request joins it.
+        """
+        self._archiver()
+        return when_done(self._jobs, self._jobs.enqueue_verify(), json_response)
+
+    # -- quarantine
+
+    def list_quarantine(self, query: requests.QuarantineQuery) -> Response:
+        """Files that were not what their names say, the oldest first, and why."""
+        archiver = self._rules.archiver
+        items = [] if archiver is None else archiver.archive.store.quarantined()
+        after = _place_of(query.cursor)
+        page = [one for one in items if (one.at_ms, one.item) > after]
+        more = len(page) > query.limit
+        page = page[: query.limit]
+        return json_response(
+            {
+                "items": [_quarantined(one) for one in page],
+                "next": f"{page[-1].at_ms}-{page[-1].item}" if more else None,
+                "total": len(items),
+            }
+        )
+
+    def put_back(self, body: requests.PutBackOrder) -> Response:
+        """Puts a file back where it was, when it can be read by now, and its session into the lists.
+
+        `conflict`: it is still bad, or there is a file of its name again.
+        """
+        if self._rules.archiver is None:
+            raise errors.SessionNotFound("There is no such item in quarantine.", item=body.item)
+        back = put_back(self._rules.archiver, body.item)
+        return json_response(
+            {
+                "item": back.item,
+                "name": back.name,
+                "session_id": back.session_id,
+                "is_archived": back.word in ("ok", "known"),
+            }
+        )
+
+
+def file_name(name: str) -> str:
+    """What a download is called: nothing of an id that a header or a shell takes for its own."""
+    return re.sub(r"%..", "_", name.rpartition("/")[2])
+
+
+def _shown(row: dict[str, str]) -> Response:
+    return json_response(model.summary(row, iso=True))
+
+
+def _quarantined(one: Quarantined) -> dict[str, Any]:
+    return {
+        "item": one.item,
+        "name": readable(one.name),
+        "session_id": session_of(one.name),
+        "reason": readable(one.reason),
+        "at": to_iso(one.at_ms),
+        "bytes": one.size_bytes,
+    }
+
+
+def _place_of(cursor: str | None) -> tuple[int, str]:
+    at_ms, _, item = (cursor or "-1-").rpartition("-")
+    return int(at_ms), item
+
+
+def register(api: Api, archives: Archives) -> None:
+    """The routes."""
+    one = "/sessions/<segment:session_id>"
+    not_found = (errors.SessionNotFound, errors.ArchiveCorrupt)
+    job = {202: answers.JobAccepted}
+    api.add("POST", one + "/archive", archives.archive_session, tag="archive", headers=["Location"],
+            returns={200: answers.Summary, **job},
+            raises=(*not_found, errors.Conflict, errors.TooLarge, errors.Overloaded))  # fmt: skip
+    api.add("POST", one + "/restore", archives.restore_session, tag="archive", headers=["Location"],
+            returns={200: answers.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
+    api.add("GET", "/archive/<segment:session_id>", archives.download_archive, tag="archive",
+            headers=["ETag", "Content-Disposition"], raises=not_found,
+            returns={200: {ZSTD: bytes}, 304: None})  # fmt: skip
+    api.add("POST", "/archive/verify", archives.verify_archive, tag="archive", headers=["Location"],
+            returns={200: answers.Verification, **job},
+            raises=(errors.Conflict, errors.Overloaded))  # fmt: skip
+    api.add("GET", "/archive/quarantine", archives.list_quarantine, tag="archive",
+            returns={200: answers.Quarantine})  # fmt: skip
+    api.add("POST", "/archive/quarantine", archives.put_back, tag="archive",
+            returns={200: answers.PutBack},
+            raises=(errors.SessionNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip

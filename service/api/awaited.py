@@ -1,0 +1,37 @@
+"""Routes whose work is a job: the request waits for it a while, and says where to look after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from flask import Response
+
+from service import errors
+from service.api.openapi import PREFIX
+from service.api.paths import in_path
+from service.api.respond import json_response
+
+#: How long a job is waited for, s.
+WAIT_S = 30.0
+
+
+class Waiting(Protocol):
+    """The part of the queue that waits."""
+
+    def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]: ...
+
+
+def when_done(jobs: Waiting, job_id: str, shown: Callable[[Any], Response]) -> Response:
+    """The answer that `shown` makes of the job's result; 202 when that takes longer than WAIT_S.
+
+    Raises:
+        Internal: the job failed for good.
+    """
+    job = jobs.wait(job_id, WAIT_S)
+    if job["state"] == "finished":
+        return shown(job["result"])
+    if job["state"] == "failed":
+        raise errors.Internal("The job failed: look at it.", job_id=job_id)
+    accepted = {"job_id": job_id, "state": job["state"]}
+    return json_response(accepted, 202, Location=f"{PREFIX}/jobs/{in_path(job_id)}")
