@@ -90,6 +90,7 @@ ROUTES: Mapping[str, Right] = {
     "GET /api/docs/swagger-ui-bundle.js": Right(_NOBODY, OPEN),
     "GET /api/docs/swagger.svg": Right(_NOBODY, OPEN),
     "GET /api/v1/openapi.json": Right(_NOBODY, OPEN),
+    "GET /api/v1/asyncapi.json": Right(_NOBODY, OPEN),
     "GET /api/v1/sessions": Right(_READERS, SOME),
     "POST /api/v1/sessions": Right(_WRITERS, SOME),
     "POST /api/v1/sessions/cleanup": Right(_WRITERS, ALL),

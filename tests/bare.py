@@ -38,6 +38,7 @@ class Bare:
             timeout=20,
             sockopt=options,
         )
+        self.url = url
         self._answer = answer
         self._numbers = itertools.count(1)
         self._write = threading.Lock()

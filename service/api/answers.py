@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from service.sockets import shown
+from service.sockets.shown import Counts, Sample, Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-Sample = Annotated[list[Any], Field(min_length=2, max_length=2)]
 
 
-class Answer(BaseModel):
-    """A JSON object; more fields may come in later versions."""
-
-    model_config = ConfigDict(extra="allow")
+Answer = shown.Shown
 
 
 class Problem(Answer):
@@ -29,26 +28,18 @@ class Problem(Answer):
     retryable: bool = Field(description="Whether the same request may succeed later.")
 
 
-class Summary(Answer):
+class Summary(shown.Summary[Time]):
     """A session in a list."""
 
-    session_id: str
-    device_id: str = Field(description="The same.")
-    session_name: str
-    project_id: str
-    state: Literal["active", "inactive", "archived"]
-    is_connected: bool
-    node_id: str | None = Field(description="Where it is connected.")
-    created_at: Time | None
-    start_time: Time | None = Field(description="Of the present or last connection.")
-    disconnected_at: Time | None
-    disconnect_reason: str | None
-    setup_version: int
-    in_sync: bool = Field(description="Whether the device said that it runs this version.")
-    active_clients: int
-    open_commands: int
-    last_activity: Time | None
-    rev: int
+
+class Event(shown.Event[Time]):
+    """A line of the timeline."""
+
+
+class Session(shown.Session[Time]):
+    """All that is kept of a session."""
+
+    timeline: list[Event]
 
 
 class SessionsPage(Answer):
@@ -57,44 +48,6 @@ class SessionsPage(Answer):
     sessions: list[Summary]
     next: str | None = Field(description="The `cursor` of the next page; null: this was the last.")
     total: int | None = Field(description="How many there are; null for filtered lists.")
-
-
-class Event(Answer):
-    """A line of the timeline."""
-
-    at: Time
-    event: str
-
-
-class Statistics(Answer):
-    """Totals over the whole life of a session."""
-
-    updates: int
-    connects: int
-    connected_s: float
-    bytes_in: int
-
-
-class Session(Summary):
-    """All that is kept of a session."""
-
-    generation: int
-    stream: str
-    last_seq: int
-    meta: dict[str, Any] | None
-    setup: Any
-    setup_timestamp: Time | None
-    reported_version: int
-    undo_available: bool
-    redo_available: bool
-    last_ping: Time | None
-    last_update: Time | None
-    statistics: Statistics
-    timeline: list[Event]
-    telemetry: dict[str, Any] = Field(description="The latest value of every data key.")
-    data: dict[str, list[Sample]] = Field(
-        description="`[value, ts]` by data key, oldest first; `ts` in seconds since 1970."
-    )
 
 
 class Metadata(Answer):
@@ -173,11 +126,6 @@ class Setup(Answer):
     in_sync: bool
     undo_available: bool
     redo_available: bool
-
-
-Status = Literal[
-    "queued", "sent", "delivered", "succeeded", "failed", "timed_out", "expired", "cancelled"
-]
 
 
 class Command(Answer):
@@ -355,14 +303,6 @@ class Alarms(Answer):
 
     active: list[Alarm]
     history: list[Alarm]
-
-
-class Counts(Answer):
-    """Sessions by state."""
-
-    active: int
-    inactive: int
-    archived: int
 
 
 class RedisStats(Answer):

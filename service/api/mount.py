@@ -15,6 +15,7 @@ from service.live.waiters import CommandWaiters
 from service.sessions.batches import Batches
 from service.sessions.cleanup import find_unused
 from service.sessions.manager import SessionManager
+from service.sockets import asyncapi
 from service.sockets.permits import Permits
 
 
@@ -65,6 +66,6 @@ def mount(
     app.url_map.merge_slashes = False  # `sessions//data` is not the session `data`
     problems.install(app, count_error)
     app.register_blueprint(api)
-    pages.install(app, api.document(version))
+    pages.install(app, api.document(version), asyncapi.document(version))
     app.wsgi_app = EncodedSegments(app.wsgi_app, "/api/")  # type: ignore[method-assign]
     return api

@@ -1,4 +1,4 @@
-"""The description at /api/v1/openapi.json and Swagger UI at /api/docs.
+"""The descriptions at /api/v1/openapi.json and asyncapi.json, and Swagger UI at /api/docs.
 
 Swagger UI comes from the PyPI package flask-openapi3-swagger and is served from here: a page that looks at
 an API must not need the internet. Of that package only the files are used; its page has inline scripts,
@@ -8,6 +8,7 @@ which our CSP forbids.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import orjson
 from flask import Flask, Response
 
-from service.api.openapi import DOCUMENT
+from service.api.openapi import DOCUMENT, PREFIX
 
+EVENTS = PREFIX + "/asyncapi.json"
 DOCS = "/api/docs"
 _OURS = Path(__file__).parent / "docs"
 _SWAGGER = "flask_openapi3_swagger"
@@ -30,10 +32,17 @@ _ASSETS = {
 _CACHE = "public, max-age=3600"
 
 
-def install(app: Flask, document: dict[str, Any]) -> None:
-    """The pages."""
-    shown = orjson.dumps(document)
-    app.add_url_rule(DOCUMENT, "openapi", _page(lambda: shown, "application/json"))
+def install(app: Flask, document: dict[str, Any], events: dict[str, Any]) -> None:
+    """The pages.
+
+    Args:
+        app: which has answered no request yet.
+        document: OpenAPI, of the routes.
+        events: AsyncAPI, of what goes over sockets.
+    """
+    for path, shown in ((DOCUMENT, document), (EVENTS, events)):
+        text = orjson.dumps(shown)
+        app.add_url_rule(path, path, _page(partial(bytes, text), "application/json"))
     index = (_OURS / "index.html").read_bytes()
     for rule in (DOCS, DOCS + "/"):
         app.add_url_rule(rule, rule, _page(lambda: index, "text/html; charset=utf-8"))

@@ -15,16 +15,13 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
 from service.api.incoming import JSON, MERGE_PATCH, AnyJson, Body, Query
 from service.sessions.places import CURSOR
-from service.sockets.fields import Document, Name, Payload, Words
+from service.sockets.fields import NAME, Document, Name, Payload, Words
 from service.sockets.payloads import MAX_LIST, MAX_TTL_S
 
-#: As in check_name, for readers of the description.
-_LETTERS = r"[^\u0000-\u001F\u007F-\u009F\u2028\u2029]"
 #: Devices one bulk command may name; a filter may match more.
 MAX_BULK = 10_000
 MAX_CLEANUP = 10_000
@@ -33,17 +30,6 @@ MAX_WAIT_S = 300
 #: Samples per key that `limit` may ask for.
 MAX_SAMPLES = 1_000_000
 
-_ID: JsonSchemaValue = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 256,
-    "pattern": f"^{_LETTERS}+$",
-}
-
-Id = Annotated[Name, WithJsonSchema(_ID)]
-Text = Annotated[
-    Words, WithJsonSchema({"type": "string", "maxLength": 256, "pattern": f"^{_LETTERS}*$"})
-]
 #: Opaque to callers; the patterns say exactly what is taken, so that a wrong one is refused as such.
 Cursor = Annotated[str, StringConstraints(pattern=CURSOR)]
 Place = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
@@ -109,31 +95,31 @@ Moment = Annotated[
 class SessionPath(Payload):
     """Of one session."""
 
-    session_id: Id = Field(description="Percent-encoded, slashes too.")
+    session_id: Name = Field(description="Percent-encoded, slashes too.")
 
 
 class KeyPath(SessionPath):
     """Of one data key."""
 
-    key: Id = Field(description="Percent-encoded, slashes too.")
+    key: Name = Field(description="Percent-encoded, slashes too.")
 
 
 class CommandPath(SessionPath):
     """Of one command."""
 
-    command_id: Id
+    command_id: Name
 
 
 class BatchPath(Payload):
     """Of one bulk command."""
 
-    batch_id: Id
+    batch_id: Name
 
 
 class JobPath(Payload):
     """Of one job."""
 
-    job_id: Id
+    job_id: Name
 
 
 class SessionsQuery(Query):
@@ -142,9 +128,9 @@ class SessionsQuery(Query):
     state: Literal["active", "inactive", "archived", "all"] | None = Field(
         None, description="Left out: active and inactive."
     )
-    q: Text | None = Field(None, description="What the id or the name begins with.")
-    project_id: Text | None = None
-    node_id: Text | None = Field(None, description="Where it is connected.")
+    q: Words | None = Field(None, description="What the id or the name begins with.")
+    project_id: Words | None = None
+    node_id: Words | None = Field(None, description="Where it is connected.")
     limit: Limit = 100
     cursor: Cursor | None = Field(None, description="`next` of the page before.")
 
@@ -186,7 +172,7 @@ class QuarantineQuery(Query):
 class PutBackOrder(Body):
     """Which file goes back."""
 
-    item: Id = Field(description="As `GET /archive/quarantine` names it.")
+    item: Name = Field(description="As `GET /archive/quarantine` names it.")
 
 
 class IfMatch(Payload):
@@ -208,7 +194,7 @@ class IfNoneMatch(Payload):
 class IdempotencyKey(Payload):
     """What makes a repeated request harmless."""
 
-    key: Id | None = Field(
+    key: Name | None = Field(
         None,
         alias="Idempotency-Key",
         description="The same key again answers what the first request made.",
@@ -220,8 +206,8 @@ class NewSession(Body):
 
     optional: ClassVar[bool] = True
 
-    session_name: Text = ""
-    project_id: Text = ""
+    session_name: Words = ""
+    project_id: Words = ""
 
 
 class Telemetry(Body):
@@ -230,7 +216,7 @@ class Telemetry(Body):
     telemetry: Annotated[
         dict[Name, Document],
         Field(min_length=1),
-        WithJsonSchema({"type": "object", "minProperties": 1, "propertyNames": _ID}),
+        WithJsonSchema({"type": "object", "minProperties": 1, "propertyNames": NAME}),
     ]
 
 
@@ -247,7 +233,7 @@ class MergePatch(AnyJson):
 
 
 class _Command(Body):
-    command: Id
+    command: Name
     params: Document = None
     ttl_s: Ttl | None = Field(
         None,
@@ -271,9 +257,9 @@ class Filter(Body):
     """Sessions, as a list has them."""
 
     state: Literal["active", "inactive", "all"] = "all"
-    q: Text | None = None
-    project_id: Text | None = None
-    node_id: Text | None = None
+    q: Words | None = None
+    project_id: Words | None = None
+    node_id: Words | None = None
 
 
 class BulkCommand(_Command):
@@ -283,7 +269,7 @@ class BulkCommand(_Command):
         json_schema_extra={"oneOf": [{"required": ["session_ids"]}, {"required": ["filter"]}]}
     )
 
-    session_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_BULK)] = Field(default=[])
+    session_ids: Annotated[list[Name], Field(min_length=1, max_length=MAX_BULK)] = Field(default=[])
     filter: Filter = Field(Filter(), description="`{}` is the whole fleet.")
 
     @model_validator(mode="after")

@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import InvalidRequest, ServiceError, TooLarge
@@ -47,10 +55,24 @@ def _finite(number: float) -> float:
     return number
 
 
+#: As in `is_name`, for readers of a description; JSON Schema counts characters, not bytes.
+_LETTERS = r"[^\u0000-\u001F\u007F-\u009F\u2028\u2029]"
+NAME: JsonSchemaValue = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_NAME_BYTES,
+    "pattern": f"^{_LETTERS}+$",
+}
+_WORDS: JsonSchemaValue = {
+    "type": "string",
+    "maxLength": MAX_NAME_BYTES,
+    "pattern": f"^{_LETTERS}*$",
+}
+
 #: An id, a key or the name of a command: 1–256 UTF-8 bytes, no control characters.
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME)]
 #: The same, or nothing.
-Words = Annotated[str, AfterValidator(_words)]
+Words = Annotated[str, AfterValidator(_words), WithJsonSchema(_WORDS)]
 #: Any JSON value of at most 32 levels.
 Document = Annotated[Any, AfterValidator(_document)]
 Version = Annotated[int, Field(ge=0, le=MAX_VERSION)]

@@ -1,8 +1,9 @@
 """What clients may send: one model per event of docs/protocol.md, and the table of all events.
 
 Fields that are not named here are ignored; those that are must have their type: nothing is converted.
-`device_id` and `session_id` are one field. `update_data` and `update_telemetry` have no model, because
-they run for every sample: see `service.sockets.update`.
+`device_id` and `session_id` are one field. `update_data` and `update_telemetry` run for every sample, so
+`service.sockets.update` reads them by hand; their models here take and refuse the same (a test compares
+both) and are for those who read a description.
 """
 
 from __future__ import annotations
@@ -11,16 +12,37 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
-from service.sockets.fields import Document, Name, Payload, Seconds, Version, Words
-from service.sockets.update import EncodedSample, Update, parse_telemetry, parse_update
+from service.auth import MAX_TOKEN_CHARACTERS
+from service.live.scope import MAX_SESSIONS
+from service.sockets.fields import NAME, Document, Name, Payload, Seconds, Version, Words
+from service.sockets.update import (
+    MAX_SAMPLES,
+    MAX_SEQ,
+    MAX_TS_S,
+    EncodedSample,
+    Update,
+    parse_telemetry,
+    parse_update,
+)
 
 __all__ = [
     "CLIENT_EVENTS",
-    "SERVER_EVENTS",
+    "CommandAck",
     "CommandResult",
+    "Connect",
     "DeviceSetup",
     "EncodedSample",
     "ListSessions",
@@ -31,9 +53,19 @@ __all__ = [
     "SetupEdit",
     "SetupStep",
     "Update",
+    "UpdateData",
+    "UpdateTelemetry",
     "parse_telemetry",
     "parse_update",
 ]
+
+#: When something was measured: seconds, never milliseconds.
+Time = Annotated[float, Field(ge=0, le=MAX_TS_S, allow_inf_nan=False)]
+#: JSON has no tuples: `Strict` would refuse its lists.
+Row = (
+    Annotated[tuple[Name, Document], Strict(False)]
+    | Annotated[tuple[Name, Document, Time | None], Strict(False)]
+)
 
 #: `meta` is kept in memory with its connection, so it has a bound of its own, as JSON.
 MAX_META_BYTES = 16 * 1024
@@ -47,8 +79,43 @@ MAX_TIMEOUT_S = 3600
 MAX_INTERVAL_MS = 60_000
 
 
+def _both_words(schema: JsonDict) -> None:
+    """For readers of a description: the id by either word, and whether one is needed."""
+    fields, needed = schema["properties"], schema.get("required")
+    assert isinstance(fields, dict)
+    fields["device_id"] = fields["session_id"]
+    if isinstance(needed, list) and "session_id" in needed:
+        needed.remove("session_id")
+        if not needed:
+            del schema["required"]
+        schema["anyOf"] = [{"required": ["session_id"]}, {"required": ["device_id"]}]
+
+
+#: What `service.live.scope` takes.
+_SCOPE: JsonSchemaValue = {
+    "oneOf": [
+        {"enum": ["fleet", None]},
+        {
+            "type": "object",
+            "properties": {
+                "sessions": {
+                    "type": "array",
+                    "items": NAME,
+                    "minItems": 1,
+                    "maxItems": MAX_SESSIONS,
+                }
+            },
+            "required": ["sessions"],
+        },
+        {"type": "object", "properties": {"project_id": NAME}, "required": ["project_id"]},
+    ]
+}
+
+
 class _OfSession(Payload):
     """An event about one session, named by either word."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
 
     session_id: Name
 
@@ -67,11 +134,19 @@ def _one_id(payload: Any) -> Any:
     return {**payload, "session_id": session_id if device_id is None else device_id}
 
 
+class Connect(Payload):
+    """`auth` of the connect: who it is. Read by `service.sockets.gate.credentials`."""
+
+    token: Annotated[str, Field(max_length=MAX_TOKEN_CHARACTERS)] | None = None
+
+
 # --- devices
 
 
 class Register(Payload):
     """`register`: this socket is the device; without an id the service makes one."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
 
     session_id: Name | None = None
     session_name: Words | None = None
@@ -91,6 +166,59 @@ def _bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(meta)) > MAX_META_BYTES:
         raise PydanticCustomError("too_large", f"may have {MAX_META_BYTES} bytes")
     return meta
+
+
+class _Samples(Payload):
+    """What both ways of sending samples have."""
+
+    ts: Time | None = Field(None, description="When it was measured; left out: now.")
+    seq: Annotated[int, Field(ge=1, le=MAX_SEQ)] | None = Field(
+        None, description="1, 2, 3, … within a `stream`: makes repeating harmless."
+    )
+
+
+class UpdateData(_Samples):
+    """`update_data`: samples in one of three forms."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["key", "value"]},
+                {"required": ["data"]},
+                {"required": ["samples"]},
+            ]
+        }
+    )
+
+    key: Name = ""
+    value: Document = None
+    data: Annotated[dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
+        {}, description="Several keys at one moment."
+    )
+    samples: Annotated[list[Row], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
+        [], description="`[key, value]` or `[key, value, ts]`, oldest first."
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = self.model_fields_set & {"key", "data", "samples"}
+        if len(given) != 1 or ("key" in given and "value" not in self.model_fields_set):
+            raise PydanticCustomError("form", "give one of `key` and `value`, `data`, `samples`")
+        return self
+
+
+class UpdateTelemetry(_Samples):
+    """`update_telemetry`: the latest values of some keys."""
+
+    telemetry: Annotated[dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES)]
+
+
+class CommandAck(Payload):
+    """A device's ack of `command`, whose every form means delivered; one with `ok` ends it."""
+
+    ok: bool | None = None
+    result: Document = None
+    error: Document = None
 
 
 class DeviceSetup(Payload):
@@ -123,7 +251,7 @@ class CommandResult(Payload):
 class RegisterVue(Payload):
     """`register_vue`: watch a scope from now on, or from a cursor on."""
 
-    scope: Any = "fleet"  #: judged by `service.live.scope`, whose refusals name what is wrong
+    scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: judged by `service.live.scope`
     batch: bool = False
     interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS)] | None = None
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
@@ -184,11 +312,11 @@ class Anything(Payload):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
 
-#: Every event a client may send: its models, those of a device first. Empty where another module parses.
+#: Every event a client may send: its models, those of a device first.
 CLIENT_EVENTS: Mapping[str, tuple[type[Payload], ...]] = {
     "register": (Register,),
-    "update_data": (),
-    "update_telemetry": (),
+    "update_data": (UpdateData,),
+    "update_telemetry": (UpdateTelemetry,),
     "update_setup": (DeviceSetup, SetupEdit),
     "ping": (Anything,),
     "pong": (Anything,),
@@ -205,13 +333,3 @@ CLIENT_EVENTS: Mapping[str, tuple[type[Payload], ...]] = {
     "undo_setup": (SetupStep,),
     "redo_setup": (SetupStep,),
 }
-
-#: Every event the service sends.
-SERVER_EVENTS: frozenset[str] = frozenset(
-    {
-        *("registered", "pong", "ping", "command", "setup", "superseded", "deleted", "draining"),
-        *("sessions_update", "session_data_key_update", "session_data_updates", "command_update"),
-        *("active_sessions", "inactive_sessions", "active_session", "inactive_session"),
-        *("resync", "service_error", "memory_relieved"),
-    }
-)
