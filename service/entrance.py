@@ -17,6 +17,7 @@ from flask import Flask, Response, abort, g, request
 
 from service import access, errors
 from service.access import Identity
+from service.admission import ALWAYS_OPEN
 from service.sockets.gate import bearer
 
 #: What pages of listed origins may send and read.
@@ -78,7 +79,7 @@ def install(app: Flask, tokens: Reader | None, permits: Permits, *, metrics: Met
             response.headers["WWW-Authenticate"] = 'Bearer realm="muster"'
         origin = request.headers.get("Origin")
         response.headers.add("Vary", "Origin")
-        if origin:
+        if origin and request.path not in ALWAYS_OPEN:  # there nobody looked at the origin
             headers = response.headers
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS

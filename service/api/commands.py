@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from flask import Response
@@ -53,7 +53,14 @@ class Batches(Protocol):
     def start(
         self, request: dict[str, Any], session_ids: list[str] | None, idempotency_key: str
     ) -> str: ...
-    def show(self, batch_id: str, *, limit: int, first: int = ...) -> dict[str, Any]: ...
+    def show(
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        first: int = ...,
+        projects: Collection[str] | None = ...,
+    ) -> dict[str, Any]: ...
 
 
 class Permits(Protocol):
@@ -155,6 +162,7 @@ class Commands:
         key, request = header.key or "", body.request()
         identity = present()
         if identity.projects is not None:
+            request["projects"] = sorted(identity.projects)
             if body.names is None:
                 request["filter"]["project_id"] = identity.one_project(body.filter.project_id)
             else:
@@ -162,16 +170,16 @@ class Commands:
             if key:  # another token's key is another key
                 key = "\0".join([key, *sorted(identity.projects)])
         batch_id = self._batches.start(request, body.names, key)
-        batch = self._batches.show(batch_id, limit=100)
+        batch = self._batches.show(batch_id, limit=100, projects=identity.projects)
         return json_response(batch, 202, Location=f"{PREFIX}/commands/{in_path(batch_id)}")
 
     def get_batch(self, path: requests.BatchPath, query: requests.BatchQuery) -> Response:
         """How a bulk command stands, and a page of its devices."""
         first = int(query.cursor or 0)
-        batch = self._batches.show(path.batch_id, limit=query.limit, first=first)
-        devices = [device["session_id"] for device in batch["devices"]]
-        self._permits.check_sessions(present(), devices)
-        return json_response(batch)
+        projects = present().projects
+        return json_response(
+            self._batches.show(path.batch_id, limit=query.limit, first=first, projects=projects)
+        )
 
 
 def shown(session_id: str, command: Mapping[str, Any]) -> dict[str, Any]:

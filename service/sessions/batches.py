@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -63,7 +63,8 @@ class Batches:
         """Keeps a batch and enqueues its job; returns its id.
 
         Args:
-            request: `command`, `params`, `ttl_s`, and `filter` where no sessions are named.
+            request: `command`, `params`, `ttl_s`, `filter` where no sessions are named, and `projects`
+                where only devices of these get it, wherever they are by then.
             session_ids: the devices; None: those of the filter.
             idempotency_key: the same again answers the same batch, with nothing new.
 
@@ -98,18 +99,31 @@ class Batches:
             self._store.batch_set(batch_id, {"total": len(ids)})
         self._store.batch_set(batch_id, {"state": "queued"})
 
-    def show(self, batch_id: str, *, limit: int, first: int = 0) -> dict[str, Any]:
+    def show(
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        first: int = 0,
+        projects: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         """A batch, how many devices have which status, and a page of them.
 
+        Args:
+            batch_id: of a batch.
+            limit: devices at most.
+            first: place of the first one.
+            projects: those that exist for who asks; None: all.
+
         Raises:
-            SessionNotFound: there is no such batch.
+            SessionNotFound: there is no such batch, or it was not for these projects alone.
 
         Redis: one look at the command of every device, LOOK in a round trip.
         """
         fields = self._store.batch_get(batch_id)
-        if fields is None:
+        request = orjson.loads(fields["request"]) if fields else {}
+        if fields is None or not _is_within(request, projects):
             raise errors.SessionNotFound("There is no such bulk command.", batch_id=batch_id)
-        request = orjson.loads(fields["request"])
         size = self._store.batch_size(batch_id)
         sent = int(fields.get("sent") or 0)
         statuses: dict[str, int] = {}
@@ -159,6 +173,14 @@ class Batches:
         return shown
 
 
+def _is_within(request: dict[str, Any], projects: Collection[str] | None) -> bool:
+    """Whether a batch was for some of these projects and no other."""
+    if projects is None:
+        return True
+    wanted = request.get("projects")
+    return wanted is not None and set(wanted) <= set(projects)
+
+
 def run_batch(
     manager: SessionManager, batch_id: str, step: Callable[[str], None] = lambda name: None
 ) -> int:
@@ -185,8 +207,13 @@ def run_batch(
     done = 0
     while ids := store.batch_devices(batch_id, sent, CHUNK):
         refused = {}
+        strangers = _strangers(store, ids, request.get("projects"))
         for session_id in ids:
-            error = _send(manager, batch_id, session_id, request)
+            error: dict[str, Any] | None
+            if session_id in strangers:
+                error = errors.SessionNotFound(session_id=session_id).body()
+            else:
+                error = _send(manager, batch_id, session_id, request)
             if error is not None:
                 refused[session_id] = error
             step("sent")
@@ -197,6 +224,16 @@ def run_batch(
         step("noted")
     store.batch_set(batch_id, {"state": "done", "finished_at": store.now_ms()})
     return done
+
+
+def _strangers(
+    store: RedisSessionStore, ids: Sequence[str], projects: Collection[str] | None
+) -> set[str]:
+    """Those that are in none of the projects by now."""
+    if projects is None:
+        return set()
+    rows = zip(ids, store.summaries(ids), strict=True)
+    return {one for one, row in rows if row is None or row.get("project_id", "") not in projects}
 
 
 def _find_devices(

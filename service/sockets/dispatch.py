@@ -296,11 +296,17 @@ class Dispatcher:
             body = to_json({"ok": False, "error": error.body()})
             self._connections.send(peer.sid, ack_frame(ack_id, body))
 
-    def reject(self, sid: str, ack_id: int | None, error: ServiceError) -> None:
-        """What came from this socket was no event at all: tell it, in order with its other answers."""
+    def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None:
+        """What came from this socket was no event at all: tell it, in order with its other answers.
+
+        It counts against what the socket may send, as an event of so many bytes does.
+        """
         peer = self.peers.get(sid)
-        if peer is not None:
-            self.refuse(peer, ack_id, error)
+        if peer is None:
+            return
+        if peer.allowance is not None and self._gate is not None:
+            error = self._gate.too_much(peer, size) or error
+        self.refuse(peer, ack_id, error)
 
     # --- inside
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from service import access, errors
 from service.access import Identity
+from service.sockets.update import is_name
 
 #: Sessions looked up in one round trip.
 LOOK = 500
@@ -40,11 +41,14 @@ class Permits:
         """Whether this session exists for the bearer.
 
         Raises:
+            InvalidRequest: this is no id: nothing is asked about it.
             NotAllowed: a device's token, of another id.
             SessionNotFound: it is in no project of the token's, or nowhere.
 
         Redis: one read, where the token has projects.
         """
+        if not is_name(session_id):
+            raise errors.InvalidRequest("`session_id`: is no id.")
         if identity.role == access.DEVICE and not identity.owns(session_id):
             raise errors.NotAllowed("A device acts on its own session only.")
         if identity.projects is None:

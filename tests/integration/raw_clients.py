@@ -110,14 +110,19 @@ class RawWebsocket:
 class RawPolling:
     """A long-polling client; connected to namespace `/`."""
 
-    def __init__(self, port: int, *, connect: bool = True) -> None:
+    def __init__(self, port: int, *, connect: bool = True, auth: Any = None) -> None:
         self.port = port
         self.engine_sid = ""
         self.waiting: list[str] = []
         self.engine_sid = json.loads(self.get()[0][1:])["sid"]
         if connect:
-            self.post("40")
+            self.post("40" + ("" if auth is None else json.dumps(auth)))
             self.sid = json.loads(self.receive()[2:])["sid"]
+
+    def call(self, event: str, payload: Any = None, number: int = 99) -> dict[str, Any]:
+        """The ack of an event; packets before it are passed over."""
+        self.post(f"42{number}{json.dumps([event, payload])}")
+        return self.answer(number)
 
     def request(
         self, method: str, body: bytes | None = None, headers: dict[str, str] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.sessions.batches import command_id_of, run_batch
+from service.sessions.batches import Batches, command_id_of, run_batch
 from service.sessions.manager import SessionManager
 from tests.integration.test_api_sessions import problem
 from tests.rest import NODE, Rest, path_of, rest
@@ -208,6 +208,20 @@ def test_bulk_with_an_idempotency_key_is_one_batch(api: Rest) -> None:
             run(api, batch_id)
     assert len(ids) == 1
     assert len(api.store.commands("one")) == 1
+
+
+def test_bulk_for_projects_leaves_out_a_device_that_left_them(api: Rest) -> None:
+    """It may have moved between being named and its turn; where it is now nobody asked for it."""
+    for name in ("stays", "moves"):
+        api.device(name, sid=f"abc.{name}", project_id="berlin")
+    batches = Batches(api.store, api.jobs, 1000)
+    request = {"command": "sync", "params": None, "projects": ["berlin"]}
+    batch_id = batches.start(request, ["stays", "moves", "none"])
+    api.device("moves", sid="abc.new", project_id="rome")
+    assert run(api, batch_id) == 3
+    statuses = {one["session_id"]: one["status"] for one in devices_of(api, batch_id)}
+    assert statuses == {"stays": "queued", "moves": "refused", "none": "refused"}
+    assert api.store.commands("moves") == []
 
 
 class Died(Exception):

@@ -16,6 +16,7 @@ import websocket
 
 from tests.bare import Bare
 from tests.conftest import RealServer
+from tests.integration.raw_clients import RawPolling, RawWebsocket
 from tests.logins import LOGIN, SECRET, TOKENS, ask, device, refusal, token, who
 from tests.node_processes import ROOT, Cluster, environment
 from tests.waiting import wait_until
@@ -154,6 +155,27 @@ def test_rates_of_a_socket_are_told_and_counted(cluster: Cluster) -> None:
     text = ask(cluster.nodes[1], "GET", "/metrics")[1]
     assert re.search(r'muster_errors_total\{code="rate_limited"\} [1-9]\d', text)
     machine.close()
+
+
+def test_polling_socket_closes_when_its_token_ends(cluster: Cluster) -> None:
+    shown = {"token": token("viewer", lifetime_s=4)}
+    socket = RawPolling(cluster.nodes[0].port, auth=shown)
+    told = socket.receive()
+    assert '"not_authenticated"' in told
+    assert socket.receive() == "41"
+
+
+def test_what_is_no_event_counts_against_the_rate_too(cluster: Cluster) -> None:
+    socket = RawWebsocket(cluster.nodes[1].port, connect=False)
+    socket.send("40" + json.dumps({"token": token("viewer")}))
+    assert socket.receive().startswith("40")
+    for _ in range(60):
+        socket.send("4nonsense")
+    codes = [socket.error()["code"] for _ in range(60)]
+    assert codes[:5] == ["invalid_request"] * 5
+    assert codes.count("rate_limited") > 10
+    assert socket.call("get_active_sessions", {})["error"]["code"] == "rate_limited"
+    socket.close()
 
 
 def test_sessions_of_a_token_are_limited(cluster: Cluster) -> None:

@@ -253,9 +253,45 @@ def test_bulk_commands_keep_to_the_projects(pair: Cluster, devices: dict[str, Ba
     status, batch = ask(node, "POST", path, shown, {"command": "x", "session_ids": ["b-1", "b-2"]})
     assert (status, batch["total"]) == (202, 2)
     assert ask(node, "GET", f"{path}/{batch['batch_id']}", shown)[0] == 200
-    stranger = token("viewer", projects=["rome"])
-    assert ask(node, "GET", f"{path}/{batch['batch_id']}", stranger)[0] == 404
     assert ask(node, "POST", path, shown, {"command": "x", "filter": {}})[0] == 202
+
+
+@pytest.mark.parametrize("wanted", [{"session_ids": ["b-1"]}, {"filter": {}}], ids=str)
+def test_bulk_command_is_unknown_to_who_may_not_see_all_its_projects(
+    pair: Cluster, devices: dict[str, Bare], wanted: dict[str, Any]
+) -> None:
+    """Whatever page is asked for: also one behind the last device, and before any was found."""
+    node, path = pair.nodes[0], "/api/v1/commands"
+    batches = {
+        name: ask(node, "POST", path, token("operator", **claims), {"command": "x", **wanted})[1]
+        for name, claims in (("berlin", {"projects": ["berlin"]}), ("all", {}))
+    }
+    seen = {
+        ("berlin", "berlin"): 200,
+        ("berlin", "berlin oslo"): 200,
+        ("berlin", "rome"): 404,
+        ("berlin", ""): 404,
+        ("all", "berlin"): 404,
+    }
+    for (name, projects), status in seen.items():
+        shown = token("viewer", projects=projects.split())
+        for query in ("", "?cursor=0", "?cursor=1", "?cursor=999999"):
+            url = f"{path}/{batches[name]['batch_id']}{query}"
+            assert ask(node, "GET", url, shown)[0] == status, (name, projects, query)
+            assert ask(node, "GET", url, token("viewer"))[0] == 200
+
+
+@pytest.mark.parametrize("session_id", ["%FF", "%ED%A0%80", "%00", "%7F", "x" * 300])
+def test_what_is_no_id_is_told_and_not_looked_up(pair: Cluster, session_id: str) -> None:
+    for shown in (token("operator", projects=["berlin"]), token("operator")):
+        for method, path in (
+            ("GET", "sessions/{}"),
+            ("GET", "archive/{}"),
+            ("DELETE", "sessions/{}"),
+        ):
+            url = "/api/v1/" + path.format(session_id)
+            status, body = ask(pair.nodes[0], method, url, shown)
+            assert (status, body["code"]) == (400, "invalid_request"), (url, body)
 
 
 def test_same_idempotency_key_of_another_project_is_another_key(

@@ -13,6 +13,7 @@ import urllib3
 from service.access import EVENTS, ROLES, ROUTES
 from service.entrance import route_of
 from tests.bare import Bare
+from tests.integration.raw_clients import RawPolling, RawWebsocket
 from tests.logins import ask, device, nodes_with_login, refusal, token, who
 from tests.node_processes import Cluster
 from tests.rest import rest
@@ -82,6 +83,42 @@ def test_every_event_is_refused_to_roles_that_do_not_stand_in_its_row(
             assert answer["error"]["code"] == "not_allowed", (event, answer)
         socket.close()
     other.close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_event_is_refused_over_polling_as_well(pair: Cluster, role: str) -> None:
+    claims = {"device": "poller"} if role == "device" else {}
+    target = "poller" if role == "device" else f"polled-{role}"
+    other = device(pair.urls[1], f"polled-{role}")
+    for event, right in EVENTS.items():
+        socket = RawPolling(pair.nodes[0].port, auth={"token": token(role, **claims)})
+        answer = socket.call(event, filled(PAYLOADS[event], target))
+        reached = answer["ok"] or answer["error"]["code"] in REACHED
+        assert reached if role in right.roles else answer["error"]["code"] == "not_allowed", event
+        socket.post("41")
+    other.close()
+
+
+def test_polling_without_a_token_is_refused(pair: Cluster) -> None:
+    for auth in ("", "{}", json.dumps({"token": "a.b.c"})):
+        socket = RawPolling(pair.nodes[0].port, connect=False)
+        socket.post("40" + auth, '421["get_active_sessions",{}]')
+        told = [socket.receive(), socket.receive()]
+        assert all(packet.startswith("44") for packet in told), told
+
+
+def test_second_connect_of_a_socket_changes_no_role(pair: Cluster) -> None:
+    socket = RawWebsocket(pair.nodes[0].port, connect=False)
+    socket.send("40/other," + json.dumps({"token": token("admin")}))
+    assert socket.receive().startswith("44")
+    socket.send("40" + json.dumps({"token": token("viewer")}))
+    assert socket.receive().startswith("40")
+    socket.send("40" + json.dumps({"token": token("admin")}))
+    assert socket.error()["code"] == "invalid_request"
+    for sent in ("42", "42/other,"):
+        socket.send(f'{sent}7["delete_session",{{"device_id":"x"}}]')
+        assert socket.answer(7)["error"]["code"] in ("not_allowed", "invalid_request")
+    socket.close()
 
 
 def test_unknown_event_is_no_event_to_any_role(pair: Cluster) -> None:
@@ -299,6 +336,21 @@ def test_pages_of_listed_origins_may_ask_with_a_token_and_others_may_not(pair: C
         assert "Access-Control-Allow-Origin" not in other.headers
 
 
+def test_page_of_any_origin_may_ask_for_health_and_not_read_it(pair: Cluster) -> None:
+    """It names this machine."""
+    url = f"http://127.0.0.1:{pair.nodes[0].port}/healthz"
+    answer = urllib3.request("GET", url, headers={"Origin": "https://evil.example"}, retries=False)
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_token_in_a_query_is_none(pair: Cluster) -> None:
+    for name in ("token", "access_token", "auth"):
+        path = f"/api/v1/sessions?{name}={token('admin')}"
+        assert ask(pair.nodes[0], "GET", path)[0] == 401
+
+
 def test_401_says_how_to_log_in(pair: Cluster) -> None:
     url = f"http://127.0.0.1:{pair.nodes[0].port}/api/v1/sessions"
     response = urllib3.request("GET", url, retries=False)
@@ -355,6 +407,10 @@ def test_secrets_and_tokens_are_in_no_log(pair: Cluster) -> None:
     refusal(pair.urls[0], {"token": shown + "x"})
     ask(pair.nodes[0], "GET", f"/api/v1/{shown}", shown)
     Bare(pair.urls[0], auth={"token": shown}).close()
+    for path in ("/api/v1/sessions", "/healthz", "/none", "/socket.io/"):
+        for query in ("", "&EIO=4&transport=polling", "&EIO=4&transport=polling&sid=x", "&EIO=3"):
+            ask(pair.nodes[0], "GET", f"{path}?token={shown}{query}")
+    ask(pair.nodes[0], "GET", f"/?token={shown}", Host="evil.example")
     wait_until(lambda: "connection refused" in pair.nodes[0].log.read_text(), 5)
     for node in pair.nodes:
         text = node.log.read_text()

@@ -209,7 +209,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         """Take one packet as it came; what is none is answered and dropped. Never blocks."""
         incoming = self.server.muster.incoming
         if encoded.__class__ is not str:
-            incoming.on_binary(self)
+            incoming.on_binary(self, len(encoded))
         elif encoded[:1] == "4":
             incoming.on_packet(self, encoded[1:])
         elif encoded == "3":
@@ -221,7 +221,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         try:
             packet = Packet(encoded_packet=encoded)
             if isinstance(packet.data, bytes | bytearray):
-                self.server.muster.incoming.on_binary(self)
+                self.server.muster.incoming.on_binary(self, len(packet.data))
             elif packet.packet_type == engineio.packet.CLOSE:
                 self.run(
                     lambda: self.close(
@@ -235,7 +235,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             elif packet.packet_type != engineio.packet.NOOP:
                 raise ValueError
         except (ValueError, TypeError, LookupError):
-            self.server.muster.incoming.refuse(self, None, "packet", "This is no Engine.IO packet.")
+            words = "This is no Engine.IO packet."
+            self.server.muster.incoming.refuse(self, None, "packet", words, len(encoded))
 
     def run(self, function: Callable[[], object]) -> None:
         """Call something that may block; what this client sends meanwhile waits."""
@@ -278,7 +279,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.accept(text)
 
     def on_binary(self, data: bytes | bytearray) -> None:
-        self.server.muster.incoming.on_binary(self)
+        self.server.muster.incoming.on_binary(self, len(data))
 
     def on_fault(self, fault: Fault) -> bytes:
         if fault.code != frames.TOO_LARGE:

@@ -27,7 +27,7 @@ class Receiver(Protocol):
     def disconnected(self, sid: str, reason: str) -> None: ...
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None: ...
     def on_ack(self, sid: str, number: int, text: str) -> bool: ...
-    def reject(self, sid: str, ack_id: int | None, error: ServiceError) -> None: ...
+    def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None: ...
 
 
 class Counter(Protocol):
@@ -76,7 +76,7 @@ class Incoming:
         sid = socket.sid_here
         head = packets.read_head(data)
         if head is None:
-            self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
+            self.refuse(socket, None, "packet", "This is no Socket.IO packet.", len(data))
             return
         socket.swallow = head.attachments
         if head.kind == packets.CONNECT:
@@ -89,30 +89,33 @@ class Incoming:
             self._refuse_unconnected(socket)
         elif head.namespace != NAMESPACE:
             number = head.number if head.kind in (packets.EVENT, packets.BINARY_EVENT) else None
-            self.refuse(socket, number, "namespace", "There is only the namespace `/`.")
+            self.refuse(socket, number, "namespace", "There is only the namespace `/`.", len(data))
         elif head.kind == packets.EVENT:
             self._receiver.on_event(sid, head.number, head.body)
         elif head.kind in (packets.ACK, packets.BINARY_ACK):
-            self._on_ack(socket, head)
+            self._on_ack(socket, head, len(data))
         elif head.kind == packets.BINARY_EVENT:
-            self.refuse(socket, head.number, "binary", "Binary data is not taken: send JSON.")
+            words = "Binary data is not taken: send JSON."
+            self.refuse(socket, head.number, "binary", words, len(data))
         else:
-            self.refuse(socket, None, "packet", "Only the service sends this packet.")
+            self.refuse(socket, None, "packet", "Only the service sends this packet.", len(data))
 
-    def on_binary(self, socket: NodeSocket) -> None:
-        """Take binary data: an attachment of what was refused already, or nothing we know."""
+    def on_binary(self, socket: NodeSocket, size: int) -> None:
+        """Take so many bytes of binary data: an attachment of what was refused, or nothing we know."""
         if socket.closed or socket.queue.finished:
             return
         if socket.swallow > 0:
             socket.swallow -= 1
             return
-        self.refuse(socket, None, "packet", "This is no Socket.IO packet.")
+        self.refuse(socket, None, "packet", "This is no Socket.IO packet.", size)
 
-    def refuse(self, socket: NodeSocket, ack_id: int | None, kind: str, words: str) -> None:
-        """Answer something that was no event; the connection stays."""
+    def refuse(
+        self, socket: NodeSocket, ack_id: int | None, kind: str, words: str, size: int
+    ) -> None:
+        """Answer something of so many bytes that was no event; the connection stays."""
         self._counts.bad_input.add(kind)
         if socket.sid_here:
-            self._receiver.reject(socket.sid_here, ack_id, errors.InvalidRequest(words))
+            self._receiver.reject(socket.sid_here, ack_id, errors.InvalidRequest(words), size)
 
     def refuse_size(self) -> str:
         """Count a message that is too long; the Engine.IO text that tells its client."""
@@ -125,7 +128,7 @@ class Incoming:
     def _on_open(self, socket: NodeSocket, head: packets.Head, data: str) -> None:
         """CONNECT: python-socketio's own handler decides."""
         if socket.sid_here and head.namespace == NAMESPACE:
-            self.refuse(socket, None, "packet", "This socket is already connected.")
+            self.refuse(socket, None, "packet", "This socket is already connected.", len(data))
             return
         if head.namespace != NAMESPACE:
             self._counts.bad_input.add("namespace")
@@ -141,12 +144,12 @@ class Incoming:
             socket.sid_here = sid
             self._opened(socket, sid)
 
-    def _on_ack(self, socket: NodeSocket, head: packets.Head) -> None:
+    def _on_ack(self, socket: NodeSocket, head: packets.Head, size: int) -> None:
         """The answer to an event of ours; one with binary data counts as one without arguments."""
         body = head.body if head.kind == packets.ACK else ""
         number = head.number
         if not number:  # python-socketio keeps its counter under 0
-            self.refuse(socket, None, "packet", "This ack has no number.")
+            self.refuse(socket, None, "packet", "This ack has no number.", size)
             return
         if self._receiver.on_ack(socket.sid_here, number, body):
             return

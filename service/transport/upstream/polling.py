@@ -33,12 +33,12 @@ def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
         if body.startswith("d="):  # JSONP
             body = engineio.payload.urllib.parse.parse_qs(body)["d"][0]
     except (ValueError, LookupError):
-        muster.incoming.refuse(socket, None, "packet", "The body should be text in UTF-8.")
+        muster.incoming.refuse(socket, None, "packet", "The body should be text in UTF-8.", length)
         return
     muster.count_received(length)
     encoded = body.split("\x1e", MAX_POSTED_PACKETS)
     if len(encoded) > MAX_POSTED_PACKETS:
-        muster.incoming.refuse(socket, None, "packet", "There are too many packets in one request.")
-        encoded.pop()
+        words = "There are too many packets in one request."
+        muster.incoming.refuse(socket, None, "packet", words, len(encoded.pop()))
     for one in encoded:
         socket.take(one)
