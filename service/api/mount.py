@@ -46,8 +46,8 @@ def mount(
     """
     store = manager.store
 
-    def preview(max_inactive_hours: float, limit: int) -> tuple[list[str], bool]:
-        found, more = find_unused(store, max_inactive_hours, limit)
+    def preview(max_inactive_hours: float, limit: int, purge: bool) -> tuple[list[str], bool]:
+        found, more = find_unused(store, max_inactive_hours, limit, purge=purge)
         return [session_id for session_id, _ in found], more
 
     permits = Permits(store, manager)

@@ -47,8 +47,8 @@ class Alarms(Protocol):
     def look(self) -> dict[str, Any]: ...
 
 
-#: What a cleanup would take: max_inactive_hours, limit → sessions, whether there are more.
-Preview = Callable[[float, int], tuple[list[str], bool]]
+#: What a cleanup would take: max_inactive_hours, limit, purge → sessions, whether there are more.
+Preview = Callable[[float, int, bool], tuple[list[str], bool]]
 
 
 class Operations:
@@ -70,7 +70,7 @@ class Operations:
         if body.purge and present().role != access.ADMIN:
             raise errors.NotAllowed("Only an admin may `purge`.")
         if body.dry_run:
-            found, more = self._preview(body.max_inactive_hours, body.limit)
+            found, more = self._preview(body.max_inactive_hours, body.limit, body.purge)
             return _cleaned({"removed_sessions": found, "more": more}, dry_run=True)
         order = body.model_dump(include={"max_inactive_hours", "purge", "limit"})
         job_id = self._jobs.enqueue_cleanup(order, secrets.token_hex(8))

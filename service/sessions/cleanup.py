@@ -14,28 +14,31 @@ PAGE = 500
 
 
 def find_unused(
-    store: RedisSessionStore, max_inactive_hours: float, limit: int
+    store: RedisSessionStore, max_inactive_hours: float, limit: int, *, purge: bool
 ) -> tuple[list[tuple[str, str]], bool]:
     """At most `limit` unused sessions as (id, `generation-rev`), and whether there are more.
 
-    Unused is what has no connection, no clients, and its last activity longer ago than that.
+    Unused is what has no connection, no clients, and its last activity longer ago than that; and,
+    unless they are to be purged, no open commands: such a session cannot be archived.
     """
     before_ms = store.now_ms() - round(max_inactive_hours * 3_600_000)
-    found = list(islice(unused(store, before_ms), limit + 1))
+    found = list(islice(_unused(store, before_ms, purge), limit + 1))
     return found[:limit], len(found) > limit
 
 
-def unused(store: RedisSessionStore, before_ms: int) -> Iterator[tuple[str, str]]:
+def _unused(store: RedisSessionStore, before_ms: int, purge: bool) -> Iterator[tuple[str, str]]:
     """All of them, as `find_unused`, last active before that moment."""
     for partition in range(store.keys.partitions):
         for ids in _without_connection(store, partition, before_ms):
             for raw in store.states(ids):
-                if raw is not None and _is_unused(raw, before_ms):
+                if raw is not None and _is_unused(raw, before_ms, purge):
                     yield raw["session_id"], f"{raw['generation']}-{raw.get('rev') or 0}"
 
 
-def _is_unused(raw: dict[str, str], before_ms: int) -> bool:
+def _is_unused(raw: dict[str, str], before_ms: int, purge: bool) -> bool:
     if raw.get("is_connected") == "1" or int(raw.get("active_clients") or 0):
+        return False
+    if not purge and int(raw.get("open_commands") or 0):
         return False
     return last_activity_ms(raw) <= before_ms
 
@@ -74,7 +77,7 @@ def clean_up(
     archiver = manager.archiver
     if not purge and archiver is None:
         raise errors.Conflict("There is no archive (archive.url): only `purge` is possible.")
-    found, more = find_unused(manager.store, max_inactive_hours, limit)
+    found, more = find_unused(manager.store, max_inactive_hours, limit, purge=purge)
     if archiver is not None and not purge:
         ids = [session_id for session_id, _ in found]
         manager.store.deactivate(ids)

@@ -184,6 +184,24 @@ def test_cleanup_moves_what_nobody_uses_to_the_archive(fleet: Rest, tmp_path: Pa
     assert fleet.get("/sessions/never")["state"] == "archived"
 
 
+def test_cleanup_passes_over_what_has_open_commands_and_comes_to_an_end(
+    fleet: Rest, tmp_path: Path
+) -> None:
+    """Whoever calls again as long as there is more is not kept by what cannot be archived."""
+    files = FileArchiveStore(tmp_path / "archive")
+    files.open(files.claim())
+    fleet.manager.archiver = Archiver(fleet.store, Archive(files, 3))
+    for name in ("left", "never"):
+        fleet.manager.queue_command(name, "look")
+        age(fleet, name, 30)
+    order = {"limit": 1, "dry_run": True}
+    shown = fleet.ask("POST", "/sessions/cleanup", order).json
+    assert (shown["count"], shown["more"]) == (0, False)
+    assert clean_up(fleet.manager, 24, 1, purge=False) == ([], False)
+    purged = fleet.ask("POST", "/sessions/cleanup", {**order, "purge": True}).json
+    assert (purged["count"], purged["more"]) == (1, True)
+
+
 def test_cleanup_without_an_archive_is_told(fleet: Rest) -> None:
     with pytest.raises(errors.Conflict):
         clean_up(fleet.manager, 24, 1000, purge=False)
