@@ -197,6 +197,16 @@ def test_routes_in_the_docs_are_those_of_the_code() -> None:
     assert set(documented) == made
 
 
+def test_routes_about_sessions_say_that_these_may_be_unknown() -> None:
+    """They are to a token with other projects, whoever else may see them."""
+    paths = describe_api()["paths"]
+    named = [route for route, right in access.ROUTES.items() if right.reach == access.ONE]
+    for route in (*named, "POST /api/v1/commands"):
+        method, _, rule = route.partition(" ")
+        path = rule.replace("<", "{").replace(">", "}")
+        assert "404" in paths[path][method.lower()]["responses"], route
+
+
 def test_parameters_of_lists_stand_in_the_docs() -> None:
     documented = {code(name) for name, _ in rows(read("api.md"), "parameter")}
     listed = describe_api()["paths"]["/api/v1/sessions"]["get"]["parameters"]

@@ -209,6 +209,6 @@ def register(api: Api, commands: Commands) -> None:
     api.add("DELETE", rule + "/<segment:command_id>", commands.cancel_command, tag="commands",
             raises=(*not_found, errors.Conflict), returns={200: answers.Command})  # fmt: skip
     api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
-            returns={202: answers.Batch}, raises=(errors.Overloaded,))  # fmt: skip
+            returns={202: answers.Batch}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
             raises=not_found, returns={200: answers.Batch})  # fmt: skip
