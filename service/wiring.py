@@ -9,24 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 import redis
 
-from service import entrance, errors, serving
-from service.access import Identity
+from service import doors, errors, serving
 from service.admission import is_loopback
 from service.agreement import fingerprint
-from service.api.mount import mount
 from service.app import admit, create_app, create_socketio
 from service.archive.threads import native_calls
 from service.auth import Tokens
 from service.clock import RedisClock
-from service.config import Config, queue_name
+from service.config import Config
 from service.drain import Farewell
 from service.figures import NodeFigures
 from service.health import Check, Health, QueueProbe
-from service.job_queue import JobQueue
 from service.live.claims import Claims, Departures
 from service.live.commands import CommandDelivery
 from service.live.fanout import Fanout
@@ -39,24 +35,19 @@ from service.live.tasks import ThreadTasks
 from service.live.waiters import CommandWaiters
 from service.memory import HostMemory
 from service.metrics import Metrics
+from service.reception import Reception
 from service.redis_clients import redis_factory
 from service.sessions.manager import SessionManager
 from service.sessions.model import new_node_id, node_token
-from service.sockets import dashboards
-from service.sockets.devices import Devices
-from service.sockets.dispatch import Dispatcher, to_json
-from service.sockets.gate import SILENT_S, Gate, Limits, credentials
-from service.sockets.notices import Notices
+from service.sockets.dispatch import Dispatcher
+from service.sockets.gate import SILENT_S, Gate, Limits
 from service.sockets.permits import Permits
 from service.sockets.pings import DevicePings
 from service.sockets.rooms import Rooms
 from service.sockets.takeovers import Takeovers
-from service.sockets.watching import Watching
 from service.stores import make_store, open_archiver
-from service.transport.connection import event_frame
 from service.transport.upstream import EngineConnections, StrictJson, server_options
 from service.upkeep import UpkeepFigures
-from service.version import installed_version
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +99,8 @@ class Node:
         self._connect(redis_factory(config.redis.url, config.redis.max_connections))
         self._build_server(insecure)
         self._build_live()
-        self._build_doors()
-        self._build_api()
+        self.devices = doors.open_sockets(self)
+        doors.open_api(self)
 
     # -- putting together
 
@@ -128,6 +119,10 @@ class Node:
                     raise
                 log.warning("waiting for Redis", extra={"action": "start_waits"})
                 self.tasks.sleep(1.0)
+        queue_url = self.config.redis.queue_url or self.config.redis.url
+        self.queue_client = redis_factory(queue_url, self.config.redis.max_connections)(
+            decode_responses=False
+        )
         calls = native_calls(self.config.node.async_mode)
         self.archiver = open_archiver(self.config, self.store, calls=calls)
         self._archive_id = self.store.archive_id()
@@ -174,7 +169,7 @@ class Node:
             max_pending_bytes=node.max_pending_bytes,
             counts=self.metrics,
             fast_path=node.fast_path,
-            admit=self._admit,
+            admit=lambda *who: self.reception.admit(*who),
             connect_timeout_s=15.0 if self.tokens is None else SILENT_S,
         )
         limits = self.config.limits
@@ -252,6 +247,14 @@ class Node:
             self.sessions, self.connections, tasks, self.clock, config.node.ping_interval_s
         )
         self.farewell = Farewell(self.connections, tasks)
+        self.reception = Reception(
+            self.gate,
+            self.connections,
+            self.memory,
+            self.farewell,
+            self.metrics,
+            is_detached=lambda: self.leases.detached,
+        )
         self.upkeep = UpkeepFigures(store, self.metrics, tasks)
         self.metrics.ready.read_from(lambda: self.health.look()[0])
         self.figures = NodeFigures(
@@ -291,95 +294,6 @@ class Node:
             figures=lambda: self.figures.row(self.health.look()[0]),
         )
 
-    def _build_doors(self) -> None:
-        config = self.config
-        self.devices = Devices(
-            registrar=self.archiver or self.store,
-            store=self.store,
-            setups=self.manager,
-            sessions=self.sessions,
-            ingest=self.ingest,
-            departures=self.departures,
-            commands=self.commands,
-            takeovers=self.takeovers,
-            dispatcher=self.dispatcher,
-            tasks=self.tasks,
-            clock=self.clock,
-            metrics=self.metrics,
-            node_id=self.node_id,
-            partition_of=self.keys.partition,
-            max_value_bytes=config.sessions.max_value_bytes,
-            permits=self.permits,
-            quota=self.gate,
-            on_device=self.pings.add,
-            refusal=self.refusal,
-        )
-        self.devices.listen()
-        dashboards.register(
-            self.dispatcher,
-            dashboards.Dashboards(
-                self.dispatcher,
-                self.manager,
-                Watching(self.store, self.feed, self.fanout),
-                self.waiters,
-                self.rooms,
-                self.tasks,
-                node_id=self.node_id,
-                max_answer_bytes=config.node.max_pending_bytes,
-                devices=self.devices,
-            ),
-            self.permits,
-        )
-        self.queue.on("deliver", self.commands.on_deliver)
-        self.queue.on("command", self.waiters.on_command)
-        self.queue.on("superseded", self.takeovers.on_superseded)
-        self.queue.on("memory_relieved", Notices(self.dispatcher).on_memory_relieved)
-        self.dispatcher.on_connect(self._greet)
-
-    def _build_api(self) -> None:
-        config = self.config
-        entrance.install(self.app, self.tokens, self.permits, metrics=config.node.metrics)
-        self._queue_client = redis_factory(
-            config.redis.queue_url or config.redis.url, config.redis.max_connections
-        )(decode_responses=False)
-        mount(
-            self.app,
-            self.manager,
-            self.waiters,
-            JobQueue(self._queue_client, queue_name(config.redis.key_prefix), self.tasks.sleep),
-            node_id=self.node_id,
-            max_body_bytes=config.node.max_frame_bytes,
-            max_value_bytes=config.sessions.max_value_bytes,
-            version=installed_version(),
-            count_error=self.metrics.error,
-        )
-
-    def _admit(self, address: str, auth: Any, authorization: str) -> Identity:
-        """Who wants to connect; see `Gate.admit`."""
-        try:
-            return self.gate.admit(address, credentials(auth, authorization))
-        except errors.ServiceError as error:
-            self.metrics.error(error.code)
-            log.info(
-                "connection refused",
-                extra={
-                    "action": "connect_refused",
-                    "address": address,
-                    "code": error.code,
-                    "why": error.message,
-                    "throttle": error.code,
-                },
-            )
-            raise
-
-    def _greet(self, peer: Any) -> None:
-        if self.refusal() is not None:
-            self.farewell.send_away(peer.sid)
-        elif self.memory.is_critical:
-            refused = errors.Overloaded("This machine is short of memory: connect again later.")
-            frame = event_frame("service_error", to_json(refused.body()))
-            self.connections.close(peer.sid, frame, "overloaded")
-
     def _lost_lease(self, partition: int) -> None:
         """Redis may have come back empty: what `P:meta` said is said again, before others guess."""
         try:
@@ -397,14 +311,6 @@ class Node:
     def _count_flush(self, samples: int, seconds: float) -> None:
         self.metrics.flush_samples.observe(samples)
         self.metrics.flush_seconds.observe(seconds)
-
-    def refusal(self) -> errors.ServiceError | None:
-        """Why this node takes no new devices now; None when it does."""
-        if self.farewell.draining:
-            return errors.Draining()
-        if self.leases.detached:
-            return errors.StoreUnavailable()
-        return None
 
     # -- life
 
@@ -439,12 +345,8 @@ class Node:
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Stop what runs and leave Redis."""
-        self.ingest.stop()
-        self.pings.stop()
-        self.probe.stop()
-        self.upkeep.stop()
-        self.gate.stop()
-        self.connections.stop()
+        for part in (self.ingest, self.pings, self.probe, self.upkeep, self.gate, self.connections):
+            part.stop()
         self.fanout.close()
         try:
             self.leases.release()
@@ -452,4 +354,4 @@ class Node:
             log.warning("leases not given back", extra={"action": "release_failed"})
         self.queue.close(min(1.0, timeout_s))
         self._client.close()
-        self._queue_client.close()
+        self.queue_client.close()

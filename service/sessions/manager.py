@@ -9,65 +9,26 @@ Usable without Flask, in any process, against any Redis:
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 import uuid
-from collections.abc import Callable, Container, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from service import errors
 from service.sessions import model
-from service.sessions.model import (
-    ACTIVE,
-    ARCHIVED,
-    INACTIVE,
-    AppendPart,
-    CommandAdded,
-    CommandChange,
-    NewCommand,
-    SetupState,
-    Snapshot,
-)
-from service.sessions.store import RedisSessionStore
-from service.sessions.store_commands import commands_of
+from service.sessions.manager_commands import CommandManager
+from service.sessions.manager_setups import SetupManager
+from service.sessions.model import ACTIVE, ARCHIVED, INACTIVE, AppendPart
 from service.sessions.store_reads import details_of
-from service.sessions.store_setups import setup_of
-from service.sessions.values import (
-    check_id,
-    check_name,
-    check_value,
-    is_filled_object,
-    merge_patch,
-    unix_seconds,
-)
+from service.sessions.values import check_id, check_name, check_value, is_filled_object
 
 if TYPE_CHECKING:
     from service.config import Config
-    from service.sessions.archiving import Archiver
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-#: How often a command's status is read while a caller outside a node waits for it, s.
-POLL_S = 0.05
 
 
-class Messages(Protocol):
-    """How a manager reaches sockets and nodes; implemented by live.message_queue."""
-
-    def emit_to(self, sid: str, event: str, data: object) -> None: ...
-
-    def disconnect(self, sid: str) -> None: ...
-
-    def notify(self, node_id: str, topic: str, data: object) -> None: ...
-
-
-class SessionManager:
+class SessionManager(SetupManager, CommandManager):
     """Creates, reads, changes and deletes sessions, and commands devices.
 
     Args:
@@ -78,29 +39,6 @@ class SessionManager:
         max_value_bytes: bound of one value, and of a setup document.
         count: told of every status that a command reached here.
     """
-
-    def __init__(
-        self,
-        store: RedisSessionStore,
-        messages: Messages,
-        *,
-        archiver: Archiver | None = None,
-        command_ttl_s: float = 300,
-        max_value_bytes: int = 64 << 10,
-        count: Callable[[str], None] = lambda status: None,
-        close: Callable[[], None] | None = None,
-    ) -> None:
-        self.store = store
-        self.messages = messages
-        self.archiver = archiver
-        self._command_ttl_s = command_ttl_s
-        self._max_value_bytes = max_value_bytes
-        self._count = count
-        self._close = close
-        # A writer has one numbered batch under way; the lock keeps threads apart.
-        self._writer_id = model.new_node_id()
-        self._number = 0
-        self._lock = threading.Lock()
 
     @classmethod
     def connect(cls, url: str, config: Config | None = None) -> SessionManager:
@@ -144,28 +82,6 @@ class SessionManager:
         """As `get_session`, with times as float seconds unless `iso`."""
         snapshot = self.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
-
-    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """A session at one moment, wherever it is; None when it is unknown.
-
-        Raises:
-            ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
-        """
-        snapshot = self.store.read(session_id, entire=entire)
-        if snapshot is None and self.archiver is not None:
-            snapshot = self.archiver.read(session_id)
-            if snapshot is None:  # it may have come back in between
-                snapshot = self.store.read(session_id, entire=entire)
-        return snapshot
-
-    def _awake(self, session_id: str, change: Callable[[], T]) -> T:
-        """Makes a change; an archived session comes back for it, as inactive."""
-        try:
-            return change()
-        except errors.SessionNotFound:
-            if self.archiver is None or not self.archiver.restore(session_id):
-                raise
-        return change()
 
     def get_active_sessions(self) -> list[str]:
         """The ids of all active sessions, in the order they became active."""
@@ -273,247 +189,3 @@ class SessionManager:
         if result.word == "missing":
             raise errors.SessionNotFound(session_id=part.session_id)
         return result
-
-    # -- setup --
-
-    def get_setup(self, session_id: str) -> SetupState:
-        """The setup and its versions.
-
-        Raises:
-            SessionNotFound
-        """
-        try:
-            return self.store.setup_get(check_id(session_id))
-        except errors.SessionNotFound:
-            snapshot = self.read(session_id, entire=True)
-            if snapshot is None:
-                raise
-            return setup_of(snapshot)
-
-    def update_setup(
-        self,
-        session_id: str,
-        setup: Any,
-        timestamp: datetime | str | float | None = None,
-        *,
-        version: int | None = None,
-        generation: int | None = None,
-    ) -> SetupState:
-        """Replaces the setup and sends it to the device (unless the device itself wrote it).
-
-        Args:
-            timestamp: when it was decided: a datetime, ISO 8601, or seconds since 1970; None: now.
-            version: refuse unless this is the present version.
-            generation: of the device that writes it.
-
-        Raises:
-            SessionNotFound, PreconditionFailed, StaleGeneration, InvalidRequest, TooLarge
-        """
-        document = check_value("setup", setup, self._max_value_bytes)
-        timestamp_ms = None if timestamp is None else int(unix_seconds(timestamp) * 1000)
-        state = self._awake(
-            check_id(session_id),
-            lambda: self.store.setup_put(
-                session_id,
-                document,
-                expected_version=version,
-                timestamp_ms=timestamp_ms,
-                generation=generation,
-            ),
-        )
-        return state if generation is not None else self._send_setup(state)
-
-    def patch_setup(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
-        """Changes the setup by an RFC 7396 merge patch; without `version` it wins every race.
-
-        Raises:
-            SessionNotFound, PreconditionFailed, InvalidRequest, TooLarge
-        """
-        check_value("patch", patch, self._max_value_bytes)
-        while True:
-            present = self.get_setup(session_id)
-            try:
-                return self.update_setup(
-                    session_id,
-                    merge_patch(present.setup, patch),
-                    version=present.version if version is None else version,
-                )
-            except errors.PreconditionFailed:
-                if version is not None:
-                    raise
-
-    def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Goes one setup back.
-
-        Raises:
-            SessionNotFound, PreconditionFailed
-            Conflict: there is nothing to undo.
-        """
-        check_id(session_id)
-        return self._send_setup(
-            self._awake(session_id, lambda: self.store.setup_undo(session_id, version))
-        )
-
-    def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Takes the last undo back.
-
-        Raises:
-            SessionNotFound, PreconditionFailed
-            Conflict: there is nothing to redo.
-        """
-        check_id(session_id)
-        return self._send_setup(
-            self._awake(session_id, lambda: self.store.setup_redo(session_id, version))
-        )
-
-    def _send_setup(self, state: SetupState) -> SetupState:
-        if state.owner is not None:
-            setup = {"setup": state.setup, "setup_version": state.version}
-            self._tell(self.messages.emit_to, state.owner.sid, "setup", setup)
-        return state
-
-    # -- commands --
-
-    def queue_command(
-        self,
-        session_id: str,
-        command: str,
-        params: Any = None,
-        *,
-        ttl_s: float | None = None,
-        idempotency_key: str = "",
-        waiter: str = "",
-        command_id: str = "",
-    ) -> CommandAdded:
-        """Queues a command and tells the device's node.
-
-        Args:
-            ttl_s: how long it may wait for the device and then for the result; None: the configured
-                one; 0: now, or DeviceOffline.
-            waiter: node that wants to hear of its changes.
-
-        Raises:
-            SessionNotFound, DeviceOffline, InvalidRequest, TooLarge
-            Overloaded: too many open commands.
-        """
-        check_name("command", command, empty=False)
-        check_name("idempotency_key", idempotency_key)
-        if ttl_s is not None and not 0 <= ttl_s <= 31_536_000:
-            raise errors.InvalidRequest("ttl_s: from 0 to 31536000 (a year)")
-        new = NewCommand(
-            command_id=command_id or uuid.uuid4().hex,
-            command=command,
-            params_json=check_value("params", params, self._max_value_bytes).decode(),
-            ttl_ms=int((ttl_s or self._command_ttl_s) * 1000),
-            now=ttl_s == 0,
-            idempotency_key=idempotency_key,
-            waiter=waiter,
-        )
-        added = self._awake(check_id(session_id), lambda: self.store.command_add(session_id, new))
-        if added.created:
-            self._count(added.status)
-        if added.owner is not None and added.created:
-            node_id = added.owner.node_id
-            self._tell(self.messages.notify, node_id, "deliver", {"session_id": session_id})
-        return added
-
-    def send_command(
-        self,
-        session_id: str,
-        command: str,
-        params: Any = None,
-        *,
-        ttl_s: float | None = None,
-        wait: Literal["queued", "delivered", "result"] = "queued",
-        timeout_s: float = 30,
-        idempotency_key: str = "",
-    ) -> dict[str, Any]:
-        """Queues a command and waits for it as asked; returns the command as `get_command` does.
-
-        For callers outside a node; a node's doors wait through live.commands.
-
-        Raises:
-            CommandTimeout: not so far after `timeout_s`; the command goes on.
-        """
-        added = self.queue_command(
-            session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key
-        )
-        deadline = time.monotonic() + timeout_s
-        while True:
-            shown = self.get_command(session_id, added.command_id)
-            if model.is_reached(shown["status"], wait):
-                return shown
-            if time.monotonic() >= deadline:
-                raise errors.CommandTimeout(command_id=added.command_id, status=shown["status"])
-            time.sleep(POLL_S)
-
-    def get_command(self, session_id: str, command_id: str) -> dict[str, Any]:
-        """One command.
-
-        Raises:
-            SessionNotFound: no such session, or no such command.
-        """
-        shown = self.store.command_get(check_id(session_id), command_id)
-        if shown is None:
-            for one in self.get_commands(session_id):  # an archived session's are on the disk
-                if one["command_id"] == command_id:
-                    return one
-            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
-        return shown
-
-    def get_commands(self, session_id: str) -> list[dict[str, Any]]:
-        """The open and the last finished commands of a session, wherever it is, oldest first.
-
-        Raises:
-            SessionNotFound
-        """
-        if self.store.states([check_id(session_id)]) != [None]:
-            return self.store.commands(session_id)
-        snapshot = self.read(session_id)
-        if snapshot is None:
-            raise errors.SessionNotFound(session_id=session_id)
-        return commands_of(snapshot.commands)
-
-    def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
-        """Ends an open command; `changed` is False when it had ended already.
-
-        Raises:
-            SessionNotFound: no such session, or no such command.
-        """
-        change = self.store.command_cancel(check_id(session_id), command_id)
-        if change is None:
-            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
-        self.tell_waiters([change])
-        return change
-
-    @staticmethod
-    def _tell(send: Callable[..., None], to: str, *message: object) -> None:
-        """Sends a message about what Redis has accepted already, which no failure may hide.
-
-        What a lost message leaves undone is seen later: a command by its node's next renewal, a
-        setup by the next register, a delete by the device's next write, a status by the waiter's poll.
-        """
-        try:
-            send(to, *message)
-        except errors.ServiceError as exc:
-            log.warning(
-                "message not sent",
-                extra={"action": "message_not_sent", "to": to, "code": exc.code},
-            )
-
-    def tell_waiters(self, changes: list[CommandChange]) -> None:
-        """Tells the nodes that wait for these commands how they stand now."""
-        for change in changes:
-            if change.changed:
-                self._count(change.status)
-            if change.changed and change.waiter:
-                self._tell(
-                    self.messages.notify,
-                    change.waiter,
-                    "command",
-                    {
-                        "session_id": change.session_id,
-                        "command_id": change.command_id,
-                        "status": change.status,
-                    },
-                )
