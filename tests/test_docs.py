@@ -311,6 +311,7 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
         "writer_id": "<node_id>",
         "token": "<token>",
         "batch_id": "<batch_id>",
+        "sweep": "<sweep>",
     }
     made = {
         keys.meta,

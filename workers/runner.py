@@ -19,6 +19,7 @@ from service.agreement import fingerprint
 from service.config import Config, redact_url
 from service.errors import Overloaded, StoreUnavailable
 from service.sessions import SessionManager
+from service.stores import keys_of
 from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
 from workers.beat import Beat
@@ -44,12 +45,7 @@ def run(config: Config) -> None:
     queue = queues.open_queue(client, config.redis.key_prefix)
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
     logs.bind(worker=name)
-    schedule = Schedule(
-        client,
-        queue,
-        config.redis.key_prefix,
-        sweeps_of(config.workers.sweep_every_s),
-    )
+    schedule = Schedule(client, queue, keys_of(config), sweeps_of(config.workers.sweep_every_s))
     scheduler = RQScheduler(
         [queue.name], connection=client, logging_level="WARNING", serializer=JSONSerializer
     )

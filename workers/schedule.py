@@ -22,6 +22,7 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError
 from rq.job import JobStatus
 
+from service.sessions.keys import Keys
 from workers.queue import JOBS
 
 _log = logging.getLogger(__name__)
@@ -44,15 +45,13 @@ class Schedule:
 
     Args:
         client: Of the queue's server.
-        key_prefix: `redis.key_prefix`.
+        keys: Names of the service's keys.
     """
 
-    def __init__(
-        self, client: redis.Redis, queue: Queue, key_prefix: str, sweeps: list[Sweep]
-    ) -> None:
+    def __init__(self, client: redis.Redis, queue: Queue, keys: Keys, sweeps: list[Sweep]) -> None:
         self._client = client
         self._queue = queue
-        self._key_prefix = key_prefix
+        self._keys = keys
         self._sweeps = sweeps
 
     def take_turns(self) -> list[str]:
@@ -62,7 +61,7 @@ class Schedule:
         ]
 
     def _is_mine(self, sweep: Sweep) -> bool:
-        key = f"{self._key_prefix}:turn:{sweep.name}"
+        key = self._keys.turn(sweep.name)
         return bool(self._client.set(key, "1", nx=True, px=max(1, int(sweep.every_s * 1000))))
 
     def enqueue_now(self, name: str) -> bool:

@@ -145,3 +145,6 @@ class Keys:
 
     def worker(self, worker: str) -> str:
         return f"{self.prefix}:worker:{worker}"
+
+    def turn(self, sweep: str) -> str:
+        return f"{self.prefix}:turn:{sweep}"

@@ -16,6 +16,7 @@ from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable
 from service.archive.file_store import FileArchiveStore
 from service.sessions.archiving import Archiver
+from service.sessions.keys import Keys
 from service.sessions.manager import SessionManager
 from service.sessions.model import NewCommand
 from service.sessions.store import RedisSessionStore
@@ -367,7 +368,7 @@ def test_full_redis_is_relieved_by_the_loop_of_the_worker(
             store.append(0, A, next(NUMBERS), [part("d99", None, ("k", "y" * 1000))])
         manager = SessionManager.connect(own_server.url, config)
         with queues.connect(config) as raw:
-            schedule = Schedule(raw, queues.open_queue(raw, key_prefix), key_prefix, [])
+            schedule = Schedule(raw, queues.open_queue(raw, key_prefix), Keys(key_prefix), [])
             MemoryWatch(config.memory, schedule).look(manager)
         assert store.redis_memory().percent < 85  # type: ignore[operator]
         assert store.append(0, A, next(NUMBERS), [part("d99", None, ("k", 1))])[0].word == "ok"

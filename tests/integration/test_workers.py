@@ -21,6 +21,7 @@ from rq.serializers import JSONSerializer
 
 from service.config import Config, load_config, to_environment
 from service.sessions import SessionManager
+from service.sessions.keys import Keys
 from tests.conftest import RealServer
 from tests.processes import environment
 from tests.waiting import wait_until
@@ -126,7 +127,7 @@ def test_worker_runs_a_sweep_and_leaves_nothing(
 ) -> None:
     """A sweep through RQ: JSON only, its id free again right afterwards."""
     idle_sessions(manager, 2)
-    schedule = Schedule(client, queue, settings.redis.key_prefix, [Sweep("sweep_idle", 60)])
+    schedule = Schedule(client, queue, Keys(settings.redis.key_prefix), [Sweep("sweep_idle", 60)])
     assert schedule.take_turns() == ["sweep_idle"]
     work(queue)
     assert manager.store.counts()["inactive"] == 2
@@ -137,10 +138,12 @@ def test_schedule_of_many_workers_only_one_takes_a_turn(
     client: redis.Redis, queue: queues.Queue, key_prefix: str
 ) -> None:
     """Exactly one job per turn, however many ask; the next turn comes when Redis says so."""
-    schedules = [Schedule(client, queue, key_prefix, [Sweep("sweep_idle", 0.2)]) for _ in range(5)]
+    schedules = [
+        Schedule(client, queue, Keys(key_prefix), [Sweep("sweep_idle", 0.2)]) for _ in range(5)
+    ]
     assert sum(len(schedule.take_turns()) for schedule in schedules) == 1
     assert len(queue) == 1
-    wait_until(lambda: not client.exists(f"{key_prefix}:turn:sweep_idle"), 5)
+    wait_until(lambda: not client.exists(Keys(key_prefix).turn("sweep_idle")), 5)
     # the turn is free again, the job still waits: unique keeps it at one
     assert sum(len(schedule.take_turns()) for schedule in schedules) == 0
     assert len(queue) == 1
@@ -150,7 +153,7 @@ def test_schedule_failed_sweep_is_tried_at_the_next_turn(
     client: redis.Redis, queue: queues.Queue, key_prefix: str
 ) -> None:
     """A sweep that raised blocks nothing and leaves nothing."""
-    schedule = Schedule(client, queue, key_prefix, [Sweep("no_such_job", 0.05)])
+    schedule = Schedule(client, queue, Keys(key_prefix), [Sweep("no_such_job", 0.05)])
     assert schedule.take_turns() == ["no_such_job"]
     work(queue)
     assert FailedJobRegistry(queue=queue).get_job_ids() == []
@@ -161,13 +164,13 @@ def test_schedule_sweep_of_a_dead_worker_is_taken_over(
     client: redis.Redis, queue: queues.Queue, key_prefix: str
 ) -> None:
     """A worker killed within a sweep does not stop the sweeps for RQ's minutes."""
-    schedule = Schedule(client, queue, key_prefix, [Sweep("sweep_idle", 0.01)])
+    schedule = Schedule(client, queue, Keys(key_prefix), [Sweep("sweep_idle", 0.01)])
     assert schedule.take_turns() == ["sweep_idle"]
     (job,) = queue.jobs
     queue.remove(job)
     job.set_status(JobStatus.STARTED)
     job.heartbeat(datetime.now(UTC), ttl=100)
-    wait_until(lambda: not client.exists(f"{key_prefix}:turn:sweep_idle"), 5)
+    wait_until(lambda: not client.exists(Keys(key_prefix).turn("sweep_idle")), 5)
     assert schedule.take_turns() == []
     job.heartbeat(datetime.now(UTC) - timedelta(seconds=ABANDONED_S + 1), ttl=100)
     wait_until(lambda: schedule.take_turns() == ["sweep_idle"], 5)
@@ -253,7 +256,7 @@ def test_watch_dead_node_its_sessions_are_let_go(
     manager.store.renew("dead-node")
     manager.store.register("device", node_id="dead-node", sid="dead.sid")
     assert manager.store.counts()["active"] == 1
-    schedule = Schedule(client, queue, config.redis.key_prefix, [])
+    schedule = Schedule(client, queue, Keys(config.redis.key_prefix), [])
     watch = Watch(lambda: manager, schedule, None, None, None, None)  # type: ignore[arg-type]
 
     def expired() -> bool:
