@@ -64,8 +64,8 @@ class Operations:
         """Takes sessions out of Redis that nobody needs now.
 
         Those with no connection, no clients and no activity for `max_inactive_hours` go to the
-        archive, or with `purge` for good. It is a job; 202 when it takes longer than 30 s: then
-        look at `GET /jobs/{job_id}`.
+        archive, or with `purge` for good; what is archived already stays. It is a job; 202 when
+        it takes longer than 30 s: then look at `GET /jobs/{job_id}`.
         """
         if body.purge and present().role != access.ADMIN:
             raise errors.NotAllowed("Only an admin may `purge`.")

@@ -1,4 +1,7 @@
-"""Finds sessions that nobody needs now: no connection, no clients, no activity for long."""
+"""Finds sessions that nobody needs now: no connection, no clients, no activity for long.
+
+Archived sessions are out of Redis already and none of its business, also with `purge`.
+"""
 
 from __future__ import annotations
 
