@@ -1,4 +1,4 @@
-"""`cluster(nodes=2, **settings)`: real node processes over a Valkey of their own with AOF."""
+"""Real nodes over a Valkey of their own: `cluster(nodes=2, **settings)`; `service(…)`: with an archive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.archive_service import MakeService, Service
 from tests.conftest import RealServer
 from tests.node_processes import Cluster, MakeCluster
 
@@ -49,3 +50,19 @@ def cluster(tmp_path: Path, fast_path: bool) -> Iterator[MakeCluster]:
         one.close()
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def service(cluster: MakeCluster, tmp_path: Path) -> Iterator[MakeService]:
+    """`service(nodes=2, **settings)`: a cluster with an archive, and workers that sweep often."""
+    made: list[Service] = []
+
+    def make(nodes: int = 2, **settings: Any) -> Service:
+        root = tmp_path / f"archive-{len(made)}"
+        quick = {"workers__sweep_every_s": 0.3, "limits__flapping_registers": 0, **settings}
+        made.append(Service(cluster(nodes, archive__url=root.as_uri(), **quick), root))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
