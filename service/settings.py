@@ -154,7 +154,7 @@ class ArchiveSettings(Group):
     url: str = ""
     retention: RetentionSettings = RetentionSettings()
     #: zstd's: 1 is quick, 19 is small.
-    compression_level: Annotated[int, Field(ge=1, le=19)] = 3
+    compression_level: Annotated[int, Field(ge=1, le=19)] = 1
 
     @field_validator("url")
     @classmethod

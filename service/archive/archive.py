@@ -32,9 +32,17 @@ class Archive:
             RecordTooLarge: One is, and none was written.
             ArchiveUnavailable
         """
-        files = [(one.name, records.encode(one, self._level)) for one in batch]
+        files = [(one.name, self.encode(one)) for one in batch]
         self.store.put(files)
         return [name for name, _ in files]
+
+    def encode(self, record: Record) -> bytes:
+        """The content of the record's file, in a form that `store.put` takes; in any thread.
+
+        Raises:
+            RecordTooLarge
+        """
+        return records.encode(record, self._level)
 
     def load(self, name: str) -> Record | None:
         """The record of this name; None: there is none.

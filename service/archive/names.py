@@ -18,7 +18,8 @@ from service.archive.errors import BadRecord
 SUFFIX = ".json.zst"
 #: With generation, rev and suffix a name stays below the 255 bytes of file systems.
 _MAX_ENCODED_ID = 200
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+_PLAIN = re.compile(r"[a-z0-9_-]+", re.ASCII)
+_OTHER = re.compile(rb"[^a-z0-9_-]")
 _NAME = re.compile(
     r"(?P<folder>[0-9a-f]{4})/"
     r"(?P<id>(?:[a-z0-9_-]|%[0-9a-f]{2})+|~[0-9a-f]{64})"
@@ -45,7 +46,9 @@ def stem_of(session_id: str) -> str:
     """What all names of a session begin with, and no other session's: `<folder>/<id>~`."""
     raw = session_id.encode()
     digest = hashlib.sha256(raw).hexdigest()
-    encoded = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in raw)
+    encoded = session_id
+    if not _PLAIN.fullmatch(session_id):
+        encoded = _OTHER.sub(lambda byte: b"%%%02x" % ord(byte[0]), raw).decode()
     if not encoded or len(encoded) > _MAX_ENCODED_ID:
         encoded = f"~{digest}"
     return f"{digest[:4]}/{encoded}~"

@@ -19,19 +19,20 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
-
-import orjson
 
 from service import errors
 from service.archive.archive import Archive
-from service.archive.errors import ArchiveUnavailable, BadRecord, RecordTooLarge
+from service.archive.errors import ArchiveUnavailable, BadRecord
 from service.archive.names import age_order
-from service.archive.record import Record
 from service.sessions import model
-from service.sessions.model import SUMMARY_FIELDS, Holding, Owner, Registration, Snapshot
+from service.sessions.model import Holding, Owner, Registration, Snapshot
+from service.sessions.preparing import Prepared, Preparer
+from service.sessions.records import snapshot_of
 from service.sessions.store import RedisSessionStore
+from service.sessions.store_archive import Commit
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,8 @@ T = TypeVar("T")
 #: How often a restore is tried again when the index names another file than a moment before.
 ATTEMPTS = 5
 MOVES = "The session moves about too quickly: try again."
-#: Sessions that are read in one round trip, and text that is held before it is written, bytes.
-READ_SESSIONS = 50
-BATCH_BYTES = 32 << 20
+#: Files that share their syncs, bytes.
+BATCH_BYTES = 2 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,63 +85,40 @@ class Archiver:
             ArchiveUnavailable: the disk; nothing left Redis that is not on it.
         """
         results: list[Archived] = []
-        for pending in self._snapshots(session_ids, results):
-            self._step("read")
-            stale: list[str] = []
-            saved = self._save(pending, results)
-            commits = [(snapshot, r.name, r.rev, r.summary) for snapshot, r in saved]
-            answers = self.store.archive_commits(commits)
-            for (snapshot, record), done in zip(saved, answers, strict=True):
-                self._step("committed")
-                if done.word == "ok":  # what is older was superseded, or left by a killed archiver
-                    order = age_order(record.name)
-                    names = self.archive.store.find(snapshot.session_id)
-                    stale += [name for name in names if age_order(name) < order]
-                elif done.is_useless(record.name):
-                    stale.append(record.name)
-                word = "archived" if done.word == "ok" else done.word
-                results.append(Archived(snapshot.session_id, word))
-            if stale:
-                self.archive.store.delete(stale)
-            self._step("done")
+        files: list[Prepared] = []
+        with closing(Preparer(self.store, self.archive).portions(session_ids)) as portions:
+            for portion in portions:
+                results += itertools.starmap(Archived, portion.left.items())
+                files += portion.files
+                if sum(len(one.data) for one in files) >= BATCH_BYTES:
+                    self._move(files, results)
+                    files = []
+            self._move(files, results)
         return results
 
-    def _snapshots(
-        self, session_ids: Iterable[str], results: list[Archived]
-    ) -> Iterator[list[tuple[Snapshot, Record]]]:
-        """What can be archived, in batches that fit into memory; why the rest cannot."""
-        pending: list[tuple[Snapshot, Record]] = []
-        size = 0
-        ids = iter(session_ids)
-        while some := list(itertools.islice(ids, READ_SESSIONS)):
-            for session_id, snapshot in zip(some, self.store.read_many(some), strict=True):
-                word = _fate(snapshot)
-                if word or snapshot is None:
-                    results.append(Archived(session_id, word))
-                else:
-                    pending.append((snapshot, record_of(snapshot)))
-                    size += _size(snapshot)
-            if size > BATCH_BYTES:
-                yield pending
-                pending, size = [], 0
-        yield pending
-
-    def _save(
-        self, pending: list[tuple[Snapshot, Record]], results: list[Archived]
-    ) -> list[tuple[Snapshot, Record]]:
-        """Those that are on disk now; one that is too large for a record stays in Redis."""
-        try:
-            self.archive.save([record for _, record in pending])
-        except RecordTooLarge as exc:
-            if len(pending) > 1:  # then one by one, to find it
-                return [saved for one in pending for saved in self._save([one], results)]
-            session_id = pending[0][0].session_id
-            fields = {"action": "archive_too_large", "session_id": session_id, "why": str(exc)}
-            log.error("session cannot be archived", extra=fields)
-            results.append(Archived(session_id, "too_large"))
-            return []
+    def _move(self, files: list[Prepared], results: list[Archived]) -> None:
+        """To the disk, and only then out of Redis."""
+        self._step("read")
+        self.archive.store.put([(one.commit.name, one.data) for one in files])
         self._step("saved")
-        return pending
+        self._commit([one.commit for one in files], results)
+        self._step("done")
+
+    def _commit(self, commits: Sequence[Commit], results: list[Archived]) -> None:
+        stale: list[str] = []
+        answers = self.store.archive_commits(commits)
+        for commit, done in zip(commits, answers, strict=True):
+            self._step("committed")
+            if done.word == "ok":  # what is older was superseded, or left by a killed archiver
+                order = commit.generation, commit.file_rev
+                names = self.archive.store.find(commit.session_id)
+                stale += [name for name in names if age_order(name) < order]
+            elif done.is_useless(commit.name):
+                stale.append(commit.name)
+            word = "archived" if done.word == "ok" else done.word
+            results.append(Archived(commit.session_id, word))
+        if stale:
+            self.archive.store.delete(stale)
 
     # -- back --
 
@@ -321,79 +298,3 @@ class Archiver:
         # an archiver that wrote before the tombstone may have renamed after the files went
         self.archive.store.delete(self.archive.store.find(session_id))
         return deleted
-
-
-def _fate(snapshot: Snapshot | None) -> str:
-    """Why a session is not archived now; "" when it may be."""
-    if snapshot is None:
-        return "missing"
-    fields = snapshot.fields
-    if fields.get("state") != model.INACTIVE:
-        return "active"
-    if int(fields.get("open_commands") or 0) or int(fields.get("active_clients") or 0):
-        return "busy"
-    return ""
-
-
-def record_of(snapshot: Snapshot) -> Record:
-    """The session as its archive file has it: one rev on, with `archived` in its timeline."""
-    rev = int(snapshot.fields.get("rev") or 0) + 1
-    event = orjson.dumps({"at": snapshot.read_ms, "event": "archived"}).decode()
-    fields = {**snapshot.fields, "rev": str(rev), "state": model.ARCHIVED}
-    summary = {name: fields[name] for name in SUMMARY_FIELDS if name in fields}
-    body = {
-        "fields": fields,
-        "data": {name: _json(samples) for name, samples in snapshot.histories.items()},
-        "setup": orjson.Fragment(snapshot.setup) if snapshot.setup else None,
-        "undo": _json(snapshot.undo),
-        "redo": _json(snapshot.redo),
-        "timeline": _json([*snapshot.timeline, event][-model.TIMELINE_EVENTS :]),
-        "commands": snapshot.commands,
-        "commands_done": snapshot.commands_done,
-    }
-    generation = int(snapshot.fields["generation"])
-    return Record(snapshot.session_id, generation, rev, snapshot.read_ms, summary, body)
-
-
-def snapshot_of(record: Record) -> Snapshot:
-    """The session in a record.
-
-    Raises:
-        BadRecord: its body is not that of a session.
-    """
-    body = record.body
-    try:
-        return Snapshot(
-            session_id=record.session_id,
-            fields={
-                **{str(name): str(value) for name, value in body["fields"].items()},
-                "generation": str(record.generation),
-                "rev": str(record.rev),
-            },
-            histories={name: _text(samples) for name, samples in body["data"].items() if samples},
-            setup="" if body["setup"] is None else orjson.dumps(body["setup"]).decode(),
-            undo=_text(body["undo"]),
-            redo=_text(body["redo"]),
-            timeline=_text(body["timeline"]),
-            commands={str(name): str(value) for name, value in body["commands"].items()},
-            commands_done=[str(command_id) for command_id in body["commands_done"]],
-            read_ms=record.archived_at_ms,
-        )
-    except (KeyError, TypeError, AttributeError) as exc:
-        raise BadRecord("its body is not that of a session") from exc
-
-
-def _json(texts: Sequence[str] | int) -> orjson.Fragment:
-    assert not isinstance(texts, int), "an archive takes the entire session"
-    return orjson.Fragment(f"[{','.join(texts)}]")
-
-
-def _size(snapshot: Snapshot) -> int:
-    """Length of its text, by the last of each list."""
-    lists = (*snapshot.histories.values(), snapshot.undo, snapshot.redo, snapshot.timeline)
-    size = sum(len(one) * len(one[-1]) for one in lists if isinstance(one, list) and one)
-    return size + len(snapshot.setup) + sum(map(len, snapshot.commands.values()))
-
-
-def _text(values: Sequence[Any]) -> list[str]:
-    return [orjson.dumps(value).decode() for value in values]

@@ -292,6 +292,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """All of a session for its archive file: histories are not taken apart."""
+
+    snapshot: Snapshot  #: without histories
+    histories: dict[str, bytes]  #: data key → JSON `[[value,ts],…]`, oldest first
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of sessions, raw fields with `session_id`; `next` continues it, None at the end."""
 

@@ -29,6 +29,7 @@ from service.sessions.model import (
 )
 from service.sessions.store_archive import ArchiveIndexStore
 from service.sessions.store_batches import BatchStore
+from service.sessions.store_captures import CaptureStore
 from service.sessions.store_cleanup import CleanupStore
 from service.sessions.store_commands import CommandStore, changes_of
 from service.sessions.store_histories import HistoryStore
@@ -55,6 +56,7 @@ class RedisSessionStore(
     HistoryStore,
     BatchStore,
     CleanupStore,
+    CaptureStore,
     ServiceStore,
     ArchiveIndexStore,
     UpkeepStore,

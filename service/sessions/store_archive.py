@@ -43,6 +43,18 @@ class CommitResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """A session whose file is durable on disk and which may leave Redis, if it is as it was read."""
+
+    session_id: str
+    generation: int
+    rev: int  #: as it was read
+    name: str  #: of the file
+    file_rev: int
+    summary: dict[str, str]  #: raw fields, for lists
+
+
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """An archive file as the index knows it."""
 
@@ -71,34 +83,22 @@ class ArchiveIndexStore(StoreBase):
 
         return self._repeat(call)
 
-    def archive_commits(
-        self, files: Sequence[tuple[Snapshot, str, int, dict[str, str]]]
-    ) -> list[CommitResult]:
-        """Removes sessions from Redis, each unless it changed since its snapshot.
+    def archive_commits(self, commits: Sequence[Commit]) -> list[CommitResult]:
+        """Removes sessions from Redis, each unless it changed since it was read.
 
-        Args:
-            files: per session what its file holds; the file, durable on disk; the session's rev in the
-                file; raw summary fields, for lists.
-
-        Guarantees: removes nothing unless generation and rev are those of the snapshot, the session
+        Guarantees: removes nothing unless generation and rev are those that were read, the session
         is inactive, nobody joined it and no command is open. The same file again answers ok.
 
         Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
         """
         answers: list[CommitResult] = []
-        for begin in range(0, len(files), COMMITS):
+        for begin in range(0, len(commits), COMMITS):
             calls = [
                 (
-                    snapshot.session_id,
-                    [
-                        snapshot.fields["generation"],
-                        snapshot.fields.get("rev", "0"),
-                        name,
-                        rev,
-                        orjson.dumps(summary),
-                    ],
+                    one.session_id,
+                    [one.generation, one.rev, one.name, one.file_rev, orjson.dumps(one.summary)],
                 )
-                for snapshot, name, rev, summary in files[begin : begin + COMMITS]
+                for one in commits[begin : begin + COMMITS]
             ]
             answers += [CommitResult(*answer) for answer in self._of_each("archive_commit", calls)]
         return answers

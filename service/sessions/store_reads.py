@@ -81,52 +81,6 @@ class ReadStore(StoreBase):
         answer = self._of("read", session_id, ["1" if entire else "0"])
         return _snapshot(session_id, answer, entire=entire)
 
-    def read_many(self, session_ids: Sequence[str]) -> list[Snapshot | None]:
-        """Each of these entire, for whoever compares generation and rev before he relies on it.
-
-        Guarantees: a snapshot is whole if the session still has its generation and rev afterwards:
-        these are read first, everything else after them, and every change of anything in it makes rev
-        larger. One that changes meanwhile may be torn, unlike that of `read`.
-
-        Redis: two round trips. Lua would take three times as long for a session with long histories.
-        """
-        keys = self.keys
-
-        def heads(pipe: Any) -> None:
-            for one in session_ids:
-                pipe.hgetall(keys.session(one))
-                pipe.hkeys(keys.latest(one))
-                pipe.get(keys.setup(one))
-                for key in (keys.undo, keys.redo, keys.timeline, keys.commands_done):
-                    pipe.lrange(key(one), 0, -1)
-                pipe.hgetall(keys.commands(one))
-
-        found = self._pipeline(heads) if session_ids else []
-        size = len(found) // max(1, len(session_ids))
-        rows = [found[at : at + size] for at in range(0, len(found), size or 1)]
-
-        def histories(pipe: Any) -> None:
-            pipe.time()
-            for one, row in zip(session_ids, rows, strict=True):
-                for data_key in sorted(row[1]):
-                    pipe.lrange(keys.history(one, data_key), 0, -1)
-
-        if not rows:
-            return []
-        (seconds, micros), *samples = self._pipeline(histories)
-        read_ms = int(seconds) * 1000 + int(micros) // 1000
-        snapshots: list[Snapshot | None] = []
-        at = 0
-        for one, row in zip(session_ids, rows, strict=True):
-            fields, names, setup, undo, redo, timeline, done, commands = row
-            data = dict(zip(sorted(names), samples[at : at + len(names)], strict=True))
-            at += len(names)
-            whole = Snapshot(
-                one, fields, data, setup or "", undo, redo, timeline, commands, done, read_ms
-            )
-            snapshots.append(whole if fields else None)
-        return snapshots
-
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
         """Everything people see of one session, as `details_of` shows it; None when it is unknown."""
         snapshot = self.read(session_id)

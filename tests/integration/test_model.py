@@ -34,12 +34,11 @@ from service import errors
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
-from service.archive.record import Record
-from service.sessions.archiving import Archiver
+from service.sessions.archiving import Archived, Archiver
 from service.sessions.manager import SessionManager
-from service.sessions.model import FINAL_STATUSES, Holding, NewCommand, Owner, Snapshot
-from service.sessions.store_archive import IndexEntry
-from tests.integration.test_archiving import Silent
+from service.sessions.model import FINAL_STATUSES, Holding, NewCommand, Owner
+from service.sessions.store_archive import Commit, IndexEntry
+from tests.archiving import Silent
 from tests.stores import make_store, part
 
 IDS = ("a", "b:1", "c%")
@@ -73,10 +72,6 @@ class Session:
     archived: bool = False
 
 
-class Paused(Exception):
-    """An archiver stands still."""
-
-
 class SessionMachine(RuleBasedStateMachine):
     """Sockets are never forgotten: an old one may speak up at any later time."""
 
@@ -96,7 +91,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.manager = SessionManager(self.store, Silent(), archiver=self.archiver)
         self.is_indexed = True
         #: Commits of archivers that stand still: what they would do now.
-        self.stalled: list[list[tuple[Snapshot, Record]]] = []
+        self.stalled: list[list[Commit]] = []
         self.sessions: dict[str, Session] = {}
         self.deleted: dict[str, int] = {}  # id -> generation at delete
         self.numbers = dict.fromkeys(NODES, 0)
@@ -403,24 +398,14 @@ class SessionMachine(RuleBasedStateMachine):
     def archiver_stands_still_before_its_commit(self, session_id: str) -> None:
         """Its file is on disk; it may go on at any later time."""
 
-        def pause(name: str) -> None:
-            if name == "saved":
-                raise Paused
+        class Stalling(Archiver):
+            def _commit(self, commits: Sequence[Commit], results: list[Archived]) -> None:
+                stalled.extend(commits)
 
-        seen: list[tuple[Snapshot, Record]] = []
-
-        class Stalling(Archive):
-            def save(self, batch: Sequence[Record]) -> list[str]:
-                seen.extend((snapshot, record) for record in batch)
-                return super().save(batch)
-
-        snapshot = self.store.read(session_id, entire=True)
-        slow = Archiver(self.store, Stalling(self.archiver.archive.store), step=pause)
-        try:
-            slow.archive_sessions([session_id])
-        except Paused:
-            if seen:
-                self.stalled.append(seen)
+        stalled: list[Commit] = []
+        Stalling(self.store, self.archiver.archive).archive_sessions([session_id])
+        if stalled:
+            self.stalled.append(stalled)
 
     @precondition(lambda self: self.stalled)
     @rule(data=st.data())
@@ -429,8 +414,9 @@ class SessionMachine(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.stalled) - 1))
         saved = self.stalled.pop(place)
         slow = Archiver(self.store, self.archiver.archive)
-        slow._save = lambda pending, results: saved  # type: ignore[method-assign]
-        (done,) = slow.archive_sessions([])
+        results: list[Archived] = []
+        slow._commit(saved, results)
+        (done,) = results
         if done.word == "archived" and not self.sessions[done.session_id].archived:
             assert self._archive_word(done.session_id) == "archived"
             self.sessions[done.session_id].archived = True

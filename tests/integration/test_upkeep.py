@@ -21,8 +21,8 @@ from service.sessions.manager import SessionManager
 from service.sessions.model import NewCommand
 from service.sessions.store import RedisSessionStore
 from service.settings import MemorySettings, RetentionSettings
+from tests.archiving import A, Silent, files_of, place_of
 from tests.conftest import RealServer
-from tests.integration.test_archiving import A, Silent, files_of, place_of
 from tests.stores import make_store, part
 from workers import archive, memory
 from workers.memory import Reading

@@ -27,9 +27,9 @@ end
 
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
-local gone = {key('registers', id)}
+local gone, histories = {key('registers', id)}, history_key(id, '')
 for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
-  gone[#gone + 1] = history_key(id, data_key)
+  gone[#gone + 1] = histories .. data_key
   if #gone == 1000 then
     call('UNLINK', unpack(gone))
     gone = {}

@@ -1,0 +1,46 @@
+"""An archiver over a store, on fakeredis and on a real server, whose steps a test can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.archive.archive import Archive
+from service.archive.file_store import FileArchiveStore
+from service.sessions.archiving import Archiver
+from service.sessions.store import RedisSessionStore
+from tests.archiving import Steps
+from tests.stores import make_store
+
+
+@pytest.fixture
+def client(redis_factory: Callable[..., redis.Redis]) -> redis.Redis:
+    return redis_factory(decode_responses=True)
+
+
+@pytest.fixture
+def store(client: redis.Redis, key_prefix: str) -> RedisSessionStore:
+    return make_store(client, key_prefix, flapping_registers=0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def make_archiver(store: RedisSessionStore, root: Path) -> Callable[[], Archiver]:
+    def make() -> Archiver:
+        files = FileArchiveStore(root)
+        files.open(files.claim())
+        return Archiver(store, Archive(files), step=Steps())
+
+    return make
+
+
+@pytest.fixture
+def archiver(make_archiver: Callable[[], Archiver]) -> Archiver:
+    return make_archiver()
