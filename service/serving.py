@@ -65,7 +65,7 @@ def serve(
     logs.bind(node_id=node.node_id)
     stopping = _catch_signals()
     node.start()
-    _spare_the_collector()
+    spare_the_collector()
     stop_accepting = _start(async_mode, listener, node.app)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
@@ -189,7 +189,7 @@ def _start_gevent(listener: socket.socket, app: Any) -> Callable[[], None]:
     return stop
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Let the garbage collector look less often, and never again at what a node is made of.
 
     Samples wait in memory for a flush, thousands at a time and none of them garbage. With Python's

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import threading
 
 import pytest
 
-from tests.archive_service import MakeService
+from tests.archive_service import MakeService, Service
 from tests.clients import RawSocket
 from tests.node_processes import environment
 from tests.processes import muster
@@ -14,72 +16,135 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
+#: Sessions of the large sweep.
+COUNT = 100_000
 
-def test_many_quiet_sessions_are_swept_under_live_traffic_and_killed_workers(
-    service: MakeService,
-) -> None:
-    """Devices send, come back and leave while workers archive and die: every ack is kept."""
-    both = service(2, sessions__archive_after_s=0.4, workers__batch=100)
-    store, count = both.store, 3000
-    ids = [f"q{i}" for i in range(count)]
-    for session_id in ids:
-        own = store.register(session_id, node_id="gone-aaaa", sid="aaaa.1")
-        p = store.keys.partition(session_id)
-        store.disconnect(p, "gone-aaaa", [(session_id, "aaaa.1", own.generation)], "gone")
-    acked: dict[str, list[int]] = {f"live{i}": [] for i in range(6)}
-    ending = threading.Event()
-    faults: list[str] = []
 
-    def live(session_id: str, node: int) -> None:
-        turn = 0
-        while not ending.is_set():
-            raw = RawSocket(both.cluster.urls[(node + turn) % 2])
+def make_quiet(service: Service, count: int) -> list[str]:
+    """Devices that were here once and sent their number; they became inactive one after the other."""
+    service.visit("template", 0)
+    store, keys = service.store, service.store.keys
+    (capture,) = store.capture(["template"])
+    assert capture is not None
+    timeline = capture.snapshot.timeline
+    ttl_ms = service.cluster.redis.pttl(keys.session("template"))
+    since_ms = store.now_ms() - count
+    ids = [f"q{n}" for n in range(count)]
+    for first in range(0, count, 2_000):
+        with service.cluster.redis.pipeline(transaction=False) as pipe:
+            for n, one in enumerate(ids[first : first + 2_000], first):
+                sample = f"[{n},1.5]"
+                pipe.hset(keys.session(one), mapping={**capture.snapshot.fields, "session_id": one})
+                pipe.hset(keys.latest(one), "k", sample)
+                pipe.rpush(keys.history(one, "k"), sample)
+                pipe.rpush(keys.timeline(one), *timeline)
+                for key in (keys.session, keys.latest, keys.timeline):
+                    pipe.pexpire(key(one), ttl_ms)
+                pipe.pexpire(keys.history(one, "k"), ttl_ms)
+                pipe.zadd(keys.inactive(keys.partition(one)), {one: since_ms + n})
+            pipe.execute()
+    return ids
+
+
+class LiveDevice(threading.Thread):
+    """A device that comes, sends, leaves for long enough to be archived now and then, and comes back."""
+
+    def __init__(self, session_id: str, urls: list[str], ending: threading.Event) -> None:
+        super().__init__()
+        self.session_id = session_id
+        self.acked: list[int] = []
+        self.restored = 0
+        self.faults: list[str] = []
+        self._urls = urls
+        self._ending = ending
+
+    def run(self) -> None:
+        for url in itertools.cycle(self._urls):
+            if self._ending.is_set():
+                return
+            raw = RawSocket(url)
             try:
-                answer = raw.call("register", {"device_id": session_id})
+                answer = raw.call("register", {"device_id": self.session_id})
                 if not answer["ok"]:
-                    faults.append(str(answer))
+                    self.faults.append(str(answer))
                     continue
+                self.restored += answer["restored"]
                 for _ in range(20):
-                    value = len(acked[session_id]) + 1
+                    value = len(self.acked) + 1
                     if raw.call("update_data", {"key": "k", "value": value})["ok"]:
-                        acked[session_id].append(value)
+                        self.acked.append(value)
             finally:
                 raw.close()
-            turn += 1
-            ending.wait(0.8)  # long enough to be archived now and then
+            self._ending.wait(0.8)
 
-    threads = [
-        threading.Thread(target=live, args=(session_id, n)) for n, session_id in enumerate(acked)
-    ]
-    for thread in threads:
-        thread.start()
+
+def assert_one_place_each(service: Service, wanted: set[str]) -> None:
+    """Every session stands in exactly one index, and is where that says: in Redis or on disk."""
+    redis, keys = service.cluster.redis, service.store.keys
+    states: dict[str, set[str]] = {"active": set(), "inactive": set(), "archived": set()}
+    names: dict[str, str] = {}
+    summaries: set[str] = set()
+    in_redis: set[str] = set()
+    for p in range(keys.partitions):
+        for state, ids in states.items():
+            ids |= set(redis.zrange(getattr(keys, state)(p), 0, -1))
+        names |= redis.hgetall(keys.archive_names(p))
+        summaries |= set(redis.hkeys(keys.archive_summaries(p)))
+        for kind in ("session", "latest", "timeline"):
+            prefix = f"{keys.tag(p)}{kind}:"
+            in_redis |= {key.removeprefix(prefix) for key in redis.scan_iter(f"{prefix}*", 10_000)}
+    assert sum(map(len, states.values())) == len(set.union(*states.values()))
+    assert set.union(*states.values()) == wanted
+    assert in_redis == states["active"] | states["inactive"]
+    assert states["archived"] == names.keys() == summaries
+    on_disk = {f"{path.parent.name}/{path.name}" for path in service.root.glob("????/*.zst")}
+    assert set(names.values()) <= on_disk
+
+
+@pytest.mark.timeout(600)
+def test_hundred_thousand_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
+    service: MakeService,
+) -> None:
+    """Devices send, come back and leave while workers archive and one dies: every ack is kept."""
+    both = service(2, sessions__archive_after_s=0.4, workers__batch=500)
+    store = both.store
+    ids = make_quiet(both, COUNT)
+    ending = threading.Event()
+    live = [LiveDevice(f"live{n}", both.cluster.urls, ending) for n in range(6)]
+    for device in live:
+        device.start()
     try:
-        for _ in range(4):
-            wanted = store.counts()["archived"] + 300
-            worker = both.worker()
-            wait_until(lambda n=wanted: store.counts()["archived"] > n, 40, what="a sweep")
-            both.kill(worker)
+        worker = both.worker()
+        wait_until(lambda: store.counts()["archived"] > COUNT / 10, 120, what="a tenth is archived")
+        both.kill(worker)
         both.worker()
         both.worker()
         wait_until(
-            lambda: all((row or {}).get("state") == "archived" for row in store.summaries(ids)),
-            60,
+            lambda: store.counts()["inactive"] <= len(live) and store.counts()["archived"] >= COUNT,
+            300,
+            every_s=0.5,
             what="all are archived",
         )
+        wait_until(lambda: all(device.restored for device in live), 60, what="live ones come back")
     finally:
         ending.set()
-        for thread in threads:
-            thread.join(20)
-    assert faults == []
-    for session_id, values in acked.items():
-        assert len(values) > 20
-        assert both.values(session_id) == values[-100:]
-    for session_id in ids[::17]:
-        assert both.values(session_id) == []
+        for device in live:
+            device.join(20)
+    assert [fault for device in live for fault in device.faults] == []
+    wait_until(lambda: store.counts()["active"] == 0, 10, what="the last ones have left")
+    for worker in both.children:
+        both.kill(worker)
+    assert_one_place_each(both, {*ids, "template", *(device.session_id for device in live)})
+    for device in live:
+        assert len(device.acked) > 20
+        assert both.values(device.session_id) == device.acked[-100:]
+    for n in range(0, COUNT, 97):
+        assert both.values(ids[n]) == [n]
     back = both.device("q7", node=1)
     assert back.answer["restored"]  # type: ignore[attr-defined]
     back.close()
     assert both.cluster.tracebacks() == []
+    shutil.rmtree(both.root)  # not for pytest to keep
 
 
 def test_job_of_a_killed_worker_is_taken_up_within_a_minute(service: MakeService) -> None:
