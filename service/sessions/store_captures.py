@@ -16,6 +16,12 @@ from service.sessions.model import Capture, Snapshot
 from service.sessions.scripts import StoreBase
 
 
+def _lrange(key: str) -> bytes:
+    """`LRANGE key 0 -1` as it is sent. redis-py's own packing costs as much as reading the reply."""
+    name = key.encode()
+    return b"*4\r\n$6\r\nLRANGE\r\n$%d\r\n%b\r\n$1\r\n0\r\n$2\r\n-1\r\n" % (len(name), name)
+
+
 class CaptureStore(StoreBase):
     """The part of the store that reads sessions for their archive files."""
 
@@ -47,15 +53,11 @@ class CaptureStore(StoreBase):
         size = len(found) // len(session_ids)
         rows = [found[at : at + size] for at in range(0, len(found), size)]
         names = [sorted(row[1]) if row[0] else [] for row in rows]
-        histories = iter(
-            self._lists(
-                [
-                    keys.history(one, name)
-                    for one, its in zip(session_ids, names, strict=True)
-                    for name in its
-                ]
-            )
-        )
+        wanted: list[str] = []
+        for one, its in zip(session_ids, names, strict=True):
+            prefix = keys.history(one, "")
+            wanted += [prefix + name for name in its]
+        histories = iter(self._lists(wanted))
         captures: list[Capture | None] = []
         for one, row, its in zip(session_ids, rows, names, strict=True):
             fields, _, setup, undo, redo, timeline, done, commands = row
@@ -73,8 +75,7 @@ class CaptureStore(StoreBase):
             pool = self._client.connection_pool
             connection = pool.get_connection()
             try:
-                asked = [("LRANGE", key, 0, -1) for key in keys]
-                connection.send_packed_command(connection.pack_commands(asked))
+                connection.send_packed_command([b"".join(map(_lrange, keys))])
                 return [
                     b"[%b]" % b",".join(connection.read_response(disable_decoding=True))
                     for _ in keys
