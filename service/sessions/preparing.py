@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 #: Threads that read and encode. Two keep Redis and a second core busy; more take the caller's own time.
 THREADS = 2
 #: Portions under way or waiting.
-AHEAD = 6
+AHEAD = 8
 #: Text of a portion, as far as the sizes of the sessions before tell.
-PORTION_BYTES = 2 << 20
+PORTION_BYTES = 1 << 20
 #: Sessions of a portion: of the first, whose size is not known, and at most.
 FIRST_SESSIONS, MOST_SESSIONS = 8, 100
 

@@ -248,3 +248,17 @@ def test_archiver_that_gives_up_leaves_no_thread_and_nothing_half_done(
     (root / "away").rename(root / "muster-archive.json")
     assert {place_of(store, root, session_id) for session_id in ids} == {"inactive"}
     assert {done.word for done in archiver.archive_sessions(ids)} == {"archived"}
+
+
+def test_archive_leaves_a_session_that_is_too_large_for_a_file_and_takes_the_others(
+    store: RedisSessionStore, archiver: Archiver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no reader would take back stays in Redis, whole, and holds up nobody."""
+    for n, size in enumerate((10, 20_000, 10)):
+        come_and_go(store, f"d{n}", ("k", "x" * size), sid=f"aaaa.{n}")
+    monkeypatch.setattr("service.archive.record.MAX_TEXT_BYTES", 10_000)
+    words = {done.session_id: done.word for done in archiver.archive_sessions(["d0", "d1", "d2"])}
+    assert words == {"d0": "archived", "d1": "too_large", "d2": "archived"}
+    assert place_of(store, root, "d1") == "inactive"
+    assert values(read(archiver, "d1")) == {"k": ["x" * 20_000]}
+    assert len(files_of(root)) == 2
