@@ -36,7 +36,7 @@ FORMAT = 1
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 #: Longest header line: ids and names are short, so more is no header.
 MAX_HEADER_BYTES = 256 * 1024
-#: Samples are numbers and times: zstd's levels up to 9 make their files no smaller, and take longer.
+#: Samples are numbers and times: zstd's level 3 makes their files no smaller, and takes longer.
 DEFAULT_LEVEL = 1
 
 _FRAME_HEAD = b"\x28\xb5\x2f\xfd"
