@@ -21,7 +21,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from service import errors
 from service.errors import ServiceError
@@ -29,9 +28,9 @@ from service.live import slots
 from service.live.load import HOLD_BYTES, HOLD_UPDATES, Load
 from service.live.owned import OwnedSession, OwnedSessions
 from service.live.refusals import lost_error, word_error
-from service.live.slots import Slot, Update, cost_bytes
+from service.live.slots import AppendStore, Slot, Update, cost_bytes
 from service.live.tasks import Tasks
-from service.sessions.model import AppendPart, AppendResult
+from service.sessions.model import AppendResult
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +38,6 @@ log = logging.getLogger(__name__)
 MAX_BUFFER_BYTES = 32 << 20
 #: How often one part is sent again after `missing` or a shifted `seq`.
 MAX_ATTEMPTS = 3
-
-
-class AppendStore(Protocol):
-    """The part of the session store that takes flushes."""
-
-    def append(
-        self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
-    ) -> list[AppendResult]: ...
 
 
 class Ingest:

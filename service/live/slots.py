@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.live.owned import OwnedSession
-from service.sessions.model import AppendPart
+from service.sessions.model import AppendPart, AppendResult
 
 #: What one call of the script may carry (design, section 9).
 MAX_CALL_SESSIONS = 500
@@ -29,6 +29,14 @@ class Update(Protocol):
     def seq(self) -> int | None: ...
     @property
     def bytes_in(self) -> int: ...
+
+
+class AppendStore(Protocol):
+    """The part of the session store that takes flushes."""
+
+    def append(
+        self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
+    ) -> list[AppendResult]: ...
 
 
 class Slot:

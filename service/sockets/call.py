@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import orjson
 
+from service import errors
 from service.access import NOBODY, Identity
 from service.errors import ServiceError
 from service.transport.connection import Frame, event_frame
+
+log = logging.getLogger(__name__)
 
 #: Our own ack numbers begin here: python-socketio counts its own up from 1 for each socket.
 FIRST_REQUEST = 1 << 32
@@ -126,3 +131,19 @@ def to_json(value: Any) -> bytes:
 def error_frame(error: ServiceError) -> Frame:
     """The `service_error` event for an error."""
     return event_frame("service_error", to_json(error.body()))
+
+
+def failure(event: str, error: Exception) -> ServiceError:
+    """The answer to an event whose handler failed; the log has the rest."""
+    log_id = secrets.token_hex(6)
+    log.error(
+        "an event failed",
+        extra={
+            "action": "event_failed",
+            "event_name": event,
+            "log_id": log_id,
+            "throttle": event,
+        },
+        exc_info=error,
+    )
+    return errors.Internal(log_id=log_id)

@@ -21,7 +21,6 @@ Written for cooperative tasks: nothing here switches, so there are no locks. Not
 from __future__ import annotations
 
 import logging
-import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -38,6 +37,7 @@ from service.sockets.call import (
     Later,
     Peer,
     error_frame,
+    failure,
     to_json,
 )
 from service.transport.connection import Connections, ack_frame, ack_packets, event_frame, utf8_size
@@ -335,7 +335,7 @@ class Dispatcher:
             except ServiceError as error:
                 self.refuse(peer, ack_id, error)
             except Exception as error:  # noqa: BLE001  logged
-                self.refuse(peer, ack_id, _internal(name, error))
+                self.refuse(peer, ack_id, failure(name, error))
             return None
         known = self._handlers.get(name)
         if known is None:
@@ -356,7 +356,7 @@ class Dispatcher:
         except ServiceError as error:
             call.fail(error)
         except Exception as error:  # noqa: BLE001  logged
-            call.fail(_internal(call.event, error))
+            call.fail(failure(call.event, error))
 
     def _work(self, peer: Peer, waiting: tuple[Handler, Call] | None) -> None:
         """Run a handler that may block, then all that came meanwhile."""
@@ -387,19 +387,3 @@ class Dispatcher:
                 listener(peer, peer.reason)
             except Exception:
                 log.exception("a disconnect listener failed", extra={"action": "leave_failed"})
-
-
-def _internal(event: str, error: Exception) -> ServiceError:
-    """The answer to an event whose handler failed; the log has the rest."""
-    log_id = secrets.token_hex(6)
-    log.error(
-        "an event failed",
-        extra={
-            "action": "event_failed",
-            "event_name": event,
-            "log_id": log_id,
-            "throttle": event,
-        },
-        exc_info=error,
-    )
-    return errors.Internal(log_id=log_id)
