@@ -80,6 +80,21 @@ def test_frames_arrive_at_most_once_per_interval(tasks, feed, node):
     assert [sample[1] for _, sample in samples_of(node.events("a"))] == list(range(1, 101))
 
 
+def test_crowd_is_told_less_often_and_of_everything(tasks, feed, node):
+    """Sixty dashboards cost a node no more than a few do with a short interval."""
+    names = [f"d{number}" for number in range(60)]
+    for name in names:
+        node.watch(name, batch=True)
+    tasks.run(0.1)
+    for number in range(1, 101):
+        feed.add(0, data(("x", number, [["k", number, 1]])))
+        tasks.run(0.01)
+    tasks.run(1)
+    for name in names:
+        assert 8 <= len(node.events(name)) <= 13
+        assert [sample[1] for _, sample in samples_of(node.events(name))] == list(range(1, 101))
+
+
 def test_large_entry_is_never_torn_between_two_cursors(tasks, feed, node):
     node.watch("a", batch=True)
     tasks.run(0.1)
