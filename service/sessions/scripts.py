@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hiredis
 import redis
 from redis.commands.core import Script
 from redis.exceptions import (
@@ -163,10 +164,50 @@ class StoreBase:
         def call() -> Any:
             if replication is not None:
                 return replication.run(script, keys, argv)
-            return script(keys=keys, args=argv)
+            return self._evaluate(script, keys, argv)
 
         once = self._repeat if repeat else self._once
         return once(call, name)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """One of the client's connections, for what is asked so often that redis-py's way shows.
+
+        Closed when it is left by an exception: what it has not read is nobody else's answer.
+        """
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    def _evaluate(self, script: Script, keys: Sequence[str], argv: Sequence[Any]) -> Any:
+        """`script(keys, argv)`, at half of what redis-py takes for a small flush."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *argv)
+        with self._connection() as connection:
+            connection.send_packed_command([hiredis.pack_command(command)])
+            try:
+                return connection.read_response()
+            except ResponseError as exc:
+                failure = exc  # a whole answer: the connection stays
+        if isinstance(failure, NoScriptError):  # Redis was restarted, or is another one: teach it
+            return script(keys=keys, args=argv)
+        raise failure
+
+    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Replies to reading commands in one round trip, at half of what a pipeline takes; repeated."""
+
+        def call() -> list[Any]:
+            with self._connection() as connection:
+                packed = [hiredis.pack_command(command) for command in commands]
+                connection.send_packed_command([b"".join(packed)])
+                return [connection.read_response() for _ in commands]
+
+        return self._repeat(call) if commands else []
 
     def replicated(self) -> AbstractContextManager[None]:
         """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.

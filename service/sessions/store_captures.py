@@ -72,18 +72,11 @@ class CaptureStore(StoreBase):
         """These lists of JSON values, each as one JSON array; in one round trip."""
 
         def call() -> list[bytes]:
-            pool = self._client.connection_pool
-            connection = pool.get_connection()
-            try:
+            with self._connection() as connection:
                 connection.send_packed_command([b"".join(map(_lrange, keys))])
                 return [
                     b"[%b]" % b",".join(connection.read_response(disable_decoding=True))
                     for _ in keys
                 ]
-            except BaseException:
-                connection.disconnect()  # what it has not read is nobody else's answer
-                raise
-            finally:
-                pool.release(connection)
 
         return self._repeat(call) if keys else []

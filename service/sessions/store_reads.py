@@ -39,13 +39,10 @@ class ReadStore(StoreBase):
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
         """Raw summary fields with `session_id`, None where there is no session, archived or not."""
-
-        def fill(pipe: Any) -> None:
-            for session_id in session_ids:
-                pipe.hmget(self.keys.session(session_id), "generation", *SUMMARY_FIELDS)
-
+        key, fields_of = self.keys.session, ("generation", *SUMMARY_FIELDS)
+        rows = self._ask([("HMGET", key(session_id), *fields_of) for session_id in session_ids])
         found: list[dict[str, str] | None] = []
-        for session_id, values in zip(session_ids, self._pipeline(fill), strict=True):
+        for session_id, values in zip(session_ids, rows, strict=True):
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
             raw = {name: value for name, value in fields if value is not None}
             found.append(None if values[0] is None else {**raw, "session_id": session_id})
