@@ -75,6 +75,7 @@ class Metrics(Collector):
         self.events = counter(
             "muster_events", "Events received, by name; unknown ones as other.", "event", ()
         )
+        self.event_counts = self.events.values
         self.acks = counter("muster_acks", "Events acknowledged with ok.")
         self.errors = counter(
             "muster_errors", "Errors told to clients, by code.", "code", ERROR_CODES
@@ -177,10 +178,7 @@ class Metrics(Collector):
         self.events.allow((name,))
 
     def event(self, name: str) -> None:
-        try:
-            self.events.values[name] += 1
-        except KeyError:
-            self.events.add(name)
+        self.events.add(name)
 
     def ack(self, count: int = 1) -> None:
         self.acks.values[""] += count

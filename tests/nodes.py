@@ -37,6 +37,9 @@ from tests.waiting import wait_until
 class NoCounts:
     """Metrics nobody reads."""
 
+    def __init__(self) -> None:
+        self.event_counts: dict[str, float] = {}
+
     def expect_event(self, name: str) -> None: ...
     def event(self, name: str) -> None: ...
     def ack(self, count: int = 1) -> None: ...

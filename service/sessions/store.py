@@ -10,7 +10,8 @@ when it is at `maxmemory`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -356,16 +357,20 @@ class RedisSessionStore(
         return FeedHead(epoch, int(last), int(first))
 
 
+#: It makes a named tuple of a tuple, without the call in Python that its constructor is.
+_result: Callable[[tuple[str, int]], AppendResult] = partial(tuple.__new__, AppendResult)
+
+
 def _append_result(word: str) -> AppendResult:
+    if word.isdecimal():
+        return _result(("ok", int(word)))
     if word == "s":
         return AppendResult("stale")
     if word == "m":
         return AppendResult("missing")
     if word == "k":
         return AppendResult("too_many_keys")
-    if word.startswith("c"):
-        return AppendResult("conflict", int(word[1:]))
-    return AppendResult("ok", int(word))
+    return AppendResult("conflict", int(word[1:]))
 
 
 __all__ = ["SCHEMA", "SESSIONS_PER_CALL", "RedisSessionStore"]

@@ -69,7 +69,7 @@ def main(
 
     def update(call: Call) -> object:
         read = payloads.parse_update(call.payload, time.time())
-        seen.append([read.samples[0].key, flask.has_request_context()])
+        seen.append([read.samples[0][0], flask.has_request_context()])
         tasks.spawn(call.reply, {"rev": len(seen), "count": len(read.samples)})
         return LATER
 

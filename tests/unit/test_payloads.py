@@ -50,22 +50,22 @@ def test_parse_update_encodes_once_what_redis_and_dashboards_get(key: str, value
     """Both encodings are strict JSON of the same key, value and time."""
     got = parse_update({"key": key, "value": value, "ts": 5, "seq": 3}, NOW_S)
     (sample,) = got.samples
-    assert orjson.loads(sample.value_ts) == [value, 5]
-    assert orjson.loads(sample.feed) == [key, value, 5]
-    assert (sample.key, got.seq, got.bytes_in) == (key, 3, len(sample.feed))
+    assert orjson.loads(sample[1]) == [value, 5]
+    assert orjson.loads(sample[2]) == [key, value, 5]
+    assert (sample[0], got.seq, got.bytes_in) == (key, 3, len(sample[2]))
 
 
 @given(st.dictionaries(keys, values, min_size=1, max_size=5), st.floats(0, 4e9))
 def test_parse_update_of_data_makes_a_sample_per_key(data: dict[str, Any], ts: float) -> None:
     got = parse_update({"data": data, "ts": ts}, NOW_S)
-    assert [orjson.loads(s.feed) for s in got.samples] == [[k, v, ts] for k, v in data.items()]
+    assert [orjson.loads(s[2]) for s in got.samples] == [[k, v, ts] for k, v in data.items()]
     assert got.seq is None
 
 
 def test_parse_update_of_samples_keeps_each_time_and_the_order() -> None:
     rows = [["a", 1, 10], ["b", 2], ["a", 3, None], ["a", 4, 12.5]]
     got = parse_update({"samples": rows, "ts": 11}, NOW_S)
-    assert [orjson.loads(s.feed) for s in got.samples] == [
+    assert [orjson.loads(s[2]) for s in got.samples] == [
         ["a", 1, 10],
         ["b", 2, 11],
         ["a", 3, 11],
@@ -75,12 +75,12 @@ def test_parse_update_of_samples_keeps_each_time_and_the_order() -> None:
 
 def test_parse_update_without_ts_takes_redis_time_in_ms() -> None:
     got = parse_update({"key": "a", "value": None}, NOW_S)
-    assert got.samples[0].value_ts == b"[null,1700000000.123]"
+    assert got.samples[0][1] == b"[null,1700000000.123]"
 
 
 def test_parse_telemetry_is_an_update_of_several_keys() -> None:
     got = parse_telemetry({"telemetry": {"a": 1, "b": [2]}, "seq": 1, "ts": 2}, NOW_S)
-    assert [s.feed for s in got.samples] == [b'["a",1,2]', b'["b",[2],2]']
+    assert [s[2] for s in got.samples] == [b'["a",1,2]', b'["b",[2],2]']
     assert got.seq == 1
 
 
@@ -171,8 +171,8 @@ def test_parse_update_of_known_fields_with_any_values_raises_service_errors_only
     except (errors.InvalidRequest, errors.TooLarge):
         return
     for sample in got.samples:
-        assert update.is_name(sample.key)
-        json.loads(sample.feed)
+        assert update.is_name(sample[0])
+        json.loads(sample[2])
 
 
 # --- models
