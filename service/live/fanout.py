@@ -27,7 +27,7 @@ from service.live.counts import CountStore
 from service.live.entries import Routes
 from service.live.feed import Feed, FeedReader
 from service.live.flushing import Flusher
-from service.live.groups import Group, Member
+from service.live.groups import MAX_PACE_S, Group, Member
 from service.live.lines import Line, Lines
 from service.live.position import FeedLost, Position
 from service.live.scope import Scope
@@ -249,7 +249,13 @@ class Fanout:
             self._note_lag(sum(line.behind for line in self._lines))
         self._flusher.flush(self._groups.values())
         if any(chunk.entries for chunk in chunks):
-            self._tasks.sleep(0 if self._reader.has_more else self._interval_s)
+            self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Until the next read: as long as nobody is told before; who comes new waits for it too."""
+        with self._lock:
+            paces = [group.pace_s for group in self._groups.values()]
+        return max(self._interval_s, min([*paces, MAX_PACE_S]))
 
     def _note_lag(self, entries: int | None) -> None:
         """How far the reader is behind; None: nothing could be read, so by no less than before."""
