@@ -59,7 +59,7 @@ class Fanout:
         connections: Connections,
         tasks: Tasks,
         store: CountStore,
-        interval_ms: int = 50,
+        interval_ms: int,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

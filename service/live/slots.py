@@ -16,7 +16,8 @@ MAX_CALL_BYTES = 1 << 20
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
 
-#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`.
+#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a named
+#: one of it takes longer than encoding a number.
 Sample = tuple[str, bytes, bytes]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.errors import InvalidRequest, TooLarge
+from service.live.slots import Sample
 
 #: Levels of objects and arrays in one value or document.
 MAX_DEPTH = 32
@@ -36,23 +37,16 @@ ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-#: One sample as it is stored and sent on: its key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a
-#: named one of it takes longer than encoding a number.
-EncodedSample = tuple[str, bytes, bytes]
-
-
 class Update(NamedTuple):
     """What one event brought."""
 
-    samples: list[EncodedSample]
+    samples: list[Sample]
     seq: int | None
     bytes_in: int
 
 
 # It makes a named tuple of a tuple, without the call in Python that its constructor is.
-_update: Callable[[tuple[list[EncodedSample], int | None, int]], Update] = partial(
-    tuple.__new__, Update
-)
+_update: Callable[[tuple[list[Sample], int | None, int]], Update] = partial(tuple.__new__, Update)
 
 
 def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
@@ -135,14 +129,14 @@ def is_name(text: str) -> bool:
         return False
 
 
-def _from_object(data: Any, field: str, ts: float, max_value_bytes: int) -> list[EncodedSample]:
+def _from_object(data: Any, field: str, ts: float, max_value_bytes: int) -> list[Sample]:
     if data.__class__ is not dict:
         raise InvalidRequest(f"`{field}` should be an object.")
     _check_count(len(data))
     return [_encode(key, value, ts, max_value_bytes) for key, value in data.items()]
 
 
-def _from_list(rows: Any, ts: float, max_value_bytes: int) -> list[EncodedSample]:
+def _from_list(rows: Any, ts: float, max_value_bytes: int) -> list[Sample]:
     if rows.__class__ is not list:
         raise InvalidRequest("`samples` should be an array.")
     _check_count(len(rows))
@@ -168,7 +162,7 @@ def _checked_ts(ts: Any) -> float:
     raise InvalidRequest("`ts` should be seconds since 1970.")
 
 
-def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> EncodedSample:
+def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
     head = _feed_head(key) if key.__class__ is str else b""
     if not head:
         raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} bytes, printable.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,7 @@ class Visitor:
                 left.close()
 
 
-class Coming:
+class Coming(ABC):
     """Something that lives in a thread, over as many connections as it takes."""
 
     def __init__(self, url: str, token: str, transports: tuple[str, ...]) -> None:
@@ -107,8 +108,9 @@ class Coming:
                 self.visitor.close()
             self._stopping.wait(0.1)
 
+    @abstractmethod
     def live(self, visitor: Visitor) -> None:
-        raise NotImplementedError
+        """What it does over one connection, until that ends or `_stopping` is set."""
 
     def stop(self) -> None:
         self._stopping.set()

@@ -4,7 +4,7 @@ Hypothesis drives registers, batches, repeated batches, disconnects (also late o
 reclaims, deletes, setups, commands, archivals (also by archivers that stand still before their commit),
 restores and a lost index. After every step Redis and the archive must say what the model says, and every
 invariant of the data model must hold. Time is not waited for: a pause sets a lease or a deadline to the
-past, as Redis would see it then.
+past, as Redis would see it then. One file, because it is one state machine.
 """
 
 from __future__ import annotations

@@ -331,6 +331,16 @@ def test_setup_reported_version_tells_whether_the_device_is_in_sync(
         store.setup_reported("d1", own.generation - 1, 1)
 
 
+def test_scripts_that_redis_forgot_are_taught_again(
+    store: RedisSessionStore, own: Registration
+) -> None:
+    """A restarted Redis knows no script: the call that finds out does its work all the same."""
+    store._client.script_flush()
+    again = store.register("d1", node_id=B, sid="bbbb.9")
+    assert again.generation > own.generation
+    assert store.summaries(["d1"])[0]["node_id"] == B  # type: ignore[index]
+
+
 # -- commands --
 
 

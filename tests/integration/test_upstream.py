@@ -1,4 +1,7 @@
-"""The transport over real sockets, on eventlet and on gevent: order, bounds, hostile input, ends."""
+"""The transport over real sockets, on eventlet and on gevent: order, bounds, hostile input, ends.
+
+One file, long as it is: the last test looks whether anything is left behind of all the others.
+"""
 
 from __future__ import annotations
 

@@ -106,6 +106,7 @@ class FakeFeed:
         self.last = dict.fromkeys(range(partitions), 0)
         self.is_away = False
         self.page = 3  #: entries a read returns at most
+        self.finds = 0  # reads that found something
         self.connections = 0
         self.boots = 0  #: restarts so far; each one ends the connections
         self.given_up: list[tuple[int, str, int]] = []
@@ -227,6 +228,7 @@ class FakeReader:
             ]
             found = any(chunk.entries for chunk in chunks)
             if found or feed.tasks.now >= until:
+                feed.finds += found
                 self.has_more = any(len(chunk.entries) == feed.page for chunk in chunks)
                 feed.tasks.give_way()
                 return chunks
