@@ -5,7 +5,7 @@ the same descriptor: what is checked is what is written to, also when a disk is 
 in between.
 
 One call to `syncfs` instead of two to fsync per file: `syncfs` (Linux) waits until everything dirty in
-the file system when it was called is on the disk, data and folders, so before the renames it stands for
+the file system when it was called is on the disk, data and folders, so before the links it stands for
 the fsync of every file, after them for the fsync of every folder. It is as safe only where it also
 reports failed writes: since Linux 5.8 it returns any write error of that file system since the
 descriptor was opened, which here is before the first write. It is used on local file systems of that
@@ -32,6 +32,9 @@ from service.archive.errors import BadRecord
 _SHARED_SYNC_TYPES = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
 _SINCE_LINUX = (5, 8)
 
+#: What file systems without hard links answer. There a file is looked for and then renamed: names that
+#: are never given twice (`names.new_capture`) are what keeps files apart.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
 
@@ -80,6 +83,30 @@ def write_new(
     except BaseException:
         remove(root, path)
         raise
+
+
+def link(root: int, source: str, target: str) -> None:
+    """A second name for a file, where nothing has that name.
+
+    Raises:
+        FileExistsError: something has; it stays.
+    """
+    try:
+        os.link(source, target, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        if _exists(root, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from exc
+        os.rename(source, target, src_dir_fd=root, dst_dir_fd=root)
+
+
+def _exists(root: int, path: str) -> bool:
+    try:
+        os.stat(path, dir_fd=root, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def remove(root: int, path: str) -> None:

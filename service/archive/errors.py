@@ -36,4 +36,4 @@ class RecordTooLarge(ValueError):
 
 
 class NameTaken(Exception):
-    """There is a file of this name already; nothing was replaced."""
+    """There is another file of this name already; nothing was replaced."""

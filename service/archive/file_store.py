@@ -5,10 +5,11 @@
     <root>/tmp/<random>            records being written
     <root>/quarantine/<item>/      bad files, see `service.archive.quarantine`
 
-A write is: temporary file → fsync → rename → fsync of the folder (`put`; several files share their
-syncs where that is as safe, see `service.archive.durable`). A killed writer leaves at most a file in
-`tmp`. That folder is one for all, and not the record's own, so that litter is found without walking
-up to 65,536 folders; it is on the same file system, so the rename is as atomic.
+A write is: temporary file → fsync → link under its name → fsync of the folder (`put`; several files share
+their syncs where that is as safe, see `service.archive.durable`). Unlike a rename, a link never replaces
+what is there. A killed writer leaves at most a file in `tmp`. That folder is one for all, and not the
+record's own, so that litter is found without walking up to 65,536 folders; it is on the same file
+system, so the link is as atomic.
 
 Every call opens the root, reads the store id there and works relative to that descriptor. An empty
 mount point is therefore never mistaken for an archive without records.
@@ -27,7 +28,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from service.archive import durable, marker
-from service.archive.errors import ArchiveUnavailable, BadRecord
+from service.archive.errors import ArchiveUnavailable, BadRecord, NameTaken
 from service.archive.names import SUFFIX, age_order, parse_name, stem_of
 from service.archive.quarantine import ITEM, PLACE, Quarantine
 from service.archive.record import MAX_TEXT_BYTES
@@ -106,11 +107,10 @@ class FileArchiveStore:
                     durable.sync_all(root)
                     self._step("synced")
                 folders = set()
-                for temporary, name in list(temporaries.items()):
-                    self._rename(root, temporary, name)
-                    del temporaries[temporary]
+                for temporary, name in temporaries.items():
+                    self._show(root, temporary, name)
                     folders.add(name[:4])
-                    self._step("renamed")
+                    self._step("shown")
             finally:
                 for temporary in temporaries:
                     durable.remove(root, temporary)
@@ -129,20 +129,38 @@ class FileArchiveStore:
             durable.make_folder(root, TEMPORARY)
             durable.write_new(root, path, data, sync=sync, step=self._step)
 
-    def _rename(self, root: int, temporary: str, name: str) -> None:
+    def _show(self, root: int, temporary: str, name: str) -> None:
         """The one moment a record becomes visible, whole; what is no file makes way for it."""
         for _ in range(3):
             try:
-                os.rename(temporary, name, src_dir_fd=root, dst_dir_fd=root)
+                durable.link(root, temporary, name)
                 return
             except FileNotFoundError:
                 self._synced_folders.discard(name[:4])
                 durable.make_folder(root, name[:4])
-            except IsADirectoryError:
-                self._quarantine_of(root).take(name, "a folder was in the place of a record")
+            except FileExistsError:
+                if self._is_same(root, temporary, name):
+                    return
             except NotADirectoryError:
                 self._quarantine_of(root).take(name[:4], "it was in the place of a folder")
-        os.rename(temporary, name, src_dir_fd=root, dst_dir_fd=root)
+        durable.link(root, temporary, name)
+
+    def _is_same(self, root: int, temporary: str, name: str) -> bool:
+        """Whether the file of this name is this one; False: there is none any more, or it made way.
+
+        Raises:
+            NameTaken: It is another.
+        """
+        try:
+            there = durable.read_file(root, name, MAX_TEXT_BYTES)
+        except BadRecord as exc:
+            self._quarantine_of(root).take(name, exc.reason)
+            return False
+        if there is None:
+            return False
+        if there != durable.read_file(root, temporary, MAX_TEXT_BYTES):
+            raise NameTaken(name)
+        return True
 
     def _sync_folders(self, root: int, folders: set[str], shared: bool) -> None:
         if shared:

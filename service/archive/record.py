@@ -58,11 +58,17 @@ class Header:
     #: SHA-256 of the body line, hex.
     body_sha256: str
     format: int = FORMAT
+    #: As in its name; these three are "" in files of earlier versions.
+    capture: str = ""
+    #: Of the Redis it was read from, while that lost nothing; "": it was not read from one.
+    life: str = ""
+    #: The file that the session came from when it last came back to Redis; "": it never did.
+    came_from: str = ""
 
     @property
     def name(self) -> str:
         """The file this header belongs into."""
-        return name_of(self.session_id, self.generation, self.rev)
+        return name_of(self.session_id, self.generation, self.rev, self.capture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,14 @@ class Record:
     summary: dict[str, str]
     #: JSON values, for whoever knows sessions; `encode` also takes `orjson.Fragment` inside.
     body: dict[str, Any] = field(repr=False)
+    capture: str = ""  #: these three as in `Header`
+    life: str = ""
+    came_from: str = ""
 
     @property
     def name(self) -> str:
         """The file this record belongs into."""
-        return name_of(self.session_id, self.generation, self.rev)
+        return name_of(self.session_id, self.generation, self.rev, self.capture)
 
 
 def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
@@ -104,6 +113,9 @@ def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
             "archived_at_ms": record.archived_at_ms,
             "body_sha256": hashlib.sha256(body).hexdigest(),
             "summary": record.summary,
+            "capture": record.capture,
+            "life": record.life,
+            "came_from": record.came_from,
         }
     )
     size = len(header) + len(body) + 2
@@ -151,6 +163,9 @@ def decode(data: bytes, name: str | None = None) -> Record:
         header.archived_at_ms,
         header.summary,
         _parse_body(body),
+        header.capture,
+        header.life,
+        header.came_from,
     )
 
 
@@ -253,16 +268,17 @@ def _read_header_1(fields: dict[str, Any]) -> Header:
         session_id, digest = fields["session_id"], fields["body_sha256"]
         generation, rev, at_ms = fields["generation"], fields["rev"], fields["archived_at_ms"]
         summary = fields["summary"]
+        later = tuple(fields.get(name, "") for name in ("capture", "life", "came_from"))
     except KeyError as exc:
         raise BadRecord(f"its header lacks {exc.args[0]}") from exc
     if (
         not all(isinstance(text, str) and text for text in (session_id, digest))
         or not all(type(number) is int and number >= 0 for number in (generation, rev, at_ms))
         or not isinstance(summary, dict)
-        or not all(isinstance(value, str) for value in summary.values())
+        or not all(isinstance(value, str) for value in (*summary.values(), *later))
     ):
         raise BadRecord("its header has fields of the wrong type")
-    return Header(session_id, generation, rev, at_ms, summary, digest, format=1)
+    return Header(session_id, generation, rev, at_ms, summary, digest, 1, *later)
 
 
 #: Header of each format → `Header`; the frame around and the body are the same in all so far.

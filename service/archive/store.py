@@ -55,10 +55,14 @@ class ArchiveStore(Protocol):
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:
         """Writes all of them, durable on return.
 
-        A reader sees a file entirely or not at all. On an error some may be there and some not, none
-        in part, and what was there before is whole; the same call can be repeated.
+        A reader sees a file entirely or not at all. A file that is there is never written again: the
+        same content under its name is no error, and changes nothing. On an error some may be there and
+        some not, none in part; the same call can be repeated.
 
         Cost: many files in one call share their waits for the disk.
+
+        Raises:
+            NameTaken: A file of one of these names has other content; it stays.
         """
 
     def get(self, name: str) -> bytes | None:

@@ -38,7 +38,7 @@ def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
         store: Where to look.
         after: A name that this gave before; goes on with the next session.
     """
-    best: tuple[tuple[int, int], str] | None = None
+    best: tuple[tuple[int, int, str], str] | None = None
     for name in names(store, after):
         try:
             age = age_order(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -14,7 +15,7 @@ import typer
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.errors import BadRecord, RecordTooLarge
-from service.archive.names import SUFFIX
+from service.archive.names import SUFFIX, new_capture
 from service.archive.record import Record, decode
 from service.cli import reading
 from service.cli.archive_place import ArchiveOption, find_archive
@@ -175,6 +176,9 @@ def _take(archiver: Archiver, record: Record) -> str:
         return "known"
     if archiver.store.get(record.session_id) is not None:
         return "live"
+    # a name of its own, so that what is taken back below is never somebody else's
+    capture = new_capture(archiver.store.now_ms())
+    record = dataclasses.replace(record, capture=capture, life="", came_from="")
     try:
         (name,) = archiver.archive.save([record])
     except RecordTooLarge:

@@ -1,15 +1,18 @@
 """How sessions leave Redis for the archive and come back.
 
 Nothing leaves Redis before it is on disk: read the session at one moment, write and sync its file, then
-remove it in one script that sees the same generation and rev (`archive_commit`). Back: read the file,
+remove it in one script that sees the very fields that were read (`archive_commit`). Back: read the file,
 stage its parts, and take them in one script (`restore`), after which the file stays, superseded, until
-the next commit or a purge. So at every moment exactly one place is authoritative: the keys if there are
+the next commit or a delete. So at every moment exactly one place is authoritative: the keys if there are
 any, else the file that the index names.
 
 What can interfere, and why it cannot harm:
-* two archivers of one session write the same file or different ones (its name has generation and rev);
-  the second commit answers `ok` for the same file and is refused for another;
-* an archiver that slept through a restore and a newer archive is refused, and removes only its own file;
+* two archivers of one session write two files, since a name belongs to one reading (`new_capture`); who
+  comes between the two trips of a reading has it thrown away (`capture`), and the second commit is refused;
+* an archiver that slept through a restore and a newer archive is refused, and removes only its own file,
+  unless Redis lost something meanwhile: then nobody knows whether that file is in what is there now;
+* a commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
+  from quarantine, what was there when Redis was emptied stay beside it;
 * two nodes that restore at once: the second finds the session there;
 * a delete sets its tombstone before the file goes and the keys last: see `delete`.
 """
@@ -33,6 +36,7 @@ from service.sessions.preparing import Prepared, Preparer
 from service.sessions.records import snapshot_of
 from service.sessions.store import RedisSessionStore
 from service.sessions.store_archive import Commit
+from service.sessions.superseded import others_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +54,7 @@ class Archived:
     """What became of one session that was to be archived.
 
     `word`: archived, or it stays: active · busy (clients or open commands) · newer, older (it changed
-    meanwhile) · missing · deleted · too_large.
+    meanwhile, or Redis did) · missing · deleted · too_large.
     """
 
     session_id: str
@@ -109,10 +113,12 @@ class Archiver:
         answers = self.store.archive_commits(commits)
         for commit, done in zip(commits, answers, strict=True):
             self._step("committed")
-            if done.word == "ok":  # what is older was superseded, or left by a killed archiver
-                order = commit.generation, commit.file_rev
-                names = self.archive.store.find(commit.session_id)
-                stale += [name for name in names if age_order(name) < order]
+            if done.word == "ok":
+                others = others_of(self.archive, commit)
+                stale += others.superseded
+                if others.beside:
+                    about = {"session_id": commit.session_id, "files": others.beside}
+                    log.warning("files stay beside", extra={"action": "archive_beside", **about})
             elif done.is_useless(commit.name):
                 stale.append(commit.name)
             word = "archived" if done.word == "ok" else done.word

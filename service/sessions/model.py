@@ -297,6 +297,7 @@ class Capture:
 
     snapshot: Snapshot  #: without histories
     histories: dict[str, bytes]  #: data key → JSON `[[value,ts],…]`, oldest first
+    life: str  #: of the Redis it was read from
 
 
 @dataclass(frozen=True, slots=True)

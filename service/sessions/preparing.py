@@ -6,8 +6,7 @@ the interpreter run. So a few threads read and encode the next sessions while th
 files and commits. What they hold is bounded: `AHEAD` portions of about `PORTION_BYTES` of text, and the
 files of portions that wait are a fraction of that.
 
-A session may change between being read and being committed, as it could before: the commit compares
-generation and rev.
+A session may change between being read and being committed: the commit compares it with what was read.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Portion:
     """Some sessions: files of those that can be archived, and why the others cannot."""
 
     files: list[Prepared]
-    left: dict[str, str]  #: session id → missing, active, busy or too_large
+    left: dict[str, str]  #: session id → missing, newer, active, busy or too_large
     text_bytes: int
 
 
@@ -95,8 +94,11 @@ class Preparer:
         portion = Portion([], {}, 0)
         size = 0
         for session_id, capture in zip(session_ids, self._store.capture(session_ids), strict=True):
+            if isinstance(capture, str):
+                portion.left[session_id] = capture
+                continue
             word = _fate(capture)
-            if capture is not None and not word:
+            if not word:
                 size += sum(map(len, capture.histories.values()))
                 try:
                     portion.files.append(self._encode(capture))
@@ -110,14 +112,13 @@ class Preparer:
 
     def _encode(self, capture: Capture) -> Prepared:
         record = record_of(capture)
-        fields = capture.snapshot.fields
         commit = Commit(
             record.session_id,
-            record.generation,
-            int(fields.get("rev") or 0),
             record.name,
             record.rev,
             record.summary,
+            capture.life,
+            capture.snapshot.fields,
         )
         return Prepared(commit, self._archive.encode(record))
 
@@ -128,10 +129,8 @@ def _next_count(portion: Portion, sessions: int) -> int:
     return min(MOST_SESSIONS, max(1, PORTION_BYTES // average))
 
 
-def _fate(capture: Capture | None) -> str:
+def _fate(capture: Capture) -> str:
     """Why a session is not archived now; "" when it may be."""
-    if capture is None:
-        return "missing"
     fields = capture.snapshot.fields
     if fields.get("state") != model.INACTIVE:
         return "active"

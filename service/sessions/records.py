@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from service.archive.errors import BadRecord
+from service.archive.names import new_capture
 from service.archive.record import Record
 from service.sessions import model
 from service.sessions.model import SUMMARY_FIELDS, Capture, Snapshot
@@ -34,7 +35,17 @@ def record_of(capture: Capture) -> Record:
         "commands_done": snapshot.commands_done,
     }
     generation = int(snapshot.fields["generation"])
-    return Record(snapshot.session_id, generation, rev, snapshot.read_ms, summary, body)
+    return Record(
+        snapshot.session_id,
+        generation,
+        rev,
+        snapshot.read_ms,
+        summary,
+        body,
+        capture=new_capture(snapshot.read_ms),
+        life=capture.life,
+        came_from=fields.get("archived_as", ""),
+    )
 
 
 def snapshot_of(record: Record) -> Snapshot:

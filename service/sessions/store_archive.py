@@ -47,11 +47,16 @@ class Commit:
     """A session whose file is durable on disk and which may leave Redis, if it is as it was read."""
 
     session_id: str
-    generation: int
-    rev: int  #: as it was read
     name: str  #: of the file
     file_rev: int
     summary: dict[str, str]  #: raw fields, for lists
+    life: str  #: of the Redis it was read from
+    fields: dict[str, str]  #: of the session hash, as it was read
+
+    @property
+    def came_from(self) -> str:
+        """The file that the session was restored from; "": none."""
+        return self.fields.get("archived_as", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +91,19 @@ class ArchiveIndexStore(StoreBase):
     def archive_commits(self, commits: Sequence[Commit]) -> list[CommitResult]:
         """Removes sessions from Redis, each unless it changed since it was read.
 
-        Guarantees: removes nothing unless generation and rev are those that were read, the session
+        Guarantees: removes nothing unless every field of the session is as it was read, the session
         is inactive, nobody joined it and no command is open. The same file again answers ok.
 
         Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
         """
         answers: list[CommitResult] = []
         for begin in range(0, len(commits), COMMITS):
-            calls = [
-                (
-                    one.session_id,
-                    [one.generation, one.rev, one.name, one.file_rev, orjson.dumps(one.summary)],
-                )
-                for one in commits[begin : begin + COMMITS]
-            ]
+            calls = []
+            for one in commits[begin : begin + COMMITS]:
+                args: list[Any] = [one.name, one.file_rev, orjson.dumps(one.summary), one.life]
+                for field in one.fields.items():
+                    args += field
+                calls.append((one.session_id, args))
             answers += [CommitResult(*answer) for answer in self._of_each("archive_commit", calls)]
         return answers
 

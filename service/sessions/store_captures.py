@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
+
 from service.sessions.model import Capture, Snapshot
 from service.sessions.scripts import StoreBase
 
@@ -25,18 +27,57 @@ def _lrange(key: str) -> bytes:
 class CaptureStore(StoreBase):
     """The part of the store that reads sessions for their archive files."""
 
-    def capture(self, session_ids: Sequence[str]) -> list[Capture | None]:
-        """Each of these entire, for whoever compares generation and rev before he relies on it.
+    def capture(self, session_ids: Sequence[str]) -> list[Capture | str]:
+        """Each of these entire, as it was at one moment, or why it is not: `missing`, `newer`.
 
-        Guarantees: a capture is whole if the session still has its generation and rev afterwards:
-        these are read first, everything else after them, and every change of anything in it makes rev
-        larger. One that changes meanwhile may be torn, unlike what `read` answers.
+        Histories take a second round trip, because their names come with the first, and much can
+        happen in between: another archiver commits the session, or Redis is emptied. Lua or MULTI would
+        do it at one moment, but the first is slow for everybody, and the second is refused at
+        `maxmemory`. So every session hash is read once more behind all the rest: every change of
+        anything in a session changes its rev or a time in its hash. What is not as it was, or was read from
+        a Redis that is another one by now, is thrown away.
 
-        Redis: two round trips, O(samples).
+        Redis: two round trips, O(samples), and two short ones.
         """
+        if not session_ids:
+            return []
+        began = self._lives(session_ids)
+        rows, read_ms = self._heads(session_ids)
+        names = [sorted(row[1]) if row[0] else [] for row in rows]
+        wanted: list[str] = []
+        for one, its in zip(session_ids, names, strict=True):
+            prefix = self.keys.history(one, "")
+            wanted += [prefix + name for name in its]
+        lists, fences = self._lists(wanted, [self.keys.session(one) for one in session_ids])
+        ended = self._lives(session_ids)
+        histories = iter(lists)
+        captures: list[Capture | str] = []
+        for one, row, its, fence in zip(session_ids, rows, names, fences, strict=True):
+            fields, _, setup, undo, redo, timeline, done, commands = row
+            data = {name: next(histories) for name in its}
+            partition = self.keys.partition(one)
+            if not fence:
+                captures.append("missing")
+            elif fields != fence or began[partition] != ended[partition]:
+                captures.append("newer")
+            else:
+                head = Snapshot(
+                    one, fields, {}, setup or "", undo, redo, timeline, commands, done, read_ms
+                )
+                captures.append(Capture(head, data, began[partition]))
+        return captures
+
+    def _lives(self, session_ids: Sequence[str]) -> dict[int, str]:
+        """The life of Redis in each of these sessions' partitions. Redis: lua/life.lua."""
+        one_of = {self.keys.partition(one): one for one in session_ids}
+        answers = self._of_each("life", [(one, []) for one in one_of.values()])
+        return dict(zip(one_of, answers, strict=True))
+
+    def _heads(self, session_ids: Sequence[str]) -> tuple[list[list[Any]], int]:
+        """Everything but the histories of each, the hash first, and when."""
         keys = self.keys
 
-        def heads(pipe: Any) -> None:
+        def fill(pipe: Any) -> None:
             for one in session_ids:
                 pipe.hgetall(keys.session(one))
                 pipe.hkeys(keys.latest(one))
@@ -46,37 +87,31 @@ class CaptureStore(StoreBase):
                 pipe.hgetall(keys.commands(one))
             pipe.time()
 
-        if not session_ids:
-            return []
-        *found, (seconds, micros) = self._pipeline(heads)
-        read_ms = int(seconds) * 1000 + int(micros) // 1000
+        *found, (seconds, micros) = self._pipeline(fill)
         size = len(found) // len(session_ids)
         rows = [found[at : at + size] for at in range(0, len(found), size)]
-        names = [sorted(row[1]) if row[0] else [] for row in rows]
-        wanted: list[str] = []
-        for one, its in zip(session_ids, names, strict=True):
-            prefix = keys.history(one, "")
-            wanted += [prefix + name for name in its]
-        histories = iter(self._lists(wanted))
-        captures: list[Capture | None] = []
-        for one, row, its in zip(session_ids, rows, names, strict=True):
-            fields, _, setup, undo, redo, timeline, done, commands = row
-            head = Snapshot(
-                one, fields, {}, setup or "", undo, redo, timeline, commands, done, read_ms
-            )
-            data = {name: next(histories) for name in its}
-            captures.append(Capture(head, data) if fields else None)
-        return captures
+        return rows, int(seconds) * 1000 + int(micros) // 1000
 
-    def _lists(self, keys: Sequence[str]) -> list[bytes]:
-        """These lists of JSON values, each as one JSON array; in one round trip."""
+    def _lists(
+        self, keys: Sequence[str], hashes: Sequence[str]
+    ) -> tuple[list[bytes], list[dict[str, str]]]:
+        """Lists of JSON values, each as one JSON array, and then hashes; in one round trip."""
 
-        def call() -> list[bytes]:
+        def call() -> tuple[list[bytes], list[dict[str, str]]]:
             with self._connection() as connection:
-                connection.send_packed_command([b"".join(map(_lrange, keys))])
-                return [
+                asked = [_lrange(key) for key in keys]
+                hgetall: list[tuple[Any, ...]] = [("HGETALL", key) for key in hashes]
+                asked += map(hiredis.pack_command, hgetall)
+                connection.send_packed_command([b"".join(asked)])
+                lists = [
                     b"[%b]" % b",".join(connection.read_response(disable_decoding=True))
                     for _ in keys
                 ]
+                return lists, [_fields(connection.read_response()) for _ in hashes]
 
-        return self._repeat(call) if keys else []
+        return self._repeat(call)
+
+
+def _fields(reply: Any) -> dict[str, str]:
+    """A hash, which RESP2 sends as a list."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

@@ -170,6 +170,33 @@ def test_put_same_names_at_once_leaves_each_whole(store):
     assert store.collect_litter(0) == 0
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_put_never_writes_a_file_again(store, count):
+    """What is there may be the only copy of something: another content under its name is refused."""
+    name, data = make_file()
+    store.put([(name, data)])
+    others = [make_file(f"device-{n}") for n in range(count - 1)]
+
+    with pytest.raises(NameTaken):
+        store.put([*others, (name, b"other")])
+
+    assert store.get(name) == data
+    assert store.collect_litter(0) == 0
+    store.put([*others, (name, data)])
+    assert len(store.list()) == count
+
+
+def test_put_of_one_name_at_once_keeps_the_first(store):
+    name, _ = make_file()
+    contents = [f"content {number}".encode() for number in range(8)]
+
+    answers = in_threads(8, lambda number: store.put([(name, contents[number])]))
+
+    (first,) = [number for number, answer in enumerate(answers) if answer is None]
+    assert store.get(name) == contents[first]
+    assert sum(isinstance(answer, NameTaken) for answer in answers) == 7
+
+
 def test_get_what_is_not_there_is_none(store):
     assert store.get(make_file()[0]) is None
     store.put([make_file(rev=1)])

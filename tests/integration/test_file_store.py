@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from service.archive import durable
 from service.archive.archive import Archive
-from service.archive.errors import ArchiveUnavailable, BadRecord
+from service.archive.errors import ArchiveUnavailable, BadRecord, NameTaken
 from service.archive.file_store import path_of_url
 from service.archive.marker import MARKER
 from service.archive.names import parse_name
@@ -55,7 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="syncs by F_FULLFSYNC there")
-def test_put_syncs_each_file_before_its_rename_and_its_folder_after(root, calls):
+def test_put_syncs_each_file_before_it_is_shown_and_its_folder_after(root, calls):
     store = open_store(root, share_sync=False)
     files = [make_file(f"device-{n}") for n in range(9)]
     calls.clear()
@@ -63,20 +64,20 @@ def test_put_syncs_each_file_before_its_rename_and_its_folder_after(root, calls)
     store.put(files)
 
     for name, _ in files:
-        (renamed,) = [n for n, call in enumerate(calls) if call.endswith(f" {name}")]
-        temporary = calls[renamed].split()[1]
-        assert calls.index(f"sync {temporary}") < renamed
-        assert calls.index(f"sync {name[:4]}") > renamed
+        (shown,) = [n for n, call in enumerate(calls) if call.endswith(f" {name}")]
+        temporary = calls[shown].split()[1]
+        assert calls.index(f"sync {temporary}") < shown
+        assert calls.index(f"sync {name[:4]}") > shown
     assert calls[-1] == "sync ."  # of the root, whose folders are new
 
 
-def test_put_with_a_shared_sync_syncs_before_the_first_rename_and_after_the_last(root, calls):
+def test_put_with_a_shared_sync_syncs_before_the_first_is_shown_and_after_the_last(root, calls):
     store = open_store(root, share_sync=True)
     calls.clear()
 
     store.put([make_file(f"device-{n}") for n in range(9)])
 
-    assert [call.split()[0] for call in calls] == ["sync", *["rename"] * 9, "sync"]
+    assert [call.split()[0] for call in calls] == ["sync", *["link"] * 9, "sync"]
     assert calls[0] == calls[-1] == "sync all"
 
 
@@ -118,6 +119,24 @@ def test_sync_all_works_where_it_is_said_to(root):
 
 
 # --- strange things
+
+
+def test_put_works_where_files_cannot_have_two_names(root, monkeypatch):
+    """On a file system without hard links nothing is replaced either."""
+    store = open_store(root)
+
+    def refuse(*_paths, **_options):  # type: ignore[no-untyped-def]
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    name, data = make_file()
+    store.put([(name, data)])
+    store.put([(name, data)])
+    with pytest.raises(NameTaken):
+        store.put([(name, b"other")])
+
+    assert store.get(name) == data
+    assert store.collect_litter(0) == 0
 
 
 def test_folder_in_the_place_of_a_record_is_bad_and_makes_way(root):

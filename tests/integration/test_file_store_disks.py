@@ -138,7 +138,7 @@ def test_read_error_of_the_disk_is_unavailable(root, monkeypatch):
     assert store.get(name) == data
 
 
-@pytest.mark.parametrize("function", ["fsync", "rename", "write"])
+@pytest.mark.parametrize("function", ["fsync", "link", "write"])
 def test_write_error_of_the_disk_is_unavailable_and_leaves_nothing(root, monkeypatch, function):
     store = open_store(root)
 

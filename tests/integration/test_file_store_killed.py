@@ -52,8 +52,8 @@ class Stopped:
         self.process.communicate(timeout=30)
 
 
-PUT_STEPS = [("created", 1), ("created", 4), ("written", 1), ("written", 10), ("renamed", 1)]
-PUT_STEPS += [("renamed", 5), ("renamed", 10), ("durable", 1)]
+PUT_STEPS = [("created", 1), ("created", 4), ("written", 1), ("written", 10), ("shown", 1)]
+PUT_STEPS += [("shown", 5), ("shown", 10), ("durable", 1)]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_put_killed_at_any_step_leaves_whole_files_only(root, action, step, nth)
     new = dict(make_file(f"device-{n}", rev=2) for n in range(10))
     there = [name for name in store.list() if name in new]
     assert all(store.get(name) == new[name] for name in there)
-    assert len(there) == {"renamed": nth, "durable": 10}.get(step, 0)
+    assert len(there) == {"shown": nth, "durable": 10}.get(step, 0)
     left = os.listdir(root / "tmp")
     assert store.collect_litter(3600) == 0
     assert store.collect_litter(0) == len(left)

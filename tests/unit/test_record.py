@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.archive import record as records
 from service.archive.errors import BadRecord, RecordTooLarge
-from service.archive.names import age_order, name_of, parse_name, stem_of
+from service.archive.names import age_order, name_of, new_capture, parse_name, stem_of
 from service.archive.record import Record, decode, encode, read_header, zstd
 
 FORMATS = Path(__file__).parents[1] / "fixtures" / "archive"
@@ -300,16 +300,20 @@ def test_read_header_of_a_long_record_unpacks_its_beginning_only(monkeypatch):
 # --- names
 
 
-@given(ids, numbers, numbers)
-@example("../../etc/passwd", 1, 2)
-@example("a/b", 1, 2)
-@example("CON", 0, 0)
-@example(".", 0, 0)
-@example("x~1-2.json.zst", 0, 0)
-@example("%41", 0, 0)
-@example("\U0001f600" * 64, 9, 9)
-def test_name_of_any_id_is_one_safe_path_that_tells_it(session_id, generation, rev):
-    name = name_of(session_id, generation, rev)
+captures = st.just("") | st.integers(0, 10**14).map(new_capture)
+
+
+@given(ids, numbers, numbers, captures)
+@example("../../etc/passwd", 1, 2, "")
+@example("a/b", 1, 2, "")
+@example("CON", 0, 0, "")
+@example(".", 0, 0, "")
+@example("x~1-2.json.zst", 0, 0, "")
+@example("%41", 0, 0, "")
+@example("x" * 200, 2**53 - 1, 2**53 - 1, new_capture(1))
+@example("\U0001f600" * 64, 9, 9, "")
+def test_name_of_any_id_is_one_safe_path_that_tells_it(session_id, generation, rev, capture):
+    name = name_of(session_id, generation, rev, capture)
 
     folder, _, entry = name.partition("/")
     assert len(folder) == 4
@@ -319,7 +323,7 @@ def test_name_of_any_id_is_one_safe_path_that_tells_it(session_id, generation, r
     assert set(entry) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_%~.")
     assert not entry.startswith(".")
     parsed = parse_name(name)
-    assert (parsed.generation, parsed.rev) == (generation, rev)
+    assert (parsed.generation, parsed.rev, parsed.capture) == (generation, rev, capture)
     assert parsed.session_id in (session_id, None)
     assert (parsed.session_id is None) == (len(entry.partition("~")[0]) == 0)
 
@@ -373,10 +377,12 @@ def test_parse_name_that_name_of_never_makes_is_refused(name):
 
 
 def test_age_order_is_by_number_not_by_text():
-    """Rev 10 is newer than rev 9, and a later generation than any rev of an earlier one."""
-    names = [
-        name_of("d", generation, rev) for generation, rev in [(2, 1), (1, 10), (1, 9), (10, 0)]
-    ]
+    """Rev 10 is newer than rev 9, and a later generation than any rev of an earlier one.
 
-    ordered = [(1, 9), (1, 10), (2, 1), (10, 0)]
+    Of two at one rev the one that was read later is newer, and one of an earlier version the oldest.
+    """
+    early, late = new_capture(1_763_600_000_000), new_capture(1_763_600_001_000)
+    ordered = [(1, 9, ""), (1, 10, ""), (1, 10, early), (1, 10, late), (2, 1, early), (10, 0, "")]
+    names = [name_of("d", *ages) for ages in reversed(ordered)]
+
     assert [age_order(name) for name in sorted(names, key=age_order)] == ordered

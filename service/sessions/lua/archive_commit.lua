@@ -1,25 +1,39 @@
--- A session leaves Redis: its archive file is safely on disk, and it is unchanged since it was read.
--- ARGV[4] id · [5] generation and [6] rev it was read with · [7] name of the file · [8] rev in the
---   file · [9] summary JSON, as the file's header has it
+-- A session leaves Redis: its archive file is safely on disk, and it is what the file holds.
+-- ARGV[4] id · [5] name of the file · [6] rev in the file · [7] summary JSON, as the file's header has
+--   it · [8] life of the Redis it was read from · then every field of the session as it was read: name,
+--   value
 -- Returns {'ok'} (also when this very file was committed before), or why not, and then nothing changed:
 --   {'busy'} somebody joined or a command is open · {'missing'} nobody knows the session: Redis was
---   emptied · {'older'} Redis holds an older state than the file · {'newer', name} Redis or the index
---   has something newer, and still needs the file of that name ('' for none) · {'deleted'} a tombstone
+--   emptied · {'older'} Redis may not hold what the file does: its state is older, or it lost something
+--   since · {'newer', name} the session went on, and still needs the file of that name ('' for none) ·
+--   {'deleted'} a tombstone
 -- NOTE: the caller removes its file when told 'newer' (unless it is the one named) or 'deleted'.
-local id, generation, rev, name = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local session, names = key('session', id), tag .. 'archive_names'
+local id, name = ARGV[4], ARGV[5]
+local session, indexes = key('session', id), tag .. 'archive_names'
 call('ZREM', tag .. 'archived', '') -- first write: frees, so that the rest runs at maxmemory too
-if tonumber(call('GET', key('tombstone', id)) or -1) >= generation then return {'deleted'} end
-local is = call('HMGET', session, 'generation', 'rev', 'state', 'open_commands', 'archived_as')
-if not is[1] then
-  local indexed = call('HGET', names, id)
-  if not indexed then return {'missing'} end
-  return indexed == name and {'ok'} or {'newer', indexed}
+local fields, captured = {}, {}
+for i = 9, #ARGV, 2 do
+  fields[#fields + 1] = ARGV[i]
+  captured[ARGV[i]] = ARGV[i + 1]
 end
-local is_generation, is_rev = tonumber(is[1]), tonumber(is[2])
-if is_generation ~= generation or is_rev ~= rev then
-  local newer = is_generation > generation or (is_generation == generation and is_rev > rev)
-  return newer and {'newer', is[5] or ''} or {'older'}
+local generation, rev = tonumber(captured.generation), tonumber(captured.rev or 0)
+if tonumber(call('GET', key('tombstone', id)) or -1) >= generation then return {'deleted'} end
+local is = call('HMGET', session, 'generation', 'rev', 'state', 'open_commands', 'archived_as', 'created_at')
+if not is[1] then
+  local indexed = call('HGET', indexes, id)
+  if not indexed then return {'missing'} end
+  if indexed == name then return {'ok'} end
+  return life() == ARGV[8] and {'newer', indexed} or {'older'}
+end
+local same = call('HLEN', session) == #fields
+for i, value in ipairs(call('HMGET', session, unpack(fields))) do
+  same = same and value == captured[fields[i]]
+end
+if not same then
+  local is_generation, is_rev = tonumber(is[1]), tonumber(is[2] or 0)
+  local went_on = is_generation > generation or (is_generation == generation and is_rev >= rev)
+  if went_on and is[6] == captured.created_at and life() == ARGV[8] then return {'newer', is[5] or ''} end
+  return {'older'}
 end
 if is[3] ~= 'inactive' or tonumber(is[4] or 0) > 0 or call('SCARD', key('clients', id)) > 0 then
   return {'busy'}
@@ -27,19 +41,10 @@ end
 
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
-local gone, histories = {key('registers', id)}, history_key(id, '')
-for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
-  gone[#gone + 1] = histories .. data_key
-  if #gone == 1000 then
-    call('UNLINK', unpack(gone))
-    gone = {}
-  end
-end
-call('HSET', session, 'state', 'archived', 'rev', ARGV[8])
+call('HSET', session, 'state', 'archived', 'rev', ARGV[6])
 feed_state(id)
-for _, kind in ipairs(KINDS) do gone[#gone + 1] = key(kind, id) end
-call('UNLINK', unpack(gone))
+unlink_all(id)
 call('ZADD', tag .. 'archived', now_ms, id)
-call('HSET', names, id, name)
-call('HSET', tag .. 'archive_summaries', id, ARGV[9])
+call('HSET', indexes, id, name)
+call('HSET', tag .. 'archive_summaries', id, ARGV[7])
 return {'ok'}

@@ -38,9 +38,7 @@ for _, client in ipairs(call('SMEMBERS', key('clients', id))) do
   call('SREM', tag .. 'joined:' .. string.match(client, '^(.*)#'), id)
 end
 if project ~= '' then call('ZREM', tag .. 'project:' .. project, id) end
-for _, data_key in ipairs(call('HKEYS', key('latest', id))) do call('UNLINK', history_key(id, data_key)) end
-for _, kind in ipairs(KINDS) do call('UNLINK', key(kind, id)) end
-call('UNLINK', key('registers', id))
+unlink_all(id)
 local tombstone = math.max(tonumber(is[1]), tonumber(call('GET', key('tombstone', id)) or 0))
 call('SET', key('tombstone', id), text(tombstone), 'PX', 3600000)
 feed_add({'removed', id, 'project_id', project})

@@ -131,6 +131,31 @@ local function unarchive(id)
   return summary and cjson.decode(summary).project_id or ''
 end
 
+-- Every key of a session goes, and nothing else: no index, no set of a node.
+local function unlink_all(id)
+  local gone, histories = {key('registers', id)}, history_key(id, '')
+  for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
+    gone[#gone + 1] = histories .. data_key
+    if #gone == 1000 then
+      call('UNLINK', unpack(gone))
+      gone = {}
+    end
+  end
+  for _, kind in ipairs(KINDS) do gone[#gone + 1] = key(kind, id) end
+  call('UNLINK', unpack(gone))
+end
+
+-- Names the time in which this Redis lost nothing: another process, another primary and an emptied Redis
+-- are other lives. A server that does not tell who it is counts as never restarted.
+local function life()
+  local words = {}
+  for section, name in pairs({server = 'run_id', replication = 'master_replid'}) do
+    local info = redis.pcall('INFO', section)
+    words[name] = type(info) == 'string' and string.match(info, name .. ':(%x+)') or ''
+  end
+  return words.run_id .. ':' .. words.master_replid .. ':' .. (call('HGET', tag .. 'epoch', 'epoch') or '')
+end
+
 local FINAL = {succeeded = true, failed = true, timed_out = true, expired = true, cancelled = true}
 
 local function command_record(id, command_id)

@@ -58,11 +58,11 @@ def test_change_between_snapshot_and_commit_keeps_the_session_in_redis(
 def test_two_archivers_of_one_session_make_one_file(
     store: RedisSessionStore, archiver: Archiver, make_archiver: Callable[[], Archiver], root: Path
 ) -> None:
-    """The second finds its own file committed already and leaves it alone."""
+    """The second finds the session gone, and takes its own file away."""
     come_and_go(store, "d1", ("k", 1))
     other = make_archiver()
     steps(archiver).then["saved"] = lambda: other.archive_sessions(["d1"])
-    assert [done.word for done in archiver.archive_sessions(["d1"])] == ["archived"]
+    assert [done.word for done in archiver.archive_sessions(["d1"])] == ["newer"]
     assert place_of(store, root) == "archived"
     assert len(files_of(root)) == 1
 
@@ -95,7 +95,7 @@ def test_archiver_that_slept_never_harms_a_newer_archive(
 def test_archiver_that_slept_through_a_restore_keeps_the_superseded_file(
     store: RedisSessionStore, archiver: Archiver, make_archiver: Callable[[], Archiver], root: Path
 ) -> None:
-    """Both wrote the same file; it was committed and restored from: it stays until the next commit."""
+    """Its own file goes; the other's was restored from: it stays until the next commit."""
     come_and_go(store, "d1", ("k", 1))
     other = make_archiver()
 
@@ -227,7 +227,7 @@ def test_delete_killed_between_two_steps_is_finished_by_the_next(
 def test_archiver_that_commits_between_the_steps_of_a_delete_is_refused(
     store: RedisSessionStore, archiver: Archiver, make_archiver: Callable[[], Archiver], root: Path
 ) -> None:
-    """Its file, renamed after the delete looked for files, does not survive the delete."""
+    """Its file, written after the delete looked for files, does not survive the delete."""
     come_and_go(store, "d1", ("k", 1))
     other = make_archiver()
     words: list[str] = []
@@ -242,7 +242,7 @@ def test_archiver_that_commits_between_the_steps_of_a_delete_is_refused(
 def test_refused_archiver_leaves_a_file_that_another_commits_meanwhile(
     store: RedisSessionStore, archiver: Archiver, make_archiver: Callable[[], Archiver], root: Path
 ) -> None:
-    """Refused as busy; the client leaves, and another archiver commits the file of the same name."""
+    """Refused as busy; the client leaves, and another archiver commits the same state."""
     come_and_go(store, "d1", ("k", 1))
     other = make_archiver()
 
