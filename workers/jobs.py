@@ -14,7 +14,7 @@
 * `restore_session(id)`: brings one back as inactive. Result: `restored`, `missing`, or `corrupt` where its
   file was bad.
 * `verify_archive`: checks every file with all its checksums; moves none. Result:
-  `{checked, bad, unreadable, wrong: [{name, session_id, reason, unreadable}]}`, of `wrong` the first
+  `{checked, bad, unreadable, beside, wrong: [{name, session_id, reason, unreadable}]}`, of `wrong` the first
   `MAX_WRONG`. Takes one worker for its time.
 * `watch_alarms`: brings the book of alarms up to date.
 * `send_batch(batch_id)`: queues a bulk command for each of its devices. Goes on where it was when it
@@ -152,13 +152,14 @@ def verify_archive() -> dict[str, Any]:
         Conflict: there is no archive.
         ArchiveUnavailable: as a whole; the job is tried again.
     """
-    checked = bad = unreadable = 0
+    checked = bad = unreadable = beside = 0
     wrong: list[dict[str, Any]] = []
     with open_manager(load_config()) as manager:
         if manager.archiver is None:
             raise errors.Conflict("There is no archive: set archive.url.")
         for verdict in verdicts(manager.archiver.archive):
             checked += 1
+            beside += verdict.beside
             if not verdict.wrong:
                 continue
             unreadable += verdict.unreadable
@@ -167,9 +168,10 @@ def verify_archive() -> dict[str, Any]:
                 name, session_id = readable(verdict.name), session_of(verdict.name)
                 why = {"reason": verdict.wrong, "unreadable": verdict.unreadable}
                 wrong.append({"name": name, "session_id": session_id, **why})
-    about = {"action": "archive_verified", "checked": checked, "bad": bad, "unreadable": unreadable}
+    counts = {"checked": checked, "bad": bad, "unreadable": unreadable, "beside": beside}
+    about = {"action": "archive_verified", **counts}
     (_log.error if wrong else _log.info)("The archive was checked.", extra=about)
-    return {"checked": checked, "bad": bad, "unreadable": unreadable, "wrong": wrong}
+    return {**counts, "wrong": wrong}
 
 
 def watch_alarms() -> None:

@@ -212,6 +212,7 @@ class Verification(Answer):
     checked: int = Field(description="Files.")
     bad: int
     unreadable: int
+    beside: int = Field(description="Files beside a newer one of their session.")
     wrong: list[WrongFile] = Field(description="The first 1,000 of both.")
 
 

@@ -201,7 +201,7 @@ class Archives:
                 "item": back.item,
                 "name": back.name,
                 "session_id": back.session_id,
-                "is_archived": back.word in ("ok", "known"),
+                "is_archived": back.word in ("ok", "newer", "known"),
             }
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord, WrongArchive
@@ -22,6 +24,8 @@ class Verdict:
     wrong: str = ""
     #: It could not be read, so nothing is known of its content.
     unreadable: bool = False
+    #: All is well, and there is a newer one of its session, of which the same can be said.
+    beside: bool = False
 
 
 def names(store: ArchiveStore, after: str = "") -> Iterator[str]:
@@ -60,13 +64,22 @@ def verdicts(archive: Archive) -> Iterator[Verdict]:
     Raises:
         WrongArchive: The archive as a whole is gone; one file that cannot be read is a verdict.
     """
-    for name in names(archive.store):
-        try:
-            yield Verdict(name, archive.check(name) or "")
-        except WrongArchive:
-            raise
-        except ArchiveUnavailable as exc:
-            yield Verdict(name, exc.message, unreadable=True)
+    for _, of_one in groupby(names(archive.store), key=_stem):
+        found = [_verdict(archive, name) for name in of_one]
+        good = [one.name for one in found if not one.wrong]
+        newest = max(good, key=age_order, default="")
+        for one in found:
+            beside = not one.wrong and one.name != newest
+            yield dataclasses.replace(one, beside=beside) if beside else one
+
+
+def _verdict(archive: Archive, name: str) -> Verdict:
+    try:
+        return Verdict(name, archive.check(name) or "")
+    except WrongArchive:
+        raise
+    except ArchiveUnavailable as exc:
+        return Verdict(name, exc.message, unreadable=True)
 
 
 def session_of(name: str) -> str | None:

@@ -1,6 +1,6 @@
 """`muster archive`: list, verify, export, quarantine work on the archive alone, without Redis.
 
-`import` and `reindex` (archive_import) need both.
+`import`, `reindex` and `put-back` (archive_import) need both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.archive.errors import BadRecord
 from service.archive.record import Header, read_header
 from service.cli import reading
 from service.cli.archive_export import LINES, export_samples
-from service.cli.archive_import import import_files, reindex
+from service.cli.archive_import import import_files, put_back, reindex
 from service.cli.archive_place import ArchiveOption, open_archive
 from service.cli.archive_quarantine import quarantine
 from service.errors import SessionNotFound
@@ -32,6 +32,7 @@ archive = typer.Typer(
 archive.add_typer(quarantine, name="quarantine")
 archive.command("import")(import_files)
 archive.command()(reindex)
+archive.command("put-back")(put_back)
 
 PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Only of this project_id.")]
@@ -115,13 +116,17 @@ def verify(
     data: reading.DataOption = None,
     json_output: reading.JsonOption = False,
 ) -> None:
-    """Check all checksums of all files; exit code 1 when one is bad or cannot be read."""
+    """Check all checksums of all files; exit code 1 when one is bad or cannot be read.
+
+    Shows, too, which files lie beside a newer one of their session: `put-back` takes one of those.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     opened = open_archive(place, data)
     total = sum(1 for _ in walk.names(opened.store))
     wrong: list[walk.Verdict] = []
+    beside: list[str] = []
     items: dict[str, str | None] = {}
     checked = 0
     progress = Progress(
@@ -136,6 +141,8 @@ def verify(
         task = progress.add_task("checking", total=total)
         for verdict in walk.verdicts(opened):
             checked += 1
+            if verdict.beside:
+                beside.append(verdict.name)
             if verdict.wrong:
                 wrong.append(verdict)
                 if move and not verdict.unreadable:
@@ -149,6 +156,7 @@ def verify(
                 "checked": checked,
                 "bad": len(wrong) - unreadable,
                 "unreadable": unreadable,
+                "beside": beside,
                 "wrong": [
                     {
                         "name": verdict.name,
@@ -170,7 +178,13 @@ def verify(
             ],
             "",
         )
-        typer.echo(f"{checked} files: {len(wrong) - unreadable} bad, {unreadable} cannot be read.")
+        if beside:
+            rows = [[one, walk.session_of(one)] for one in beside]
+            reading.show_table(["beside a newer one", "session"], rows, "")
+        bad = len(wrong) - unreadable
+        typer.echo(
+            f"{checked} files: {bad} bad, {unreadable} cannot be read, {len(beside)} beside a newer one."
+        )
     if wrong:
         raise typer.Exit(1)
 

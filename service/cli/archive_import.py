@@ -15,7 +15,7 @@ import typer
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.errors import BadRecord, RecordTooLarge
-from service.archive.names import SUFFIX, new_capture
+from service.archive.names import SUFFIX, new_capture, parse_name
 from service.archive.record import Record, decode
 from service.cli import reading
 from service.cli.archive_place import ArchiveOption, find_archive
@@ -24,7 +24,8 @@ from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.logs import printable
 from service.sessions.archiving import Archiver
 from service.sessions.imports import record_of_histories
-from service.sessions.put_back import index_entry
+from service.sessions.put_back import bring_forward
+from service.sessions.records import index_entry
 from service.sessions.store_archive import IndexEntry
 from service.sessions.values import check_id
 
@@ -62,8 +63,10 @@ def reindex(
 ) -> None:
     """Put every archived session into Redis's index again, after Redis was lost or moved.
 
-    Sessions that are in Redis, newer files that are known, and deletions of the last hour stay as
-    they are. Bad files go to quarantine. It may run while the service does, and run twice.
+    A file that is newer than what Redis has of its session takes its place (`newer`), unless
+    somebody is connected to that or changed it since (`beside`: see `put-back`). Newer states in
+    Redis, newer files that are known, and deletions of the last hour stay as they are. Bad files
+    go to quarantine. It may run while the service does, and run twice.
     """
     archiver, close = open_service(place, redis, data, config)
     try:
@@ -86,6 +89,33 @@ def reindex(
         reading.show_json(shown)
     else:
         typer.echo(" · ".join(f"{name} {count}" for name, count in shown.items()))
+
+
+def put_back(
+    name: Annotated[str, typer.Argument(help="A file, as `verify` shows it.")],
+    place: ArchiveOption = None,
+    redis: reading.RedisOption = None,
+    data: reading.DataOption = None,
+    config: reading.ConfigOption = None,
+    json_output: reading.JsonOption = False,
+) -> None:
+    """Make a file that lies beside a newer one the session's newest state again.
+
+    What the session is now is archived first and lies beside in its turn, so the same again undoes
+    it. A session that is connected or busy stays as it is.
+    """
+    archiver, close = open_service(place, redis, data, config)
+    try:
+        parse_name(name)
+        now = bring_forward(archiver, name)
+    except BadRecord as exc:
+        raise ServiceError(f"{printable(name)}: {exc.reason}.") from exc
+    finally:
+        close()
+    if json_output:
+        reading.show_json({"put_back": name, "name": now})
+    else:
+        typer.echo(f"{name} is {now} now, the newest of its session.")
 
 
 def _headers(archive: Archive) -> Iterator[IndexEntry | None]:

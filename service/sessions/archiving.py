@@ -13,6 +13,8 @@ What can interfere, and why it cannot harm:
   unless Redis lost something meanwhile: then nobody knows whether that file is in what is there now;
 * a commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
   from quarantine, what was there when Redis was emptied stay beside it;
+* a Redis that fell back names a file that was superseded since: the newer one on disk is taken (`_newest`),
+  and where Redis has an older state, `archive_index` lets the file win (docs/operations.md, "Backup");
 * two nodes that restore at once: the second finds the session there;
 * a delete sets its tombstone before the file goes and the keys last: see `delete`.
 """
@@ -33,7 +35,7 @@ from service.archive.names import age_order
 from service.sessions import model
 from service.sessions.model import Holding, Owner, Registration, Snapshot
 from service.sessions.preparing import Prepared, Preparer
-from service.sessions.records import snapshot_of
+from service.sessions.records import index_entry, snapshot_of
 from service.sessions.store import RedisSessionStore
 from service.sessions.store_archive import Commit
 from service.sessions.superseded import others_of
@@ -263,6 +265,8 @@ class Archiver:
                 reason = bad.reason
             if indexed is None:
                 moved = not reason
+            elif not reason and self._index_newer(session_id, name):
+                continue
             else:
                 moved = not self.store.archive_forget(session_id, name)
             if moved:  # while we looked
@@ -273,6 +277,25 @@ class Archiver:
                 return None
             raise errors.ArchiveCorrupt(session_id=session_id)
         raise errors.StoreUnavailable(MOVES)
+
+    def _index_newer(self, session_id: str, gone: str) -> bool:
+        """Whether the index has a newer file now than one that is gone.
+
+        A Redis that fell back names a file that was superseded since.
+        """
+        for name in self.archive.store.find(session_id):
+            if age_order(name) <= age_order(gone):
+                return False
+            try:
+                header = self.archive.load_header(name)
+            except BadRecord:
+                continue  # in quarantine now
+            if header is not None:
+                entry = index_entry(header)
+                return self.store.archive_index(self.store.keys.partition(session_id), [entry]) == [
+                    "ok"
+                ]
+        return False
 
     # -- gone --
 

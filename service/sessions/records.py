@@ -12,9 +12,10 @@ import orjson
 
 from service.archive.errors import BadRecord
 from service.archive.names import new_capture
-from service.archive.record import Record
+from service.archive.record import Header, Record
 from service.sessions import model
 from service.sessions.model import SUMMARY_FIELDS, Capture, Snapshot
+from service.sessions.store_archive import IndexEntry
 
 
 def record_of(capture: Capture) -> Record:
@@ -74,6 +75,13 @@ def snapshot_of(record: Record) -> Snapshot:
         )
     except (KeyError, TypeError, AttributeError) as exc:
         raise BadRecord("its body is not that of a session") from exc
+
+
+def index_entry(one: Header | Record) -> IndexEntry:
+    """A file as the index takes it."""
+    return IndexEntry(
+        one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, one.summary
+    )
 
 
 def _json(texts: Sequence[str] | int) -> orjson.Fragment:

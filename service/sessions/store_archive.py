@@ -136,9 +136,11 @@ class ArchiveIndexStore(StoreBase):
         return str(self._of("restore", session_id, [*args, *kinds], repeat=False))
 
     def archive_index(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
-        """Puts files found on disk into the index; nothing replaces what is newer or live.
+        """Puts files found on disk into the index; nothing replaces what is newer.
 
-        Returns, per entry (at most 500), "ok", "known", "live" or "deleted".
+        Returns, per entry (at most 500), "ok", "newer" (also, instead of an older state that Redis
+        had), "known", "live", "beside" (Redis's state is older, but somebody is connected to it or
+        changed it since) or "deleted".
         """
         args: list[Any] = []
         for entry in entries:

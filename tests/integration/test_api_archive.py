@@ -303,7 +303,7 @@ def test_verify_names_bad_files_and_moves_none(fleet: SimpleNamespace, node: Nod
         archived(fleet, name)
     path, good = damage(fleet, "flipped")
     status, body = ask(node, "POST", "/api/v1/archive/verify", ADMIN)
-    assert (status, body["bad"], body["unreadable"]) == (200, 1, 0)
+    assert (status, body["bad"], body["unreadable"], body["beside"]) == (200, 1, 0, 0)
     assert body["checked"] == len(list(fleet.root.glob("????/*.json.zst")))
     [wrong] = body["wrong"]
     assert (wrong["session_id"], wrong["unreadable"]) == ("flipped", False)

@@ -115,7 +115,7 @@ def test_verify_of_a_sound_archive_is_0(store, run):
     result = run("verify")
 
     assert result.exit_code == 0
-    assert "20 files: 0 bad, 0 cannot be read." in result.stdout
+    assert "20 files: 0 bad, 0 cannot be read, 0 beside a newer one." in result.stdout
 
 
 def test_verify_finds_every_kind_of_damage_and_is_1(store, run, tmp_path):
@@ -405,15 +405,41 @@ def test_reindex_finds_everything_again_and_puts_bad_files_aside(service, redis_
         redis_client.delete(key)
     one.manager.store.create("d4")
 
-    assert one.muster("archive", "reindex") == {"indexed": 5, "live": 1, "bad": 1}
+    assert one.muster("archive", "reindex") == {"indexed": 5, "beside": 1, "bad": 1}
 
     listed = one.manager.get_sessions("archived", project_id="p")["sessions"]
     assert {item["session_id"] for item in listed} == {"d0", "d1", "d2", "d5", "d6"}
     assert one.values("d5") == [5]
-    assert one.muster("archive", "reindex") == {"indexed": 0, "known": 5, "live": 1, "bad": 0}
+    assert one.muster("archive", "reindex") == {"indexed": 0, "known": 5, "beside": 1, "bad": 0}
     status = one.muster("status")
     assert status["counts"]["archived"] == 5
     assert status["archive"]["quarantined"] == 1
+
+
+def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_client):
+    """Redis was emptied, the device began anew and was archived: both states are there."""
+    one = service()
+    one.archived("d", "lost?")
+    first = one.manager.store.archive_name("d")
+    for key in list(redis_client.scan_iter(f"{one.manager.store.keys.prefix}:*")):
+        if not key.endswith(":meta"):
+            redis_client.delete(key)
+    one.archived("d", *range(20))
+    second = one.manager.store.archive_name("d")
+    told = one.muster("archive", "verify")
+    assert (told["ok"], told["beside"]) == (True, [first])
+    shown = muster("archive", "verify", settings=one.settings)
+    assert "1 beside a newer one" in shown.stdout
+
+    told = one.muster("archive", "put-back", first)
+
+    assert told == {"put_back": first, "name": one.manager.store.archive_name("d")}
+    assert one.values("d") == ["lost?"]
+    assert one.muster("archive", "verify")["beside"] == [second]
+    for wrong in ("nothing", second.replace("d~", "e~"), first):
+        done = muster("archive", "put-back", wrong, settings=one.settings)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
 
 
 def test_status_and_doctor_tell_of_an_archive_that_is_away(service):

@@ -102,6 +102,7 @@ def test_index_of_files_never_replaces_what_is_newer_or_live(
         return IndexEntry(session_id, made, generation, rev, 5, {"project_id": "p1"})
 
     entries = [
+        entry("live", 1, 1),
         entry("live", 99),
         entry("old", 1),
         entry("gone", 99, 1),
@@ -110,7 +111,7 @@ def test_index_of_files_never_replaces_what_is_newer_or_live(
         entry("new", 2),
     ]
     words = store.archive_index(0, entries)
-    assert words == ["live", "known", "deleted", "ok", "ok", "known"]
+    assert words == ["live", "beside", "known", "deleted", "ok", "ok", "known"]
     assert store.archive_name("old") == name
     assert str(store.archive_name("new")).endswith("-3.json.zst")
     assert store.counts()["archived"] == 2

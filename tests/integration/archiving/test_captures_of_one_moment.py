@@ -15,7 +15,7 @@ from service.archive.record import Record
 from service.cli.archive_import import _take
 from service.sessions.archiving import Archiver
 from service.sessions.model import Capture
-from service.sessions.put_back import index_entry
+from service.sessions.records import index_entry
 from service.sessions.store import RedisSessionStore
 from tests.archiving import (
     NUMBERS,
