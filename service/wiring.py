@@ -124,8 +124,7 @@ class Node:
             decode_responses=False
         )
         calls = native_calls(self.config.node.async_mode)
-        self.archiver = open_archiver(self.config, self.store, calls=calls)
-        self._archive_id = self.store.archive_id()
+        self.archiver, self.keeper = open_archiver(self.config, self.store, calls=calls)
 
     def _build_server(self, insecure: bool) -> None:
         node = self.config.node
@@ -140,6 +139,7 @@ class Node:
                 "backlog": lambda: self.figures.check_backlog(),
                 "memory": self._check_memory,
                 "workers": lambda: self.upkeep.check_workers(),
+                "archive": self._check_archive,
                 "draining": lambda: Check(not self.farewell.draining),
             }
         )
@@ -297,12 +297,14 @@ class Node:
     def _lost_lease(self, partition: int) -> None:
         """Redis may have come back empty: what `P:meta` said is said again, before others guess."""
         try:
-            self.store.open()
-            if self._archive_id is not None:
-                self.store.claim_archive(self._archive_id)
+            self.keeper.say()
         except (errors.ConfigError, errors.ServiceError) as exc:
             log.error("meta not said again", extra={"action": "meta_failed", "error": str(exc)})
         self.rooms.rejoin(partition)
+
+    def _check_archive(self) -> Check:
+        """Devices that are in Redis need none, so a node without is ready."""
+        return Check(not self.keeper.wrong, {"wrong": self.keeper.wrong}, needed=False)
 
     def _check_memory(self) -> Check:
         ok = not self.memory.is_critical
@@ -325,6 +327,7 @@ class Node:
         loops = (self.ingest.run, self.pings.run, self.probe.run, self.upkeep.run, self.gate.run)
         for loop in loops:
             self.tasks.spawn(loop)
+        self.tasks.spawn(self.keeper.run, self.tasks.sleep)
 
     def begin_drain(self) -> None:
         """From now on this node is not ready and takes no new clients."""
@@ -345,7 +348,8 @@ class Node:
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Stop what runs and leave Redis."""
-        for part in (self.ingest, self.pings, self.probe, self.upkeep, self.gate, self.connections):
+        beside = (self.ingest, self.pings, self.probe, self.upkeep, self.keeper, self.gate)
+        for part in (*beside, self.connections):
             part.stop()
         self.fanout.close()
         try:

@@ -25,6 +25,7 @@ from workers import queue as queues
 from workers.beat import Beat
 from workers.rescue import Rescue
 from workers.schedule import Schedule, Sweep
+from workers.signs import Signs
 from workers.watch import MemoryWatch, Watch
 
 _log = logging.getLogger(__name__)
@@ -57,7 +58,9 @@ def run(config: Config) -> None:
         Rescue(queue),
         Beat(name, fingerprint(config)),
     )
+    signs = Signs(lambda: SessionManager.connect(config.redis.url, config))
     watch.start()
+    signs.start()
     _log.info(
         "The worker is ready.",
         extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},
@@ -68,6 +71,7 @@ def run(config: Config) -> None:
     except StopRequested:
         pass  # SIGTERM during that wait: the handler is still RQ's
     finally:
+        signs.stop()
         watch.stop()
         client.close()
         _log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})

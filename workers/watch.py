@@ -94,8 +94,8 @@ class Watch:
         while not self._end.is_set():
             started_s = time.monotonic()
             for step in (
-                *(self.expire, self.beat, self._schedule.take_turns, self.move_scheduled),
-                *(self.watch_memory, self.rescue),
+                *(self.expire, self.say, self.beat, self._schedule.take_turns),
+                *(self.move_scheduled, self.watch_memory, self.rescue),
             ):
                 self._guarded(step)
             self._end.wait(max(0.05, EVERY_S - (time.monotonic() - started_s)))
@@ -125,6 +125,12 @@ class Watch:
     def watch_memory(self) -> None:
         """Has memory relieved when it is short."""
         self._memory.look(self._manage())
+
+    def say(self) -> None:
+        """Says what this service is, should Redis have been emptied."""
+        keeper = self._manage().keeper
+        if keeper is not None:
+            keeper.say()
 
     def beat(self) -> None:
         """Tells that this worker is there."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from service.archive.errors import ArchiveUnavailable
+from service.archive.marker import Mark, Owner
 from service.archive.store import Quarantined
 
 
@@ -22,13 +23,22 @@ class ClosedArchiveStore:
     def _refuse(self) -> NoReturn:
         raise ArchiveUnavailable(self._why)
 
-    def claim(self) -> str:
+    def claim(self, owner: Owner | None = None) -> str:
         self._refuse()
 
-    def identify(self) -> str:
+    def identify(self) -> Mark:
         self._refuse()
 
-    def open(self, store_id: str) -> None:
+    def silent_s(self) -> float:
+        self._refuse()
+
+    def adopt(self, was: str, owner: Owner) -> str:
+        self._refuse()
+
+    def open(self, store_id: str, owner: Owner | None = None) -> None:
+        self._refuse()
+
+    def touch(self) -> None:
         self._refuse()
 
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:

@@ -32,14 +32,16 @@ from service.archive.errors import BadRecord
 _SHARED_SYNC_TYPES = frozenset({"ext4", "xfs", "btrfs", "f2fs", "tmpfs"})
 _SINCE_LINUX = (5, 8)
 
-#: What file systems without hard links answer. There a file is looked for and then renamed: names that
-#: are never given twice (`names.new_capture`) are what keeps files apart.
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
 
+#: What file systems answer that cannot link files (exFAT, SMB), or sync a folder (some of networks and
+#: FUSE: they write names through, or nothing can be done about it).
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
-def _no_step(_name: str) -> None:
+
+def no_step(_name: str) -> None:
     """Nobody wants to stop here."""
 
 
@@ -63,7 +65,7 @@ def make_folder(root: int, path: str) -> None:
 
 
 def write_new(
-    root: int, path: str, data: bytes, *, sync: bool, step: Callable[[str], None] = _no_step
+    root: int, path: str, data: bytes, *, sync: bool, step: Callable[[str], None] = no_step
 ) -> None:
     """A new file with this content. On an error it is removed again, as far as that goes."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -85,20 +87,20 @@ def write_new(
         raise
 
 
-def link(root: int, source: str, target: str) -> None:
-    """A second name for a file, where nothing has that name.
+def show(root: int, source: str, target: str) -> None:
+    """A file gets its name, where nothing has that name.
+
+    Without hard links it is looked for and then renamed: there it is names that are never given twice
+    (`names.new_capture`) that keep files apart.
 
     Raises:
         FileExistsError: something has; it stays.
     """
-    try:
-        os.link(source, target, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
-    except OSError as exc:
-        if exc.errno not in _NO_LINKS:
-            raise
-        if _exists(root, target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from exc
-        os.rename(source, target, src_dir_fd=root, dst_dir_fd=root)
+    if link(root, source, target):
+        return
+    if _exists(root, target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    os.rename(source, target, src_dir_fd=root, dst_dir_fd=root)
 
 
 def _exists(root: int, path: str) -> bool:
@@ -123,14 +125,17 @@ def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
     Raises:
         BadRecord: It is something else, or longer.
     """
-    with _opened(root, path, max_bytes) as descriptor:
-        if descriptor is None:
-            return None
-        size = os.fstat(descriptor).st_size
-        parts = []
-        while part := os.read(descriptor, max(size + 1, 65536)):
-            parts.append(part)
-        return b"".join(parts)
+    with opened(root, path, max_bytes) as descriptor:
+        return None if descriptor is None else read_all(descriptor)
+
+
+def read_all(descriptor: int) -> bytes:
+    """What is left to read of an open file."""
+    size = os.fstat(descriptor).st_size
+    parts = []
+    while part := os.read(descriptor, max(size + 1, 65536)):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> bytes | None:
@@ -139,12 +144,17 @@ def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> 
     Raises:
         BadRecord: As `read_file`.
     """
-    with _opened(root, path, max_bytes) as descriptor:
+    with opened(root, path, max_bytes) as descriptor:
         return None if descriptor is None else os.pread(descriptor, size, offset)
 
 
 @contextmanager
-def _opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
+def opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
+    """A descriptor of a regular file, to read; None: there is nothing of this name.
+
+    Raises:
+        BadRecord: As `read_file`.
+    """
     # without O_NONBLOCK opening a pipe would wait for its other end
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -181,9 +191,28 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_folder(root: int, path: str = ".") -> None:
-    """Waits until the names in a folder are on the disk."""
+    """Waits until the names in a folder are on the disk, where the file system can be asked to."""
     with folder(path, root) as descriptor:
-        sync_file(descriptor)
+        try:
+            sync_file(descriptor)
+        except OSError as exc:
+            if exc.errno not in _NO_FOLDER_SYNC:
+                raise
+
+
+def link(root: int, source: str, target: str) -> bool:
+    """A second name for a file, which replaces nothing; False: the file system cannot do that.
+
+    Raises:
+        FileExistsError
+    """
+    try:
+        os.link(source, target, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
+    except OSError as exc:
+        if exc.errno in _NO_LINKS:
+            return False
+        raise
+    return True
 
 
 def sync_all(root: int) -> None:
@@ -200,10 +229,27 @@ def can_sync_all(root: int) -> bool:
     version = re.match(r"(\d+)\.(\d+)", platform.release())
     if version is None or (int(version[1]), int(version[2])) < _SINCE_LINUX:
         return False
-    return _file_system_type(root) in _SHARED_SYNC_TYPES
+    return file_system_type(root) in _SHARED_SYNC_TYPES
 
 
-def _file_system_type(root: int) -> str | None:
+def explain(path: str | os.PathLike[str], error: OSError) -> str:
+    """An error of the disk, for people; where its file system lacks a call, what to do."""
+    text = error.strerror or str(error)
+    if error.errno not in _NO_FOLDER_SYNC | _NO_LINKS:
+        return f"the archive in {path} fails: {text}"
+    try:
+        with folder(path) as root:
+            kind = file_system_type(root)
+    except OSError:
+        kind = None
+    on = f", on the file system {kind}," if kind else ""
+    return (
+        f"the archive in {path}{on} fails: {text}. If the user of this process may write there, "
+        "the file system lacks a call: take a folder on ext4, XFS, Btrfs or NFS"
+    )
+
+
+def file_system_type(root: int) -> str | None:
     """The type in the mount table of the device `root` is on; None: not found."""
     device = os.fstat(root).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"

@@ -23,6 +23,10 @@ class WrongArchive(ArchiveUnavailable):
     """This is not the archive of this service: its disk is not mounted, or it is another one."""
 
 
+class ForeignArchive(WrongArchive):
+    """This archive is another service's."""
+
+
 class BadRecord(ValueError):
     """The content of a file is not the record its name promises. Says nothing a device chose."""
 

@@ -1,6 +1,6 @@
 """`ArchiveStore` on a folder of a file system: `file://`.
 
-    <root>/muster-archive.json     the store id: which service's archive this is
+    <root>/muster-archive.json     which archive this is and whose, see `service.archive.marker`
     <root>/<4 hex>/<record>        records, as `record.name_of` names them
     <root>/tmp/<random>            records being written
     <root>/quarantine/<item>/      bad files, see `service.archive.quarantine`
@@ -29,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 
 from service.archive import durable, marker
 from service.archive.errors import ArchiveUnavailable, BadRecord, NameTaken
+from service.archive.marker import Mark, Owner
 from service.archive.names import SUFFIX, age_order, parse_name, stem_of
 from service.archive.quarantine import ITEM, PLACE, Quarantine
 from service.archive.record import MAX_TEXT_BYTES
@@ -74,23 +75,40 @@ class FileArchiveStore:
         self._share_sync = share_sync
         self._step = step
         self._store_id: str | None = None
+        self._owner: Owner | None = None
         #: Folders whose own names are known to be on the disk.
         self._synced_folders: set[str] = set()
 
-    def claim(self) -> str:
+    def claim(self, owner: Owner | None = None) -> str:
         with self._translated():
             self._root_path.mkdir(parents=True, exist_ok=True)
             with durable.folder(self._root_path) as root:
-                return marker.claim(root, self._root_path, self._step)
+                return marker.claim(root, self._root_path, owner, self._step)
 
-    def identify(self) -> str:
+    def identify(self) -> Mark:
         with self._translated(), durable.folder(self._root_path) as root:
             return marker.identify(root, self._root_path)
 
-    def open(self, store_id: str) -> None:
-        self._store_id = store_id
+    def silent_s(self) -> float:
+        with self._translated(), durable.folder(self._root_path) as root:
+            return marker.silent_s(root, marker.identify(root, self._root_path))
+
+    def adopt(self, was: str, owner: Owner) -> str:
+        store_id = secrets.token_hex(16)
+        with self._translated(), durable.folder(self._root_path) as root:
+            marker.replace(root, self._root_path, was, store_id, owner, self._step)
+        return store_id
+
+    def open(self, store_id: str, owner: Owner | None = None) -> None:
+        self._store_id, self._owner = store_id, owner
         with self._root():
             pass
+
+    def touch(self) -> None:
+        if self._owner is None or self._store_id is None:
+            raise RuntimeError("the archive is not open as somebody's")
+        with self._translated(), durable.folder(self._root_path) as root:
+            marker.touch(root, self._root_path, self._store_id, self._owner, self._step)
 
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:
         for name, _ in files:
@@ -133,7 +151,7 @@ class FileArchiveStore:
         """The one moment a record becomes visible, whole; what is no file makes way for it."""
         for _ in range(3):
             try:
-                durable.link(root, temporary, name)
+                durable.show(root, temporary, name)
                 return
             except FileNotFoundError:
                 self._synced_folders.discard(name[:4])
@@ -143,7 +161,7 @@ class FileArchiveStore:
                     return
             except NotADirectoryError:
                 self._quarantine_of(root).take(name[:4], "it was in the place of a folder")
-        durable.link(root, temporary, name)
+        durable.show(root, temporary, name)
 
     def _is_same(self, root: int, temporary: str, name: str) -> bool:
         """Whether the file of this name is this one; False: there is none any more, or it made way.
@@ -278,7 +296,8 @@ class FileArchiveStore:
         if self._store_id is None:
             raise RuntimeError("the archive is not open")
         with self._translated(), durable.folder(self._root_path) as root:
-            marker.check(root, self._root_path, self._store_id)
+            service = self._owner.service if self._owner else ""
+            marker.check(root, self._root_path, self._store_id, service)
             yield root
 
     @contextmanager
@@ -286,9 +305,7 @@ class FileArchiveStore:
         try:
             yield
         except OSError as exc:
-            raise ArchiveUnavailable(
-                f"the archive in {self._root_path} fails: {exc.strerror or exc}",
-            ) from exc
+            raise ArchiveUnavailable(durable.explain(self._root_path, exc)) from exc
 
     # last, because below it `list` is no type
     def list(self, after: str = "", limit: int = 1000) -> list[str]:

@@ -1,104 +1,296 @@
-"""The store id in an archive's root: which service's archive this is.
+"""The marker in an archive's root: which archive this is, whose it is, and when its owner was last there.
 
 Without it an unmounted disk would look like an archive without records, and devices would begin anew.
+Without an owner in it a second service would take the archive for its own, and delete what it does not
+know.
+
+It is written whole or not at all: a file beside it is synced, then gets its name. The sign of life is the
+time of its last change, set through the descriptor it was read by: nothing is written, so nothing can be
+torn, and who reads and touches a marker that is replaced meanwhile touches the old one. That time is of
+the clock of the file system, which all machines share, and so is the one it is compared with.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.archive import durable
-from service.archive.errors import BadRecord, WrongArchive
+from service.archive.errors import ArchiveUnavailable, BadRecord, ForeignArchive, WrongArchive
 
 MARKER = "muster-archive.json"
+#: Held by who replaces a marker; it stays, because a lock whose file may go is none.
+LOCK = ".muster-archive-lock"
+_TEMPORARY = ".muster-archive-"
 #: What may be in a new root: of file systems and desktops, and a claim in progress.
-_NO_CONTENT = re.compile(r"lost\+found|\.DS_Store|\.snapshot|\.muster-archive-[0-9a-f]+")
+_NO_CONTENT = re.compile(r"lost\+found|\.DS_Store|\.snapshot|\.muster-archive-([0-9a-f]+|lock)")
+_MAX_BYTES = 4096
+#: Longer names of an owner are cut.
+_MAX_NAME = 200
+#: How long somebody else may take to replace a marker, s.
+_LOCK_S = 5.0
+#: What a file system answers that has no locks.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 
-def claim(root: int, path: Path, step: Callable[[str], None]) -> str:
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A service, as archives name it."""
+
+    service: str  #: its id, from `P:meta`
+    key_prefix: str = ""  #: for people, as `host`: where to look for it
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a marker says."""
+
+    store_id: str  #: "": the marker cannot be understood
+    owner: Owner  #: its `service` is "" where nobody has put himself down
+    seen_at: float  #: last sign of life of the owner, s since 1970, by the clock of the file system
+
+    @property
+    def seen(self) -> str:
+        """The last sign of life, for people."""
+        return f"{datetime.fromtimestamp(self.seen_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    def __str__(self) -> str:
+        """Whose it is, for people."""
+        owner = self.owner
+        if not owner.service:
+            return f"whoever has noted its id {self.store_id} (it names no service)"
+        where = f"redis.key_prefix {owner.key_prefix}, marked on {owner.host}"
+        return f"service {owner.service} ({where}, last sign of life {self.seen})"
+
+
+def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None]) -> str:
     """The store id of a root, made and written when the root is new and empty.
 
+    Args:
+        owner: who claims it; None: nobody yet.
+
     Raises:
+        ForeignArchive: It is another's.
         WrongArchive: It is neither an archive nor empty.
     """
-    store_id = read(root)
-    if store_id is None:
+    mark = look(root)
+    if mark is None:
         strange = [one for one in os.listdir(root) if not _NO_CONTENT.fullmatch(one)]
-        store_id = read(root)  # what is strange may be there because somebody was quicker
-        if store_id is None:
+        mark = look(root)  # what is strange may be there because somebody was quicker
+        if mark is None:
             if strange:
                 raise WrongArchive(f"{path} is not empty and has no {MARKER}: it is no archive")
-            store_id = _write(root, step)
-    if not store_id:
-        raise WrongArchive(f"{path / MARKER} cannot be understood")
+            mark = _mark_new(root, path, owner or Owner(""), step)
+    mark = _understood(mark, path)
+    if owner is not None and mark.owner.service != owner.service:
+        raise ForeignArchive(f"{path} belongs to {mark}")
     durable.sync_folder(root)
-    return store_id
+    return mark.store_id
 
 
-def identify(root: int, path: Path) -> str:
-    """The store id of an archive.
+def identify(root: int, path: Path) -> Mark:
+    """What the marker of an archive says.
 
     Raises:
         WrongArchive: It is none.
     """
-    store_id = read(root)
-    if store_id is None:
-        raise WrongArchive(f"{path} has no {MARKER}: it is no archive, or its disk is not mounted")
-    if not store_id:
-        raise WrongArchive(f"{path / MARKER} cannot be understood")
-    return store_id
+    return _understood(look(root), path)
 
 
-def check(root: int, path: Path, store_id: str) -> None:
-    """Passes where `store_id` stands.
+def check(root: int, path: Path, store_id: str, service: str = "") -> None:
+    """Passes where `store_id` stands, and `service` (or nobody) as its owner.
+
+    Args:
+        service: "": whose it is does not matter.
 
     Raises:
+        ForeignArchive: It is another's.
         WrongArchive
     """
-    found = read(root)
-    if found == store_id:
+    found = look(root)
+    owner = "" if found is None else found.owner.service
+    if found is not None and found.store_id == store_id and (not service or owner in ("", service)):
         return
     if found is None:
         message = f"{path} has no {MARKER}: is its disk mounted?"
-    elif not found:
+    elif not found.store_id:
         message = f"{path / MARKER} cannot be understood"
+    elif service and owner not in ("", service):
+        raise ForeignArchive(f"{path} belongs to {found} now, not to this service")
     else:
-        message = f"{path} is another archive, {found}"
+        message = f"{path} is another archive, {found.store_id}"
     raise WrongArchive(f"{message} (this service has the archive {store_id})")
 
 
-def read(root: int) -> str | None:
-    """The store id; "" when the marker cannot be understood, None when there is none."""
+def look(root: int) -> Mark | None:
+    """What the marker says; None when there is none."""
+    with _opened(root) as (_, mark):
+        return mark
+
+
+def touch(
+    root: int,
+    path: Path,
+    store_id: str,
+    owner: Owner,
+    step: Callable[[str], None] = durable.no_step,
+) -> None:
+    """A sign of life of the owner, who is put down first where nobody is.
+
+    Raises:
+        WrongArchive: As `check`.
+    """
+    check(root, path, store_id, owner.service)
+    with _opened(root) as (descriptor, mark):
+        if mark is not None and mark.owner.service == owner.service:
+            os.utime(descriptor)
+            return
+    replace(root, path, store_id, store_id, owner, step)
+
+
+def replace(
+    root: int,
+    path: Path,
+    was: str,
+    store_id: str,
+    owner: Owner,
+    step: Callable[[str], None] = durable.no_step,
+) -> None:
+    """Puts another marker in the place of the one with the store id `was`.
+
+    Of several at once one does it: the others find that it is done, or another's.
+
+    Raises:
+        WrongArchive: Another stands there by now.
+    """
+    with _alone(root, path):
+        found = _understood(look(root), path)
+        if found.owner.service and found.store_id == store_id:
+            check(root, path, store_id, owner.service)
+            return
+        if found.store_id != was:
+            raise WrongArchive(f"{path} changed just now, it belongs to {found}: look again")
+        temporary = _write(root, store_id, owner, step)
+        try:
+            os.rename(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root)
+        finally:
+            durable.remove(root, temporary)
+    step("claimed")
+    durable.sync_folder(root)
+
+
+def silent_s(root: int, mark: Mark) -> float:
+    """Seconds since the last sign of life, by the clock that stamped it; negative after a jump."""
+    probe = f"{_TEMPORARY}{secrets.token_hex(8)}"
+    durable.write_new(root, probe, b"", sync=False)
     try:
-        data = durable.read_file(root, MARKER, 4096)
-        if data is None:
-            return None
-        store_id = json.loads(data)["store_id"]
-    except (BadRecord, ValueError, LookupError, TypeError, RecursionError):
-        return ""
-    return store_id if isinstance(store_id, str) else ""
+        return os.stat(probe, dir_fd=root).st_mtime - mark.seen_at
+    finally:
+        durable.remove(root, probe)
 
 
 def is_litter(entry: str) -> bool:
     """Whether a name in the root is that of a claim that was cut off (or goes on)."""
-    return entry.startswith(".muster-archive-")
+    return entry.startswith(_TEMPORARY) and entry != LOCK
 
 
-def _write(root: int, step: Callable[[str], None]) -> str | None:
-    """Writes a new id, entirely or not at all; the one that stands there then."""
-    text = json.dumps({"muster_archive": 1, "store_id": secrets.token_hex(16)})
-    temporary = f".muster-archive-{secrets.token_hex(8)}"
-    durable.write_new(root, temporary, f"{text}\n".encode(), sync=True, step=step)
+@contextmanager
+def _opened(root: int) -> Iterator[tuple[int, Mark | None]]:
+    """A descriptor of the marker, and what it says."""
+    seen_at = 0.0
     try:
-        os.link(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
+        with durable.opened(root, MARKER, _MAX_BYTES) as descriptor:
+            if descriptor is None:
+                yield -1, None
+                return
+            seen_at = os.fstat(descriptor).st_mtime
+            yield descriptor, _decode(durable.read_all(descriptor), seen_at)
+    except BadRecord:
+        yield -1, Mark("", Owner(""), seen_at)
+
+
+def _decode(data: bytes, seen_at: float) -> Mark:
+    try:
+        told = json.loads(data)
+        store_id = told["store_id"]
+        names = [told.get(one, "") for one in ("service", "key_prefix", "host")]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Mark("", Owner(""), seen_at)
+    if not all(isinstance(one, str) for one in (store_id, *names)):
+        return Mark("", Owner(""), seen_at)
+    return Mark(store_id, Owner(*(one[:_MAX_NAME] for one in names)), seen_at)
+
+
+def _understood(mark: Mark | None, path: Path) -> Mark:
+    if mark is None:
+        raise WrongArchive(f"{path} has no {MARKER}: it is no archive, or its disk is not mounted")
+    if not mark.store_id:
+        raise WrongArchive(f"{path / MARKER} cannot be understood")
+    return mark
+
+
+def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) -> Mark | None:
+    """Marks a root that has no marker, unless somebody is quicker; the one that stands there then."""
+    temporary = _write(root, secrets.token_hex(16), owner, step)
+    try:
+        if not durable.link(root, temporary, MARKER):
+            with _alone(root, path):
+                if look(root) is None:
+                    os.rename(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root)
     except FileExistsError:
         pass  # somebody was quicker
     finally:
         durable.remove(root, temporary)
     step("claimed")
-    return read(root)
+    return look(root)
+
+
+def _write(root: int, store_id: str, owner: Owner, step: Callable[[str], None]) -> str:
+    """A marker under a temporary name, synced."""
+    told = {"muster_archive": 1, "store_id": store_id}
+    names = {"service": owner.service, "key_prefix": owner.key_prefix, "host": owner.host}
+    told |= {name: text[:_MAX_NAME] for name, text in names.items() if text}
+    temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+    durable.write_new(root, temporary, f"{json.dumps(told)}\n".encode(), sync=True, step=step)
+    return temporary
+
+
+@contextmanager
+def _alone(root: int, path: Path) -> Iterator[None]:
+    """Nobody else replaces the marker meanwhile, on file systems that have locks.
+
+    On others the last one wins, and who came before finds out at his next call.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(LOCK, flags, durable.FILE_MODE, dir_fd=root)
+    try:
+        deadline = time.monotonic() + _LOCK_S
+        while not _is_locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise ArchiveUnavailable(f"somebody else is changing {path / MARKER}: try again")
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        if exc.errno not in _NO_LOCKS:
+            raise
+    return True

@@ -7,11 +7,11 @@ rename moves the file back, and the reason goes after that. So a file is in one 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable
 
@@ -87,26 +87,22 @@ class Quarantine:
         content = f"{QUARANTINE}/{item}/{_CONTENT}"
         folder = found.name.partition("/")[0]
         durable.make_folder(self._root, folder)
+        if not self._is_file(content):
+            raise BadRecord("it is no file")
         try:
-            # unlike a rename, a link never replaces; folders cannot be linked
-            os.link(
-                content,
-                found.name,
-                src_dir_fd=self._root,
-                dst_dir_fd=self._root,
-                follow_symlinks=False,
-            )
+            # unlike a rename, a link never replaces
+            linked = durable.link(self._root, content, found.name)
         except FileExistsError as exc:
             if not self._same_file(content, found.name):  # not a put_back that was cut off here
                 raise NameTaken(found.name) from exc
-        except OSError as exc:
-            if exc.errno not in (errno.EPERM, errno.EISDIR):
-                raise
-            raise BadRecord("it is no file") from exc
+            linked = True
+        if not linked:
+            self._move_back(content, found.name)
         self._step("linked")
         for one in (folder, "."):
             durable.sync_folder(self._root, one)
-        os.unlink(content, dir_fd=self._root)
+        if linked:
+            os.unlink(content, dir_fd=self._root)
         self._step("unlinked")
         self._remove(item)
         return found.name
@@ -152,12 +148,21 @@ class Quarantine:
             return False
         return True
 
+    def _is_file(self, path: str) -> bool:
+        return stat.S_ISREG(os.stat(path, dir_fd=self._root, follow_symlinks=False).st_mode)
+
     def _same_file(self, one: str, other: str) -> bool:
         states = [os.stat(path, dir_fd=self._root, follow_symlinks=False) for path in (one, other)]
         return os.path.samestat(*states)
 
     def _move(self, source: str, target: str) -> None:
         os.rename(source, target, src_dir_fd=self._root, dst_dir_fd=self._root)
+
+    def _move_back(self, content: str, name: str) -> None:
+        """Where files cannot be linked. Who writes a file of this name in between writes the same."""
+        if self._exists(name):
+            raise NameTaken(name)
+        self._move(content, name)
 
     def _remove(self, item: str) -> None:
         """Removes an item whose file is gone or never came."""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.archive.marker import Mark, Owner
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -29,27 +31,61 @@ class Quarantined:
 class ArchiveStore(Protocol):
     """Where records are. Every method raises ArchiveUnavailable, with the cause in its message."""
 
-    def claim(self) -> str:
+    def claim(self, owner: Owner | None = None) -> str:
         """The store id in the root, made and written when the root is new and empty.
 
-        For the first start, and for one after Redis was lost. Two at once get the same answer.
+        Of two services at once exactly one gets it; two processes of one service get the same answer.
+
+        Args:
+            owner: the service it is for; None: whoever notes the id.
 
         Raises:
+            ForeignArchive: It is another service's, or names none.
             WrongArchive: There is something, and it is no archive: nothing is written to it.
         """
 
-    def identify(self) -> str:
-        """The store id in the root, for tools that work on an archive alone. Writes nothing.
+    def identify(self) -> Mark:
+        """Which archive this is, and whose. Writes nothing.
 
         Raises:
-            WrongArchive: There is none.
+            WrongArchive: It is none.
         """
 
-    def open(self, store_id: str) -> None:
-        """Binds to the root that carries `store_id`; from now on every call checks that it does.
+    def silent_s(self) -> float:
+        """Seconds since its owner's last sign of life, by the clock that stamped it.
+
+        Negative when that clock went back.
 
         Raises:
-            WrongArchive: It carries none or another. A later call finds the right one again.
+            WrongArchive: It is none.
+        """
+
+    def adopt(self, was: str, owner: Owner) -> str:
+        """Makes the archive with the store id `was` another service's, under a new id, which is returned.
+
+        From now on every call of the former owner's processes is refused.
+
+        Raises:
+            WrongArchive: It has another id by now.
+        """
+
+    def open(self, store_id: str, owner: Owner | None = None) -> None:
+        """Binds to the root that carries `store_id`; from now on every call checks that it does.
+
+        Args:
+            owner: whose it has to be, too; an archive that names nobody is whose id it is. None:
+                whose it is does not matter, for tools that work on an archive alone.
+
+        Raises:
+            ForeignArchive: It is another service's.
+            WrongArchive: It carries none or another id. A later call finds the right one again.
+        """
+
+    def touch(self) -> None:
+        """A sign of life of the owner, who is put down where nobody is.
+
+        Raises:
+            WrongArchive: As `open`.
         """
 
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:

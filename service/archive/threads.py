@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from service.archive.marker import Mark, Owner
 from service.archive.store import ArchiveStore, Quarantined
 
 T = TypeVar("T")
@@ -54,8 +55,18 @@ class _GeventCalls:
         self._pool = pool
 
     def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
-        result: T = self._pool.apply(function, args)
-        return result
+        result, error = self._pool.apply(_caught, (function, args))
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
+
+
+def _caught(function: Callable[..., T], args: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+    """What was returned, or raised: gevent's pool prints what comes out of a task as a traceback."""
+    try:
+        return function(*args), None
+    except Exception as exc:  # noqa: BLE001 raised again for who called
+        return None, exc
 
 
 class ThreadedArchiveStore:
@@ -65,14 +76,23 @@ class ThreadedArchiveStore:
         self._store = store
         self._calls = calls
 
-    def claim(self) -> str:
-        return self._calls(self._store.claim)
+    def claim(self, owner: Owner | None = None) -> str:
+        return self._calls(self._store.claim, owner)
 
-    def identify(self) -> str:
+    def identify(self) -> Mark:
         return self._calls(self._store.identify)
 
-    def open(self, store_id: str) -> None:
-        self._calls(self._store.open, store_id)
+    def silent_s(self) -> float:
+        return self._calls(self._store.silent_s)
+
+    def adopt(self, was: str, owner: Owner) -> str:
+        return self._calls(self._store.adopt, was, owner)
+
+    def open(self, store_id: str, owner: Owner | None = None) -> None:
+        self._calls(self._store.open, store_id, owner)
+
+    def touch(self) -> None:
+        self._calls(self._store.touch)
 
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:
         self._calls(self._store.put, files)

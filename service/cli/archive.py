@@ -1,6 +1,6 @@
 """`muster archive`: list, verify, export, quarantine work on the archive alone, without Redis.
 
-`import`, `reindex` and `put-back` (archive_import) need both.
+`import`, `reindex`, `put-back` (archive_import) and `adopt` (archive_adopt) need both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from service.archive.archive import Archive
 from service.archive.errors import BadRecord
 from service.archive.record import Header, read_header
 from service.cli import reading
+from service.cli.archive_adopt import adopt
 from service.cli.archive_export import LINES, export_samples
 from service.cli.archive_import import import_files, put_back, reindex
 from service.cli.archive_place import ArchiveOption, open_archive
@@ -33,6 +34,7 @@ archive.add_typer(quarantine, name="quarantine")
 archive.command("import")(import_files)
 archive.command()(reindex)
 archive.command("put-back")(put_back)
+archive.command()(adopt)
 
 PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]
 ProjectOption = Annotated[str | None, typer.Option(help="Only of this project_id.")]

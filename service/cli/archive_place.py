@@ -53,7 +53,7 @@ def open_archive(place: str | None, data: Path | None) -> Archive:
     url = find_archive(config, place, data) or archive_url(reading.DEFAULT_DATA)
     store = FileArchiveStore(path_of_url(url))
     try:
-        store.open(store.identify())
+        store.open(store.identify().store_id)
     except WrongArchive as exc:
         raise ConfigError(f"--archive: {exc.message}") from exc
     except ArchiveUnavailable as exc:

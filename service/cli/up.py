@@ -18,7 +18,9 @@ from service.cli.summary import Display, Figures
 from service.cli.supervisor import Child, Refused, Supervisor
 from service.config import Config, child_environment, client_environment, load, redact_url
 from service.errors import ConfigError
+from service.redis_clients import redis_factory
 from service.settings import EMBEDDED
+from service.stores import adopt_lost_archive, make_store
 
 #: Ranks of the end: who makes load first, who keeps data last.
 _DEMO, _NODE, _WORKER, _REDIS = range(4)
@@ -119,7 +121,19 @@ class _Run:
         archive = self._config.archive
         if not archive.url:
             archive = archive.model_copy(update={"url": archive_url(self._data)})
+        is_own = self._server is not None and archive is not self._config.archive
         self._config = self._config.model_copy(update={"redis": redis, "archive": archive})
+        if is_own:
+            self._adopt_own_archive()
+
+    def _adopt_own_archive(self) -> None:
+        """Redis and archive of a data folder are one service, also when the former was lost."""
+        with redis_factory(self._url)() as client:
+            if adopt_lost_archive(self._config, make_store(self._config, client)):
+                self._display.say(
+                    "Redis is new, the archive is not: sessions come back when their devices do, "
+                    f"`muster archive reindex --data {self._data}` puts all of them into the lists."
+                )
 
     def _start_rest(self) -> None:
         environment = child_environment(self._config)

@@ -30,6 +30,14 @@ class Messages(Protocol):
     def notify(self, node_id: str, topic: str, data: object) -> None: ...
 
 
+class Keeper(Protocol):
+    """Keeps a service's hold on its archive; implemented by service.archive_keeper."""
+
+    def keep(self) -> None: ...
+
+    def say(self) -> None: ...
+
+
 class ManagerBase:
     """See `SessionManager`."""
 
@@ -39,6 +47,7 @@ class ManagerBase:
         messages: Messages,
         *,
         archiver: Archiver | None = None,
+        keeper: Keeper | None = None,
         command_ttl_s: float = 300,
         max_value_bytes: int = 64 << 10,
         count: Callable[[str], None] = lambda status: None,
@@ -47,6 +56,8 @@ class ManagerBase:
         self.store = store
         self.messages = messages
         self.archiver = archiver
+        #: Who is responsible for this service's hold on its archive calls it again and again.
+        self.keeper = keeper
         self._command_ttl_s = command_ttl_s
         self._max_value_bytes = max_value_bytes
         self._count = count

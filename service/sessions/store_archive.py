@@ -27,6 +27,19 @@ CHUNK_BYTES = 1 << 20
 #: What belongs to a connection, or is said anew by the restore itself.
 _CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
 _NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
+#: Both fields together: half of one service's and half of another's would be nobody's. Whoever has an
+#: archive goes before who has none yet. The first write frees, so that the rest runs at maxmemory.
+_NOTE = """
+redis.call('HDEL', KEYS[1], '')
+local is = redis.call('HMGET', KEYS[1], 'service', 'archive')
+local service, archive = is[1] or '', is[2] or ''
+if archive == '' and (ARGV[2] ~= '' or service == '') or service == '' and archive == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'service', ARGV[1])
+  if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'archive', ARGV[2]) end
+  return {ARGV[1], ARGV[2]}
+end
+return {service, archive}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +87,28 @@ class IndexEntry:
 class ArchiveIndexStore(StoreBase):
     """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
 
-    def archive_id(self) -> str | None:
-        """The store id of this service's archive; None: it has none yet. Redis: `P:meta`."""
-        found: str | None = self._repeat(lambda: self._client.hget(self.keys.meta, "archive"))
-        return found
+    def known_archive(self) -> tuple[str, str]:
+        """This service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
+        found = self._repeat(lambda: self._client.hmget(self.keys.meta, "service", "archive"))
+        return found[0] or "", found[1] or ""
 
-    def claim_archive(self, store_id: str) -> str:
-        """Makes this the service's archive unless it has one; returns the one it has."""
+    def note_archive(self, service: str, store_id: str = "") -> tuple[str, str]:
+        """Says who this service is and which archive it has, where others are not known.
 
-        def call() -> str:
-            self._client.hsetnx(self.keys.meta, "archive", store_id)
-            return str(self._client.hget(self.keys.meta, "archive"))
+        Of any number of callers the first is heard; all are answered what is known then, as by
+        `known_archive`. Runs at maxmemory.
+        """
+        known = self.known_archive()
+        if all(known):
+            return known  # nothing is written
+        args = (_NOTE, 1, self.keys.meta, service, store_id)
+        found = self._repeat(lambda: self._client.eval(*args))
+        return found[0], found[1]
 
-        return self._repeat(call)
+    def settle_archive(self, service: str, store_id: str) -> None:
+        """Says so whatever was known."""
+        mapping = {"service": service, "archive": store_id}
+        self._repeat(lambda: self._client.hset(self.keys.meta, mapping=mapping))
 
     def archive_commits(self, commits: Sequence[Commit]) -> list[CommitResult]:
         """Removes sessions from Redis, each unless it changed since it was read.

@@ -104,7 +104,7 @@ def test_identify_tells_the_id_and_claims_nothing(again):
         again().identify()
 
     store_id = again().claim()
-    assert again().identify() == store_id
+    assert again().identify().store_id == store_id
 
 
 def test_open_of_a_place_nobody_claimed_is_refused(again):

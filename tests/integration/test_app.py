@@ -76,7 +76,7 @@ def test_readyz_names_every_dependency(node: Any):
     assert body["ready"]
     needed = {name for name, check in body["checks"].items() if check["needed"]}
     assert needed == {"redis", "message_queue", "backlog", "memory", "draining"}
-    assert body["checks"].keys() - needed == {"workers"}
+    assert body["checks"].keys() - needed == {"workers", "archive"}
     assert all(body["checks"][name]["ok"] for name in needed)
 
 

@@ -403,6 +403,11 @@ def test_reindex_finds_everything_again_and_puts_bad_files_aside(service, redis_
     broken.write_bytes(broken.read_bytes()[:-1])
     for key in list(redis_client.scan_iter(f"{one.manager.store.keys.prefix}:*")):
         redis_client.delete(key)
+    refused = muster("archive", "reindex", settings=one.settings)
+    assert refused.returncode == 2
+    assert "muster archive adopt" in refused.stderr
+    assert one.muster("archive", "adopt", "--force")["adopted"]
+    one.manager.keeper.keep()
     one.manager.store.create("d4")
 
     assert one.muster("archive", "reindex") == {"indexed": 5, "beside": 1, "bad": 1}

@@ -276,6 +276,7 @@ def test_threads_let_greenlets_run_while_the_disk_hangs(root, async_mode):
 
     assert done.stdout.endswith("done\n"), done.stderr
     assert "another archive" in done.stdout
+    assert "Traceback" not in done.stderr, "a refusal is an answer, and no defect of the node"
 
 
 # --- where it is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import urllib.request
@@ -122,6 +123,33 @@ def test_up_again_on_the_same_folder_finds_everything(
     assert counts == {"active": 0, "inactive": 3, "archived": 0}
     assert again.stop() == 0
     assert again.leftovers() == []
+
+
+def test_up_adopts_its_own_archive_when_its_redis_was_lost(
+    start: Callable[..., Running], data: Path
+) -> None:
+    """Redis and archive of a folder are one service; a second one is still refused by it."""
+    running = start("--nodes", "1", "--workers", "0")
+    urls(running)
+    assert running.stop() == 0
+    before = json.loads((data / "archive" / "muster-archive.json").read_text())
+    shutil.rmtree(data / "redis")
+
+    again = start("--nodes", "1", "--workers", "0")
+    urls(again)
+    assert "muster archive reindex" in again.output
+    after = json.loads((data / "archive" / "muster-archive.json").read_text())
+    assert after["service"] != before["service"]
+    url = (data / "redis.url").read_text().strip()
+    settings = {
+        "MUSTER_REDIS__URL": url,
+        "MUSTER_REDIS__KEY_PREFIX": "other",
+        "MUSTER_ARCHIVE__URL": (data / "archive").as_uri(),
+    }
+    refused = muster("node", "--port", str(free_ports()[0]), settings=settings)
+    assert refused.returncode == 2
+    assert "muster archive adopt" in refused.stderr
+    assert again.stop() == 0
 
 
 def test_up_killed_all_children_end(start: Callable[..., Running], data: Path) -> None:

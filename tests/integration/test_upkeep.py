@@ -432,28 +432,6 @@ def test_another_or_an_unmounted_archive_is_refused_at_the_start(
     again.close()
 
 
-def test_redis_lost_the_folder_is_taken_as_it_is(
-    redis_url: str, key_prefix: str, tmp_path: Path, client: redis.Redis
-) -> None:
-    """An emptied Redis knows no archive: the marked folder is this service's again."""
-    from service.config import load_config
-    from service.stores import connect_manager
-
-    flags = {
-        "redis.url": redis_url,
-        "redis.key_prefix": key_prefix,
-        "archive.url": (tmp_path / "archive").as_uri(),
-    }
-    first = connect_manager(redis_url, load_config(None, flags))
-    known = first.store.archive_id()
-    first.close()
-    for key in list(client.scan_iter(f"{key_prefix}:*")):
-        client.delete(key)
-    again = connect_manager(redis_url, load_config(None, flags))
-    assert again.store.archive_id() == known
-    again.close()
-
-
 def test_reclaim_of_a_session_that_was_archived_meanwhile_brings_it_back_whole(
     store: RedisSessionStore, archiver: Archiver, root: Path
 ) -> None:

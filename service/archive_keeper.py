@@ -1,0 +1,122 @@
+"""Keeps a service's hold on its archive, beside the work of a node or worker.
+
+Which archive a service has stands in two places, `P:meta` and the marker in the archive's root, and it is
+used only where both agree. A Redis that came back empty is told again; where Redis names another archive
+by now, this process follows; where the folder is another service's, every call is refused until it is
+not. The sign of life in the marker is what `muster archive adopt` looks at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from service.archive.errors import ArchiveUnavailable
+from service.archive.marker import Owner
+from service.archive.store import ArchiveStore
+from service.errors import ConfigError, ServiceError
+
+log = logging.getLogger(__name__)
+
+#: How often there is a sign of life, s; for how long after the last one nobody takes the archive unasked,
+#: so that a machine may be paused, or a network file system show it late.
+SIGN_EVERY_S = 5.0
+RECENT_S = 300.0
+
+
+class MetaStore(Protocol):
+    """The part of the session store that knows what this service is."""
+
+    def open(self) -> None: ...
+    def note_archive(self, service: str, store_id: str = "") -> tuple[str, str]: ...
+
+
+class ArchiveKeeper:
+    """One per process that holds the archive; without one it sees to `P:meta` alone.
+
+    Args:
+        files: the archive, open; None: there is none.
+        owner: this service.
+        store_id: of the archive.
+    """
+
+    def __init__(
+        self,
+        store: MetaStore,
+        files: ArchiveStore | None = None,
+        owner: Owner | None = None,
+        store_id: str = "",
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._owner = owner
+        self._store_id = store_id
+        self._stopped = False
+        self._failed = ""
+        #: Why the archive cannot be used or written; "": it can.
+        self.wrong = ""
+
+    def run(self, sleep: Callable[[float], object]) -> None:
+        """A long-lived task; `sleep` gets seconds."""
+        while not self._stopped:
+            failed = ""
+            try:
+                self.keep()
+            except (ServiceError, ConfigError) as exc:
+                failed = str(exc)
+            except Exception as exc:  # a task that must live
+                failed = repr(exc)
+                log.exception("archive not kept", extra={"action": "keep_failed", "throttle": 1})
+            if failed and not self._failed:
+                log.warning("meta not said", extra={"action": "meta_failed", "error": failed})
+            self._failed = failed
+            sleep(SIGN_EVERY_S)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def keep(self) -> None:
+        """Says what this service is, and gives a sign of life.
+
+        Raises:
+            ConfigError: Redis holds another layout by now.
+            StoreUnavailable, Overloaded
+        """
+        self.say()
+        if self._files is None:
+            return
+        wrong = ""
+        try:
+            self._files.touch()
+        except ArchiveUnavailable as exc:
+            wrong = exc.message
+        if wrong and not self.wrong:
+            about = {"action": "archive_lost", "error": wrong}
+            log.error("The archive cannot be used or not be written.", extra=about)
+        elif self.wrong and not wrong:
+            log.info("The archive is there again.", extra={"action": "archive_found"})
+        self.wrong = wrong
+
+    def say(self) -> None:
+        """Says what this service is, in case Redis was emptied; asks no disk otherwise.
+
+        Raises: as `keep`.
+        """
+        self._store.open()
+        if self._files is None or self._owner is None:
+            return
+        service, store_id = self._store.note_archive(self._owner.service, self._store_id)
+        if (service, store_id) == (self._owner.service, self._store_id):
+            return
+        log.warning(
+            "This service has another archive now.",
+            extra={"action": "archive_changed", "archive": store_id, "before": self._store_id},
+        )
+        self._owner = dataclasses.replace(self._owner, service=service)
+        self._store_id = store_id
+        try:
+            self._files.open(store_id, self._owner)
+        except ArchiveUnavailable:
+            pass  # so is every call, from now on

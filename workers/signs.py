@@ -1,0 +1,57 @@
+"""The worker's signs of life in the marker of the archive, in a thread of their own.
+
+A disk that hangs would otherwise hold up the watch, which has to see that nodes died.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from service.archive_keeper import SIGN_EVERY_S
+from service.errors import ConfigError, ServiceError
+from service.sessions import SessionManager
+
+_log = logging.getLogger(__name__)
+
+
+class Signs:
+    """The thread.
+
+    Args:
+        connect: makes a manager of its own; called again until it works.
+    """
+
+    def __init__(self, connect: Callable[[], SessionManager]) -> None:
+        self._connect = connect
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="signs", daemon=True)
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; a thread that a disk holds is left behind."""
+        self._end.set()
+        self._thread.join(1)
+
+    def _run(self) -> None:
+        manager: SessionManager | None = None
+        while not self._end.is_set():
+            try:
+                manager = manager or self._connect()
+                if manager.keeper is not None:
+                    manager.keeper.keep()
+            except (ServiceError, ConfigError) as exc:
+                _log.warning(
+                    "No sign of life in the archive.",
+                    extra={"action": "keep_failed", "error": str(exc), "throttle": 1},
+                )
+            except Exception:  # noqa: BLE001 the thread has to live on
+                extra = {"action": "keep_failed", "throttle": 1}
+                _log.exception("No sign of life in the archive.", extra=extra)
+            self._end.wait(SIGN_EVERY_S)
+        if manager is not None:
+            manager.close()
