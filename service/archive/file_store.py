@@ -134,6 +134,7 @@ class FileArchiveStore:
                     durable.remove(root, temporary)
             self._sync_folders(root, folders, shared)
             self._step("durable")
+            self._check(root)  # nothing leaves Redis for what became another's while we wrote
 
     def _may_share_sync(self, root: int) -> bool:
         if self._share_sync is None:
@@ -296,9 +297,12 @@ class FileArchiveStore:
         if self._store_id is None:
             raise RuntimeError("the archive is not open")
         with self._translated(), durable.folder(self._root_path) as root:
-            service = self._owner.service if self._owner else ""
-            marker.check(root, self._root_path, self._store_id, service)
+            self._check(root)
             yield root
+
+    def _check(self, root: int) -> None:
+        service = self._owner.service if self._owner else ""
+        marker.check(root, self._root_path, self._store_id or "", service)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from service.archive import marker
+from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, ForeignArchive, WrongArchive
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import MARKER, Owner
@@ -21,6 +22,7 @@ from service.cli import archive_adopt
 from service.config import Config, load_config
 from service.errors import ConfigError
 from service.sessions import SessionManager
+from service.sessions.archiving import Archiver
 from service.stores import adopt_archive, connect_manager, open_files
 from tests.archive_files import contents
 from tests.archiving import come_and_go
@@ -262,6 +264,29 @@ def test_archive_without_an_owner_on_a_read_only_disk_can_be_read(
     assert services.mark()["service"] == services.meta("p")["service"]
 
 
+def test_of_two_that_hold_an_archive_without_an_owner_the_first_to_sign_keeps_it(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both started while the disk was read-only: the other one stops using it."""
+    first = services.start("p")
+    archived(first)
+    services.forget_owner()
+    store_id = services.mark()["store_id"]
+    services.client.hset(f"{services.prefix}-s:meta", "archive", store_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(marker, "replace", lambda *_, **__: None)
+        second = services.start("s")
+
+    assert second.keeper is not None
+    second.keeper.keep()
+
+    assert services.mark()["service"] == services.meta("s")["service"]
+    assert services.mark()["store_id"] == store_id
+    with pytest.raises(ForeignArchive, match=f"{services.prefix}-s"):
+        first.delete_session("d1")
+    assert second.archiver.archive.store.find("d1")  # type: ignore[union-attr]
+
+
 def test_service_id_is_noted_by_a_full_redis_too(own_server: RealServer, tmp_path: Path) -> None:
     """Else a new version's workers could not start where they are needed most."""
     client = redis.Redis.from_url(own_server.url, decode_responses=True)
@@ -358,6 +383,26 @@ def test_former_owner_touches_nothing_after_adopt(services: Services) -> None:
         )
         .restored
     )
+
+
+@pytest.mark.parametrize("step", ["created", "synced", "renamed", "durable"])
+def test_session_stays_in_redis_when_the_archive_is_taken_while_its_file_is_written(
+    services: Services, step: str
+) -> None:
+    """A worker was paused in the middle; it wakes up and does not finish."""
+    manager = services.start("p")
+    come_and_go(manager.store, "d1", ("k", 1))
+    was = services.mark()["store_id"]
+
+    def take(name: str) -> None:
+        if name == step and services.mark()["store_id"] == was:
+            FileArchiveStore(services.root).adopt(was, Owner("b" * 32))
+
+    files = FileArchiveStore(services.root, step=take)
+    files.open(was, Owner(services.meta("p")["service"]))
+    with pytest.raises(ForeignArchive):
+        Archiver(manager.store, Archive(files)).archive_sessions(["d1"])
+    assert manager.store.get("d1") is not None
 
 
 def test_running_process_follows_what_redis_names(services: Services) -> None:
