@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.sessions.archiving import Archiver
 from service.sessions.store import RedisSessionStore
+from tests.archive_owners import Services
 from tests.archiving import Steps
 from tests.stores import make_store
 
@@ -44,3 +45,15 @@ def make_archiver(store: RedisSessionStore, root: Path) -> Callable[[], Archiver
 @pytest.fixture
 def archiver(make_archiver: Callable[[], Archiver]) -> Archiver:
     return make_archiver()
+
+
+@pytest.fixture
+def services(
+    redis_url: str, key_prefix: str, tmp_path: Path, redis_client: redis.Redis
+) -> Iterator[Services]:
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    made = Services(redis_url, key_prefix, tmp_path / "archive", client)
+    yield made
+    for one in made.made:
+        one.close()
+    client.close()
