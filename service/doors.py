@@ -15,12 +15,18 @@ from service.sockets.watching import Watching
 from service.version import installed_version
 
 if TYPE_CHECKING:
+    from service.live.owned import OwnedSession
     from service.wiring import Node
 
 
 def open_sockets(node: Node) -> Devices:
     """Events of devices and dashboards, and what other nodes say about them."""
     config = node.config
+
+    def became_device(owned: OwnedSession) -> None:
+        node.pings.add(owned)
+        node.connections.known(owned.sid)
+
     devices = Devices(
         registrar=node.archiver or node.store,
         store=node.store,
@@ -39,7 +45,7 @@ def open_sockets(node: Node) -> Devices:
         max_value_bytes=config.sessions.max_value_bytes,
         permits=node.permits,
         quota=node.gate,
-        on_device=node.pings.add,
+        on_device=became_device,
         refusal=node.reception.refusal,
     )
     devices.listen()

@@ -19,6 +19,7 @@ from service import access, errors
 from service.access import Identity
 from service.admission import ALWAYS_OPEN
 from service.sockets.gate import bearer
+from service.transport.http.guard import KNOWN
 
 #: What pages of listed origins may send and read.
 REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match"
@@ -71,6 +72,9 @@ def install(app: Flask, tokens: Reader | None, permits: Permits, *, metrics: Met
                 right = access.Right(frozenset(), access.OPEN)
         g.identity = _identity(tokens, right)
         _check(g.identity, right, permits)
+        is_shown = tokens is not None or right is None or not right.is_public
+        if g.identity.role and is_shown:
+            request.environ.get(KNOWN, _nobody_asks)()
         return None
 
     @app.after_request
@@ -88,6 +92,10 @@ def install(app: Flask, tokens: Reader | None, permits: Permits, *, metrics: Met
                 headers["Access-Control-Allow-Methods"] = METHODS
                 headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
         return response
+
+
+def _nobody_asks() -> None:
+    """The web server does not want to know."""
 
 
 def _identity(tokens: Reader | None, right: access.Right | None) -> Identity:

@@ -42,6 +42,8 @@ DISCONNECT_REASONS = (
     "not_registered",
 )
 BAD_INPUT = ("binary", "namespace", "not_connected", "packet", "too_large")
+#: Why something is refused before anybody has shown a token.
+REFUSED = ("address", "malformed", "node", "slow", "too_long")
 #: What Redis answers to a reclaim, see lua/reclaim.lua.
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
 #: What commands are counted by; `sent` is on the way to these.
@@ -85,6 +87,16 @@ class Metrics(Collector):
             "Packets that were no valid event, by what was wrong.",
             "kind",
             BAD_INPUT,
+        )
+        self.unauthenticated = gauge(
+            "muster_unauthenticated",
+            "HTTP connections and sockets over which nobody has logged in yet.",
+        )
+        self.refused = counter(
+            "muster_unauthenticated_refused",
+            "Connections and requests refused before a login, by why.",
+            "reason",
+            REFUSED,
         )
         self.samples = counter("muster_samples", "Samples that Redis accepted.")
         self.duplicates = counter("muster_duplicate_updates", "Updates answered as duplicates.")

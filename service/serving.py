@@ -18,13 +18,12 @@ from typing import Any, Protocol
 
 from service import logs
 from service.errors import ConfigError
+from service.transport.http.guard import HttpGuard
 
 log = logging.getLogger(__name__)
 
 #: Connections that wait to be accepted: a fleet that comes back all at once.
 BACKLOG = 1024
-#: How long a connection may stand between two requests, s.
-KEEP_ALIVE_S = 60
 #: Objects made before the collector looks at the young ones, and how many such looks before the older
 #: ones' turn.
 GC_THRESHOLDS = (50_000, 10, 10)
@@ -37,6 +36,7 @@ class Node(Protocol):
 
     node_id: str
     app: Any
+    http_guard: HttpGuard
 
     def start(self) -> None: ...
     def begin_drain(self) -> None: ...
@@ -66,7 +66,7 @@ def serve(
     stopping = _catch_signals()
     node.start()
     spare_the_collector()
-    stop_accepting = _start(async_mode, listener, node.app)
+    stop_accepting = _start(async_mode, listener, node)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
     while not stopping.asked:
@@ -125,68 +125,13 @@ def _catch_signals() -> _Stopping:
     return stopping
 
 
-def _start(async_mode: str, listener: socket.socket, app: Any) -> Callable[[], None]:
+def _start(async_mode: str, listener: socket.socket, node: Node) -> Callable[[], None]:
     """Start the web server in a task; what it returns closes the listening socket."""
     if async_mode == "gevent":
-        return _start_gevent(listener, app)
-    return _start_eventlet(listener, app)
-
-
-def _start_eventlet(listener: socket.socket, app: Any) -> Callable[[], None]:
-    import eventlet
-    import eventlet.wsgi
-
-    def serve() -> None:
-        try:
-            eventlet.wsgi.server(
-                listener,
-                app,
-                max_size=MAX_CONNECTIONS,
-                log_output=False,
-                debug=False,
-                log=logging.getLogger("eventlet.wsgi"),
-                keepalive=KEEP_ALIVE_S,
-                socket_timeout=KEEP_ALIVE_S,
-            )
-        except OSError:  # the listening socket was closed
-            pass
-
-    eventlet.spawn(serve)
-    return listener.close
-
-
-def _start_gevent(listener: socket.socket, app: Any) -> Callable[[], None]:
-    from gevent import pywsgi
-
-    class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
-        """Ends the connection after a websocket: what is still in it is no request."""
-
-        def handle_one_response(self) -> None:
-            super().handle_one_response()
-            if "HTTP_UPGRADE" in self.environ:
-                self.close_connection = True
-
-        def get_environ(self) -> dict[str, Any]:
-            """Also the path as it was sent, as eventlet has it: `%2F` is no slash."""
-            environ: dict[str, Any] = super().get_environ()
-            environ["RAW_PATH_INFO"] = self.path.partition("?")[0]
-            return environ
-
-    server = pywsgi.WSGIServer(
-        listener,
-        app,
-        log=None,
-        error_log=logging.getLogger("gevent.pywsgi"),
-        handler_class=Handler,
-        spawn=MAX_CONNECTIONS,
-    )
-    server.start()
-
-    def stop() -> None:
-        server.stop_accepting()
-        server.socket.close()
-
-    return stop
+        from service.transport.http.gevent_server import start
+    else:
+        from service.transport.http.eventlet_server import start
+    return start(listener, node.app, node.http_guard, MAX_CONNECTIONS)
 
 
 def spare_the_collector() -> None:

@@ -213,6 +213,11 @@ class LimitSettings(Group):
     #: Sockets of one address, and devices of one token, on one node.
     connections_per_address: Annotated[int, Field(ge=0)] = 0
     sessions_per_token: Annotated[int, Field(ge=0)] = 0
+    #: HTTP connections, and as many sockets, that have not logged in (without a login: not registered), of
+    #: one address other than loopback and `node.trusted_proxies`, and of all on one node. What they send
+    #: is bounded with them.
+    unauthenticated_per_address: Annotated[int, Field(ge=0)] = 5000
+    unauthenticated_per_node: Annotated[int, Field(ge=0)] = 10_000
     #: More accepted registers of one id than this within the window are refused as `flapping`;
     #: 0: no limit.
     flapping_registers: Annotated[int, Field(ge=0)] = 10

@@ -46,6 +46,7 @@ from service.sockets.pings import DevicePings
 from service.sockets.rooms import Rooms
 from service.sockets.takeovers import Takeovers
 from service.stores import make_store, open_archiver
+from service.strangers import Strangers
 from service.transport.upstream import EngineConnections, StrictJson, server_options
 from service.upkeep import UpkeepFigures
 
@@ -163,6 +164,14 @@ class Node:
             refuse_forwarded=self.tokens is None and not insecure,
             trusted_proxies=node.trusted_proxies,
         )
+        strangers = Strangers(
+            node.async_mode,
+            per_address=self.config.limits.unauthenticated_per_address,
+            per_node=self.config.limits.unauthenticated_per_node,
+            trusted_proxies=node.trusted_proxies,
+            metrics=self.metrics,
+        )
+        self.http_guard = strangers.http_guard
         self.connections = EngineConnections(
             self.socketio.server,
             node_token=node_token(self.node_id),
@@ -170,6 +179,8 @@ class Node:
             counts=self.metrics,
             fast_path=node.fast_path,
             admit=lambda *who: self.reception.admit(*who),
+            lobby=strangers.sockets,
+            is_known_at_connect=self.tokens is not None,
             connect_timeout_s=15.0 if self.tokens is None else SILENT_S,
         )
         limits = self.config.limits

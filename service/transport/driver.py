@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from service.transport.frames import Fault
 from service.transport.hub import Hub
+from service.transport.turns import Turns
 from service.transport.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Driver:
         max_bytes: longest message.
         max_pending_bytes: what may wait for one peer.
         count_received: told how many bytes came in.
+        turns: the share of those who have not logged in; None: they have no share of their own.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Driver:
         max_bytes: int,
         max_pending_bytes: int,
         count_received: Callable[[int], object],
+        turns: Turns | None = None,
     ) -> None:
         self.hub = hub
+        self.turns = turns
         self.wheel = wheel
         self.max_bytes = max_bytes
         self.max_pending_bytes = max_pending_bytes

@@ -1,4 +1,4 @@
-"""The event loops of eventlet and gevent, as far as a websocket without a task needs them.
+"""The event loops of eventlet and gevent, as far as websockets without a task, and turns, need them.
 
 Callbacks run in the loop itself: they must not block, and nothing may escape from them (eventlet would call
 the listener again and forget the descriptor).
@@ -19,6 +19,18 @@ class Hub(Protocol):
     def soon(self, function: Callable[[], object]) -> None:
         """Call this in the loop, after what is ready now."""
 
+    def later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call this in the loop after so long, and after what is ready then."""
+
+    def current(self) -> Any:
+        """The task that runs now."""
+
+    def park(self) -> None:
+        """Let the task that runs now wait until somebody calls `wake`."""
+
+    def wake(self, task: Any) -> None:
+        """Let a parked task go on, soon."""
+
     def on_readable(self, fd: int, ready: Ready) -> Any:
         """Call `ready` whenever there is something to read, until `forget`."""
 
@@ -33,12 +45,25 @@ class EventletHub:
     """Written for eventlet 0.41.3; `hub.add` and `hub.remove` are what its own sockets use."""
 
     def __init__(self) -> None:
-        from eventlet import hubs
+        from eventlet import getcurrent, hubs
 
         self._hub = hubs.get_hub()
+        self._getcurrent = getcurrent
 
     def soon(self, function: Callable[[], object]) -> None:
         self._hub.schedule_call_global(0, function)
+
+    def later(self, seconds: float, function: Callable[[], object]) -> None:
+        self._hub.schedule_call_global(seconds, function)
+
+    def current(self) -> Any:
+        return self._getcurrent()
+
+    def park(self) -> None:
+        self._hub.switch()
+
+    def wake(self, task: Any) -> None:
+        self._hub.schedule_call_global(0, task.switch)
 
     def on_readable(self, fd: int, ready: Ready) -> Any:
         return self._watch(self._hub.READ, fd, ready)
@@ -62,10 +87,30 @@ class GeventHub:
     def __init__(self) -> None:
         import gevent
 
-        self._loop = gevent.get_hub().loop
+        self._hub = gevent.get_hub()
+        self._loop = self._hub.loop
+        self._getcurrent = gevent.getcurrent
 
     def soon(self, function: Callable[[], object]) -> None:
         self._loop.run_callback(function)
+
+    def later(self, seconds: float, function: Callable[[], object]) -> None:
+        timer = self._loop.timer(seconds)
+
+        def call() -> None:
+            timer.close()
+            function()
+
+        timer.start(call)
+
+    def current(self) -> Any:
+        return self._getcurrent()
+
+    def park(self) -> None:
+        self._hub.switch()
+
+    def wake(self, task: Any) -> None:
+        self._loop.run_callback(task.switch)
 
     def on_readable(self, fd: int, ready: Ready) -> Any:
         watch = self._loop.io(fd, 1)
@@ -80,3 +125,12 @@ class GeventHub:
     def forget(self, watch: Any) -> None:
         watch.stop()
         watch.close()
+
+
+def hub_of(async_mode: str) -> Hub:
+    """The loop of this process.
+
+    Args:
+        async_mode: eventlet or gevent.
+    """
+    return GeventHub() if async_mode == "gevent" else EventletHub()

@@ -20,26 +20,31 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from service.transport import frames
+from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NOBODY, Driver, Owner
 from service.transport.frames import Control, Fault, Message, Parser
+from service.transport.lobby import Ticket
 from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
 
-#: Frames are joined up to about this much for one system call.
-BURST_BYTES = 64 * 1024
-#: So much waits for the end of the turn at most; large frames are not copied into a burst.
-LARGE_BYTES = 16 * 1024
 #: How long a peer may take to read its last frames and to close.
 LINGER_S = 2.0
-#: Input thrown away during that time.
+#: Input thrown away during that time, and from who has not logged in.
 MAX_DISCARD_BYTES = 16 << 20
+STRANGER_DISCARD_BYTES = 256 * 1024
+
+#: Read at a time from who has not logged in.
+STRANGER_READ_BYTES = 1024
+#: Messages handed on in one turn of the loop; a piece of 64 KiB may hold ten thousand.
+TURN_MESSAGES = 256
 
 #: Why a link is paused; it reads again when no reason is left.
-BUSY, FULL = 1, 2
+BUSY, FULL, TURN = 1, 2, 4
 
 _OPEN, _CLOSING, _CLOSED = range(3)
 
@@ -49,6 +54,7 @@ class Link:
 
     Args:
         raw: a non-blocking socket that belongs to the link from now on.
+        ticket: what the peer may send before it has logged in; taken away when it has.
     """
 
     __slots__ = (
@@ -68,12 +74,16 @@ class Link:
         "is_finished",
         "owner",
         "slot",
+        "ticket",
         "waiting_bytes",
     )
 
-    def __init__(self, raw: Any, owner: Owner, driver: Driver) -> None:
+    def __init__(
+        self, raw: Any, owner: Owner, driver: Driver, ticket: Ticket | None = None
+    ) -> None:
         self.owner: Owner = owner
         self.driver = driver
+        self.ticket = ticket
         #: Bytes that the kernel has not taken.
         self.waiting_bytes = 0
         #: Nothing is accepted any more.
@@ -103,7 +113,7 @@ class Link:
             if self._state == _CLOSED:
                 return
             self._watch()
-            if early:
+            if early and self._may_send(len(early)):
                 self._guarded(lambda: self._hand_on(iter(self._parser.feed(early))))
 
         self.driver.hub.soon(begin)
@@ -150,8 +160,13 @@ class Link:
         if self._reading is None:
             return  # it was ended in this very turn
         driver = self.driver
+        most = 0  # as much as there is room for
+        if self.ticket is not None and self._state == _OPEN:
+            if driver.turns is not None and not driver.turns.try_enter():
+                return  # what is unread is shown again in the next turn
+            most = STRANGER_READ_BYTES
         try:
-            size = self._raw.recv_into(driver.buffer)
+            size = self._raw.recv_into(driver.buffer, most)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -160,18 +175,27 @@ class Link:
             self._lose()
         elif self._state == _OPEN:
             driver.count_received(size)
+            if not self._may_send(size):
+                return
             try:
                 self._hand_on(iter(self._parser.feed(bytes(driver.view[:size]))))
             except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
                 self.broken(error)
         else:
             self._discarded += size
-            if self._discarded > MAX_DISCARD_BYTES:
+            if self._discarded > (STRANGER_DISCARD_BYTES if self.ticket else MAX_DISCARD_BYTES):
                 self.cut()
+
+    def _may_send(self, size: int) -> bool:
+        """Whether so many bytes may come; a stranger who sends more is sent away."""
+        if self.ticket is None or self.ticket.spend(0, size):
+            return True
+        self._fail(Fault(frames.POLICY, "Log in first."))
+        return False
 
     def _hand_on(self, messages: Iterator[Message]) -> None:
         on_text = self.owner.on_text
-        for message in messages:
+        for message in islice(messages, TURN_MESSAGES):
             if message.__class__ is str:
                 on_text(message)
             elif message.__class__ is Control:
@@ -184,6 +208,11 @@ class Link:
                 if self._state == _OPEN:
                     self._held = [*messages]
                 return
+        rest = [*messages]
+        if rest:
+            self.pause(TURN)
+            self._held = rest
+            self.resume(TURN)
 
     def _guarded(self, function: Callable[[], None]) -> None:
         try:
@@ -289,7 +318,7 @@ class Link:
         piece: bytes | memoryview | None = None
         try:
             while True:
-                piece = self._part or self._next_burst()
+                piece = self._part or self._next_piece()
                 if piece is None:
                     break
                 sent = self._raw.send(piece)
@@ -316,7 +345,7 @@ class Link:
             except OSError:
                 self.cut()
 
-    def _next_burst(self) -> bytes | None:
+    def _next_piece(self) -> bytes | None:
         out = self._out
         if not out:
             self._out = None
@@ -324,16 +353,7 @@ class Link:
         if len(out) == 1:
             self._out = None
             return out[0]
-        size = count = 0
-        for frame in out:
-            if size + len(frame) > BURST_BYTES or (count and len(frame) > LARGE_BYTES):
-                break
-            size += len(frame)
-            count += 1
-        count = count or 1
-        burst = out[0] if count == 1 else b"".join(out[:count])
-        del out[:count]
-        return burst
+        return take_burst(out)
 
     def _wait_until_writable(self) -> None:
         if self._writing is None:

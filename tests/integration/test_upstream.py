@@ -5,6 +5,7 @@ One file, long as it is: the last test looks whether anything is left behind of 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -441,15 +442,53 @@ def test_binary_that_nobody_announced_is_answered(ws: RawWebsocket) -> None:
     assert is_open(ws)
 
 
-def test_event_before_connect_is_refused_and_connect_still_works(
-    node: Node, connect: Connect
+@pytest.mark.parametrize("text", ['421["echo",1]', "42", "43", "4", "45-", "9", "nonsense", ""])
+def test_socket_that_says_anything_before_its_connect_is_told_and_closed(
+    node: Node, connect: Connect, text: str
 ) -> None:
     client = connect(connect=False)
-    client.send('421["echo",1]')
-    assert client.receive().startswith('44{"message"')
+    for _ in range(50):
+        client.send_frame(0x81, text.encode())
+    told = client.until_end()
+    assert [packet[:12] for packet in told] == ['44{"message"']
+    client.cut()
+
+
+def test_polling_client_that_posts_events_before_its_connect_is_told_and_closed(
+    node: Node,
+) -> None:
+    client = RawPolling(node.port, connect=False)
+    client.post(*["42"] * 1000)
+    assert [packet[:12] for packet in client.get()] == ['44{"message"']
+    wait_until(lambda: client.request("POST", b"40")[0] == 400, what="the client is gone")
+
+
+def test_polling_client_may_not_post_much_before_its_connect(node: Node) -> None:
+    client = RawPolling(node.port, connect=False)
+    status, _ = client.request("POST", b"40" + b"x" * 20_000)
+    assert status == 400
+    assert client.request("POST", b"40")[0] == 400, "it is gone"
+
+
+def test_message_that_does_not_end_is_not_kept_before_the_connect(
+    node: Node, connect: Connect
+) -> None:
+    """A message may have a mebibyte, and so many connections could begin one each."""
+    client = connect(connect=False)
+    with contextlib.suppress(OSError):
+        client.send_frame(0x01, b"x" * 10_000)
+        for _ in range(60):
+            client.send_frame(0x00, b"x" * 10_000)
+    assert client.until_end() == []
+    client.cut()
+
+
+def test_large_event_right_behind_a_connect_is_taken(connect: Connect) -> None:
+    client = connect(connect=False)
     client.send("40")
+    client.send('421["echo","' + "x" * 100_000 + '"]')
     assert client.receive().startswith('40{"sid"')
-    assert is_open(client)
+    assert client.answer(1)["ok"]
     client.close()
 
 
@@ -457,10 +496,8 @@ def test_event_before_connect_is_refused_and_connect_still_works(
 def test_connect_with_broken_auth_is_refused(node: Node, text: str, connect: Connect) -> None:
     client = connect(connect=False)
     client.send(text)
-    assert client.receive().startswith("44")
-    client.send("40")
-    assert client.receive().startswith('40{"sid"')
-    client.close()
+    assert [packet[:2] for packet in client.until_end()] == ["44"]
+    client.cut()
 
 
 def test_other_namespace_is_refused(ws: RawWebsocket) -> None:

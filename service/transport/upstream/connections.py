@@ -17,7 +17,9 @@ from service.errors import ServiceError
 from service.transport import frames, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
+from service.transport.http.guard import KNOWN
 from service.transport.link import LINGER_S
+from service.transport.lobby import Lobby
 from service.transport.upstream import incoming
 from service.transport.upstream.engine_socket import NodeSocket, packet_of
 from service.transport.upstream.event_road import EventRoad
@@ -35,6 +37,11 @@ SHARED_VALUES = 4096
 SHARED_LENGTH = 200
 SLOW_CLIENT = errors.SlowClient.code
 AUTHORIZATION = "HTTP_AUTHORIZATION"
+TICKET = "muster.ticket"
+#: Of one connection that has not logged in: a few tokens and pongs.
+MAX_MESSAGES = 32
+MAX_BYTES = 32 * 1024
+RETRY_AFTER_S = 5.0
 #: What of a request's environ is kept for its connection.
 KEPT_ENVIRON = frozenset(
     {
@@ -74,6 +81,8 @@ class EngineConnections:
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
         fast_path: let the event loop drive websockets where it can; see `event_road`.
         max_sockets: Engine.IO connections at one time; more are told `overloaded`.
+        lobby: of those that have not logged in.
+        is_known_at_connect: who connects to namespace `/` has logged in; else `known` says who has.
         admit: who connects, from address, `auth` of the CONNECT packet and Authorization header; what it
             returns is handed on with the socket, a ServiceError becomes its connect_error. None: anybody.
     """
@@ -90,6 +99,8 @@ class EngineConnections:
         connect_timeout_s: float = 15.0,
         fast_path: bool = True,
         max_sockets: int = MAX_SOCKETS,
+        lobby: Lobby | None = None,
+        is_known_at_connect: bool = True,
         admit: Callable[[str, Any, str], Any] | None = None,
     ) -> None:
         self.server = server
@@ -103,6 +114,8 @@ class EngineConnections:
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
         self._max_sockets = max_sockets
+        self._lobby = lobby or Lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        self._is_known_at_connect = is_known_at_connect
         self._by_sid: dict[str, NodeSocket] = {}
         self._environ_values: dict[str, str] = {}
         self._admit_upstream = admit
@@ -197,6 +210,12 @@ class EngineConnections:
     def sids(self) -> list[str]:
         return list(self._by_sid)
 
+    def known(self, sid: str) -> None:
+        """This socket counts as logged in."""
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.known()
+
     # --- ends
 
     def _disconnect(
@@ -244,24 +263,58 @@ class EngineConnections:
 
         Counted here because the web server does not know of those that were detached from it.
         """
-        if len(self.eio.sockets) >= self._max_sockets and _is_new(environ):
-            error = errors.Overloaded("This node has as many connections as it can take.")
-            body = orjson.dumps(error.body())
-            start_response(
-                "503 Service Unavailable",
-                [
-                    ("Content-Type", "application/json"),
-                    ("Content-Length", str(len(body))),
-                    ("Retry-After", "1"),
-                    *self.eio._cors_headers(environ),
-                ],
+        sids = parse_qs(environ.get("QUERY_STRING", "")).get("sid")  # as engineio/server.py:231
+        if sids:
+            socket = self.eio.sockets.get(sids[0])
+            if socket is not None and KNOWN in environ:
+                self._tell_known(socket, environ[KNOWN])
+            return self._handle_request(environ, start_response)
+        if len(self.eio.sockets) >= self._max_sockets:
+            error: ServiceError = errors.Overloaded(
+                "This node has as many connections as it can take."
             )
-            return [body]
-        return self._handle_request(environ, start_response)
+            return self._refuse(environ, start_response, "503 Service Unavailable", error)
+        ticket = self._lobby.enter(environ.get("REMOTE_ADDR", ""))
+        if ticket is None:
+            error = errors.RateLimited(
+                "Too many connections have not logged in yet.", retry_after_s=RETRY_AFTER_S
+            )
+            return self._refuse(environ, start_response, "429 Too Many Requests", error)
+        environ[TICKET] = ticket
+        try:
+            return self._handle_request(environ, start_response)
+        finally:
+            if environ.pop(TICKET, None) is not None:
+                ticket.leave()  # it did not become a connection
+
+    @staticmethod
+    def _tell_known(socket: NodeSocket, tell: Callable[[], object]) -> None:
+        """Over this connection comes a socket that has logged in, or may do so later."""
+        if socket.ticket is None:
+            tell()
+        else:
+            socket.tell_known = tell
+
+    def _refuse(
+        self, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
+    ) -> list[bytes]:
+        body = orjson.dumps(error.body())
+        start_response(
+            status,
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Retry-After", "1"),
+                *self.eio._cors_headers(environ),
+            ],
+        )
+        return [body]
 
     def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
+        socket.ticket = environ.pop(TICKET)
+        socket.tell_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
         kept = {name: self._shared(environ[name]) for name in KEPT_ENVIRON if name in environ}
         if AUTHORIZATION in environ:  # until the connect, and never shared
@@ -280,6 +333,8 @@ class EngineConnections:
     def _opened(self, socket: NodeSocket, sid: str) -> None:
         self._by_sid[sid] = socket
         self.counts.connects.add()
+        if self._is_known_at_connect:
+            socket.known()
         environ = self.server.environ.get(socket.sid, {})
         address = environ.get("REMOTE_ADDR", "")
         if self._admit_upstream is None:
@@ -314,11 +369,6 @@ class EngineConnections:
             is_urgent=_is_ping,
             size_of=_size_of,
         )
-
-
-def _is_new(environ: dict[str, Any]) -> bool:
-    """Whether a request is for a new connection, as engineio/server.py:231 sees it."""
-    return "sid" not in parse_qs(environ.get("QUERY_STRING", ""))
 
 
 def _size_of(packet: Any) -> int:

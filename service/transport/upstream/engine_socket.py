@@ -29,6 +29,7 @@ from service.transport import frames, handshake, packets
 from service.transport.connection import Frame
 from service.transport.frames import Fault
 from service.transport.link import BUSY, FULL, Link
+from service.transport.lobby import Ticket
 from service.transport.upstream import ordinary_road, polling
 from service.transport.upstream.event_road import CannotDetach, LinkQueue, Probe, frame_of
 from service.transport.upstream.websocket import WholeSocket
@@ -54,6 +55,10 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     sid_here = ""
     #: Attachments of a refused packet that are still to come.
     swallow = 0
+    #: Where it stands as long as it has not logged in.
+    ticket: Ticket | None = None
+    tell_known: Callable[[], object] | None = None  #: tells the web server when it has logged in
+    is_stranger = True  #: it has not connected to namespace `/` yet: what it may say is bounded
     #: The websocket, on the event road.
     link: Link | None = None
     #: A websocket that may replace polling.
@@ -133,22 +138,15 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         """Nothing of it is needed any more, and no cycle of it is left for the collector."""
         if self.link is None:
             self.queue.on_overflow = None
+        self.tell_known = None
+        if self.ticket is not None:
+            self.ticket.leave()
         self.server.muster.wheel.drop(self)
         self.server.sockets.pop(self.sid, None)
 
     def poll(self) -> list[Any]:
         """The next burst to send; nothing at the end. Waits as long as it takes: pings come in time."""
-        queue = self.queue
-        packets = [queue.get()]
-        if packets[0] is None:
-            return []
-        empty = self.server.get_queue_empty_exception()
-        try:
-            while (packet := queue.get(block=False)) is not None:
-                packets.append(packet)
-        except empty:
-            pass
-        return packets
+        return polling.next_burst(self.queue, self.server.get_queue_empty_exception())
 
     # --- deadlines
 
@@ -203,11 +201,44 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     def _give_up(self, reason: str) -> None:
         self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
 
+    # --- before and after the login
+
+    @property
+    def budget(self) -> Ticket | None:
+        """What may still come from it; None: it has logged in, there is no bound."""
+        return self.ticket if self.is_stranger else None
+
+    def let_in(self) -> None:
+        """It has connected to namespace `/`: it may say as much as it likes."""
+        self.is_stranger = False
+        if self.link is not None:
+            self.link.ticket = None
+        if self.probe is not None:
+            self.probe.link.ticket = None
+        if self.raw is not None:
+            self.raw.allowance = None
+
+    def known(self) -> None:
+        """It has logged in: it stands among strangers no more, and owes nothing."""
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.leave(is_known=True)
+        tell, self.tell_known = self.tell_known, None
+        if tell is not None:
+            tell()
+
+    def send_away(self, last: Any) -> None:
+        """End it after this packet: it says what makes no sense before its connect, or too much."""
+        if not self.closed and not self.queue.finished:
+            self.finish([last], frames.POLICY, drop=False)
+
     # --- in
 
     def accept(self, encoded: str | bytes | bytearray) -> None:
         """Take one packet as it came; what is none is answered and dropped. Never blocks."""
         incoming = self.server.muster.incoming
+        if self.is_stranger and not incoming.may_say_more(self, len(encoded)):
+            return
         if encoded.__class__ is not str:
             incoming.on_binary(self, len(encoded))
         elif encoded[:1] == "4":
@@ -215,28 +246,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         elif encoded == "3":
             self.pinged_s = None
         else:
-            self._accept_rare(encoded)
-
-    def _accept_rare(self, encoded: str) -> None:
-        try:
-            packet = Packet(encoded_packet=encoded)
-            if isinstance(packet.data, bytes | bytearray):
-                self.server.muster.incoming.on_binary(self, len(packet.data))
-            elif packet.packet_type == engineio.packet.CLOSE:
-                self.run(
-                    lambda: self.close(
-                        wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT
-                    )
-                )
-            elif packet.packet_type == engineio.packet.UPGRADE:
-                self.queue.put(Packet(engineio.packet.NOOP))
-            elif packet.packet_type == engineio.packet.PONG:
-                self.pinged_s = None
-            elif packet.packet_type != engineio.packet.NOOP:
-                raise ValueError
-        except (ValueError, TypeError, LookupError):
-            words = "This is no Engine.IO packet."
-            self.server.muster.incoming.refuse(self, None, "packet", words, len(encoded))
+            incoming.on_rare(self, encoded)
 
     def run(self, function: Callable[[], object]) -> None:
         """Call something that may block; what this client sends meanwhile waits."""

@@ -19,8 +19,9 @@ import engineio.packet
 from service.transport import frames, handshake
 from service.transport.driver import Driver
 from service.transport.frames import Fault
-from service.transport.hub import EventletHub, GeventHub
+from service.transport.hub import hub_of
 from service.transport.link import Link
+from service.transport.turns import Turns
 from service.transport.upstream.takeover import CannotDetach, detach
 from service.transport.wheel import Wheel
 
@@ -50,8 +51,8 @@ class EventRoad:
         count_received: Callable[[int], object],
     ) -> None:
         self._async_mode = async_mode
-        hub = GeventHub() if async_mode == "gevent" else EventletHub()
-        self.driver = Driver(hub, wheel, max_bytes, max_pending_bytes, count_received)
+        hub = hub_of(async_mode)
+        self.driver = Driver(hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub))
 
     def open(self, socket: NodeSocket, environ: dict[str, Any]) -> None:
         """Answer a handshake that is in order, and make its connection the socket's.
@@ -62,11 +63,11 @@ class EventRoad:
         raw, early = detach(self._async_mode, environ)
         if socket.connected:
             probe = Probe(socket)
-            probe.link = link = Link(raw, probe, self.driver)
+            probe.link = link = Link(raw, probe, self.driver, socket.budget)
             socket.begin_upgrade(probe)
             link.send(handshake.answer(environ))
         else:
-            link = Link(raw, socket, self.driver)
+            link = Link(raw, socket, self.driver, socket.budget)
             link.send(handshake.answer(environ))
             socket.attach(link)
         link.start(early)

@@ -18,6 +18,11 @@ from service.transport.upstream.engine_socket import NodeSocket
 log = logging.getLogger(__name__)
 
 NAMESPACE = "/"
+#: The last words to a socket that sends anything else before its CONNECT.
+_NOT_CONNECTED = engineio.packet.Packet(
+    engineio.packet.MESSAGE,
+    packets.CONNECT_ERROR + '{"message":"Connect to the namespace `/` first."}',
+)
 
 
 class Receiver(Protocol):
@@ -100,6 +105,24 @@ class Incoming:
         else:
             self.refuse(socket, None, "packet", "Only the service sends this packet.", len(data))
 
+    def on_rare(self, socket: NodeSocket, encoded: str) -> None:
+        """Take one Engine.IO packet that carries none of Socket.IO."""
+        reason = self._eio.reason.CLIENT_DISCONNECT
+        try:
+            packet = engineio.packet.Packet(encoded_packet=encoded)
+            if isinstance(packet.data, bytes | bytearray):
+                self.on_binary(socket, len(packet.data))
+            elif packet.packet_type == engineio.packet.CLOSE:
+                socket.run(lambda: socket.close(wait=False, abort=True, reason=reason))
+            elif packet.packet_type == engineio.packet.UPGRADE:
+                socket.queue.put(engineio.packet.Packet(engineio.packet.NOOP))
+            elif packet.packet_type == engineio.packet.PONG:
+                socket.pinged_s = None
+            elif packet.packet_type != engineio.packet.NOOP:
+                raise ValueError
+        except (ValueError, TypeError, LookupError):
+            self.refuse(socket, None, "packet", "This is no Engine.IO packet.", len(encoded))
+
     def on_binary(self, socket: NodeSocket, size: int) -> None:
         """Take so many bytes of binary data: an attachment of what was refused, or nothing we know."""
         if socket.closed or socket.queue.finished:
@@ -112,10 +135,28 @@ class Incoming:
     def refuse(
         self, socket: NodeSocket, ack_id: int | None, kind: str, words: str, size: int
     ) -> None:
-        """Answer something of so many bytes that was no event; the connection stays."""
+        """Answer something of so many bytes that was no event.
+
+        The connection stays if it is one of Socket.IO; else it ends.
+        """
+        if socket.queue.finished:
+            return
         self._counts.bad_input.add(kind)
         if socket.sid_here:
             self._receiver.reject(socket.sid_here, ack_id, errors.InvalidRequest(words), size)
+        else:
+            socket.send_away(_NOT_CONNECTED)
+
+    def may_say_more(self, socket: NodeSocket, size: int) -> bool:
+        """Whether a socket that has not connected yet may send this packet; else it ends."""
+        ticket = socket.ticket
+        # The bytes of a link are counted where they are read.
+        if ticket is None or ticket.spend(1, 0 if socket.link is not None else size):
+            return True
+        if not socket.queue.finished:
+            self._counts.bad_input.add("not_connected")
+            socket.send_away(_NOT_CONNECTED)
+        return False
 
     def refuse_size(self) -> str:
         """Count a message that is too long; the Engine.IO text that tells its client."""
@@ -142,6 +183,7 @@ class Incoming:
         sid = manager.sid_from_eio_sid(socket.sid, NAMESPACE)
         if sid is not None and not socket.sid_here and manager.is_connected(sid, NAMESPACE):
             socket.sid_here = sid
+            socket.let_in()
             self._opened(socket, sid)
 
     def _on_ack(self, socket: NodeSocket, head: packets.Head, size: int) -> None:
@@ -174,5 +216,4 @@ class Incoming:
 
     def _refuse_unconnected(self, socket: NodeSocket) -> None:
         self._counts.bad_input.add("not_connected")
-        text = packets.CONNECT_ERROR + '{"message":"Connect to the namespace `/` first."}'
-        socket.queue.put(engineio.packet.Packet(engineio.packet.MESSAGE, text))
+        socket.send_away(_NOT_CONNECTED)

@@ -32,6 +32,8 @@ def serve(socket: NodeSocket, ws: Any) -> list[bytes]:
     try:
         if not is_new and not _upgrade(socket, ws):
             return []
+        if not socket.is_stranger:
+            raw.allowance = None
         socket.raw = raw
         socket.connected = socket.upgraded = True
         socket.upgrading = False

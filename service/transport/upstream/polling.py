@@ -1,4 +1,4 @@
-"""What a long-polling client posts."""
+"""Long polling: what a client posts, and what it is given."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 Packet = engineio.packet.Packet
 #: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
 MAX_POSTED_PACKETS = 10_000
+#: Bytes of one from a client that has not logged in: a CONNECT with its token.
+MAX_STRANGER_BYTES = 16 * 1024
 
 
 def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
-    """Take the packets of one long-polling request; it is answered with 200 in any case."""
+    """Take the packets of one long-polling request; it is answered with 200.
+
+    Raises:
+        EngineIOError: it does not come to its end, or a client that has not logged in sends too much:
+            that client is disconnected.
+    """
     muster = socket.server.muster
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
@@ -25,11 +32,14 @@ def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
         length = -1
     if length < 0:
         raise engineio.exceptions.EngineIOError("no length")
+    if socket.is_stranger and length > MAX_STRANGER_BYTES:
+        muster.counts.bad_input.add("too_large")
+        raise engineio.exceptions.EngineIOError("too much before the login")
     if length > socket.server.max_http_buffer_size:
         socket.queue.put(Packet(engineio.packet.MESSAGE, muster.incoming.refuse_size()[1:]))
         return
     try:
-        body = environ["wsgi.input"].read(length).decode("utf-8")
+        body = _read(environ["wsgi.input"], length).decode("utf-8")
         if body.startswith("d="):  # JSONP
             body = engineio.payload.urllib.parse.parse_qs(body)["d"][0]
     except (ValueError, LookupError):
@@ -42,3 +52,24 @@ def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
         muster.incoming.refuse(socket, None, "packet", words, len(encoded.pop()))
     for one in encoded:
         socket.take(one)
+
+
+def next_burst(queue: Any, empty: type[Exception]) -> list[Any]:
+    """What a poll, or one write of a websocket, takes from a socket's queue; nothing at its end."""
+    packets = [queue.get()]
+    if packets[0] is None:
+        return []
+    try:
+        while (packet := queue.get(block=False)) is not None:
+            packets.append(packet)
+    except empty:
+        pass
+    return packets
+
+
+def _read(body: Any, length: int) -> bytes:
+    try:
+        read: bytes = body.read(length)
+    except OSError as error:
+        raise engineio.exceptions.EngineIOError("no body") from error
+    return read

@@ -22,6 +22,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,9 @@ from service.transport import frames
 
 #: A client may make the node read this much before other tasks get a turn.
 TURN_BYTES = 64 * 1024
+#: Bytes that may come before the login, and how long a client that sends more is given to log in.
+STRANGER_BYTES = 32 * 1024
+STRANGER_S = 1.0
 #: Messages read ahead of the handler (gevent).
 MAX_READ_AHEAD = 64
 #: After a refusal this much is read and thrown away, so that the client gets to see it. A connection that
@@ -46,6 +50,8 @@ class WholeSocket:
         self._lock = threading.Lock()  # green: the process is patched
         self._read = 0
         self.refused = False
+        #: Bytes that may still come before the login; None: it has logged in.
+        self.allowance: int | None = STRANGER_BYTES
 
     def send(self, data: bytes) -> int:
         with self._lock:
@@ -60,7 +66,21 @@ class WholeSocket:
         if self._read > TURN_BYTES:
             self._read = 0
             self._give_way()
-        return self._inner.recv(size)  # type: ignore[no-any-return]
+        if self.allowance is not None and not self._may_come():
+            return b""
+        data: bytes = self._inner.recv(size)
+        if self.allowance is not None:
+            self.allowance -= len(data)
+        return data
+
+    def _may_come(self) -> bool:
+        """Whether more may come; a client that has just sent its CONNECT is waited for."""
+        until = time.monotonic() + STRANGER_S
+        while self.allowance is not None and self.allowance <= 0:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)  # green: the process is patched
+        return True
 
     def abort(self) -> None:
         """End both directions at once; whoever reads or writes wakes up. Harmless when closed."""

@@ -1,0 +1,22 @@
+"""Frames that leave together, with one system call."""
+
+from __future__ import annotations
+
+#: Frames are joined up to about this much.
+BURST_BYTES = 64 * 1024
+#: A frame of more than this leaves alone: it is not copied into a burst.
+LARGE_BYTES = 16 * 1024
+
+
+def take_burst(out: list[bytes]) -> bytes:
+    """Take the next burst away from the frames that wait; there is at least one."""
+    size = count = 0
+    for frame in out:
+        if size + len(frame) > BURST_BYTES or (count and len(frame) > LARGE_BYTES):
+            break
+        size += len(frame)
+        count += 1
+    count = count or 1
+    burst = out[0] if count == 1 else b"".join(out[:count])
+    del out[:count]
+    return burst

@@ -1,0 +1,111 @@
+"""gevent's web server with our way in; see the package."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from gevent import pywsgi
+
+from service.transport.http import guard
+from service.transport.http.guard import HttpGuard
+from service.transport.http.heads import Refused
+
+#: Connections accepted before other tasks get a turn.
+TURN_ACCEPTS = 32
+
+
+class _Input(pywsgi.Input):  # type: ignore[misc]
+    """A body whose chunks are read by `Reader`, and of which little is thrown away."""
+
+    __slots__ = ()
+
+    def _chunked_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
+        self._send_100_continue()
+        try:
+            data: bytes = self.rfile.read_chunked(length, is_line=use_readline)
+        except Refused as refused:
+            self._chunked_input_error = True  # type: ignore[misc]  # one of the base's slots
+            raise pywsgi._InvalidClientInput(str(refused)) from None
+        return data
+
+    def _discard(self) -> None:
+        if not self._chunked_input_error and not self.rfile.closed:
+            left = None if self.chunked_input else (self.content_length or 0) - self.position
+            self.rfile.discard(left)
+
+
+class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
+    """One connection. It ends after a websocket: what is still in it is no request."""
+
+    def __init__(self, sock: Any, address: Any, server: Server) -> None:
+        self._address = str(address[0]) if isinstance(address, tuple) else ""
+        self._ticket = server.guard.ticket(self._address)
+        reader = None if self._ticket is None else server.guard.reader(sock, self._ticket)
+        super().__init__(sock, address, server, rfile=reader or _NOTHING)
+
+    def handle(self) -> None:
+        if self._ticket is None:
+            guard.turn_away(self.socket, guard.FULL)
+            self.socket.close()
+            return
+        try:
+            super().handle()
+        finally:
+            self._ticket.leave()
+
+    def handle_one_request(self) -> Any:
+        refusal = self.server.guard.begin(self.rfile, self._address)
+        if refusal is None:
+            return super().handle_one_request()
+        self.requestline = ""
+        self.socket.settimeout(1.0)
+        return (refusal[9:12].decode(), refusal) if refusal else None
+
+    def handle_one_response(self) -> None:
+        super().handle_one_response()
+        if "HTTP_UPGRADE" in self.environ:
+            self.close_connection = True
+
+    def get_environ(self) -> dict[str, Any]:
+        """Also the path as it was sent, as eventlet has it: `%2F` is no slash."""
+        environ: dict[str, Any] = super().get_environ()
+        self.wsgi_input.__class__ = _Input
+        environ["RAW_PATH_INFO"] = self.path.partition("?")[0]
+        if "HTTP_UPGRADE" in environ:
+            self.socket.settimeout(None)  # a websocket has deadlines of its own
+        assert self._ticket is not None
+        environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
+        return environ
+
+
+class Server(pywsgi.WSGIServer):  # type: ignore[misc]
+    """The server of one node."""
+
+    guard: HttpGuard
+
+
+_NOTHING = object()
+
+
+def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> Callable[[], None]:
+    """Start the web server in a task; what it returns closes the listening socket."""
+    server = Server(
+        listener,
+        app,
+        log=None,
+        error_log=logging.getLogger("gevent.pywsgi"),
+        handler_class=Handler,
+        spawn=max_connections,
+    )
+    server.guard = bounds
+    server.max_accept = TURN_ACCEPTS
+    server.start()
+
+    def stop() -> None:
+        server.stop_accepting()
+        server.socket.close()
+
+    return stop

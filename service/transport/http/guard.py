@@ -1,0 +1,79 @@
+"""What both web servers of a node need to know of strangers, and how they turn a request away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from service.transport.http.heads import Refused
+from service.transport.http.reader import Reader, TooMuch
+from service.transport.lobby import Lobby, Ticket
+from service.transport.turns import Turns
+
+log = logging.getLogger(__name__)
+
+#: Where a request's environ has what is called once its sender has shown that it is known.
+KNOWN = "muster.known"
+
+FULL = "503 Service Unavailable"
+TOO_MUCH = "429 Too Many Requests"
+
+
+class HttpGuard:
+    """Bounds for the HTTP connections of one node.
+
+    Args:
+        lobby: of connections over which nobody has shown a token.
+        turns: their share of the event loop.
+        refused: told why a request was turned away, of `WHY`.
+    """
+
+    #: `address` and `node` are told by the lobby itself.
+    WHY = ("malformed", "too_long", "slow")
+
+    def __init__(self, lobby: Lobby, turns: Turns, refused: Callable[[str], object]) -> None:
+        self._lobby = lobby
+        self._turns = turns
+        self._refused = refused
+
+    def ticket(self, address: str) -> Ticket | None:
+        """Let a connection in; None: there are too many."""
+        return self._lobby.enter(address)
+
+    def reader(self, sock: Any, ticket: Ticket) -> Reader:
+        """What the web server reads this connection through."""
+        return Reader(sock, ticket, self._turns.enter)
+
+    def begin(self, reader: Reader, address: str) -> bytes | None:
+        """Read the next head; b"" at the end of the connection.
+
+        Returns:
+            None when the request may be parsed, else the answer before the connection is closed.
+        """
+        try:
+            return None if reader.begin() else b""
+        except Refused as refused:
+            self._refused(refused.why)
+            about = {"action": "request_refused", "address": address, "why": str(refused)}
+            log.info("request refused", extra={**about, "throttle": refused.why})
+            return answer(refused.status)
+        except TooMuch:
+            return answer(TOO_MUCH)
+        except OSError:
+            return b""
+
+
+def answer(status: str) -> bytes:
+    """A whole answer without a body, after which the connection is closed."""
+    later = "Retry-After: 5\r\n" if status in (FULL, TOO_MUCH) else ""
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{later}\r\n".encode()
+
+
+def turn_away(sock: Any, status: str) -> None:
+    """Tell a client that there is no room, without waiting for it to read. Never raises."""
+    try:
+        sock.settimeout(0)
+        sock.send(answer(status))
+    except OSError:
+        pass

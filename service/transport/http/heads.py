@@ -1,0 +1,104 @@
+"""The head of an HTTP/1 request: what is read of it, and whether it says in one way only where it ends.
+
+RFC 9112 with its MUSTs and none of its leniencies: whatever two programs might read differently is refused.
+No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+#: Bytes of the request line and the header lines together; a token may have 8,192.
+MAX_HEAD_BYTES: Final = 16 * 1024
+#: Bytes of one line: both libraries take no longer ones.
+MAX_LINE_BYTES: Final = 8191
+#: As many as Python's parser takes.
+MAX_LINES: Final = 100
+#: The line with a chunk's size, its extensions included.
+MAX_CHUNK_LINE_BYTES: Final = 256
+
+_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\x00-\x20\x7f]+ HTTP/1\.([01])")
+_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_LENGTH: Final = re.compile(rb"[0-9]{1,15}")
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+
+
+class Refused(Exception):
+    """A request that is not served; the connection ends after the answer.
+
+    Args:
+        status: of the answer, such as `400 Bad Request`.
+        why: the reason, as figures have it.
+        what: the part of the request that it is about.
+    """
+
+    def __init__(self, status: str, why: str, what: str = "") -> None:
+        super().__init__(what or why)
+        self.status = status
+        self.why = why
+
+
+class Framing(NamedTuple):
+    """Where the body ends."""
+
+    length: int
+    is_chunked: bool
+
+
+def framing(lines: Sequence[bytes]) -> Framing:
+    """Check a head and say where its body ends.
+
+    Args:
+        lines: the request line and the header lines, without line ends.
+
+    Raises:
+        Refused: it is no request, or one that can be read in two ways.
+    """
+    request = _REQUEST_LINE.fullmatch(lines[0])
+    if request is None:
+        raise bad("request line")
+    found: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"host": []}
+    for line in lines[1:]:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise bad("header line")
+        values = found.get(field[1].lower())
+        if values is not None:
+            values.append(field[2].rstrip(b" \t"))
+    lengths, encodings, hosts = found.values()
+    if len(lengths) > 1 or len(encodings) > 1 or len(hosts) > 1 or (lengths and encodings):
+        raise bad("headers that contradict each other")
+    if encodings:
+        if encodings[0].lower() != b"chunked" or request[1] == b"0":
+            raise bad("Transfer-Encoding")
+        return Framing(0, True)
+    if lengths and not _LENGTH.fullmatch(lengths[0]):
+        raise bad("Content-Length")
+    return Framing(int(lengths[0]) if lengths else 0, False)
+
+
+def chunk_size(line: bytes) -> int:
+    """The size that a chunk begins with.
+
+    Args:
+        line: without its line end.
+
+    Raises:
+        Refused: it is none.
+    """
+    found = _CHUNK.fullmatch(line)
+    if found is None:
+        raise bad("chunk")
+    return int(found[1], 16)
+
+
+def is_field(line: bytes) -> bool:
+    """Whether this is a header line, without its line end."""
+    return _FIELD.fullmatch(line) is not None
+
+
+def bad(what: str) -> Refused:
+    """The refusal of what is no HTTP, or HTTP that can be read in two ways."""
+    return Refused("400 Bad Request", "malformed", what)

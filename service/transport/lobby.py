@@ -1,0 +1,200 @@
+"""Who is on this node without having logged in: how many, what they have sent, and when it is too much.
+
+Two kinds stand here, each in a lobby of its own: HTTP connections, and the Engine.IO sockets that have not
+connected with a token (without a login: not registered as a device). A bound holds per address and for the
+node. Loopback and trusted proxies have no bound of their own, since many clients come from there.
+
+A number alone would be no bound: who is sent away comes again at once. So what strangers send is a debt of
+their address and of the node, in messages and in bytes. Who logs in has it taken back, what is left is
+forgiven evenly within a minute. A fleet that comes back all at once owes nothing afterwards.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+
+#: What may be owed, for each one that may stand here.
+MESSAGES_EACH = 10
+BYTES_EACH = 16 * 1024
+#: All that is owed is forgiven in this time.
+FORGIVEN_S = 60.0
+#: Addresses that are remembered; those with nobody here are forgotten first.
+MAX_ADDRESSES = 20_000
+
+ADDRESS, NODE = "address", "node"
+
+
+class _Account:
+    """One address, or the node."""
+
+    __slots__ = ("at_s", "count", "messages", "most", "name", "size")
+
+    def __init__(self, name: str, most: int, now_s: float) -> None:
+        self.name = name
+        self.most = most  # 0: no bound
+        self.count = 0
+        self.messages = 0.0
+        self.size = 0.0
+        self.at_s = now_s
+
+    def owes_too_much(self) -> bool:
+        most = self.most
+        return bool(most) and (
+            self.messages > most * MESSAGES_EACH or self.size > most * BYTES_EACH
+        )
+
+    def forgive(self, now_s: float) -> None:
+        if not self.most:
+            self.messages = self.size = 0.0
+            return
+        part = min(1.0, max(0.0, now_s - self.at_s) / FORGIVEN_S)
+        self.at_s = now_s
+        self.messages = max(0.0, self.messages - part * self.most * MESSAGES_EACH)
+        self.size = max(0.0, self.size - part * self.most * BYTES_EACH)
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.count or self.messages or self.size)
+
+
+class Ticket:
+    """The stay of one connection, from `Lobby.enter` to `leave`."""
+
+    __slots__ = ("_account", "_lobby", "messages", "size")
+
+    def __init__(self, lobby: Lobby, account: _Account) -> None:
+        self._lobby: Lobby | None = lobby
+        self._account = account
+        self.messages = 0
+        self.size = 0
+
+    def spend(self, messages: int, size: int) -> bool:
+        """Owe this; False when it is too much, and the connection should end. Free after `leave`."""
+        lobby = self._lobby
+        if lobby is None:
+            return True
+        self.messages += messages
+        self.size += size
+        return lobby.owe(self, self._account, messages, size)
+
+    def leave(self, *, is_known: bool = False) -> None:
+        """Stand here no more; harmless the second time.
+
+        Args:
+            is_known: it logged in, and owes nothing.
+        """
+        lobby, self._lobby = self._lobby, None
+        if lobby is not None:
+            lobby.left(self, self._account, is_known)
+
+
+class Lobby:
+    """The strangers of one kind on one node.
+
+    Args:
+        per_address: how many of one address; 0: no bound.
+        per_node: how many there may be; 0: no bound.
+        is_exempt: whether an address has no bound of its own.
+        refused: told of each refusal: the address, and whether it is that of the `address` or of the
+            `node`.
+        max_messages: of one of them; 0: no bound.
+        max_bytes: likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_address: int = 0,
+        per_node: int = 0,
+        is_exempt: Callable[[str], bool] = lambda address: False,
+        refused: Callable[[str, str], object] = lambda address, why: None,
+        max_messages: int = 0,
+        max_bytes: int = 0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_address = per_address
+        self._is_exempt = is_exempt
+        self._refused = refused
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._now = now
+        self._node = _Account("", per_node, now())
+        self._addresses: dict[str, _Account] = {}
+
+    @property
+    def count(self) -> int:
+        """How many stand here."""
+        return self._node.count
+
+    def enter(self, address: str) -> Ticket | None:
+        """Let somebody in; None where there are too many, or too much is owed."""
+        account = self._account(address)
+        for one, why in ((account, ADDRESS), (self._node, NODE)):
+            one.forgive(self._now())
+            if one.owes_too_much() or (one.most and one.count >= one.most):
+                self._refused(address, why)
+                return None
+        account.count += 1
+        self._node.count += 1
+        return Ticket(self, account)
+
+    def owe(self, ticket: Ticket, account: _Account, messages: int, size: int) -> bool:
+        """See `Ticket.spend`."""
+        node = self._node
+        for one in (account, node):
+            one.messages += messages
+            one.size += size
+        if account.owes_too_much() or node.owes_too_much():
+            for one in (account, node):
+                one.forgive(self._now())
+            if account.owes_too_much() or node.owes_too_much():
+                self._refused(account.name, ADDRESS if account.owes_too_much() else NODE)
+                return False
+        return not (
+            (self._max_messages and ticket.messages > self._max_messages)
+            or (self._max_bytes and ticket.size > self._max_bytes)
+        )
+
+    def left(self, ticket: Ticket, account: _Account, is_known: bool) -> None:
+        """See `Ticket.leave`."""
+        for one in (account, self._node):
+            one.count -= 1
+            if is_known:
+                one.messages = max(0.0, one.messages - ticket.messages)
+                one.size = max(0.0, one.size - ticket.size)
+
+    def _account(self, address: str) -> _Account:
+        group = _group(address)
+        account = self._addresses.get(group)
+        if account is None:
+            if len(self._addresses) >= MAX_ADDRESSES:
+                self._forget_settled()
+            most = 0 if self._is_exempt(address) else self._per_address
+            account = _Account(group, most, self._now())
+            if len(self._addresses) < MAX_ADDRESSES:
+                self._addresses[group] = account
+        return account
+
+    def _forget_settled(self) -> None:
+        now = self._now()
+        for account in self._addresses.values():
+            account.forgive(now)
+        kept = {group: one for group, one in self._addresses.items() if not one.is_settled}
+        if len(kept) >= MAX_ADDRESSES:  # who owes most is remembered best by being here
+            kept = {group: one for group, one in kept.items() if one.count}
+        self._addresses = kept
+
+
+def _group(address: str) -> str:
+    """What counts as one address: of IPv6 the 64 bits that a network is given."""
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
