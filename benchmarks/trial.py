@@ -17,7 +17,7 @@ import redis
 from benchmarks import building
 from benchmarks.processes import Processes, answers_http, on_core
 from benchmarks.servers import HISTORY, OURS, Server
-from service.embedded import free_port
+from service.cli.local.embedded import free_port
 
 #: How long Redis may lag behind acks that come before it has the samples.
 LAG_S = 5.0

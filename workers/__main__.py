@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from service.config import load_config, require_redis
+from service.config.loader import load_config, require_redis
 from service.errors import ConfigError
 
 
@@ -13,7 +13,7 @@ def main() -> int:
     try:
         config = load_config()
         require_redis(config, "a worker")
-        from service import logs
+        from service.observability import logs
 
         logs.configure(
             config.log.level,

@@ -22,9 +22,9 @@ from itertools import chain, islice
 
 from service import errors
 from service.archive.errors import ArchiveUnavailable, WrongArchive
-from service.sessions.archiving import Archiver
-from service.sessions.store import RedisSessionStore
-from service.settings import RetentionSettings
+from service.archiving.archiver import Archiver
+from service.config.settings import RetentionSettings
+from service.sessions.store.store import RedisSessionStore
 
 _log = logging.getLogger(__name__)
 

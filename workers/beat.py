@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable
 
-from service.sessions.store import RedisSessionStore
+from service.sessions.store.store import RedisSessionStore
 from service.version import installed_version
 
 EVERY_S = 3.0
@@ -21,7 +21,7 @@ class Beat:
 
     Args:
         name: of the worker.
-        settings: what it has in common with all others; see service.agreement.
+        settings: what it has in common with all others; see service.config.fingerprint.
     """
 
     def __init__(

@@ -33,12 +33,12 @@ from dataclasses import asdict
 from typing import Any
 
 from service import errors
-from service.alarms import AlarmBook
 from service.archive.walk import readable, session_of, verdicts
-from service.config import load_config
-from service.sessions.batches import run_batch
-from service.sessions.cleanup import clean_up
-from service.sessions.store import RedisSessionStore
+from service.config.loader import load_config
+from service.manager.bulk import run_batch
+from service.manager.cleanup import clean_up
+from service.observability.alarms import AlarmBook
+from service.sessions.store.store import RedisSessionStore
 from workers import archive, memory
 from workers.wiring import open_jobs, open_manager, open_store
 

@@ -20,11 +20,11 @@ from itertools import islice
 from typing import Any
 
 from service import errors
-from service.memory import available_percent
-from service.sessions.archiving import Archiver
-from service.sessions.manager import SessionManager
-from service.sessions.store import RedisSessionStore
-from service.settings import MemorySettings
+from service.archiving.archiver import Archiver
+from service.config.settings import MemorySettings
+from service.manager.manager import SessionManager
+from service.observability.host_memory import available_percent
+from service.sessions.store.store import RedisSessionStore
 from workers.archive import Outcome, archive_all
 
 _log = logging.getLogger(__name__)

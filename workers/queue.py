@@ -10,8 +10,8 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from service.config import Config, queue_name
-from service.redis_clients import redis_factory
+from service.config.loader import Config, queue_name
+from service.redis_access.clients import redis_factory
 
 JOBS = "workers.jobs."
 #: How often dead workers' jobs are looked for.

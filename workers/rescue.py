@@ -14,7 +14,7 @@ import time
 from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from service.sessions.store import RedisSessionStore
+from service.sessions.store.store import RedisSessionStore
 from workers.queue import MONITOR_S, KnownJob
 
 _log = logging.getLogger(__name__)

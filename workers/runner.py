@@ -14,12 +14,12 @@ from rq.exceptions import StopRequested
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from service import logs
-from service.agreement import fingerprint
-from service.config import Config, redact_url
+from service.config.fingerprint import fingerprint
+from service.config.loader import Config, redact_url
+from service.connect import keys_of
 from service.errors import Overloaded, StoreUnavailable
-from service.sessions import SessionManager
-from service.stores import keys_of
+from service.manager.manager import SessionManager
+from service.observability import logs
 from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
 from workers.beat import Beat

@@ -22,7 +22,7 @@ from rq import Queue
 from rq.exceptions import DuplicateJobError
 from rq.job import JobStatus
 
-from service.sessions.keys import Keys
+from service.sessions.store.keys import Keys
 from workers.queue import JOBS
 
 _log = logging.getLogger(__name__)

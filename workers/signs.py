@@ -9,9 +9,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from service.archive_keeper import SIGN_EVERY_S
+from service.archiving.keeper import SIGN_EVERY_S
 from service.errors import ConfigError, ServiceError
-from service.sessions import SessionManager
+from service.manager.manager import SessionManager
 
 _log = logging.getLogger(__name__)
 

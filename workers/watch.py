@@ -16,9 +16,9 @@ from collections.abc import Callable
 from redis.exceptions import OutOfMemoryError, RedisError
 from rq.scheduler import RQScheduler
 
+from service.config.settings import MemorySettings
 from service.errors import ServiceError
-from service.sessions import SessionManager
-from service.settings import MemorySettings
+from service.manager.manager import SessionManager
 from workers import archive, memory
 from workers.beat import Beat
 from workers.rescue import Rescue

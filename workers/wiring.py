@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.config import Config, queue_name
-from service.job_queue import JobQueue
-from service.sessions import SessionManager
-from service.sessions.store import RedisSessionStore
+from service.config.loader import Config, queue_name
+from service.manager.manager import SessionManager
+from service.redis_access.job_queue import JobQueue
+from service.sessions.store.store import RedisSessionStore
 from workers.queue import connect
 
 

@@ -14,17 +14,17 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import answers, requests
+from service.api import request_models, response_models
 from service.api.awaited import Waiting, when_done
 from service.api.openapi import Api
 from service.api.respond import json_response, not_modified
 from service.archive.names import parse_name
 from service.archive.store import Quarantined
 from service.archive.walk import readable, session_of
+from service.archiving.archiver import Archiver
+from service.archiving.unquarantine import put_back
 from service.sessions import model
-from service.sessions.archiving import Archiver
 from service.sessions.model import Snapshot, to_iso
-from service.sessions.put_back import put_back
 
 #: Of a file of the archive (RFC 8878).
 ZSTD = "application/zstd"
@@ -64,7 +64,7 @@ class Archives:
 
     # -- sessions
 
-    def archive_session(self, path: requests.SessionPath) -> Response:
+    def archive_session(self, path: request_models.SessionPath) -> Response:
         """Takes a session out of Redis and into the archive now.
 
         200 once it is archived, also when it was. It is a job; 202 when it takes longer than 30 s.
@@ -88,7 +88,7 @@ class Archives:
         job_id = self._jobs.enqueue_archive([path.session_id], secrets.token_hex(8))
         return when_done(self._jobs, job_id, shown)
 
-    def restore_session(self, path: requests.SessionPath) -> Response:
+    def restore_session(self, path: request_models.SessionPath) -> Response:
         """Brings an archived session back, as inactive.
 
         200 once it is in Redis, also when it was. It is a job; 202 when it takes longer than 30 s.
@@ -138,7 +138,7 @@ class Archives:
     # -- files
 
     def download_archive(
-        self, path: requests.SessionPath, header: requests.IfNoneMatch
+        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
         """The file of an archived session, as `muster archive import` takes it.
 
@@ -172,7 +172,7 @@ class Archives:
 
     # -- quarantine
 
-    def list_quarantine(self, query: requests.QuarantineQuery) -> Response:
+    def list_quarantine(self, query: request_models.QuarantineQuery) -> Response:
         """Files that were not what their names say, the oldest first, and why."""
         archiver = self._rules.archiver
         items = [] if archiver is None else archiver.archive.store.quarantined()
@@ -188,7 +188,7 @@ class Archives:
             }
         )
 
-    def put_back(self, body: requests.PutBackOrder) -> Response:
+    def put_back(self, body: request_models.PutBackOrder) -> Response:
         """Puts a file back where it was, when it can be read by now, and its session into the lists.
 
         `conflict`: it is still bad, or there is a file of its name again.
@@ -235,20 +235,20 @@ def register(api: Api, archives: Archives) -> None:
     """The routes."""
     one = "/sessions/<segment:session_id>"
     not_found = (errors.SessionNotFound, errors.ArchiveCorrupt)
-    job = {202: answers.JobAccepted}
+    job = {202: response_models.JobAccepted}
     api.add("POST", one + "/archive", archives.archive_session, tag="archive", headers=["Location"],
-            returns={200: answers.Summary, **job},
+            returns={200: response_models.Summary, **job},
             raises=(*not_found, errors.Conflict, errors.TooLarge, errors.Overloaded))  # fmt: skip
     api.add("POST", one + "/restore", archives.restore_session, tag="archive", headers=["Location"],
-            returns={200: answers.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
+            returns={200: response_models.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/<segment:session_id>", archives.download_archive, tag="archive",
             headers=["ETag", "Content-Disposition"], raises=not_found,
             returns={200: {ZSTD: bytes}, 304: None})  # fmt: skip
     api.add("POST", "/archive/verify", archives.verify_archive, tag="archive", headers=["Location"],
-            returns={200: answers.Verification, **job},
+            returns={200: response_models.Verification, **job},
             raises=(errors.Conflict, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/quarantine", archives.list_quarantine, tag="archive",
-            returns={200: answers.Quarantine})  # fmt: skip
+            returns={200: response_models.Quarantine})  # fmt: skip
     api.add("POST", "/archive/quarantine", archives.put_back, tag="archive",
-            returns={200: answers.PutBack},
+            returns={200: response_models.PutBack},
             raises=(errors.SessionNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip

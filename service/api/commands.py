@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.access import Identity
-from service.api import answers, requests
+from service.api import request_models, response_models
+from service.api.authentication import present
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
 from service.api.sessions import url_of
-from service.entrance import present
+from service.security.permissions import Identity
 from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
 
 #: Requests of one node that may wait for a command at a time; each holds a task and a connection.
@@ -93,9 +93,9 @@ class Commands:
 
     def send_command(
         self,
-        path: requests.SessionPath,
-        header: requests.IdempotencyKey,
-        body: requests.NewCommand,
+        path: request_models.SessionPath,
+        header: request_models.IdempotencyKey,
+        body: request_models.NewCommand,
     ) -> Response:
         """Queues a command, and waits for it as asked.
 
@@ -129,17 +129,17 @@ class Commands:
         status = 200 if shown["status"] in FINAL_STATUSES else 202
         return json_response(shown, status, Location=_url(path.session_id, added.command_id))
 
-    def list_commands(self, path: requests.SessionPath) -> Response:
+    def list_commands(self, path: request_models.SessionPath) -> Response:
         """Open commands and the last finished ones, oldest first."""
         found = self._rules.get_commands(path.session_id)
         commands = [shown(path.session_id, one) for one in found]
         return json_response({"session_id": path.session_id, "commands": commands})
 
-    def get_command(self, path: requests.CommandPath) -> Response:
+    def get_command(self, path: request_models.CommandPath) -> Response:
         """A command and how it stands."""
         return json_response(self._shown(path.session_id, path.command_id))
 
-    def cancel_command(self, path: requests.CommandPath) -> Response:
+    def cancel_command(self, path: request_models.CommandPath) -> Response:
         """Cancels a command that has not ended; one that a device has already may still be done."""
         change = self._rules.cancel_command(path.session_id, path.command_id)
         if not change.changed and change.status != "cancelled":
@@ -153,7 +153,9 @@ class Commands:
     def _shown(self, session_id: str, command_id: str) -> dict[str, Any]:
         return shown(session_id, self._rules.get_command(session_id, command_id))
 
-    def send_bulk(self, header: requests.IdempotencyKey, body: requests.BulkCommand) -> Response:
+    def send_bulk(
+        self, header: request_models.IdempotencyKey, body: request_models.BulkCommand
+    ) -> Response:
         """Queues a command for many devices, in the background.
 
         Each device gets it once, whatever happens to the workers meanwhile. See
@@ -173,7 +175,9 @@ class Commands:
         batch = self._batches.show(batch_id, limit=100, projects=identity.projects)
         return json_response(batch, 202, Location=f"{PREFIX}/commands/{in_path(batch_id)}")
 
-    def get_batch(self, path: requests.BatchPath, query: requests.BatchQuery) -> Response:
+    def get_batch(
+        self, path: request_models.BatchPath, query: request_models.BatchQuery
+    ) -> Response:
         """How a bulk command stands, and a page of its devices."""
         first = int(query.cursor or 0)
         projects = present().projects
@@ -199,16 +203,16 @@ def register(api: Api, commands: Commands) -> None:
     rule = "/sessions/<segment:session_id>/commands"
     not_found = (errors.SessionNotFound,)
     api.add("POST", rule, commands.send_command, tag="commands", headers=["Location"],
-            returns={200: answers.Command, 202: answers.Command},
+            returns={200: response_models.Command, 202: response_models.Command},
             raises=(*not_found, errors.DeviceOffline, errors.CommandTimeout,
                     errors.Overloaded))  # fmt: skip
     api.add("GET", rule, commands.list_commands, tag="commands", raises=not_found,
-            returns={200: answers.Commands})  # fmt: skip
+            returns={200: response_models.Commands})  # fmt: skip
     api.add("GET", rule + "/<segment:command_id>", commands.get_command, tag="commands",
-            raises=not_found, returns={200: answers.Command})  # fmt: skip
+            raises=not_found, returns={200: response_models.Command})  # fmt: skip
     api.add("DELETE", rule + "/<segment:command_id>", commands.cancel_command, tag="commands",
-            raises=(*not_found, errors.Conflict), returns={200: answers.Command})  # fmt: skip
+            raises=(*not_found, errors.Conflict), returns={200: response_models.Command})  # fmt: skip
     api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
-            returns={202: answers.Batch}, raises=(*not_found, errors.Overloaded))  # fmt: skip
+            returns={202: response_models.Batch}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
-            raises=not_found, returns={200: answers.Batch})  # fmt: skip
+            raises=not_found, returns={200: response_models.Batch})  # fmt: skip

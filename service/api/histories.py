@@ -18,9 +18,9 @@ from flask import Response, request
 from werkzeug.exceptions import NotAcceptable
 
 from service import errors
-from service.api import answers, requests
-from service.api.incoming import JSON
+from service.api import request_models, response_models
 from service.api.openapi import Api
+from service.api.parsing import JSON
 from service.api.respond import json_response
 from service.sessions.model import Snapshot, to_iso
 
@@ -56,7 +56,9 @@ class Histories:
         self._store = store
         self._rules = rules
 
-    def get_data(self, path: requests.SessionPath, query: requests.DataQuery) -> Response:
+    def get_data(
+        self, path: request_models.SessionPath, query: request_models.DataQuery
+    ) -> Response:
         """The histories of all data keys.
 
         As JSON, CSV or NDJSON, as `Accept` says. `ts` is in seconds since 1970, as the device or
@@ -64,20 +66,26 @@ class Histories:
         """
         return self._answer(path.session_id, None, query)
 
-    def get_data_of_key(self, path: requests.KeyPath, query: requests.DataQuery) -> Response:
+    def get_data_of_key(
+        self, path: request_models.KeyPath, query: request_models.DataQuery
+    ) -> Response:
         """The history of one data key, in the same forms."""
         return self._answer(path.session_id, path.key, query)
 
-    def post_telemetry(self, path: requests.SessionPath, body: requests.Telemetry) -> Response:
+    def post_telemetry(
+        self, path: request_models.SessionPath, body: request_models.Telemetry
+    ) -> Response:
         """Stores one sample per key, now; other keys keep their values."""
         rev = self._rules.update_telemetry(path.session_id, body.telemetry)
         return json_response({"session_id": path.session_id, "rev": rev})
 
-    def _answer(self, session_id: str, key: str | None, query: requests.DataQuery) -> Response:
+    def _answer(
+        self, session_id: str, key: str | None, query: request_models.DataQuery
+    ) -> Response:
         kind = _wanted_kind()
         keys, pages = self._find(session_id, key, query.limit)
         if query.since is not None:
-            pages = _since(pages, requests.moment_of(query.since))
+            pages = _since(pages, request_models.moment_of(query.since))
         pages = iter(pages)
         first = list(_take_one(pages))  # now, so that an error is still an answer
         pages = chain(first, pages)
@@ -245,7 +253,7 @@ def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
 def register(api: Api, histories: Histories) -> None:
     """The routes."""
     one = "/sessions/<segment:session_id>"
-    forms = {JSON: answers.Data, NDJSON: answers.DataLine, CSV: None}
+    forms = {JSON: response_models.Data, NDJSON: response_models.DataLine, CSV: None}
     for rule, handler in (
         (one + "/data", histories.get_data),
         (one + "/data/<segment:key>", histories.get_data_of_key),
@@ -253,5 +261,5 @@ def register(api: Api, histories: Histories) -> None:
         api.add("GET", rule, handler, tag="data", returns={200: forms}, refuses=[406],
                 raises=(errors.SessionNotFound,))  # fmt: skip
     api.add("POST", one + "/telemetry", histories.post_telemetry, tag="data",
-            returns={200: answers.Stored},
+            returns={200: response_models.Stored},
             raises=(errors.SessionNotFound, errors.Overloaded))  # fmt: skip

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from service.alarms import AlarmBook
 from service.api import archive, commands, histories, ops, pages, problems, sessions, setups
 from service.api.openapi import Api
 from service.api.paths import EncodedSegments, Segment
-from service.job_queue import JobQueue
-from service.live.waiters import CommandWaiters
-from service.sessions.batches import Batches
-from service.sessions.cleanup import find_unused
-from service.sessions.manager import SessionManager
+from service.live.commands.waiters import CommandWaiters
+from service.manager.bulk import Batches
+from service.manager.cleanup import find_unused
+from service.manager.manager import SessionManager
+from service.observability.alarms import AlarmBook
+from service.redis_access.job_queue import JobQueue
+from service.security.session_scope import Permits
 from service.sockets import asyncapi
-from service.sockets.permits import Permits
 
 
 def mount(

@@ -23,8 +23,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from service import errors
-from service.api import incoming, problems
-from service.api.answers import Problem
+from service.api import parsing, problems
+from service.api.response_models import Problem
 
 PREFIX = "/api/v1"
 DOCUMENT = PREFIX + "/openapi.json"
@@ -55,15 +55,15 @@ def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: 
     def view(**segments: str) -> Response:
         taken: dict[str, Any] = {}
         if path:
-            taken["path"] = incoming.read_path(path, segments)
+            taken["path"] = parsing.read_path(path, segments)
         if query:
-            taken["query"] = incoming.read_query(query)
+            taken["query"] = parsing.read_query(query)
         else:
-            incoming.read_query(incoming.Query)
+            parsing.read_query(parsing.Query)
         if header:
-            taken["header"] = incoming.read_headers(header)
+            taken["header"] = parsing.read_headers(header)
         if body:
-            taken["body"] = incoming.read_body(body)
+            taken["body"] = parsing.read_body(body)
         return func(**taken)
 
     return view
@@ -136,8 +136,8 @@ class Api(APIBlueprint):
         path = PREFIX + re.sub(r"<segment:(\w+)>", r"{\1}", rule)
         request_body = getattr(self.paths[path], method.lower()).requestBody
         request_body.required = not getattr(body, "optional", False)
-        kinds = getattr(body, "media_types", (incoming.JSON,))
-        schema = request_body.content[incoming.JSON]
+        kinds = getattr(body, "media_types", (parsing.JSON,))
+        schema = request_body.content[parsing.JSON]
         request_body.content = dict.fromkeys(kinds, schema)
 
     def _component(self, model: type[BaseModel]) -> dict[str, str]:
@@ -244,7 +244,7 @@ def _failure(codes: list[str]) -> dict[str, Any]:
 def _success(
     shape: Shape, component: Callable[[type[BaseModel]], dict[str, str]], headers: Iterable[str]
 ) -> dict[str, Any]:
-    kinds = {incoming.JSON: shape} if isinstance(shape, type) else dict(shape or {})
+    kinds = {parsing.JSON: shape} if isinstance(shape, type) else dict(shape or {})
     content: dict[str, Any] = {}
     for kind, model in kinds.items():
         if model is None:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from flask import Response
 
-from service import access, errors
-from service.api import answers, problems, requests
+from service import errors
+from service.api import problems, request_models, response_models
+from service.api.authentication import present
 from service.api.awaited import Waiting, when_done
 from service.api.openapi import Api
 from service.api.respond import json_response
-from service.entrance import present
+from service.security import permissions
 from service.sessions.model import to_iso
 
 #: Figures of a node that are numbers, and those that are flags.
@@ -60,14 +61,14 @@ class Operations:
         self._alarms = alarms
         self._preview = preview
 
-    def cleanup(self, body: requests.CleanupOrder) -> Response:
+    def cleanup(self, body: request_models.CleanupOrder) -> Response:
         """Takes sessions out of Redis that nobody needs now.
 
         Those with no connection, no clients and no activity for `max_inactive_hours` go to the
         archive, or with `purge` for good; what is archived already stays. It is a job; 202 when
         it takes longer than 30 s: then look at `GET /jobs/{job_id}`.
         """
-        if body.purge and present().role != access.ADMIN:
+        if body.purge and present().role != permissions.ADMIN:
             raise errors.NotAllowed("Only an admin may `purge`.")
         if body.dry_run:
             found, more = self._preview(body.max_inactive_hours, body.limit, body.purge)
@@ -80,7 +81,7 @@ class Operations:
         """The nodes that are there, with the figures each last told."""
         return json_response({"nodes": [node_shown(node) for node in self._store.nodes()]})
 
-    def list_jobs(self, query: requests.JobsQuery) -> Response:
+    def list_jobs(self, query: request_models.JobsQuery) -> Response:
         """Background jobs, newest first within a state, and how many there are in each."""
         states = [query.state] if query.state else ["started", "queued", "failed", "scheduled",
                                                     "deferred", "finished"]  # fmt: skip
@@ -92,11 +93,11 @@ class Operations:
             }
         )
 
-    def get_job(self, path: requests.JobPath) -> Response:
+    def get_job(self, path: request_models.JobPath) -> Response:
         """A background job."""
         return json_response(self._jobs.get(path.job_id))
 
-    def retry_job(self, path: requests.JobPath) -> Response:
+    def retry_job(self, path: request_models.JobPath) -> Response:
         """Enqueues a failed job again."""
         return json_response(self._jobs.retry(path.job_id))
 
@@ -173,17 +174,17 @@ def register(api: Api, operations: Operations) -> None:
     """The routes."""
     not_found = (errors.SessionNotFound,)
     api.add("POST", "/sessions/cleanup", operations.cleanup, tag="sessions",
-            returns={200: answers.Cleanup, 202: answers.JobAccepted}, headers=["Location"],
+            returns={200: response_models.Cleanup, 202: response_models.JobAccepted}, headers=["Location"],
             raises=(errors.Overloaded, errors.Conflict))  # fmt: skip
     api.add("GET", "/nodes", operations.list_nodes, tag="operations",
-            returns={200: answers.Nodes})  # fmt: skip
+            returns={200: response_models.Nodes})  # fmt: skip
     api.add("GET", "/jobs", operations.list_jobs, tag="operations",
-            returns={200: answers.Jobs})  # fmt: skip
+            returns={200: response_models.Jobs})  # fmt: skip
     api.add("GET", "/jobs/<segment:job_id>", operations.get_job, tag="operations",
-            raises=not_found, returns={200: answers.Job})  # fmt: skip
+            raises=not_found, returns={200: response_models.Job})  # fmt: skip
     api.add("POST", "/jobs/<segment:job_id>/retry", operations.retry_job, tag="operations",
-            raises=(*not_found, errors.Conflict), returns={200: answers.Job})  # fmt: skip
+            raises=(*not_found, errors.Conflict), returns={200: response_models.Job})  # fmt: skip
     api.add("GET", "/alarms", operations.list_alarms, tag="operations",
-            returns={200: answers.Alarms})  # fmt: skip
+            returns={200: response_models.Alarms})  # fmt: skip
     api.add("GET", "/stats", operations.get_stats, tag="operations",
-            returns={200: answers.Stats})  # fmt: skip
+            returns={200: response_models.Stats})  # fmt: skip

@@ -9,16 +9,16 @@ from typing import Protocol
 from flask import Response
 
 from service import errors
-from service.api import answers, requests
+from service.api import request_models, response_models
+from service.api.authentication import present
 from service.api.histories import Histories, as_json
-from service.api.incoming import wanted_tags
 from service.api.openapi import PREFIX, Api
+from service.api.parsing import wanted_tags
 from service.api.paths import in_path
 from service.api.respond import json_response, no_content, not_modified
-from service.entrance import present
 from service.sessions import model
 from service.sessions.model import Page, Snapshot
-from service.sessions.store_reads import details_of, is_match
+from service.sessions.store.index import details_of, is_match
 from service.sessions.values import count_nodes
 
 
@@ -63,7 +63,7 @@ class Sessions:
         self._rules = rules
         self._histories = histories
 
-    def list_sessions(self, query: requests.SessionsQuery) -> Response:
+    def list_sessions(self, query: request_models.SessionsQuery) -> Response:
         """A page of sessions.
 
         Those of one state come in the order they got into it, so a page neither skips nor repeats
@@ -79,7 +79,7 @@ class Sessions:
             }
         )
 
-    def _page(self, query: requests.SessionsQuery) -> Page:
+    def _page(self, query: request_models.SessionsQuery) -> Page:
         limit, cursor = query.limit, query.cursor
         states = STATES.get(query.state) or (str(query.state),)
         q = query.q or None
@@ -104,7 +104,7 @@ class Sessions:
         ]
         return Page(rows, page.next, None)
 
-    def create_session(self, body: requests.NewSession) -> Response:
+    def create_session(self, body: request_models.NewSession) -> Response:
         """A new session, whose id the service makes."""
         project_id = present().one_project(body.project_id) or ""
         session_id = self._rules.create_session(body.session_name, project_id)
@@ -113,7 +113,9 @@ class Sessions:
             raise errors.SessionNotFound(session_id=session_id)
         return json_response(model.summary(raw, iso=True), 201, Location=url_of(session_id))
 
-    def get_session(self, path: requests.SessionPath, header: requests.IfNoneMatch) -> Response:
+    def get_session(
+        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
+    ) -> Response:
         """All that is kept of a session.
 
         The ETag changes with `generation` and `rev`, so with every sample and everything that is
@@ -144,7 +146,7 @@ class Sessions:
             raise errors.SessionNotFound(session_id=session_id)
         return snapshot
 
-    def get_session_info(self, path: requests.SessionPath) -> Response:
+    def get_session_info(self, path: request_models.SessionPath) -> Response:
         """A session in short."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response(
@@ -160,7 +162,9 @@ class Sessions:
             }
         )
 
-    def delete_session(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
+    def delete_session(
+        self, path: request_models.SessionPath, header: request_models.IfMatch
+    ) -> Response:
         """Removes a session for good, from Redis and disk; its device is told and disconnected."""
         tags = wanted_tags()
         if tags is not None and len(tags) != 1:
@@ -171,12 +175,12 @@ class Sessions:
         self._rules.delete_session(path.session_id, expected=tags[0] if tags else "")
         return no_content()
 
-    def get_timeline(self, path: requests.SessionPath) -> Response:
+    def get_timeline(self, path: request_models.SessionPath) -> Response:
         """The last lifecycle events, oldest first."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
 
-    def get_clients(self, path: requests.SessionPath) -> Response:
+    def get_clients(self, path: request_models.SessionPath) -> Response:
         """Who has joined the session, on any node."""
         if self._store.summaries([path.session_id]) == [None]:
             raise errors.SessionNotFound(session_id=path.session_id)
@@ -206,17 +210,17 @@ def register(api: Api, sessions: Sessions) -> None:
     one = "/sessions/<segment:session_id>"
     tag = "sessions"
     api.add("GET", "/sessions", sessions.list_sessions, tag=tag,
-            returns={200: answers.SessionsPage})  # fmt: skip
+            returns={200: response_models.SessionsPage})  # fmt: skip
     api.add("POST", "/sessions", sessions.create_session, tag=tag,
-            returns={201: answers.Summary}, headers=["Location"],
+            returns={201: response_models.Summary}, headers=["Location"],
             raises=(errors.Overloaded,))  # fmt: skip
     api.add("GET", one, sessions.get_session, tag=tag, raises=not_found,
-            returns={200: answers.Session, 304: None}, headers=["ETag"])  # fmt: skip
+            returns={200: response_models.Session, 304: None}, headers=["ETag"])  # fmt: skip
     api.add("GET", one + "/info", sessions.get_session_info, tag=tag, raises=not_found,
-            returns={200: answers.SessionInfo})  # fmt: skip
+            returns={200: response_models.SessionInfo})  # fmt: skip
     api.add("DELETE", one, sessions.delete_session, tag=tag, returns={204: None},
             raises=(errors.SessionNotFound, errors.PreconditionFailed))  # fmt: skip
     api.add("GET", one + "/timeline", sessions.get_timeline, tag=tag, raises=not_found,
-            returns={200: answers.Timeline})  # fmt: skip
+            returns={200: response_models.Timeline})  # fmt: skip
     api.add("GET", one + "/clients", sessions.get_clients, tag=tag, raises=not_found,
-            returns={200: answers.Clients})  # fmt: skip
+            returns={200: response_models.Clients})  # fmt: skip

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import answers, requests
-from service.api.incoming import wanted_version
+from service.api import request_models, response_models
 from service.api.openapi import Api
+from service.api.parsing import wanted_version
 from service.api.respond import json_response, not_modified
 from service.sessions.model import SetupState, to_iso
 
@@ -34,31 +34,43 @@ class Setups:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 
-    def get_setup(self, path: requests.SessionPath, header: requests.IfNoneMatch) -> Response:
+    def get_setup(
+        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
+    ) -> Response:
         """The setup. Its ETag is its version."""
         state = self._rules.get_setup(path.session_id)
         return not_modified(str(state.version)) or _shown(state)
 
     def put_setup(
-        self, path: requests.SessionPath, header: requests.IfMatch, body: requests.WholeSetup
+        self,
+        path: request_models.SessionPath,
+        header: request_models.IfMatch,
+        body: request_models.WholeSetup,
     ) -> Response:
         """Replaces the setup and sends it to the device."""
         version = self._version(path.session_id)
         return _shown(self._rules.update_setup(path.session_id, body.setup, version=version))
 
     def patch_setup(
-        self, path: requests.SessionPath, header: requests.IfMatch, body: requests.MergePatch
+        self,
+        path: request_models.SessionPath,
+        header: request_models.IfMatch,
+        body: request_models.MergePatch,
     ) -> Response:
         """Changes the setup by an RFC 7396 merge patch; without If-Match it wins every race."""
         version = self._version(path.session_id)
         return _shown(self._rules.patch_setup(path.session_id, body.root, version=version))
 
-    def undo_setup(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
+    def undo_setup(
+        self, path: request_models.SessionPath, header: request_models.IfMatch
+    ) -> Response:
         """Goes one setup back."""
         version = self._version(path.session_id)
         return _shown(self._rules.undo_setup(path.session_id, version=version))
 
-    def redo_setup(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
+    def redo_setup(
+        self, path: request_models.SessionPath, header: request_models.IfMatch
+    ) -> Response:
         """Takes the last undo back."""
         version = self._version(path.session_id)
         return _shown(self._rules.redo_setup(path.session_id, version=version))
@@ -89,7 +101,7 @@ def register(api: Api, setups: Setups) -> None:
     rule = "/sessions/<segment:session_id>/setup"
     changes = (errors.SessionNotFound, errors.PreconditionFailed, errors.Overloaded)
     api.add("GET", rule, setups.get_setup, tag="setup", headers=["ETag"],
-            returns={200: answers.Setup, 304: None}, raises=(errors.SessionNotFound,))  # fmt: skip
+            returns={200: response_models.Setup, 304: None}, raises=(errors.SessionNotFound,))  # fmt: skip
     for method, suffix, handler, more in (
         ("PUT", "", setups.put_setup, ()),
         ("PATCH", "", setups.patch_setup, ()),
@@ -97,4 +109,4 @@ def register(api: Api, setups: Setups) -> None:
         ("POST", "/redo", setups.redo_setup, (errors.Conflict,)),
     ):
         api.add(method, rule + suffix, handler, tag="setup", headers=["ETag"],
-                returns={200: answers.Setup}, raises=(*changes, *more))  # fmt: skip
+                returns={200: response_models.Setup}, raises=(*changes, *more))  # fmt: skip

@@ -16,18 +16,18 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 #: name → module below service.cli, its function or Typer, what it does
 COMMANDS = {
-    "up": ("up", "up", "Run everything on this machine: Redis, nodes, workers."),
+    "up": ("local.up", "up", "Run everything on this machine: Redis, nodes, workers."),
     "node": ("node", "node", "Run one node."),
     "worker": ("worker", "worker", "Run one worker."),
-    "agent": ("agent", "agent", "Report this machine's real readings as a device."),
-    "simulate": ("simulate", "simulate", "Run a fleet of simulated devices."),
+    "agent": ("simulation.agent", "agent", "Report this machine's real readings as a device."),
+    "simulate": ("simulation.simulate", "simulate", "Run a fleet of simulated devices."),
     "status": ("status", "status", "Show nodes and how many sessions there are."),
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
     "send": ("send", "send", "Send a command to a device."),
-    "archive": ("archive", "archive", "List, check and move what left Redis for the disk."),
+    "archive": ("archive.command", "archive", "List, check and move what left Redis for the disk."),
     "token": ("token", "token", "Make a token for a device or a person."),
     "config": ("config", "config", "Check and show the settings."),
-    "doctor": ("doctor", "doctor", "Look for what is wrong, and say how to mend it."),
+    "doctor": ("doctor.command", "doctor", "Look for what is wrong, and say how to mend it."),
 }
 
 
@@ -109,7 +109,7 @@ def run() -> None:
 
 def fail(message: str, code: int) -> None:
     """Says what is wrong on stderr and ends the process."""
-    from service.logs import printable
+    from service.observability.logs import printable
 
     for line in message.splitlines() or [""]:
         print(f"muster: {printable(line)}", file=sys.stderr)

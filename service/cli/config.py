@@ -6,8 +6,8 @@ import json
 
 import typer
 
-from service.cli import reading
-from service.config import Loaded, load, redacted
+from service.cli import options
+from service.config.loader import Loaded, load, redacted
 
 config = typer.Typer(
     help="Check and show the settings.",
@@ -19,13 +19,13 @@ config = typer.Typer(
 
 @config.command()
 def check(
-    file: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    file: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Say whether the settings of this environment are right; exit code 2 when not."""
     loaded = load(file)
     if json_output:
-        reading.show_json({"ok": True, "file": str(loaded.path), "ignored": loaded.ignored})
+        options.show_json({"ok": True, "file": str(loaded.path), "ignored": loaded.ignored})
         return
     _warn(loaded)
     typer.echo(f"{loaded.path} and the environment are right.")
@@ -33,14 +33,14 @@ def check(
 
 @config.command()
 def show(
-    file: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    file: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Show every setting with its value and where that comes from; passwords are left out."""
     loaded = load(file)
     values = redacted(loaded.config)
     if json_output:
-        reading.show_json({"settings": values, "sources": dict(loaded.sources)})
+        options.show_json({"settings": values, "sources": dict(loaded.sources)})
         return
     _warn(loaded)
     rows = [
@@ -48,7 +48,7 @@ def show(
         for group, keys in values.items()
         for key, value in keys.items()
     ]
-    reading.show_table(["setting", "value", "from"], rows, "")
+    options.show_table(["setting", "value", "from"], rows, "")
 
 
 def _warn(loaded: Loaded) -> None:

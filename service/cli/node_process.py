@@ -28,9 +28,9 @@ def patch(async_mode: str) -> None:
 
 def main() -> int:
     """Runs the node until SIGTERM; returns the exit code."""
-    from service import logs
-    from service.config import load_config
+    from service.config.loader import load_config
     from service.errors import ConfigError, ServiceError
+    from service.observability import logs
 
     try:
         config = load_config()
@@ -40,7 +40,7 @@ def main() -> int:
             process="node",
             secrets=(config.auth.secret,),
         )
-        from service.wiring import run_node
+        from service.node.build import run_node
 
         run_node(config, config.node.port, insecure="--insecure" in sys.argv[1:])
     except (ConfigError, ServiceError) as exc:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli import reading
-from service.logs import escape
+from service.cli import options
+from service.observability.logs import escape
 
 #: Statuses after which the device did not do it.
 _FAILED = ("failed", "timed_out", "expired", "cancelled")
@@ -26,22 +26,22 @@ def send(
         float | None,
         typer.Option(min=0, help="Seconds it stays open; commands.ttl_s; 0: now or not at all."),
     ] = None,
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Send a command to a device, wherever it is connected.
 
     Exit code 1 when it failed, ran out of time or was not answered within --timeout (it goes on then).
     """
     parameters = _parse(params)
-    with reading.open_manager(redis, data, config) as manager:
+    with options.open_manager(redis, data, config) as manager:
         sent = manager.send_command(
             session_id, command, parameters, ttl_s=ttl, wait=wait, timeout_s=timeout
         )
     if json_output:
-        reading.show_json(sent)
+        options.show_json(sent)
     else:
         line = f"{sent['status']}  {sent['command_id']}"
         for name in ("result", "error"):

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli import reading
+from service.cli import options
 from service.errors import SessionNotFound
-from service.logs import printable
+from service.observability.logs import printable
 
 sessions = typer.Typer(
     help="List, show, follow and delete sessions.",
@@ -31,15 +31,15 @@ def list_sessions(
     q: Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")] = None,
     project: Annotated[str | None, typer.Option(help="Only of this project_id.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """List sessions, the active ones first."""
     found: list[dict[str, Any]] = []
     more = False
-    with reading.open_manager(redis, data, config) as manager:
+    with options.open_manager(redis, data, config) as manager:
         states = ["active", "inactive"] if state == "all" else [state]
         for one in states:
             cursor: str | None = None
@@ -58,9 +58,9 @@ def list_sessions(
                     break
             more = more or cursor is not None
     if json_output:
-        reading.show_json({"sessions": found, "more": more})
+        options.show_json({"sessions": found, "more": more})
         return
-    reading.show_table(
+    options.show_table(
         ["session", "name", "project", "state", "node", "last activity", "rev", "open commands"],
         [
             [
@@ -69,7 +69,7 @@ def list_sessions(
                 one["project_id"],
                 one["state"],
                 one["node_id"] if one["is_connected"] else "",
-                reading.when(one["last_activity"]),
+                options.when(one["last_activity"]),
                 one["rev"],
                 one["open_commands"] or "",
             ]
@@ -84,54 +84,54 @@ def list_sessions(
 @sessions.command()
 def show(
     session_id: SessionId,
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Show all that is kept of one session."""
-    with reading.open_manager(redis, data, config) as manager:
+    with options.open_manager(redis, data, config) as manager:
         session = manager.get_session(session_id)
         commands = manager.store.commands(session_id) if session else []
     if session is None:
         raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
     if json_output:
-        reading.show_json({**session, "commands": commands})
+        options.show_json({**session, "commands": commands})
         return
     nested = {"data", "telemetry", "timeline", "statistics", "setup", "meta"}
     plain = [[name, value] for name, value in session.items() if name not in nested]
     plain += [[name, value] for name, value in session["statistics"].items()]
     plain.append(["setup", _short(session["setup"])])
-    reading.show_table(["field", "value"], plain, "")
+    options.show_table(["field", "value"], plain, "")
     typer.echo("")
     rows = [
         [key, _short(samples[-1][0]) if samples else "", len(samples)]
         for key, samples in session["data"].items()
     ]
-    reading.show_table(["key", "latest value", "samples kept"], rows, "No data.")
+    options.show_table(["key", "latest value", "samples kept"], rows, "No data.")
     typer.echo("")
     events = [
         [event.pop("at", ""), event.pop("event", ""), _short(event) if event else ""]
         for event in map(dict, session["timeline"])
     ]
-    reading.show_table(["at", "event", "details"], events, "No events.")
+    options.show_table(["at", "event", "details"], events, "No events.")
 
 
 @sessions.command()
 def tail(
     session_id: SessionId,
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Follow one session live: samples, states, commands; until Ctrl-C."""
     from service.cli.tail import follow
-    from service.config import load_config
+    from service.config.loader import load_config
 
     settings = load_config(config)
-    url = reading.find_redis(settings, redis, data)
-    with reading.connected(url, settings) as manager:
+    url = options.find_redis(settings, redis, data)
+    with options.connected(url, settings) as manager:
         if manager.store.get(session_id) is None:
             raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
         follow(url, manager.store, session_id, as_json=json_output)
@@ -141,18 +141,18 @@ def tail(
 def delete(
     session_id: SessionId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Delete a session for good; a connected device is told and disconnected."""
     if not yes:
         typer.confirm(f"Delete {printable(session_id)!r} with all its data?", abort=True, err=True)
-    with reading.open_manager(redis, data, config) as manager:
+    with options.open_manager(redis, data, config) as manager:
         manager.delete_session(session_id)
     if json_output:
-        reading.show_json({"deleted": session_id})
+        options.show_json({"deleted": session_id})
     else:
         typer.echo(f"Deleted {printable(session_id)!r}.")
 

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from service.alarms import Facts, decide_alarms
-from service.cli import reading
+from service.cli import options
 from service.errors import ServiceError
+from service.observability.alarms import Facts, decide_alarms
 from service.sessions.model import to_seconds
 
 if TYPE_CHECKING:
-    from service.sessions import SessionManager
+    from service.manager.manager import SessionManager
 
 _FLAGS = ("ready", "draining")
 _TEXTS = ("node_id", "worker", "host", "address", "version", "async_mode", "auth", "settings")
 
 
 def status(
-    redis: reading.RedisOption = None,
-    data: reading.DataOption = None,
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Show what is wrong, which nodes are there, how many sessions, and how the slow work goes."""
-    with reading.open_manager(redis, data, config) as manager:
+    with options.open_manager(redis, data, config) as manager:
         counts = manager.store.counts()
         nodes: list[dict[str, str]] = [*manager.store.nodes()]
         now_ms = manager.store.now_ms()
@@ -38,7 +38,7 @@ def status(
     jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
     alarms = list(decide_alarms(Facts(nodes, server, jobs, workers, upkeep)))
     if json_output:
-        reading.show_json(
+        options.show_json(
             {
                 "counts": counts,
                 "archive": archive,
@@ -67,7 +67,7 @@ def status(
         ]
         for figures in nodes
     ]
-    reading.show_table(["node", "seen", *columns], rows, "No node is running.")
+    options.show_table(["node", "seen", *columns], rows, "No node is running.")
 
 
 def _archive(manager: SessionManager, upkeep: dict[str, str]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _words(archive: dict[str, Any]) -> list[str]:
     words = [f"archive: {archive['archived']} archived", f"{archive['quarantined']} in quarantine"]
     words += [f"{archive[name]} {name}" for name in ("relieved", "purged") if archive[name]]
     if archive["archive_failures"]:
-        at = reading.when(archive["last_error_at"])
+        at = options.when(archive["last_error_at"])
         words.append(f"{archive['archive_failures']} failures, the last at {at}")
     return words
 

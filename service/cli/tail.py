@@ -8,14 +8,14 @@ from typing import Any
 
 import typer
 
-from service.cli import reading
-from service.live.entries import Command, Part, Routes, State
-from service.live.feed import Feed
-from service.live.position import FeedLost
-from service.live.scope import Scope
-from service.logs import escape
-from service.redis_clients import redis_factory
-from service.sessions.store import RedisSessionStore
+from service.cli import options
+from service.live.feed.entries import Command, Part, Routes, State
+from service.live.feed.feed import Feed
+from service.live.feed.position import FeedLost
+from service.live.feed.scope import Scope
+from service.observability.logs import escape
+from service.redis_access.clients import redis_factory
+from service.sessions.store.store import RedisSessionStore
 
 #: Between two looks at the end of the feed.
 _EVERY_S = 0.2
@@ -63,7 +63,7 @@ class Printer:
             self._say(payload["at"], told)
 
     def _say(self, seconds: float | None, text: str) -> None:
-        typer.echo(escape(f"{reading.when(seconds)}  {text}"))
+        typer.echo(escape(f"{options.when(seconds)}  {text}"))
 
     def _write(self, line: dict[str, Any]) -> None:
         typer.echo(json.dumps(line, ensure_ascii=False))

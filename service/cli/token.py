@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli import reading
-from service.config import PREFIX, load_config
+from service.cli import options
+from service.config.loader import PREFIX, load_config
 from service.errors import ConfigError
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -41,14 +41,14 @@ def token(
     expires: Annotated[
         str, typer.Option(help="How long it is good for, such as 90s, 15m, 12h, 30d; or `never`.")
     ] = "30d",
-    config: reading.ConfigOption = None,
-    json_output: reading.JsonOption = False,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
 ) -> None:
     """Print a token, signed with auth.secret of this environment.
 
     A token cannot be taken back before it ends, but by another secret, which ends all of them.
     """
-    from service.auth import Tokens
+    from service.security.tokens import Tokens
 
     secret = load_config(config).auth.secret
     if not secret:
@@ -77,7 +77,7 @@ def token(
     identity = made.read(text)
     shown: dict[str, Any] = {"token": text, "role": role, "expires_at": identity.expires_s}
     shown |= {"device": device, "prefix": prefix, "projects": project}
-    reading.show_json(shown)
+    options.show_json(shown)
 
 
 def parse_lifetime(text: str) -> float | None:

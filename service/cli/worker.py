@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.config import child_environment, load_config, require_redis
+from service.config.loader import child_environment, load_config, require_redis
 
 
 def worker(

@@ -19,7 +19,7 @@ from pydantic.json_schema import (
 )
 from pydantic_core import core_schema
 
-from service import access
+from service.security import permissions
 from service.sockets import outgoing, payloads
 
 Json = dict[str, Any]
@@ -177,8 +177,8 @@ def _operations() -> Json:
     }
     for event, words in CLIENT_WORDS.items():
         operation = _operation("receive", f"client.{event}", words, [f"ack.{event}", "ack.refused"])
-        roles = access.EVENTS[event].roles
-        operation["x-roles"] = [role for role in access.ROLES if role in roles]
+        roles = permissions.EVENTS[event].roles
+        operation["x-roles"] = [role for role in permissions.ROLES if role in roles]
         found[f"receive_{event}"] = operation
     for event, words in SERVER_WORDS.items():
         replies = ["ack.command"] if event == "command" else []

@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from service import errors
-from service.access import NOBODY, Identity
 from service.errors import ServiceError
+from service.security.permissions import NOBODY, Identity
 from service.transport.connection import Frame, event_frame
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any, Protocol
 
-from service import access, errors
-from service.access import Identity
-from service.live.tasks import Tasks
+from service import errors
+from service.security import permissions
+from service.security.permissions import Identity
+from service.security.session_scope import named_session
 from service.sessions import model
 from service.sockets.dispatch import LATER, Call, Dispatcher, Handler, Later, Peer, to_json
 from service.sockets.payloads import (
@@ -24,9 +25,9 @@ from service.sockets.payloads import (
     SetupEdit,
     SetupStep,
 )
-from service.sockets.permits import named_session
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
+from service.tasks import Tasks
 
 #: States of a session that is not active, as lists show them: first what Redis has.
 NOT_ACTIVE = (model.INACTIVE, model.ARCHIVED)
@@ -284,7 +285,7 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards, permits: Permits) -
     """
 
     def on(event: str, handler: Handler) -> None:
-        if access.EVENTS[event].reach == access.ONE:
+        if permissions.EVENTS[event].reach == permissions.ONE:
             handler = _checked(handler, permits)
         dispatcher.on(event, handler)
 

@@ -12,20 +12,21 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from service import access, errors
-from service.access import Identity
+from service import errors
 from service.clock import Clock
-from service.live.claims import Departures
-from service.live.commands import CommandDelivery
-from service.live.ingest import Ingest
-from service.live.owned import OwnedSession, OwnedSessions
-from service.live.tasks import Tasks
-from service.metrics import Metrics
+from service.live.commands.delivery import CommandDelivery
+from service.live.ingest.ingest import Ingest
+from service.live.ownership.claims import Departures
+from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.observability.metrics import Metrics
+from service.schema.samples import check_depth, parse_telemetry, parse_update
+from service.security import permissions
+from service.security.permissions import Identity
 from service.sessions.model import AppendResult, Registration, SetupState
 from service.sockets import payloads
 from service.sockets.dispatch import Call, Dispatcher, Peer
 from service.sockets.takeovers import Takeovers
-from service.sockets.update import check_depth, parse_telemetry, parse_update
+from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -314,7 +315,7 @@ class Devices:
         """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
         payload = call.payload
         owned: OwnedSession | None = call.peer.device
-        if not isinstance(payload, dict) or call.peer.identity.role == access.DEVICE:
+        if not isinstance(payload, dict) or call.peer.identity.role == permissions.DEVICE:
             return True
         named = payload.get("session_id", payload.get("device_id"))
         if owned is None:

@@ -28,8 +28,8 @@ from typing import Any, Protocol
 import orjson
 
 from service import errors
-from service.access import NOBODY, Identity
 from service.errors import ServiceError
+from service.security.permissions import NOBODY, Identity
 from service.sockets.call import (
     FIRST_REQUEST,
     LATER,
@@ -89,7 +89,7 @@ class Counts(Protocol):
 
 
 class Door(Protocol):
-    """Who may come in and send what; see `service.sockets.gate`."""
+    """Who may come in and send what; see `service.sockets.rate_limits`."""
 
     def entered(self, peer: Peer) -> None: ...
     def left(self, peer: Peer) -> None: ...

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from service import errors
-from service.sockets import shown
-from service.sockets.shown import Counts, Shown, Status
+from service.views import sessions as shown
+from service.views.sessions import Counts, Shown, Status
 
 Seconds = Annotated[float, Field(description="Seconds since 1970, by the clock of Redis.")]
 SampleRow = Annotated[

@@ -2,7 +2,7 @@
 
 Fields that are not named here are ignored; those that are must have their type: nothing is converted.
 `device_id` and `session_id` are one field. `update_data` and `update_telemetry` run for every sample, so
-`service.sockets.update` reads them by hand; their models here take and refuse the same (a test compares
+`service.schema.samples` reads them by hand; their models here take and refuse the same (a test compares
 both) and are for those who read a description.
 """
 
@@ -25,10 +25,9 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
-from service.auth import MAX_TOKEN_CHARACTERS
-from service.live.scope import MAX_SESSIONS
-from service.sockets.fields import NAME, Document, Name, Payload, Seconds, Version, Words
-from service.sockets.update import (
+from service.live.feed.scope import MAX_SESSIONS
+from service.schema.fields import NAME, Document, Name, Payload, Seconds, Version, Words
+from service.schema.samples import (
     MAX_SAMPLES,
     MAX_SEQ,
     MAX_TS_S,
@@ -36,6 +35,7 @@ from service.sockets.update import (
     parse_telemetry,
     parse_update,
 )
+from service.security.tokens import MAX_TOKEN_CHARACTERS
 
 __all__ = [
     "CLIENT_EVENTS",
@@ -89,7 +89,7 @@ def _both_words(schema: JsonDict) -> None:
         schema["anyOf"] = [{"required": ["session_id"]}, {"required": ["device_id"]}]
 
 
-#: What `service.live.scope` takes.
+#: What `service.live.feed.scope` takes.
 _SCOPE: JsonSchemaValue = {
     "oneOf": [
         {"enum": ["fleet", None]},
@@ -133,7 +133,7 @@ def _one_id(payload: Any) -> Any:
 
 
 class Connect(Payload):
-    """`auth` of the connect: who it is. Read by `service.sockets.gate.credentials`."""
+    """`auth` of the connect: who it is. Read by `service.sockets.rate_limits.credentials`."""
 
     token: Annotated[str, Field(max_length=MAX_TOKEN_CHARACTERS)] | None = None
 
@@ -249,7 +249,7 @@ class CommandResult(Payload):
 class RegisterVue(Payload):
     """`register_vue`: watch a scope from now on, or from a cursor on."""
 
-    scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: judged by `service.live.scope`
+    scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: judged by `service.live.feed.scope`
     batch: bool = False
     interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS)] | None = None
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from service.clock import Clock
-from service.live.owned import OwnedSession, OwnedSessions
-from service.live.tasks import Tasks
+from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.tasks import Tasks
 from service.transport.connection import Connections, event_frame
 
 #: The pings of all devices are spread over slots of this length.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service import errors
-from service.live.tasks import Tasks
+from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

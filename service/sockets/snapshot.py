@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from service import errors
-from service.live.scope import PROJECT, SESSIONS, Scope
+from service.live.feed.scope import PROJECT, SESSIONS, Scope
 from service.sessions import model
 
 PAGE_SESSIONS = 500

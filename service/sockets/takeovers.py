@@ -10,10 +10,10 @@ import logging
 from typing import Any, Protocol
 
 from service import errors
-from service.live.owned import OwnedSession, OwnedSessions
-from service.live.tasks import Tasks
+from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.sessions.model import Owner
 from service.sockets.dispatch import Dispatcher, Peer
+from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

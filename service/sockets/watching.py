@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from service import errors
-from service.live.counts import CountStore, counts_of
-from service.live.position import Position
-from service.live.scope import Scope
+from service.live.feed.counts import CountStore, counts_of
+from service.live.feed.position import Position
+from service.live.feed.scope import Scope
 from service.sockets.dispatch import LATER, Call, Later, Peer
 from service.sockets.payloads import RegisterVue
 from service.sockets.snapshot import SessionLists, Wish, read_page

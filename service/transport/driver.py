@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from service.transport.frames import Fault
+from service.protocol.frames import Fault
 from service.transport.hub import Hub
 from service.transport.turns import Turns
 from service.transport.wheel import Wheel

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from service.transport import frames
+from service.protocol import frames
+from service.protocol.frames import Control, Fault, Message, Parser
 from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NOBODY, Driver, Owner
-from service.transport.frames import Control, Fault, Message, Parser
 from service.transport.lobby import Ticket
 from service.transport.wheel import Due
 

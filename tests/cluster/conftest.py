@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.archive_service import MakeService, Service
 from tests.conftest import RealServer
-from tests.node_processes import Cluster, MakeCluster
+from tests.support.archive_service import MakeService, Service
+from tests.support.node_processes import Cluster, MakeCluster
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.bare import Bare
-from tests.node_processes import ROOT, Cluster, MakeCluster, NodeProcess, environment
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.node_processes import ROOT, Cluster, MakeCluster, NodeProcess, environment
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(params=["eventlet", "gevent"])

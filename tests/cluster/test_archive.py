@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.archive_service import MakeService
-from tests.clients import Client, RawSocket
-from tests.node_processes import environment
-from tests.processes import muster
-from tests.waiting import wait_until
+from tests.support.archive_service import MakeService
+from tests.support.clients import Client, RawSocket
+from tests.support.node_processes import environment
+from tests.support.processes import muster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -97,7 +97,7 @@ def test_worker_killed_between_any_two_steps_loses_nothing(service: MakeService)
         assert raw.answer["resumed"], step  # type: ignore[attr-defined]
         raw.close()
         wait_until(lambda: one.state("d3") == "inactive", 10)
-        again = one._start(["tests.archiver_child", "sweep", "none", "1"], "child")
+        again = one._start(["tests.support.archiver_child", "sweep", "none", "1"], "child")
         assert "error=''" in again.communicate(timeout=30)[0]
         assert {i: one.values(i) for i in expected} == expected, step
         assert {one.state(i) for i in expected} == {"archived"}, step

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from service.archive.marker import MARKER
-from tests.archive_service import MakeService, Service
-from tests.clients import RawSocket
 from tests.conftest import free_ports
-from tests.node_processes import NodeProcess, environment
-from tests.processes import REPOSITORY, muster
-from tests.waiting import wait_until
+from tests.support.archive_service import MakeService, Service
+from tests.support.clients import RawSocket
+from tests.support.node_processes import NodeProcess, environment
+from tests.support.processes import REPOSITORY, muster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

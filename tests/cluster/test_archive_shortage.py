@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.archive_service import MakeService
-from tests.clients import Client, RawSocket
-from tests.waiting import wait_until
+from tests.support.archive_service import MakeService
+from tests.support.clients import Client, RawSocket
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -46,7 +46,7 @@ def test_node_on_a_machine_short_of_memory_refuses_new_connections(
     from tests.conftest import free_ports
 
     port = free_ports()[0]
-    one._start(["tests.short_of_memory", str(share)], "node", node__port=port)
+    one._start(["tests.support.short_of_memory", str(share)], "node", node__port=port)
     url = f"http://127.0.0.1:{port}"
 
     def readyz() -> tuple[int, Any]:

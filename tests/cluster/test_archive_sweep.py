@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from tests.archive_service import MakeService, Service
-from tests.clients import RawSocket
-from tests.node_processes import environment
-from tests.processes import muster
-from tests.waiting import wait_until
+from tests.support.archive_service import MakeService, Service
+from tests.support.clients import RawSocket
+from tests.support.node_processes import environment
+from tests.support.processes import muster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -149,8 +149,8 @@ def test_hundred_thousand_quiet_sessions_are_swept_under_live_traffic_and_a_kill
 
 def test_job_of_a_killed_worker_is_taken_up_within_a_minute(service: MakeService) -> None:
     """A batch job goes on elsewhere, by its retries; nothing of it is lost or done twice."""
-    from service.config import queue_name
-    from service.job_queue import JobQueue
+    from service.config.loader import queue_name
+    from service.redis_access.job_queue import JobQueue
     from workers import queue as queues
 
     one = service(1, sessions__archive_after_s=10_000, workers__sweep_every_s=100)
@@ -174,8 +174,8 @@ def test_job_of_a_killed_worker_is_taken_up_within_a_minute(service: MakeService
 
 def test_job_that_fails_for_good_is_seen(service: MakeService) -> None:
     """In status, in doctor and in the metrics of every node."""
-    from service.config import queue_name
-    from service.job_queue import JobQueue
+    from service.config.loader import queue_name
+    from service.redis_access.job_queue import JobQueue
     from workers import queue as queues
 
     one = service(1, sessions__archive_after_s=100)

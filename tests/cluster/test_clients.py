@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.bare import Bare
-from tests.clients import Client
-from tests.javascript import JavaScriptClient
-from tests.node_processes import ROADS, Cluster, road
-from tests.shared_pair import running_pair
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.clients import Client
+from tests.support.javascript import JavaScriptClient
+from tests.support.node_processes import ROADS, Cluster, road
+from tests.support.shared_pair import running_pair
+from tests.support.waiting import wait_until
 
 WEBSOCKET = ("websocket",)
 UPGRADED = ("polling", "websocket")

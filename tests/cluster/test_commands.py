@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from service import errors
-from service.config import load_config
+from service.config.loader import load_config
+from service.manager.manager import SessionManager
 from service.sessions import model
-from service.sessions.manager import SessionManager
-from tests.bare import Bare
-from tests.node_processes import Cluster, MakeCluster
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end
 

@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.bare import Bare
-from tests.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.bare import Bare
-from tests.clients import Client
-from tests.node_processes import ROOT, Cluster, environment
-from tests.sentinels import Watched
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.clients import Client
+from tests.support.node_processes import ROOT, Cluster, environment
+from tests.support.sentinels import Watched
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 

@@ -8,11 +8,11 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from tests.clients import Client, RawSocket
-from tests.figures import exposed, naming_faults, queries, selectors, series_of
-from tests.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.processes import Running
-from tests.waiting import wait_until
+from tests.support.clients import Client, RawSocket
+from tests.support.figures import exposed, naming_faults, queries, selectors, series_of
+from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.processes import Running
+from tests.support.waiting import wait_until
 
 
 def scrape(node: NodeProcess) -> str:

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from tests.clients import Client, RawSocket
-from tests.node_processes import Cluster, MakeCluster
-from tests.waiting import wait_until
+from tests.support.clients import Client, RawSocket
+from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.bare import Bare
 from tests.cluster.test_dashboards import batches, last_cursor
-from tests.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(150)]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.bare import Bare
 from tests.conftest import free_ports
-from tests.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.processes import Running, muster
-from tests.shared_pair import running_pair
-from tests.waiting import wait_until
+from tests.support.bare import Bare
+from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.processes import Running, muster
+from tests.support.shared_pair import running_pair
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import socketio
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 POLLING, WEBSOCKET = ("polling",), ("websocket",)
 

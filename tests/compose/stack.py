@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 
 from tests.conftest import free_ports
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 LABEL = "com.docker.compose"

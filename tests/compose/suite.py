@@ -18,9 +18,9 @@ import pytest
 
 from tests.compose.clients import POLLING, WEBSOCKET, Talker, Visitor, Watcher
 from tests.compose.stack import LABEL, Stack, find_compose, has_engine, has_image, run
-from tests.figures import exposed, named_in_files, series_of
-from tests.processes import environment
-from tests.waiting import wait_until
+from tests.support.figures import exposed, named_in_files, series_of
+from tests.support.processes import environment
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 

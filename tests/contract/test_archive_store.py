@@ -14,7 +14,7 @@ from service.archive.file_store import FileArchiveStore
 from service.archive.names import name_of, parse_name
 from service.archive.store import ArchiveStore
 from service.archive.threads import ThreadedArchiveStore, native_calls
-from tests.archive_files import make_file, make_record
+from tests.support.archive_files import make_file, make_record
 
 
 @pytest.fixture(params=["file-own-syncs", "file-shared-sync", "file-in-threads"])

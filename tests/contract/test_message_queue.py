@@ -16,15 +16,15 @@ import pytest
 import redis
 
 from service import errors
-from service.live import message_outbox, message_streams
-from service.live.message_outbox import Outbox
-from service.live.message_queue import StreamManager
-from service.live.message_reader import StreamReader
-from service.live.message_streams import QueueCounters
-from service.live.tasks import ThreadTasks
-from service.sessions.keys import Keys
+from service.live.queue import outbox, streams
+from service.live.queue.manager import StreamManager
+from service.live.queue.outbox import Outbox
+from service.live.queue.reader import StreamReader
+from service.live.queue.streams import QueueCounters
+from service.sessions.store.keys import Keys
+from service.tasks import ThreadTasks
 from tests.conftest import RealServer
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 RedisFactory = Callable[..., redis.Redis]
 
@@ -87,7 +87,7 @@ class Ends:
 def ends(
     redis_factory: RedisFactory, key_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Ends]:
-    monkeypatch.setattr(message_streams, "BLOCK_MS", 100)
+    monkeypatch.setattr(streams, "BLOCK_MS", 100)
     both = Ends(redis_factory, key_prefix)
     yield both
     both.close()
@@ -148,7 +148,7 @@ def test_reader_that_could_not_begin_reads_what_was_sent_since(
         raise redis.exceptions.ConnectionError("away")
 
     with monkeypatch.context() as away:
-        away.setattr(message_streams, "make_inbox", fail)
+        away.setattr(streams, "make_inbox", fail)
         with pytest.raises(redis.exceptions.ConnectionError):
             ends.reader.read()
         ends.reader.drop()
@@ -230,7 +230,7 @@ def test_messages_to_a_gone_node_are_dropped_after_a_while(
     ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are held for a moment, hold up nobody, and make no stream."""
-    monkeypatch.setattr(message_outbox, "_HOLD_S", 0.2)
+    monkeypatch.setattr(outbox, "_HOLD_S", 0.2)
     ends.start()
     gone = ends.keys.inbox("zzzzzzzzzz")
     for _ in range(3):
@@ -280,7 +280,7 @@ def test_redis_out_of_memory_delays_messages_in_order(
     own_server: RealServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch is taken as a whole or not at all, so nothing overtakes what was refused."""
-    monkeypatch.setattr(message_streams, "RETRY_S", 0.05)
+    monkeypatch.setattr(streams, "RETRY_S", 0.05)
     ends = Ends(lambda **options: redis.Redis.from_url(own_server.url, **options), "oom").start()
     ends.redis.config_set("maxmemory", 1)
     ends.send(*range(100))
@@ -295,9 +295,9 @@ def test_redis_that_hangs_is_given_up_and_what_it_took_comes_once(
     own_server: RealServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stopped server answers nobody; it later does what it was sent, and so do the repeats."""
-    monkeypatch.setattr(message_streams, "RETRY_S", 0.05)
-    monkeypatch.setattr(message_streams, "BLOCK_MS", 100)
-    monkeypatch.setattr(message_streams, "_SOCKET_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(streams, "RETRY_S", 0.05)
+    monkeypatch.setattr(streams, "BLOCK_MS", 100)
+    monkeypatch.setattr(streams, "_SOCKET_TIMEOUT_S", 0.4)
     ends = Ends(lambda **options: redis.Redis.from_url(own_server.url, **options), "hang").start()
     ends.send(0)
     assert ends.read(1) == [0]
@@ -306,7 +306,7 @@ def test_redis_that_hangs_is_given_up_and_what_it_took_comes_once(
     try:
         ends.send(*range(1, 51))
         wait_until(lambda: ends.sent.outages == 1, what="given up")
-        with pytest.raises(message_streams.UNAVAILABLE):
+        with pytest.raises(streams.UNAVAILABLE):
             ends.reader.read()
         ends.reader.drop()
     finally:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import redis
 
-from service.sessions.keys import Keys
+from service.sessions.store.keys import Keys
 from tests.conftest import RealServer
-from tests.contract.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
-from tests.waiting import wait_until
+from tests.support.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
+from tests.support.waiting import wait_until
 
 ROUNDS = list(range(300))
 

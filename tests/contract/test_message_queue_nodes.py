@@ -14,10 +14,10 @@ import pytest
 import redis
 
 from service import errors
-from service.live.external_messages import ExternalMessages
-from service.sessions.keys import Keys
-from tests.contract.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
-from tests.waiting import wait_until
+from service.live.queue.external import ExternalMessages
+from service.sessions.store.keys import Keys
+from tests.support.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module", params=["eventlet", "gevent"])

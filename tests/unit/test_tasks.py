@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from service.live.tasks import ThreadTasks
-from tests.waiting import wait_until
+from service.tasks import ThreadTasks
+from tests.support.waiting import wait_until
 
 PROGRAM = """
 import sys, warnings
@@ -17,7 +17,7 @@ if sys.argv[1] == "eventlet":
     import eventlet; eventlet.monkey_patch()
 else:
     from gevent import monkey; monkey.patch_all()
-from service.live.tasks import ThreadTasks
+from service.tasks import ThreadTasks
 tasks, order, done = ThreadTasks(), [], ThreadTasks().event()
 for i in range(1000):
     tasks.spawn(order.append, i)

@@ -14,7 +14,7 @@ import socketio.exceptions
 
 from service import errors
 from service.errors import ServiceError
-from service.transport import frames, packets
+from service.protocol import frames, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
 from service.transport.http.guard import KNOWN
@@ -22,7 +22,7 @@ from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
 from service.transport.upstream import incoming
 from service.transport.upstream.engine_socket import NodeSocket, packet_of
-from service.transport.upstream.event_road import EventRoad
+from service.transport.upstream.event_loop import EventRoad
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.options import other_versions
 from service.transport.upstream.room_index import RoomIndex

@@ -25,13 +25,13 @@ import engineio.exceptions
 import engineio.packet
 import engineio.socket
 
-from service.transport import frames, handshake, packets
+from service.protocol import frames, handshake, packets
+from service.protocol.frames import Fault
 from service.transport.connection import Frame
-from service.transport.frames import Fault
 from service.transport.link import BUSY, FULL, Link
 from service.transport.lobby import Ticket
-from service.transport.upstream import ordinary_road, polling
-from service.transport.upstream.event_road import CannotDetach, LinkQueue, Probe, frame_of
+from service.transport.upstream import fallback, polling
+from service.transport.upstream.event_loop import CannotDetach, LinkQueue, Probe, frame_of
 from service.transport.upstream.websocket import WholeSocket
 from service.transport.wheel import Due
 
@@ -383,12 +383,12 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             return self.server._bad_request()
         finally:
             if not is_detached:
-                ordinary_road.end_requests(environ)
+                fallback.end_requests(environ)
                 if is_new:
                     self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
 
     def _websocket_handler(self, ws: Any) -> list[bytes]:
-        return ordinary_road.serve(self, ws)
+        return fallback.serve(self, ws)
 
 
 def packet_of(frame: Frame) -> Any:

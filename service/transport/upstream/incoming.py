@@ -11,7 +11,7 @@ import orjson
 
 from service import errors
 from service.errors import ServiceError
-from service.transport import packets
+from service.protocol import packets
 from service.transport.connection import event_frame
 from service.transport.upstream.engine_socket import NodeSocket
 

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from service.transport import frames
+from service.protocol import frames
 
 #: A client may make the node read this much before other tasks get a turn.
 TURN_BYTES = 64 * 1024

@@ -10,11 +10,11 @@ import redis
 
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
-from service.sessions.archiving import Archiver
-from service.sessions.store import RedisSessionStore
-from tests.archive_owners import Services
-from tests.archiving import Steps
-from tests.stores import make_store
+from service.archiving.archiver import Archiver
+from service.sessions.store.store import RedisSessionStore
+from tests.support.archive_owners import Services
+from tests.support.archiving import Steps
+from tests.support.stores import make_store
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, ForeignArchive, WrongArchive
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import Owner
-from service.archive_keeper import RECENT_S
+from service.archiving.archiver import Archiver
+from service.archiving.keeper import RECENT_S
 from service.errors import ConfigError
-from service.sessions.archiving import Archiver
-from tests.archive_files import contents
-from tests.archive_owners import Services, archived, at_once
-from tests.archiving import come_and_go
+from tests.support.archive_files import contents
+from tests.support.archive_owners import Services, archived, at_once
+from tests.support.archiving import come_and_go
 
 
 def test_adopt_refuses_an_owner_that_was_seen_lately(services: Services) -> None:

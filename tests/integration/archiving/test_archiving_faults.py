@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from service.archive.errors import ArchiveUnavailable
+from service.archiving.archiver import Archiver
 from service.errors import ArchiveCorrupt
-from service.sessions.archiving import Archiver
-from service.sessions.store import RedisSessionStore
-from service.sessions.store_archive import IndexEntry
-from tests.archiving import (
+from service.sessions.store.archive_index import IndexEntry
+from service.sessions.store.store import RedisSessionStore
+from tests.support.archiving import (
     B,
     Killed,
     come_and_go,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.sessions.archiving import Archiver
+from service.archiving.archiver import Archiver
 from service.sessions.model import NewCommand, Registration
-from service.sessions.store import RedisSessionStore
-from tests.archiving import (
+from service.sessions.store.store import RedisSessionStore
+from tests.support.archiving import (
     NUMBERS,
     A,
     B,
@@ -24,7 +24,7 @@ from tests.archiving import (
     steps,
     values,
 )
-from tests.stores import holding, keys_of, part
+from tests.support.stores import holding, keys_of, part
 
 # -- races --
 

@@ -12,12 +12,12 @@ import redis
 
 from service.archive.names import new_capture
 from service.archive.record import Record
-from service.cli.archive_import import _take
-from service.sessions.archiving import Archiver
+from service.archiving.archiver import Archiver
+from service.archiving.records import index_entry
+from service.cli.archive.imports import _take
 from service.sessions.model import Capture
-from service.sessions.records import index_entry
-from service.sessions.store import RedisSessionStore
-from tests.archiving import (
+from service.sessions.store.store import RedisSessionStore
+from tests.support.archiving import (
     NUMBERS,
     A,
     B,
@@ -29,7 +29,7 @@ from tests.archiving import (
     steps,
     values,
 )
-from tests.stores import holding, part
+from tests.support.stores import holding, part
 
 SAMPLES = tuple((f"k{n}", n) for n in range(12))
 ALL = {f"k{n}": [n] for n in range(12)}

@@ -14,13 +14,13 @@ from service.archive import marker
 from service.archive.errors import ArchiveUnavailable, ForeignArchive
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import MARKER
-from service.config import load_config
+from service.config.loader import load_config
+from service.connect import adopt_archive, connect_manager, open_files
 from service.errors import ConfigError
-from service.sessions import SessionManager
-from service.stores import adopt_archive, connect_manager, open_files
-from tests.archive_files import contents
-from tests.archive_owners import Services, archived, at_once
+from service.manager.manager import SessionManager
 from tests.conftest import RealServer
+from tests.support.archive_files import contents
+from tests.support.archive_owners import Services, archived, at_once
 
 # -- a start --
 

@@ -15,15 +15,15 @@ from service import errors
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
-from service.cli.archive_import import _headers, _index
-from service.sessions.archiving import Archiver
+from service.archiving.archiver import Archiver
+from service.archiving.unquarantine import bring_forward
+from service.cli.archive.imports import _headers, _index
 from service.sessions.model import AppendPart, NewCommand
-from service.sessions.put_back import bring_forward
-from service.sessions.store import RedisSessionStore
-from tests.archiving import NUMBERS, A, B, come_and_go, files_of, place_of, read, values
+from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
-from tests.stores import make_store, part
-from tests.waiting import wait_until
+from tests.support.archiving import NUMBERS, A, B, come_and_go, files_of, place_of, read, values
+from tests.support.stores import make_store, part
+from tests.support.waiting import wait_until
 
 NEW = {"k": [1, 2, 3]}
 

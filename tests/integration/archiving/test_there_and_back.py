@@ -11,13 +11,13 @@ import pytest
 import redis
 
 from service.archive.errors import ArchiveUnavailable
+from service.archiving.archiver import Archiver
 from service.errors import SessionNotFound
+from service.manager.manager import SessionManager
 from service.sessions import model
-from service.sessions.archiving import Archiver
-from service.sessions.manager import SessionManager
 from service.sessions.model import NewCommand
-from service.sessions.store import RedisSessionStore
-from tests.archiving import (
+from service.sessions.store.store import RedisSessionStore
+from tests.support.archiving import (
     NUMBERS,
     A,
     B,
@@ -29,7 +29,7 @@ from tests.archiving import (
     steps,
     values,
 )
-from tests.stores import keys_of, part
+from tests.support.stores import keys_of, part
 
 # -- there and back --
 
@@ -240,7 +240,7 @@ def test_archiver_that_gives_up_leaves_no_thread_and_nothing_half_done(
     ids = [f"d{i}" for i in range(300)]
     for session_id in ids:
         come_and_go(store, session_id, ("k", 1), sid=f"aaaa.{session_id}")
-    monkeypatch.setattr("service.sessions.archiving.BATCH_BYTES", 1)
+    monkeypatch.setattr("service.archiving.archiver.BATCH_BYTES", 1)
     steps(archiver).then["read"] = lambda: (root / "muster-archive.json").rename(root / "away")
     with pytest.raises(ArchiveUnavailable):
         archiver.archive_sessions(ids)

@@ -1,0 +1,329 @@
+"""How sessions leave Redis for the archive and come back.
+
+Nothing leaves Redis before it is on disk: read the session at one moment, write and sync its file, then
+remove it in one script that sees the very fields that were read (`archive_commit`). Back: read the file,
+stage its parts, and take them in one script (`restore`), after which the file stays, superseded, until
+the next commit or a delete. So at every moment exactly one place is authoritative: the keys if there are
+any, else the file that the index names.
+
+What can interfere, and why it cannot harm:
+* two archivers of one session write two files, since a name belongs to one reading (`new_capture`); who
+  comes between the two trips of a reading has it thrown away (`capture`), and the second commit is refused;
+* an archiver that slept through a restore and a newer archive is refused, and removes only its own file,
+  unless Redis lost something meanwhile: then nobody knows whether that file is in what is there now;
+* a commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
+  from quarantine, what was there when Redis was emptied stay beside it;
+* a Redis that fell back names a file that was superseded since: the newer one on disk is taken (`_newest`),
+  and where Redis has an older state, `archive_index` lets the file win (docs/operations.md, "Backup");
+* two nodes that restore at once: the second finds the session there;
+* a delete sets its tombstone before the file goes and the keys last: see `delete`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from typing import Any, TypeVar
+
+from service import errors
+from service.archive.archive import Archive
+from service.archive.errors import ArchiveUnavailable, BadRecord
+from service.archive.names import age_order
+from service.archiving.read_ahead import Prepared, Preparer
+from service.archiving.records import index_entry, snapshot_of
+from service.archiving.superseded import others_of
+from service.sessions import model
+from service.sessions.model import Holding, Owner, Registration, Snapshot
+from service.sessions.store.archive_index import Commit
+from service.sessions.store.store import RedisSessionStore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How often a restore is tried again when the index names another file than a moment before.
+ATTEMPTS = 5
+MOVES = "The session moves about too quickly: try again."
+#: Files that share their syncs, bytes.
+BATCH_BYTES = 2 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Archived:
+    """What became of one session that was to be archived.
+
+    `word`: archived, or it stays: active · busy (clients or open commands) · newer, older (it changed
+    meanwhile, or Redis did) · missing · deleted · too_large.
+    """
+
+    session_id: str
+    word: str
+
+
+class Archiver:
+    """Moves sessions between the store and the archive.
+
+    Args:
+        archive: where records are; on a node its store is behind `archive.threads`.
+        step: tests stop here; called with the name of each step.
+    """
+
+    def __init__(
+        self,
+        store: RedisSessionStore,
+        archive: Archive,
+        *,
+        step: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.store = store
+        self.archive = archive
+        self._step = step
+
+    # -- out --
+
+    def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
+        """Archives those that are inactive and alone; files share their syncs.
+
+        Raises:
+            ArchiveUnavailable: the disk; nothing left Redis that is not on it.
+        """
+        results: list[Archived] = []
+        files: list[Prepared] = []
+        with closing(Preparer(self.store, self.archive).portions(session_ids)) as portions:
+            for portion in portions:
+                results += itertools.starmap(Archived, portion.left.items())
+                files += portion.files
+                if sum(len(one.data) for one in files) >= BATCH_BYTES:
+                    self._move(files, results)
+                    files = []
+            self._move(files, results)
+        return results
+
+    def _move(self, files: list[Prepared], results: list[Archived]) -> None:
+        """To the disk, and only then out of Redis."""
+        self._step("read")
+        self.archive.store.put([(one.commit.name, one.data) for one in files])
+        self._step("saved")
+        self._commit([one.commit for one in files], results)
+        self._step("done")
+
+    def _commit(self, commits: Sequence[Commit], results: list[Archived]) -> None:
+        stale: list[str] = []
+        answers = self.store.archive_commits(commits)
+        for commit, done in zip(commits, answers, strict=True):
+            self._step("committed")
+            if done.word == "ok":
+                others = others_of(self.archive, commit)
+                stale += others.superseded
+                if others.beside:
+                    about = {"session_id": commit.session_id, "files": others.beside}
+                    log.warning("files stay beside", extra={"action": "archive_beside", **about})
+            elif done.is_useless(commit.name):
+                stale.append(commit.name)
+            word = "archived" if done.word == "ok" else done.word
+            results.append(Archived(commit.session_id, word))
+        if stale:
+            self.archive.store.delete(stale)
+
+    # -- back --
+
+    def register(self, session_id: str, **registration: Any) -> Registration:
+        """Registers as the store does, and brings an archived session back in the same step.
+
+        A session whose file is bad begins afresh, and the file goes to quarantine.
+
+        Raises:
+            ArchiveUnavailable: the archive cannot be read; no reason for a fresh session.
+            Flapping, Overloaded, StoreUnavailable
+        """
+        restored = create = False
+        for _ in range(ATTEMPTS):
+            try:
+                registered = self.store.register(session_id, create=create, **registration)
+                return dataclasses.replace(registered, restored=restored)
+            except errors.SessionNotFound:
+                restored = self.restore(session_id)
+                create = not restored
+        raise errors.StoreUnavailable(MOVES)
+
+    def reclaim(
+        self, partition: int, node_id: str, holdings: Sequence[Holding]
+    ) -> list[tuple[str, Owner | None]]:
+        """As the store's; what was archived while its node was paused comes back first.
+
+        Raises:
+            StoreUnavailable: also when the archive of one cannot be read; the others are done.
+        """
+        answers = self.store.reclaim(partition, node_id, holdings, create=False)
+        away = [i for i, (word, _) in enumerate(answers) if word in ("archived", "unknown")]
+        if not away:
+            return answers
+        try:
+            for i in away:
+                if answers[i][0] == "archived" or self._is_on_disk(holdings[i]):
+                    self.restore(holdings[i].session_id)
+        except ArchiveUnavailable as exc:
+            raise errors.StoreUnavailable(exc.message) from exc
+        again = self.store.reclaim(partition, node_id, [holdings[i] for i in away])
+        if any(word == "archived" for word, _ in again):
+            raise errors.StoreUnavailable(MOVES)
+        for i, answer in zip(away, again, strict=True):
+            answers[i] = answer
+        return answers
+
+    def _is_on_disk(self, held: Holding) -> bool:
+        """Whether a session was archived after this claim began; older files are superseded ones."""
+        names = self.archive.store.find(held.session_id)
+        return bool(names) and age_order(names[0])[0] >= held.generation
+
+    def restore(self, session_id: str) -> bool:
+        """Brings an archived session back as inactive; False: there is nothing to bring back.
+
+        Raises:
+            ArchiveUnavailable: the archive cannot be read.
+        """
+        try:
+            return self.bring_back(session_id)
+        except errors.ArchiveCorrupt:
+            return False
+
+    def bring_back(self, session_id: str) -> bool:
+        """As `restore`, and says when the session's file was bad.
+
+        Raises:
+            ArchiveCorrupt: it is in quarantine now: from now on there is none.
+            ArchiveUnavailable
+        """
+        for _ in range(ATTEMPTS):
+            found = self._newest(session_id, self._snapshot)
+            if found is None:
+                return False
+            name, snapshot = found
+            self._step("restoring")
+            word = self.store.restore(snapshot, name)
+            if word == "ok":
+                log.info("session restored", extra={"action": "restored", "session_id": session_id})
+            if word in ("ok", "exists"):
+                return True
+            if word == "deleted":  # by somebody who may not have lived to finish it
+                self.delete(session_id)
+                return False
+        raise errors.StoreUnavailable(MOVES)
+
+    def read(self, session_id: str) -> Snapshot | None:
+        """An archived session, without restoring it; None when there is none.
+
+        Raises:
+            ArchiveUnavailable: the archive cannot be read.
+            ArchiveCorrupt: its file is bad, and in quarantine now: from now on there is none.
+        """
+        found = self._newest(session_id, self._snapshot)
+        if found is None:
+            return None
+        snapshot = found[1]
+        return dataclasses.replace(snapshot, fields={**snapshot.fields, "state": model.ARCHIVED})
+
+    def file_of(self, session_id: str) -> tuple[str, int] | None:
+        """Name and size (bytes) of the file of an archived session; raises as `read`.
+
+        Of a session that is in Redis it may be a superseded one.
+        """
+        return self._newest(session_id, self.archive.measure)
+
+    def _snapshot(self, name: str) -> Snapshot | None:
+        record = self.archive.load(name)
+        return None if record is None else snapshot_of(record)
+
+    def _newest(self, session_id: str, read: Callable[[str], T | None]) -> tuple[str, T] | None:
+        """The authoritative file of an archived session: the indexed one, else the newest on disk.
+
+        Args:
+            session_id: of any session.
+            read: what is made of the file of a name; None: it is gone. Raises BadRecord.
+
+        Raises:
+            ArchiveCorrupt: it was bad: it is in quarantine, and the session is none any more. An older
+                file would be no substitute.
+        """
+        for _ in range(ATTEMPTS):
+            name = indexed = self.store.archive_name(session_id)
+            if name is None:
+                names = self.archive.store.find(session_id)
+                if not names:
+                    return None
+                name = names[0]
+            try:
+                found = read(name)
+                if found is not None:
+                    return name, found
+                reason = ""
+            except BadRecord as bad:
+                self.archive.store.quarantine(name, bad.reason)  # if `load` has not done it
+                reason = bad.reason
+            if indexed is None:
+                moved = not reason
+            elif not reason and self._index_newer(session_id, name):
+                continue
+            else:
+                moved = not self.store.archive_forget(session_id, name)
+            if moved:  # while we looked
+                continue
+            fields = {"action": "archive_bad", "session_id": session_id, "file": name}
+            log.error("archive cannot be used", extra={**fields, "why": reason or "it is gone"})
+            if not reason:
+                return None
+            raise errors.ArchiveCorrupt(session_id=session_id)
+        raise errors.StoreUnavailable(MOVES)
+
+    def _index_newer(self, session_id: str, gone: str) -> bool:
+        """Whether the index has a newer file now than one that is gone.
+
+        A Redis that fell back names a file that was superseded since.
+        """
+        for name in self.archive.store.find(session_id):
+            if age_order(name) <= age_order(gone):
+                return False
+            try:
+                header = self.archive.load_header(name)
+            except BadRecord:
+                continue  # in quarantine now
+            if header is not None:
+                entry = index_entry(header)
+                return self.store.archive_index(self.store.keys.partition(session_id), [entry]) == [
+                    "ok"
+                ]
+        return False
+
+    # -- gone --
+
+    def delete(
+        self, session_id: str, expected: str = "", archived_as: str = ""
+    ) -> model.Deletion | None:
+        """Removes a session from Redis and disk; None when it is unknown.
+
+        Args:
+            session_id: of any session.
+            expected: `generation-rev` that a session in Redis must have.
+            archived_as: only while it is archived with this file.
+
+        Raises:
+            PreconditionFailed: it is not as expected; nothing was changed.
+
+        Tombstone, then files, then keys: until the last step an interrupted delete leaves a session
+        that is still listed, and whose delete can be repeated; nothing comes back after it.
+        """
+        names = self.archive.store.find(session_id)
+        on_disk = max((age_order(name)[0] for name in names), default=0)
+        if not self.store.delete_begin(session_id, on_disk, expected, archived_as):
+            return None
+        self._step("tombstone")
+        self.archive.store.delete(self.archive.store.find(session_id))
+        self._step("files")
+        deleted = self.store.delete(session_id) or model.Deletion(None, on_disk, [])
+        self._step("keys")
+        # an archiver that wrote before the tombstone may have renamed after the files went
+        self.archive.store.delete(self.archive.store.find(session_id))
+        return deleted

@@ -1,0 +1,93 @@
+"""A session as a record of the archive, and back.
+
+Samples, setups and events are JSON in Redis already: they go into the record as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from service.archive.errors import BadRecord
+from service.archive.names import new_capture
+from service.archive.record import Header, Record
+from service.sessions import model
+from service.sessions.model import SUMMARY_FIELDS, Capture, Snapshot
+from service.sessions.store.archive_index import IndexEntry
+
+
+def record_of(capture: Capture) -> Record:
+    """The session as its archive file has it: one rev on, with `archived` in its timeline."""
+    snapshot = capture.snapshot
+    rev = int(snapshot.fields.get("rev") or 0) + 1
+    event = orjson.dumps({"at": snapshot.read_ms, "event": "archived"}).decode()
+    fields = {**snapshot.fields, "rev": str(rev), "state": model.ARCHIVED}
+    summary = {name: fields[name] for name in SUMMARY_FIELDS if name in fields}
+    body = {
+        "fields": fields,
+        "data": {name: orjson.Fragment(json) for name, json in capture.histories.items()},
+        "setup": orjson.Fragment(snapshot.setup) if snapshot.setup else None,
+        "undo": _json(snapshot.undo),
+        "redo": _json(snapshot.redo),
+        "timeline": _json([*snapshot.timeline, event][-model.TIMELINE_EVENTS :]),
+        "commands": snapshot.commands,
+        "commands_done": snapshot.commands_done,
+    }
+    generation = int(snapshot.fields["generation"])
+    return Record(
+        snapshot.session_id,
+        generation,
+        rev,
+        snapshot.read_ms,
+        summary,
+        body,
+        capture=new_capture(snapshot.read_ms),
+        life=capture.life,
+        came_from=fields.get("archived_as", ""),
+    )
+
+
+def snapshot_of(record: Record) -> Snapshot:
+    """The session in a record.
+
+    Raises:
+        BadRecord: its body is not that of a session.
+    """
+    body = record.body
+    try:
+        return Snapshot(
+            session_id=record.session_id,
+            fields={
+                **{str(name): str(value) for name, value in body["fields"].items()},
+                "generation": str(record.generation),
+                "rev": str(record.rev),
+            },
+            histories={name: _text(samples) for name, samples in body["data"].items() if samples},
+            setup="" if body["setup"] is None else orjson.dumps(body["setup"]).decode(),
+            undo=_text(body["undo"]),
+            redo=_text(body["redo"]),
+            timeline=_text(body["timeline"]),
+            commands={str(name): str(value) for name, value in body["commands"].items()},
+            commands_done=[str(command_id) for command_id in body["commands_done"]],
+            read_ms=record.archived_at_ms,
+        )
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise BadRecord("its body is not that of a session") from exc
+
+
+def index_entry(one: Header | Record) -> IndexEntry:
+    """A file as the index takes it."""
+    return IndexEntry(
+        one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, one.summary
+    )
+
+
+def _json(texts: Sequence[str] | int) -> orjson.Fragment:
+    assert not isinstance(texts, int), "an archive takes the entire session"
+    return orjson.Fragment(f"[{','.join(texts)}]")
+
+
+def _text(values: Sequence[Any]) -> list[str]:
+    return [orjson.dumps(value).decode() for value in values]

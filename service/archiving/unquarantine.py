@@ -1,0 +1,116 @@
+"""How files come back: out of quarantine, or from beside a newer one."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from service import errors
+from service.archive.errors import BadRecord, NameTaken
+from service.archive.names import age_order, new_capture
+from service.archive.record import Record
+from service.archive.store import Quarantined
+from service.archiving.archiver import Archiver
+from service.archiving.records import index_entry, snapshot_of
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A file that is in its place again.
+
+    `word`: ok or newer, its session is archived with it again; or it is no authority, because its session
+    is known with a newer file (known), is in Redis (live, beside) or was deleted within the hour (deleted).
+    """
+
+    item: str
+    name: str
+    session_id: str
+    word: str
+
+
+def put_back(archiver: Archiver, item: str) -> PutBack:
+    """Moves a file out of quarantine, when it can be read by now, and indexes it.
+
+    Raises:
+        SessionNotFound: there is no such item.
+        Conflict: it is still bad, its place is taken or not known.
+        ArchiveUnavailable
+    """
+    files = archiver.archive.store
+    found = next((one for one in files.quarantined() if one.item == item), None)
+    if found is None:
+        raise errors.SessionNotFound("There is no such item in quarantine.", item=item)
+    _check(archiver, found)
+    try:
+        name = files.put_back(item)
+        header = None if name is None else archiver.archive.load_header(name)
+    except NameTaken as exc:
+        raise errors.Conflict("There is a file of its name again.", item=item) from exc
+    except BadRecord as exc:
+        raise errors.Conflict(f"It stays: {exc.reason}.", item=item) from exc
+    if name is None or header is None:
+        raise errors.SessionNotFound("Somebody else just took it out.", item=item)
+    partition = archiver.store.keys.partition(header.session_id)
+    (word,) = archiver.store.archive_index(partition, [index_entry(header)])
+    return PutBack(item, name, header.session_id, word)
+
+
+def _check(archiver: Archiver, found: Quarantined) -> None:
+    wrong = archiver.archive.check_quarantined(found)
+    if wrong:
+        raise errors.Conflict(f"It stays: {wrong}.", item=found.item)
+
+
+def bring_forward(archiver: Archiver, name: str) -> str:
+    """Makes a file that lies beside others the newest of its session; the name it has then.
+
+    What the session is now is archived first, and lies beside in its turn: nothing is lost, and
+    the same again undoes it. Killed anywhere, it can be repeated.
+
+    Raises:
+        SessionNotFound: there is no such file.
+        Conflict: it is bad; its session is connected, busy, moves about or was just deleted.
+        ArchiveUnavailable
+    """
+    try:
+        record = archiver.archive.load(name)
+        if record is not None:
+            snapshot_of(record)
+    except BadRecord as exc:
+        raise errors.Conflict(f"It cannot be used: {exc.reason}.") from exc
+    if record is None:
+        raise errors.SessionNotFound("There is no such file.")
+    session_id, store, files = record.session_id, archiver.store, archiver.archive.store
+    if store.get(session_id) is not None:
+        store.deactivate([session_id])
+        (away,) = archiver.archive_sessions([session_id])
+        if away.word != "archived":
+            raise errors.Conflict(f"Its session stays in Redis: {away.word}.")
+    forward = _as_newest(record, name, files.find(session_id), store.now_ms())
+    archiver.archive.save([forward])
+    entry = index_entry(forward)
+    (word,) = store.archive_index(store.keys.partition(session_id), [entry])
+    if word not in ("ok", "newer"):
+        files.delete([forward.name])
+        raise errors.Conflict(f"Its session just came or went ({word}): try again.")
+    files.delete([name])  # all of it is in the new one
+    return forward.name
+
+
+def _as_newest(record: Record, name: str, names: list[str], now_ms: int) -> Record:
+    """The same session, newer than any of these files."""
+    generation, rev = (
+        max(ages) for ages in zip(*(age_order(one)[:2] for one in names), strict=True)
+    )
+    shown = {"rev": str(rev + 1)}
+    return dataclasses.replace(
+        record,
+        generation=generation,
+        rev=rev + 1,
+        archived_at_ms=now_ms,
+        summary={**record.summary, **shown},
+        body={**record.body, "fields": {**record.body["fields"], **shown}},
+        capture=new_capture(now_ms),
+        life="",
+        came_from=name,
+    )

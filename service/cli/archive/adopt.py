@@ -1,0 +1,106 @@
+"""`muster archive adopt`: an archive becomes this service's, because a person says so."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from service.archive.errors import ArchiveUnavailable
+from service.archive.marker import Mark
+from service.archiving.keeper import RECENT_S
+from service.cli import options
+from service.cli.archive.folder import ArchiveOption, find_archive
+from service.config.loader import load_config
+from service.errors import ConfigError, Conflict
+from service.observability.logs import printable
+
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Also from an owner that was seen lately, or in place of another."
+    ),
+]
+
+
+def adopt(
+    force: ForceOption = False,
+    place: ArchiveOption = None,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Take over an archive: after this service's Redis was lost, or from a service that is no more.
+
+    Shows whose it is and the last sign of life. An owner that was seen within the last five minutes
+    keeps it, unless you say --force; from then on his nodes and workers are refused by it.
+    """
+    from service.connect import adopt_archive, make_store, open_files
+    from service.redis_access.clients import redis_factory
+
+    settings = load_config(config)
+    url = options.find_redis(settings, redis, data)
+    where = find_archive(settings, place, data)
+    settings = settings.model_copy(
+        update={"archive": settings.archive.model_copy(update={"url": where})}
+    )
+    if not where:
+        raise ConfigError("--archive: which archive? Give it, or --data, or set archive.url")
+    files = open_files(settings)
+    try:
+        mark = files.identify()
+    except ArchiveUnavailable as exc:
+        raise ConfigError(f"--archive: {exc.message}") from exc
+    if not json_output:
+        typer.echo(printable(f"{where} belongs to {mark}."))
+    with redis_factory(url)() as client:
+        store = make_store(settings, client)
+        store.open()
+        service, known = store.known_archive()
+        mine = bool(service) and (mark.owner.service, mark.store_id) == (service, known)
+        store_id = known
+        if not mine:
+            if not force:
+                _check(mark, service, known, files.silent_s())
+            store_id = adopt_archive(settings, store, files, mark.store_id)
+            service = store.known_archive()[0]
+    if json_output:
+        options.show_json(_shown(mark, where, service, store_id, not mine))
+    elif mine:
+        typer.echo("That is this service: there is nothing to do.")
+    else:
+        typer.echo(
+            f"It is this service's now ({service}). Sessions come back when their devices do; "
+            "`muster archive reindex` puts all of them into the lists."
+        )
+
+
+def _check(mark: Mark, service: str, known: str, silent_s: float) -> None:
+    if known and known != mark.store_id:
+        raise Conflict(
+            f"This service has another archive, {known}: what is in that one would not be found any "
+            "more. If that is lost, say --force."
+        )
+    if not mark.owner.service:
+        raise Conflict(
+            "It names no service, so there is no sign of life to look at: if nobody uses it any more, "
+            "say --force."
+        )
+    if mark.owner.service != service and silent_s < RECENT_S:
+        ago = f"{silent_s:.0f} s ago" if silent_s >= 0 else "in the future: a clock was wrong"
+        raise Conflict(
+            f"Its owner was seen {ago}: end its nodes and "
+            f"workers and wait {RECENT_S / 60:.0f} minutes, or say --force if they are gone for good."
+        )
+
+
+def _shown(mark: Mark, url: str, service: str, store_id: str, adopted: bool) -> dict[str, Any]:
+    return {
+        "archive": url,
+        "adopted": adopted,
+        "service": service,
+        "store_id": store_id,
+        "was": {**asdict(mark.owner), "store_id": mark.store_id, "seen_at": mark.seen_at},
+    }

@@ -1,0 +1,250 @@
+"""`muster archive import` and `reindex`: what needs Redis beside the archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from service.archive import walk
+from service.archive.archive import Archive
+from service.archive.errors import BadRecord, RecordTooLarge
+from service.archive.names import SUFFIX, new_capture, parse_name
+from service.archive.record import Record, decode
+from service.archiving.archiver import Archiver
+from service.archiving.imports import record_of_histories
+from service.archiving.records import index_entry
+from service.archiving.unquarantine import bring_forward
+from service.cli import options
+from service.cli.archive.folder import ArchiveOption, find_archive
+from service.config.loader import load_config
+from service.errors import ConfigError, InvalidRequest, ServiceError
+from service.observability.logs import printable
+from service.sessions.store.archive_index import IndexEntry
+from service.sessions.values import check_id
+
+#: Files per call of the index.
+_BATCH = 500
+
+
+def open_service(
+    place: str | None, redis: str | None, data: Path | None, config: Path | None
+) -> tuple[Archiver, Any]:
+    """The archiver of the service that the options name, and what closes it.
+
+    Raises:
+        ConfigError: there is no archive, or it is another service's.
+    """
+    from service.manager.manager import SessionManager
+
+    settings = load_config(config)
+    url = options.find_redis(settings, redis, data)
+    where = find_archive(settings, place, data)
+    archive = settings.archive.model_copy(update={"url": where})
+    manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
+    if manager.archiver is None:
+        manager.close()
+        raise ConfigError("--archive: which archive? Give it, or --data, or set archive.url")
+    return manager.archiver, manager.close
+
+
+def reindex(
+    place: ArchiveOption = None,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Put every archived session into Redis's index again, after Redis was lost or moved.
+
+    A file that is newer than what Redis has of its session takes its place (`newer`), unless
+    somebody is connected to that or changed it since (`beside`: see `put-back`). Newer states in
+    Redis, newer files that are known, and deletions of the last hour stay as they are. Bad files
+    go to quarantine. It may run while the service does, and run twice.
+    """
+    archiver, close = open_service(place, redis, data, config)
+    try:
+        entries, bad = _headers(archiver.archive), 0
+        counts: dict[str, int] = {}
+        batch: list[IndexEntry] = []
+        for entry in entries:
+            if entry is None:
+                bad += 1
+                continue
+            batch.append(entry)
+            if len(batch) == _BATCH:
+                _index(archiver, batch, counts)
+                batch = []
+        _index(archiver, batch, counts)
+    finally:
+        close()
+    shown = {"indexed": counts.pop("ok", 0), **counts, "bad": bad}
+    if json_output:
+        options.show_json(shown)
+    else:
+        typer.echo(" · ".join(f"{name} {count}" for name, count in shown.items()))
+
+
+def put_back(
+    name: Annotated[str, typer.Argument(help="A file, as `verify` shows it.")],
+    place: ArchiveOption = None,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Make a file that lies beside a newer one the session's newest state again.
+
+    What the session is now is archived first and lies beside in its turn, so the same again undoes
+    it. A session that is connected or busy stays as it is.
+    """
+    archiver, close = open_service(place, redis, data, config)
+    try:
+        parse_name(name)
+        now = bring_forward(archiver, name)
+    except BadRecord as exc:
+        raise ServiceError(f"{printable(name)}: {exc.reason}.") from exc
+    finally:
+        close()
+    if json_output:
+        options.show_json({"put_back": name, "name": now})
+    else:
+        typer.echo(f"{name} is {now} now, the newest of its session.")
+
+
+def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
+    """One entry per session, its newest file; None for a bad one."""
+    for name in walk.newest_names(archive.store):
+        try:
+            header = archive.load_header(name)
+        except BadRecord as exc:
+            typer.echo(f"{printable(name)} is in quarantine now: {exc.reason}", err=True)
+            yield None
+            continue
+        if header is not None:
+            yield index_entry(header)
+
+
+def _index(archiver: Archiver, entries: list[IndexEntry], counts: dict[str, int]) -> None:
+    of = archiver.store.keys.partition
+    for partition, group in groupby(
+        sorted(entries, key=lambda one: of(one.session_id)), key=lambda one: of(one.session_id)
+    ):
+        for word in archiver.store.archive_index(partition, list(group)):
+            counts[word] = counts.get(word, 0) + 1
+
+
+def import_files(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files of an archive, folders of them, or NDJSON of `export`."),
+    ],
+    place: ArchiveOption = None,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Take sessions into the archive: from a copy of another one, or from exported histories.
+
+    A file brings its session whole. Exported lines make sessions that have these histories and
+    nothing else. What the service knows already, in Redis or in its archive, stays as it is.
+    """
+    archiver, close = open_service(place, redis, data, config)
+    counts: dict[str, int] = {"imported": 0}
+    try:
+        for path in paths:
+            for session_id, word in _import(archiver, path):
+                counts[word] = counts.get(word, 0) + 1
+                if word not in ("imported", "known"):
+                    typer.echo(f"{printable(session_id)}: {word}", err=True)
+    finally:
+        close()
+    if json_output:
+        options.show_json(counts)
+    else:
+        typer.echo(" · ".join(f"{name} {count}" for name, count in counts.items()))
+    if counts.get("bad"):
+        raise typer.Exit(1)
+
+
+def _import(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
+    """What became of each session (or file) below a path."""
+    if path.is_dir():
+        for file in sorted(path.rglob(f"*{SUFFIX}")):
+            if "quarantine" not in file.relative_to(path).parts[:-1]:
+                yield from _import_record(archiver, file)
+    elif path.name.endswith(SUFFIX):
+        yield from _import_record(archiver, path)
+    elif path.is_file():
+        yield from _import_lines(archiver, path)
+    else:
+        raise ServiceError(f"There is no {path}.")
+
+
+def _import_record(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        record = decode(path.read_bytes())
+        check_id(record.session_id)
+    except (BadRecord, ServiceError) as exc:
+        reason = exc.reason if isinstance(exc, BadRecord) else exc.message
+        typer.echo(f"{printable(str(path))}: {reason}", err=True)
+        yield str(path), "bad"
+        return
+    yield record.session_id, _take(archiver, record)
+
+
+def _take(archiver: Archiver, record: Record) -> str:
+    """Puts a record into archive and index; nothing is left of one that is not wanted."""
+    if archiver.archive.store.find(record.session_id):
+        return "known"
+    if archiver.store.get(record.session_id) is not None:
+        return "live"
+    # a name of its own, so that what is taken back below is never somebody else's
+    capture = new_capture(archiver.store.now_ms())
+    record = dataclasses.replace(record, capture=capture, life="", came_from="")
+    try:
+        (name,) = archiver.archive.save([record])
+    except RecordTooLarge:
+        return "too_large"
+    partition = archiver.store.keys.partition(record.session_id)
+    (word,) = archiver.store.archive_index(partition, [index_entry(record)])
+    if word == "ok":
+        return "imported"
+    if archiver.store.archive_name(record.session_id) != name:
+        archiver.archive.store.delete([name])
+    return word
+
+
+def _import_lines(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
+    with path.open("rb") as lines:
+        for session_id, samples in groupby(_samples(path, lines), key=lambda one: one[0]):
+            histories: dict[str, list[list[Any]]] = {}
+            for _, key, value, ts in samples:
+                histories.setdefault(key, []).append([value, ts])
+            record = record_of_histories(session_id, histories, archiver.store.now_ms())
+            yield session_id, _take(archiver, record)
+
+
+def _samples(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, str, Any, float]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found = orjson.loads(line)
+            session_id, key, ts = found["session_id"], found["key"], found["ts"]
+            check_id(session_id)
+            if not isinstance(key, str) or not key or type(ts) not in (int, float):
+                raise ValueError(key)
+            yield session_id, key, found["value"], ts
+        except (ValueError, LookupError, TypeError, InvalidRequest, json.JSONDecodeError) as exc:
+            raise ServiceError(
+                f"{path}, line {number}: is no line of `muster archive export`. Those before it of "
+                "whole sessions were taken."
+            ) from exc

@@ -1,0 +1,103 @@
+"""`muster doctor`: looks for what is wrong or will be, and says how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+from redis.exceptions import RedisError
+
+from service.archive.file_store import path_of_url
+from service.cli import options
+from service.cli.doctor import archive, service
+from service.cli.doctor import redis as doctor_redis
+from service.cli.doctor.findings import Archive, Finding, Patient, Queue
+from service.config.loader import Config, load_config, queue_name, redact_url
+from service.errors import ConfigError, ServiceError, StoreUnavailable
+from service.redis_access.clients import redis_factory
+from service.redis_access.job_queue import JobQueue
+
+if TYPE_CHECKING:
+    from service.manager.manager import SessionManager
+
+CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
+    doctor_redis.check_version,
+    doctor_redis.check_memory,
+    doctor_redis.check_persistence,
+    doctor_redis.check_replicas,
+    doctor_redis.check_clock,
+    service.check_nodes,
+    service.check_agreement,
+    service.check_files,
+    service.check_login,
+    service.check_workers,
+    service.check_queue,
+    archive.check_archive,
+)
+
+
+def doctor(
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Look for what is wrong with Redis, nodes, workers and archive, and say how to mend it.
+
+    Exit code 0: all is well or could be better; 1: something is wrong.
+    """
+    settings = load_config(config)
+    url = options.find_redis(settings, redis, data)
+    findings = examine(url, options.with_archive(settings, redis, data))
+    if json_output:
+        options.show_json({"redis": redact_url(url), "findings": [asdict(f) for f in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.verdict:<8} {finding.check:<12} {finding.seen}")
+            if finding.mend:
+                typer.echo(f"{'':<21} → {finding.mend}")
+    if any(finding.verdict == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(url: str, config: Config) -> list[Finding]:
+    """All findings about the service on this Redis."""
+    try:
+        with redis_factory(url)() as client:
+            info: dict[str, Any] = client.info()
+            with options.connected(url, config) as manager:
+                patient = Patient(
+                    client,
+                    info,
+                    config,
+                    manager.store.now_ms(),
+                    manager.store.nodes(),
+                    manager.store.workers(),
+                    manager.store.upkeep(),
+                    _look_at_queue(url, config),
+                    _look_at_archive(manager, config),
+                )
+            return [finding for check in CHECKS for finding in check(patient)]
+    except (RedisError, OSError, StoreUnavailable) as exc:
+        mend = "start it, or check --redis, redis.url, its password and the firewall"
+        return [Finding("redis", "error", f"{redact_url(url)} does not answer: {exc}", mend)]
+    except ConfigError as exc:
+        return [Finding("layout", "error", str(exc), "use the settings of the first start")]
+
+
+def _look_at_queue(url: str, config: Config) -> Queue:
+    with redis_factory(config.redis.queue_url or url)(decode_responses=False) as client:
+        jobs = JobQueue(client, queue_name(config.redis.key_prefix))
+        return Queue(jobs.counts(), jobs.oldest_s())
+
+
+def _look_at_archive(manager: SessionManager, config: Config) -> Archive:
+    if manager.archiver is None:
+        return Archive("no node or worker has opened it yet" if config.archive.url else None)
+    try:
+        quarantined = len(manager.archiver.archive.store.quarantined())
+    except ServiceError as exc:
+        return Archive(exc.message)
+    return Archive("", str(path_of_url(config.archive.url)), quarantined)

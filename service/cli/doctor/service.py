@@ -1,0 +1,123 @@
+"""What `muster doctor` knows of nodes, workers, jobs and logins."""
+
+from __future__ import annotations
+
+from service.cli.doctor.findings import Finding, Patient, Verdict
+from service.config.fingerprint import GROUPS
+from service.observability.alarms import STARTING_S
+from service.security.http_guard import is_loopback
+
+#: A queue this long, or a job that has waited this long, is not being worked on.
+LONG_QUEUE, LONG_WAIT_S = 1000, 300
+#: Turns that sweeps may miss.
+MISSED_TURNS = 6
+#: A node that may open fewer files than this was not set up for a fleet.
+FEW_FILES = 4096
+#: Part of the open files that may be connections.
+FILES_FULL = 0.8
+#: A secret of fewer different characters was typed, not drawn.
+FEW_CHARACTERS = 12
+
+
+def check_nodes(patient: Patient) -> list[Finding]:
+    """Nodes are there and ready."""
+    nodes = patient.nodes
+    if not nodes:
+        mend = "start one: `muster node`, or all of it: `muster up`"
+        return [Finding("nodes", "warning", "none is running", mend)]
+    found = [Finding("nodes", "ok", f"{len(nodes)} running")]
+    for figures in nodes:
+        if figures.get("ready") == "0" and figures.get("draining") != "1":
+            mend = f"look at http://{figures.get('address', '')}/readyz and at its log"
+            is_starting = int(figures.get("uptime_s", STARTING_S)) < STARTING_S
+            verdict: Verdict = "warning" if is_starting else "error"
+            found.append(Finding("nodes", verdict, f"{figures['node_id']} is not ready", mend))
+    return found
+
+
+def check_agreement(patient: Patient) -> list[Finding]:
+    """Nodes and workers are of one version and have the settings alike that must be."""
+    found = []
+    for what, mend in (
+        ("version", "finish the upgrade: restart the old ones"),
+        ("settings", f"compare `muster config show` of both: {', '.join(GROUPS)} must be alike"),
+    ):
+        values: dict[str, list[str]] = {}
+        for name, figures in patient.processes():
+            values.setdefault(figures.get(what) or "unknown", []).append(name)
+        if len(values) > 1:
+            each = "; ".join(f"{value}: {', '.join(who)}" for value, who in sorted(values.items()))
+            found.append(Finding(what, "warning", f"not the same everywhere: {each}", mend))
+        elif values:
+            found.append(Finding(what, "ok", "the same everywhere"))
+    return found
+
+
+def check_files(patient: Patient) -> list[Finding]:
+    """Every connection is an open file."""
+    found = []
+    for figures in patient.nodes:
+        most, connections = int(figures.get("max_files", 0)), int(figures.get("connections", 0))
+        seen = f"{figures['node_id']} has {connections} connections and may open {most} files"
+        mend = "raise the hard limit (ulimit -Hn, LimitNOFILE, nofile), restart it; or more nodes"
+        if most > 0 and (most < FEW_FILES or connections > FILES_FULL * most):
+            found.append(Finding("files", "warning", seen, mend))
+    if patient.nodes and not found:
+        found.append(Finding("files", "ok", "the nodes may open enough files"))
+    return found
+
+
+def check_workers(patient: Patient) -> list[Finding]:
+    """Somebody does the slow work, and does all of it."""
+    if not patient.workers:
+        mend = "start one: `muster worker`: nothing is archived meanwhile, retries wait"
+        return [Finding("workers", "warning", "none is running", mend)]
+    found = [Finding("workers", "ok", f"{len(patient.workers)} running")]
+    swept_ms = int(patient.upkeep.get("swept_at", 0))
+    if swept_ms:
+        ago_s = (patient.now_ms - swept_ms) / 1000
+        seen = f"the last sweep ended {ago_s:.0f} s ago"
+        if ago_s > MISSED_TURNS * max(10.0, patient.config.workers.sweep_every_s):
+            mend = "look at the workers' logs: is one job in the way of all?"
+            return [*found, Finding("sweeps", "warning", seen, mend)]
+        found.append(Finding("sweeps", "ok", seen))
+    return found
+
+
+def check_queue(patient: Patient) -> list[Finding]:
+    """Jobs do not wait for long, and none has failed for good."""
+    queue, found = patient.queue, []
+    length, oldest_s = queue.counts["queued"], queue.oldest_s or 0.0
+    seen = f"{length} jobs wait" + (f", the oldest for {oldest_s:.0f} s" if length else "")
+    if length > LONG_QUEUE or oldest_s > LONG_WAIT_S:
+        found.append(Finding("queue", "warning", seen, "start more workers, look at their logs"))
+    else:
+        found.append(Finding("queue", "ok", seen))
+    failed = queue.counts["failed"]
+    if failed:
+        mend = "look at them and try them again: GET /api/v1/jobs?state=failed, POST …/retry"
+        return [*found, Finding("jobs", "warning", f"{failed} failed for good", mend)]
+    return [*found, Finding("jobs", "ok", "none has failed")]
+
+
+def check_login(patient: Patient) -> list[Finding]:
+    """Nobody gets in without a token where others can reach a node."""
+    found = []
+    modes = {figures["auth"] for figures in patient.nodes if figures.get("auth")}
+    if len(modes) > 1:
+        mend = "give all nodes the same auth.mode and restart them"
+        found.append(Finding("login", "error", "some nodes want a token, others do not", mend))
+    for figures in patient.nodes:
+        host = figures.get("address", "").rpartition(":")[0]
+        if figures.get("auth") == "open" and host and not is_loopback(host):
+            seen = f"{figures['node_id']} listens on {host} and lets in everybody as admin"
+            mend = "set auth.mode to token, and auth.secret in the environment"
+            found.append(Finding("login", "error", seen, mend))
+    auth = patient.config.auth
+    if auth.secret and len(set(auth.secret)) < FEW_CHARACTERS:
+        seen = "auth.secret looks as if it can be guessed"
+        found.append(Finding("login", "warning", seen, "`openssl rand -hex 32` makes a better one"))
+    if auth.secret and auth.mode == "open":
+        seen = "there is an auth.secret, and auth.mode is open: nobody needs a token"
+        found.append(Finding("login", "warning", seen, "set auth.mode to token"))
+    return found or [Finding("login", "ok", f"auth.mode {', '.join(modes) or auth.mode}")]

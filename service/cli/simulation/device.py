@@ -1,0 +1,362 @@
+"""A device that loses nothing it can keep: the client behind `muster agent` and `muster simulate`.
+
+* Every update gets the next `seq` of one `stream` when it is first sent, and stays in hand until it
+  is acked. After a reconnect `last_seq` of the `register` ack says what was stored although its ack
+  was lost; the rest goes out again with its old numbers, so nothing is stored twice.
+* An update that is refused leaves a gap behind which the service answers `conflict`. The device
+  then waits for all answers, numbers what is still in hand anew from the expected number, and sends
+  it again.
+* Updates wait in a bounded queue while there is no connection. Only what was never sent is dropped,
+  oldest first, and counted: what was sent has a number, and a number may not be left out.
+* A command is carried out once per `command_id`; a second delivery gets the first one's outcome.
+* `superseded` and `deleted` end the device: coming back would be a fight with who took the id.
+  `draining` and every lost connection lead to the next URL after a growing, jittered delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from service.cli.simulation import websocket
+from service.cli.simulation.outcomes import Handler, Outcomes
+
+#: Refusals after which asking again is pointless.
+_HOPELESS = frozenset(
+    {"invalid_request", "not_allowed", "not_authenticated", "conflict", "too_large"}
+)
+#: No ack for this long although the connection lives: connect again, the numbers prevent doubles.
+_ACK_TIMEOUT_S = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Update:
+    """Some readings taken at one moment."""
+
+    data: dict[str, Any]
+    ts: float  #: seconds since 1970
+    seq: int = 0  #: 0 until it is first sent
+    sent_s: float = 0.0  #: monotonic time of the first sending
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of a device's updates and connections."""
+
+    sent: int = 0  #: updates, each once however often it was repeated
+    acked: int = 0
+    acked_samples: int = 0
+    refused: int = 0  #: answered with an error that no repetition helps against
+    deferred: int = 0  #: answers that asked for patience: sent again later
+    dropped: int = 0  #: never sent: the queue was full
+    connects: int = 0
+    commands: int = 0
+
+    @property
+    def reconnects(self) -> int:
+        return max(0, self.connects - 1)
+
+
+class Device:
+    """One device; `run` keeps it connected, `update` gives it readings.
+
+    Args:
+        urls: Nodes, tried in turn beginning with the first.
+        token: What is shown to them; None: nothing.
+        commands: Name to handler. A handler gets `params` and returns the result or raises
+            `CommandError`; the outcome of an awaitable follows as `command_result`.
+        on_setup: Gets every setup that arrives; returning makes the device report its version.
+        on_event: Gets a word (``connected``, ``disconnected``, ``unreachable``, ``refused``,
+            ``dropped``, ``ended``) and a detail.
+        on_acked: Gets each acked update and the seconds since it was first sent.
+        queue_updates: How many updates wait at most before the oldest unsent one is dropped.
+        window: How many updates may be unanswered.
+        max_delay_s: Upper bound of the delay between two attempts to connect.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        urls: Sequence[str],
+        *,
+        token: str | None = None,
+        session_name: str | None = None,
+        project_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        commands: Mapping[str, Handler] | None = None,
+        on_setup: Callable[[Any], None] | None = None,
+        on_event: Callable[[str, str], None] | None = None,
+        on_acked: Callable[[Update, float], None] | None = None,
+        queue_updates: int = 1000,
+        window: int = 64,
+        max_delay_s: float = 15.0,
+    ) -> None:
+        self.device_id = device_id
+        self.counts = Counts()
+        self.registration: dict[str, Any] = {}  #: the latest ack of `register`
+        self.first_rev: int | None = None  #: revision when this device first registered
+        self.ended = ""  #: why `run` returned or will return
+        self._urls = list(urls)
+        self._auth = None if token is None else {"token": token}
+        self._identity = {"device_id": device_id, "stream": secrets.token_hex(8)}
+        for name, value in (("session_name", session_name), ("project_id", project_id)):
+            if value is not None:
+                self._identity[name] = value
+        self._meta = dict(meta or {})
+        self._outcomes = Outcomes(commands or {}, self._emit)
+        self._on_setup, self._on_acked = on_setup, on_acked
+        self._tell = on_event or (lambda word, detail: None)
+        self._waiting: deque[Update] = deque()
+        self._in_hand: dict[int, Update] = {}  # seq → update, sent and not acked, in order
+        self._queue_updates, self._window, self._max_delay_s = queue_updates, window, max_delay_s
+        self._seq = 0
+        self._connection: websocket.Connection | None = None
+        self._ready = False  # registered on the present connection
+        self._unanswered = 0  # updates sent on this connection whose ack has not come
+        self._expected: int | None = None  # `expected_seq` of the latest conflict
+        self._mending = False  # something was refused: answers are awaited, then all is sent again
+        self._mend_delay_s = 0.0
+        self._backing_off = False  # this round had a refusal that asks for patience
+        self._was_ready = False  # the present or latest connection got as far as `register`
+        self._lost = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._reconnect_after_s: float | None = None
+
+    # -- what a program calls ---------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Registered, and the connection is up."""
+        return self._ready
+
+    def update(self, data: dict[str, Any], ts: float | None = None) -> None:
+        """Queue readings; they go out at once where that is possible."""
+        if len(self._waiting) >= self._queue_updates:
+            self._waiting.popleft()
+            self.counts.dropped += 1
+        self._waiting.append(Update(data, time.time() if ts is None else ts))
+        self._pump()
+
+    @property
+    def unfinished(self) -> int:
+        """Updates that are not acked, sent or not."""
+        return len(self._waiting) + len(self._in_hand)
+
+    def close(self, reason: str = "closed here") -> None:
+        """Disconnect and let `run` return."""
+        self.ended = self.ended or reason
+        self._stop.set()
+        self._lost.set()
+
+    async def run(self) -> str:
+        """Stay connected until `close`, `superseded`, `deleted` or a final refusal; says which."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                await self._connect_and_stay()
+                attempt = 0 if self._was_ready else attempt + 1
+            except websocket.Refused as refused:
+                attempt += 1
+                self._register_refused(refused.error)
+            except (OSError, TimeoutError) as error:
+                attempt += 1
+                self._tell("unreachable", f"{self._urls[0]}: {str(error) or 'no answer'}")
+            if self._stop.is_set():
+                break
+            self._urls.append(self._urls.pop(0))
+            delay_s = self._reconnect_after_s
+            if delay_s is None:
+                delay_s = min(self._max_delay_s, 0.25 * 2 ** min(attempt, 10))
+            self._reconnect_after_s = None
+            try:
+                await asyncio.wait_for(self._stop.wait(), delay_s * random.uniform(0.5, 1.0))
+            except TimeoutError:
+                pass
+        self._outcomes.cancel()
+        self._tell("ended", self.ended)
+        return self.ended
+
+    # -- one connection ---------------------------------------------------------------------
+
+    async def _connect_and_stay(self) -> None:
+        self._lost.clear()
+        self._was_ready = False
+        url = self._urls[0]
+        connection = await websocket.connect(
+            url, on_event=self._event, on_closed=self._closed, auth=self._auth
+        )
+        self._connection = connection
+        try:
+            answer = await connection.call("register", {**self._identity, "meta": self._meta})
+            if not answer.get("ok"):
+                self._register_refused(answer["error"])
+                return
+            self._registered(answer, url)
+            while not self._lost.is_set():
+                try:
+                    await asyncio.wait_for(self._lost.wait(), _ACK_TIMEOUT_S / 2)
+                except TimeoutError:
+                    self._check_acks()
+        finally:
+            self._ready, self._connection = False, None
+            connection.close()
+
+    def _register_refused(self, error: dict[str, Any]) -> None:
+        self._tell("refused", f"{error['code']}: {error.get('message')}")
+        if error["code"] in _HOPELESS:
+            self.close(f"refused: {error['code']}: {error.get('message')}")
+        else:
+            self._reconnect_after_s = error.get("retry_after_s")
+
+    def _registered(self, answer: dict[str, Any], url: str) -> None:
+        self.registration = answer
+        if self.first_rev is None:
+            self.first_rev = answer["rev"]
+        self.counts.connects += 1
+        self._unanswered, self._expected, self._mend_delay_s = 0, None, 0.0
+        self._ready = self._was_ready = True
+        self._settle_below(answer["last_seq"] + 1)
+        self._tell("connected", url)
+        if self.counts.dropped:
+            self._tell("dropped", str(self.counts.dropped))
+        self._setup(answer.get("setup"), answer.get("setup_version") or 0)
+        self._outcomes.send_results()
+        self._send_again(answer["last_seq"] + 1)
+
+    def _closed(self, reason: str) -> None:
+        if self._ready:
+            self._tell("disconnected", reason)
+        self._ready = False
+        self._lost.set()
+
+    def _check_acks(self) -> None:
+        oldest = next(iter(self._in_hand.values()), None)
+        if oldest and self._unanswered and time.monotonic() - oldest.sent_s > _ACK_TIMEOUT_S:
+            self._drop_connection("no acks")
+
+    # -- updates ----------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        while self._ready and not self._mending and self._waiting:
+            if len(self._in_hand) >= self._window:
+                return
+            update = self._waiting.popleft()
+            self._seq += 1
+            update.seq, update.sent_s = self._seq, time.monotonic()
+            self._in_hand[update.seq] = update
+            self.counts.sent += 1
+            self._send(update)
+
+    def _send(self, update: Update) -> None:
+        connection = self._connection
+        if connection is not None:
+            self._unanswered += 1
+            payload = {"data": update.data, "ts": update.ts, "seq": update.seq}
+            connection.emit("update_data", payload, partial(self._answered, connection, update))
+
+    def _answered(self, connection: websocket.Connection, update: Update, answer: Any) -> None:
+        if connection is not self._connection:
+            return
+        self._unanswered -= 1
+        if answer.get("ok"):
+            if self._in_hand.pop(update.seq, None) is not None:
+                self._acked(update)
+            if not self._backing_off:
+                self._mend_delay_s = 0.0
+        else:
+            self._failed(update, answer["error"])
+        if self._mending and self._unanswered == 0:
+            delay_s = self._mend_delay_s * random.uniform(0.5, 1.0)
+            asyncio.get_running_loop().call_later(delay_s, self._mend, connection)
+        else:
+            self._pump()
+
+    def _acked(self, update: Update) -> None:
+        self.counts.acked += 1
+        self.counts.acked_samples += len(update.data)
+        if self._on_acked is not None:
+            self._on_acked(update, time.monotonic() - update.sent_s)
+
+    def _failed(self, update: Update, error: dict[str, Any]) -> None:
+        code = error["code"]
+        if code in ("stale_generation", "not_registered"):
+            # `superseded` or `deleted` is on its way; if it is not, a new register settles it.
+            self._reconnect_after_s = 1.0
+            asyncio.get_running_loop().call_soon(self._drop_connection, f"refused: {code}")
+            return
+        self._mending = True
+        if code == "conflict" and "expected_seq" in error:
+            self._expected = error["expected_seq"]
+        elif error.get("retryable"):
+            self.counts.deferred += 1
+            if not self._backing_off:  # one step per round, however many were refused in it
+                self._backing_off = True
+                self._mend_delay_s = min(self._max_delay_s, max(0.1, 2 * self._mend_delay_s))
+            self._mend_delay_s = max(self._mend_delay_s, error.get("retry_after_s") or 0.0)
+        else:
+            self._in_hand.pop(update.seq, None)
+            self.counts.refused += 1
+            self._tell("refused", f"{code}: {error['message']}")
+
+    def _mend(self, connection: websocket.Connection) -> None:
+        if connection is self._connection and self._ready and self._mending:
+            lowest = next(iter(self._in_hand), self._seq + 1)
+            self._settle_below(self._expected or lowest)
+            self._send_again(self._expected or lowest)
+
+    def _settle_below(self, seq: int) -> None:
+        """Count as acked what the service expects no more: it is stored, only its ack was lost."""
+        for stored in [number for number in self._in_hand if number < seq]:
+            self._acked(self._in_hand.pop(stored))
+
+    def _send_again(self, first_seq: int) -> None:
+        """Number what is in hand from `first_seq` on and send it; then what waits."""
+        updates = list(self._in_hand.values())
+        self._mending, self._backing_off, self._expected = False, False, None
+        self._in_hand.clear()
+        for seq, update in enumerate(updates, first_seq):
+            update.seq = seq
+            self._in_hand[seq] = update
+        self._seq = first_seq + len(updates) - 1
+        for update in updates:
+            self._send(update)
+        self._pump()
+
+    def _emit(self, event: str, payload: Any, on_ack: websocket.Reply) -> None:
+        if self._connection is not None and self._ready:
+            self._connection.emit(event, payload, on_ack)
+
+    def _drop_connection(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.close(reason)
+
+    # -- what the service says --------------------------------------------------------------
+
+    def _event(self, event: str, payload: Any, reply: websocket.Reply | None) -> None:
+        if event == "command":
+            self.counts.commands += 1
+            self._outcomes.take(payload, reply)
+        elif event == "setup":
+            self._setup(payload.get("setup"), payload.get("setup_version") or 0)
+        elif event == "ping" and self._connection is not None:
+            self._connection.emit("pong", payload)
+        elif event in ("superseded", "deleted"):
+            self.close(event)
+        elif event == "service_error" and payload.get("code") == "not_authenticated":
+            self._register_refused(payload)  # the token has ended
+        elif event == "draining":
+            self._reconnect_after_s = (payload or {}).get("reconnect_after_s", 1.0)
+            self._drop_connection("the node is going away")
+
+    def _setup(self, setup: Any, version: int) -> None:
+        if version and self._connection is not None:
+            if self._on_setup is not None:
+                self._on_setup(setup)
+            self._connection.emit("update_setup", {"reported_version": version})

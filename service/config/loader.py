@@ -1,0 +1,309 @@
+"""Loads settings: one file, overridden by the environment, overridden by flags, refused when odd.
+
+Layers are merged per setting (`group.key`), not deeper: an object given in the environment
+replaces the whole object of the file. Every layer is checked strictly, so that a typing slip
+stops the start with the path of the setting instead of becoming a value nobody meant. Names
+in the environment without `__` are left alone: container platforms put such as
+`MUSTER_PORT=tcp://…` there by themselves.
+
+This is the only module that reads `os.environ` (through pydantic-settings).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from service.config import settings
+from service.errors import ConfigError
+
+PREFIX = "MUSTER_"
+#: Names of ours that are no settings: which file, and what clients show a node.
+_NO_SETTINGS = ("muster_config", "muster_token")
+
+
+class Config(BaseSettings):
+    """All settings, frozen. Made by `load_config`; `Config()` is the defaults alone."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_ignore_empty=True
+    )
+
+    redis: settings.RedisSettings = settings.RedisSettings()
+    node: settings.NodeSettings = settings.NodeSettings()
+    feed: settings.FeedSettings = settings.FeedSettings()
+    sessions: settings.SessionSettings = settings.SessionSettings()
+    commands: settings.CommandSettings = settings.CommandSettings()
+    archive: settings.ArchiveSettings = settings.ArchiveSettings()
+    memory: settings.MemorySettings = settings.MemorySettings()
+    workers: settings.WorkerSettings = settings.WorkerSettings()
+    auth: settings.AuthSettings = settings.AuthSettings()
+    limits: settings.LimitSettings = settings.LimitSettings()
+    log: settings.LogSettings = settings.LogSettings()
+
+    @classmethod
+    def settings_customise_sources(  # the layers are merged below, with the source of each value
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration and where it came from."""
+
+    config: Config
+    #: The file that was read.
+    path: Path
+    #: `group.key` → `default`, the file, the name in the environment or `flag`.
+    sources: Mapping[str, str]
+    #: Names in the environment that look like ours and mean nothing.
+    ignored: tuple[str, ...] = field(default=())
+
+
+def load_config(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
+    """The configuration for one process; see `load`."""
+    return load(path, flags).config
+
+
+def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
+    """The configuration with the source of each value.
+
+    Args:
+        path: The file; None: the one `MUSTER_CONFIG` names, else the config.json of Muster itself.
+            Settings that a file leaves out have their defaults.
+        flags: `group.key` → value from the command line; None as value: not given.
+
+    Raises:
+        ConfigError: Naming the setting and its source, for unknown names, wrong types,
+            impossible relations and unreadable files.
+    """
+    environment = EnvSettingsSource(Config).env_vars  # names in lower case, empty ones left out
+    file = Path(path or environment.get("muster_config") or shipped_path())
+    values: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
+
+    def put(setting: str, value: Any, source: str) -> None:
+        group, _, key = setting.partition(".")
+        values.setdefault(group, {})[key] = value
+        sources[setting] = source
+
+    for setting, value in _read_file(file).items():
+        put(setting, value, str(file))
+    ignored = []
+    for name, text in environment.items():
+        if not name.startswith(PREFIX.lower()) or name in _NO_SETTINGS or text is None:
+            continue
+        group, separator, key = name.removeprefix(PREFIX.lower()).partition("__")
+        if separator:
+            setting = f"{group}.{key}"
+            put(setting, _from_text(setting, text, name.upper()), name.upper())
+        else:
+            ignored.append(name.upper())
+    for setting, value in (flags or {}).items():
+        if value is not None:
+            put(setting, value, "flag")
+
+    config = _validate(values, sources)
+    _check_relations(config)
+    for group, key in _settings():
+        sources.setdefault(f"{group}.{key}", "default")
+    return Loaded(config, file, sources, tuple(sorted(ignored)))
+
+
+def require_redis(config: Config, who: str) -> None:
+    """Refuses `embedded` for everybody but `muster up`.
+
+    Raises:
+        ConfigError
+    """
+    if config.redis.url == settings.EMBEDDED:
+        raise ConfigError(
+            f"redis.url: `embedded` is for `muster up` alone, {who} needs the URL of a server: "
+            f"set {PREFIX}REDIS__URL or give --redis redis://host:6379/0"
+        )
+
+
+def queue_name(key_prefix: str) -> str:
+    """RQ's name of the queue, also the beginning of job ids: letters, digits, `_` and `-`."""
+    return "".join(c if c.isalnum() or c in "_-" else f"-{ord(c):x}-" for c in key_prefix)
+
+
+def shipped_path() -> Path:
+    """The config.json with every default: beside this module, or in the repository."""
+    packaged = Path(__file__).with_name("config.json")
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "config.json"
+
+
+def redact_url(url: str) -> str:
+    """`url` without its password, wherever redis-py would take one from."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    user, colon, _password = credentials.partition(":")
+    place = re.sub(r"([?&](sentinel_)?password=)[^&]*", r"\1***", place)
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
+
+
+def redacted(config: Config) -> dict[str, dict[str, Any]]:
+    """All settings as JSON values, secrets replaced by `***`."""
+    shown = config.model_dump(mode="json")
+    for key in ("url", "queue_url"):
+        shown["redis"][key] = redact_url(shown["redis"][key])
+    if shown["auth"]["secret"]:
+        shown["auth"]["secret"] = "***"  # noqa: S105  what is shown instead
+    return shown
+
+
+def to_environment(config: Config) -> dict[str, str]:
+    """The environment in which another process loads exactly this configuration."""
+    shown = config.model_dump(mode="json")
+    return {
+        f"{PREFIX}{group}__{key}".upper(): value if isinstance(value, str) else json.dumps(value)
+        for group, keys in shown.items()
+        for key, value in keys.items()
+    }
+
+
+def child_environment(config: Config) -> dict[str, str]:
+    """This process's environment, but with all of `config` in it, for a process it starts."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | to_environment(config)
+
+
+def client_environment(token: str) -> dict[str, str]:
+    """This process's environment for a client it starts, which shows this token and has no secret."""
+    secret = f"{PREFIX}AUTH__SECRET"
+    kept = {name: text for name, text in os.environ.items() if name.upper() != secret}
+    return {**kept, f"{PREFIX}TOKEN": token}
+
+
+def _settings() -> list[tuple[str, str]]:
+    return [
+        (group, key)
+        for group, info in Config.model_fields.items()
+        for key in _group_model(info.annotation).model_fields
+    ]
+
+
+def _group_model(annotation: Any) -> type[BaseModel]:
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, BaseModel)
+    return annotation
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    def refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"{file}: {name!r} stands there twice")
+        return dict(pairs)
+
+    try:
+        content = json.loads(file.read_text("utf-8"), object_pairs_hook=refuse_twins)
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{file}: is not JSON: {exc}") from exc
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: should be an object of groups")
+    flat: dict[str, Any] = {}
+    for group, keys in content.items():
+        if group not in Config.model_fields:
+            raise ConfigError(f"{group}: unknown group of settings (from {file})")
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{group}: should be an object of settings (from {file})")
+        for key, value in keys.items():
+            if key in ("url", "queue_url") and _has_password(value):
+                raise ConfigError(
+                    f"{group}.{key}: a URL with a password comes from the environment "
+                    f"({PREFIX}{group.upper()}__{key.upper()}), not from {file}"
+                )
+            if (group, key) == ("auth", "secret") and value != "":
+                raise ConfigError(
+                    f"auth.secret: comes from the environment ({PREFIX}AUTH__SECRET), not from {file}"
+                )
+            flat[f"{group}.{key}"] = value
+    return flat
+
+
+def _has_password(url: Any) -> bool:
+    return isinstance(url, str) and redact_url(url) != url
+
+
+def _from_text(setting: str, text: str, name: str) -> Any:
+    """The value of an environment variable: words as they are, all else as JSON."""
+    group, _, key = setting.partition(".")
+    info = Config.model_fields.get(group)
+    known = info and _group_model(info.annotation).model_fields.get(key)
+    if not known or known.annotation is str or get_origin(known.annotation) is Literal:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{setting}: {text!r} is not a JSON value (from {name})") from exc
+
+
+def _validate(values: dict[str, dict[str, Any]], sources: Mapping[str, str]) -> Config:
+    try:
+        return Config(**values)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        lines = []
+        for error in exc.errors(include_url=False):
+            path = ".".join(str(part) for part in error["loc"])
+            source = next(
+                (
+                    sources[name]
+                    for name in sources
+                    if f"{path}.".startswith(f"{name}.") or name.startswith(f"{path}.")
+                ),
+                "flag",
+            )
+            if error["type"] == "extra_forbidden":
+                message = "unknown setting"
+            else:
+                message = error["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {message} (from {source})")
+        raise ConfigError("\n".join(lines)) from exc
+
+
+def _check_relations(config: Config) -> None:
+    sessions = config.sessions
+    if sessions.lease_s < 2 * sessions.renew_s:
+        raise ConfigError(
+            f"sessions.lease_s: {sessions.lease_s:g} should be at least 2 × sessions.renew_s, "
+            f"which is {sessions.renew_s:g}"
+        )
+    if 0 < sessions.ttl_s <= sessions.archive_after_s:
+        raise ConfigError(
+            f"sessions.ttl_s: {sessions.ttl_s:g} should be longer than sessions.archive_after_s, "
+            f"which is {sessions.archive_after_s:g}, or 0"
+        )
+    if config.auth.mode == "token" and not config.auth.secret:
+        raise ConfigError(
+            f"auth.secret: `auth.mode` token needs one, from the environment ({PREFIX}AUTH__SECRET), "
+            "such as `openssl rand -hex 32` makes"
+        )
+    if config.memory.redis_low_percent >= config.memory.redis_high_percent:
+        raise ConfigError(
+            f"memory.redis_low_percent: {config.memory.redis_low_percent:g} should be less than "
+            f"memory.redis_high_percent, which is {config.memory.redis_high_percent:g}"
+        )

@@ -1,0 +1,243 @@
+"""Opens what holds sessions, Redis and the archive, for nodes, workers and programs alike.
+
+The archive belongs to the service: `P:meta` has the service's id and the archive's store id, the marker in
+the archive's root has both too. A process whose disk carries others, or none because it is not mounted,
+is refused; so is one that names no archive where there is one, because it would take archived sessions
+for unknown ones.
+
+Where `P:meta` knows no archive (the first start, or Redis was lost) only a folder that is new and empty is
+taken. One that is marked may be that of a service whose Redis was lost, or another's that is in use: no
+process can tell, so a person does (`adopt_archive`, behind `muster archive adopt`). An archive whose
+marker names no service, of a version that noted none, is taken by a service that has noted its store id,
+the first one of several.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from typing import Any
+
+import redis
+
+from service.archive.archive import Archive
+from service.archive.closed import ClosedArchiveStore
+from service.archive.errors import ArchiveUnavailable, ForeignArchive, WrongArchive
+from service.archive.file_store import FileArchiveStore, path_of_url
+from service.archive.marker import Mark, Owner
+from service.archive.store import ArchiveStore
+from service.archive.threads import NativeCalls, ThreadedArchiveStore
+from service.archiving.archiver import Archiver
+from service.archiving.keeper import ArchiveKeeper
+from service.config.loader import Config, load_config
+from service.errors import ConfigError
+from service.live.queue.external import ExternalMessages
+from service.manager.manager import SessionManager
+from service.redis_access.clients import redis_factory
+from service.sessions.store.keys import Keys
+from service.sessions.store.runner import StoreSettings
+from service.sessions.store.store import RedisSessionStore
+
+#: What to do about an archive that is another's.
+ADOPT = (
+    "Give this service a folder of its own; or, if this is its archive and its Redis was lost, stop what "
+    "uses it and take it over with `muster archive adopt`"
+)
+
+
+def keys_of(config: Config) -> Keys:
+    """Key names under the configured prefix."""
+    return Keys(config.redis.key_prefix, config.redis.partitions)
+
+
+def store_settings(config: Config) -> StoreSettings:
+    """Bounds and times of the store, in its units."""
+    sessions, limits = config.sessions, config.limits
+    return StoreSettings(
+        lease_ms=round(sessions.lease_s * 1000),
+        ttl_ms=round(sessions.ttl_s * 1000),
+        idle_after_ms=round(sessions.idle_after_s * 1000),
+        feed_keep_ms=round(config.feed.keep_s * 1000),
+        feed_max_bytes=config.feed.max_bytes,
+        history_default=sessions.history.default,
+        history_keys=dict(sessions.history.keys),
+        max_keys=sessions.max_keys,
+        max_queued=config.commands.max_queued,
+        flapping_registers=limits.flapping_registers,
+        flapping_window_ms=round(limits.flapping_window_s * 1000),
+        wait_replicas=config.redis.wait_replicas,
+    )
+
+
+def make_store(config: Config, client: redis.Redis, **options: Any) -> RedisSessionStore:
+    """The session store over a client that decodes responses; options of `StoreBase` go through."""
+    return RedisSessionStore(client, keys_of(config), store_settings(config), **options)
+
+
+def open_archiver(
+    config: Config,
+    store: RedisSessionStore,
+    *,
+    calls: NativeCalls | None = None,
+    lenient: bool = False,
+    **options: Any,
+) -> tuple[Archiver | None, ArchiveKeeper]:
+    """What moves sessions between this store and its archive (None: there is none), and its keeper.
+
+    Args:
+        config: `archive.url` and `archive.compression_level`.
+        store: open already.
+        calls: how the disk is asked; None: in the caller's own thread.
+        lenient: for tools that look at a service: an archive that cannot be had is one whose every
+            call says so, and none is claimed.
+        options: of the Archiver.
+
+    Raises:
+        ConfigError: it is another one, its disk is not mounted, or it is not named.
+    """
+    known = store.known_archive()
+    if not config.archive.url and not known[1]:
+        return None, ArchiveKeeper(store)
+    keeper = ArchiveKeeper(store)
+    try:
+        files = open_files(config, calls)
+        if lenient:
+            if not known[1] and _mark_of(files) is None:
+                return None, keeper
+            _look_into(config, files, known)
+        else:
+            keeper = ArchiveKeeper(store, files, *_hold(files, store, config))
+    except ConfigError as exc:
+        if not lenient:
+            raise
+        files = ClosedArchiveStore(str(exc))
+    except ArchiveUnavailable as exc:
+        hint = f". {ADOPT}" if isinstance(exc, ForeignArchive) else ""
+        if not lenient:
+            raise ConfigError(f"archive.url: {exc.message}{hint}") from exc
+        files = ClosedArchiveStore(f"{exc.message}{hint}")
+    return Archiver(store, Archive(files, config.archive.compression_level), **options), keeper
+
+
+def open_files(config: Config, calls: NativeCalls | None = None) -> ArchiveStore:
+    """The files of `archive.url`, not open yet.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not config.archive.url:
+        raise ConfigError(
+            "archive.url: this service has an archive, and the setting names none: archived "
+            "sessions would be taken for unknown ones"
+        )
+    files: ArchiveStore = FileArchiveStore(path_of_url(config.archive.url))
+    return files if calls is None else ThreadedArchiveStore(files, calls)
+
+
+def adopt_archive(config: Config, store: RedisSessionStore, files: ArchiveStore, was: str) -> str:
+    """Makes the archive with the store id `was` this service's, whoever had it; its new store id.
+
+    The marker first: cut off before Redis hears of it, it is done by the next start or `adopt`.
+
+    Raises:
+        WrongArchive: it has another id by now.
+        ArchiveUnavailable, StoreUnavailable
+    """
+    service, known = store.known_archive()
+    if not service:
+        service, _ = store.note_archive(secrets.token_hex(16), known)
+    store_id = files.adopt(was, _owner(config, service))
+    store.settle_archive(service, store_id)
+    return store_id
+
+
+def adopt_lost_archive(config: Config, store: RedisSessionStore) -> bool:
+    """Adopts the marked folder of a service whose Redis knows no archive: for who owns both.
+
+    Raises:
+        ArchiveUnavailable, StoreUnavailable
+    """
+    service, known = store.known_archive()
+    files = open_files(config)
+    mark = _mark_of(files)
+    if known or mark is None or (service and mark.owner.service == service):
+        return False
+    adopt_archive(config, store, files, mark.store_id)
+    return True
+
+
+def _owner(config: Config, service: str) -> Owner:
+    return Owner(service, config.redis.key_prefix, platform.node())
+
+
+def _mark_of(files: ArchiveStore) -> Mark | None:
+    """What the marker says; None where there is none, or it cannot be read."""
+    try:
+        return files.identify()
+    except ArchiveUnavailable:
+        return None
+
+
+def _look_into(config: Config, files: ArchiveStore, known: tuple[str, str]) -> None:
+    """Opens the files for a tool, which changes nothing about whose they are."""
+    service, store_id = known
+    if not store_id:
+        raise ForeignArchive(_belongs(config, files.identify()))
+    files.open(store_id, Owner(service) if service else None)
+
+
+def _hold(files: ArchiveStore, store: RedisSessionStore, config: Config) -> tuple[Owner, str]:
+    """Opens the files as this service's; as whose, and their store id."""
+    service, store_id = store.known_archive()
+    if not service or not store_id:
+        _check_free(config, files, service, store_id)
+        service, store_id = store.note_archive(service or secrets.token_hex(16), store_id)
+    if not store_id:
+        claimed = files.claim(_owner(config, service))
+        service, store_id = store.note_archive(service, claimed)
+    owner = _owner(config, service)
+    files.open(store_id, owner)
+    try:
+        files.touch()
+    except WrongArchive:
+        raise
+    except ArchiveUnavailable:
+        pass  # a read-only disk: the keeper says so, and what is there can be read
+    return owner, store_id
+
+
+def _check_free(config: Config, files: ArchiveStore, service: str, store_id: str) -> None:
+    """Refuses a marked folder, before anything is written, that is not known to be this service's."""
+    mark = _mark_of(files)
+    if mark is None or (service and mark.owner.service == service):
+        return
+    if mark.owner.service or not store_id:
+        raise ForeignArchive(_belongs(config, mark))
+
+
+def _belongs(config: Config, mark: Mark) -> str:
+    return f"{config.archive.url} belongs to {mark}, and this Redis does not know it"
+
+
+def connect_manager(
+    url: str, config: Config | None = None, *, lenient: bool = False
+) -> SessionManager:
+    """A `SessionManager` of its own; see `SessionManager.connect`, and `open_archiver`."""
+    config = config or load_config()
+    client = redis_factory(url, config.redis.max_connections)()
+    store = make_store(config, client)
+    try:
+        store.open()
+        archiver, keeper = open_archiver(config, store, lenient=lenient)
+    except BaseException:
+        client.close()
+        raise
+    return SessionManager(
+        store,
+        ExternalMessages(client, store.keys),
+        archiver=archiver,
+        keeper=keeper,
+        command_ttl_s=config.commands.ttl_s,
+        max_value_bytes=config.sessions.max_value_bytes,
+        close=client.close,
+    )

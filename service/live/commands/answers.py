@@ -1,0 +1,189 @@
+"""What devices answer to commands, on its way into Redis.
+
+Answers come where packets are read, so they are only noted there; per session one task
+writes them, in order. While Redis is away they wait, bounded in bytes: an answer that is
+dropped leaves its command open, to be sent again on the next connection or to run into
+its deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from service import errors
+from service.sessions import model
+from service.sessions.values import check_value
+from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+#: What devices answered and Redis does not have yet.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+#: While Redis is away, answers are offered to it again after these pauses (seconds).
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
+
+
+class AnswerStore(Protocol):
+    """The part of the session store that hears of answers."""
+
+    def command_delivered(
+        self, session_id: str, generation: int, command_id: str
+    ) -> model.CommandChange | None: ...
+
+    def command_finish(
+        self,
+        session_id: str,
+        generation: int,
+        command_id: str,
+        *,
+        ok: bool,
+        result_json: str,
+        error_json: str,
+    ) -> model.CommandChange | None: ...
+
+
+class Answer(NamedTuple):
+    """What a device said to a command: `ok` None is a mere ack, so delivered and no more."""
+
+    generation: int
+    command_id: str
+    ok: bool | None
+    result_json: str
+    error_json: str
+
+    @property
+    def size(self) -> int:
+        return len(self.result_json) + len(self.error_json)
+
+
+class CommandAnswers:
+    """Records what the devices connected here answer.
+
+    Args:
+        tell_waiters: told every step that an answer made.
+        max_result_bytes: a longer result is not kept; the command still ends.
+    """
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        tell_waiters: Callable[[list[model.CommandChange]], None],
+        tasks: Tasks,
+        max_result_bytes: int = 64 * 1024,
+    ) -> None:
+        self._store = store
+        self._tell_waiters = tell_waiters
+        self._tasks = tasks
+        self._max_result_bytes = max_result_bytes
+        self._lock = threading.Lock()
+        self._answers: dict[str, deque[Answer]] = {}  # session -> not yet in Redis
+        self._answer_bytes = 0
+
+    def note(self, session_id: str, generation: int, command_id: str, arguments: list[Any]) -> None:
+        """Record the ack of a command soon. Never blocks: it is called where packets are read."""
+        ok, result_json, error_json = self.read_ack(arguments)
+        answer = Answer(generation, command_id, ok, result_json, error_json)
+        with self._lock:
+            if self._answer_bytes + answer.size > MAX_ANSWER_BYTES:
+                log.warning(
+                    "command answer dropped",
+                    extra={"action": "command_answer_dropped", "command_id": command_id},
+                )
+                return
+            self._answer_bytes += answer.size
+            waiting = self._answers.get(session_id)
+            if waiting is not None:
+                waiting.append(answer)
+                return
+            self._answers[session_id] = deque((answer,))
+        self._tasks.spawn(self._record_all, session_id)
+
+    def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
+        """(ok, result, error) of an ack; ok None when it says no more than "I have it"."""
+        said = arguments[0] if arguments else None
+        if not isinstance(said, dict) or not isinstance(said.get("ok"), bool):
+            return None, "", ""
+        try:
+            return said["ok"], self._encoded(said, "result"), self._encoded(said, "error")
+        except errors.ServiceError as error:  # it ends the command all the same
+            lost = {"code": error.code, "message": f"The device's answer was not kept. {error}"}
+            return said["ok"], "", json.dumps(lost)
+
+    def _encoded(self, said: dict[str, Any], name: str) -> str:
+        if said.get(name) is None:
+            return ""
+        return check_value(name, said[name], self._max_result_bytes).decode()
+
+    def _record_all(self, session_id: str) -> None:
+        waiting = self._answers[session_id]
+        pause_s = FIRST_PAUSE_S
+        while True:
+            answer = waiting[0]
+            try:
+                self._record(session_id, answer)
+            except (errors.StoreUnavailable, errors.Overloaded):
+                self._tasks.sleep(pause_s)
+                pause_s = min(pause_s * 2, LAST_PAUSE_S)
+                continue
+            except errors.ServiceError as error:  # such as a generation that is over
+                log.info(
+                    "command answer refused",
+                    extra={"action": "command_answer_refused", "code": error.code},
+                )
+            except Exception:  # this answer only: those behind it must not wait for ever
+                log.exception(
+                    "command answer not recorded",
+                    extra={"action": "command_answer_failed", "command_id": answer.command_id},
+                )
+            pause_s = FIRST_PAUSE_S
+            with self._lock:
+                waiting.popleft()
+                self._answer_bytes -= answer.size
+                if not waiting:
+                    del self._answers[session_id]
+                    return
+
+    def _record(self, session_id: str, answer: Answer) -> model.CommandChange | None:
+        if answer.ok is None:
+            change = self._store.command_delivered(session_id, answer.generation, answer.command_id)
+        else:
+            change = self._store.command_finish(
+                session_id,
+                answer.generation,
+                answer.command_id,
+                ok=answer.ok,
+                result_json=answer.result_json,
+                error_json=answer.error_json,
+            )
+        if change is not None:
+            self._tell_waiters([change])
+        return change
+
+    def finish(
+        self,
+        session_id: str,
+        generation: int,
+        command_id: str,
+        ok: bool,
+        result_json: str,
+        error_json: str,
+    ) -> model.CommandChange | None:
+        """The fate of the command after a `command_result`; None when it is unknown.
+
+        Raises:
+            StoreUnavailable, Overloaded: not recorded; the device should send it again.
+        """
+        answer = Answer(generation, command_id, ok, result_json, error_json)
+        return self._record(session_id, answer)
+
+    @property
+    def waiting(self) -> int:
+        """Answers of devices that Redis does not have yet."""
+        with self._lock:
+            return sum(len(waiting) for waiting in self._answers.values())

@@ -1,0 +1,187 @@
+"""Commands on their way to devices, and their fates on the way back.
+
+A command is a record in Redis from the moment it is accepted; what happens here only moves
+it along. `CommandDelivery` runs on the node that owns the session. Three things start it:
+a register, the `deliver` message of the node that accepted a command, and the list of
+sessions with undelivered commands that every lease renewal answers with. The third makes
+the first two mere hints: a lost message costs seconds, not a command.
+
+Per session one task takes what was not yet sent on this generation and emits it in order,
+so commands never overtake each other and a slow device holds up nobody else. A device that
+never acks is not waited for: the connection keeps the order, and what was sent without an
+ack is sent again on the next generation, wherever that is.
+
+What comes back is recorded in answers.py. Dashboards are told by the feed, and the node
+whose client waits for a command by the `command` message (waiters.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from service import errors
+from service.live.commands.answers import AnswerStore, CommandAnswers
+from service.sessions import model
+from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+#: Commands per call. Each may carry a value of the allowed size; more of them would fill the
+#: socket's buffer before the first was written.
+TAKE_LIMIT = 20
+
+#: Commands wait here, not in the socket's buffer, while the device has this much to read.
+MAX_BACKLOG_BYTES = 256 * 1024
+
+
+class Owned(Protocol):
+    """A session whose connection this node holds."""
+
+    session_id: str
+    sid: str
+    generation: int
+
+
+class CommandStore(AnswerStore, Protocol):
+    """The part of the session store that moves commands."""
+
+    def command_take(
+        self, session_id: str, generation: int, limit: int = ..., after: int = ...
+    ) -> Sequence[model.TakenCommand]: ...
+
+
+class Sockets(Protocol):
+    """The part of the sockets' dispatcher that asks devices."""
+
+    def request(
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+    ) -> None: ...
+
+    def backlog_bytes(self, sid: str) -> int: ...
+
+
+class CommandDelivery:
+    """Sends commands to the devices connected here and records what they answer.
+
+    Args:
+        find_owned: the session as this node holds it now, None when it does not.
+        tell_waiters, max_result_bytes: as in `CommandAnswers`.
+    """
+
+    def __init__(
+        self,
+        store: CommandStore,
+        sockets: Sockets,
+        find_owned: Callable[[str], Owned | None],
+        tell_waiters: Callable[[list[model.CommandChange]], None],
+        tasks: Tasks,
+        *,
+        max_result_bytes: int = 64 * 1024,
+    ) -> None:
+        self._store = store
+        self._sockets = sockets
+        self._find_owned = find_owned
+        self._tasks = tasks
+        self.answers = CommandAnswers(store, tell_waiters, tasks, max_result_bytes)
+        self._lock = threading.Lock()
+        self._sending: dict[str, bool] = {}  # session -> asked again meanwhile
+        self._sent: dict[str, tuple[int, int]] = {}  # session -> generation, last position emitted
+
+    # --- towards the device
+
+    def on_deliver(self, data: Any) -> None:
+        """The `deliver` message: a command was queued for a session of this node."""
+        if isinstance(data, Mapping) and isinstance(data.get("session_id"), str):
+            self.deliver(data["session_id"])
+
+    def deliver(self, session_id: str) -> None:
+        """See to it that everything undelivered is sent. Never blocks; cheap when repeated."""
+        with self._lock:
+            if session_id in self._sending:
+                self._sending[session_id] = True
+                return
+            self._sending[session_id] = False
+        self._tasks.spawn(self._send_all, session_id)
+
+    def forget(self, session_id: str) -> None:
+        """The session's connection is gone from this node."""
+        with self._lock:
+            self._sent.pop(session_id, None)
+
+    def _send_all(self, session_id: str) -> None:
+        while True:
+            try:
+                while self._send_some(session_id):
+                    pass
+            except errors.ServiceError as error:
+                # Renewals report the session again as long as something is undelivered.
+                log.info(
+                    "commands not taken",
+                    extra={"action": "commands_not_taken", "code": error.code},
+                )
+            except BaseException:
+                with self._lock:
+                    self._sending.pop(session_id, None)
+                raise
+            with self._lock:
+                if not self._sending.get(session_id):
+                    self._sending.pop(session_id, None)
+                    return
+                self._sending[session_id] = False
+
+    def _send_some(self, session_id: str) -> bool:
+        """Whether there may be more to send on the present connection."""
+        owned = self._find_owned(session_id)
+        if owned is None:
+            self.forget(session_id)
+            return False
+        generation, after = self._sent.get(session_id, (0, 0))
+        if generation != owned.generation:
+            after = 0
+        taken = self._store.command_take(session_id, owned.generation, TAKE_LIMIT, after)
+        for command in taken:
+            while self._sockets.backlog_bytes(owned.sid) > MAX_BACKLOG_BYTES:
+                if self._find_owned(session_id) is not owned:
+                    return False
+                self._tasks.sleep(0.05)
+            if self._find_owned(session_id) is not owned:
+                return True  # another socket, the same node: begin again for that one
+            self._send(owned, command)
+            self._sent[session_id] = owned.generation, command.position
+        # Fewer than asked for are all there were: what comes later is announced, and at the next renewal
+        # the session is looked at again unless its commands are over by then.
+        return len(taken) == TAKE_LIMIT
+
+    def _send(self, owned: Owned, command: model.TakenCommand) -> None:
+        change = command.change
+        payload = (
+            f'{{"command_id":{json.dumps(change.command_id)},"command":{json.dumps(change.command)},'
+            f'"params":{command.params_json or "null"},"attempt":{command.attempt}}}'
+        )
+        session_id, generation, command_id = owned.session_id, owned.generation, change.command_id
+
+        def on_ack(arguments: list[Any]) -> None:
+            self.answers.note(session_id, generation, command_id, arguments)
+
+        self._sockets.request(owned.sid, "command", payload.encode(), on_ack)
+
+    # --- back from the device
+
+    def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
+        """See `CommandAnswers.read_ack`."""
+        return self.answers.read_ack(arguments)
+
+    def finish(
+        self, owned: Owned, command_id: str, ok: bool, result_json: str, error_json: str
+    ) -> model.CommandChange | None:
+        """See `CommandAnswers.finish`."""
+        held = owned.session_id, owned.generation
+        return self.answers.finish(*held, command_id, ok, result_json, error_json)
+
+    def is_sending(self, session_id: str) -> bool:
+        """Whether a task is sending this session's commands now."""
+        return session_id in self._sending

@@ -1,0 +1,110 @@
+"""Those who wait until a command is delivered or over.
+
+A waiter sleeps until the `command` message names its command. That message is a hint: the
+answer is read from Redis, where a waiter also looks by itself now and then, in case the
+message died with a node.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from service import errors
+from service.sessions import model
+from service.tasks import Event, Tasks
+
+#: A waiter first looks by itself after this many seconds, then ever more rarely.
+FIRST_LOOK_S = 0.25
+
+
+class CommandReader(Protocol):
+    """The part of the session store that tells how a command stands."""
+
+    def command_get(self, session_id: str, command_id: str) -> Mapping[str, Any] | None: ...
+
+
+class CommandWaiters:
+    """Those on this node who wait for a command's delivery or result.
+
+    Args:
+        poll_s: how often a waiter looks by itself in the end; sooner at first, since no message
+            comes where an idempotency key led to a command that somebody else waits for.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: CommandReader,
+        tasks: Tasks,
+        *,
+        poll_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._poll_s = poll_s
+        self._clock = clock
+        self._events: dict[str, dict[Event, str]] = {}  # command -> who waits, until what
+
+    @property
+    def count(self) -> int:
+        """Commands that somebody on this node waits for."""
+        return len(self._events)
+
+    def on_command(self, data: Any) -> None:
+        """The `command` message: whoever waits for this status looks again."""
+        if not isinstance(data, Mapping):
+            return
+        status = str(data.get("status"))
+        for event, until in list(self._events.get(str(data.get("command_id")), {}).items()):
+            if model.is_reached(status, until):
+                event.set()
+
+    def wait(
+        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
+    ) -> dict[str, Any]:
+        """The command as it stands once it is delivered, or over (`until` "result": over).
+
+        A command that is gone with its session counts as cancelled.
+
+        Args:
+            session_id: whose command.
+            command_id: of a command that was just queued, or was there already.
+            until: "delivered" or "result".
+            timeout_s: how long.
+            status: how it stood a moment ago. If that is not enough, the first look waits for a
+                message too: there is hardly ever anything to see yet.
+
+        Raises:
+            CommandTimeout: not within `timeout_s`; the command goes on.
+        """
+        event = self._tasks.event()
+        self._events.setdefault(command_id, {})[event] = until
+        deadline = self._clock() + timeout_s
+        pause_s = min(FIRST_LOOK_S, self._poll_s)
+        try:
+            if not model.is_reached(status, until):
+                event.wait(min(timeout_s, pause_s))
+            while True:
+                event.clear()
+                try:
+                    command = self._store.command_get(session_id, command_id)
+                    if command is None:
+                        return {"command_id": command_id, "status": "cancelled"}
+                    if model.is_reached(str(command["status"]), until):
+                        return dict(command)
+                except errors.StoreUnavailable:
+                    pass  # it may be back in time
+                left_s = deadline - self._clock()
+                if left_s <= 0:
+                    raise errors.CommandTimeout(command_id=command_id)
+                event.wait(min(left_s, pause_s))
+                pause_s = min(2 * pause_s, self._poll_s)
+        finally:
+            others = self._events.get(command_id)
+            if others is not None:
+                others.pop(event, None)
+                if not others:
+                    del self._events[command_id]

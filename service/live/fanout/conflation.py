@@ -1,0 +1,143 @@
+"""What a dashboard gets that reads too slowly: of everything the latest.
+
+While it has too much to read, what it would have been sent is kept here instead, one value per
+session and key, the last summary per session, the last status per command. It is built for this
+dashboard alone, so this is the one place on the fan-out road where samples are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from service.live.fanout.rendering import MAX_SEGMENT_BYTES, Renderer, Segment, batch_frame
+from service.live.feed.entries import sample_frame
+from service.transport.connection import Frame, event_frame
+
+#: What one kept entry takes in memory beside its own bytes.
+OVERHEAD_BYTES = 200
+#: How much a slow dashboard is given at a time.
+TAKEN_BYTES = 256 * 1024
+
+#: rev, `[key, value, ts]`, bytes
+Row = tuple[int, list[Any], int]
+
+
+class Conflation:
+    """The latest of everything since a dashboard fell behind."""
+
+    def __init__(self) -> None:
+        self.size = 0  #: bytes held, roughly
+        self._latest: dict[bytes, dict[str, Row]] = {}
+        self._revs: dict[bytes, bytes] = {}
+        self._changed: dict[bytes, bytes] = {}
+        self._removed: dict[bytes, None] = {}
+        self._commands: dict[str, bytes] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._latest or self._changed or self._removed or self._commands)
+
+    def absorb(self, segment: Segment) -> None:
+        """Keep the latest of a segment; segments must come in order."""
+        for session in segment.removed:
+            self._removed[session] = None
+            self._changed.pop(session, None)
+            self._latest.pop(session, None)
+            self.size += OVERHEAD_BYTES
+        for session, state in segment.changed.items():
+            if session not in self._changed:
+                self.size += len(state.summary_json) + OVERHEAD_BYTES
+            self._changed[session] = state.summary_json
+        for command in segment.commands:
+            payload = command.payload
+            before = self._commands.pop(command.command_id, None)
+            self._commands[command.command_id] = payload
+            self.size += len(payload) + OVERHEAD_BYTES
+            if before is not None:
+                self.size -= len(before) + OVERHEAD_BYTES
+        for part in segment.data:
+            kept = self._latest.get(part.session)
+            if kept is None:
+                kept = self._latest[part.session] = {}
+                self.size += OVERHEAD_BYTES
+            self._revs[part.session] = part.rev
+            rev = part.first_rev
+            size = len(part.samples_json) // (len(part.samples) or 1)  # an average will do
+            for place, sample in enumerate(part.samples):
+                before_size = kept[sample[0]][2] if sample[0] in kept else -OVERHEAD_BYTES
+                kept[sample[0]] = (rev + place, sample, size)
+                self.size += size - before_size
+
+    def take(
+        self,
+        renderer: Renderer,
+        before: Mapping[int, int],
+        after: Mapping[int, int],
+        counts: bytes,
+    ) -> list[Frame]:
+        """About `TAKEN_BYTES` of what is kept as frames, which is then kept no longer.
+
+        `before` is the position this dashboard's last cursor stood for, `after` the one that
+        everything kept reaches to: only the frame with which nothing is left carries it.
+        """
+        old, new = renderer.cursor(before), renderer.cursor(after)
+        frames: list[Frame] = []
+        room = TAKEN_BYTES
+        told = self.is_empty
+        while room > 0 and (self._changed or self._removed):
+            changed = _popped(self._changed, MAX_SEGMENT_BYTES)
+            removed, self._removed = self._removed, {}
+            cursor = new if self.is_empty else old
+            told = self.is_empty
+            frames.append(renderer.sessions_update(changed, removed, counts, cursor))
+            room -= frames[-1].size
+        while room > 0 and self._commands:
+            payload = self._commands.pop(next(iter(self._commands)))
+            frames.append(event_frame("command_update", payload))
+            room -= len(payload)
+        while room > 0 and self._latest:
+            if renderer.batch:
+                fragments = self._popped_fragments()
+                told = self.is_empty
+                cursor = new if told else old
+                frames.append(batch_frame(b",".join(fragments), cursor, conflated=True))
+                room -= frames[-1].size
+            else:
+                session = next(iter(self._latest))
+                rows = _in_order(self._latest.pop(session))
+                name = session.decode()
+                frames += [sample_frame(name, rev, row, conflated=True) for rev, row, _ in rows]
+                room -= sum(frame.size for frame in frames[-len(rows) :])
+        if self.is_empty:
+            self.size = 0
+            self._revs.clear()
+            if not told:
+                frames.append(renderer.sessions_update([], {}, counts, new))
+        return frames
+
+    def _popped_fragments(self) -> list[bytes]:
+        fragments: list[bytes] = []
+        size = 0
+        while self._latest and size < MAX_SEGMENT_BYTES:
+            session = next(iter(self._latest))
+            samples = [row for _, row, _ in _in_order(self._latest.pop(session))]
+            name = orjson.dumps(session.decode())
+            fragment = b"[%b,%b,%b]" % (name, self._revs[session], orjson.dumps(samples))
+            fragments.append(fragment)
+            size += len(fragment)
+        return fragments
+
+
+def _in_order(kept: Mapping[str, Row]) -> list[Row]:
+    return sorted(kept.values(), key=lambda row: row[0])
+
+
+def _popped(kept: dict[bytes, bytes], max_bytes: int) -> list[bytes]:
+    taken: list[bytes] = []
+    while kept and max_bytes > 0:
+        taken.append(kept.pop(next(iter(kept))))
+        max_bytes -= len(taken[-1])
+    return taken

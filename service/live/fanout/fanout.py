@@ -1,0 +1,307 @@
+"""The road from the feeds to the dashboards of this node.
+
+One reader for the whole node, there only while somebody watches, reading only the partitions that
+are watched, once per fan-out interval. What it reads goes by `Routes` into the lots of the groups
+it concerns; a group whose interval is over sends its lot, one frame for all its members
+(groups.py). Newcomers find their own way to where their group stands (catch_up.py).
+
+A Redis that is away delays: the reader connects again every second, opens the feeds anew and goes
+on behind the last entry it had. Only when what follows that entry cannot be had (another epoch,
+trimmed, a gap in the numbers) the dashboards concerned are told `resync` and forgotten.
+
+Order of the locks: there is one, held for everything that must be seen whole, never during I/O or
+sleep. On a node tasks switch only there, so it is never contended; with real threads it is what
+makes the rest true.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+
+from service import errors
+from service.live.fanout.catch_up import CatchUp
+from service.live.fanout.flushing import Flusher
+from service.live.fanout.groups import MAX_PACE_S, Group, Member
+from service.live.fanout.partition_readers import Line, Lines
+from service.live.feed.counts import CountStore
+from service.live.feed.entries import Routes
+from service.live.feed.feed import Feed, FeedReader
+from service.live.feed.position import FeedLost, Position
+from service.live.feed.scope import Scope
+from service.tasks import Tasks
+from service.transport.connection import Connections
+
+log = logging.getLogger(__name__)
+
+#: How long the reader waits for entries at a time; as long it may take until it reads a partition
+#: that is watched from now on, and until it ends when nobody watches any more.
+BLOCK_S = 0.25
+#: Pause before another try while Redis cannot be reached.
+RECONNECT_S = 1.0
+#: The longest interval a dashboard may have, s.
+MAX_INTERVAL_S = 60.0
+
+
+class Fanout:
+    """All dashboards of this node.
+
+    Args:
+        store: asked for counts.
+        interval_ms: how often the feeds are read; no dashboard gets updates more often.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        connections: Connections,
+        tasks: Tasks,
+        store: CountStore,
+        interval_ms: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._feed = feed
+        self._connections = connections
+        self._tasks = tasks
+        self._interval_s = interval_ms / 1000
+        self._monotonic = monotonic
+        self._lock = threading.RLock()
+        self._groups: dict[Hashable, Group] = {}
+        self._by_sid: dict[str, Group] = {}
+        self._lines = Lines()
+        self._routes = Routes()
+        self._reader: FeedReader = feed.reader()
+        self._is_running = False
+        #: dashboards that were told to ask again, since the start, by why
+        self.resyncs: dict[str, int] = {}
+        #: how often a dashboard became slow, since the start
+        self.conflations = 0
+        #: entries of the watched feeds that were there after the last read and are not read yet
+        self.lag_entries = 0
+        self._behind_since: float | None = None
+        self._flusher = Flusher(store, tasks, self._lock, self._lose_group, self._end_if_empty)
+        pause_s = max(self._interval_s, 0.005)
+        self._catch_up = CatchUp(
+            feed, connections, tasks, self._lock, self._flusher.refresh_counts, pause_s, monotonic
+        )
+
+    # -- subscriptions --
+
+    def subscribe(
+        self,
+        sid: str,
+        scope: Scope,
+        *,
+        batch: bool = False,
+        interval_ms: int | None = None,
+        start: Position,
+    ) -> None:
+        """Send this socket every change of the scope after `start`, until it is unsubscribed.
+
+        Takes the place of the socket's earlier subscription. Does no I/O and sends nothing before
+        the caller waits for something, so an ack the caller has sent comes first.
+
+        One batch at most in `interval_ms`, which is kept between the fan-out interval and 60 s; a
+        batch that has grown very large does not wait for it.
+        """
+        asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
+        interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))
+        member = Member(sid, position=dict(start.offsets), epoch=start.epoch)
+        with self._lock:
+            self.unsubscribe(sid)
+            group = self._group(scope, batch, interval_s)
+            self._by_sid[sid] = group
+            group.joining[sid] = member
+            if not self._is_running:
+                self._is_running = True
+                self._tasks.spawn(self._run)
+            if not group.join(member):
+                self._tasks.spawn(self._bring_in, group, member)
+
+    def unsubscribe(self, sid: str) -> None:
+        """Send nothing more to this socket. Harmless when it watches nothing."""
+        with self._lock:
+            group = self._by_sid.pop(sid, None)
+            if group is not None:
+                group.leave(sid)
+                self._end_if_empty(group)
+
+    def position(self, sid: str) -> Position | None:
+        """Up to where this socket was sent everything; None when it watches nothing."""
+        with self._lock:
+            group = self._by_sid.get(sid)
+            return None if group is None else group.where(sid)
+
+    def close(self) -> None:
+        """Forget all dashboards; the reader ends by itself."""
+        with self._lock:
+            for sid in tuple(self._by_sid):
+                self.unsubscribe(sid)
+
+    @property
+    def lag_s(self) -> float:
+        """For how long the reader has not been at the end of all feeds it reads, s."""
+        since = self._behind_since
+        return 0.0 if since is None else self._monotonic() - since
+
+    def figures(self) -> dict[str, int]:
+        """Numbers for metrics and the node's beat."""
+        with self._lock:
+            groups = self._groups.values()
+            return {
+                "dashboards": len(self._by_sid),
+                "subscriptions": len(groups),
+                "catching_up": sum(len(group.joining) for group in groups),
+                "conflated": sum(len(group.slow) for group in groups),
+                "resyncs": sum(self.resyncs.values()),
+            }
+
+    def _group(self, scope: Scope, batch: bool, interval_s: float) -> Group:
+        made = Group(
+            scope,
+            scope.partitions(self._feed.keys),
+            self._connections,
+            self._monotonic,
+            self._forget,
+            self._count_slow,
+            batch=batch,
+            interval_s=interval_s,
+        )
+        group = self._groups.setdefault(made.key, made)
+        if group is made:
+            self._routes.add(scope, group.lot)
+            self._lines.watch(group)
+        return group
+
+    def _count_resyncs(self, reason: str, told: list[str]) -> None:
+        self.resyncs[reason] = self.resyncs.get(reason, 0) + len(told)
+
+    def _count_slow(self) -> None:
+        self.conflations += 1
+
+    def _forget(self, sid: str) -> None:
+        self._by_sid.pop(sid, None)
+
+    def _end_if_empty(self, group: Group) -> None:
+        if group.is_empty and not group.is_over:
+            group.is_over = True
+            del self._groups[group.key]
+            self._routes.remove(group.scope, group.lot)
+            self._lines.unwatch(group)
+
+    def _bring_in(self, group: Group, member: Member) -> None:
+        try:
+            reason = self._catch_up.run(group, member)
+        except Exception:
+            log.exception("catching up failed", extra={"action": "catch_up_failed"})
+            reason = "unreadable"
+        with self._lock:
+            if reason is not None and not member.is_gone:
+                self._give_up(group, reason)
+                self._count_resyncs(reason, group.lose(reason, [member.sid]))
+            self._end_if_empty(group)
+
+    # -- the reader --
+
+    def _run(self) -> None:
+        """Reads until nobody watches. Whatever goes wrong, it goes on."""
+        while True:
+            with self._lock:
+                if not self._lines:
+                    self._is_running = False
+                    self._reader.close()
+                    self._note_lag(0)
+                    return
+            try:
+                self._step()
+            except errors.ServiceError:  # Redis is away, or cannot take what opening a feed writes
+                self._reader.close()
+                self._note_lag(None)
+                self._flusher.flush(self._groups.values(), ask=False)
+                self._tasks.sleep(RECONNECT_S)
+            except Exception:
+                log.exception("fan-out failed", extra={"action": "fanout_failed"})
+                self._reader.close()
+                self._note_lag(None)
+                self._tasks.sleep(RECONNECT_S)
+
+    def _step(self) -> None:
+        """One read of everything that is watched."""
+        self._open_lines()
+        with self._lock:
+            lines = [line for line in self._lines if line.is_checked]
+            now = self._monotonic()
+            due_s = min((group.due_in(now) for group in self._groups.values()), default=BLOCK_S)
+        if not lines:
+            return
+        after = {line.partition: line.number for line in lines}
+        chunks = self._reader.read(after, max(0.001, min(due_s, BLOCK_S)))
+        with self._lock:
+            for line, chunk in zip(lines, chunks, strict=True):
+                try:
+                    if line in self._lines:
+                        line.take_in(chunk, self._routes)
+                except FeedLost as lost:
+                    self._lose(line, lost.reason)
+            self._note_lag(sum(line.behind for line in self._lines))
+        self._flusher.flush(self._groups.values())
+        if any(chunk.entries for chunk in chunks):
+            self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Until the next read: as long as nobody is told before; who comes new waits for it too."""
+        with self._lock:
+            paces = [group.pace_s for group in self._groups.values()]
+        return max(self._interval_s, min([*paces, MAX_PACE_S]))
+
+    def _note_lag(self, entries: int | None) -> None:
+        """How far the reader is behind; None: nothing could be read, so by no less than before."""
+        if entries is not None:
+            self.lag_entries = entries
+        if entries == 0:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._monotonic()
+
+    def _open_lines(self) -> None:
+        """Make sure of every watched feed, anew after each new connection.
+
+        The connection comes first: a Redis that restarts after it kills it, one that restarted
+        before it shows another epoch.
+        """
+        if not self._reader.is_connected:
+            with self._lock:
+                self._lines.distrust()
+            self._reader.connect()
+        for line in self._lines:
+            if line.is_checked:
+                continue
+            head = self._feed.open(line.partition)
+            with self._lock:
+                try:
+                    if line in self._lines:
+                        line.open(head)
+                except FeedLost as lost:
+                    self._lose(line, lost.reason)
+
+    def _lose(self, line: Line, reason: str) -> None:
+        """Everybody who watches this partition has to begin anew."""
+        fields = {"action": "feed_lost", "partition": line.partition, "reason": reason}
+        log.warning("feed lost", extra=fields)
+        for group in tuple(line.groups):
+            self._lose_group(group, reason)
+
+    def _lose_group(self, group: Group, reason: str) -> None:
+        self._give_up(group, reason)
+        self._count_resyncs(reason, group.lose(reason))
+        self._end_if_empty(group)
+
+    def _give_up(self, group: Group, reason: str) -> None:
+        """After an entry that only we stumble over, no cursor from before it is taken again."""
+        if reason == "unreadable":
+            for line in self._lines:
+                if group in line.groups:
+                    self._feed.give_up(line.partition, line.epoch, line.number)

@@ -1,0 +1,92 @@
+"""Sends what groups have collected, with counts that are as fresh as the summaries beside them.
+
+Counts cost a round trip, so they are read only when a summary is about to go out, once per group and
+interval. Everything else here is what happens between two reads of the feeds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+import orjson
+
+from service import errors
+from service.live.fanout.groups import Group
+from service.live.feed.counts import CountStore, counts_of
+from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+
+class Flusher:
+    """Sends the lots of groups that are due; used by one task.
+
+    Args:
+        lock: held while a segment is sent.
+        lose: its dashboards have to begin anew, for a reason.
+        settle: looks whether somebody is left in a group.
+    """
+
+    def __init__(
+        self,
+        store: CountStore,
+        tasks: Tasks,
+        lock: AbstractContextManager[object],
+        lose: Callable[[Group, str], None],
+        settle: Callable[[Group], None],
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._lock = lock
+        self._lose = lose
+        self._settle = settle
+
+    def flush(self, groups: Iterable[Group], *, ask: bool = True) -> None:
+        """Send what is due.
+
+        Args:
+            ask: Redis may be asked for counts; not while it is away, which would delay the rest.
+        """
+        for group in tuple(groups):
+            try:
+                ask = self._flush_group(group, ask=ask)
+            except Exception:
+                # What was taken out of its lot is lost, so its dashboards have to begin anew.
+                log.exception("sending failed", extra={"action": "fanout_failed"})
+                with self._lock:
+                    self._lose(group, "unreadable")
+
+    def _flush_group(self, group: Group, *, ask: bool) -> bool:
+        """Lets others run between segments, so that sockets can be written to.
+
+        Returns whether Redis may be asked for more.
+        """
+        with self._lock:
+            segments = [] if group.is_over else group.take()
+        if any(segment.has_states for segment in segments):
+            group.needs_counts = True
+        if ask and group.needs_counts and (segments or not group.counts):
+            ask = self.refresh_counts(group)
+        for place, segment in enumerate(segments):
+            if place:
+                self._tasks.sleep(0)
+            with self._lock:
+                if group.is_over:
+                    return ask
+                group.send(segment)
+        with self._lock:
+            if not group.is_over:
+                group.tend()
+                self._settle(group)
+        return ask
+
+    def refresh_counts(self, group: Group) -> bool:
+        """Whether Redis answered; if not, the counts stay as they were until the next frame."""
+        try:
+            group.counts = orjson.dumps(counts_of(self._store, group.scope))
+            group.needs_counts = False
+        except errors.ServiceError:
+            group.needs_counts = True
+        return not group.needs_counts

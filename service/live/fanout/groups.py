@@ -1,0 +1,294 @@
+"""Dashboards with the same wishes, served together.
+
+A group is all dashboards of one node with the same (scope, batch, interval). It has one position:
+what was last sent to its members, so every member is exactly there and a frame is made once for
+all. Who is elsewhere is not a member: a newcomer catches up by itself until it stands where the
+group stands (catch_up.py), and who reads too slowly is set aside with a `Conflation` of what it
+missed.
+
+Nothing here waits or does I/O, so on a node every method is atomic.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from service import errors
+from service.live.fanout.conflation import Conflation
+from service.live.fanout.rendering import Lot, Renderer, Segment
+from service.live.feed.position import Position, epochs_digest
+from service.live.feed.scope import Scope
+from service.transport.connection import Connections, event_frame
+
+log = logging.getLogger(__name__)
+
+#: Above this backlog a dashboard gets latest values only …
+SLOW_BYTES = 512 * 1024
+#: … until it has read so far that no more than this is left.
+CAUGHT_UP_BYTES = 128 * 1024
+#: Above this it is disconnected …
+HOPELESS_BYTES = 4 * 1024 * 1024
+#: … and also when what is kept for it takes this much memory.
+KEPT_BYTES = 16 * 1024 * 1024
+#: A crowd is told less often: so much of an interval for each of a group's members, s, and at most so much.
+PACE_PER_MEMBER_S = 0.0015
+MAX_PACE_S = 0.1
+#: With this much to send a group does not wait for its interval.
+EARLY_BYTES = 512 * 1024
+#: While it stays slow, this often it gets the latest values all the same.
+CONFLATED_EVERY_S = 1.0
+#: A cursor goes out at least this often (docs/protocol.md promises 10 s).
+CURSOR_EVERY_S = 5.0
+
+NO_COUNTS = b'{"active":0,"inactive":0,"archived":0}'
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One dashboard's subscription, wherever it stands."""
+
+    sid: str
+    is_gone: bool = False
+    #: where it stands by itself while it is not a member
+    position: dict[int, int] = field(default_factory=dict)
+    epoch: str = ""
+    conflation: Conflation | None = None  #: what is kept while it is slow
+    conflated_at: float = 0.0  #: when it last got what was kept
+    told: dict[int, int] = field(default_factory=dict)  #: its last cursor, while it is slow
+
+    def set_aside(self, position: Mapping[int, int], now: float) -> None:
+        """From this position on what it is to get is kept for it."""
+        self.conflation = Conflation()
+        self.conflated_at = now
+        self.position = dict(position)
+        self.told = dict(position)
+
+
+class Group:
+    """The dashboards of one subscription and what they are to be sent.
+
+    Attributes:
+        position: partition → last entry that was sent or of no concern; has a partition only once
+        its
+            feed was opened.
+        members: stand at `position`; joining: on their way there; slow: conflated.
+        lot: changes after `position`.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        partitions: tuple[int, ...],
+        connections: Connections,
+        monotonic: Callable[[], float],
+        forget: Callable[[str], None],
+        count_slow: Callable[[], None] = lambda: None,
+        *,
+        batch: bool,
+        interval_s: float,
+    ) -> None:
+        self.scope = scope
+        self.partitions = partitions
+        self.batch = batch
+        self.interval_s = interval_s
+        self.key = (scope.key, batch, round(interval_s * 1000))  #: equal for equal wishes
+        self.is_over = False  #: nobody is here any more; who comes later gets another group
+        self.position: dict[int, int] = {}
+        self.epochs: dict[int, str] = {}
+        self.epoch = ""
+        self.lot = Lot()
+        self.members: dict[str, Member] = {}
+        self.joining: dict[str, Member] = {}
+        self.slow: dict[str, Member] = {}
+        self.counts = b""
+        self.needs_counts = True
+        self._connections = connections
+        self._monotonic = monotonic
+        self._forget = forget
+        self._count_slow = count_slow
+        self._renderer: Renderer | None = None
+        self._flushed_at = float("-inf")
+        self._cursor_at = monotonic()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known where the group stands."""
+        return self._renderer is not None
+
+    @property
+    def renderer(self) -> Renderer:
+        assert self._renderer is not None, "a group sends nothing before its feeds are opened"
+        return self._renderer
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.members or self.joining or self.slow)
+
+    def open(self, partition: int, epoch: str, number: int) -> None:
+        """The group's place in one of its feeds; the last one opens the group."""
+        if partition in self.position:
+            return
+        self.position[partition] = number
+        self.epochs[partition] = epoch
+        if len(self.position) == len(self.partitions):
+            self.epoch = epochs_digest(self.epochs)
+            self._renderer = Renderer(self.scope, self.partitions, self.epoch, batch=self.batch)
+
+    def reach(self, partition: int, number: int) -> None:
+        """All entries up to this number were put into the lot, or do not concern the group."""
+        if not self.lot.is_empty:
+            self.lot.reach(partition, number)
+        elif partition in self.position:
+            self.position[partition] = number
+
+    def join(self, member: Member) -> bool:
+        """Make it a member if it stands exactly where the group stands."""
+        if not self.is_open or member.position != self.position or member.epoch != self.epoch:
+            return False
+        self.joining.pop(member.sid, None)
+        if member.conflation is None:
+            self.members[member.sid] = member
+        else:
+            self.slow[member.sid] = member
+        return True
+
+    def leave(self, sid: str) -> None:
+        for place in (self.members, self.joining, self.slow):
+            member = place.pop(sid, None)
+            if member is not None:
+                member.is_gone = True
+
+    @property
+    def pace_s(self) -> float:
+        """How often the members are told at most: their interval, or less often for a crowd.
+
+        Every frame costs a system call for each of them. With 50 of them and 10 ms that would be
+        most of what a node does, for people who see no difference.
+        """
+        return max(self.interval_s, min(len(self.members) * PACE_PER_MEMBER_S, MAX_PACE_S))
+
+    def due_in(self, now: float) -> float:
+        """Seconds until there is something to do; 0 or less: now."""
+        due = self._cursor_at + CURSOR_EVERY_S
+        if self.slow:
+            due = min(due, now + min(CONFLATED_EVERY_S, self.interval_s))
+        if not self.lot.is_empty:
+            early = self.lot.size >= EARLY_BYTES
+            due = now if early else min(due, self._flushed_at + self.pace_s)
+        return due - now
+
+    def take(self) -> list[Segment]:
+        """What is to be sent now, if it is time for it or already very much."""
+        now = self._monotonic()
+        # 1 ms of grace: a reader that sleeps one interval must not find itself a hair too early
+        too_early = now < self._flushed_at + self.pace_s - 0.001
+        if self.lot.is_empty or (too_early and self.lot.size < EARLY_BYTES):
+            return []
+        self._flushed_at = now
+        return self.lot.take()
+
+    def send(self, segment: Segment) -> None:
+        """Send a segment to all members and move on to its end."""
+        after = {**self.position, **segment.end}
+        if not segment.is_empty:
+            self._look_for_slow()
+            for member in self.slow.values():
+                assert member.conflation is not None
+                member.conflation.absorb(segment)
+            if self.members:
+                frames, told = self.renderer.frames(
+                    segment, self.position, after, self.counts or NO_COUNTS
+                )
+                for sid in tuple(self.members):
+                    for frame in frames:
+                        self._connections.send(sid, frame)
+                if told:
+                    self._cursor_at = self._monotonic()
+        self.position = after
+
+    def tend(self) -> None:
+        """Serve the slow ones, and give the others a cursor when they had none for long."""
+        now = self._monotonic()
+        for member in tuple(self.slow.values()):
+            self._tend_slow(member, now)
+        if self.is_open and now >= self._cursor_at + CURSOR_EVERY_S:
+            self._cursor_at = now
+            if self.members:
+                cursor = self.renderer.cursor(self.position)
+                frame = self.renderer.sessions_update([], {}, self.counts or NO_COUNTS, cursor)
+                for sid in tuple(self.members):
+                    self._connections.send(sid, frame)
+
+    def where(self, sid: str) -> Position | None:
+        """What a dashboard was sent up to, as its newest cursor would say."""
+        if not self.is_open:
+            return None
+        if sid in self.members:
+            return Position(self.epoch, dict(self.position))
+        member = self.joining.get(sid) or self.slow.get(sid)
+        if member is None:
+            return None
+        return Position(
+            self.epoch, dict(member.position if member.conflation is None else member.told)
+        )
+
+    def lose(self, reason: str, sids: Iterable[str] | None = None) -> list[str]:
+        """Tell these, or all, to ask for a new snapshot; they are no longer here after it."""
+        told = [*self.members, *self.joining, *self.slow] if sids is None else list(sids)
+        frame = event_frame("resync", orjson.dumps({"reason": reason}))
+        for sid in told:
+            self.leave(sid)
+            self._forget(sid)
+            self._connections.send(sid, frame)
+        return told
+
+    def close_slow(self, member: Member) -> None:
+        """Tell a dashboard that it reads too slowly, and disconnect it."""
+        self.leave(member.sid)
+        self._forget(member.sid)
+        last = event_frame("service_error", orjson.dumps(errors.SlowClient().body()))
+        about = {"action": "slow_client", "sid": member.sid, "throttle": "slow"}
+        log.info("slow dashboard closed", extra=about)
+        self._connections.close(member.sid, last, "slow_client")
+
+    def set_aside(self, member: Member, position: Mapping[int, int]) -> None:
+        """It reads too slowly: from this position on it gets latest values only."""
+        member.set_aside(position, self._monotonic())
+        self._count_slow()
+
+    def _look_for_slow(self) -> None:
+        for sid, member in tuple(self.members.items()):
+            backlog = self._connections.backlog_bytes(sid)
+            if backlog > HOPELESS_BYTES:
+                self.close_slow(member)
+            elif backlog > SLOW_BYTES:
+                del self.members[sid]
+                self.set_aside(member, self.position)
+                self.slow[sid] = member
+
+    def _tend_slow(self, member: Member, now: float) -> None:
+        """Give a slow dashboard what was kept: when it has caught up, and now and then."""
+        conflation = member.conflation
+        assert conflation is not None
+        backlog = self._connections.backlog_bytes(member.sid)
+        if backlog > HOPELESS_BYTES or conflation.size > KEPT_BYTES:
+            self.close_slow(member)
+            return
+        caught_up = backlog < CAUGHT_UP_BYTES
+        if not caught_up and now < member.conflated_at + CONFLATED_EVERY_S:
+            return
+        member.conflated_at = now
+        for frame in conflation.take(
+            self.renderer, member.told, self.position, self.counts or NO_COUNTS
+        ):
+            self._connections.send(member.sid, frame)
+        if not conflation.is_empty:
+            return
+        member.told = dict(self.position)
+        if caught_up and self.slow.pop(member.sid, None) is not None:
+            member.conflation = None  # it has all up to where the group stands
+            self.members[member.sid] = member

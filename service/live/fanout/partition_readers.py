@@ -1,0 +1,105 @@
+"""How far the reader of this node is in each feed that somebody watches.
+
+A line is there while a group watches its partition. It begins where the feed ends when it is first
+opened and moves on with every entry read; it is checked anew after each new connection. Nothing here
+does I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from service.live.fanout.groups import Group
+from service.live.feed.entries import Routes
+from service.live.feed.feed import Chunk
+from service.live.feed.position import FeedLost
+from service.sessions.model import FeedHead
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """What the reader knows of one watched partition."""
+
+    partition: int
+    epoch: str = ""
+    number: int = -1  #: last entry that was routed; -1: not opened yet
+    is_checked: bool = False  #: opened since the reader connected
+    behind: int = 0  #: entries that follow and are not read yet, as far as is known
+    groups: dict[Group, None] = field(default_factory=dict)  #: who watches it
+
+    def open(self, head: FeedHead) -> None:
+        """Begin at the feed's end, or make sure that the feed goes on where the line is.
+
+        Raises:
+            FeedLost: it does not.
+        """
+        if self.number < 0:
+            self.epoch, self.number = head.epoch, head.last
+            for group in self.groups:
+                group.open(self.partition, self.epoch, self.number)
+        elif self.epoch != head.epoch:
+            raise FeedLost(self.partition, "epoch_changed")
+        elif head.first > self.number + 1:
+            raise FeedLost(self.partition, "feed_trimmed")
+        self.is_checked = True
+
+    def take_in(self, chunk: Chunk, routes: Routes) -> None:
+        """Route what was read and move on; the groups then have it in their lots.
+
+        Raises:
+            FeedLost: it is not what comes next, or not to be understood.
+        """
+        chunk.check(self.epoch, self.number)
+        try:
+            for number, fields in chunk.entries:
+                routes.route(self.partition, number, fields)
+        except Exception as error:
+            # Passed over or read again it would be a gap or a repetition for those who watch.
+            log.exception("feed entry not understood", extra={"action": "feed_unreadable"})
+            self.number = chunk.entries[-1][0]
+            raise FeedLost(self.partition, "unreadable") from error
+        if chunk.entries:
+            self.number = chunk.entries[-1][0]
+            for group in self.groups:
+                group.reach(self.partition, self.number)
+        self.behind = max(0, chunk.head - self.number)
+
+
+class Lines:
+    """All lines of a node."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, Line] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(tuple(self._lines.values()))
+
+    def __contains__(self, line: Line) -> bool:
+        """Whether somebody still watches this very line (it may have ended and begun again)."""
+        return self._lines.get(line.partition) is line
+
+    def watch(self, group: Group) -> None:
+        for partition in group.partitions:
+            line = self._lines.setdefault(partition, Line(partition))
+            line.groups[group] = None
+            if line.number >= 0:
+                group.open(partition, line.epoch, line.number)
+
+    def unwatch(self, group: Group) -> None:
+        for partition in group.partitions:
+            line = self._lines[partition]
+            del line.groups[group]
+            if not line.groups:
+                del self._lines[partition]
+
+    def distrust(self) -> None:
+        """The connection is another: what it reads may be another feed."""
+        for line in self._lines.values():
+            line.is_checked = False

@@ -1,0 +1,294 @@
+"""The feeds in Redis: where they stand, what comes next, and whether anything is missing.
+
+A feed is a stream whose ids are `<n>-0`, n = 1, 2, 3, … within an epoch, so a reader can tell by
+itself that it got everything: the numbers it reads follow each other, and the epoch read after
+the entries is the one it began with. Both are checked with every read; nothing is taken on trust
+because a connection stayed open (an emptied Redis keeps its connections).
+
+What that cannot show is a Redis that came back with its last second missing and went on counting:
+the epoch changes only when somebody asks (`store.feed_open`). So whoever reads continuously has
+one connection of its own that never reconnects silently (`FeedReader`), and asks after each new
+one, before it reads on. `head` and `recoverable` ask each time.
+
+Replies are taken raw in RESP2: redis-py's own forms of XREAD and XRANGE put the fields into a dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import redis
+from redis.exceptions import RedisError
+
+from service import errors
+from service.live.feed import position as positions
+from service.live.feed.position import FeedLost, Position, epochs_digest
+from service.live.feed.scope import Scope
+from service.sessions.model import FeedHead
+from service.sessions.store.keys import Keys
+
+#: A connection that is silent for longer than it was asked to block is dead (half-open).
+SILENT_S = 5.0
+#: Bytes one read at the end of the feeds aims at. An entry may have 1 MiB, so the number of entries
+#: asked for follows their size.
+TARGET_BYTES = 512 * 1024
+#: The same for a page of `read_range`, which is sent to one dashboard at once.
+PAGE_BYTES = 128 * 1024
+#: What is read behind the entries: which feed it is now, and the number of its last entry.
+EPOCH_FIELDS = ("epoch", "last")
+#: Entries one read takes at most, per partition.
+MAX_ENTRIES = 1_000
+
+Entries = list[tuple[int, list[bytes]]]
+
+
+class FeedStore(Protocol):
+    """The part of the session store that knows how feeds begin and end."""
+
+    def feed_open(self, partition: int) -> FeedHead: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Entries of one partition, oldest first, and the epoch after they were read."""
+
+    partition: int
+    epoch: str | None
+    entries: Entries
+    head: int  #: number of the feed's last entry, after they were read
+
+    def check(self, epoch: str, after: int) -> None:
+        """Raises FeedLost unless the entries are those that follow number `after` in this epoch."""
+        if self.epoch != epoch:
+            raise FeedLost(self.partition, "epoch_changed")
+        for number, _ in self.entries:
+            after += 1
+            if number != after:
+                raise FeedLost(self.partition, "feed_trimmed")
+
+
+class Feed:
+    """All feeds of a service.
+
+    Args:
+        connect: makes a client with the given options of `redis.Redis`; called for each of the two
+            kinds used here, at the first need.
+        store: asked for epochs.
+    """
+
+    def __init__(self, connect: Callable[..., redis.Redis], keys: Keys, store: FeedStore) -> None:
+        self.keys = keys
+        self._connect = connect
+        self._store = store
+        self._client: redis.Redis | None = None
+        self._entry_bytes = 2_000.0
+        self._given_up: dict[int, tuple[str, int]] = {}
+
+    def open(self, partition: int) -> FeedHead:
+        """Where a partition's feed stands; gives it a new epoch if Redis may have lost data.
+
+        Raises:
+            StoreUnavailable
+        """
+        return self._store.feed_open(partition)
+
+    def head(self, partitions: Iterable[int]) -> Position:
+        """The present end of these feeds. Note it before reading a snapshot, then begin here."""
+        heads = {partition: self.open(partition) for partition in partitions}
+        return Position(
+            epochs_digest({partition: head.epoch for partition, head in heads.items()}),
+            {partition: head.last for partition, head in heads.items()},
+        )
+
+    def recoverable(self, position: Position) -> bool:
+        """Whether everything after the position can still be had. One script per partition."""
+        heads = {partition: self.open(partition) for partition in position.offsets}
+        epochs = {partition: head.epoch for partition, head in heads.items()}
+        if epochs_digest(epochs) != position.epoch:
+            return False
+        for partition, offset in position.offsets.items():
+            head = heads[partition]
+            given_up = self._given_up.get(partition, ("", 0))
+            first = max(head.first - 1, given_up[1] if given_up[0] == head.epoch else 0)
+            if not first <= offset <= head.last:
+                return False
+        return True
+
+    def give_up(self, partition: int, epoch: str, number: int) -> None:
+        """What comes before this entry cannot be told: who stands there has to begin anew.
+
+        Else a dashboard that asks again with its cursor would meet the same entry for ever.
+        """
+        self._given_up[partition] = (epoch, number)
+
+    def encode_cursor(self, scope: Scope, position: Position) -> str:
+        return positions.encode_cursor(scope, position)
+
+    def decode_cursor(self, scope: Scope, text: object) -> Position | None:
+        """The position of a cursor; None for one of another scope, or no cursor at all."""
+        return positions.decode_cursor(scope, text, self.keys)
+
+    def read_range(self, spans: Mapping[int, tuple[int, int]]) -> list[Chunk]:
+        """The next entries after each span's first number, up to its second, which must be there.
+
+        Returns about `PAGE_BYTES`, at least one entry per partition; not checked yet.
+
+        Raises:
+            FeedLost: a partition gave nothing.
+            StoreUnavailable
+        """
+        count = self._count(PAGE_BYTES)
+        with _translated():
+            client = self._client
+            if client is None:
+                client = self._client = self._connect(
+                    decode_responses=False, protocol=2, socket_timeout=SILENT_S
+                )
+                client.set_response_callback("XRANGE", _as_it_is)
+            with client.pipeline(transaction=False) as pipe:
+                for partition, (after, until) in spans.items():
+                    key = self.keys.feed(partition)
+                    first, last = f"{after + 1}-0", f"{until}-0"
+                    pipe.xrange(key, first, last, count)
+                for partition in spans:
+                    pipe.hmget(self.keys.epoch(partition), *EPOCH_FIELDS)
+                replies = pipe.execute()
+        chunks = _chunks(list(spans), replies[: len(spans)], replies[len(spans) :])
+        for chunk in chunks:
+            if not chunk.entries:
+                raise FeedLost(chunk.partition, "feed_trimmed" if chunk.epoch else "epoch_changed")
+        self._learn(chunks)
+        return chunks
+
+    def reader(self) -> FeedReader:
+        """A reader with a connection of its own, not yet connected."""
+        return FeedReader(self, self._connect)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _count(self, target_bytes: int) -> int:
+        """How many entries make that many bytes, by what entries had lately."""
+        return max(1, min(MAX_ENTRIES, int(target_bytes / self._entry_bytes)))
+
+    def _learn(self, chunks: list[Chunk]) -> None:
+        number = sum(len(chunk.entries) for chunk in chunks)
+        if number:
+            size = sum(
+                len(field) for chunk in chunks for _, fields in chunk.entries for field in fields
+            )
+            self._entry_bytes += (size / number - self._entry_bytes) / 4
+
+
+class FeedReader:
+    """Reads on at the ends of feeds, blocking. Not for several tasks at once."""
+
+    def __init__(self, feed: Feed, connect: Callable[..., redis.Redis]) -> None:
+        self._feed = feed
+        self._connect = connect
+        self._pool: redis.ConnectionPool | None = None
+        self._connection: Any = None
+        self.has_more = False  #: the last read was cut short by its bound
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    def connect(self) -> None:
+        """A new connection. Open the feeds anew before reading through it.
+
+        Raises:
+            StoreUnavailable
+        """
+        self.close()
+        with _translated():
+            if self._pool is None:
+                options = {"decode_responses": False, "protocol": 2, "socket_timeout": SILENT_S}
+                self._pool = self._connect(**options).connection_pool
+            # Of its own, not from the pool: a pool replaces a dead connection without a word.
+            connection: Any = self._pool.connection_class(**self._pool.connection_kwargs)
+            connection.connect()
+            self._connection = connection
+
+    def read(self, after: Mapping[int, int], block_s: float) -> list[Chunk]:
+        """What follows these numbers, waiting up to `block_s` until there is something.
+
+        Returns a chunk for each partition, most of them without entries; not checked yet.
+
+        Raises:
+            StoreUnavailable: the connection is gone; `connect` makes another.
+        """
+        keys, partitions = self._feed.keys, list(after)
+        count = self._feed._count(TARGET_BYTES)
+        block_ms = max(1, int(block_s * 1000))  # 0 would block for ever
+        commands: list[tuple[Any, ...]] = [
+            (
+                *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"),
+                *(keys.feed(partition) for partition in partitions),
+                *(f"{after[partition]}-0" for partition in partitions),
+            )
+        ]
+        # The epochs come behind the entries: what is still the same then was so all the time.
+        commands += [("HMGET", keys.epoch(partition), *EPOCH_FIELDS) for partition in partitions]
+        connection = self._connection
+        if connection is None:
+            raise errors.StoreUnavailable
+        try:
+            with _translated():
+                connection.send_packed_command(connection.pack_commands(commands))
+                found = connection.read_response(timeout=block_s + SILENT_S)
+                epochs = [connection.read_response() for _ in partitions]
+        except BaseException:
+            self.close()  # a reply may still be on its way: this connection is of no use any more
+            raise
+        feeds = {keys.feed(partition).encode(): partition for partition in partitions}
+        by_partition = {feeds[key]: entries for key, entries in found or ()}
+        replies = [by_partition.get(partition, []) for partition in partitions]
+        chunks = _chunks(partitions, replies, epochs)
+        self._feed._learn(chunks)
+        self.has_more = any(len(chunk.entries) == count for chunk in chunks)
+        return chunks
+
+    def close(self) -> None:
+        """Forget the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with _ignored():
+                connection.disconnect()
+
+
+def _as_it_is(reply: Any, **_options: Any) -> Any:
+    return reply
+
+
+def _chunks(partitions: list[int], replies: list[Any], epochs: list[Any]) -> list[Chunk]:
+    return [
+        Chunk(
+            partition,
+            epoch.decode() if epoch is not None else None,
+            [(int(entry_id.partition(b"-")[0]), fields) for entry_id, fields in entries],
+            int(last or 0),
+        )
+        for partition, entries, (epoch, last) in zip(partitions, replies, epochs, strict=True)
+    ]
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise errors.StoreUnavailable from error
+
+
+@contextmanager
+def _ignored() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError):
+        return

@@ -1,0 +1,147 @@
+"""What a dashboard watches: the whole fleet, some sessions, or one project.
+
+Two subscriptions with equal scopes share their frames, so a scope has a `key` by which it is
+compared; the order of ids and repeated ids make no difference. A cursor carries the scope's
+`digest`: a position in one scope says nothing about another, because what another scope was sent
+is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Protocol
+
+from service import errors
+
+#: Bounds the memory of a subscription and the work of counting it; larger sets watch a project.
+MAX_SESSIONS = 1_000
+#: Bytes of an id in UTF-8.
+MAX_ID_BYTES = 256
+
+FLEET = "fleet"
+SESSIONS = "sessions"
+PROJECT = "project"
+
+
+class Partitions(Protocol):
+    """Which partition holds a session (`service.sessions.store.keys.Keys`)."""
+
+    partitions: int
+
+    def partition(self, session_id: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A set of sessions, by kind.
+
+    Attributes:
+        kind: "fleet", "sessions" or "project".
+        names: sorted session ids, or project ids; empty for the fleet.
+        fence: of named sessions, the projects they must be in, sorted; None: any.
+    """
+
+    kind: str = FLEET
+    names: tuple[str, ...] = ()
+    fence: tuple[str, ...] | None = None
+    _ids: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, value: object) -> Scope:
+        """The scope of a `register_vue` payload; None is the fleet.
+
+        Raises:
+            errors.InvalidRequest: neither "fleet" nor `{sessions: […]}` nor `{project_id}`.
+            errors.TooLarge: more than `MAX_SESSIONS` ids.
+        """
+        if value is None or value == FLEET:
+            return cls()
+        if not isinstance(value, dict) or ("sessions" in value) == ("project_id" in value):
+            raise errors.InvalidRequest(
+                'scope must be "fleet", {"sessions": [ids]} or {"project_id": id}'
+            )
+        if "project_id" in value:
+            return cls.project(_checked(value["project_id"], "scope.project_id"))
+        ids = value["sessions"]
+        if not isinstance(ids, list) or not ids:
+            raise errors.InvalidRequest("scope.sessions must be a list of at least one id")
+        if len(ids) > MAX_SESSIONS:
+            raise errors.TooLarge(f"scope.sessions may hold {MAX_SESSIONS} ids")
+        return cls.sessions(_checked(one, "scope.sessions") for one in ids)
+
+    @classmethod
+    def sessions(cls, ids: Iterable[str]) -> Scope:
+        unique = frozenset(ids)
+        return cls(SESSIONS, tuple(sorted(unique)), None, unique)
+
+    @classmethod
+    def project(cls, project_id: str) -> Scope:
+        return cls(PROJECT, (project_id,))
+
+    def within(self, projects: frozenset[str] | None) -> Scope:
+        """What of this scope is in these projects; None: all of it.
+
+        Raises:
+            errors.NotAllowed: it is another project.
+        """
+        if projects is None:
+            return self
+        if self.kind == FLEET:
+            return Scope(PROJECT, tuple(sorted(projects)))
+        if self.kind == SESSIONS:
+            return Scope(SESSIONS, self.names, tuple(sorted(projects)), self._ids)
+        if not projects.issuperset(self.names):
+            raise errors.NotAllowed("Name a project_id that this token is for.")
+        return self
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...] | None]:
+        """Hashable; equal for scopes that hold the same sessions by definition."""
+        return (self.kind, self.names, self.fence)
+
+    @cached_property
+    def digest(self) -> str:
+        """The scope in 16 letters, for cursors."""
+        fence = () if self.fence is None else ("\0", *self.fence)
+        text = "\0".join((self.kind, *self.names, *fence))
+        return sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def project_id(self) -> str | None:
+        """The one project this scope is, None for the others."""
+        return self.names[0] if self.kind == PROJECT and len(self.names) == 1 else None
+
+    def partitions(self, keys: Partitions) -> tuple[int, ...]:
+        """The partitions whose feeds have this scope's changes, ascending."""
+        if self.kind == SESSIONS:
+            return tuple(sorted({keys.partition(one) for one in self.names}))
+        return tuple(range(keys.partitions))
+
+    def matches(self, session_id: str, project_id: str | None) -> bool:
+        """Whether a session that is in this project belongs to the scope."""
+        if self.kind == FLEET:
+            return True
+        if self.kind == SESSIONS:
+            return session_id in self._ids and self.admits(project_id)
+        return (project_id or "") in self.names
+
+    def admits(self, project_id: str | None) -> bool:
+        """Whether a session of it that is named may be in this project."""
+        return self.fence is None or (project_id or "") in self.fence
+
+
+def _checked(value: object, path: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise errors.InvalidRequest(f"{path} must be a string that is not empty")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise errors.InvalidRequest(f"{path} is not valid text") from error
+    if size > MAX_ID_BYTES:
+        raise errors.TooLarge(f"{path} may have {MAX_ID_BYTES} bytes")
+    if any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in value):
+        raise errors.InvalidRequest(f"{path} must not hold control characters")
+    return value

@@ -1,0 +1,394 @@
+"""Write-behind: samples of all sockets of this node, flushed as one `append` per partition.
+
+An update waits in a slot of its session until the next flush (every `flush_interval_ms`), goes to
+Redis together with everybody else's, and is acked after Redis answered. Each flush has a number. While
+the answer is missing the very same flush is repeated under the same number, and Redis, which keeps the
+last number and answer per node and partition, stores it once. One flush per partition is in flight.
+
+A slot holds updates that are all numbered (`seq`) or all not, because Redis checks the numbers of a
+session's part as a whole. When a part is refused, what else waits of that session with numbers is
+refused too, so that a device never sees a later number accepted after an earlier one was not.
+
+A session that Redis does not know any more (it came back empty) is reclaimed with the generation held
+here and its part sent again under a new number. Not done here: writes without a connection, which go
+through the store at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from service import errors
+from service.errors import ServiceError
+from service.live.ingest import pending
+from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Load
+from service.live.ingest.pending import AppendStore, Slot, Update, cost_bytes
+from service.live.ingest.refusals import lost_error, word_error
+from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.sessions.model import AppendResult
+from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+#: Estimated memory the buffer may take.
+MAX_BUFFER_BYTES = 32 << 20
+#: How often one part is sent again after `missing` or a shifted `seq`.
+MAX_ATTEMPTS = 3
+
+
+class Ingest:
+    """The buffer between this node's devices and Redis.
+
+    Args:
+        reclaim: gets sessions back that Redis does not know; marks those it could not as lost.
+        on_lost: told once a flush shows that another connection owns the session.
+        on_acked: told which updates of a session Redis has: (ack id, rev) each, in order.
+        on_answer: told any other fate of an update: its ack id, and a duplicate's rev or the error. Without
+            an ack id only errors are told.
+        on_stored: told how many samples Redis accepted.
+        hold: told to take nothing more from a session's socket, because too much of it waits.
+        release: told that this is over.
+        on_flush: told the samples of an answered flush and how many seconds the answer took.
+        max_buffer_bytes: estimated memory; above it updates are refused.
+    """
+
+    def __init__(
+        self,
+        store: AppendStore,
+        sessions: OwnedSessions,
+        tasks: Tasks,
+        writer_id: str,
+        *,
+        flush_interval_s: float,
+        reclaim: Callable[[int, list[OwnedSession]], None],
+        on_lost: Callable[[OwnedSession], None],
+        on_acked: Callable[[OwnedSession, list[tuple[int, int]]], None],
+        on_answer: Callable[[OwnedSession, int | None, AppendResult | ServiceError], None],
+        on_stored: Callable[[int], None] = lambda samples: None,
+        hold: Callable[[OwnedSession], None] = lambda owned: None,
+        release: Callable[[OwnedSession], None] = lambda owned: None,
+        on_flush: Callable[[int, float], None] = lambda samples, seconds: None,
+        max_buffer_bytes: int = MAX_BUFFER_BYTES,
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._tasks = tasks
+        self._writer_id = writer_id
+        self._flush_interval_s = flush_interval_s
+        self._reclaim = reclaim
+        self._on_lost = on_lost
+        self._on_acked = on_acked
+        self._on_answer = on_answer
+        self._on_stored = on_stored
+        self._load = Load(hold, release)
+        self._on_flush = on_flush
+        self._max_buffer_bytes = max_buffer_bytes
+        self._queues: dict[int, deque[Slot]] = {}
+        self._open: dict[OwnedSession, Slot] = {}
+        self._flying: set[int] = set()
+        self._numbers: dict[int, int] = {}
+        self._repeats: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
+        self._stopped = False
+        #: Redis did not answer the last flush.
+        self.away = False
+        #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
+        self.repeats = 0
+        self.stored = 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """About the memory of what waits."""
+        return self._load.bytes
+
+    # -- in
+
+    def add(self, owned: OwnedSession, update: Update, ack_id: int | None) -> None:
+        """Buffer an update; its fate is told once Redis answered. Never blocks.
+
+        A duplicate of what is still on its way is answered after it.
+
+        Raises:
+            Conflict: the `seq` leaves a gap; `expected_seq` says what would not.
+            Overloaded: the buffer is full although Redis answers.
+            StoreUnavailable: the buffer is full because Redis does not answer.
+            StaleGeneration: another connection owns the session.
+        """
+        if owned.lost:
+            raise lost_error(owned)
+        seq = update.seq
+        if seq is not None and not self._is_next(owned, seq, update, ack_id):
+            return
+        count, size = len(update.samples), update.bytes_in
+        cost = pending.UPDATE_COST_BYTES + count * pending.SAMPLE_COST_BYTES + 2 * size
+        load = self._load
+        if load.bytes + cost > self._max_buffer_bytes:
+            raise self._full()
+        numbered = seq is not None
+        if seq is not None:
+            owned.accepted_seq = seq
+        slot = self._open.get(owned)
+        if (
+            slot is None
+            or slot.numbered != numbered
+            or slot.count + count > pending.MAX_CALL_SAMPLES
+            or slot.bytes + size > pending.MAX_CALL_BYTES
+        ):
+            slot = self._open[owned] = Slot(owned, numbered)
+            queue = self._queues.get(owned.partition)
+            if queue is None:
+                queue = self._queues[owned.partition] = deque()
+            queue.append(slot)
+        # `Slot.add` and `Load.charge`, written out: this runs for every event
+        slot.entries.append((update, ack_id))
+        slot.count += count
+        slot.bytes += size
+        slot.cost += cost
+        load.bytes += cost
+        owned.waiting += 1
+        owned.waiting_bytes += cost
+        if owned.waiting >= HOLD_UPDATES or owned.waiting_bytes >= HOLD_BYTES:
+            load.hold(owned)
+
+    def _is_next(self, owned: OwnedSession, seq: int, update: Update, ack_id: int | None) -> bool:
+        """Whether this number is to be stored; a duplicate is answered, now or after its first."""
+        if seq == owned.accepted_seq + 1:
+            return True
+        if seq <= owned.last_seq:
+            if ack_id is not None:
+                self._on_answer(owned, ack_id, AppendResult("duplicate", owned.rev))
+            return False
+        if seq > owned.accepted_seq:
+            expected = owned.accepted_seq + 1
+            raise errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
+        cost = cost_bytes(update)
+        if self._load.bytes + cost > self._max_buffer_bytes:
+            raise self._full()
+        self._load.charge(owned, 1, cost)
+        self._repeats.setdefault(owned, []).append((seq, cost, ack_id))
+        return False
+
+    def _full(self) -> ServiceError:
+        return errors.StoreUnavailable() if self.away else errors.Overloaded()
+
+    def _tell(
+        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
+    ) -> None:
+        try:
+            if ack_id is not None or isinstance(result, ServiceError):
+                self._on_answer(owned, ack_id, result)
+        except Exception:
+            log.exception("ack failed", extra={"action": "ack_failed"})
+
+    # -- out
+
+    def run(self) -> None:
+        """Flush every interval until `stop`; a long-lived task."""
+        while not self._stopped:
+            self._tasks.sleep(self._flush_interval_s)
+            self.kick()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def kick(self) -> None:
+        """Start a flush of every partition that has something and none in flight."""
+        for partition in list(self._queues):
+            if partition not in self._flying:
+                self._flying.add(partition)
+                self._tasks.spawn(self._drain, partition)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything buffered is answered; False when time ran out."""
+        deadline = time.monotonic() + timeout_s
+        while self._queues or self._flying:
+            self.kick()
+            if time.monotonic() >= deadline:
+                return False
+            self._tasks.sleep(0.005)
+        return True
+
+    def _drain(self, partition: int) -> None:
+        queue = self._queues[partition]
+        budget = len(queue)  # what comes in meanwhile waits for the next interval
+        try:
+            while budget > 0 and queue:
+                batch = self._take(queue)
+                budget -= len(batch)
+                self._send(partition, queue, batch)
+        finally:
+            self._flying.discard(partition)
+            if not queue:
+                self._queues.pop(partition, None)
+
+    def _take(self, queue: deque[Slot]) -> list[Slot]:
+        batch: list[Slot] = []
+        seen: set[OwnedSession] = set()
+        count = size = 0
+        while queue and len(batch) < pending.MAX_CALL_SESSIONS:
+            slot = queue[0]
+            count += slot.count
+            size += slot.bytes
+            too_much = count > pending.MAX_CALL_SAMPLES or size > pending.MAX_CALL_BYTES
+            if slot.owned in seen or (batch and too_much):
+                break
+            queue.popleft()
+            if self._open.get(slot.owned) is slot:
+                del self._open[slot.owned]
+            seen.add(slot.owned)
+            batch.append(slot)
+        return batch
+
+    def _send(self, partition: int, queue: deque[Slot], batch: list[Slot]) -> None:
+        number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
+        parts = [slot.part() for slot in batch]
+        sent_at, pause_s = time.monotonic(), 0.05
+        while True:
+            try:
+                results = self._store.append(partition, self._writer_id, number, parts)
+                break
+            except errors.StoreUnavailable:
+                self.away = True
+                self.repeats += 1
+                self._tasks.sleep(pause_s * (0.5 + random.random()))
+                pause_s = min(pause_s * 2, 1.0)
+            except ServiceError as error:
+                self._refuse_all(queue, batch, error)
+                return
+            except Exception:
+                log.exception("flush failed", extra={"action": "flush_failed"})
+                self._refuse_all(queue, batch, errors.Internal())
+                return
+        self.away = False
+        self._on_flush(sum(part.count for part in parts), time.monotonic() - sent_at)
+        stored, missing = self.stored, []
+        for slot, result in zip(batch, results, strict=True):
+            if result.word == "ok":
+                self._stored(slot, result.value)
+            elif result.word == "missing":
+                missing.append(slot)
+            elif result.word == "conflict":
+                self._shifted(queue, slot, result.value)
+            elif result.word == "too_many_keys" and len(slot.entries) > 1:
+                self._split(queue, slot)
+            else:
+                self._refuse(queue, slot, word_error(slot.owned, result.word))
+        self._on_stored(self.stored - stored)
+        if missing:
+            self._recover(partition, queue, missing)
+
+    def _stored(self, slot: Slot, rev: int) -> None:
+        owned = slot.owned
+        owned.rev = rev
+        self.stored += slot.count
+        if slot.numbered:
+            owned.last_seq = slot.entries[-1][0].seq or owned.last_seq
+        self._load.settle(slot)
+        at, acks = rev - slot.count, []
+        for update, ack_id in slot.entries:
+            at += len(update.samples)
+            if ack_id is not None:
+                acks.append((ack_id, at))
+        if acks:
+            try:
+                self._on_acked(owned, acks)
+            except Exception:
+                log.exception("ack failed", extra={"action": "ack_failed"})
+        self._answer_repeats(owned)
+        self._load.release_if_low(owned)
+
+    def _answer_repeats(self, owned: OwnedSession, error: ServiceError | None = None) -> None:
+        repeats = self._repeats.pop(owned, None)
+        if repeats is None:
+            return
+        later: list[tuple[int, int, int | None]] = []
+        for seq, cost, ack_id in repeats:
+            if seq > owned.last_seq and error is None:
+                later.append((seq, cost, ack_id))
+                continue
+            self._load.charge(owned, -1, -cost)
+            if seq <= owned.last_seq:
+                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
+            elif error is not None:
+                self._tell(owned, ack_id, error)
+        if later:
+            self._repeats[owned] = later
+
+    def _shifted(self, queue: deque[Slot], slot: Slot, last_seq: int) -> None:
+        """Redis has another last seq than this node thought: keep what still fits."""
+        owned = slot.owned
+        owned.last_seq = last_seq
+        self._load.settle(slot)
+        rest = Slot(owned, slot.numbered, slot.attempts + 1)
+        for update, ack_id in slot.entries:
+            if update.seq is not None and update.seq <= last_seq:
+                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
+            else:
+                rest.add(update, ack_id)
+        self._load.charge(owned, len(rest.entries), rest.cost)
+        if not rest.entries:
+            owned.accepted_seq = max(owned.accepted_seq, last_seq)
+            self._answer_repeats(owned)
+            self._load.release_if_low(owned)
+        elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
+            queue.appendleft(rest)
+        else:
+            expected = last_seq + 1
+            error = errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
+            self._refuse(queue, rest, error)
+
+    def _split(self, queue: deque[Slot], slot: Slot) -> None:
+        """One of the updates brings a key too many: send each alone, so that only it is refused."""
+        for update, ack_id in reversed(slot.entries):
+            alone = Slot(slot.owned, slot.numbered, slot.attempts)
+            alone.add(update, ack_id)  # as much is charged as before
+            queue.appendleft(alone)
+
+    def _recover(self, partition: int, queue: deque[Slot], missing: list[Slot]) -> None:
+        held = [slot for slot in missing if self._sessions.holds(slot.owned)]
+        if held:
+            try:
+                self._reclaim(partition, [slot.owned for slot in held])
+            except ServiceError:
+                log.warning("reclaim failed", extra={"action": "reclaim_failed"})
+        for slot in reversed(missing):
+            slot.attempts += 1
+            if slot.owned.lost:
+                self._refuse(queue, slot, lost_error(slot.owned))
+            elif not self._sessions.holds(slot.owned):
+                self._refuse(queue, slot, errors.SessionNotFound())
+            elif slot.attempts > MAX_ATTEMPTS:
+                self._refuse(queue, slot, errors.StoreUnavailable())
+            else:
+                queue.appendleft(slot)
+
+    def _refuse(self, queue: deque[Slot], slot: Slot, error: ServiceError) -> None:
+        """Fail this slot and what must not be stored after it."""
+        owned = slot.owned
+        stale = isinstance(error, errors.StaleGeneration)
+        news = stale and not owned.lost
+        if news:
+            owned.lost = "superseded"
+        refused = list(slot.entries)
+        self._load.settle(slot)
+        if slot.numbered or owned.lost:
+            for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
+                queue.remove(other)
+                refused += other.entries
+                self._load.settle(other)
+                if self._open.get(owned) is other:
+                    del self._open[owned]
+            owned.accepted_seq = owned.last_seq
+        for _, ack_id in refused:
+            self._tell(owned, ack_id, error)
+        self._answer_repeats(owned, error)
+        self._load.release_if_low(owned)
+        if news:
+            self._on_lost(owned)
+
+    def _refuse_all(self, queue: deque[Slot], batch: list[Slot], error: ServiceError) -> None:
+        for slot in batch:
+            self._refuse(queue, slot, error)

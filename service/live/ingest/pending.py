@@ -1,0 +1,91 @@
+"""Updates on their way to Redis: what one session sent since the last flush."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.live.ownership.owned import OwnedSession
+from service.sessions.model import AppendPart, AppendResult
+
+#: What one call of the script may carry (docs/redis.md).
+MAX_CALL_SESSIONS = 500
+MAX_CALL_SAMPLES = 2_000
+MAX_CALL_BYTES = 1 << 20
+#: About what an update and a sample cost in memory beside their own bytes.
+UPDATE_COST_BYTES = 400
+SAMPLE_COST_BYTES = 200
+
+#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a named
+#: one of it takes longer than encoding a number.
+Sample = tuple[str, bytes, bytes]
+
+
+class Update(Protocol):
+    """What `parse_update` made of one event."""
+
+    @property
+    def samples(self) -> Sequence[Sample]: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def bytes_in(self) -> int: ...
+
+
+class AppendStore(Protocol):
+    """The part of the session store that takes flushes."""
+
+    def append(
+        self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
+    ) -> list[AppendResult]: ...
+
+
+class Slot:
+    """Updates of one session that go to Redis as one part, in order."""
+
+    __slots__ = ("attempts", "bytes", "cost", "count", "entries", "numbered", "owned")
+
+    def __init__(self, owned: OwnedSession, numbered: bool, attempts: int = 0) -> None:
+        self.owned = owned
+        self.numbered = numbered
+        #: Each with the number under which its socket wants an ack, or None.
+        self.entries: list[tuple[Update, int | None]] = []
+        self.count = 0
+        #: About its memory.
+        self.cost = 0
+        self.bytes = 0
+        self.attempts = attempts
+
+    def add(self, update: Update, ack_id: int | None) -> None:
+        self.entries.append((update, ack_id))
+        self.count += len(update.samples)
+        self.bytes += update.bytes_in
+        self.cost += cost_bytes(update)
+
+    def part(self) -> AppendPart:
+        keys: dict[str, list[bytes]] = {}
+        feed: list[bytes] = []
+        for update, _ in self.entries:
+            for key, value_ts, in_feed in update.samples:
+                if key in keys:
+                    keys[key].append(value_ts)
+                else:
+                    keys[key] = [value_ts]
+                feed.append(in_feed)
+        owned = self.owned
+        return AppendPart(
+            session_id=owned.session_id,
+            generation=owned.generation,
+            stream=owned.stream,
+            seq_from=self.entries[0][0].seq if self.numbered else None,
+            seq_to=self.entries[-1][0].seq if self.numbered else None,
+            bytes_in=self.bytes,
+            count=self.count,
+            samples_json=b"[" + b",".join(feed) + b"]",
+            keys=keys,
+        )
+
+
+def cost_bytes(update: Update) -> int:
+    """About how much memory an update takes while it waits."""
+    return UPDATE_COST_BYTES + len(update.samples) * SAMPLE_COST_BYTES + 2 * update.bytes_in

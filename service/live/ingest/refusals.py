@@ -1,0 +1,23 @@
+"""Why an update is not stored, as its device hears it."""
+
+from __future__ import annotations
+
+from service import errors
+from service.errors import ServiceError
+from service.live.ownership.owned import OwnedSession
+
+
+def lost_error(owned: OwnedSession) -> ServiceError:
+    """For what a session sends whose claim is lost."""
+    if owned.lost == "deleted":
+        return errors.SessionNotFound("The session was deleted.")
+    return errors.StaleGeneration()
+
+
+def word_error(owned: OwnedSession, word: str) -> ServiceError:
+    """For a part of a flush that Redis refused with this word."""
+    if word == "too_many_keys":
+        return errors.TooLarge("The session has as many data keys as are allowed.")
+    if word == "stale":
+        return lost_error(owned)
+    return errors.Internal(f"Unknown answer of append: {word[:40]}")

@@ -1,0 +1,212 @@
+"""Getting sessions back, and letting them go.
+
+A claim on a session (an `OwnedSession`) ends in one of three ways: Redis says that another connection
+owns it, somebody deleted it, or its socket closed. The first two are told to the device here; the third
+is told to Redis, in batches, by `Departures`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from service import errors
+from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.sessions.model import Holding, Owner
+from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+#: Sessions in one call of reclaim or disconnect (docs/redis.md).
+MAX_CALL_SESSIONS = 500
+#: How long a disconnect waits for the last updates of its socket to be flushed.
+SETTLE_S = 5.0
+#: Disconnects that come within this time go to Redis together.
+GATHER_S = 0.02
+
+
+class ReclaimStore(Protocol):
+    """The part of the session store that gives sessions back."""
+
+    def reclaim(
+        self, partition: int, node_id: str, holdings: Sequence[Holding]
+    ) -> list[tuple[str, Owner | None]]: ...
+
+
+class DisconnectStore(Protocol):
+    """The part of the session store that ends connections."""
+
+    def disconnect(
+        self, partition: int, node_id: str, sockets: Sequence[tuple[str, str, int]], reason: str
+    ) -> list[str]: ...
+    def get(self, session_id: str) -> dict[str, str] | None: ...
+
+
+class Claims:
+    """This node's claims against what Redis says.
+
+    Args:
+        dismiss: told `(owned, word)` for a claim that is over (`superseded`, `deleted`): tells the
+            device and closes its socket.
+        supersede: told `(owner, session_id, generation)` for another socket that has to give way to
+            one of ours, which holds that generation.
+    """
+
+    def __init__(
+        self,
+        store: ReclaimStore,
+        sessions: OwnedSessions,
+        node_id: str,
+        dismiss: Callable[[OwnedSession, str], None],
+        supersede: Callable[[Owner, str, int], None],
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._node_id = node_id
+        self._dismiss = dismiss
+        self._supersede = supersede
+        #: What Redis said to reclaims since the start, by word.
+        self.answers: dict[str, int] = {}
+
+    def reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
+        """Get the sessions back with the generations held here; what cannot be had is lost.
+
+        Raises:
+            StoreUnavailable: some are not asked for yet; asking again is harmless.
+        """
+        for at in range(0, len(claims), MAX_CALL_SESSIONS):
+            some = [owned for owned in claims[at : at + MAX_CALL_SESSIONS] if not owned.lost]
+            if not some:
+                continue
+            holdings = [owned.holding() for owned in some]
+            answers = self._store.reclaim(partition, self._node_id, holdings)
+            for owned, (word, other) in zip(some, answers, strict=True):
+                if word != "ok" and self._sessions.holds(owned):
+                    self.lose(owned, word)
+                elif other is not None:
+                    self._supersede(other, owned.session_id, owned.generation)
+            words = [word for word, _ in answers]
+            for word in words:
+                self.answers[word] = self.answers.get(word, 0) + 1
+            log.info(
+                "sessions reclaimed",
+                extra={
+                    "action": "reclaimed",
+                    "partition": partition,
+                    "sessions": words.count("ok"),
+                    "refused": len(words) - words.count("ok"),
+                },
+            )
+
+    def lose(self, owned: OwnedSession, word: str) -> None:
+        """End a claim that Redis does not honour, and tell its device."""
+        self._sessions.drop(owned, word)
+        self._dismiss(owned, word)
+
+
+class Departures:
+    """Tells Redis which sockets closed, in batches, until Redis has heard it."""
+
+    def __init__(
+        self, store: DisconnectStore, sessions: OwnedSessions, tasks: Tasks, node_id: str
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._tasks = tasks
+        self._node_id = node_id
+        self._leaving: list[tuple[OwnedSession, str, float]] = []
+        self._running = False
+
+    def __len__(self) -> int:
+        return len(self._leaving)
+
+    def add(self, owned: OwnedSession, reason: str) -> None:
+        """The socket of this claim closed. Returns at once."""
+        known = owned.lost  # superseded or deleted: Redis knows better already
+        self._sessions.drop(owned)
+        if known not in ("superseded", "deleted"):
+            self._leaving.append((owned, reason, time.monotonic() + SETTLE_S))
+            self._wake()
+
+    def probe(self, session_id: str, sid: str, partition: int) -> None:
+        """A register of this socket had no answer and the socket is gone: free what it may own."""
+        self._tasks.spawn(self._probe, session_id, sid, partition)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until Redis has heard of all; False when time ran out."""
+        deadline = time.monotonic() + timeout_s
+        while self._leaving or self._running:
+            if time.monotonic() >= deadline:
+                return False
+            self._tasks.sleep(0.01)
+        return True
+
+    def _wake(self) -> None:
+        if not self._running:
+            self._running = True
+            self._tasks.spawn(self._run)
+
+    def _run(self) -> None:
+        try:
+            while self._leaving:
+                self._tasks.sleep(GATHER_S)
+                now = time.monotonic()
+                ready = [entry for entry in self._leaving if not entry[0].waiting or entry[2] < now]
+                if not ready:
+                    continue
+                taken = {id(entry) for entry in ready}
+                self._leaving = [entry for entry in self._leaving if id(entry) not in taken]
+                self._tell(ready)
+        finally:
+            self._running = False
+
+    def _tell(self, ready: list[tuple[OwnedSession, str, float]]) -> None:
+        groups: dict[tuple[int, str], list[tuple[str, str, int]]] = {}
+        for owned, reason, _ in ready:
+            group = groups.setdefault((owned.partition, reason), [])
+            group.append((owned.session_id, owned.sid, owned.generation))
+        for (partition, reason), sessions in groups.items():
+            for at in range(0, len(sessions), MAX_CALL_SESSIONS):
+                self._disconnect(partition, sessions[at : at + MAX_CALL_SESSIONS], reason)
+
+    def _disconnect(
+        self, partition: int, sessions: list[tuple[str, str, int]], reason: str
+    ) -> None:
+        while True:
+            try:
+                self._store.disconnect(partition, self._node_id, sessions, reason)
+                return
+            except errors.StoreUnavailable:
+                self._tasks.sleep(0.5)
+            except Exception:
+                # The comparison once a minute finds what is left over.
+                log.exception("disconnect failed", extra={"action": "disconnect_failed"})
+                return
+
+    def _probe(self, session_id: str, sid: str, partition: int) -> None:
+        while True:
+            try:
+                self.free(session_id, partition, lambda owner_sid: owner_sid == sid)
+                return
+            except errors.StoreUnavailable:
+                self._tasks.sleep(0.5)
+
+    def free(
+        self, session_id: str, partition: int, is_gone: Callable[[str], bool], reason: str = "lost"
+    ) -> bool:
+        """Disconnect a session that Redis gives to a socket of this node that is gone.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached.
+        """
+        fields: dict[str, Any] | None = self._store.get(session_id)
+        if fields is None or fields.get("node_id") != self._node_id:
+            return False
+        sid = fields.get("sid", "")
+        if fields.get("is_connected") != "1" or not is_gone(sid):
+            return False
+        claim = (session_id, sid, int(fields.get("generation") or 0))
+        self._store.disconnect(partition, self._node_id, [claim], reason)
+        return True

@@ -1,0 +1,195 @@
+"""A node's place in the broadcast stream and in its inbox.
+
+What it survives: a lost connection (it goes on where it stood); an emptied or restarted Redis (its
+inbox is made again, within a second also when no connection was lost); streams that came back older
+than its place, after a failover or a clock that went back (it reads from the start, and drops what
+it has seen by the publishers' numbers).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+from service.live.queue import routing, streams
+from service.live.queue.streams import QueueCounters, RedisFactory, parse_id
+
+_log = logging.getLogger(__name__)
+
+#: How often the reader looks whether its inbox still exists, and gives it its TTL again.
+_RENEW_S = 1.0
+#: Entries of each stream in one XREAD.
+_READ_COUNT = 500
+
+
+class StreamReader:
+    """Reads both streams of one node. Used by one task.
+
+    Args:
+        factory: makes the reader's own client.
+        broadcast: key of the stream of all nodes.
+        inbox: key of the stream of this node.
+        token: the node's; publisher of its own messages.
+        inbox_ttl_s: how long the inbox outlives the last renewal; a node that is paused for longer
+            loses what was sent to it.
+        counters: where it is counted.
+    """
+
+    def __init__(
+        self,
+        factory: RedisFactory,
+        broadcast: str,
+        inbox: str,
+        token: str,
+        *,
+        inbox_ttl_s: int,
+        counters: QueueCounters,
+    ) -> None:
+        self._factory = factory
+        self._broadcast = broadcast.encode()
+        self._inbox = inbox.encode()
+        self._token = token
+        self._inbox_ttl_s = inbox_ttl_s
+        self._counters = counters
+        self._client: redis.Redis | None = None
+        self._renew_at = 0.0
+        self._born = time.monotonic()
+        self._attempts = 0
+        self._start: bytes | None = None  # where this node began to read the broadcasts
+        self._last: dict[bytes, bytes] = {}
+        self._seen = {self._broadcast: routing.Seen(), self._inbox: routing.Seen()}
+
+    def open(self) -> None:
+        """Connect, see to the inbox, and find the place to read from.
+
+        Raises:
+            RedisError, OSError: Redis cannot be reached or refuses; `read` tries again.
+        """
+        self._attempts += 1
+        client = self._client = streams.dedicated_client(self._factory)
+        self._look_after(client)
+
+    def _look_after(self, client: redis.Redis) -> None:
+        self._renew_at = time.monotonic() + _RENEW_S
+        self._find_inbox(client)
+        self._find_broadcast(client)
+
+    def _find_inbox(self, client: redis.Redis) -> None:
+        if not client.expire(self._inbox, self._inbox_ttl_s):
+            self._last[self._inbox] = streams.make_inbox(
+                client, self._inbox, self._token, self._inbox_ttl_s
+            )
+            return
+        last = self._last.setdefault(self._inbox, b"0-0")
+        top = _top(client, self._inbox)
+        if top is not None and parse_id(top) < parse_id(last):
+            self._last[self._inbox] = b"0-0"
+
+    def _find_broadcast(self, client: redis.Redis) -> None:
+        top = _top(client, self._broadcast) or b"0-0"
+        last = self._last.get(self._broadcast)
+        if last is None or self._start is None:
+            if (
+                self._attempts > 1
+            ):  # Redis was away when this node began: what was sent since counts
+                waited_s = time.monotonic() - self._born + 1
+                since = b"%d-0" % (int(client.time()[0] - waited_s) * 1000)
+                top = min(top, since, key=parse_id)
+            self._start = self._last[self._broadcast] = top
+        elif parse_id(top) < parse_id(last):
+            is_older_state = parse_id(self._start) <= parse_id(top)
+            self._last[self._broadcast] = self._start if is_older_state else b"0-0"
+
+    def read(self) -> list[routing.Entry]:
+        """What is new for this node, in the order it was sent, without repeats; waits up to 1 s.
+
+        Redis: XREAD of both streams; once a second EXPIRE of the inbox.
+
+        Raises:
+            RedisError, OSError: the connection is lost. After `drop` the next call makes a new one
+                and goes on where this one stood.
+        """
+        if self._client is None:
+            self.open()
+        client = self._client
+        assert client is not None
+        if time.monotonic() >= self._renew_at:
+            self._renew_at = time.monotonic() + _RENEW_S
+            if not client.expire(self._inbox, self._inbox_ttl_s):
+                _log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
+                self._look_after(client)
+        keys = list(self._last)
+        places = [self._last[key] for key in keys]
+        reply = client.execute_command(
+            *("XREAD", "BLOCK", streams.BLOCK_MS, "COUNT", _READ_COUNT, "STREAMS", *keys, *places)
+        )
+        return self._sort_out(streams.parse_xread(reply)) if reply else []
+
+    def _sort_out(self, reply: dict[bytes, list[tuple[bytes, Any]]]) -> list[routing.Entry]:
+        limit_ms = min(_complete_below_ms(raw) for raw in reply.values())
+        fresh: dict[bytes, list[routing.Entry]] = {self._inbox: [], self._broadcast: []}
+        for stream, raw in reply.items():
+            for entry_id, fields in raw:
+                if parse_id(entry_id)[0] >= limit_ms:
+                    break
+                self._last[stream] = entry_id
+                entry = routing.parse_entry(entry_id, fields)
+                if entry is None:
+                    self.refuse(entry_id, "not of the queue's form")
+                elif stream == self._broadcast and entry.publisher == self._token:
+                    pass  # our own: acted on when it was sent
+                elif self._seen[stream].is_new(entry):
+                    fresh[stream].append(entry)
+                else:
+                    self._counters.duplicates += 1
+        return routing.merge(fresh[self._inbox], fresh[self._broadcast])
+
+    def refuse(self, entry_id: object, reason: str) -> None:
+        """Count and log an entry that nobody can act on."""
+        self._counters.bad += 1
+        _log.warning(
+            "a message in the queue was skipped",
+            extra={"action": "message_skipped", "entry": repr(entry_id)[:40], "reason": reason},
+        )
+
+    def drop(self) -> None:
+        """Close the connection; the places are kept."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def end(self) -> None:
+        """Remove the inbox and close: this node reads no more."""
+        try:
+            if self._client is not None:
+                self._client.unlink(self._inbox)
+        except streams.UNAVAILABLE:
+            pass  # its TTL removes it
+        self.drop()
+
+
+def _top(client: redis.Redis, stream: bytes) -> bytes | None:
+    """The last id that a stream has given; None without the stream."""
+    try:
+        top = client.xinfo_stream(stream)["last-generated-id"]
+    except ResponseError as error:
+        if "no such key" in str(error):
+            return None
+        raise
+    return top if isinstance(top, bytes) else str(top).encode()
+
+
+def _complete_below_ms(raw: list[tuple[bytes, Any]]) -> float:
+    """The millisecond from which on a stream's reply may be broken off, infinity if it is complete.
+
+    What lies beyond is read again with what follows it: entries of the other stream may belong
+    between.
+    """
+    if len(raw) < _READ_COUNT:
+        return float("inf")
+    first, last = parse_id(raw[0][0])[0], parse_id(raw[-1][0])[0]
+    return last if last > first else last + 1

@@ -1,0 +1,122 @@
+"""What the parts of the session manager share: the store, the archive, how sockets and nodes are told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from service import errors
+from service.sessions import model
+from service.sessions.model import CommandChange, Snapshot
+from service.sessions.store.store import RedisSessionStore
+
+if TYPE_CHECKING:
+    from service.archiving.archiver import Archiver
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Messages(Protocol):
+    """How a manager reaches sockets and nodes; implemented by live.message_queue."""
+
+    def emit_to(self, sid: str, event: str, data: object) -> None: ...
+
+    def disconnect(self, sid: str) -> None: ...
+
+    def notify(self, node_id: str, topic: str, data: object) -> None: ...
+
+
+class Keeper(Protocol):
+    """Keeps a service's hold on its archive; implemented by service.archiving.keeper."""
+
+    def keep(self) -> None: ...
+
+    def say(self) -> None: ...
+
+
+class ManagerBase:
+    """See `SessionManager`."""
+
+    def __init__(
+        self,
+        store: RedisSessionStore,
+        messages: Messages,
+        *,
+        archiver: Archiver | None = None,
+        keeper: Keeper | None = None,
+        command_ttl_s: float = 300,
+        max_value_bytes: int = 64 << 10,
+        count: Callable[[str], None] = lambda status: None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.messages = messages
+        self.archiver = archiver
+        #: Who is responsible for this service's hold on its archive calls it again and again.
+        self.keeper = keeper
+        self._command_ttl_s = command_ttl_s
+        self._max_value_bytes = max_value_bytes
+        self._count = count
+        self._close = close
+        # A writer has one numbered batch under way; the lock keeps threads apart.
+        self._writer_id = model.new_node_id()
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
+        """A session at one moment, wherever it is; None when it is unknown.
+
+        Raises:
+            ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
+        """
+        snapshot = self.store.read(session_id, entire=entire)
+        if snapshot is None and self.archiver is not None:
+            snapshot = self.archiver.read(session_id)
+            if snapshot is None:  # it may have come back in between
+                snapshot = self.store.read(session_id, entire=entire)
+        return snapshot
+
+    def _awake(self, session_id: str, change: Callable[[], T]) -> T:
+        """Makes a change; an archived session comes back for it, as inactive."""
+        try:
+            return change()
+        except errors.SessionNotFound:
+            if self.archiver is None or not self.archiver.restore(session_id):
+                raise
+        return change()
+
+    @staticmethod
+    def _tell(send: Callable[..., None], to: str, *message: object) -> None:
+        """Sends a message about what Redis has accepted already, which no failure may hide.
+
+        What a lost message leaves undone is seen later: a command by its node's next renewal, a
+        setup by the next register, a delete by the device's next write, a status by the waiter's poll.
+        """
+        try:
+            send(to, *message)
+        except errors.ServiceError as exc:
+            log.warning(
+                "message not sent",
+                extra={"action": "message_not_sent", "to": to, "code": exc.code},
+            )
+
+    def tell_waiters(self, changes: list[CommandChange]) -> None:
+        """Tells the nodes that wait for these commands how they stand now."""
+        for change in changes:
+            if change.changed:
+                self._count(change.status)
+            if change.changed and change.waiter:
+                self._tell(
+                    self.messages.notify,
+                    change.waiter,
+                    "command",
+                    {
+                        "session_id": change.session_id,
+                        "command_id": change.command_id,
+                        "status": change.status,
+                    },
+                )

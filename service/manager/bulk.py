@@ -1,0 +1,287 @@
+"""Bulk commands: one command for many devices, in a background job.
+
+A batch is a record in Redis before its job is enqueued, and the job moves it along: first it finds the
+devices (those named, or page by page those that fit a filter), then it queues the command for one after
+the other, and after every CHUNK notes how far it is. The command's id follows from batch and device,
+and the store takes an id once. So the job may die at any point, run again, or run twice at a time:
+every device has the command once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from service import errors
+from service.manager.manager import SessionManager
+from service.sessions import model
+from service.sessions.model import to_iso
+from service.sessions.store.index import is_match
+from service.sessions.store.store import RedisSessionStore
+from service.sessions.values import check_id, check_value
+
+#: Devices between two notes of how far it is.
+CHUNK = 100
+#: Sessions per page while devices are found.
+PAGE = 500
+#: Devices whose status one read looks up.
+LOOK = 500
+
+STATES = {"all": (model.ACTIVE, model.INACTIVE)}
+
+
+class Jobs(Protocol):
+    """The queue of background jobs."""
+
+    def enqueue_batch(self, batch_id: str) -> None: ...
+
+
+def command_id_of(batch_id: str, session_id: str) -> str:
+    """The id of a batch's command for one device."""
+    return hashlib.sha256(f"{batch_id}\0{session_id}".encode()).hexdigest()[:32]
+
+
+class Batches:
+    """Starts batches and shows them; on nodes.
+
+    Args:
+        max_value_bytes: bound of `params`.
+    """
+
+    def __init__(self, store: RedisSessionStore, jobs: Jobs, max_value_bytes: int) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._max_value_bytes = max_value_bytes
+
+    def start(
+        self, request: dict[str, Any], session_ids: Sequence[str] | None, idempotency_key: str = ""
+    ) -> str:
+        """Keeps a batch and enqueues its job; returns its id.
+
+        Args:
+            request: `command`, `params`, `ttl_s`, `filter` where no sessions are named, and `projects`
+                where only devices of these get it, wherever they are by then.
+            session_ids: the devices; None: those of the filter.
+            idempotency_key: the same again answers the same batch, with nothing new.
+
+        Raises:
+            InvalidRequest, TooLarge, StoreUnavailable, Overloaded
+        """
+        check_value("params", request.get("params"), self._max_value_bytes)
+        if idempotency_key:
+            batch_id = hashlib.sha256(b"bulk\0" + idempotency_key.encode()).hexdigest()[:32]
+        else:
+            batch_id = uuid.uuid4().hex
+        with self._store.replicated():
+            known = self._store.batch_get(batch_id)
+            if known is None or known["state"] == "new":
+                self._keep(batch_id, request, session_ids)
+            if known is None or known["state"] in ("new", "queued"):
+                self._jobs.enqueue_batch(batch_id)
+        return batch_id
+
+    def _keep(
+        self, batch_id: str, request: dict[str, Any], session_ids: Sequence[str] | None
+    ) -> None:
+        fields: dict[str, str | int] = {
+            "request": orjson.dumps(request).decode(),
+            "state": "new",
+            "created_at": self._store.now_ms(),
+        }
+        self._store.batch_create(batch_id, fields)
+        if session_ids is not None:
+            ids = [check_id(session_id) for session_id in session_ids]
+            self._store.batch_add_devices(batch_id, ids)
+            self._store.batch_set(batch_id, {"total": len(ids)})
+        self._store.batch_set(batch_id, {"state": "queued"})
+
+    def show(
+        self,
+        batch_id: str,
+        *,
+        limit: int,
+        first: int = 0,
+        projects: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """A batch, how many devices have which status, and a page of them.
+
+        Args:
+            batch_id: of a batch.
+            limit: devices at most.
+            first: place of the first one.
+            projects: those that exist for who asks; None: all.
+
+        Raises:
+            SessionNotFound: there is no such batch, or it was not for these projects alone.
+
+        Redis: one look at the command of every device, LOOK in a round trip.
+        """
+        fields = self._store.batch_get(batch_id)
+        request = orjson.loads(fields["request"]) if fields else {}
+        if fields is None or not _is_within(request, projects):
+            raise errors.SessionNotFound("There is no such bulk command.", batch_id=batch_id)
+        size = self._store.batch_size(batch_id)
+        sent = int(fields.get("sent") or 0)
+        statuses: dict[str, int] = {}
+        for begin in range(0, size, LOOK):
+            ids = self._store.batch_devices(batch_id, begin, LOOK)
+            for device in self._devices(batch_id, ids, sent - begin, results=False):
+                statuses[device["status"]] = statuses.get(device["status"], 0) + 1
+        ids = self._store.batch_devices(batch_id, first, limit)
+        left = first + len(ids) < size or "total" not in fields
+        return {
+            "batch_id": batch_id,
+            "command": request["command"],
+            "params": request.get("params"),
+            "state": "queued" if fields["state"] == "new" else fields["state"],
+            "created_at": to_iso(fields["created_at"]),
+            "finished_at": to_iso(fields.get("finished_at")),
+            "total": int(fields["total"]) if "total" in fields else None,
+            "statuses": statuses,
+            "devices": self._devices(batch_id, ids, sent - first, results=True),
+            "next": str(first + len(ids)) if left else None,
+        }
+
+    def _devices(
+        self, batch_id: str, ids: Sequence[str], sent: int, *, results: bool
+    ) -> list[dict[str, Any]]:
+        """How it stands at these devices, of which the first `sent` were done."""
+        wanted = [(session_id, command_id_of(batch_id, session_id)) for session_id in ids]
+        found = self._store.commands_of(wanted, results=results)
+        refused = self._store.batch_refused(batch_id, ids)
+        shown = []
+        for i, (session_id, command_id) in enumerate(wanted):
+            state, error = found[i], refused[i]
+            if state is not None:
+                shown.append({"session_id": session_id, "command_id": command_id, **state})
+            elif error is not None:
+                shown.append(
+                    {
+                        "session_id": session_id,
+                        "command_id": None,
+                        "status": "refused",
+                        "error": error,
+                    }
+                )
+            else:
+                status = "unknown" if i < sent else "waiting"
+                shown.append({"session_id": session_id, "command_id": None, "status": status})
+        return shown
+
+
+def _is_within(request: dict[str, Any], projects: Collection[str] | None) -> bool:
+    """Whether a batch was for some of these projects and no other."""
+    if projects is None:
+        return True
+    wanted = request.get("projects")
+    return wanted is not None and set(wanted) <= set(projects)
+
+
+def run_batch(
+    manager: SessionManager, batch_id: str, step: Callable[[str], None] = lambda name: None
+) -> int:
+    """Does what is left of a batch; returns how many devices it went through.
+
+    Args:
+        manager: of the service.
+        batch_id: of a batch; an unknown one is as good as done.
+        step: tests stop here; called with the name of each step.
+
+    Raises:
+        StoreUnavailable, Overloaded: run it again.
+    """
+    store = manager.store
+    fields = store.batch_get(batch_id)
+    if fields is None or fields["state"] == "done":
+        return 0
+    request = orjson.loads(fields["request"])
+    if fields["state"] != "running":
+        store.batch_set(batch_id, {"state": "running"})
+    if "total" not in fields:
+        _find_devices(store, batch_id, request["filter"], fields.get("found_to"), step)
+    sent = int(fields.get("sent") or 0)
+    done = 0
+    while ids := store.batch_devices(batch_id, sent, CHUNK):
+        refused = {}
+        strangers = _strangers(store, ids, request.get("projects"))
+        for session_id in ids:
+            error: dict[str, Any] | None
+            if session_id in strangers:
+                error = errors.SessionNotFound(session_id=session_id).body()
+            else:
+                error = _send(manager, batch_id, session_id, request)
+            if error is not None:
+                refused[session_id] = error
+            step("sent")
+        store.batch_refuse(batch_id, refused)
+        sent += len(ids)
+        done += len(ids)
+        store.batch_set(batch_id, {"sent": sent})
+        step("noted")
+    store.batch_set(batch_id, {"state": "done", "finished_at": store.now_ms()})
+    return done
+
+
+def _strangers(
+    store: RedisSessionStore, ids: Sequence[str], projects: Collection[str] | None
+) -> set[str]:
+    """Those that are in none of the projects by now."""
+    if projects is None:
+        return set()
+    rows = zip(ids, store.summaries(ids), strict=True)
+    return {one for one, row in rows if row is None or row.get("project_id", "") not in projects}
+
+
+def _find_devices(
+    store: RedisSessionStore,
+    batch_id: str,
+    wanted: dict[str, Any],
+    cursor: str | None,
+    step: Callable[[str], None],
+) -> None:
+    states = STATES.get(wanted["state"]) or (wanted["state"],)
+    q, project_id, node_id = (wanted.get(name) or None for name in ("q", "project_id", "node_id"))
+    while True:
+        if node_id is None:
+            page = store.page(states, limit=PAGE, cursor=cursor, q=q, project_id=project_id)
+        else:
+            page = store.page_of_node(node_id, limit=PAGE, cursor=cursor)
+        ids = [
+            row["session_id"]
+            for row in page.items
+            if row.get("state") in states
+            and is_match(row, q)
+            and (project_id is None or row.get("project_id") == project_id)
+        ]
+        store.batch_add_devices(batch_id, ids)
+        step("found")
+        if page.next is None:
+            store.batch_set(batch_id, {"total": store.batch_size(batch_id)})
+            return
+        cursor = page.next
+        store.batch_set(batch_id, {"found_to": cursor})
+
+
+def _send(
+    manager: SessionManager, batch_id: str, session_id: str, request: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Queues the command for one device; why not, when that is about this device."""
+    try:
+        manager.queue_command(
+            session_id,
+            request["command"],
+            request.get("params"),
+            ttl_s=request.get("ttl_s"),
+            command_id=command_id_of(batch_id, session_id),
+        )
+    except (errors.SessionNotFound, errors.DeviceOffline) as error:
+        return error.body()
+    except errors.Overloaded as error:
+        if "session_id" not in error.fields:  # Redis is full, not the device's queue
+            raise
+        return error.body()
+    return None

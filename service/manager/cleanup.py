@@ -1,0 +1,96 @@
+"""Finds sessions that nobody needs now: no connection, no clients, no activity for long.
+
+Archived sessions are out of Redis already and none of its business, also with `purge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from service import errors
+from service.manager.manager import SessionManager
+from service.sessions.model import last_activity_ms
+from service.sessions.store.store import RedisSessionStore
+
+PAGE = 500
+
+
+def find_unused(
+    store: RedisSessionStore, max_inactive_hours: float, limit: int, *, purge: bool
+) -> tuple[list[tuple[str, str]], bool]:
+    """At most `limit` unused sessions as (id, `generation-rev`), and whether there are more.
+
+    Unused is what has no connection, no clients, and its last activity longer ago than that; and,
+    unless they are to be purged, no open commands: such a session cannot be archived.
+    """
+    before_ms = store.now_ms() - round(max_inactive_hours * 3_600_000)
+    found = list(islice(_unused(store, before_ms, purge), limit + 1))
+    return found[:limit], len(found) > limit
+
+
+def _unused(store: RedisSessionStore, before_ms: int, purge: bool) -> Iterator[tuple[str, str]]:
+    """All of them, as `find_unused`, last active before that moment."""
+    for partition in range(store.keys.partitions):
+        for ids in _without_connection(store, partition, before_ms):
+            for raw in store.states(ids):
+                if raw is not None and _is_unused(raw, before_ms, purge):
+                    yield raw["session_id"], f"{raw['generation']}-{raw.get('rev') or 0}"
+
+
+def _is_unused(raw: dict[str, str], before_ms: int, purge: bool) -> bool:
+    if raw.get("is_connected") == "1" or int(raw.get("active_clients") or 0):
+        return False
+    if not purge and int(raw.get("open_commands") or 0):
+        return False
+    return last_activity_ms(raw) <= before_ms
+
+
+def _without_connection(
+    store: RedisSessionStore, partition: int, before_ms: int
+) -> Iterator[list[str]]:
+    """Those that became inactive before it, and those that never had a connection."""
+    after: tuple[float, str] | None = None
+    while page := store.inactive_since(partition, before_ms, after, PAGE):
+        yield [session_id for _, session_id in page]
+        after = page[-1]
+    place = 0
+    while ids := store.idle_ids(partition, before_ms, place, PAGE):
+        yield ids
+        place += len(ids)
+
+
+def clean_up(
+    manager: SessionManager, max_inactive_hours: float, limit: int, *, purge: bool
+) -> tuple[list[str], bool]:
+    """Takes unused sessions out of Redis; those that left it, and whether there are more.
+
+    A session that changes between being found and being taken is left alone.
+
+    Args:
+        manager: of the service.
+        max_inactive_hours: how long there was no activity.
+        limit: sessions at most.
+        purge: delete them for good instead of archiving them.
+
+    Raises:
+        Conflict: they shall be archived, and there is no archive.
+        ArchiveUnavailable: the disk; nothing left Redis that is not on it.
+    """
+    archiver = manager.archiver
+    if not purge and archiver is None:
+        raise errors.Conflict("There is no archive (archive.url): only `purge` is possible.")
+    found, more = find_unused(manager.store, max_inactive_hours, limit, purge=purge)
+    if archiver is not None and not purge:
+        ids = [session_id for session_id, _ in found]
+        manager.store.deactivate(ids)
+        archived = archiver.archive_sessions(ids)
+        return [one.session_id for one in archived if one.word == "archived"], more
+    deleted: list[str] = []
+    for session_id, expected in found:
+        try:
+            manager.delete_session(session_id, expected=expected)
+        except (errors.SessionNotFound, errors.PreconditionFailed):
+            continue
+        deleted.append(session_id)
+    return deleted, more

@@ -1,0 +1,133 @@
+"""Commands to a session's device: queued, looked at, cancelled."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Literal
+
+from service import errors
+from service.manager.base import ManagerBase
+from service.sessions import model
+from service.sessions.model import CommandAdded, CommandChange, NewCommand
+from service.sessions.store.commands import commands_of
+from service.sessions.values import check_id, check_name, check_value
+
+#: How often a command's status is read while a caller outside a node waits for it, s.
+POLL_S = 0.05
+
+
+class CommandManager(ManagerBase):
+    """The part of the session manager that is about commands."""
+
+    def queue_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = None,
+        *,
+        ttl_s: float | None = None,
+        idempotency_key: str = "",
+        waiter: str = "",
+        command_id: str = "",
+    ) -> CommandAdded:
+        """Queues a command and tells the device's node.
+
+        Args:
+            ttl_s: how long it may wait for the device and then for the result; None: the configured
+                one; 0: now, or DeviceOffline.
+            waiter: node that wants to hear of its changes.
+
+        Raises:
+            SessionNotFound, DeviceOffline, InvalidRequest, TooLarge
+            Overloaded: too many open commands.
+        """
+        check_name("command", command, empty=False)
+        check_name("idempotency_key", idempotency_key)
+        if ttl_s is not None and not 0 <= ttl_s <= 31_536_000:
+            raise errors.InvalidRequest("ttl_s: from 0 to 31536000 (a year)")
+        new = NewCommand(
+            command_id=command_id or uuid.uuid4().hex,
+            command=command,
+            params_json=check_value("params", params, self._max_value_bytes).decode(),
+            ttl_ms=int((ttl_s or self._command_ttl_s) * 1000),
+            now=ttl_s == 0,
+            idempotency_key=idempotency_key,
+            waiter=waiter,
+        )
+        added = self._awake(check_id(session_id), lambda: self.store.command_add(session_id, new))
+        if added.created:
+            self._count(added.status)
+        if added.owner is not None and added.created:
+            node_id = added.owner.node_id
+            self._tell(self.messages.notify, node_id, "deliver", {"session_id": session_id})
+        return added
+
+    def send_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = None,
+        *,
+        ttl_s: float | None = None,
+        wait: Literal["queued", "delivered", "result"] = "queued",
+        timeout_s: float = 30,
+        idempotency_key: str = "",
+    ) -> dict[str, Any]:
+        """Queues a command and waits for it as asked; returns the command as `get_command` does.
+
+        For callers outside a node; a node's doors wait through live.commands.
+
+        Raises:
+            CommandTimeout: not so far after `timeout_s`; the command goes on.
+        """
+        added = self.queue_command(
+            session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key
+        )
+        deadline = time.monotonic() + timeout_s
+        while True:
+            shown = self.get_command(session_id, added.command_id)
+            if model.is_reached(shown["status"], wait):
+                return shown
+            if time.monotonic() >= deadline:
+                raise errors.CommandTimeout(command_id=added.command_id, status=shown["status"])
+            time.sleep(POLL_S)
+
+    def get_command(self, session_id: str, command_id: str) -> dict[str, Any]:
+        """One command.
+
+        Raises:
+            SessionNotFound: no such session, or no such command.
+        """
+        shown = self.store.command_get(check_id(session_id), command_id)
+        if shown is None:
+            for one in self.get_commands(session_id):  # an archived session's are on the disk
+                if one["command_id"] == command_id:
+                    return one
+            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
+        return shown
+
+    def get_commands(self, session_id: str) -> list[dict[str, Any]]:
+        """The open and the last finished commands of a session, wherever it is, oldest first.
+
+        Raises:
+            SessionNotFound
+        """
+        if self.store.states([check_id(session_id)]) != [None]:
+            return self.store.commands(session_id)
+        snapshot = self.read(session_id)
+        if snapshot is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        return commands_of(snapshot.commands)
+
+    def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
+        """Ends an open command; `changed` is False when it had ended already.
+
+        Raises:
+            SessionNotFound: no such session, or no such command.
+        """
+        change = self.store.command_cancel(check_id(session_id), command_id)
+        if change is None:
+            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
+        self.tell_waiters([change])
+        return change

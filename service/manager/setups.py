@@ -1,0 +1,112 @@
+"""The setup of a session: changed by people and by REST, sent to its device."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from service import errors
+from service.manager.base import ManagerBase
+from service.sessions.model import SetupState
+from service.sessions.store.setups import setup_of
+from service.sessions.values import check_id, check_value, merge_patch, unix_seconds
+
+
+class SetupManager(ManagerBase):
+    """The part of the session manager that is about setups."""
+
+    def get_setup(self, session_id: str) -> SetupState:
+        """The setup and its versions.
+
+        Raises:
+            SessionNotFound
+        """
+        try:
+            return self.store.setup_get(check_id(session_id))
+        except errors.SessionNotFound:
+            snapshot = self.read(session_id, entire=True)
+            if snapshot is None:
+                raise
+            return setup_of(snapshot)
+
+    def update_setup(
+        self,
+        session_id: str,
+        setup: Any,
+        timestamp: datetime | str | float | None = None,
+        *,
+        version: int | None = None,
+        generation: int | None = None,
+    ) -> SetupState:
+        """Replaces the setup and sends it to the device (unless the device itself wrote it).
+
+        Args:
+            timestamp: when it was decided: a datetime, ISO 8601, or seconds since 1970; None: now.
+            version: refuse unless this is the present version.
+            generation: of the device that writes it.
+
+        Raises:
+            SessionNotFound, PreconditionFailed, StaleGeneration, InvalidRequest, TooLarge
+        """
+        document = check_value("setup", setup, self._max_value_bytes)
+        timestamp_ms = None if timestamp is None else int(unix_seconds(timestamp) * 1000)
+        state = self._awake(
+            check_id(session_id),
+            lambda: self.store.setup_put(
+                session_id,
+                document,
+                expected_version=version,
+                timestamp_ms=timestamp_ms,
+                generation=generation,
+            ),
+        )
+        return state if generation is not None else self._send_setup(state)
+
+    def patch_setup(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
+        """Changes the setup by an RFC 7396 merge patch; without `version` it wins every race.
+
+        Raises:
+            SessionNotFound, PreconditionFailed, InvalidRequest, TooLarge
+        """
+        check_value("patch", patch, self._max_value_bytes)
+        while True:
+            present = self.get_setup(session_id)
+            try:
+                return self.update_setup(
+                    session_id,
+                    merge_patch(present.setup, patch),
+                    version=present.version if version is None else version,
+                )
+            except errors.PreconditionFailed:
+                if version is not None:
+                    raise
+
+    def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+        """Goes one setup back.
+
+        Raises:
+            SessionNotFound, PreconditionFailed
+            Conflict: there is nothing to undo.
+        """
+        check_id(session_id)
+        return self._send_setup(
+            self._awake(session_id, lambda: self.store.setup_undo(session_id, version))
+        )
+
+    def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+        """Takes the last undo back.
+
+        Raises:
+            SessionNotFound, PreconditionFailed
+            Conflict: there is nothing to redo.
+        """
+        check_id(session_id)
+        return self._send_setup(
+            self._awake(session_id, lambda: self.store.setup_redo(session_id, version))
+        )
+
+    def _send_setup(self, state: SetupState) -> SetupState:
+        if state.owner is not None:
+            setup = {"setup": state.setup, "setup_version": state.version}
+            self._tell(self.messages.emit_to, state.owner.sid, "setup", setup)
+        return state

@@ -1,0 +1,79 @@
+"""Whether a node takes who comes: by what they show, and by how the node itself is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from service import errors
+from service.node.drain import Farewell
+from service.observability.host_memory import HostMemory
+from service.observability.metrics import Metrics
+from service.security.permissions import Identity
+from service.sockets.dispatch import Peer, to_json
+from service.sockets.rate_limits import Gate, credentials
+from service.transport.connection import Connections, event_frame
+
+log = logging.getLogger(__name__)
+
+
+class Reception:
+    """Lets clients in, or sends them away with the reason.
+
+    Args:
+        gate: knows who may.
+        memory: of this machine; where it is critically low nobody new comes in.
+        is_detached: whether the node has been without Redis for too long.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        connections: Connections,
+        memory: HostMemory,
+        farewell: Farewell,
+        metrics: Metrics,
+        *,
+        is_detached: Callable[[], bool],
+    ) -> None:
+        self._gate = gate
+        self._connections = connections
+        self._memory = memory
+        self._farewell = farewell
+        self._metrics = metrics
+        self._is_detached = is_detached
+
+    def admit(self, address: str, auth: object, authorization: str) -> Identity:
+        """Who wants to connect; see `Gate.admit`, which may refuse. A refusal is counted and logged."""
+        try:
+            return self._gate.admit(address, credentials(auth, authorization))
+        except errors.ServiceError as error:
+            self._metrics.error(error.code)
+            log.info(
+                "connection refused",
+                extra={
+                    "action": "connect_refused",
+                    "address": address,
+                    "code": error.code,
+                    "why": error.message,
+                    "throttle": error.code,
+                },
+            )
+            raise
+
+    def greet(self, peer: Peer) -> None:
+        """A socket is connected: it stays, or is told why not and closed."""
+        if self.refusal() is not None:
+            self._farewell.send_away(peer.sid)
+        elif self._memory.is_critical:
+            refused = errors.Overloaded("This machine is short of memory: connect again later.")
+            frame = event_frame("service_error", to_json(refused.body()))
+            self._connections.close(peer.sid, frame, "overloaded")
+
+    def refusal(self) -> errors.ServiceError | None:
+        """Why this node takes no new devices now; None when it does."""
+        if self._farewell.draining:
+            return errors.Draining()
+        if self._is_detached():
+            return errors.StoreUnavailable()
+        return None

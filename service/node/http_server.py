@@ -1,0 +1,159 @@
+"""Runs a node as a process: its listening socket, its web server, its signals, its end.
+
+The process must be patched before anything of this is imported (service/cli/node_process.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from service.errors import ConfigError
+from service.observability import logs
+from service.transport.http.guard import HttpGuard
+
+log = logging.getLogger(__name__)
+
+#: Connections that wait to be accepted: a fleet that comes back all at once.
+BACKLOG = 1024
+#: Objects made before the collector looks at the young ones, and how many such looks before the older
+#: ones' turn.
+GC_THRESHOLDS = (50_000, 10, 10)
+#: Websockets and requests at one time.
+MAX_CONNECTIONS = 100_000
+
+
+class Node(Protocol):
+    """What is served here."""
+
+    node_id: str
+    app: Any
+    http_guard: HttpGuard
+
+    def start(self) -> None: ...
+    def begin_drain(self) -> None: ...
+    def drain(self) -> None: ...
+
+
+def serve(
+    build: Callable[[int], Node], host: str, port: int, async_mode: str, drain_s: float
+) -> None:
+    """Serve a node until SIGTERM or SIGINT, drain it, return.
+
+    Args:
+        build: makes the node, given the port it will listen on.
+        host: address to listen on.
+        port: 0: any free one.
+        async_mode: eventlet or gevent; the process is patched for it.
+        drain_s: the process ends at the latest so long after the signal.
+
+    Raises:
+        ConfigError: the address cannot be had; and what `build` raises.
+    """
+    allow_many_files()
+    listener = listen(host, port)
+    port = listener.getsockname()[1]
+    node = build(port)
+    logs.bind(node_id=node.node_id)
+    stopping = _catch_signals()
+    node.start()
+    spare_the_collector()
+    stop_accepting = _start(async_mode, listener, node)
+    about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
+    log.info("serving", extra={"action": "serving", **about})
+    while not stopping.asked:
+        time.sleep(0.05)
+    node.begin_drain()
+    _end_in_any_case(drain_s)
+    stop_accepting()
+    node.drain()
+    log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket of this process alone.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = infos[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it. An answer in two writes would else wait for the client to confirm the
+        # first, which a client that asks over one connection again and again does after 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as exc:
+        raise ConfigError(f"node.port: cannot listen on {host}:{port}: {exc.strerror}") from exc
+    return listener
+
+
+def allow_many_files() -> None:
+    """As many open files, so sockets, as this process may have; it begins with 1,024 in many places."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):  # macOS names a limit it does not grant
+        log.debug("the limit of open files stays", extra={"action": "file_limit"})
+
+
+class _Stopping:
+    """Whether somebody asked this process to end. Set in a signal handler, so it is a plain flag."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: Any) -> None:
+        self.asked = True
+
+
+def _catch_signals() -> _Stopping:
+    stopping = _Stopping()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stopping.ask)
+    return stopping
+
+
+def _start(async_mode: str, listener: socket.socket, node: Node) -> Callable[[], None]:
+    """Start the web server in a task; what it returns closes the listening socket."""
+    if async_mode == "gevent":
+        from service.transport.http.gevent_server import start
+    else:
+        from service.transport.http.eventlet_server import start
+    return start(listener, node.app, node.http_guard, MAX_CONNECTIONS)
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector look less often, and never again at what a node is made of.
+
+    Samples wait in memory for a flush, thousands at a time and none of them garbage. With Python's
+    defaults the collector would look at them so often that it takes a third of a busy node's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _end_in_any_case(drain_s: float) -> None:
+    """End this process should the drain hang: its time is part of what others are promised.
+
+    By a signal and not by a task, because tasks do not run while something is stuck.
+    """
+
+    def end(*_: Any) -> None:
+        os.write(sys.stderr.fileno(), b"muster: drain took too long\n")
+        os._exit(1)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, drain_s)

@@ -1,0 +1,64 @@
+"""What concerns the whole service, as every node shows it: read from Redis now and then."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from service import errors
+from service.observability.health import Check
+from service.observability.metrics import Metrics
+from service.sessions.store.upkeep import RedisMemory
+from service.tasks import Tasks
+
+EVERY_S = 5.0
+
+
+class Store(Protocol):
+    """The part of the session store that knows."""
+
+    def upkeep(self) -> dict[str, str]: ...
+    def counts(self) -> dict[str, int]: ...
+    def workers(self) -> list[dict[str, str]]: ...
+    def redis_memory(self) -> RedisMemory: ...
+
+
+class UpkeepFigures:
+    """Keeps a node's metrics about archive, jobs, workers and Redis up to date."""
+
+    def __init__(self, store: Store, metrics: Metrics, tasks: Tasks) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._tasks = tasks
+        self._stopped = False
+        self._workers: int | None = None
+
+    def run(self) -> None:
+        """A long-lived task."""
+        while not self._stopped:
+            try:
+                self.look()
+            except errors.ServiceError:
+                pass  # the figures stay as they were: that Redis is away is said elsewhere
+            self._tasks.sleep(EVERY_S)
+
+    def look(self) -> None:
+        """Looks once."""
+        seen, metrics = self._store.upkeep(), self._metrics
+        metrics.archived_sessions.set(self._store.counts()["archived"])
+        for what in ("archived", "relieved", "purged"):
+            metrics.upkeep.values[what] = int(seen.get(what, 0))
+        metrics.archive_failures.values[""] = int(seen.get("archive_failures", 0))
+        metrics.failed_jobs.set(int(seen.get("jobs_failed", 0)))
+        metrics.waiting_jobs.set(int(seen.get("jobs_queued", 0)))
+        self._workers = len(self._store.workers())
+        metrics.workers.set(self._workers)
+        memory = self._store.redis_memory()
+        metrics.redis_used.set(memory.used)
+        metrics.redis_limit.set(memory.limit)
+
+    def check_workers(self) -> Check:
+        """Somebody does the slow work; a node serves its clients all the same."""
+        return Check(bool(self._workers), {"alive": self._workers}, needed=False)
+
+    def stop(self) -> None:
+        self._stopped = True

@@ -1,0 +1,123 @@
+"""What a node shows of itself: readiness checks, its row in `P:nodes`, and figures for Prometheus.
+
+Nothing is counted twice: rooms keep plain numbers, and these are read when somebody asks.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Mapping
+
+from service.live.fanout.fanout import Fanout
+from service.live.ingest.ingest import MAX_BUFFER_BYTES, Ingest
+from service.live.ownership.claims import Claims
+from service.live.ownership.leases import Leases
+from service.live.ownership.owned import OwnedSessions
+from service.live.queue.manager import StreamManager
+from service.node.drain import Farewell
+from service.observability.health import Check
+from service.observability.host_memory import available_percent
+from service.observability.metrics import Metrics
+from service.sessions.store.replication import Replication
+from service.sockets.dispatch import Dispatcher
+from service.version import installed_version
+
+#: Above this part of its buffer a node is not ready: it must not get more devices.
+BACKLOG_READY = 0.8
+
+
+class NodeFigures:
+    """The numbers of one node, gathered from its rooms.
+
+    Args:
+        about: words about the node that do not change, for its row.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        dispatcher: Dispatcher,
+        sessions: OwnedSessions,
+        ingest: Ingest,
+        claims: Claims,
+        fanout: Fanout,
+        queue: StreamManager,
+        farewell: Farewell,
+        replication: Replication | None,
+        *,
+        about: Mapping[str, str],
+    ) -> None:
+        self._metrics = metrics
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        self._ingest = ingest
+        self._claims = claims
+        self._fanout = fanout
+        self._queue = queue
+        self._farewell = farewell
+        self._replication = replication
+        self._about = about
+        self._started = time.monotonic()
+        metrics.connections.read_from(lambda: len(dispatcher.peers))
+        metrics.devices.read_from(lambda: len(sessions))
+        metrics.dashboards.read_from(lambda: fanout.figures()["dashboards"])
+        metrics.queue_outbox_bytes.read_from(lambda: queue.pending_bytes)
+        metrics.ingest_waiting.read_from(lambda: sum(owned.waiting for owned in sessions))
+        metrics.fanout_backlog_bytes.read_from(self._fanout_backlog)
+        metrics.feed_lag_entries.read_from(lambda: fanout.lag_entries)
+        metrics.feed_lag_seconds.read_from(lambda: fanout.lag_s)
+        metrics.draining.read_from(lambda: int(farewell.draining))
+        metrics.host_memory.read_from(lambda: available_percent() / 100)
+        metrics.version.value = installed_version()
+
+    def _fanout_backlog(self) -> int:
+        peers = self._dispatcher.peers.values()
+        watching = [peer.sid for peer in peers if peer.dashboard is not None]
+        return sum(self._dispatcher.backlog_bytes(sid) for sid in watching)
+
+    def expose(self, leases: Leases) -> bytes:
+        """All figures in the text format of Prometheus."""
+        metrics, queue = self._metrics, self._queue.counters
+        metrics.queue_messages.values.update(sent=queue.sent, received=queue.received)
+        metrics.queue_lost.values[""] = queue.undeliverable + queue.bad
+        metrics.queue_errors.values[""] = queue.outages
+        metrics.redis_errors.values[""] = self._ingest.repeats + leases.failures
+        if self._replication is not None:
+            metrics.withheld_answers.values[""] = self._replication.withheld
+        metrics.lease_expiries.values[""] = leases.expired
+        metrics.reclaims.values.update(self._claims.answers)
+        metrics.feed_losses.values.update(self._fanout.resyncs)
+        metrics.slow_clients.values["conflated"] = self._fanout.conflations
+        return metrics.expose()
+
+    def check_redis(self, leases: Leases) -> Check:
+        """Redis answers renewals and flushes."""
+        ok = leases.available and not self._ingest.away
+        return Check(ok, {"renewed_s_ago": round(leases.age_s, 1)})
+
+    def check_backlog(self) -> Check:
+        """What waits for Redis is well below its bound."""
+        waiting = self._ingest.buffered_bytes
+        details = {"ingest_bytes": waiting, "queue_bytes": self._queue.pending_bytes}
+        return Check(waiting < BACKLOG_READY * MAX_BUFFER_BYTES, details)
+
+    def row(self, ready: bool) -> dict[str, str | int | float]:
+        """What `P:node:<node_id>` and `muster status` show."""
+        return {
+            "host": socket.gethostname(),
+            **self._about,
+            "pid": os.getpid(),
+            "version": installed_version(),
+            "uptime_s": round(time.monotonic() - self._started),
+            "max_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "connections": len(self._dispatcher.peers),
+            "devices": len(self._sessions),
+            "dashboards": self._fanout.figures()["dashboards"],
+            "stored": self._ingest.stored,
+            "backlog_bytes": self._ingest.buffered_bytes,
+            "ready": int(ready),
+            "draining": int(self._farewell.draining),
+        }

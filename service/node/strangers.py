@@ -1,0 +1,74 @@
+"""The bounds of one node for those who have not logged in: two lobbies, a guard, what is counted and logged."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import logging
+from collections.abc import Iterable
+
+from service.observability.metrics import Metrics
+from service.transport.http.guard import HttpGuard
+from service.transport.hub import hub_of
+from service.transport.lobby import NODE, Lobby
+from service.transport.turns import Turns
+from service.transport.upstream.connections import MAX_BYTES, MAX_MESSAGES
+
+log = logging.getLogger(__name__)
+
+
+class Strangers:
+    """Makes them from the settings.
+
+    Args:
+        async_mode: eventlet or gevent.
+        per_address, per_node: how many may be here; 0: any number.
+        trusted_proxies: addresses and networks that have no bound of their own.
+    """
+
+    def __init__(
+        self,
+        async_mode: str,
+        *,
+        per_address: int,
+        per_node: int,
+        trusted_proxies: Iterable[str],
+        metrics: Metrics,
+    ) -> None:
+        self._proxies = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._metrics = metrics
+        lobby = functools.partial(
+            Lobby,
+            per_address=per_address,
+            per_node=per_node,
+            is_exempt=self._is_exempt,
+            refused=self._refused,
+        )
+        #: Engine.IO sockets.
+        self.sockets = lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        connections = lobby()
+        turns = Turns(hub_of(async_mode))
+        #: For the web server.
+        self.http_guard = HttpGuard(connections, turns, metrics.refused.add)
+        metrics.unauthenticated.read_from(lambda: self.sockets.count + connections.count)
+
+    def _is_exempt(self, address: str) -> bool:
+        """Whether many clients come from there: this machine, and proxies that say who they speak for."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        found = getattr(found, "ipv4_mapped", None) or found
+        return found.is_loopback or any(found in network for network in self._proxies)
+
+    def _refused(self, address: str, why: str) -> None:
+        self._metrics.refused.add(why)
+        log.warning(
+            "too many that have not logged in",
+            extra={
+                "action": "unauthenticated_refused",
+                "address": address,
+                "setting": f"limits.unauthenticated_per_{NODE if why == NODE else 'address'}",
+                "throttle": why,
+            },
+        )

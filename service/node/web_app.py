@@ -1,0 +1,119 @@
+"""The web server's side of a node: Flask, Flask-SocketIO, and the few pages without an API.
+
+Everything here is put together from what `wiring` built; nothing is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from flask import Flask, Response
+from flask_socketio import SocketIO
+
+from service.api import problems
+from service.api.authentication import present
+from service.observability.health import Health
+from service.security import permissions
+from service.security.http_guard import Admission
+
+WEB_DIR = Path(__file__).parents[1] / "web"
+#: The test page; a fixed list, so that no path is ever made from a request.
+TEST_FILES = {
+    "/test": ("test.html", "text/html; charset=utf-8"),
+    "/test/test.js": ("test.js", "text/javascript; charset=utf-8"),
+    "/test/test.css": ("test.css", "text/css; charset=utf-8"),
+}
+#: `connect-src 'self'` covers the page's websocket to its own host.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(
+    *,
+    health: Health,
+    expose_metrics: Callable[[], bytes],
+    node_id: str,
+) -> Flask:
+    """The Flask application: pages, health, metrics, and errors as `application/problem+json`."""
+    app = Flask("muster", static_folder=None)
+
+    @app.get("/")
+    def index() -> Response:
+        return Response("Server is running", mimetype="text/plain")
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _json({"ok": True, "node_id": node_id})
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        ready, shown = health.look()
+        if not present().may(
+            permissions.ROUTES["GET /metrics"]
+        ):  # what nodes are like is not for everybody
+            shown = {"ready": ready}
+        return _json({**shown, "node_id": node_id}, 200 if ready else 503)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(expose_metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    for path, (name, content_type) in TEST_FILES.items():
+        body = (WEB_DIR / name).read_bytes()
+        app.add_url_rule(path, name, _page(body, content_type))
+
+    problems.install(app)
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return app
+
+
+def create_socketio(app: Flask, client_manager: Any, server_options: dict[str, Any]) -> SocketIO:
+    """Flask-SocketIO around the app.
+
+    Origins are checked by `Admission` before anything gets here, so what arrives is answered with
+    the CORS headers it needs.
+    """
+    return SocketIO(
+        app,
+        client_manager=client_manager,
+        cors_allowed_origins=_already_admitted,
+        **server_options,
+    )
+
+
+def admit(app: Flask, **rules: Any) -> None:
+    """Put `Admission` around everything the app answers, sockets included."""
+    app.wsgi_app = Admission(app.wsgi_app, **rules)  # type: ignore[method-assign]
+
+
+def _already_admitted(_origin: str | None, _environ: dict[str, Any]) -> bool:
+    return True
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, content_type="application/json")
+
+
+def _page(body: bytes, content_type: str) -> Callable[[], Response]:
+    def page() -> Response:
+        return Response(body, content_type=content_type)
+
+    return page

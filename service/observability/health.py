@@ -1,0 +1,85 @@
+"""Is this node alive, and should it get new clients.
+
+Alive is whoever answers. Ready is a node whose needed checks all hold: each is named, tells what it saw, and
+is cheap, because it reads what tasks of the node find out anyway (`QueueProbe` for the message queue). That
+no worker is there is shown and makes no node unready: devices and dashboards need none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from service.tasks import Tasks
+
+#: How often the message queue is tried, and how soon again after it failed.
+PROBE_EVERY_S = 2.0
+PROBE_TIMEOUT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check saw."""
+
+    ok: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether the node is ready only when it is ok; else it is shown for whoever looks.
+    needed: bool = True
+
+
+class Health:
+    """The checks of a node, by the name under which `/readyz` shows them."""
+
+    def __init__(self, checks: Mapping[str, Callable[[], Check]]) -> None:
+        self._checks = checks
+
+    def look(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the node is ready, and what each check says."""
+        seen = {name: check() for name, check in self._checks.items()}
+        ready = all(check.ok for check in seen.values() if check.needed)
+        shown = {
+            name: {"ok": check.ok, "needed": check.needed, **check.details}
+            for name, check in seen.items()
+        }
+        return ready, {"ready": ready, "checks": shown}
+
+
+class Echo(Protocol):
+    """A message queue that can hear itself."""
+
+    def echo(self, timeout_s: float = ...) -> bool: ...
+
+
+class QueueProbe:
+    """Sends a message to this node through the queue, again and again."""
+
+    def __init__(
+        self, queue: Echo, tasks: Tasks, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._queue = queue
+        self._tasks = tasks
+        self._monotonic = monotonic
+        self._stopped = False
+        self._heard_at: float | None = None
+        self.ok = False
+
+    def run(self) -> None:
+        """A long-lived task."""
+        while not self._stopped:
+            self.try_once()
+            self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
+
+    def try_once(self) -> None:
+        self.ok = self._queue.echo(PROBE_TIMEOUT_S)
+        if self.ok:
+            self._heard_at = self._monotonic()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def check(self) -> Check:
+        heard = self._heard_at
+        age = None if heard is None else round(self._monotonic() - heard, 1)
+        return Check(self.ok, {"heard_s_ago": age})

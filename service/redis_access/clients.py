@@ -1,0 +1,147 @@
+"""Opens Redis: the one place that turns a URL into a client.
+
+Every client has timeouts and a pool that makes its callers wait instead of failing at the hundredth
+connection. None of them retries by itself: each user knows what may be repeated, and how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service.config.settings import EMBEDDED
+from service.errors import ConfigError
+from service.redis_access.connections import (
+    Primary,
+    SentinelConnection,
+    TcpConnection,
+    TlsConnection,
+    UnixConnection,
+)
+
+SENTINEL_SCHEME = "redis+sentinel"
+DEFAULT_SENTINEL_PORT = 26379
+#: A server that does not answer for this long is as good as away.
+SOCKET_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 2.0
+#: How long a task waits for a connection of a pool that is in use.
+POOL_TIMEOUT_S = 5.0
+
+_CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": UnixConnection}
+
+
+def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Redis]:
+    """Makes clients of one Redis; keyword options of `redis.Redis.from_url` win over ours.
+
+    Raises:
+        ConfigError: the URL is none that a process other than `muster up` can connect to.
+    """
+    if url == EMBEDDED:
+        raise ConfigError(
+            "redis.url: `embedded` is for `muster up` alone; give the URL of a server, "
+            "such as redis://127.0.0.1:6379/0"
+        )
+    defaults: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": max_connections,
+        "timeout": POOL_TIMEOUT_S,
+    }
+    if url.startswith(SENTINEL_SCHEME + "://"):
+        return _sentinel_factory(url, defaults)
+    connection_class = _CONNECTIONS.get(url.partition(":")[0])
+    if connection_class is not None:
+        defaults["connection_class"] = connection_class
+
+    def make(**options: Any) -> redis.Redis:
+        try:
+            pool = redis.BlockingConnectionPool.from_url(url, **{**defaults, **options})
+        except ValueError as exc:
+            raise ConfigError(f"redis.url: {exc}") from exc
+        return redis.Redis.from_pool(pool)  # which is closed with it
+
+    return make
+
+
+@dataclass(frozen=True)
+class SentinelUrl:
+    """What a `redis+sentinel://` URL says."""
+
+    sentinels: list[tuple[str, int]]
+    #: Under which they watch the primary.
+    name: str
+    database: int
+    #: `username` and `password` where they are given: of the servers, and of the Sentinels.
+    login: dict[str, str]
+    sentinel_login: dict[str, str]
+
+
+def parse_sentinel(url: str) -> SentinelUrl:
+    """`redis+sentinel://[user:pass@]h:p,…/db/name[?sentinel_username=…&sentinel_password=…]`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    parts = urlsplit(url)
+    credentials, _, places = parts.netloc.rpartition("@")
+    try:
+        sentinels = [_place(place) for place in places.split(",")]
+        database, _, name = parts.path.strip("/").partition("/")
+        number = int(database)
+    except ValueError as exc:
+        raise ConfigError(
+            "redis.url: should be redis+sentinel://host:port,host:port/database/name"
+        ) from exc
+    if not name:
+        raise ConfigError("redis.url: the name of the primary is missing after the database")
+    user, _, password = credentials.partition(":")
+    sentinel_login = {}
+    for option, value in parse_qsl(parts.query, keep_blank_values=True):
+        key = option.removeprefix("sentinel_")
+        if key == option or key not in ("username", "password"):
+            raise ConfigError(f"redis.url: redis+sentinel:// has no option {option!r}")
+        sentinel_login[key] = value
+    login = {"username": unquote(user), "password": unquote(password)}
+    given = {key: value for key, value in login.items() if value}
+    return SentinelUrl(sentinels, unquote(name), number, given, sentinel_login)
+
+
+def _place(text: str) -> tuple[str, int]:
+    """Host and port of `host`, `host:port` or `[::1]:port`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    host = host.removeprefix("[").removesuffix("]")
+    if not host:
+        raise ValueError(text)
+    return host, int(port or DEFAULT_SENTINEL_PORT)
+
+
+def _sentinel_factory(url: str, defaults: dict[str, Any]) -> Callable[..., redis.Redis]:
+    parsed = parse_sentinel(url)
+    asking = {
+        key: defaults[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")
+    } | parsed.sentinel_login
+
+    def make(**options: Any) -> redis.Redis:
+        pool = redis.BlockingConnectionPool(
+            **{
+                **defaults,
+                "db": parsed.database,
+                **parsed.login,
+                **options,
+                "connection_class": SentinelConnection,
+                "primary": Primary(parsed.sentinels, parsed.name, asking),
+            }
+        )
+        return redis.Redis(connection_pool=pool)
+
+    return make

@@ -1,0 +1,188 @@
+"""Samples out of an `update_data` or `update_telemetry` payload, checked and encoded once.
+
+Written by hand because it runs for every sample: a value is encoded here and these bytes are what Redis
+stores and what dashboards get. Values have already been through a strict JSON parser, which refuses NaN
+and infinities and broken text; what is left to check is size, depth and form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.errors import InvalidRequest, TooLarge
+from service.live.ingest.pending import Sample
+
+#: Levels of objects and arrays in one value or document.
+MAX_DEPTH = 32
+#: JSON of a value and its time that is shorter cannot be too deep.
+SHALLOW_BYTES = 2 * MAX_DEPTH
+#: Samples in one event: what one call of the append script may carry.
+MAX_SAMPLES = 2_000
+#: UTF-8 bytes of a data key, an id or a name.
+MAX_NAME_BYTES = 256
+#: Largest value of one sample when nothing else is configured, as JSON.
+MAX_VALUE_BYTES = 64 * 1024
+#: Seconds since 1970 at the end of the year 9999: more is a time in milliseconds.
+MAX_TS_S = 253_402_300_799
+#: Numbers that every client can count to.
+MAX_SEQ = 2**53 - 1
+
+ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
+
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+class Update(NamedTuple):
+    """What one event brought."""
+
+    samples: list[Sample]
+    seq: int | None
+    bytes_in: int
+
+
+# It makes a named tuple of a tuple, without the call in Python that its constructor is.
+_update: Callable[[tuple[list[Sample], int | None, int]], Update] = partial(tuple.__new__, Update)
+
+
+def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
+    """The samples of an `update_data` payload.
+
+    Args:
+        payload: `{key, value}`, `{data}` or `{samples}`, each with `ts?` and `seq?`, as parsed JSON.
+        now_s: Redis time in seconds, for samples without a `ts`.
+        max_value_bytes: largest value, as JSON.
+
+    Raises:
+        InvalidRequest: another form, a wrong type, no samples or too deep.
+        TooLarge: a value or the number of samples.
+    """
+    if payload.__class__ is not dict:
+        raise InvalidRequest("The payload should be an object.")
+    get = payload.get
+    seq = get("seq")
+    if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_SEQ):
+        raise InvalidRequest("`seq` counts 1, 2, 3, …")
+    ts = get("ts")
+    # in ms, as `round(now_s, 3)` would have it, at a fifth of the time
+    ts = int(now_s * 1000 + 0.5) / 1000 if ts is None else _checked_ts(ts)
+    if "key" in payload:
+        if "value" not in payload:
+            raise InvalidRequest("`value` is missing.")
+        if "data" in payload or "samples" in payload:
+            raise InvalidRequest(ONE_FORM)
+        sample = _encode(payload["key"], payload["value"], ts, max_value_bytes)
+        return _update(([sample], seq, len(sample[2])))
+    if "data" in payload:
+        if "samples" in payload:
+            raise InvalidRequest(ONE_FORM)
+        samples = _from_object(payload["data"], "data", ts, max_value_bytes)
+    elif "samples" in payload:
+        samples = _from_list(payload["samples"], ts, max_value_bytes)
+    else:
+        raise InvalidRequest(ONE_FORM)
+    return _update((samples, seq, sum(len(sample[2]) for sample in samples)))
+
+
+def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
+    """The samples of an `update_telemetry` payload, `{telemetry: {…}}` with `ts?` and `seq?`.
+
+    Raises:
+        InvalidRequest, TooLarge: as `parse_update`.
+    """
+    if payload.__class__ is not dict or "telemetry" not in payload:
+        raise InvalidRequest("`telemetry` should be an object.")
+    if payload["telemetry"].__class__ is not dict:
+        raise InvalidRequest("`telemetry` should be an object.")
+    update = {"data": payload["telemetry"], "ts": payload.get("ts"), "seq": payload.get("seq")}
+    return parse_update(update, now_s, max_value_bytes)
+
+
+def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
+    """Nothing, for a value of at most so many levels of objects and arrays.
+
+    Raises:
+        InvalidRequest: it is deeper.
+    """
+    if value.__class__ is dict:
+        value = value.values()
+    elif value.__class__ is not list:
+        return
+    if not levels:
+        raise InvalidRequest(f"Values may be {MAX_DEPTH} levels deep.")
+    for inner in value:
+        if inner.__class__ is dict or inner.__class__ is list:
+            check_depth(inner, levels - 1)
+
+
+def is_name(text: str) -> bool:
+    """Whether this may be a key, an id or a name: 1–256 UTF-8 bytes, no control characters."""
+    if text.isascii():
+        return text.isprintable() and 0 < len(text) <= MAX_NAME_BYTES
+    try:
+        return len(text.encode()) <= MAX_NAME_BYTES and not CONTROL_CHARACTERS.search(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def _from_object(data: Any, field: str, ts: float, max_value_bytes: int) -> list[Sample]:
+    if data.__class__ is not dict:
+        raise InvalidRequest(f"`{field}` should be an object.")
+    _check_count(len(data))
+    return [_encode(key, value, ts, max_value_bytes) for key, value in data.items()]
+
+
+def _from_list(rows: Any, ts: float, max_value_bytes: int) -> list[Sample]:
+    if rows.__class__ is not list:
+        raise InvalidRequest("`samples` should be an array.")
+    _check_count(len(rows))
+    samples = []
+    for row in rows:
+        if row.__class__ is not list or not 2 <= len(row) <= 3:
+            raise InvalidRequest("Each of `samples` should be [key, value] or [key, value, ts].")
+        own_ts = _checked_ts(row[2]) if len(row) == 3 and row[2] is not None else ts
+        samples.append(_encode(row[0], row[1], own_ts, max_value_bytes))
+    return samples
+
+
+def _check_count(count: int) -> None:
+    if not count:
+        raise InvalidRequest("There are no samples.")
+    if count > MAX_SAMPLES:
+        raise TooLarge(f"One event may carry {MAX_SAMPLES} samples.", max_samples=MAX_SAMPLES)
+
+
+def _checked_ts(ts: Any) -> float:
+    if (ts.__class__ is float or ts.__class__ is int) and 0 <= ts <= MAX_TS_S:
+        return ts
+    raise InvalidRequest("`ts` should be seconds since 1970.")
+
+
+def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
+    head = _feed_head(key) if key.__class__ is str else b""
+    if not head:
+        raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} bytes, printable.")
+    try:
+        value_ts = orjson.dumps((value, ts))
+    except orjson.JSONEncodeError:
+        check_depth(value)
+        raise
+    size = len(value_ts)
+    if size > SHALLOW_BYTES:
+        check_depth(value)
+    if size > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
+        raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
+    # What is kept is a copy: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of
+    # those costs five times what making them does.
+    body = value_ts[1:]
+    return key, b"[" + body, head + body
+
+
+@lru_cache(maxsize=10_000)
+def _feed_head(key: str) -> bytes:
+    """`["key",` for a legal key, else b"". Devices send the same few keys again and again."""
+    return b"[%b," % orjson.dumps(key) if is_name(key) else b""

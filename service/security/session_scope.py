@@ -1,0 +1,101 @@
+"""Which sessions somebody may touch: the limits of a token that depend on what is stored.
+
+The table (`service.security.permissions`) says which role may send an event; this says about which sessions. Both are
+asked before a handler runs. For everybody whose token has no projects and is no device's, nothing here
+costs a call to Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from service import errors
+from service.schema.samples import is_name
+from service.security import permissions
+from service.security.permissions import Identity
+
+#: Sessions looked up in one round trip.
+LOOK = 500
+
+
+class Summaries(Protocol):
+    """The part of the session store that knows a session's project, archived or not."""
+
+    def summaries(self, session_ids: Sequence[str]) -> Sequence[Mapping[str, str] | None]: ...
+
+
+class Reads(Protocol):
+    """The part of the session manager that looks into the archive too."""
+
+    def details(self, session_id: str) -> dict[str, Any] | None: ...
+
+
+class Permits:
+    """Checks identities against sessions."""
+
+    def __init__(self, store: Summaries, reads: Reads) -> None:
+        self._store = store
+        self._reads = reads
+
+    def check_session(self, identity: Identity, session_id: str) -> None:
+        """Whether this session exists for the bearer.
+
+        Raises:
+            InvalidRequest: this is no id: nothing is asked about it.
+            NotAllowed: a device's token, of another id.
+            SessionNotFound: it is in no project of the token's, or nowhere.
+
+        Redis: one read, where the token has projects.
+        """
+        if not is_name(session_id):
+            raise errors.InvalidRequest("`session_id`: is no id.")
+        if identity.role == permissions.DEVICE and not identity.owns(session_id):
+            raise errors.NotAllowed("A device acts on its own session only.")
+        if identity.projects is None:
+            return
+        [row] = self._store.summaries([session_id])
+        if row is None or not identity.sees(row.get("project_id")):
+            raise errors.SessionNotFound(session_id=session_id)
+
+    def check_sessions(self, identity: Identity, session_ids: Sequence[str]) -> None:
+        """Whether all of these exist for the bearer; raises as `check_session`."""
+        if identity.role == permissions.DEVICE or identity.projects is None:
+            return
+        for begin in range(0, len(session_ids), LOOK):
+            some = session_ids[begin : begin + LOOK]
+            for session_id, row in zip(some, self._store.summaries(some), strict=True):
+                if row is None or not identity.sees(row.get("project_id")):
+                    raise errors.SessionNotFound(session_id=session_id)
+
+    def registration(
+        self, identity: Identity, session_id: str, project_id: str | None
+    ) -> str | None:
+        """The project that a device registers with; None: the session keeps its own.
+
+        Raises:
+            NotAllowed: the id or the project, the present one too, is none of the token's.
+
+        Redis: one read, where the token has projects; of an id that Redis does not know, the archive.
+        """
+        if identity.role == permissions.DEVICE and not identity.owns(session_id):
+            raise errors.NotAllowed("This token is for another device_id.")
+        if identity.projects is None:
+            return project_id
+        [row] = self._store.summaries([session_id])
+        known: Mapping[str, Any] | None = row or self._reads.details(session_id)
+        if known is None:
+            return identity.one_project(project_id)
+        if not identity.sees(known.get("project_id")):
+            raise errors.NotAllowed("This session is in no project of the token's.")
+        return identity.one_project(project_id) if project_id is not None else None
+
+
+def named_session(payload: Any) -> str | None:
+    """The id that an event's payload names; None where it has none, or something that is none."""
+    if not isinstance(payload, dict):
+        return None
+    named = payload.get("session_id")
+    if named is None:
+        named = payload.get("device_id")
+    return named if isinstance(named, str) and named else None

@@ -1,0 +1,191 @@
+"""Tokens: JSON Web Tokens signed with HS256 and one secret, read strictly.
+
+PyJWT checks the signature, with the one algorithm named here whatever the token says of itself. What the
+claims mean is checked here, by type and value, because libraries are generous (a text as `exp`, a
+fractional list of nothing) and because time is Redis time in this service.
+
+| claim | of | meaning |
+|---|---|---|
+| `role` | all | device, viewer, operator, admin |
+| `sub` | device | the one id it may register; of others a name, which means nothing here |
+| `prefix` | device | instead of `sub`: what its ids begin with |
+| `projects` | all, optional | the projects whose sessions exist for the bearer |
+| `exp`, `nbf`, `iat` | all, optional | seconds since 1970 |
+
+A token that ends is refused to the second; one that begins may begin LEEWAY_S early, because it may have
+been made a moment ago by a machine whose clock is ahead. There is no list of revoked tokens: short lives
+and a new secret are what takes them back (docs/decisions/0008-tokens.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jwt
+
+from service.errors import NotAuthenticated, ServiceError
+from service.security import permissions
+from service.security.permissions import Identity
+from service.sessions.values import check_name
+
+ALGORITHM = "HS256"
+#: HS256 is as strong as its secret: not shorter than the hash.
+MIN_SECRET_BYTES = 32
+#: Longer ones are refused before they are looked at.
+MAX_TOKEN_CHARACTERS = 8192
+MAX_PROJECTS = 100
+#: How far the clock of who made a token may be ahead.
+LEEWAY_S = 5.0
+#: Times beyond the year 9999 are typing slips, such as milliseconds.
+MAX_TIME_S = 253_402_300_799
+
+
+class Tokens:
+    """Reads and makes the tokens of one secret.
+
+    Args:
+        secret: at least MIN_SECRET_BYTES.
+        now_s: the present time, seconds since 1970.
+    """
+
+    def __init__(self, secret: str, now_s: Callable[[], float]) -> None:
+        self._key = secret.encode()
+        if len(self._key) < MIN_SECRET_BYTES:
+            raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes")
+        self._now_s = now_s
+
+    def __repr__(self) -> str:
+        return "Tokens(…)"
+
+    def read(self, token: object) -> Identity:
+        """Who bears this token.
+
+        Raises:
+            NotAuthenticated: with what is wrong; never with anything that the token holds.
+        """
+        if not isinstance(token, str) or not token:
+            raise NotAuthenticated("A token is a text.")
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise NotAuthenticated(f"A token has at most {MAX_TOKEN_CHARACTERS} characters.")
+        claims, token_id = self._verified(token)
+        now_s = self._now_s()
+        expires_s = _time(claims, "exp")
+        if expires_s is not None and expires_s <= now_s:
+            raise NotAuthenticated("The token has expired.")
+        for name in ("nbf", "iat"):
+            begins_s = _time(claims, name)
+            if begins_s is not None and begins_s > now_s + LEEWAY_S:
+                raise NotAuthenticated("The token is not valid yet.")
+        role = claims.get("role")
+        if not isinstance(role, str) or role not in permissions.ROLES:
+            raise NotAuthenticated(
+                f"The token's `role` should be one of {', '.join(permissions.ROLES)}."
+            )
+        device, prefix = _binding(claims) if role == permissions.DEVICE else ("", "")
+        return Identity(role, device, prefix, _projects(claims), expires_s, token_id)
+
+    def _verified(self, token: str) -> tuple[dict[str, Any], str]:
+        """The claims of a token whose signature is ours, and a word for it."""
+        try:
+            found = jwt.decode_complete(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                options={
+                    "verify_signature": True,
+                    "verify_exp": False,  # all claims are checked by `read`
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                    "verify_iss": False,
+                    "verify_sub": False,
+                    "verify_jti": False,
+                },
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, LookupError, RecursionError):
+            # `from None`: the library's words may quote the token
+            raise NotAuthenticated("The token is not one of this service.") from None
+        return found["payload"], hashlib.sha256(found["signature"]).hexdigest()[:16]
+
+    def issue(
+        self,
+        role: str,
+        *,
+        device: str = "",
+        prefix: str = "",
+        projects: Sequence[str] | None = None,
+        lifetime_s: float | None = None,
+    ) -> str:
+        """A token that `read` takes.
+
+        Args:
+            role: device, viewer, operator or admin.
+            device: of a device: its id.
+            prefix: or what its ids begin with.
+            projects: the only ones it is for; None: all.
+            lifetime_s: from now on; None: for ever.
+
+        Raises:
+            ValueError: `read` would not take it; says why.
+        """
+        now_s = self._now_s()
+        claims: dict[str, Any] = {"role": role, "iat": math.floor(now_s)}
+        if device:
+            claims["sub"] = device
+        if prefix:
+            claims["prefix"] = prefix
+        if projects is not None:
+            claims["projects"] = list(projects)
+        if lifetime_s is not None:
+            claims["exp"] = math.floor(now_s + lifetime_s)
+        if role != permissions.DEVICE and (device or prefix):
+            raise ValueError("Only a token of the role `device` is bound to an id or a prefix.")
+        token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        try:
+            self.read(token)
+        except NotAuthenticated as error:
+            raise ValueError(error.message) from error
+        return token
+
+
+def _time(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotAuthenticated(f"The token's `{name}` should be a number.")
+    if not -MAX_TIME_S <= value <= MAX_TIME_S:  # also false for what is not a number
+        raise NotAuthenticated(f"The token's `{name}` is no time in seconds.")
+    return float(value)
+
+
+def _binding(claims: dict[str, Any]) -> tuple[str, str]:
+    """A device's id, or its prefix."""
+    if ("sub" in claims) == ("prefix" in claims):
+        raise NotAuthenticated("A device's token has one of `sub`, its id, and `prefix`.")
+    if "sub" in claims:
+        return _name(claims["sub"], "sub"), ""
+    prefix = _name(claims["prefix"], "prefix")
+    if not prefix.endswith(permissions.PREFIX_ENDS):
+        ends = " ".join(permissions.PREFIX_ENDS)
+        raise NotAuthenticated(f"The token's `prefix` should end in one of {ends}")
+    return "", prefix
+
+
+def _projects(claims: dict[str, Any]) -> frozenset[str] | None:
+    if "projects" not in claims:
+        return None
+    value = claims["projects"]
+    if not isinstance(value, list) or len(value) > MAX_PROJECTS:
+        raise NotAuthenticated(f"The token's `projects` should be a list of up to {MAX_PROJECTS}.")
+    return frozenset(_name(one, "projects") for one in value)
+
+
+def _name(value: Any, claim: str) -> str:
+    try:
+        return check_name(claim, value, empty=False)
+    except ServiceError as error:
+        raise NotAuthenticated(f"The token's {error.message}") from error

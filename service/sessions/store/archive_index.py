@@ -1,0 +1,235 @@
+"""The index of archived sessions, and the two moves between Redis and the archive.
+
+`P:{p}:archived` (id → archived when), `archive_names` (id → file) and `archive_summaries` (id → raw
+summary fields as JSON) change together, in one script. A session stands in `active`, `inactive` or
+`archived`, in exactly one of them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import Snapshot
+from service.sessions.store.runner import StoreBase, translated
+
+#: How long parts of a session may wait in staging keys for the script that takes them, ms.
+STAGING_MS = 60_000
+#: Commits in a round trip.
+COMMITS = 50
+#: Size of one command that fills a staging key, bytes.
+CHUNK_BYTES = 1 << 20
+#: What belongs to a connection, or is said anew by the restore itself.
+_CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
+_NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
+#: Both fields together: half of one service's and half of another's would be nobody's. Whoever has an
+#: archive goes before who has none yet. The first write frees, so that the rest runs at maxmemory.
+_NOTE = """
+redis.call('HDEL', KEYS[1], '')
+local is = redis.call('HMGET', KEYS[1], 'service', 'archive')
+local service, archive = is[1] or '', is[2] or ''
+if archive == '' and (ARGV[2] ~= '' or service == '') or service == '' and archive == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'service', ARGV[1])
+  if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'archive', ARGV[2]) end
+  return {ARGV[1], ARGV[2]}
+end
+return {service, archive}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What `archive_commit` said: ok, busy, missing, older, newer or deleted."""
+
+    word: str
+    #: newer: the file that is still needed; "" for none.
+    name: str = ""
+
+    def is_useless(self, name: str) -> bool:
+        """Whether a refused committer may remove its file."""
+        return self.word == "deleted" or (self.word == "newer" and self.name != name)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A session whose file is durable on disk and which may leave Redis, if it is as it was read."""
+
+    session_id: str
+    name: str  #: of the file
+    file_rev: int
+    summary: dict[str, str]  #: raw fields, for lists
+    life: str  #: of the Redis it was read from
+    fields: dict[str, str]  #: of the session hash, as it was read
+
+    @property
+    def came_from(self) -> str:
+        """The file that the session was restored from; "": none."""
+        return self.fields.get("archived_as", "")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """An archive file as the index knows it."""
+
+    session_id: str
+    name: str
+    generation: int
+    rev: int
+    archived_ms: int
+    summary: dict[str, str]
+
+
+class ArchiveIndexStore(StoreBase):
+    """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
+
+    def known_archive(self) -> tuple[str, str]:
+        """This service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
+        found = self._repeat(lambda: self._client.hmget(self.keys.meta, "service", "archive"))
+        return found[0] or "", found[1] or ""
+
+    def note_archive(self, service: str, store_id: str = "") -> tuple[str, str]:
+        """Says who this service is and which archive it has, where others are not known.
+
+        Of any number of callers the first is heard; all are answered what is known then, as by
+        `known_archive`. Runs at maxmemory.
+        """
+        known = self.known_archive()
+        if all(known):
+            return known  # nothing is written
+        args = (_NOTE, 1, self.keys.meta, service, store_id)
+        found = self._repeat(lambda: self._client.eval(*args))
+        return found[0], found[1]
+
+    def settle_archive(self, service: str, store_id: str) -> None:
+        """Says so whatever was known."""
+        mapping = {"service": service, "archive": store_id}
+        self._repeat(lambda: self._client.hset(self.keys.meta, mapping=mapping))
+
+    def archive_commits(self, commits: Sequence[Commit]) -> list[CommitResult]:
+        """Removes sessions from Redis, each unless it changed since it was read.
+
+        Guarantees: removes nothing unless every field of the session is as it was read, the session
+        is inactive, nobody joined it and no command is open. The same file again answers ok.
+
+        Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
+        """
+        answers: list[CommitResult] = []
+        for begin in range(0, len(commits), COMMITS):
+            calls = []
+            for one in commits[begin : begin + COMMITS]:
+                args: list[Any] = [one.name, one.file_rev, orjson.dumps(one.summary), one.life]
+                for field in one.fields.items():
+                    args += field
+                calls.append((one.session_id, args))
+            answers += [CommitResult(*answer) for answer in self._of_each("archive_commit", calls)]
+        return answers
+
+    def restore(self, snapshot: Snapshot, name: str) -> str:
+        """Puts an archived session back, as inactive.
+
+        Returns "ok", "exists" (Redis has it: somebody was faster), "deleted" (a tombstone forbids it)
+        or "changed" (the index names another file).
+
+        Redis: the parts go to staging keys, then lua/restore.lua takes them, atomic.
+        """
+        session_id = snapshot.session_id
+        staging = f"staging:{secrets.token_hex(8)}:"
+        tag = self.keys.tag(self.keys.partition(session_id))
+        kinds: dict[str, None] = {}
+        # Not repeated when Redis goes away: the whole restore is, under another staging name.
+        with translated(), self._client.pipeline(transaction=False) as pipe:
+            for kind, command, values in _parts(snapshot):
+                key = f"{tag}{staging}{kind}"
+                pipe.execute_command(command, key, *values)
+                if kind not in kinds:
+                    pipe.pexpire(key, STAGING_MS)
+                kinds[kind] = None
+            pipe.execute()
+        fields = {k: v for k, v in snapshot.fields.items() if k not in _NOT_RESTORED}
+        generation, rev = snapshot.fields["generation"], snapshot.fields["rev"]
+        args: list[Any] = [name, generation, rev, staging, len(fields)]
+        for field in fields.items():
+            args += field
+        return str(self._of("restore", session_id, [*args, *kinds], repeat=False))
+
+    def archive_index(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
+        """Puts files found on disk into the index; nothing replaces what is newer.
+
+        Returns, per entry (at most 500), "ok", "newer" (also, instead of an older state that Redis
+        had), "known", "live", "beside" (Redis's state is older, but somebody is connected to it or
+        changed it since) or "deleted".
+        """
+        args: list[Any] = []
+        for entry in entries:
+            args += (entry.session_id, entry.name, entry.generation, entry.rev)
+            args += (entry.archived_ms, orjson.dumps(entry.summary))
+        return list(self._run("archive_index", partition, args))
+
+    def archive_forget(self, session_id: str, name: str) -> bool:
+        """Takes a session out of the index whose file is bad or gone; False: another is indexed."""
+        return bool(self._of("archive_forget", session_id, [name]) == "ok")
+
+    def archive_name(self, session_id: str) -> str | None:
+        """The file a session is indexed with; None: it is not archived, or the index was lost."""
+        key = self.keys.archive_names(self.keys.partition(session_id))
+        name: str | None = self._repeat(lambda: self._client.hget(key, session_id))
+        return name
+
+    def delete_begin(
+        self,
+        session_id: str,
+        generation_on_disk: int,
+        expected: str = "",
+        archived_as: str = "",
+    ) -> bool:
+        """Sets the tombstone; False when neither Redis nor the disk knows the session.
+
+        Args:
+            session_id: of any session.
+            generation_on_disk: the highest of its files; 0: none.
+            expected: `generation-rev` that a session in Redis must have.
+            archived_as: only while it is archived with this file.
+
+        Raises:
+            PreconditionFailed: it is not as expected; nothing was changed.
+        """
+        args = [generation_on_disk, expected, archived_as]
+        word = self._of("delete_begin", session_id, args)
+        if word == "changed":
+            raise errors.PreconditionFailed(session_id=session_id)
+        return bool(word == "ok")
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    size = 0
+    for value in values:
+        chunk.append(value)
+        size += len(value)
+        if size >= CHUNK_BYTES or len(chunk) >= 1000:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """What a session is kept as: (kind, command that writes it, its arguments)."""
+    for data_key, samples in snapshot.histories.items():
+        for chunk in _chunks(samples):
+            yield f"history:{data_key}", "RPUSH", chunk
+        yield "latest", "HSET", (data_key, samples[-1])
+    if snapshot.setup:
+        yield "setup", "SET", (snapshot.setup,)
+    lists = {"undo": snapshot.undo, "redo": snapshot.redo, "timeline": snapshot.timeline}
+    for kind, values in (*lists.items(), ("commands_done", snapshot.commands_done)):
+        if isinstance(values, list):
+            for chunk in _chunks(values):
+                yield kind, "RPUSH", chunk
+    for name, value in snapshot.commands.items():
+        yield "commands", "HSET", (name, value)

@@ -1,0 +1,121 @@
+"""Bulk commands as they are kept: what was asked, which devices, how far it is.
+
+`P:command_batch:<id>` hash · `…:devices` zset, session id → its number · `…:refused` hash, session id →
+error JSON. All with a TTL of `KEEP_S` from the last change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from service.sessions.store.runner import StoreBase
+
+#: How long a batch can be looked at after it was last changed, s.
+KEEP_S = 7 * 24 * 3600
+
+
+class BatchStore(StoreBase):
+    """The part of the store that keeps bulk commands."""
+
+    def batch_create(self, batch_id: str, fields: Mapping[str, str | int]) -> bool:
+        """Keeps a new batch; False when it is there already: nothing was changed then.
+
+        Redis: one transaction after an HSETNX that decides who makes it.
+        """
+        key = self.keys.command_batch(batch_id)
+
+        def call() -> bool:
+            made = bool(self._client.hsetnx(key, "made", fields["created_at"]))
+            self._client.expire(key, KEEP_S)
+            return made
+
+        made = self._repeat(call)
+        if self.batch_get(batch_id) is None:  # also when its maker died in between
+            self.batch_set(batch_id, fields)
+        return made
+
+    def batch_get(self, batch_id: str) -> dict[str, str] | None:
+        """What is kept of a batch; None when it is unknown."""
+        key = self.keys.command_batch(batch_id)
+        fields: dict[str, str] = self._repeat(lambda: self._client.hgetall(key))
+        return fields if "request" in fields else None
+
+    def batch_set(self, batch_id: str, fields: Mapping[str, str | int]) -> None:
+        """Changes fields of a batch and keeps all of it longer."""
+
+        def fill(pipe: Any) -> None:
+            pipe.hset(self.keys.command_batch(batch_id), mapping=dict(fields))
+            for key in self._batch_keys(batch_id):
+                pipe.expire(key, KEEP_S)
+
+        self._pipeline(fill)
+
+    def batch_add_devices(self, batch_id: str, session_ids: Sequence[str]) -> None:
+        """Devices behind those that are there; one that is there keeps its place."""
+        if not session_ids:
+            return
+        key = self.keys.command_batch(batch_id) + ":devices"
+
+        def call() -> None:
+            first = int(self._client.zcard(key))
+            numbers = {session_id: first + i for i, session_id in enumerate(session_ids)}
+            self._client.zadd(key, numbers, nx=True)
+
+        self._repeat(call)
+
+    def batch_devices(self, batch_id: str, first: int, count: int) -> list[str]:
+        """Devices by their places, from 0."""
+        key = self.keys.command_batch(batch_id) + ":devices"
+        return list(self._repeat(lambda: self._client.zrange(key, first, first + count - 1)))
+
+    def batch_size(self, batch_id: str) -> int:
+        """How many devices it has so far."""
+        key = self.keys.command_batch(batch_id) + ":devices"
+        return int(self._repeat(lambda: self._client.zcard(key)))
+
+    def batch_refuse(self, batch_id: str, refused: Mapping[str, Mapping[str, Any]]) -> None:
+        """Notes why devices have not got it."""
+        if not refused:
+            return
+        key = self.keys.command_batch(batch_id) + ":refused"
+        shown = {session_id: orjson.dumps(error) for session_id, error in refused.items()}
+        self._repeat(lambda: self._client.hset(key, mapping=shown))
+
+    def batch_refused(
+        self, batch_id: str, session_ids: Sequence[str]
+    ) -> list[dict[str, Any] | None]:
+        """Why these devices have not got it; None for those of which nothing is noted."""
+        if not session_ids:
+            return []
+        key = self.keys.command_batch(batch_id) + ":refused"
+        texts = self._repeat(lambda: self._client.hmget(key, list(session_ids)))
+        return [orjson.loads(text) if text else None for text in texts]
+
+    def commands_of(
+        self, wanted: Sequence[tuple[str, str]], *, results: bool
+    ) -> list[dict[str, Any] | None]:
+        """Status of commands (session id, command id), with result and error where asked for."""
+
+        def fill(pipe: Any) -> None:
+            for session_id, command_id in wanted:
+                names = [command_id]
+                if results:
+                    names += [command_id + ":result", command_id + ":error"]
+                pipe.hmget(self.keys.commands(session_id), names)
+
+        found: list[dict[str, Any] | None] = []
+        for record, *ends in self._pipeline(fill) if wanted else []:
+            shown = {"status": orjson.loads(record)["status"]} if record else None
+            if shown is not None:
+                for name, text in zip(("result", "error"), ends, strict=False):
+                    if text:
+                        shown[name] = orjson.loads(text)
+            found.append(shown)
+        return found
+
+    def _batch_keys(self, batch_id: str) -> list[str]:
+        key = self.keys.command_batch(batch_id)
+        return [key, key + ":devices", key + ":refused"]

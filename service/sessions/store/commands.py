@@ -1,0 +1,184 @@
+"""Commands: queued → sent → delivered → succeeded, failed, timed_out, expired or cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import (
+    CommandAdded,
+    CommandChange,
+    NewCommand,
+    Owner,
+    TakenCommand,
+    to_seconds,
+)
+from service.sessions.store.runner import StoreBase
+
+#: A command with `now` must reach its device within this, ms.
+NOW_MS = 5_000
+
+
+def changes_of(flat: Sequence[str]) -> list[CommandChange]:
+    """Status changes from a script's flat list: id, command id, command, status, waiter."""
+    return [
+        CommandChange(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4])
+        for i in range(0, len(flat), 5)
+    ]
+
+
+class CommandStore(StoreBase):
+    """The part of the store that keeps commands. Redis: lua/command_*.lua, each atomic.
+
+    Guarantees: every command ends in exactly one final status; each change is in the feed.
+    """
+
+    def command_add(self, session_id: str, command: NewCommand) -> CommandAdded:
+        """Queues a command; an idempotency key seen before answers the earlier command.
+
+        Raises:
+            SessionNotFound
+            DeviceOffline: `now`, and the device is not connected.
+            Overloaded: the device has `max_queued` open commands.
+        """
+        word, *rest = self._of(
+            "command_add",
+            session_id,
+            [
+                command.command_id,
+                command.command,
+                command.params_json,
+                command.ttl_ms,
+                NOW_MS if command.now else "",
+                command.idempotency_key,
+                command.waiter,
+                self.settings.max_queued,
+            ],
+        )
+        if word == "missing":
+            raise errors.SessionNotFound(session_id=session_id)
+        if word == "offline":
+            raise errors.DeviceOffline(session_id=session_id)
+        if word == "full":
+            raise errors.Overloaded(
+                f"The device has {self.settings.max_queued} open commands already.",
+                session_id=session_id,
+            )
+        command_id, status, node_id, sid = rest
+        return CommandAdded(
+            command_id, status, word == "queued", Owner(node_id, sid) if sid else None
+        )
+
+    def command_take(
+        self, session_id: str, generation: int, limit: int = 100, after: int = 0
+    ) -> list[TakenCommand]:
+        """Marks as sent, in order, what this connection was not sent yet; empty when it lost the session.
+
+        Args:
+            after: `position` of the last command this connection was sent; 0: none. The same call
+                again answers the same commands, so that a lost reply loses none; the session counts
+                as pending until a call answers none.
+        """
+        flat = self._of("command_take", session_id, [generation, limit, after])
+        taken = []
+        for i in range(0, len(flat), 6):
+            command_id, command, params, attempt, waiter, position = flat[i : i + 6]
+            change = CommandChange(session_id, command_id, command, "sent", waiter)
+            taken.append(TakenCommand(change, params, int(attempt), int(position)))
+        return taken
+
+    def command_delivered(
+        self, session_id: str, generation: int, command_id: str
+    ) -> CommandChange | None:
+        """The device has acknowledged it; None when the command is unknown.
+
+        Raises:
+            StaleGeneration
+        """
+        answer = self._of("command_delivered", session_id, [generation, command_id])
+        return self._change(session_id, command_id, answer)
+
+    def command_finish(
+        self,
+        session_id: str,
+        generation: int,
+        command_id: str,
+        *,
+        ok: bool,
+        result_json: str = "",
+        error_json: str = "",
+    ) -> CommandChange | None:
+        """The device's result; None when the command is unknown.
+
+        Raises:
+            StaleGeneration
+        """
+        status = "succeeded" if ok else "failed"
+        args = [generation, command_id, status, result_json, error_json]
+        answer = self._of("command_finish", session_id, args)
+        return self._change(session_id, command_id, answer)
+
+    def command_cancel(self, session_id: str, command_id: str) -> CommandChange | None:
+        """Ends a command by hand; None when it is unknown, `changed` False when it had ended."""
+        answer = self._of("command_finish", session_id, ["", command_id, "cancelled", "", ""])
+        return self._change(session_id, command_id, answer)
+
+    def command_get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
+        """One command as people see it (times float seconds); None when it is unknown."""
+        names = [command_id, *(f"{command_id}:{part}" for part in ("params", "result", "error"))]
+        key = self.keys.commands(session_id)
+        values = self._repeat(lambda: self._client.hmget(key, names))
+        return _shown(command_id, *values) if values[0] else None
+
+    def commands(self, session_id: str) -> list[dict[str, Any]]:
+        """All open and the last finished commands, oldest first."""
+        key = self.keys.commands(session_id)
+        fields: dict[str, str] = self._repeat(lambda: self._client.hgetall(key))
+        return commands_of(fields)
+
+    @staticmethod
+    def _change(session_id: str, command_id: str, answer: list[str]) -> CommandChange | None:
+        if answer[0] == "missing":
+            return None
+        if answer[0] == "stale":
+            raise errors.StaleGeneration(session_id=session_id)
+        word, command, status, waiter = answer
+        return CommandChange(session_id, command_id, command, status, waiter, word == "ok")
+
+
+def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The commands in a session's hash of them, as people see them, oldest first."""
+    ids = [name for name in fields if ":" not in name]
+    shown = [
+        _shown(
+            command_id,
+            fields[command_id],
+            *(fields.get(f"{command_id}:{part}") for part in ("params", "result", "error")),
+        )
+        for command_id in ids
+    ]
+    return sorted(shown, key=lambda command: command["created_at"])
+
+
+def _shown(
+    command_id: str, record: str, params: str | None, result: str | None, error: str | None
+) -> dict[str, Any]:
+    stored = orjson.loads(record)
+    shown: dict[str, Any] = {
+        "command_id": command_id,
+        "command": stored["command"],
+        "params": orjson.loads(params) if params else None,
+        "status": stored["status"],
+        "attempt": stored["attempt"],
+        "created_at": to_seconds(stored["created_at"]),
+        "updated_at": to_seconds(stored["updated_at"]),
+        "ends_at": to_seconds(stored["ends_at"]),
+    }
+    if result:
+        shown["result"] = orjson.loads(result)
+    if error:
+        shown["error"] = orjson.loads(error)
+    return shown

@@ -1,0 +1,184 @@
+"""What Redis tells of itself, which nodes and workers are there, and the book of alarms.
+
+`P:nodes`, `P:workers` zset, process → last beat (ms) · `P:node:<id>`, `P:worker:<name>` hash, its figures;
+TTL `BEAT_TTL_S` ·
+`P:alarms` hash, name and subject → since (ms) and the alarm as JSON · `P:alarm_history` list of JSON,
+newest first, at most `KEPT_ALARMS`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import SUMMARY_FIELDS, Page
+from service.sessions.page_cursor import FIRST, place_of
+from service.sessions.store.runner import StoreBase
+
+Figure = str | int | float
+
+#: How long a process counts as being there after its last beat, s.
+BEAT_TTL_S = 15
+#: Alarms of the past that are kept.
+KEPT_ALARMS = 200
+
+
+class ServiceStore(StoreBase):
+    """The part of the store that is about the service, not about sessions."""
+
+    def server(self) -> dict[str, Any]:
+        """Version, memory and policies of the server; a field it does not tell is left out."""
+        info: dict[str, Any] = self._repeat(self._client.info)
+        wanted = {
+            "valkey_version": "version",
+            "redis_version": "version",
+            "used_memory": "used_memory_bytes",
+            "maxmemory": "max_memory_bytes",
+            "maxmemory_policy": "eviction_policy",
+            "aof_enabled": "aof_enabled",
+            "role": "role",
+        }
+        shown: dict[str, Any] = {}
+        for name, ours in wanted.items():
+            if name in info and ours not in shown:
+                shown[ours] = info[name]
+        shown["version"] = str(shown.get("version", ""))
+        return shown
+
+    # -- nodes and workers --
+
+    def node_beat(self, node_id: str, figures: Mapping[str, Figure]) -> None:
+        """Says that a node is there, with its figures; forgotten `BEAT_TTL_S` after the last beat."""
+        self._beat(self.keys.nodes, self.keys.node(node_id), node_id, figures, "node_id")
+
+    def node_gone(self, node_id: str) -> None:
+        """Forgets a node that ends cleanly."""
+        self._gone(self.keys.nodes, self.keys.node(node_id), node_id)
+
+    def nodes(self) -> list[dict[str, str]]:
+        """Nodes that are there, with their figures, oldest beat first."""
+        return self._present(self.keys.nodes, self.keys.node)
+
+    def worker_beat(self, worker: str, figures: Mapping[str, Figure]) -> None:
+        """Says that a worker is there; see `node_beat`."""
+        self._beat(self.keys.workers, self.keys.worker(worker), worker, figures, "worker")
+
+    def worker_gone(self, worker: str) -> None:
+        """Forgets a worker that ends cleanly."""
+        self._gone(self.keys.workers, self.keys.worker(worker), worker)
+
+    def workers(self) -> list[dict[str, str]]:
+        """Workers that are there, with their figures, oldest beat first."""
+        return self._present(self.keys.workers, self.keys.worker)
+
+    def _beat(
+        self, index: str, key: str, name: str, figures: Mapping[str, Figure], name_field: str
+    ) -> None:
+        """At `maxmemory` only the TTL is renewed: who is there stays in the list, as it was."""
+        now = self.now_ms()
+
+        def fill(pipe: Any) -> None:
+            pipe.expire(key, BEAT_TTL_S)
+            pipe.hset(key, mapping={name_field: name, "seen_at": now, **figures})
+            pipe.expire(key, BEAT_TTL_S)
+            pipe.zadd(index, {name: now})
+
+        try:
+            self._pipeline(fill)
+        except errors.Overloaded:
+            return
+        self._repeat(lambda: self._client.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S))
+
+    def _gone(self, index: str, key: str, name: str) -> None:
+        def fill(pipe: Any) -> None:
+            pipe.unlink(key)
+            pipe.zrem(index, name)
+
+        self._pipeline(fill)
+
+    def _present(self, index: str, key_of: Callable[[str], str]) -> list[dict[str, str]]:
+        names = self._repeat(lambda: self._client.zrange(index, 0, -1))
+
+        def fill(pipe: Any) -> None:
+            for name in names:
+                pipe.hgetall(key_of(name))
+
+        return [figures for figures in self._pipeline(fill) if figures] if names else []
+
+    # -- the service --
+
+    def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = None) -> Page:
+        """A page of the sessions that are connected to a node, in the order of their ids.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+
+        Redis: two round trips a page, O(sessions of the node).
+        """
+        place = place_of(cursor, 1)
+
+        def fill(pipe: Any) -> None:
+            for p in range(self.keys.partitions):
+                pipe.smembers(self.keys.owned(p, node_id))
+
+        held = sorted(one.encode() for members in self._pipeline(fill) for one in members)
+        begin = bisect_right(held, place.marks[0][1]) if place.marks[0] != FIRST else 0
+        ids = held[begin : begin + limit]
+        names = ("generation", *SUMMARY_FIELDS)
+
+        def read(pipe: Any) -> None:
+            for session_id in ids:
+                pipe.hmget(self.keys.session(session_id.decode()), names)
+
+        items = []
+        for session_id, values in zip(ids, self._pipeline(read) if ids else [], strict=True):
+            raw = {
+                name: value for name, value in zip(names, values, strict=True) if value is not None
+            }
+            if raw.get("node_id") == node_id:
+                items.append({**raw, "session_id": session_id.decode()})
+        more = begin + len(ids) < len(held)
+        return Page(items, place.after((0, ids[-1]), is_end=False).cursor() if more else None, None)
+
+    def alarms_update(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None:
+        """The book follows what is wrong now: new alarms begin, others end and become history.
+
+        Args:
+            alarms: by a name of their own; one that is in the book keeps its `since`.
+            now_ms: Redis time.
+
+        Guarantees: of any number of callers exactly one ends an alarm.
+        """
+        book = self.keys.alarms
+
+        def call() -> None:
+            known = self._client.hgetall(book)
+            for name, alarm in alarms.items():
+                since = orjson.loads(known[name])["since"] if name in known else now_ms
+                text = orjson.dumps({**alarm, "since": since}).decode()
+                if text != known.get(name):
+                    self._client.hset(book, name, text)
+            for name in known.keys() - alarms.keys():
+                if self._client.hdel(book, name):
+                    over = orjson.dumps({**orjson.loads(known[name]), "until": now_ms})
+                    self._client.lpush(self.keys.alarm_history, over)
+                    self._client.ltrim(self.keys.alarm_history, 0, KEPT_ALARMS - 1)
+
+        self._repeat(call)
+
+    def alarms(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Alarms of now and of the past, newest first; times in ms."""
+
+        def fill(pipe: Any) -> None:
+            pipe.hvals(self.keys.alarms)
+            pipe.lrange(self.keys.alarm_history, 0, -1)
+
+        active, history = self._pipeline(fill)
+        return (
+            sorted((orjson.loads(a) for a in active), key=lambda a: -int(a["since"])),
+            [orjson.loads(a) for a in history],
+        )

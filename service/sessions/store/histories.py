@@ -1,0 +1,95 @@
+"""Reading histories page by page, so that nobody holds a whole session in memory to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from service.sessions.model import Snapshot
+from service.sessions.store.runner import StoreBase
+
+#: A page ends after so many samples, or so many bytes and at most 50 samples more.
+PAGE_SAMPLES = 1_000
+PAGE_BYTES = 256 << 10
+
+
+class HistoryStore(StoreBase):
+    """The part of the store that reads histories in pages."""
+
+    def outline(self, session_id: str) -> Snapshot | None:
+        """All of a session at one moment, but of each history only its latest sample.
+
+        None when Redis does not know the session.
+
+        Redis: one transaction, O(data keys).
+        """
+        keys = self.keys
+
+        def call() -> list[Any]:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.hgetall(keys.session(session_id))
+                pipe.hgetall(keys.latest(session_id))
+                pipe.get(keys.setup(session_id))
+                pipe.llen(keys.undo(session_id))
+                pipe.llen(keys.redo(session_id))
+                pipe.lrange(keys.timeline(session_id), 0, -1)
+                pipe.time()
+                return list(pipe.execute())
+
+        fields, latest, setup, undo, redo, timeline, clock = self._repeat(call)
+        if not fields:
+            return None
+        return Snapshot(
+            session_id=session_id,
+            fields=fields,
+            histories={name: [sample] for name, sample in sorted(latest.items())},
+            setup=setup or "",
+            undo=undo,
+            redo=redo,
+            timeline=timeline,
+            commands={},
+            commands_done=[],
+            read_ms=int(clock[0]) * 1000 + int(clock[1]) // 1000,
+        )
+
+    def data_keys(self, session_id: str) -> list[str] | None:
+        """The data keys of a session, sorted; None when Redis does not know the session."""
+
+        def fill(pipe: Any) -> None:
+            pipe.exists(self.keys.session(session_id))
+            pipe.hkeys(self.keys.latest(session_id))
+
+        known, names = self._pipeline(fill)
+        return sorted(names) if known else None
+
+    def history(
+        self, session_id: str, data_key: str, newest: int | None = None
+    ) -> Iterator[list[str]]:
+        """Pages of samples as JSON `[value,ts]`, oldest first.
+
+        Args:
+            session_id: of any session.
+            data_key: one of its keys.
+            newest: only so many, the latest; None: all.
+
+        Guarantees: a sample that is there from the first page to the last comes exactly once, also
+        while others are pushed and trimmed (samples alike in value and time cannot be told apart).
+
+        Redis: lua/history.lua per page, O(history) at worst.
+        """
+        place, last, left = 0, "", -1
+        if newest is not None:
+            key = self.keys.history(session_id, data_key)
+            length = self._repeat(lambda: int(self._client.llen(key)))
+            place, left = max(0, length - newest), newest
+        while left != 0:
+            count = PAGE_SAMPLES if left < 0 else min(left, PAGE_SAMPLES)
+            begin, samples = self._of(
+                "history", session_id, [data_key, last, place, count, PAGE_BYTES]
+            )
+            if not samples:
+                return
+            yield samples
+            place, last = int(begin) + len(samples) - 1, samples[-1]
+            if left > 0:
+                left -= len(samples)

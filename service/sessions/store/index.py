@@ -1,0 +1,281 @@
+"""Reading sessions: one, a page of them, how many.
+
+Lists go by (score, id) of an index, which do not change while a session is there, so a cursor
+neither skips nor repeats anything under churn; nothing scans keys. A filtered page looks at no more
+than SCANNED entries and may come back short, with `next` set.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+import orjson
+
+from service.sessions.model import (
+    ARCHIVED,
+    SUMMARY_FIELDS,
+    Page,
+    Snapshot,
+    summary,
+    to_iso,
+    to_seconds,
+)
+from service.sessions.page_cursor import ROUNDS, Entry, place_of
+from service.sessions.store.runner import StoreBase
+
+#: Index entries that one filtered page looks at.
+SCANNED = 2_000
+
+
+class ReadStore(StoreBase):
+    """The part of the store that only reads."""
+
+    def get(self, session_id: str) -> dict[str, str] | None:
+        """The raw fields of a session; None when Redis does not know it."""
+        key = self.keys.session(session_id)
+        return self._repeat(lambda: self._client.hgetall(key)) or None
+
+    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """Raw summary fields with `session_id`, None where there is no session, archived or not."""
+        key, fields_of = self.keys.session, ("generation", *SUMMARY_FIELDS)
+        rows = self._ask([("HMGET", key(session_id), *fields_of) for session_id in session_ids])
+        found: list[dict[str, str] | None] = []
+        for session_id, values in zip(session_ids, rows, strict=True):
+            fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
+            raw = {name: value for name, value in fields if value is not None}
+            found.append(None if values[0] is None else {**raw, "session_id": session_id})
+        away = [i for i, raw in enumerate(found) if raw is None]
+        for i, archived in zip(away, self._archived([session_ids[i] for i in away]), strict=True):
+            found[i] = archived
+        return found
+
+    def _archived(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
+        """Raw summary fields of archived sessions, from the index."""
+        if not session_ids:
+            return []
+        keys = self.keys
+
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                pipe.hget(keys.archive_summaries(keys.partition(session_id)), session_id)
+
+        return [
+            {**orjson.loads(text), "session_id": session_id, "state": ARCHIVED} if text else None
+            for session_id, text in zip(session_ids, self._pipeline(fill), strict=True)
+        ]
+
+    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
+        """All of a session at one moment; None when Redis does not know it.
+
+        Args:
+            session_id: of any session.
+            entire: with undo and redo steps and commands.
+
+        Redis: lua/read.lua, atomic, O(samples).
+        """
+        answer = self._of("read", session_id, ["1" if entire else "0"])
+        return _snapshot(session_id, answer, entire=entire)
+
+    def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
+        """Everything people see of one session, as `details_of` shows it; None when it is unknown."""
+        snapshot = self.read(session_id)
+        return None if snapshot is None else details_of(snapshot, iso=iso)
+
+    def timeline(self, session_id: str) -> list[dict[str, Any]]:
+        """The last lifecycle events, oldest first; `at` in float seconds."""
+        key = self.keys.timeline(session_id)
+        lines = self._repeat(lambda: self._client.lrange(key, 0, -1))
+        events = [orjson.loads(line) for line in lines]
+        return [{**event, "at": to_seconds(event["at"])} for event in events]
+
+    def counts(self, project_id: str | None = None) -> dict[str, int]:
+        """How many sessions are active, inactive and archived; of one project, or of all."""
+        keys, partitions = self.keys, range(self.keys.partitions)
+        indexes = {"active": keys.active, "inactive": keys.inactive, "archived": keys.archived}
+
+        def fill(pipe: Any) -> None:
+            for index in indexes.values():
+                for p in partitions:
+                    if project_id is None:
+                        pipe.zcard(index(p))
+                    else:
+                        pipe.zintercard(2, [keys.project(p, project_id), index(p)])
+
+        found = self._pipeline(fill)
+        size = len(partitions)
+        return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(indexes)}
+
+    def page(
+        self,
+        states: str | Sequence[str],
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        q: str | None = None,
+        project_id: str | None = None,
+        projects: Container[str] | None = None,
+    ) -> Page:
+        """A page of sessions in one state, or in several, one state after the other.
+
+        Within a state they come in the order they got into it; those of a project in the order they
+        were made. One that changes its state meanwhile may come twice, none is left out (see places).
+
+        Args:
+            states: active, inactive, archived.
+            limit: sessions a page.
+            cursor: `next` of the page before.
+            q: only those whose id or name begins with it (letter case does not matter).
+            project_id: only those of this project.
+            projects: only those of any of these.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+
+        Redis: two round trips a page (more where filters match little), O(partitions × limit).
+        """
+        wanted = (states,) if isinstance(states, str) else tuple(states)
+        indexes = [getattr(self.keys, state) for state in wanted]
+        if project_id is not None:
+            indexes = [lambda p: self.keys.project(p, project_id)]
+        place = place_of(cursor, len(indexes))
+        # what is read in one go, or has one index, needs no second look
+        turns = len(indexes) * (1 if len(indexes) == 1 or not cursor else ROUNDS)
+        items: list[dict[str, str]] = []
+        scanned = 0
+        while place.turn < turns and len(items) < limit and scanned < SCANNED:
+            which = place.turn % len(indexes)
+            entries = self._entries(indexes[which], place.marks[which], limit + 1)
+            rest = len(entries) > limit
+            entries = entries[:limit]
+            scanned += len(entries)
+            taken = entries
+            rows = self.summaries([member.decode() for _, member in entries])
+            for i, raw in enumerate(rows):
+                fits = projects is None or (
+                    raw is not None and raw.get("project_id", "") in projects
+                )
+                if raw is not None and fits and raw.get("state") in wanted and is_match(raw, q):
+                    items.append(raw)
+                    if len(items) == limit:
+                        taken = entries[: i + 1]
+                        break
+            rest = rest or len(taken) < len(entries)
+            mark = taken[-1] if taken else place.marks[which]
+            place = place.after(mark, is_end=not rest)
+        is_filtered = bool(q) or project_id is not None or projects is not None
+        counts = None if is_filtered else self.counts()
+        total = sum(counts[state] for state in wanted) if counts else None
+        return Page(items, place.cursor() if place.turn < turns else None, total)
+
+    def _entries(self, index: Callable[[int], str], after: Entry, count: int) -> list[Entry]:
+        """The next entries after (score, id), merged over all partitions."""
+        found: list[list[Entry]] = []
+        for p in range(self.keys.partitions):
+            key = index(p)
+            found.append([])
+            offset = 0
+            while len(found[-1]) < count:
+                # those with the score of `after` come again and are passed over
+                page = self._range(key, after[0], offset, count)
+                found[-1] += [entry for entry in page if entry > after]
+                offset += count
+                if len(page) < count:
+                    break
+        return list(heapq.merge(*found))[:count]
+
+    def _range(self, key: str, score: float, offset: int, count: int) -> list[Entry]:
+        low = "-inf" if score == float("-inf") else repr(score)
+        rows = self._repeat(
+            lambda: self._client.zrange(
+                key, low, "+inf", byscore=True, withscores=True, offset=offset, num=count
+            )
+        )
+        return [(float(score), member.encode()) for member, score in rows]
+
+    def owned(self, partition: int, node_id: str) -> set[str]:
+        """The sessions that Redis says a node owns in a partition."""
+        key = self.keys.owned(partition, node_id)
+        return set(self._repeat(lambda: self._client.smembers(key)))
+
+    def clients(self, session_id: str) -> list[str]:
+        """The sockets of people that joined a session, as `node_id#sid`."""
+        key = self.keys.clients(session_id)
+        return sorted(self._repeat(lambda: self._client.smembers(key)))
+
+
+def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapshot | None:
+    """What lua/read.lua answered."""
+    if not answer:
+        return None
+    fields, setup, undo, redo, timeline, commands, done, now = answer[:8]
+    return Snapshot(
+        session_id=session_id,
+        fields=_pairs(fields),
+        histories=dict(sorted(zip(answer[8::2], answer[9::2], strict=True))),
+        setup=setup,
+        undo=undo if entire else int(undo),
+        redo=redo if entire else int(redo),
+        timeline=timeline,
+        commands=_pairs(commands),
+        commands_done=done,
+        read_ms=int(now),
+    )
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
+    """What people see of one session.
+
+    The summary and `data` (histories, oldest first), `telemetry` (latest values), `setup`,
+    `statistics`, `timeline`.
+
+    Args:
+        snapshot: read at one moment.
+        iso: times as ISO 8601 strings instead of float seconds.
+    """
+    fields = snapshot.fields
+    time = to_iso if iso else to_seconds
+    connected_ms = int(fields.get("connected_ms") or 0)
+    if fields.get("is_connected") == "1":
+        connected_ms += max(0, snapshot.read_ms - int(fields["start_time"]))
+    data = {
+        name: [orjson.loads(sample) for sample in samples]
+        for name, samples in snapshot.histories.items()
+    }
+    events = [orjson.loads(line) for line in snapshot.timeline]
+    return {
+        **summary({**fields, "session_id": snapshot.session_id}, iso=iso),
+        "data": data,
+        "telemetry": {name: samples[-1][0] for name, samples in data.items() if samples},
+        "setup": orjson.loads(snapshot.setup) if snapshot.setup else None,
+        "setup_timestamp": time(fields.get("setup_timestamp")),
+        "reported_version": int(fields.get("reported_version") or 0),
+        "undo_available": bool(snapshot.undo),
+        "redo_available": bool(snapshot.redo),
+        "meta": orjson.loads(fields["meta"]) if fields.get("meta") else None,
+        "generation": int(fields["generation"]),
+        "stream": fields.get("stream") or "",
+        "last_seq": int(fields.get("last_seq") or 0),
+        "last_ping": time(fields.get("last_ping")),
+        "last_update": time(fields.get("last_update")),
+        "statistics": {
+            "updates": int(fields.get("updates") or 0),
+            "connects": int(fields.get("connects") or 0),
+            "connected_s": connected_ms / 1000,
+            "bytes_in": int(fields.get("bytes_in") or 0),
+        },
+        "timeline": [{**event, "at": time(event["at"])} for event in events],
+    }
+
+
+def is_match(raw: dict[str, str], q: str | None) -> bool:
+    """Whether id or name begins with `q`, whatever the letter case."""
+    if not q:
+        return True
+    names = (raw["session_id"], raw.get("session_name") or "")
+    return any(name.casefold().startswith(q.casefold()) for name in names)

@@ -1,0 +1,273 @@
+"""Runs the Lua scripts and translates what Redis raises, once, for the whole store.
+
+Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (a restarted Redis, which has
+forgotten its scripts, is sent the text again by redis-py's `Script`). All get the partition's tag as
+KEYS[1] and the keeping policy as ARGV[1..3].
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hiredis
+import redis
+from redis.commands.core import Script
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from service import errors
+from service.sessions.store.keys import Keys
+from service.sessions.store.replication import CONFIRMED, Replication
+
+LUA_DIR = Path(__file__).parent / "lua"
+
+#: Redis is away, or is not the one to write to (a replica after a failover), or is just becoming
+#: another one (NOSCRIPT: the text was sent, and another connection brought it to another server).
+UNAVAILABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ReadOnlyError,
+    MasterDownError,
+    NoScriptError,
+    TryAgainError,
+    OSError,
+)
+#: The same, where redis-py has no class for it: `min-replicas-to-write` is not fulfilled; the server
+#: became a replica while a call waited.
+_UNAVAILABLE_WORDS = re.compile(r"(^|caused error: )(NOREPLICAS|UNBLOCKED) ")
+
+#: How long a call is repeated while Redis cannot be reached, s.
+PATIENCE_S = 1.0
+PAUSE_S = 0.1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Bounds and times of the store; the defaults are those of config.json."""
+
+    lease_ms: int = 6_000
+    ttl_ms: int = 2_592_000_000  #: 0: session keys have no TTL
+    idle_after_ms: int = 300_000
+    feed_keep_ms: int = 120_000
+    feed_max_bytes: int = 64 << 20
+    history_default: int = 100
+    history_keys: dict[str, int] = field(default_factory=dict)
+    max_keys: int = 1_000
+    max_queued: int = 100  #: open commands per session
+    flapping_registers: int = 10  #: 0: no limit
+    flapping_window_ms: int = 10_000
+    wait_replicas: int = 0  #: how many must have what is answered
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What Redis raises becomes a ServiceError."""
+    try:
+        yield
+    except OutOfMemoryError as exc:
+        raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+    except UNAVAILABLE as exc:
+        raise errors.StoreUnavailable from exc
+    except ResponseError as exc:
+        if "OOM command not allowed" in str(exc):
+            raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
+        # MISCONF: its disk is full or broken, so it takes no writes
+        if _UNAVAILABLE_WORDS.search(str(exc)) or "MISCONF" in str(exc):
+            raise errors.StoreUnavailable from exc
+        raise
+
+
+class StoreBase:
+    """What the parts of the store share: the client, the keys, the scripts.
+
+    Args:
+        client: must decode responses, and must not retry by itself.
+        sleep: how to wait between two tries.
+        on_call: told of every try which script it was (`other`: none), and how many seconds it took.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        settings: StoreSettings | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        on_call: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        self.keys = keys
+        self.settings = settings or StoreSettings()
+        # redis-py's annotations do not follow decode_responses
+        self._client: Any = client
+        self._sleep = sleep
+        self._on_call = on_call
+        shared = (LUA_DIR / "shared.lua").read_text()
+        self._scripts: dict[str, Script] = {
+            path.stem: client.register_script(shared + path.read_text())
+            for path in sorted(LUA_DIR.glob("*.lua"))
+            if path.stem != "shared"
+        }
+        bounds = self.settings
+        #: None: answers do not wait for replicas.
+        self.replication: Replication | None = None
+        if bounds.wait_replicas:
+            self.replication = Replication(client, keys.replicated, bounds.wait_replicas)
+        #: node id -> partition -> deadline of its lease, as `renew` answered it last
+        self._deadlines: dict[str, dict[int, str]] = {}
+        self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
+
+    def _once(self, call: Callable[[], T], name: str) -> T:
+        began = time.monotonic()
+        try:
+            with translated():
+                return call()
+        finally:
+            self._on_call(name, time.monotonic() - began)
+
+    def _repeat(self, call: Callable[[], T], name: str = "other") -> T:
+        """Repeats `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._once(call, name)
+            except errors.StoreUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                self._sleep(PAUSE_S)
+
+    def _run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
+        """Runs a script in a partition; `repeat` only where a second run changes nothing more."""
+        script = self._scripts[name]
+        keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
+        replication = self.replication if name in CONFIRMED else None
+
+        def call() -> Any:
+            if replication is not None:
+                return replication.run(script, keys, argv)
+            return self._evaluate(script, keys, argv)
+
+        once = self._repeat if repeat else self._once
+        return once(call, name)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """One of the client's connections, for what is asked so often that redis-py's way shows.
+
+        Closed when it is left by an exception: what it has not read is nobody else's answer.
+        """
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    def _evaluate(self, script: Script, keys: Sequence[str], argv: Sequence[Any]) -> Any:
+        """`script(keys, argv)`; of 450 arguments, a flush of forty sessions, 77 µs of CPU instead of 128."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *argv)
+        with self._connection() as connection:
+            connection.send_packed_command([hiredis.pack_command(command)])
+            try:
+                return connection.read_response()
+            except ResponseError as exc:
+                failure = exc  # a whole answer: the connection stays
+        if isinstance(failure, NoScriptError):  # Redis was restarted, or is another one: teach it
+            return script(keys=keys, args=argv)
+        raise failure
+
+    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Replies to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
+
+        def call() -> list[Any]:
+            with self._connection() as connection:
+                packed = [hiredis.pack_command(command) for command in commands]
+                connection.send_packed_command([b"".join(packed)])
+                return [connection.read_response() for _ in commands]
+
+        return self._repeat(call) if commands else []
+
+    def replicated(self) -> AbstractContextManager[None]:
+        """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.
+
+        Raises:
+            StoreUnavailable: it is not; it may be stored or not.
+        """
+        return nullcontext() if self.replication is None else self._replicated(self.replication)
+
+    @staticmethod
+    @contextmanager
+    def _replicated(replication: Replication) -> Iterator[None]:
+        with translated(), replication.around():
+            yield
+
+    def _of(self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True) -> Any:
+        """Runs a script about one session, its id first."""
+        partition = self.keys.partition(session_id)
+        return self._run(name, partition, [session_id, *args], repeat=repeat)
+
+    def _of_each(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Runs a script about each of several sessions (id, arguments), in one round trip."""
+        script = self._scripts[name]
+
+        def call() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                for session_id, args in calls:
+                    tag = self.keys.tag(self.keys.partition(session_id))
+                    script(keys=[tag], args=[*self._policy, session_id, *args], client=pipe)
+                return list(pipe.execute())
+
+        return self._repeat(call, name) if calls else []
+
+    def _everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
+        """Runs a script in every partition, in one round trip; `args` is asked for each."""
+
+        def call() -> list[Any]:
+            if self.keys.partitions == 1:
+                argv = [*self._policy, *args(0)]
+                return [self._scripts[name](keys=[self.keys.tag(0)], args=argv)]
+            with self._client.pipeline(transaction=False) as pipe:
+                for p in range(self.keys.partitions):
+                    self._scripts[name](
+                        keys=[self.keys.tag(p)], args=[*self._policy, *args(p)], client=pipe
+                    )
+                return list(pipe.execute())
+
+        return self._repeat(call, name)
+
+    def _pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+        """Runs reading commands in one round trip, repeated while Redis is away."""
+
+        def call() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                fill(pipe)
+                return list(pipe.execute())
+
+        return self._repeat(call)
+
+    def now_ms(self) -> int:
+        """Redis time in ms."""
+        seconds, micros = self._repeat(self._client.time)
+        return int(seconds) * 1000 + int(micros) // 1000

@@ -1,0 +1,144 @@
+"""Setups: the desired configuration of a device, with versions, undo and redo."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import orjson
+
+from service import errors
+from service.sessions.model import Owner, SetupState, Snapshot
+from service.sessions.store.runner import StoreBase
+
+
+def setup_of(snapshot: Snapshot) -> SetupState:
+    """The setup in a snapshot of the entire session."""
+    fields = snapshot.fields
+    connected = fields.get("is_connected") == "1"
+    return SetupState(
+        session_id=snapshot.session_id,
+        setup=orjson.loads(snapshot.setup) if snapshot.setup else None,
+        version=int(fields.get("setup_version") or 0),
+        timestamp_ms=int(fields.get("setup_timestamp") or 0),
+        reported_version=int(fields.get("reported_version") or 0),
+        undo=snapshot.undo if isinstance(snapshot.undo, int) else len(snapshot.undo),
+        redo=snapshot.redo if isinstance(snapshot.redo, int) else len(snapshot.redo),
+        owner=Owner(fields["node_id"], fields["sid"]) if connected else None,
+    )
+
+
+class SetupStore(StoreBase):
+    """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic."""
+
+    def setup_get(self, session_id: str) -> SetupState:
+        """The present setup.
+
+        Raises:
+            SessionNotFound: the session is not in Redis.
+        """
+
+        def fill(pipe: Any) -> None:
+            keys = self.keys
+            pipe.hmget(
+                keys.session(session_id),
+                "generation",
+                "setup_version",
+                "setup_timestamp",
+                "reported_version",
+                "is_connected",
+                "node_id",
+                "sid",
+            )
+            pipe.get(keys.setup(session_id))
+            pipe.llen(keys.undo(session_id))
+            pipe.llen(keys.redo(session_id))
+
+        fields, document, undo, redo = self._pipeline(fill)
+        generation, version, timestamp, reported, connected, node_id, sid = fields
+        if generation is None:
+            raise errors.SessionNotFound(session_id=session_id)
+        return SetupState(
+            session_id=session_id,
+            setup=orjson.loads(document) if document else None,
+            version=int(version or 0),
+            timestamp_ms=int(timestamp or 0),
+            reported_version=int(reported or 0),
+            undo=undo,
+            redo=redo,
+            owner=Owner(node_id, sid) if connected == "1" else None,
+        )
+
+    def setup_put(
+        self,
+        session_id: str,
+        setup_json: bytes,
+        *,
+        expected_version: int | None = None,
+        timestamp_ms: int | None = None,
+        generation: int | None = None,
+    ) -> SetupState:
+        """Replaces the setup; what it was can be undone.
+
+        Args:
+            expected_version: refuse unless this is the present version.
+            timestamp_ms: when it was decided; None: now.
+            generation: of the device that writes it; None: a person does.
+
+        Raises:
+            SessionNotFound, PreconditionFailed, StaleGeneration
+        """
+        args = [
+            setup_json,
+            "" if expected_version is None else expected_version,
+            "" if timestamp_ms is None else timestamp_ms,
+            "" if generation is None else generation,
+        ]
+        return self._changed("setup_put", session_id, args)
+
+    def setup_undo(self, session_id: str, expected_version: int | None = None) -> SetupState:
+        """The setup as it was one change before.
+
+        Raises:
+            SessionNotFound, PreconditionFailed
+            Conflict: there is nothing to undo.
+        """
+        return self._step(session_id, "undo", expected_version)
+
+    def setup_redo(self, session_id: str, expected_version: int | None = None) -> SetupState:
+        """Takes the last undo back.
+
+        Raises:
+            SessionNotFound, PreconditionFailed
+            Conflict: there is nothing to redo.
+        """
+        return self._step(session_id, "redo", expected_version)
+
+    def setup_reported(self, session_id: str, generation: int, version: int) -> None:
+        """The device says which version it runs.
+
+        Raises:
+            SessionNotFound, StaleGeneration
+        """
+        self._raise_for(self._of("setup_reported", session_id, [generation, version]), session_id)
+
+    def _step(
+        self, session_id: str, direction: Literal["undo", "redo"], expected: int | None
+    ) -> SetupState:
+        args = [direction, "" if expected is None else expected]
+        return self._changed("setup_step", session_id, args)
+
+    def _changed(self, script: str, session_id: str, args: list[Any]) -> SetupState:
+        # Not repeated when the reply is lost: a second run would be a second change.
+        self._raise_for(self._of(script, session_id, args, repeat=False)[0], session_id)
+        return self.setup_get(session_id)
+
+    @staticmethod
+    def _raise_for(word: str, session_id: str) -> None:
+        if word == "missing":
+            raise errors.SessionNotFound(session_id=session_id)
+        if word == "stale":
+            raise errors.StaleGeneration(session_id=session_id)
+        if word == "precondition":
+            raise errors.PreconditionFailed(session_id=session_id)
+        if word == "nothing":
+            raise errors.Conflict("There is no step to go back or forth to.", session_id=session_id)

@@ -1,0 +1,217 @@
+"""What the sweeps of workers need of Redis, and what they tell about themselves.
+
+`P:upkeep` hash: figures of all workers together, such as how often the archive could not be written ·
+`P:{p}:sweeps` hash: where sweeps that go round and round an index stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.sessions.model import INACTIVE
+from service.sessions.store.runner import StoreBase
+
+#: Sessions whose TTLs one call refreshes: each has many keys.
+TOUCHED_PER_CALL = 50
+
+#: (score, id) of an index.
+Place = tuple[float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisMemory:
+    """What Redis says of its memory, in bytes."""
+
+    used: int
+    limit: int  #: `maxmemory`; 0: none
+    freeing: int  #: objects that were removed and are not freed yet
+
+    @property
+    def percent(self) -> float | None:
+        """Used part of the limit; None: there is none."""
+        return 100 * self.used / self.limit if self.limit else None
+
+
+class UpkeepStore(StoreBase):
+    """The part of the store that sweeps need."""
+
+    def since(self, index: str, before_ms: int, after: Place | None, limit: int) -> list[Place]:
+        """The next (score, id) of an index up to a moment, the oldest first.
+
+        Args:
+            index: key of a zset.
+            before_ms: highest score.
+            after: the last one that was had; None: from the beginning.
+            limit: at most so many.
+
+        Redis: O(log entries + limit), however many there are; more where many have one score.
+        """
+        found: list[Place] = []
+        offset = 0
+        while len(found) < limit:
+            page = self._scored(index, before_ms, after, offset, limit)
+            # those with the score of `after` come again and are passed over
+            found += [e for e in page if after is None or _order(e) > _order(after)]
+            offset += limit
+            if len(page) < limit:
+                break
+        return found[:limit]
+
+    def _scored(
+        self, index: str, before_ms: int, after: Place | None, offset: int, limit: int
+    ) -> list[Place]:
+        low = repr(after[0]) if after else "-inf"
+        rows = self._repeat(
+            lambda: self._client.zrange(
+                index, low, before_ms, byscore=True, withscores=True, offset=offset, num=limit
+            )
+        )
+        return [(float(score), member) for member, score in rows]
+
+    def inactive_since(
+        self, partition: int, before_ms: int, after: Place | None, limit: int
+    ) -> list[Place]:
+        """The next (inactive since, id) up to a moment, the longest inactive first; see `since`."""
+        return self.since(self.keys.inactive(partition), before_ms, after, limit)
+
+    def archived_since(
+        self, partition: int, before_ms: int, after: Place | None, limit: int
+    ) -> list[Place]:
+        """The next (archived when, id) up to a moment, the oldest first; see `since`."""
+        return self.since(self.keys.archived(partition), before_ms, after, limit)
+
+    def longest_inactive(self, before_ms: int, page: int) -> Iterator[str]:
+        """Ids of all that are inactive since before a moment, over all partitions in one order."""
+
+        def of(partition: int) -> Iterator[Place]:
+            after: Place | None = None
+            while entries := self.inactive_since(partition, before_ms, after, page):
+                yield from entries
+                after = entries[-1]
+
+        for _, session_id in merge(*(of(p) for p in range(self.keys.partitions))):
+            yield session_id
+
+    def quiet(self, session_ids: Sequence[str]) -> list[str]:
+        """Those that could be archived now: inactive, no open commands, nobody joined."""
+        keys = self.keys
+
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                pipe.hmget(keys.session(session_id), "state", "open_commands")
+                pipe.exists(keys.clients(session_id))
+
+        found = self._pipeline(fill) if session_ids else []
+        return [
+            session_id
+            for session_id, (state, commands), joined in zip(
+                session_ids, found[::2], found[1::2], strict=True
+            )
+            if state == INACTIVE and not int(commands or 0) and not joined
+        ]
+
+    def extend_ttls(self, partition: int, limit: int) -> int:
+        """Gives those a new TTL that are inactive for long and have less than half of theirs left.
+
+        Looks at no more than `limit` sessions and goes on behind them the next time, round and round.
+        Returns how many it extended.
+        """
+        ttl_ms = self.settings.ttl_ms
+        if not ttl_ms:
+            return 0
+        before_ms = self.now_ms() - ttl_ms // 2
+        after = self.sweep_place(partition, "extend")
+        entries = self.inactive_since(partition, before_ms, after, limit)
+        if not entries and after is None:
+            return 0
+        self.keep_sweep_place(partition, "extend", entries[-1] if len(entries) == limit else None)
+        ids = [session_id for _, session_id in entries]
+
+        def fill(pipe: Any) -> None:
+            for session_id in ids:
+                pipe.pttl(self.keys.session(session_id))
+
+        left = self._pipeline(fill) if ids else []
+        short = [one for one, left_ms in zip(ids, left, strict=True) if 0 <= left_ms < ttl_ms // 2]
+        for begin in range(0, len(short), TOUCHED_PER_CALL):
+            some = short[begin : begin + TOUCHED_PER_CALL]
+            args: list[Any] = ["1"]
+            for session_id in some:
+                args += [session_id, "", 0]
+            self._run("touch", partition, args)
+        return len(short)
+
+    def sweep_place(self, partition: int, sweep: str) -> Place | None:
+        """Where a sweep that goes round stands; None: at the beginning."""
+        key = self.keys.sweeps(partition)
+        text = self._repeat(lambda: self._client.hget(key, sweep))
+        if not text:
+            return None
+        score, session_id = orjson.loads(text)
+        return float(score), str(session_id)
+
+    def keep_sweep_place(self, partition: int, sweep: str, place: Place | None) -> None:
+        """Remembers it; None: it begins anew."""
+        key = self.keys.sweeps(partition)
+        if place is None:
+            self._repeat(lambda: self._client.hdel(key, sweep))
+        else:
+            text = orjson.dumps(place)
+            self._repeat(lambda: self._client.hset(key, sweep, text))
+
+    def archive_facts(self, session_ids: Sequence[str]) -> list[tuple[str, dict[str, str]] | None]:
+        """File and raw summary fields of archived sessions; None for one that is not archived."""
+        keys = self.keys
+
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                partition = keys.partition(session_id)
+                pipe.hget(keys.archive_names(partition), session_id)
+                pipe.hget(keys.archive_summaries(partition), session_id)
+
+        found = self._pipeline(fill) if session_ids else []
+        return [
+            (name, orjson.loads(summary)) if name and summary else None
+            for name, summary in zip(found[::2], found[1::2], strict=True)
+        ]
+
+    # -- about itself --
+
+    def redis_memory(self) -> RedisMemory:
+        """How full Redis is."""
+        info = self._repeat(lambda: self._client.info("memory"))
+        return RedisMemory(
+            int(info.get("used_memory") or 0),
+            int(info.get("maxmemory") or 0),
+            int(info.get("lazyfree_pending_objects") or 0),
+        )
+
+    def count_upkeep(self, counts: Mapping[str, int], **notes: str | int) -> None:
+        """Adds to figures of `upkeep` and sets others; forgotten when Redis has no room for it."""
+        key = self.keys.upkeep
+
+        def fill(pipe: Any) -> None:
+            for name, count in counts.items():
+                pipe.hincrby(key, name, count)
+            if notes:
+                pipe.hset(key, mapping=notes)
+
+        try:
+            self._pipeline(fill)
+        except errors.Overloaded:
+            pass
+
+    def upkeep(self) -> dict[str, str]:
+        """Figures of the slow work: what sweeps did, what failed, how long the queue is."""
+        found: dict[str, str] = self._repeat(lambda: self._client.hgetall(self.keys.upkeep))
+        return found
+
+
+def _order(entry: Place) -> tuple[float, bytes]:
+    return entry[0], entry[1].encode()

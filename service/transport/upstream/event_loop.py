@@ -1,0 +1,154 @@
+"""Websockets without a task: from the handshake to an Engine.IO socket that the event loop drives.
+
+Used where the libraries are those that `upstream` was written for and the connection is a plain socket.
+Everything behind `NodeSocket` is the same on both roads.
+
+A websocket that is to replace polling is a `Probe` until its client has gone through with it: `2probe`,
+`3probe`, the poll that waits is ended by a NOOP, `5`. What waited for the next poll goes over the
+websocket then, in its order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import engineio.packet
+
+from service.protocol import frames, handshake
+from service.protocol.frames import Fault
+from service.transport.driver import Driver
+from service.transport.hub import hub_of
+from service.transport.link import Link
+from service.transport.turns import Turns
+from service.transport.upstream.takeover import CannotDetach, detach
+from service.transport.wheel import Wheel
+
+if TYPE_CHECKING:
+    from service.transport.upstream.engine_socket import NodeSocket
+
+log = logging.getLogger(__name__)
+
+__all__ = ["CannotDetach", "EventRoad", "LinkQueue", "Probe", "frame_of"]
+
+
+class EventRoad:
+    """Opens websockets of one server.
+
+    Args:
+        async_mode: eventlet or gevent.
+        wheel: turns for all sockets of the node.
+    """
+
+    def __init__(
+        self,
+        async_mode: str,
+        wheel: Wheel,
+        *,
+        max_bytes: int,
+        max_pending_bytes: int,
+        count_received: Callable[[int], object],
+    ) -> None:
+        self._async_mode = async_mode
+        hub = hub_of(async_mode)
+        self.driver = Driver(hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub))
+
+    def open(self, socket: NodeSocket, environ: dict[str, Any]) -> None:
+        """Answer a handshake that is in order, and make its connection the socket's.
+
+        Raises:
+            CannotDetach: the ordinary road has to serve it; nothing was changed.
+        """
+        raw, early = detach(self._async_mode, environ)
+        if socket.connected:
+            probe = Probe(socket)
+            probe.link = link = Link(raw, probe, self.driver, socket.budget)
+            socket.begin_upgrade(probe)
+            link.send(handshake.answer(environ))
+        else:
+            link = Link(raw, socket, self.driver, socket.budget)
+            link.send(handshake.answer(environ))
+            socket.attach(link)
+        link.start(early)
+
+
+class LinkQueue:
+    """What Engine.IO takes for a socket's queue: packets go to the link at once."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def finished(self) -> bool:
+        return self._link.is_finished
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._link.waiting_bytes
+
+    def put(self, packet: Any) -> None:
+        """Send a packet; None is the end."""
+        if packet is None:
+            self._link.finish([], frames.NORMAL)
+        else:
+            self._link.send(frame_of(packet))
+
+    def finish(self, last: list[Any], *, drop: bool, code: int) -> None:
+        """Send these packets and close; see `Link.finish`."""
+        self._link.finish([frame_of(packet) for packet in last], code, drop=drop)
+
+    def task_done(self) -> None:
+        """Part of the interface; nobody waits for it."""
+
+    def join(self) -> None:
+        """Part of the interface; nothing is waited for."""
+
+
+class Probe:
+    """A websocket that wants to replace its client's polling; the link's owner until then."""
+
+    def __init__(self, socket: NodeSocket) -> None:
+        self.link: Link
+        self._socket = socket
+        self._is_probed = False
+
+    def on_text(self, text: str) -> None:
+        if not self._is_probed and text == "2probe":
+            self._is_probed = True
+            self.link.send(frames.encode(frames.TEXT, b"3probe"))
+            self._socket.queue.put(engineio.packet.Packet(engineio.packet.NOOP))  # ends the poll
+        elif self._is_probed and text == "5" and not self._socket.closed:
+            self._socket.finish_upgrade(self.link)
+        else:
+            self.link.finish([], frames.NORMAL)
+
+    def on_binary(self, data: bytes | bytearray) -> None:
+        self.link.finish([], frames.NORMAL)
+
+    def on_fault(self, fault: Fault) -> bytes:
+        return b""
+
+    def on_overflow(self) -> None:
+        self.link.cut()
+
+    def on_lost(self) -> None:
+        self._socket.give_up_upgrade(self)
+
+    def on_cut(self) -> None:
+        self._socket.give_up_upgrade(self)
+
+
+def frame_of(packet: Any) -> bytes:
+    """The websocket frame of an Engine.IO packet, made once for all its receivers."""
+    frame: bytes | None = getattr(packet, "frame", None)
+    if frame is None:
+        encoded = packet.encode()
+        if isinstance(encoded, str):
+            frame = frames.encode(frames.TEXT, encoded.encode())
+        else:
+            frame = frames.encode(frames.BINARY, encoded)
+        packet.frame = frame
+    return frame

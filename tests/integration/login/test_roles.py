@@ -1,0 +1,418 @@
+"""Every event and every route with every role, against nodes that have a login, in both async modes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from service.api.authentication import route_of
+from service.security.permissions import EVENTS, ROLES, ROUTES
+from tests.support.bare import Bare
+from tests.support.logins import ask, device, nodes_with_login, refusal, token, who
+from tests.support.node_processes import Cluster
+from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.rest import rest
+from tests.support.waiting import wait_until
+
+ORIGIN = "https://ops.example"
+
+
+@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp(f"roles-{request.param}")
+    settings = {"node__async_mode": request.param, "auth__allowed_origins": [ORIGIN]}
+    with nodes_with_login(folder, **settings) as made:
+        yield made
+
+
+#: A payload that is right in form for each event about session {id}.
+PAYLOADS: dict[str, Any] = {
+    "register": {"device_id": "{id}"},
+    "update_data": {"key": "a", "value": 1},
+    "update_telemetry": {"telemetry": {"a": 1}},
+    "update_setup": {"session_id": "{id}", "setup": {"a": 1}},
+    "ping": {},
+    "pong": {},
+    "command_result": {"command_id": "none", "ok": True},
+    "register_vue": {},
+    "get_active_sessions": {},
+    "get_inactive_sessions": {},
+    "get_active_session": {"device_id": "{id}"},
+    "get_inactive_session": {"device_id": "{id}"},
+    "send_command": {"device_id": "{id}", "command": "x"},
+    "delete_session": {"device_id": "{id}"},
+    "join_session": {"session_id": "{id}"},
+    "leave_session": {"session_id": "{id}"},
+    "undo_setup": {"session_id": "{id}"},
+    "redo_setup": {"session_id": "{id}"},
+}
+
+#: What the handler itself says to a role that may: it was reached.
+REACHED = {"session_not_found", "not_registered", "conflict", "precondition_failed"}
+
+
+def filled(value: Any, session_id: str) -> Any:
+    return json.loads(json.dumps(value).replace("{id}", session_id))
+
+
+def test_every_event_has_a_payload_here() -> None:
+    assert PAYLOADS.keys() == EVENTS.keys()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_event_is_refused_to_roles_that_do_not_stand_in_its_row(
+    pair: Cluster, role: str
+) -> None:
+    claims = {"device": "walker"} if role == "device" else {}
+    other = device(pair.urls[1], f"target-{role}")
+    for event, right in EVENTS.items():
+        socket = who(pair.urls[0], role, **claims)
+        target = "walker" if role == "device" else f"target-{role}"
+        answer = socket.call(event, filled(PAYLOADS[event], target))
+        if role in right.roles:
+            assert answer["ok"] or answer["error"]["code"] in REACHED, (event, answer)
+        else:
+            assert not answer["ok"], (event, answer)
+            assert answer["error"]["code"] == "not_allowed", (event, answer)
+        socket.close()
+    other.close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_event_is_refused_over_polling_as_well(pair: Cluster, role: str) -> None:
+    claims = {"device": "poller"} if role == "device" else {}
+    target = "poller" if role == "device" else f"polled-{role}"
+    other = device(pair.urls[1], f"polled-{role}")
+    for event, right in EVENTS.items():
+        socket = RawPolling(pair.nodes[0].port, auth={"token": token(role, **claims)})
+        answer = socket.call(event, filled(PAYLOADS[event], target))
+        reached = answer["ok"] or answer["error"]["code"] in REACHED
+        assert reached if role in right.roles else answer["error"]["code"] == "not_allowed", event
+        socket.post("41")
+    other.close()
+
+
+def test_polling_without_a_token_is_refused(pair: Cluster) -> None:
+    for auth in ("", "{}", json.dumps({"token": "a.b.c"})):
+        socket = RawPolling(pair.nodes[0].port, connect=False)
+        socket.post("40" + auth, '421["get_active_sessions",{}]')
+        told = [socket.receive(), socket.receive()]
+        assert all(packet.startswith("44") for packet in told), told
+
+
+def test_second_connect_of_a_socket_changes_no_role(pair: Cluster) -> None:
+    socket = RawWebsocket(pair.nodes[0].port, connect=False)
+    socket.send("40/other," + json.dumps({"token": token("admin")}))
+    assert socket.receive().startswith("44")
+    socket.send("40" + json.dumps({"token": token("viewer")}))
+    assert socket.receive().startswith("40")
+    socket.send("40" + json.dumps({"token": token("admin")}))
+    assert socket.error()["code"] == "invalid_request"
+    for sent in ("42", "42/other,"):
+        socket.send(f'{sent}7["delete_session",{{"device_id":"x"}}]')
+        assert socket.answer(7)["error"]["code"] in ("not_allowed", "invalid_request")
+    socket.close()
+
+
+def test_unknown_event_is_no_event_to_any_role(pair: Cluster) -> None:
+    socket = who(pair.urls[0], "viewer")
+    for name in ("connect", "disconnect", "message", "register_vue2", "__class__"):
+        assert socket.call(name)["error"]["code"] == "invalid_request"
+    socket.close()
+
+
+# -- tokens at the door
+
+
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [
+        (None, "has a login"),
+        ({}, "has a login"),
+        ({"token": None}, "has a login"),
+        ({"token": ""}, "is a text"),
+        ({"token": 5}, "is a text"),
+        ({"token": ["a"]}, "is a text"),
+        (["x"], "has a login"),
+        ({"token": "a.b.c"}, "not one of this service"),
+        ({"token": "x" * 9000}, "at most"),
+    ],
+)
+def test_connect_without_a_good_token_gets_a_clear_connect_error(
+    pair: Cluster, auth: Any, words: str
+) -> None:
+    error = refusal(pair.urls[0], auth)
+    assert error["code"] == "not_authenticated"
+    assert words in error["message"]
+    assert not error["retryable"]
+
+
+def test_refused_connection_may_try_again_with_a_good_token(pair: Cluster) -> None:
+    import websocket
+
+    line = websocket.create_connection(
+        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=5
+    )
+    line.recv()
+    line.send("40")
+    assert line.recv().startswith("44")
+    line.send("40" + json.dumps({"token": token("viewer")}))
+    assert line.recv().startswith("40")
+    line.close()
+
+
+def test_event_before_the_connect_is_nobodys(pair: Cluster) -> None:
+    import websocket
+
+    line = websocket.create_connection(
+        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=5
+    )
+    line.recv()
+    line.send('420["get_active_sessions",{}]')
+    assert line.recv().startswith("44")
+    line.close()
+
+
+def test_header_at_the_handshake_is_as_good_as_auth(pair: Cluster) -> None:
+    import websocket
+
+    line = websocket.create_connection(
+        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket",
+        timeout=20,
+        header=[f"Authorization: Bearer {token('viewer')}"],
+    )
+    line.recv()
+    line.send("40")
+    assert line.recv().startswith("40")
+    line.close()
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]])
+def test_python_client_of_either_transport_is_let_in_and_told_why_not(
+    pair: Cluster, transports: list[str]
+) -> None:
+    import socketio
+
+    told: list[Any] = []
+    left: list[Any] = []
+    client = socketio.Client(reconnection=False, handle_sigint=False)
+    client.on("connect_error", told.append)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        client.connect(pair.urls[0], transports=transports, wait_timeout=20)
+    left += [getattr(client.eio.ws, "sock", None), client.eio.http]
+    assert told[0]["data"]["code"] == "not_authenticated"
+    client.disconnect()
+    client = socketio.Client(reconnection=False, handle_sigint=False)
+    client.connect(pair.urls[0], auth={"token": token("viewer")}, transports=transports)
+    left += [getattr(client.eio.ws, "sock", None), client.eio.http]
+    assert client.call("get_active_sessions", {})["ok"]
+    client.disconnect()
+    for one in left:  # python-engineio forgets them when the other side closes first
+        if one is not None:
+            one.close()
+
+
+# -- a device's token
+
+
+def test_device_acts_on_itself_alone(pair: Cluster) -> None:
+    mine, other = device(pair.urls[0], "mine-1"), device(pair.urls[0], "other-1")
+    for event, payload in {
+        "update_data": {"device_id": "other-1", "key": "a", "value": 1},
+        "update_telemetry": {"session_id": "other-1", "telemetry": {"a": 1}},
+        "update_setup": {"session_id": "other-1", "setup": {}},
+        "ping": {"device_id": "other-1"},
+        "command_result": {"device_id": "other-1", "command_id": "x", "ok": True},
+    }.items():
+        assert mine.call(event, payload)["error"]["code"] == "not_allowed", event
+    patch = mine.call("update_setup", {"session_id": "other-1", "patch": {"a": 1}})
+    assert patch["error"]["code"] == "not_allowed"
+    assert mine.call("register", {"device_id": "other-1"})["error"]["code"] in (
+        "conflict",
+        "not_allowed",
+    )
+    other.ok("update_data", {"key": "a", "value": 1})
+    mine.close()
+    other.close()
+
+
+def test_token_of_another_device_does_not_register(pair: Cluster) -> None:
+    victim = device(pair.urls[0], "victim-1")
+    for claims in ({"device": "victim-2"}, {"prefix": "victim-1-"}, {"device": "VICTIM-1"}):
+        thief = who(pair.urls[1], "device", **claims)
+        assert thief.call("register", {"device_id": "victim-1"})["error"]["code"] == "not_allowed"
+        thief.close()
+    victim.ok("update_data", {"key": "a", "value": 1})
+    assert victim.events("superseded") == []
+    victim.close()
+
+
+def test_token_for_one_id_needs_no_id_and_one_for_a_prefix_does(pair: Cluster) -> None:
+    one = who(pair.urls[0], "device", device="only-1")
+    assert one.ok("register")["session_id"] == "only-1"
+    many = who(pair.urls[0], "device", prefix="many-")
+    assert many.call("register", {})["error"]["code"] == "not_allowed"
+    assert many.call("register", {"device_id": "many-"})["error"]["code"] == "not_allowed"
+    assert many.ok("register", {"device_id": "many-1"})["session_id"] == "many-1"
+    one.close()
+    many.close()
+
+
+# -- HTTP
+
+
+@pytest.fixture(scope="module")
+def routes(redis_url: str) -> list[tuple[str, str]]:
+    """Every method and rule of the application."""
+    with rest(redis_url, "routes-of-roles") as made:
+        return [
+            (method, rule.rule)
+            for rule in made.app.url_map.iter_rules()
+            for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"})
+        ]
+
+
+def test_table_has_every_route_and_no_other(routes: list[tuple[str, str]]) -> None:
+    assert {route_of(method, rule) for method, rule in routes} == ROUTES.keys()
+
+
+def path_of(rule: str, session_id: str) -> str:
+    path = re.sub(r"<(?:\w+:)?session_id>", session_id, rule)
+    return re.sub(r"<[^>]+>", "none", path)
+
+
+@pytest.mark.parametrize("role", ["nobody", *ROLES])
+def test_every_route_is_refused_to_roles_that_do_not_stand_in_its_row(
+    pair: Cluster, routes: list[tuple[str, str]], role: str
+) -> None:
+    node = pair.nodes[0]
+    target = f"routes-{role}"
+    made = device(node.url, target)
+    claims = {"device": target} if role == "device" else {}
+    shown = None if role == "nobody" else token(role, **claims)
+    for method, rule in sorted(routes, key=lambda route: route[0] == "DELETE"):
+        right = ROUTES[route_of(method, rule)]
+        order = {"dry_run": True} if rule.endswith("/cleanup") else {}
+        sent = None if method == "GET" else order
+        status, body = ask(node, method, path_of(rule, target), shown, sent)
+        if right.is_public or role in right.roles:
+            assert status not in (401, 403), (method, rule, status, body)
+        else:
+            wanted = (401, "not_authenticated") if role == "nobody" else (403, "not_allowed")
+            assert (status, body["code"]) == wanted, (method, rule, status, body)
+        assert status < 500, (method, rule, body)
+    made.close()
+
+
+def test_pages_of_listed_origins_may_ask_with_a_token_and_others_may_not(pair: Cluster) -> None:
+    """A preflight carries no token; what follows it does."""
+    path = f"http://127.0.0.1:{pair.nodes[0].port}/api/v1/sessions"
+    wish = {
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+
+    def ask_from(origin: str, method: str, **headers: str) -> Any:
+        return urllib3.request(method, path, headers={"Origin": origin, **headers}, retries=False)
+
+    before = ask_from(ORIGIN, "OPTIONS", **wish)
+    assert before.status == 200
+    assert before.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Authorization" in before.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Credentials" not in before.headers
+    found = ask_from(ORIGIN, "GET", Authorization=f"Bearer {token('viewer')}")
+    assert (found.status, found.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    assert ask_from(ORIGIN, "GET").status == 401
+    for method in ("GET", "OPTIONS"):
+        other = ask_from("https://evil.example", method, Authorization=f"Bearer {token('viewer')}")
+        assert other.status == 403
+        assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_page_of_any_origin_may_ask_for_health_and_not_read_it(pair: Cluster) -> None:
+    """It names this machine."""
+    url = f"http://127.0.0.1:{pair.nodes[0].port}/healthz"
+    answer = urllib3.request("GET", url, headers={"Origin": "https://evil.example"}, retries=False)
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_token_in_a_query_is_none(pair: Cluster) -> None:
+    for name in ("token", "access_token", "auth"):
+        path = f"/api/v1/sessions?{name}={token('admin')}"
+        assert ask(pair.nodes[0], "GET", path)[0] == 401
+
+
+def test_401_says_how_to_log_in(pair: Cluster) -> None:
+    url = f"http://127.0.0.1:{pair.nodes[0].port}/api/v1/sessions"
+    response = urllib3.request("GET", url, retries=False)
+    assert response.status == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_head_is_as_get(pair: Cluster) -> None:
+    assert ask(pair.nodes[0], "HEAD", "/api/v1/sessions")[0] == 401
+    assert ask(pair.nodes[0], "HEAD", "/api/v1/sessions", token("viewer"))[0] == 200
+
+
+def test_device_over_http_acts_on_itself_alone(pair: Cluster) -> None:
+    node, shown = pair.nodes[0], token("device", device="http-1")
+    for made in ("http-1", "http-2"):
+        device(node.url, made).close()
+    path = "/api/v1/sessions/{}/telemetry"
+    assert ask(node, "POST", path.format("http-1"), shown, {"telemetry": {"a": 1}})[0] == 200
+    status, body = ask(node, "POST", path.format("http-2"), shown, {"telemetry": {"a": 1}})
+    assert (status, body["code"]) == (403, "not_allowed")
+    assert ask(node, "GET", "/api/v1/sessions/http%2D2/setup", shown)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer", "Bearer ", "Bearer x", "Basic abc", "bearer a.b.c", "Token {}", "Bearer {} x", "{}"],
+)
+def test_bad_authorization_is_told(pair: Cluster, header: str) -> None:
+    node = pair.nodes[0]
+    status, body = ask(
+        node, "GET", "/api/v1/sessions", Authorization=header.replace("{}", token("viewer"))
+    )
+    assert (status, body["code"]) == (401, "not_authenticated")
+
+
+def test_readyz_has_details_for_those_who_may(pair: Cluster) -> None:
+    node = pair.nodes[0]
+    assert set(ask(node, "GET", "/readyz")[1]) == {"ready", "node_id"}
+    assert set(ask(node, "GET", "/readyz", "rubbish")[1]) == {"ready", "node_id"}
+    assert "checks" in ask(node, "GET", "/readyz", token("viewer"))[1]
+
+
+def test_operator_may_not_purge(pair: Cluster) -> None:
+    node = pair.nodes[0]
+    path, order = "/api/v1/sessions/cleanup", {"purge": True, "dry_run": True}
+    assert ask(node, "POST", path, token("operator"), order)[0] == 403
+    assert ask(node, "POST", path, token("operator"), {"dry_run": True})[0] == 200
+    assert ask(node, "POST", path, token("admin"), order)[0] == 200
+
+
+def test_secrets_and_tokens_are_in_no_log(pair: Cluster) -> None:
+    shown = token("viewer")
+    refusal(pair.urls[0], {"token": shown + "x"})
+    ask(pair.nodes[0], "GET", f"/api/v1/{shown}", shown)
+    Bare(pair.urls[0], auth={"token": shown}).close()
+    for path in ("/api/v1/sessions", "/healthz", "/none", "/socket.io/"):
+        for query in ("", "&EIO=4&transport=polling", "&EIO=4&transport=polling&sid=x", "&EIO=3"):
+            ask(pair.nodes[0], "GET", f"{path}?token={shown}{query}")
+    ask(pair.nodes[0], "GET", f"/?token={shown}", Host="evil.example")
+    wait_until(lambda: "connection refused" in pair.nodes[0].log.read_text(), 5)
+    for node in pair.nodes:
+        text = node.log.read_text()
+        assert "not-a-secret" not in text
+        assert "eyJ" not in text

@@ -1,0 +1,507 @@
+"""What only websockets that the event loop drives have to prove, on eventlet and on gevent.
+
+Everything they share with the ordinary road is in `test_upstream`, which runs over both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import websocket
+
+from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.socket_nodes import Node
+from tests.support.waiting import wait_until
+
+HANDSHAKE = (
+    "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+    "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+Connect = Callable[..., RawWebsocket]
+
+
+@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+def node(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Node]:
+    node = Node(request.param, "fast", tmp_path_factory.mktemp("node"))
+    assert node.figures()["road"] == "fast"
+    yield node
+    log = node.log.read_text()
+    node.end()
+    assert "Traceback" not in log, log[-4000:]
+    assert "ERROR" not in log, log[-4000:]
+
+
+@pytest.fixture
+def connect(node: Node) -> Iterator[Connect]:
+    made: list[RawWebsocket] = []
+
+    def make(**options: Any) -> RawWebsocket:
+        made.append(RawWebsocket(node.port, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.cut()
+
+
+@pytest.fixture
+def ws(connect: Connect) -> RawWebsocket:
+    return connect()
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    key, size = os.urandom(4), len(payload)
+    head = (
+        bytes([first, 0x80 | size])
+        if size < 126
+        else bytes([first, 0xFE]) + struct.pack(">H", size)
+    )
+    return head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+def text(packet: str) -> bytes:
+    return masked(0x81, packet.encode())
+
+
+class Wire:
+    """A TCP connection on which a test writes the bytes of a websocket itself."""
+
+    def __init__(self, port: int, early: bytes = b"", query: str = "") -> None:
+        self.tcp = socket.create_connection(("127.0.0.1", port), timeout=8)
+        self.tcp.sendall(HANDSHAKE.format(port=port, query=query).encode() + early)
+        self._read = self.tcp.makefile("rb")
+        assert self._read.readline().startswith(b"HTTP/1.1 101")
+        self.headers = []
+        while (line := self._read.readline()) != b"\r\n":
+            self.headers.append(line.decode().strip().lower())
+
+    def frame(self) -> tuple[int, bytes]:
+        first, size = self._read.read(2)
+        if size == 126:
+            size = int.from_bytes(self._read.read(2), "big")
+        elif size == 127:
+            size = int.from_bytes(self._read.read(8), "big")
+        return first & 15, self._read.read(size)
+
+    def until(self, head: bytes) -> bytes:
+        while True:
+            _, payload = self.frame()
+            if payload.startswith(head):
+                return payload
+
+    def closed_with(self) -> int:
+        """The code of the close frame; and that the connection ends after it."""
+        while True:
+            opcode, payload = self.frame()
+            if opcode == 8:
+                assert self._read.read() == b""
+                return int.from_bytes(payload[:2], "big") if payload else 0
+
+    def close(self) -> None:
+        self._read.close()
+        self.tcp.close()
+
+
+@pytest.fixture
+def wire(node: Node) -> Iterator[Callable[..., Wire]]:
+    made: list[Wire] = []
+
+    def make(early: bytes = b"", query: str = "") -> Wire:
+        made.append(Wire(node.port, early, query))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def opened(wire: Callable[..., Wire]) -> Wire:
+    """A connected one."""
+    one = wire(text("40"))
+    one.until(b"40")
+    return one
+
+
+# --- the stream
+
+
+def test_frame_in_the_same_segment_as_the_handshake_is_not_lost(wire: Callable[..., Wire]) -> None:
+    one = wire(text("40") + text('421["echo",1]'))
+    assert one.frame()[1].startswith(b'0{"sid"')
+    assert one.frame()[1].startswith(b'40{"sid"')
+    assert one.frame()[1] == b'431[{"ok":true,"echo":1}]'
+
+
+def test_half_a_frame_with_the_handshake_is_completed_later(wire: Callable[..., Wire]) -> None:
+    data = text("40") + text('421["echo","' + "x" * 20_000 + '"]')
+    one = wire(data[:9000])
+    one.tcp.sendall(data[9000:])
+    assert len(one.until(b"431")) > 20_000
+
+
+def test_answer_to_the_handshake_is_right(wire: Callable[..., Wire]) -> None:
+    """RFC 6455, section 1.3; no extension, no subprotocol."""
+    headers = wire().headers
+    assert "sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=" in headers
+    assert len(headers) == 3
+
+
+def test_stream_byte_by_byte(wire: Callable[..., Wire]) -> None:
+    one = opened(wire)
+    one.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in masked(0x01, b'421["ec') + masked(0x89, b"hi") + masked(0x80, b'ho",5]'):
+        one.tcp.sendall(bytes([byte]))
+    assert one.frame() == (10, b"hi")
+    assert one.frame() == (1, b'431[{"ok":true,"echo":5}]')
+
+
+def test_many_events_in_one_segment_are_answered_in_order(wire: Callable[..., Wire]) -> None:
+    """Inline ones, and blocking ones in the middle."""
+    one = opened(wire)
+    one.tcp.sendall(
+        b"".join(
+            text(f'42{n}["slow",{{"s":0.01}}]' if n % 20 == 7 else f'42{n}["echo",{n}]')
+            for n in range(1, 51)
+        )
+    )
+    answers = [one.until(b"43") for _ in range(50)]
+    assert [int(answer[2 : answer.index(b"[")]) for answer in answers] == list(range(1, 51))
+
+
+def test_connect_and_events_before_its_answer_keep_their_order(wire: Callable[..., Wire]) -> None:
+    """What comes while the CONNECT is worked on waits for it: also a leave and another connect."""
+    one = wire(text("40") + text('421["echo",1]') + text("41") + text("40") + text('422["echo",2]'))
+    packets = [one.frame()[1] for _ in range(5)]
+    assert [packet[:3] for packet in packets] == [b'0{"', b"40{", b"431", b"40{", b"432"]
+
+
+def test_200_kb_both_ways_while_others_are_served(ws: RawWebsocket, connect: Connect) -> None:
+    other = connect()
+    big = "ä" * 100_000
+    for _ in range(5):
+        ws.send(f'421["echo","{big}"]')
+        assert other.call("echo", 1)["ok"]
+        assert ws.answer(1)["echo"] == big
+
+
+# --- closes
+
+
+@pytest.mark.parametrize(
+    ("sent", "echoed"), [(b"\x03\xe8bye", 1000), (b"", 0), (b"\x0f\xa0", 4000)]
+)
+def test_close_of_the_client_is_echoed_and_the_connection_ends(
+    wire: Callable[..., Wire], sent: bytes, echoed: int
+) -> None:
+    one = opened(wire)
+    one.tcp.sendall(masked(0x88, sent) + text('421["echo",1]'))
+    assert one.closed_with() == echoed
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\x81\x012", 1002),
+        (masked(0xC1, b"x"), 1002),
+        (masked(0x83, b"x"), 1002),
+        (masked(0x80, b"x"), 1002),
+        (masked(0x89, b"x" * 126), 1002),
+        (masked(0x88, b"\x03"), 1002),
+        (masked(0x88, b"\x03\xec"), 1002),
+        (masked(0x88, b"\x03\xe8\xff"), 1007),
+        (masked(0x81, b"\xff\xfe"), 1007),
+        (b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"keys", 1009),
+    ],
+)
+def test_fault_is_answered_with_its_code(
+    node: Node, wire: Callable[..., Wire], data: bytes, code: int
+) -> None:
+    one = opened(wire)
+    one.tcp.sendall(data)
+    assert one.closed_with() == code
+
+
+@pytest.mark.parametrize(("reason", "code"), [("draining", 1001), ("superseded", 1000)])
+def test_close_of_the_node_has_its_code(
+    connect: Connect, ws: RawWebsocket, reason: str, code: int
+) -> None:
+    other = connect()
+    other.call("close", {"sid": ws.sid, "reason": reason})
+    ws.until_end()
+    assert ws.closed_with == code
+
+
+def test_client_that_closes_its_half_is_gone(node: Node, ws: RawWebsocket) -> None:
+    ws.ws.sock.shutdown(socket.SHUT_WR)
+    assert node.wait_for_end(ws.sid, 3) == "transport close"
+
+
+def test_client_that_resets_while_much_waits_for_it_is_gone(node: Node, ws: RawWebsocket) -> None:
+    ws.send('42["flood",{"frames":30,"bytes":100000}]')
+    ws.ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    ws.ws.sock.close()
+    assert node.wait_for_end(ws.sid, 5) in ("transport close", "ping timeout")
+
+
+# --- back-pressure
+
+
+def test_held_socket_is_not_read_and_goes_on_in_order(node: Node, ws: RawWebsocket) -> None:
+    """Longer than a ping takes to be answered: its pongs wait too, and it is not found dead."""
+    ws.send('42["hold",4]')
+    ws.send('421["note","during"]')
+    ws.send("3")
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        ws.answer(1, 2.5)
+    assert ["note", "during"] not in node.figures()["seen"]
+    assert ws.answer(1, 8) == {"ok": True}
+    seen = node.figures()["seen"]
+    released = next(i for i, one in enumerate(seen) if one[0] == "released")
+    assert seen.index(["note", "during"]) > released
+    assert ws.call("echo", 1)["ok"]
+
+
+def test_held_socket_makes_its_client_wait(node: Node, ws: RawWebsocket) -> None:
+    """What it sends meanwhile stays in the kernels' buffers, not in the node."""
+    before = node.leftovers()["rss_kib"]
+    ws.send('42["hold",6]')
+    ws.ws.settimeout(1.5)
+    sent = 0
+    packet = text("x" * 60_000)
+    with pytest.raises(OSError):  # it is full
+        while sent < 200 << 20:
+            sent += ws.ws.sock.send(packet)
+    assert node.leftovers()["rss_kib"] - before < 8 << 10
+
+
+def test_release_after_the_end_is_harmless(node: Node, ws: RawWebsocket, connect: Connect) -> None:
+    ws.send('42["hold",0.5]')
+    ws.cut()
+    other = connect()
+    wait_until(lambda: ws.sid not in node.figures()["sids"], 20)
+    assert other.call("echo", 1)["ok"]
+
+
+# --- from polling to websocket
+
+
+def test_upgrade_amid_a_stream_loses_and_disorders_nothing(node: Node, connect: Connect) -> None:
+    polling = RawPolling(node.port)
+    polling.post('421["count",400]')
+    polled: list[str] = []
+    probed = threading.Event()
+
+    def poll() -> None:
+        while True:
+            packets = polling.get()
+            polled.extend(packet for packet in packets if packet[:1] == "4")
+            if "6" in packets and probed.is_set():
+                return  # as clients do: no poll after the NOOP that ends the last one
+
+    poller = threading.Thread(target=poll)
+    poller.start()
+    wait_until(lambda: len(polled) > 20, what="some came by polling")
+    ws = connect(connect=False, query=f"&sid={polling.engine_sid}")
+    probed.set()
+    ws.send("2probe")
+    assert ws.receive() == "3probe"
+    poller.join(10)
+    assert not poller.is_alive()
+    ws.send("5")
+    while not polled[-1].startswith("431["):
+        polled.append(ws.receive())
+    assert polled[:-1] == [f'42["n",{number}]' for number in range(400)]
+    assert ws.call("echo", 1)["ok"]
+
+
+def test_upgrade_by_a_client_that_does_not_wait(node: Node, wire: Callable[..., Wire]) -> None:
+    """Probe, upgrade and an event in one segment, with a poll under way."""
+    polling = RawPolling(node.port)
+    got: list[list[str]] = []
+    poller = threading.Thread(target=lambda: got.append(polling.get()))
+    poller.start()
+    wait_until(lambda: node.figures()["polls"] > 0, what="the poll waits")
+    one = wire(
+        text("2probe") + text("5") + text('421["echo",1]'), query=f"&sid={polling.engine_sid}"
+    )
+    assert one.frame()[1] == b"3probe"
+    assert one.until(b"431") == b'431[{"ok":true,"echo":1}]'
+    poller.join(8)
+    assert not poller.is_alive()
+    assert polling.request("GET")[0] == 400
+
+
+def test_second_probe_replaces_the_first(node: Node, connect: Connect) -> None:
+    polling = RawPolling(node.port)
+    first = connect(connect=False, query=f"&sid={polling.engine_sid}")
+    first.send("2probe")
+    assert first.receive() == "3probe"
+    second = connect(connect=False, query=f"&sid={polling.engine_sid}")
+    assert first.until_end() == []
+    second.send("2probe")
+    assert second.receive() == "3probe"
+    second.send("5")
+    assert second.call("echo", 1)["ok"]
+
+
+def test_probe_that_says_nothing_leaves_with_its_client(node: Node, connect: Connect) -> None:
+    polling = RawPolling(node.port)
+    connect(connect=False, query=f"&sid={polling.engine_sid}")
+    polling.post("41", "1")
+    wait_until(lambda: node.leftovers()["links"] == 0, 15, what="no link is left")
+
+
+# --- what the web server does not count any more
+
+
+def test_connections_over_the_limit_are_told_overloaded(node: Node, connect: Connect) -> None:
+    """400 here; the others stay, and there is room again when they have left."""
+    wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
+    request = HANDSHAKE.format(port=node.port, query="").encode()
+    with contextlib.ExitStack() as some:
+        for _ in range(400):
+            one = some.enter_context(socket.create_connection(("127.0.0.1", node.port), timeout=20))
+            one.sendall(request)
+            assert one.recv(4096).startswith(b"HTTP/1.1 101")
+        url = f"http://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=polling"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url, timeout=8)
+        with refused.value as answer:
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            assert json.load(answer)["code"] == "overloaded"
+        with pytest.raises(websocket.WebSocketBadStatusException, match="503"):
+            connect()
+    wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
+    assert connect().call("echo", 1)["ok"]
+
+
+def test_idle_connections_have_no_task_of_their_own(node: Node) -> None:
+    wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
+    before = node.leftovers()["greenlets"]
+    clients = [RawWebsocket(node.port) for _ in range(50)]
+    assert node.leftovers()["greenlets"] <= before + 3
+    for client in clients:
+        client.cut()
+
+
+@pytest.mark.timeout(600)
+def test_churn_leaves_nothing_behind(node: Node) -> None:
+    """10,000 clients come and go, in all ways to go: no socket, task, room, environ or descriptor."""
+
+    def clean() -> bool:
+        figures = node.figures()
+        names = ("engine_sockets", "sids", "peers", "environs", "rooms")
+        return not any(figures[name] for name in names)
+
+    wait_until(clean, 30)
+    before = node.leftovers()
+    faults: list[BaseException] = []
+
+    def come_and_go(worker: int) -> None:
+        try:
+            for number in range(1250):
+                churn_once(node.port, (worker + number) % 5)
+        except BaseException as error:  # shown below, in the test's own thread
+            faults.append(error)
+
+    workers = [threading.Thread(target=come_and_go, args=(n,)) for n in range(8)]
+    begun = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(400)
+    assert not faults, faults[0]
+    assert time.monotonic() - begun < 400
+    wait_until(clean, 30, what="everything is forgotten")
+    wait_until(
+        lambda: node.leftovers()["descriptors"] <= before["descriptors"] + 1, 15, what="descriptors"
+    )
+    after = node.leftovers()
+    assert (after["links"], after["sockets"]) == (0, 0)
+    assert after["greenlets"] <= before["greenlets"] + 2
+    assert after["rss_kib"] - before["rss_kib"] < 60_000
+
+
+def churn_once(port: int, way: int) -> None:
+    """One client, which goes in one of five ways."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as tcp:
+        tcp.sendall(HANDSHAKE.format(port=port, query="").encode())
+        seen = tcp.recv(4096)
+        if way == 0:  # at once, with unread input
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        tcp.sendall(text("40") + text('421["echo",1]'))
+        while b"431[" not in seen:
+            more = tcp.recv(4096)
+            assert more, seen
+            seen += more
+        if way == 1:  # says so
+            tcp.sendall(text("41") + masked(0x88, b"\x03\xe8"))
+            while tcp.recv(4096):
+                pass
+        elif way == 2:  # breaks the protocol
+            tcp.sendall(masked(0x83, b""))
+            while tcp.recv(4096):
+                pass
+        elif way == 3:  # amid a blocking handler
+            tcp.sendall(text('42["slow",{"s":0.01}]'))
+
+
+# --- where the ordinary road serves
+
+
+@pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
+def test_tls_takes_the_ordinary_road(async_mode: str, tmp_path: Path) -> None:
+    certificate = tmp_path / "node.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    node = Node(async_mode, "fast", tmp_path, str(certificate))
+    try:
+        assert node.figures()["road"] == "fast"
+        client = websocket.create_connection(
+            f"wss://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=websocket",
+            timeout=8,
+            sslopt={"cert_reqs": ssl.CERT_NONE},
+        )
+        client.send("40")
+        client.send('421["echo",1]')
+        while not (packet := client.recv()).startswith("431["):
+            assert packet
+        assert node.leftovers()["links"] == 0
+        client.close()
+        wait_until(lambda: node.figures()["engine_sockets"] == 0, 15)
+        assert "Traceback" not in node.log.read_text()
+    finally:
+        node.end()
+
+
+@pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
+def test_other_versions_take_the_ordinary_road_and_are_told(
+    async_mode: str, tmp_path: Path
+) -> None:
+    node = Node(async_mode, "untried", tmp_path)
+    try:
+        assert node.figures()["road"] == "ordinary"
+        assert "not tried with Muster's transport" in node.log.read_text()
+        client = RawWebsocket(node.port)
+        assert client.call("echo", 1)["ok"]
+        client.close()
+    finally:
+        node.end()

@@ -1,0 +1,140 @@
+"""A cluster with an archive, its workers, and archivers that stop where a test wants them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from service.archiving.archiver import Archiver
+from service.config.loader import Config, load_config
+from service.connect import connect_manager
+from service.manager.manager import SessionManager
+from tests.support.clients import RawSocket
+from tests.support.node_processes import Cluster, environment
+from tests.support.processes import REPOSITORY
+from tests.support.waiting import wait_until
+
+
+class Service:
+    """A cluster with an archive, and what a test asks of it from outside."""
+
+    def __init__(self, cluster: Cluster, root: Path) -> None:
+        self.cluster = cluster
+        self.root = root
+        self.config: Config = load_config(None, dict(cluster.settings))
+        self.manager: SessionManager = connect_manager(cluster.server.url, self.config)
+        self.store = self.manager.store
+        assert self.manager.archiver is not None
+        self.archiver: Archiver = self.manager.archiver
+        self.children: list[subprocess.Popen[str]] = []
+
+    def _start(self, argv: list[str], name: str, **more: Any) -> subprocess.Popen[str]:
+        settings = {**self.cluster.settings, **{k.replace("__", "."): v for k, v in more.items()}}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PYTHON"))}
+        log = (self.cluster.folder / f"{name}-{len(self.children)}.log").open("ab")
+        with log:
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", *argv],
+                cwd=REPOSITORY,
+                env={**inherited, **environment(settings), "PYTHONPATH": str(REPOSITORY)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if name == "child" else log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self.children.append(child)
+        return child
+
+    def worker(self, **more: Any) -> subprocess.Popen[str]:
+        """A `muster worker`."""
+        return self._start(["workers"], "worker", **more)
+
+    def child(self, action: str, step: str, nth: int = 1, *ids: str) -> subprocess.Popen[str]:
+        """An archiver that stands at a step now."""
+        child = self._start(["tests.support.archiver_child", action, step, str(nth), *ids], "child")
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line == f"at {step}\n", line
+        return child
+
+    def go_on(self, child: subprocess.Popen[str]) -> str:
+        """Lets it do the rest; what it said."""
+        out, _ = child.communicate("\n", 30)
+        assert child.returncode == 0
+        return out.strip()
+
+    def kill(self, child: subprocess.Popen[str]) -> None:
+        """kill -9, with what it forked for a job."""
+        try:
+            below = psutil.Process(child.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            below = []
+        child.kill()
+        child.wait(10)
+        for process in below:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+    def device(self, session_id: str, node: int = 0, **given: Any) -> RawSocket:
+        raw = RawSocket(self.cluster.urls[node])
+        answer = raw.call("register", {"device_id": session_id, **given})
+        assert answer["ok"], answer
+        raw.answer = answer  # type: ignore[attr-defined]
+        return raw
+
+    def visit(self, session_id: str, *values: Any, node: int = 0) -> dict[str, Any]:
+        """A device comes, has its samples acked, and leaves; its register's answer."""
+        raw = self.device(session_id, node)
+        for value in values:
+            assert raw.call("update_data", {"key": "k", "value": value})["ok"]
+        raw.close()
+        wait_until(lambda: self.state(session_id) == "inactive", 10, what=f"{session_id} is quiet")
+        return raw.answer  # type: ignore[attr-defined,no-any-return]
+
+    def state(self, session_id: str) -> str:
+        (row,) = self.store.summaries([session_id])
+        return (row or {}).get("state", "")
+
+    def values(self, session_id: str) -> list[Any]:
+        """All samples, wherever the session is; asserts that it has one place and one index."""
+        keys, p = self.store.keys, self.store.keys.partition(session_id)
+        indexes = {s: getattr(keys, s)(p) for s in ("active", "inactive", "archived")}
+        redis = self.cluster.redis
+        found = [s for s, key in indexes.items() if redis.zscore(key, session_id) is not None]
+        raw, name = self.store.get(session_id), self.store.archive_name(session_id)
+        assert len(found) == 1, (session_id, found)
+        if found == ["archived"]:
+            assert raw is None
+            assert name is not None
+            assert (self.root / name).exists()
+        else:
+            assert raw is not None
+            assert raw["state"] == found[0]
+            assert name is None
+        session = self.manager.get_session(session_id)
+        assert session is not None
+        return [value for value, _ in session["data"].get("k", [])]
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.root.glob("????/*.zst"))
+
+    def close(self) -> None:
+        for child in self.children:
+            self.kill(child)
+            for stream in (child.stdin, child.stdout):
+                if stream is not None:
+                    stream.close()
+        self.manager.close()
+
+
+#: number of nodes, settings → a running one
+MakeService = Callable[..., Service]

@@ -1,0 +1,197 @@
+"""A small node for the transport's tests: real sockets, the real dispatcher, no Redis.
+
+Run as `python -m tests.support.socket_node <async_mode> <port> <max_pending_bytes> <road> [<certificate>]`;
+the tests talk to it as clients do and read its figures at `/figures`. The road is `fast`, `ordinary`, or
+`untried`: fast, but with another version of a library than was written for.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(
+    async_mode: str, port: int, max_pending_bytes: int, road: str, certificate: str = ""
+) -> None:
+    if async_mode == "eventlet":
+        import eventlet
+
+        eventlet.monkey_patch()
+    else:
+        import gevent.monkey
+
+        gevent.monkey.patch_all()
+
+    import gc
+    import logging
+    import os
+    import resource
+    import time
+    from collections import deque
+
+    import flask
+    import flask_socketio
+    import greenlet
+
+    from service.observability.metrics import Metrics
+    from service.sockets import payloads
+    from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
+    from service.tasks import ThreadTasks
+    from service.transport.connection import event_frame
+    from service.transport.upstream import WRITTEN_FOR, EngineConnections, server_options
+
+    if road == "untried":
+        WRITTEN_FOR[async_mode] = "0.0"
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    app = flask.Flask("socket_node")
+    server = flask_socketio.SocketIO(
+        app, cors_allowed_origins="*", **server_options(async_mode, 1, 1, 1 << 20)
+    )
+    metrics, tasks = Metrics(), ThreadTasks()
+    connections = EngineConnections(
+        server.server,
+        node_token="testtoken1",
+        max_pending_bytes=max_pending_bytes,
+        counts=metrics,
+        connect_timeout_s=2.0,
+        fast_path=road != "ordinary",
+        max_sockets=400,
+    )
+    dispatcher = Dispatcher(connections, tasks, metrics)
+    ended: deque[list[str]] = deque(maxlen=5000)  # bounded, so that what grows is not the test
+    seen: deque[object] = deque(maxlen=5000)
+
+    def slow(call: Call) -> dict[str, object]:
+        seen.append(["slow begins", call.sid])
+        tasks.sleep(call.payload["s"])
+        seen.append(["slow ends", call.sid])
+        return {"slept": call.payload["s"]}
+
+    def update(call: Call) -> object:
+        read = payloads.parse_update(call.payload, time.time())
+        seen.append([read.samples[0][0], flask.has_request_context()])
+        tasks.spawn(call.reply, {"rev": len(seen), "count": len(read.samples)})
+        return LATER
+
+    def flood(call: Call) -> dict[str, object]:
+        frame = event_frame("f", b'"' + b"x" * call.payload["bytes"] + b'"')
+        most = 0
+        for _ in range(call.payload["frames"]):
+            connections.send(call.sid, frame)
+            most = max(most, connections.backlog_bytes(call.sid))
+            if call.payload.get("pause"):
+                tasks.sleep(0)
+        return {"most": most}
+
+    def flood_and_close(call: Call) -> object:
+        flood(call)
+        call.reply({"last": True})
+        connections.close(call.sid, event_frame("bye", b"{}"), call.payload["reason"])
+        return LATER
+
+    def ask(call: Call) -> object:
+        def answered(arguments: list[object]) -> None:
+            call.reply({"arguments": arguments})
+
+        dispatcher.request(call.sid, "question", b'{"a":1}', answered)
+        return LATER
+
+    def ask_upstream(call: Call) -> object:
+        def answered(*arguments: object) -> None:
+            call.reply({"arguments": list(arguments)})
+
+        server.server.emit("question", {"a": 1}, to=call.sid, callback=answered)
+        return LATER
+
+    def count(call: Call) -> None:
+        """Numbers from 0 on, a few at a time."""
+        for number in range(call.payload):
+            connections.send(call.sid, event_frame("n", b"%d" % number))
+            if number % 3 == 2:
+                tasks.sleep(0.001)
+
+    def hold(call: Call) -> None:
+        def release() -> None:
+            tasks.sleep(call.payload)
+            seen.append(["released", len(seen)])
+            connections.release(call.sid)
+
+        connections.hold(call.sid)
+        tasks.spawn(release)
+
+    def note(call: Call) -> dict[str, object]:
+        seen.append(["note", call.payload])
+        return {}
+
+    def fail(call: Call) -> None:
+        raise RuntimeError("a secret")
+
+    def gone(peer: Peer, reason: str) -> None:
+        ended.append([peer.sid, reason])
+
+    dispatcher.on("echo", lambda call: {"echo": call.payload}, inline=True)
+    dispatcher.on("update_data", update, inline=True)
+    dispatcher.on("slow", slow)
+    dispatcher.on("count", count)
+    dispatcher.on("hold", hold, inline=True)
+    dispatcher.on("note", note, inline=True)
+    dispatcher.on("flood", flood)
+    dispatcher.on("flood_and_close", flood_and_close)
+    dispatcher.on("ask", ask)
+    dispatcher.on("ask_upstream", ask_upstream)
+    dispatcher.on("fail", fail)
+    dispatcher.on("whoami", lambda call: {"sid": call.sid, "address": call.peer.address})
+    dispatcher.on("room", lambda call: server.server.enter_room(call.sid, call.payload))
+    dispatcher.on("to_room", lambda call: server.server.emit("r", call.payload, room="room"))
+    dispatcher.on(
+        "close",
+        lambda call: connections.close(
+            call.payload["sid"], event_frame("last", b'{"bye":1}'), call.payload["reason"]
+        ),
+    )
+    dispatcher.on("disconnect_sid", lambda call: server.server.disconnect(call.payload))
+    dispatcher.on_disconnect(gone)
+    connections.serve(dispatcher)
+
+    @app.get("/figures")
+    def figures() -> dict[str, object]:
+        gc.collect()
+        return {
+            "engine_sockets": len(server.server.eio.sockets),
+            "sids": connections.sids(),
+            "peers": len(dispatcher.peers),
+            "environs": len(server.server.environ),
+            "rooms": len(server.server.manager.rooms.get("/", {})),
+            "ended": list(ended),
+            "seen": list(seen),
+            "bad_input": metrics.bad_input.values,
+            "errors": metrics.errors.values,
+            "events": metrics.events.values,
+            "slow_clients": metrics.slow_clients.values,
+            "polls": sum(
+                getattr(socket.queue, "_asleep", False)
+                for socket in server.server.eio.sockets.values()
+            ),
+            "road": "ordinary" if connections.road is None else "fast",
+            "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        }
+
+    @app.get("/leftovers")
+    def leftovers() -> dict[str, object]:
+        gc.collect()
+        alive = [one for one in gc.get_objects() if isinstance(one, greenlet.greenlet)]
+        return {
+            "greenlets": sum(not one.dead for one in alive),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "rss_kib": int(open("/proc/self/statm").read().split()[1])
+            * (resource.getpagesize() // 1024),
+            "links": sum(type(one).__name__ == "Link" for one in gc.get_objects()),
+            "sockets": sum(type(one).__name__ == "NodeSocket" for one in gc.get_objects()),
+        }
+
+    tls = {"certfile": certificate, "keyfile": certificate} if certificate else {}
+    server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -1,0 +1,426 @@
+"""Delivery of commands and waiting for them, over a store and sockets in memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service import errors
+from service.live.commands import answers, delivery, waiters
+from service.sessions import model
+from service.tasks import ThreadTasks
+from tests.support.waiting import wait_until
+
+
+class MemoryCommands:
+    """A session's commands as the store keeps them: numbered, in order, by generation."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.generation = 1
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.failures: list[Exception] = []
+
+    def add(self, command_id: str, params: object = None, waiter: str = "") -> None:
+        with self.lock:
+            self.rows[command_id] = {
+                "command_id": command_id,
+                "command": "go",
+                "params": json.dumps(params),
+                "status": "queued",
+                "number": len(self.rows) + 1,
+                "attempt": 0,
+                "generation": 0,
+                "waiter": waiter,
+            }
+
+    def status(self, command_id: str) -> str:
+        return str(self.rows[command_id]["status"])
+
+    def _change(self, row: dict[str, Any], changed: bool = True) -> model.CommandChange:
+        return model.CommandChange(
+            "s", row["command_id"], row["command"], row["status"], row["waiter"], changed
+        )
+
+    def _fail(self, call: str) -> None:
+        self.calls.append(call)
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def command_take(
+        self, session_id: str, generation: int, limit: int = 100, after: int = 0
+    ) -> list[model.TakenCommand]:
+        with self.lock:
+            self._fail("take")
+            taken = []
+            for row in self.rows.values():
+                if generation != self.generation or row["number"] <= after or len(taken) == limit:
+                    continue
+                if row["status"] not in ("queued", "sent"):
+                    continue
+                if row["generation"] != generation:
+                    row.update(status="sent", generation=generation, attempt=row["attempt"] + 1)
+                taken.append(
+                    model.TakenCommand(
+                        self._change(row), row["params"], row["attempt"], row["number"]
+                    )
+                )
+            return taken
+
+    def command_delivered(
+        self, session_id: str, generation: int, command_id: str
+    ) -> model.CommandChange | None:
+        return self._step(generation, command_id, "delivered", ("queued", "sent"))
+
+    def command_finish(
+        self,
+        session_id: str,
+        generation: int,
+        command_id: str,
+        *,
+        ok: bool,
+        result_json: str,
+        error_json: str,
+    ) -> model.CommandChange | None:
+        status = "succeeded" if ok else "failed"
+        change = self._step(generation, command_id, status, ("queued", "sent", "delivered"))
+        if change is not None and change.changed:
+            self.rows[command_id].update(result=result_json, error=error_json)
+        return change
+
+    def _step(
+        self, generation: int, command_id: str, status: str, before: tuple[str, ...]
+    ) -> model.CommandChange | None:
+        with self.lock:
+            self._fail(status)
+            row = self.rows.get(command_id)
+            if row is None or generation != self.generation:
+                return None
+            if row["status"] not in before:
+                return self._change(row, changed=False)
+            row["status"] = status
+            return self._change(row)
+
+    def command_get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
+        with self.lock:
+            self._fail("get")
+            row = self.rows.get(command_id)
+            return None if row is None else dict(row)
+
+
+class MemorySockets:
+    """Sockets that keep what was asked of the device, and whose acks the test gives."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.acks: list[Callable[[list[Any]], None]] = []
+        self.backlog = 0
+        self.on_request: Callable[[], None] = lambda: None
+
+    def request(
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+    ) -> None:
+        assert event == "command"
+        self.asked.append({"sid": sid, **json.loads(payload_json)})
+        self.acks.append(on_ack)
+        self.on_request()
+
+    def backlog_bytes(self, sid: str) -> int:
+        return self.backlog
+
+    @property
+    def ids(self) -> list[str]:
+        return [asked["command_id"] for asked in self.asked]
+
+
+class World:
+    """A node that owns one session."""
+
+    def __init__(self) -> None:
+        self.store = MemoryCommands()
+        self.sockets = MemorySockets()
+        self.told: list[model.CommandChange] = []
+        self.owned: Any = None
+        self.connect("socket-1", 1)
+        self.delivery = delivery.CommandDelivery(
+            self.store,
+            self.sockets,
+            lambda session_id: self.owned,
+            self.told.extend,
+            ThreadTasks(),
+        )
+
+    def connect(self, sid: str, generation: int) -> None:
+        self.store.generation = generation
+        self.owned = SimpleNamespace(session_id="s", sid=sid, generation=generation)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_deliver_several_commands_are_sent_in_order_once(world: World) -> None:
+    """More than one call's worth arrives in the order it was queued, each command once."""
+    ids = [f"c{n}" for n in range(3 * delivery.TAKE_LIMIT + 1)]
+    for command_id in ids:
+        world.store.add(command_id)
+    for _ in range(5):
+        world.delivery.deliver("s")
+    wait_until(lambda: len(world.sockets.asked) == len(ids))
+    world.delivery.deliver("s")
+    wait_until(lambda: not world.delivery.is_sending("s"))
+    assert world.sockets.ids == ids
+
+
+def test_deliver_asked_again_while_sending_sends_the_newcomer(world: World) -> None:
+    """A command that is queued just after the last look is not left lying."""
+    world.store.add("c1")
+
+    def arrives_late() -> None:
+        world.sockets.on_request = lambda: None
+        world.store.add("c2")
+        world.delivery.deliver("s")
+
+    world.sockets.on_request = arrives_late
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.ids == ["c1", "c2"])
+
+
+def test_deliver_payload_has_id_params_and_attempt(world: World) -> None:
+    """The device sees what design 6.1 promises, names with quotes included."""
+    world.store.add("c1", params={"to": 'a"b', "n": [1, None]})
+    world.store.rows["c1"]["command"] = 'say "hi"'
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.asked)
+    assert world.sockets.asked[0] == {
+        "sid": "socket-1",
+        "command_id": "c1",
+        "command": 'say "hi"',
+        "params": {"to": 'a"b', "n": [1, None]},
+        "attempt": 1,
+    }
+
+
+def test_deliver_after_reconnect_resends_unacked_in_order(world: World) -> None:
+    """What was sent and not acked goes to the next connection first, with the next attempt."""
+    world.store.add("c1")
+    world.store.add("c2")
+    world.delivery.deliver("s")
+    wait_until(lambda: len(world.sockets.asked) == 2)
+    world.sockets.acks[0]([])
+    wait_until(lambda: world.store.status("c1") == "delivered")
+    world.connect("socket-2", 2)
+    world.store.add("c3")
+    world.delivery.deliver("s")
+    wait_until(lambda: len(world.sockets.asked) == 4)
+    resent = world.sockets.asked[2:]
+    assert [(a["sid"], a["command_id"], a["attempt"]) for a in resent] == [
+        ("socket-2", "c2", 2),
+        ("socket-2", "c3", 1),
+    ]
+
+
+def test_deliver_take_whose_reply_was_lost_sends_the_same_commands(world: World) -> None:
+    """Commands marked as sent in a call that got no reply are emitted by the next one."""
+    world.store.add("c1")
+    world.store.command_take("s", 1)  # ran in Redis, the reply never came
+    world.store.add("c2")
+    world.delivery.deliver("s")
+    wait_until(lambda: len(world.sockets.asked) == 2)
+    assert [(a["command_id"], a["attempt"]) for a in world.sockets.asked] == [("c1", 1), ("c2", 1)]
+
+
+def test_deliver_store_away_sends_at_the_next_call(world: World) -> None:
+    """An outage ends the attempt; the next renewal's report brings the command."""
+    world.store.add("c1")
+    world.store.failures.append(errors.StoreUnavailable())
+    world.delivery.deliver("s")
+    wait_until(lambda: world.store.calls == ["take"] and not world.delivery.is_sending("s"))
+    assert world.sockets.asked == []
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.ids == ["c1"])
+
+
+def test_deliver_unknown_session_sends_nothing(world: World) -> None:
+    """A message that came after the device left is harmless."""
+    world.owned = None
+    world.delivery.on_deliver({"session_id": "s"})
+    world.delivery.on_deliver({"session_id": 7})
+    world.delivery.on_deliver(None)
+    wait_until(lambda: not world.delivery.is_sending("s"))
+    assert world.store.calls == []
+
+
+def test_deliver_slow_device_waits_outside_its_buffer(world: World) -> None:
+    """While the device has a backlog nothing is added to it, and a takeover ends the wait."""
+    world.store.add("c1")
+    world.sockets.backlog = delivery.MAX_BACKLOG_BYTES + 1
+    world.delivery.deliver("s")
+    wait_until(lambda: world.store.calls == ["take"])
+    assert world.sockets.asked == []
+    world.connect("socket-2", 2)
+    world.sockets.backlog = 0
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.asked)
+    wait_until(lambda: not world.delivery.is_sending("s"))
+    assert [(a["sid"], a["command_id"]) for a in world.sockets.asked] == [("socket-2", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "result", "error"),
+    [
+        ([], "delivered", None, None),
+        (["got it"], "delivered", None, None),
+        ([{"ok": "yes"}], "delivered", None, None),
+        ([{"ok": True}], "succeeded", "", ""),
+        ([{"ok": True, "result": {"v": [1, "ü"]}}], "succeeded", '{"v":[1,"ü"]}', ""),
+        ([{"ok": False, "error": "broken"}], "failed", "", '"broken"'),
+        ([{"ok": True, "result": 0}], "succeeded", "0", ""),
+    ],
+)
+def test_ack_of_each_kind_becomes_its_status(
+    world: World, arguments: list[Any], status: str, result: str | None, error: str | None
+) -> None:
+    """Any ack is a delivery; one with a boolean `ok` ends the command."""
+    world.store.add("c1", waiter="node-b")
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.acks)
+    world.sockets.acks[0](arguments)
+    wait_until(lambda: world.store.status("c1") == status)
+    assert world.store.rows["c1"].get("result") == result
+    assert world.store.rows["c1"].get("error") == error
+    wait_until(lambda: world.told)
+    assert [(change.waiter, change.status) for change in world.told] == [("node-b", status)]
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [("x" * 70_000, "too_large"), (float("nan"), "invalid_request"), ({}, "invalid_request")],
+    ids=["long", "nan", "deep"],
+)
+def test_ack_with_a_result_that_cannot_be_kept_still_ends_the_command(
+    world: World, result: Any, code: str
+) -> None:
+    """The device did it: the status says so, and the error says why the result is missing."""
+    if isinstance(result, dict):
+        for _ in range(40):
+            result = [result]
+    world.store.add("c1")
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.acks)
+    world.sockets.acks[0]([{"ok": True, "result": result}])
+    wait_until(lambda: world.store.status("c1") == "succeeded")
+    assert world.store.rows["c1"]["result"] == ""
+    assert json.loads(world.store.rows["c1"]["error"])["code"] == code
+
+
+def test_ack_while_redis_is_away_is_recorded_when_it_is_back(world: World) -> None:
+    """Answers wait for Redis, in order; one that fails for another reason holds up nobody."""
+    for command_id in ("c1", "c2", "c3"):
+        world.store.add(command_id)
+    world.delivery.deliver("s")
+    wait_until(lambda: len(world.sockets.acks) == 3)
+    wait_until(lambda: not world.delivery.is_sending("s"))
+    world.store.calls.clear()
+    world.store.failures += [errors.StoreUnavailable(), RuntimeError("a defect")]
+    for ack in world.sockets.acks:
+        ack([{"ok": True}])
+    wait_until(lambda: world.store.status("c3") == "succeeded")
+    assert world.store.status("c2") == "succeeded"
+    assert world.store.status("c1") == "sent"
+    wait_until(lambda: world.delivery.answers.waiting == 0)
+
+
+def test_ack_above_the_bound_is_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for Redis is bounded: the answer goes, the command stays open."""
+    monkeypatch.setattr(answers, "MAX_ANSWER_BYTES", 10)
+    world.store.add("c1")
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.acks)
+    world.sockets.acks[0]([{"ok": True, "result": "longer than ten"}])
+    assert world.delivery.answers.waiting == 0
+    assert world.store.status("c1") == "sent"
+
+
+def test_finish_twice_changes_once(world: World) -> None:
+    """A repeated result changes nothing, and an unknown command is None."""
+    world.store.add("c1", waiter="node-b")
+    world.store.command_take("s", 1)
+    first = world.delivery.finish(world.owned, "c1", True, "1", "")
+    again = world.delivery.finish(world.owned, "c1", False, "", '"no"')
+    assert first is not None and first.changed and first.status == "succeeded"
+    assert again is not None and not again.changed and again.status == "succeeded"
+    assert world.delivery.finish(world.owned, "unknown", True, "", "") is None
+
+
+def test_wait_reached_already_answers_at_once() -> None:
+    """A command that was delivered before the wait began is not waited for."""
+    store = MemoryCommands()
+    store.add("c1")
+    store.rows["c1"]["status"] = "delivered"
+    waiting = waiters.CommandWaiters(store, ThreadTasks())
+    assert waiting.wait("s", "c1", "delivered", 5.0, status="delivered")["status"] == "delivered"
+
+
+def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `command` message ends the wait long before the next look into Redis."""
+    store = MemoryCommands()
+    store.add("c1")
+    monkeypatch.setattr(waiters, "FIRST_LOOK_S", 60.0)
+    waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=60.0)
+    got: list[Any] = []
+    task = threading.Thread(
+        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
+    )
+    task.start()
+    wait_until(lambda: waiting.count == 1)
+    waiting.on_command({"command_id": "c1", "status": "delivered"})  # not what it waits for
+    store.rows["c1"]["status"] = "failed"
+    waiting.on_command({"command_id": "c1", "status": "failed"})
+    task.join(5)
+    assert got[0]["status"] == "failed"
+    assert store.calls == ["get"]
+    assert waiting.count == 0
+
+
+def test_wait_lost_message_is_found_by_looking() -> None:
+    """Without any message the poll ends the wait; an outage on the way does not."""
+    store = MemoryCommands()
+    store.add("c1")
+    store.failures.append(errors.StoreUnavailable())
+    waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.02)
+    got: list[Any] = []
+    task = threading.Thread(
+        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
+    )
+    task.start()
+    wait_until(lambda: len(store.calls) >= 2)
+    store.rows["c1"]["status"] = "expired"
+    task.join(5)
+    assert got[0]["status"] == "expired"
+
+
+def test_wait_too_long_raises_and_leaves_nothing() -> None:
+    """After `timeout_s` the caller is told, with the command's id; nothing stays behind."""
+    store = MemoryCommands()
+    store.add("c1")
+    waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.01)
+    with pytest.raises(errors.CommandTimeout) as caught:
+        waiting.wait("s", "c1", "result", 0.05, status="queued")
+    assert caught.value.fields == {"command_id": "c1"}
+    assert waiting.count == 0
+    assert store.status("c1") == "queued"
+
+
+def test_wait_deleted_session_counts_as_cancelled() -> None:
+    """A command that went with its session is over."""
+    waiting = waiters.CommandWaiters(MemoryCommands(), ThreadTasks())
+    command = waiting.wait("s", "c1", "result", 5.0, status="queued")
+    assert command == {"command_id": "c1", "status": "cancelled"}

@@ -1,0 +1,164 @@
+"""Host, Origin and forwarding headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.security.http_guard import Admission, is_loopback
+
+
+def passed(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"in"]
+
+
+def ask(path: str = "/", *, rules: dict[str, Any] | None = None, **headers: str) -> str:
+    environ = {"PATH_INFO": path, "HTTP_HOST": "localhost:5000"}
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    seen: list[str] = []
+    admission = Admission(passed, host="127.0.0.1", **(rules or {}))
+    list(admission(environ, lambda status, headers: seen.append(status)))
+    return seen[0][:3]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:5000", "200"),
+        ("LOCALHOST", "200"),
+        ("127.0.0.1:5000", "200"),
+        ("[::1]:5000", "200"),
+        ("evil.example", "403"),
+        ("127.0.0.1.evil.example:5000", "403"),
+        ("localhost:5000@evil.example", "403"),
+        ("", "403"),
+        ("[::1", "403"),
+    ],
+)
+def test_host_must_be_a_name_of_this_node(host: str, status: str):
+    assert ask(host=host) == status
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "status"),
+    [
+        (("ops.example",), "ops.example:8080", "200"),
+        (("ops.example:443",), "ops.example:443", "200"),
+        (("ops.example:443",), "ops.example:80", "403"),
+        (("Ops.Example",), "ops.example", "200"),
+        (("*",), "anything.example", "200"),
+    ],
+)
+def test_host_may_be_listed(allowed: tuple[str, ...], host: str, status: str):
+    assert ask(host=host, rules={"allowed_hosts": allowed}) == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:5000", "200"),
+        ("https://localhost:5000", "200"),  # TLS may end before us
+        ("http://localhost:5001", "403"),
+        ("http://evil.example", "403"),
+        ("null", "403"),
+        ("", "403"),
+        ("file://", "403"),
+        ("https://ops.example", "200"),
+        ("https://ops.example.evil.example", "403"),
+    ],
+)
+def test_origin_must_be_ours_or_listed(origin: str, status: str):
+    assert ask(origin=origin, rules={"allowed_origins": ("https://ops.example",)}) == status
+
+
+@pytest.mark.parametrize(
+    "header", ["forwarded", "x_forwarded_for", "x_forwarded_host", "x_forwarded_proto", "x_real_ip"]
+)
+def test_forwarding_header_is_refused_without_a_login(header: str):
+    assert ask(**{header: "10.0.0.1"}) == "403"
+    assert ask(rules={"refuse_forwarded": False}, **{header: "10.0.0.1"}) == "200"
+
+
+def test_forwarding_header_is_believed_by_nobody():
+    environ = {"PATH_INFO": "/", "HTTP_HOST": "localhost", "HTTP_X_FORWARDED_FOR": "10.0.0.1"}
+    Admission(passed, host="127.0.0.1", refuse_forwarded=False)(environ, lambda *_: None)
+    assert "HTTP_X_FORWARDED_FOR" not in environ
+
+
+def test_healthz_passes_always():
+    assert ask("/healthz", host="10.0.0.7:5000", x_forwarded_for="10.0.0.1") == "200"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("192.168.1.2", False),
+        ("localhost.evil.example", False),
+        ("", False),
+    ],
+)
+def test_is_loopback(host: str, loopback: bool):
+    assert is_loopback(host) is loopback
+
+
+# -- proxies
+
+PROXIES = ("10.0.0.0/8", "127.0.0.1", "fd00::/8")
+
+
+def seen_through(
+    address: str, *, proxies: tuple[str, ...] = PROXIES, **headers: str
+) -> dict[str, Any]:
+    """The environ that the application gets."""
+    environ = {
+        "PATH_INFO": "/",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": address,
+        "wsgi.url_scheme": "http",
+    }
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    admission = Admission(passed, host="127.0.0.1", refuse_forwarded=False, trusted_proxies=proxies)
+    list(admission(environ, lambda *_: None))
+    assert not [name for name in environ if "FORWARDED" in name or "REAL_IP" in name]
+    return environ
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "client"),
+    [
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("fd00::1", "2001:db8::5", "2001:db8::5"),
+        ("10.0.0.1", "203.0.113.1, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7:5000", "10.0.0.1"),
+        ("198.51.100.9", "203.0.113.1", "198.51.100.9"),
+        ("", "203.0.113.1", ""),
+        ("unix:", "203.0.113.1", "unix:"),
+    ],
+)
+def test_client_is_who_the_last_trusted_proxy_was_asked_by(
+    address: str, forwarded: str, client: str
+):
+    assert seen_through(address, x_forwarded_for=forwarded)["REMOTE_ADDR"] == client
+
+
+def test_scheme_is_believed_from_trusted_proxies_alone():
+    assert seen_through("10.0.0.1", x_forwarded_proto="https")["wsgi.url_scheme"] == "https"
+    assert seen_through("10.0.0.1", x_forwarded_proto="file")["wsgi.url_scheme"] == "http"
+    assert seen_through("192.0.2.1", x_forwarded_proto="https")["wsgi.url_scheme"] == "http"
+    assert (
+        seen_through("10.0.0.1", proxies=(), x_forwarded_proto="https")["wsgi.url_scheme"] == "http"
+    )

@@ -1,0 +1,458 @@
+"""One websocket on a loop that the test turns: bursts, bounds, pauses and ends, over a socket pair."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from service.protocol import frames, handshake
+from service.protocol.frames import Fault
+from service.transport.driver import Driver
+from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, Link
+from service.transport.wheel import SLOT_S, SLOTS, Due, Wheel
+
+
+class TurnedHub:
+    """An event loop that turns when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+        self.watches: dict[int, tuple[str, Any]] = {}
+        self._next = 0
+
+    def soon(self, function: Callable[[], object]) -> None:
+        self.calls.append(function)
+
+    def on_readable(self, fd: int, ready: Any) -> int:
+        return self._watch("read", ready)
+
+    def on_writable(self, fd: int, ready: Any) -> int:
+        return self._watch("write", ready)
+
+    def _watch(self, kind: str, ready: Any) -> int:
+        self._next += 1
+        assert kind not in self.kinds, f"two watches to {kind}"
+        self.watches[self._next] = (kind, ready)
+        return self._next
+
+    def forget(self, watch: int) -> None:
+        del self.watches[watch]
+
+    @property
+    def kinds(self) -> set[str]:
+        return {kind for kind, _ in self.watches.values()}
+
+    def turn(self) -> None:
+        for _, ready in list(self.watches.values()):
+            ready()
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+class Listener:
+    """An owner that notes what it is told, and does to the link what the test wants."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.then: Callable[[str], object] | None = None
+
+    def on_text(self, text: str) -> None:
+        self.told.append(text)
+        if self.then is not None:
+            self.then(text)
+
+    def on_binary(self, data: bytes | bytearray) -> None:
+        self.told.append(bytes(data))
+
+    def on_fault(self, fault: Fault) -> bytes:
+        return frames.encode(frames.TEXT, b"last words")
+
+    def on_overflow(self) -> None:
+        self.told.append("overflow")
+
+    def on_lost(self) -> None:
+        self.told.append("lost")
+
+    def on_cut(self) -> None:
+        self.told.append("cut")
+
+
+class Bench:
+    def __init__(self, max_pending_bytes: int = 1 << 20) -> None:
+        ours, self.peer = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        self.raw = _socket.socket(fileno=ours.detach())
+        self.raw.setblocking(False)
+        self.peer.setblocking(False)
+        self.hub, self.wheel = TurnedHub(), Wheel(lambda seconds: None)
+        self.received = 0
+        self.driver = Driver(self.hub, self.wheel, 1 << 20, max_pending_bytes, self._count)
+        self.owner = Listener()
+        self.link = Link(self.raw, self.owner, self.driver)
+        self.link.start(b"")
+        self.hub.turn()
+
+    def _count(self, size: int) -> None:
+        self.received += size
+
+    def send(self, *packets: str) -> None:
+        for packet in packets:
+            self.peer.sendall(masked(0x81, packet.encode()))
+
+    def read(self) -> bytes:
+        """What the peer gets, until nothing more comes."""
+        got = b""
+        for _ in range(10_000):
+            self.hub.turn()
+            try:
+                more = self.peer.recv(1 << 16)
+            except BlockingIOError:
+                if self.link.waiting_bytes and not self.link.is_closed:
+                    continue
+                return got
+            if not more:
+                return got + b"<end>"
+            got += more
+        raise AssertionError("it never ends")
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    key = os.urandom(4)
+    assert len(payload) < 65536
+    size = len(payload)
+    head = (
+        bytes([first, 0x80 | size])
+        if size < 126
+        else bytes([first, 0xFE]) + size.to_bytes(2, "big")
+    )
+    return head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+def frame(payload: bytes) -> bytes:
+    return frames.encode(frames.TEXT, payload)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.link.cut()
+    bench.peer.close()
+
+
+# --- in
+
+
+def test_messages_are_handed_on_in_order_and_counted(bench: Bench) -> None:
+    bench.send("a", "b")
+    bench.peer.sendall(masked(0x82, b"c"))
+    bench.hub.turn()
+    assert bench.owner.told == ["a", "b", b"c"]
+    assert bench.received == 3 * 7
+
+
+def test_pause_amid_a_buffer_keeps_the_rest_and_reads_nothing(bench: Bench) -> None:
+    bench.owner.then = lambda text: bench.link.pause(BUSY) if text == "b" else None
+    bench.send("a", "b", "c", "d")
+    bench.hub.turn()
+    bench.send("e")
+    bench.hub.turn()
+    assert bench.owner.told == ["a", "b"]
+    assert bench.hub.kinds == set()
+    bench.link.resume(BUSY)
+    bench.hub.turn()
+    bench.hub.turn()
+    assert bench.owner.told == ["a", "b", "c", "d", "e"]
+
+
+def test_resume_goes_on_when_no_reason_is_left(bench: Bench) -> None:
+    bench.link.pause(BUSY)
+    bench.link.pause(FULL)
+    bench.send("a")
+    bench.link.resume(BUSY)
+    bench.hub.turn()
+    assert bench.owner.told == []
+    bench.link.resume(FULL)
+    bench.link.resume(FULL)
+    bench.hub.turn()
+    bench.hub.turn()
+    assert bench.owner.told == ["a"]
+
+
+def test_pause_and_resume_within_one_message_disorder_nothing(bench: Bench) -> None:
+    def blink(text: str) -> None:
+        bench.link.pause(BUSY)
+        bench.link.resume(BUSY)
+
+    bench.owner.then = blink
+    packets = [str(number) for number in range(20)]
+    bench.send(*packets)
+    for _ in range(25):
+        bench.hub.turn()
+    assert bench.owner.told == packets
+
+
+def test_hand_over_tells_the_next_one_from_the_next_message_on(bench: Bench) -> None:
+    other = Listener()
+    bench.owner.then = lambda text: bench.link.hand_over(other)
+    bench.send("a", "b", "c")
+    for _ in range(3):
+        bench.hub.turn()
+    assert (bench.owner.told, other.told) == (["a"], ["b", "c"])
+
+
+def test_failing_owner_ends_its_own_link_only(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(text: str) -> None:
+        raise RuntimeError("on purpose")
+
+    bench.owner.then = fail
+    bench.send("a", "b")
+    bench.hub.turn()
+    assert bench.owner.told == ["a", "lost"]
+    assert frames.close_frame(frames.INTERNAL) in bench.read()
+    assert "on purpose" in caplog.text
+
+
+# --- out
+
+
+def test_frames_of_one_turn_leave_together(bench: Bench) -> None:
+    """One system call for all acks of a flush."""
+    for number in range(100):
+        bench.link.send(frame(b"%d" % number))
+    assert bench.hub.calls == [bench.driver._flush]
+    assert bench.read() == b"".join(frame(b"%d" % number) for number in range(100))
+    assert bench.link.waiting_bytes == 0
+
+
+def test_what_the_kernel_does_not_take_is_sent_in_order_later(bench: Bench) -> None:
+    payloads = [bytes([65 + number % 26]) * (37 * number % 50_000) for number in range(40)]
+    for payload in payloads:
+        bench.link.send(frame(payload))
+    bench.hub.turn()
+    assert "write" in bench.hub.kinds
+    assert bench.read() == b"".join(frame(payload) for payload in payloads)
+    assert bench.hub.kinds == {"read"}
+
+
+def test_overflow_is_told_once_and_what_waits_is_dropped_but_for_half_a_frame() -> None:
+    bench = Bench(max_pending_bytes=200_000)
+    sent = 0
+    while "overflow" not in bench.owner.told:
+        bench.link.send(frame(b"x" * 1000))
+        sent += 1
+    bench.link.send(frame(b"never"))
+    assert bench.owner.told == ["overflow"]
+    assert bench.link.waiting_bytes < 100_000
+    bench.link.finish([frame(b"told")], frames.NORMAL, drop=True)
+    got = bench.read()
+    assert got.endswith(frame(b"told") + frames.close_frame(1000) + b"<end>")
+    whole, rest = divmod(len(got) - len(frame(b"told")) - 4 - 5, 1004)
+    assert rest == 0
+    assert whole < sent
+    bench.link.cut()
+    bench.peer.close()
+
+
+def test_one_frame_larger_than_the_bound_is_sent_when_nothing_waits() -> None:
+    bench = Bench(max_pending_bytes=1000)
+    bench.link.send(frame(b"x" * 50_000))
+    assert len(bench.read()) == 50_004
+    bench.link.cut()
+    bench.peer.close()
+
+
+# --- ends
+
+
+def test_finish_sends_what_waits_and_discards_what_comes(bench: Bench) -> None:
+    bench.link.send(frame(b"first"))
+    bench.link.finish([frame(b"last")], frames.GOING_AWAY)
+    bench.send("too late")
+    assert bench.read() == frame(b"first") + frame(b"last") + frames.close_frame(1001) + b"<end>"
+    bench.peer.close()
+    bench.hub.turn()
+    assert bench.owner.told == ["cut"]
+    assert not bench.hub.watches
+    assert bench.link.owner is not bench.owner  # so that both go without the collector
+
+
+def test_finish_of_a_paused_link_still_hears_the_end(bench: Bench) -> None:
+    bench.link.pause(FULL)
+    bench.link.finish([], frames.NORMAL)
+    bench.hub.turn()
+    bench.peer.close()
+    bench.hub.turn()
+    assert bench.owner.told == ["cut"]
+
+
+def test_peer_that_does_not_close_is_cut_after_a_while(bench: Bench) -> None:
+    bench.link.finish([], frames.NORMAL)
+    bench.read()
+    bench.wheel.turn(LINGER_S / 2)
+    assert bench.owner.told == []
+    bench.wheel.turn(LINGER_S)
+    assert bench.owner.told == ["cut"]
+
+
+def test_peer_that_sends_without_end_after_our_close_is_cut(bench: Bench) -> None:
+    bench.link.finish([], frames.NORMAL)
+    sent = 0
+    while not bench.link.is_closed:
+        try:
+            sent += bench.peer.send(b"x" * 65536)
+        except OSError:
+            pass
+        bench.hub.turn()
+        assert sent < MAX_DISCARD_BYTES + (1 << 20)
+
+
+def test_fault_says_last_words_and_its_code(bench: Bench) -> None:
+    bench.send("before")
+    bench.peer.sendall(masked(0x83, b""))
+    bench.send("after")
+    bench.hub.turn()
+    assert bench.owner.told == ["before", "lost"]
+    assert bench.read().startswith(frame(b"last words") + b"\x88")
+
+
+def test_end_within_a_message_stops_the_rest(bench: Bench) -> None:
+    bench.owner.then = lambda text: bench.link.cut()
+    bench.send("a", "b")
+    bench.hub.turn()
+    bench.hub.turn()
+    assert bench.owner.told == ["a", "cut"]
+    bench.link.send(frame(b"nothing"))
+    bench.link.finish([], frames.NORMAL)
+    bench.link.cut()
+    assert bench.owner.told == ["a", "cut"]
+
+
+def test_peer_that_vanishes_amid_a_write_is_lost(bench: Bench) -> None:
+    bench.link.send(frame(b"x" * 500_000))
+    bench.hub.turn()
+    bench.peer.close()
+    for _ in range(3):
+        bench.hub.turn()
+    assert bench.owner.told == ["cut", "lost"]
+    assert bench.link.waiting_bytes == 0
+
+
+# --- the wheel
+
+
+class Deadline:
+    slot: set[Due] | None = None
+
+    def __init__(self, then: list[float]) -> None:
+        self.seen: list[float] = []
+        self._then = then
+
+    def on_due(self, now_s: float) -> float | None:
+        self.seen.append(now_s)
+        return self._then.pop(0) if self._then else None
+
+
+def test_wheel_calls_at_or_shortly_after_each_deadline() -> None:
+    wheel = Wheel(lambda seconds: None)
+    one = Deadline([5.0, 5.0, 9.3])
+    wheel.put(one, 1.0)
+    while wheel.now_s < 20:
+        wheel.turn(0.1)
+    assert len(one.seen) == 4
+    for seen, due in zip(one.seen, [1.0, 5.0, 5.0, 9.3], strict=True):
+        assert due <= seen < due + 2 * SLOT_S + 0.11
+    assert one.slot is None
+
+
+def test_wheel_forgets_what_was_dropped_or_put_elsewhere() -> None:
+    wheel = Wheel(lambda seconds: None)
+    dropped, moved = Deadline([]), Deadline([])
+    for one in (dropped, moved):
+        wheel.put(one, 1.0)
+    wheel.drop(dropped)
+    wheel.drop(dropped)
+    wheel.put(moved, 3.0)
+    wheel.turn(2.0)
+    assert (dropped.seen, moved.seen) == ([], [])
+    wheel.turn(2.0)
+    assert moved.seen == [4.0]
+
+
+def test_wheel_comes_back_early_for_what_is_further_than_one_turn() -> None:
+    """Who has such a deadline gives it again."""
+    wheel = Wheel(lambda seconds: None)
+    far = 3 * SLOTS * SLOT_S
+    one = Deadline([far, far, far, far])
+    wheel.put(one, far)
+    while wheel.now_s < far + 1:
+        wheel.turn(SLOT_S)
+    assert one.seen[-1] >= far
+    assert len(one.seen) < 6
+
+
+def test_wheel_survives_what_a_deadline_raises(caplog: pytest.LogCaptureFixture) -> None:
+    class Bad(Deadline):
+        def on_due(self, now_s: float) -> float | None:
+            raise RuntimeError("on purpose")
+
+    wheel, good = Wheel(lambda seconds: None), Deadline([])
+    wheel.put(Bad([]), 0.5)
+    wheel.put(good, 0.5)
+    wheel.turn(2.0)
+    assert len(good.seen) == 1
+    assert "on purpose" in caplog.text
+
+
+def test_wheel_stands_still_while_the_process_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that was stopped for ten seconds finds nobody dead."""
+    now = [0.0]
+    pauses = iter([0.25, 0.25, 10.0, 0.25])
+
+    def sleep(seconds: float) -> None:
+        pause = next(pauses, None)
+        if pause is None:
+            wheel.stop()
+        else:
+            now[0] += pause
+
+    monkeypatch.setattr("service.transport.wheel.time.monotonic", lambda: now[0])
+    wheel = Wheel(sleep)
+    wheel.run()
+    assert wheel.now_s == 1.0
+
+
+# --- the handshake
+
+
+GOOD = {
+    "HTTP_SEC_WEBSOCKET_VERSION": "13",
+    "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def test_handshake_is_answered_as_in_the_rfc() -> None:
+    assert handshake.refusal(GOOD) == ""
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in handshake.answer(GOOD)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"HTTP_SEC_WEBSOCKET_VERSION": "8"},
+        {"HTTP_SEC_WEBSOCKET_KEY": ""},
+        {"HTTP_SEC_WEBSOCKET_KEY": "c2hvcnQ="},
+        {"HTTP_SEC_WEBSOCKET_KEY": "no base64 at all!!!!!!!!"},
+        {"HTTP_SEC_WEBSOCKET_KEY": "ünicode"},
+    ],
+)
+def test_handshake_that_is_none_is_refused(wrong: dict[str, str]) -> None:
+    assert handshake.refusal({**GOOD, **wrong})
