@@ -10,7 +10,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-compose bench bench-quick engine env lint format lock clean
+.PHONY: help run test test-compose bench bench-quick engine env lint format lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -52,6 +52,11 @@ lock: $(VENV)/.installed-dev ## write the lock files anew
 	$(LOCK_WITH) pyproject.toml --group build -o requirements.lock
 	$(LOCK_WITH) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK_WITH) benchmarks/peers/requirements.in -c requirements-dev.lock -o benchmarks/peers/requirements.lock
+
+release: $(VENV)/.installed-dev ## build wheel, sdist and bill of materials (CycloneDX) into dist, of what is committed
+	@test -z "$$(git status --porcelain 2>&1)" || { echo "Commit first: a release is what a commit says." >&2; exit 3; }
+	@rm -rf dist
+	@PATH="$(abspath $(BIN)):$$PATH" deploy/release dist
 
 clean: ## remove .venv, caches and builds (muster-data stays)
 	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,10 +9,23 @@ What is not listed here is not promised: `service` and `workers` are the server'
 
 from __future__ import annotations
 
-from service import errors
-from service.config.loader import Config, load_config
-from service.manager.manager import SessionManager
-from service.version import installed_version
+from pathlib import Path
+
+try:
+    from service import errors
+    from service.config.loader import Config, load_config
+    from service.manager.manager import SessionManager
+    from service.version import installed_version
+except ImportError as exc:
+    import service
+
+    found, ours = service.__file__, Path(__file__).parents[1] / "service" / "__init__.py"
+    if found and Path(found) == ours:
+        raise
+    raise ImportError(
+        f"{found or 'a folder `service`'} hides Muster's own package of that name: "
+        "start Python with -P, or give that one another name"
+    ) from exc
 
 __all__ = ["Config", "SessionManager", "__version__", "errors", "load_config"]
 

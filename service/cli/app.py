@@ -71,9 +71,9 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from service.version import installed_version
 
-        typer.echo(version("muster"))
+        typer.echo(installed_version() or "a checkout that is not installed")
         raise typer.Exit
 
 
