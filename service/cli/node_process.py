@@ -20,7 +20,7 @@ def patch(async_mode: str) -> None:
         monkey.patch_all()
         return
     with warnings.catch_warnings():
-        # It announces its retirement; docs/decisions/ has why it is the default still.
+        # It announces its retirement; docs/decisions/0003 has why it is the default still.
         warnings.simplefilter("ignore")
         import eventlet
     eventlet.monkey_patch()

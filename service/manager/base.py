@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Messages(Protocol):
-    """How a manager reaches sockets and nodes; implemented by live.message_queue."""
+    """How a manager reaches sockets and nodes; implemented by live/queue/manager.py."""
 
     def emit_to(self, sid: str, event: str, data: object) -> None: ...
 

@@ -53,7 +53,7 @@ class JobQueue:
 
     Args:
         client: of the queue's server; speaks bytes.
-        name: of the queue, see config.queue_name.
+        name: of the queue, see config.loader.queue_name.
     """
 
     def __init__(

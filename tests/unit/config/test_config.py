@@ -138,7 +138,7 @@ def test_load_refused_environment_is_named(
 
 
 def test_load_any_positive_value_is_possible(file: Path) -> None:
-    """Only the relation of the design stops a start: nothing else that is positive does."""
+    """Only impossible relations stop a start: nothing else that is positive does."""
     put(
         file,
         {
