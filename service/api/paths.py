@@ -8,7 +8,8 @@ looks at the middle form.
 
 `.` and `..` are legal ids, but browsers and curl fold such segments away, however they are encoded,
 before a request is sent. For them, and for ids that are words of this API (`cleanup`), an id may be
-written with `%7F` before it. No id begins with that character, because ids have no control characters.
+written with `%7F` before it. No new id begins with that character, which is a control character; one of
+an older version that does has to be written with one more.
 """
 
 from __future__ import annotations
@@ -81,4 +82,5 @@ class Segment(BaseConverter):
 
 def in_path(text: str) -> str:
     """An id as it stands in a URL that every client leaves as it is."""
-    return quote(text if text.strip(".") or not text else "\x7f" + text, safe="")
+    folded = text and not text.strip(".")
+    return quote("\x7f" + text if folded or text.startswith("\x7f") else text, safe="")

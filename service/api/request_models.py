@@ -18,17 +18,16 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.api.parsing import JSON, MERGE_PATCH, AnyJson, Body, Query
-from service.schema.fields import NAME, Document, Name, Payload, Words
+from service.schema.fields import NAME, Document, Known, Name, Payload, Sought, Words
+from service.schema.limits import (
+    MAX_BULK,
+    MAX_CLEANUP,
+    MAX_LIST,
+    MAX_SAMPLES_READ,
+    MAX_TTL_S,
+    MAX_WAIT_S,
+)
 from service.sessions.page_cursor import CURSOR
-from service.sockets.payloads import MAX_LIST, MAX_TTL_S
-
-#: Devices one bulk command may name; a filter may match more.
-MAX_BULK = 10_000
-MAX_CLEANUP = 10_000
-#: How long a request may wait for a command; whatever stands between gives up sooner than for a socket.
-MAX_WAIT_S = 300
-#: Samples per key that `limit` may ask for.
-MAX_SAMPLES = 1_000_000
 
 #: Opaque to callers; the patterns say exactly what is taken, so that a wrong one is refused as such.
 Cursor = Annotated[str, StringConstraints(pattern=CURSOR)]
@@ -95,31 +94,31 @@ Moment = Annotated[
 class SessionPath(Payload):
     """Of one session."""
 
-    session_id: Name = Field(description="Percent-encoded, slashes too.")
+    session_id: Known = Field(description="Percent-encoded, slashes too.")
 
 
 class KeyPath(SessionPath):
     """Of one data key."""
 
-    key: Name = Field(description="Percent-encoded, slashes too.")
+    key: Known = Field(description="Percent-encoded, slashes too.")
 
 
 class CommandPath(SessionPath):
     """Of one command."""
 
-    command_id: Name
+    command_id: Known
 
 
 class BatchPath(Payload):
     """Of one bulk command."""
 
-    batch_id: Name
+    batch_id: Known
 
 
 class JobPath(Payload):
     """Of one job."""
 
-    job_id: Name
+    job_id: Known
 
 
 class SessionsQuery(Query):
@@ -128,9 +127,9 @@ class SessionsQuery(Query):
     state: Literal["active", "inactive", "archived", "all"] | None = Field(
         None, description="Left out: active and inactive."
     )
-    q: Words | None = Field(None, description="What the id or the name begins with.")
-    project_id: Words | None = None
-    node_id: Words | None = Field(None, description="Where it is connected.")
+    q: Sought | None = Field(None, description="What the id or the name begins with.")
+    project_id: Sought | None = None
+    node_id: Sought | None = Field(None, description="Where it is connected.")
     limit: Limit = 100
     cursor: Cursor | None = Field(None, description="`next` of the page before.")
 
@@ -138,7 +137,7 @@ class SessionsQuery(Query):
 class DataQuery(Query):
     """Which samples."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = Field(
+    limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES_READ)] | None = Field(
         None, description="Only so many of each key, the newest."
     )
     since: Moment | None = Field(
@@ -172,7 +171,7 @@ class QuarantineQuery(Query):
 class PutBackOrder(Body):
     """Which file goes back."""
 
-    item: Name = Field(description="As `GET /archive/quarantine` names it.")
+    item: Known = Field(description="As `GET /archive/quarantine` names it.")
 
 
 class IfMatch(Payload):
@@ -257,9 +256,9 @@ class Filter(Body):
     """Sessions, as a list has them."""
 
     state: Literal["active", "inactive", "all"] = "all"
-    q: Words | None = None
-    project_id: Words | None = None
-    node_id: Words | None = None
+    q: Sought | None = None
+    project_id: Sought | None = None
+    node_id: Sought | None = None
 
 
 class BulkCommand(_Command):
@@ -269,7 +268,9 @@ class BulkCommand(_Command):
         json_schema_extra={"oneOf": [{"required": ["session_ids"]}, {"required": ["filter"]}]}
     )
 
-    session_ids: Annotated[list[Name], Field(min_length=1, max_length=MAX_BULK)] = Field(default=[])
+    session_ids: Annotated[list[Known], Field(min_length=1, max_length=MAX_BULK)] = Field(
+        default=[]
+    )
     filter: Filter = Field(Filter(), description="`{}` is the whole fleet.")
 
     @model_validator(mode="after")

@@ -18,18 +18,16 @@ import orjson
 
 from service import errors
 from service.manager.manager import SessionManager
+from service.schema.limits import CALL_SESSIONS
+from service.schema.names import known_id
+from service.schema.values import check_value
 from service.sessions import model
 from service.sessions.model import to_iso
 from service.sessions.store.index import is_match
 from service.sessions.store.store import RedisSessionStore
-from service.sessions.values import check_id, check_value
 
 #: Devices between two notes of how far it is.
 CHUNK = 100
-#: Sessions per page while devices are found.
-PAGE = 500
-#: Devices whose status one read looks up.
-LOOK = 500
 
 STATES = {"all": (model.ACTIVE, model.INACTIVE)}
 
@@ -94,7 +92,7 @@ class Batches:
         }
         self._store.batch_create(batch_id, fields)
         if session_ids is not None:
-            ids = [check_id(session_id) for session_id in session_ids]
+            ids = [known_id(session_id) for session_id in session_ids]
             self._store.batch_add_devices(batch_id, ids)
             self._store.batch_set(batch_id, {"total": len(ids)})
         self._store.batch_set(batch_id, {"state": "queued"})
@@ -118,7 +116,7 @@ class Batches:
         Raises:
             SessionNotFound: there is no such batch, or it was not for these projects alone.
 
-        Redis: one look at the command of every device, LOOK in a round trip.
+        Redis: one look at the command of every device, CALL_SESSIONS in a round trip.
         """
         fields = self._store.batch_get(batch_id)
         request = orjson.loads(fields["request"]) if fields else {}
@@ -127,8 +125,8 @@ class Batches:
         size = self._store.batch_size(batch_id)
         sent = int(fields.get("sent") or 0)
         statuses: dict[str, int] = {}
-        for begin in range(0, size, LOOK):
-            ids = self._store.batch_devices(batch_id, begin, LOOK)
+        for begin in range(0, size, CALL_SESSIONS):
+            ids = self._store.batch_devices(batch_id, begin, CALL_SESSIONS)
             for device in self._devices(batch_id, ids, sent - begin, results=False):
                 statuses[device["status"]] = statuses.get(device["status"], 0) + 1
         ids = self._store.batch_devices(batch_id, first, limit)
@@ -247,9 +245,11 @@ def _find_devices(
     q, project_id, node_id = (wanted.get(name) or None for name in ("q", "project_id", "node_id"))
     while True:
         if node_id is None:
-            page = store.page(states, limit=PAGE, cursor=cursor, q=q, project_id=project_id)
+            page = store.page(
+                states, limit=CALL_SESSIONS, cursor=cursor, q=q, project_id=project_id
+            )
         else:
-            page = store.page_of_node(node_id, limit=PAGE, cursor=cursor)
+            page = store.page_of_node(node_id, limit=CALL_SESSIONS, cursor=cursor)
         ids = [
             row["session_id"]
             for row in page.items

@@ -10,10 +10,9 @@ from itertools import islice
 
 from service import errors
 from service.manager.manager import SessionManager
+from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import last_activity_ms
 from service.sessions.store.store import RedisSessionStore
-
-PAGE = 500
 
 
 def find_unused(
@@ -51,11 +50,11 @@ def _without_connection(
 ) -> Iterator[list[str]]:
     """Those that became inactive before it, and those that never had a connection."""
     after: tuple[float, str] | None = None
-    while page := store.inactive_since(partition, before_ms, after, PAGE):
+    while page := store.inactive_since(partition, before_ms, after, CALL_SESSIONS):
         yield [session_id for _, session_id in page]
         after = page[-1]
     place = 0
-    while ids := store.idle_ids(partition, before_ms, place, PAGE):
+    while ids := store.idle_ids(partition, before_ms, place, CALL_SESSIONS):
         yield ids
         place += len(ids)
 

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from service import errors
 from service.manager.base import ManagerBase
+from service.schema.limits import MAX_TTL_S
+from service.schema.names import check_name, known_id
+from service.schema.values import check_value
 from service.sessions import model
 from service.sessions.model import CommandAdded, CommandChange, NewCommand
 from service.sessions.store.commands import commands_of
-from service.sessions.values import check_id, check_name, check_value
 
 #: How often a command's status is read while a caller outside a node waits for it, s.
 POLL_S = 0.05
@@ -42,10 +44,10 @@ class CommandManager(ManagerBase):
             SessionNotFound, DeviceOffline, InvalidRequest, TooLarge
             Overloaded: too many open commands.
         """
-        check_name("command", command, empty=False)
-        check_name("idempotency_key", idempotency_key)
-        if ttl_s is not None and not 0 <= ttl_s <= 31_536_000:
-            raise errors.InvalidRequest("ttl_s: from 0 to 31536000 (a year)")
+        check_name("command", command)
+        check_name("idempotency_key", idempotency_key, empty=True)
+        if ttl_s is not None and not 0 <= ttl_s <= MAX_TTL_S:
+            raise errors.InvalidRequest(f"ttl_s: from 0 to {MAX_TTL_S} seconds")
         new = NewCommand(
             command_id=command_id or uuid.uuid4().hex,
             command=command,
@@ -55,7 +57,7 @@ class CommandManager(ManagerBase):
             idempotency_key=idempotency_key,
             waiter=waiter,
         )
-        added = self._awake(check_id(session_id), lambda: self.store.command_add(session_id, new))
+        added = self._awake(known_id(session_id), lambda: self.store.command_add(session_id, new))
         if added.created:
             self._count(added.status)
         if added.owner is not None and added.created:
@@ -99,7 +101,7 @@ class CommandManager(ManagerBase):
         Raises:
             SessionNotFound: no such session, or no such command.
         """
-        shown = self.store.command_get(check_id(session_id), command_id)
+        shown = self.store.command_get(known_id(session_id), command_id)
         if shown is None:
             for one in self.get_commands(session_id):  # an archived session's are on the disk
                 if one["command_id"] == command_id:
@@ -113,7 +115,7 @@ class CommandManager(ManagerBase):
         Raises:
             SessionNotFound
         """
-        if self.store.states([check_id(session_id)]) != [None]:
+        if self.store.states([known_id(session_id)]) != [None]:
             return self.store.commands(session_id)
         snapshot = self.read(session_id)
         if snapshot is None:
@@ -126,7 +128,7 @@ class CommandManager(ManagerBase):
         Raises:
             SessionNotFound: no such session, or no such command.
         """
-        change = self.store.command_cancel(check_id(session_id), command_id)
+        change = self.store.command_cancel(known_id(session_id), command_id)
         if change is None:
             raise errors.SessionNotFound("There is no such command.", command_id=command_id)
         self.tell_waiters([change])

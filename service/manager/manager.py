@@ -19,10 +19,11 @@ import orjson
 from service import errors
 from service.manager.commands import CommandManager
 from service.manager.setups import SetupManager
+from service.schema.names import check_name, known_id
+from service.schema.values import check_value
 from service.sessions import model
 from service.sessions.model import ACTIVE, ARCHIVED, INACTIVE, AppendPart
 from service.sessions.store.index import details_of
-from service.sessions.values import check_id, check_name, check_value, is_filled_object
 
 if TYPE_CHECKING:
     from service.config.loader import Config
@@ -66,8 +67,8 @@ class SessionManager(SetupManager, CommandManager):
     def create_session(self, session_name: str = "", project_id: str = "") -> str:
         """Makes a session without a connection and returns its id, a UUID4."""
         session_id = str(uuid.uuid4())
-        check_name("session_name", session_name)
-        check_name("project_id", project_id)
+        check_name("session_name", session_name, empty=True)
+        check_name("project_id", project_id, empty=True)
         self.store.create(session_id, session_name, project_id)
         return session_id
 
@@ -76,7 +77,7 @@ class SessionManager(SetupManager, CommandManager):
 
         An archived session is read where it is.
         """
-        return self.details(check_id(session_id), iso=True)
+        return self.details(known_id(session_id), iso=True)
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
         """As `get_session`, with times as float seconds unless `iso`."""
@@ -132,7 +133,7 @@ class SessionManager(SetupManager, CommandManager):
         Raises:
             SessionNotFound, PreconditionFailed
         """
-        check_id(session_id)
+        known_id(session_id)
         where = self.store if self.archiver is None else self.archiver
         deleted = where.delete(session_id, expected)
         if deleted is None:
@@ -153,15 +154,16 @@ class SessionManager(SetupManager, CommandManager):
         Raises:
             SessionNotFound, InvalidRequest, TooLarge
         """
-        check_id(session_id)
-        if not is_filled_object(telemetry):
+        known_id(session_id)
+        given: Any = telemetry
+        if not isinstance(given, dict) or not given:
             raise errors.InvalidRequest("telemetry: an object with at least one key")
         now = self.store.now_ms() / 1000
         keys: dict[str, list[bytes]] = {}
         samples = []
         size = 0
         for data_key, value in telemetry.items():
-            check_name("telemetry key", data_key, empty=False)
+            check_name("telemetry key", data_key)
             encoded = check_value(f"telemetry.{data_key}", value, self._max_value_bytes)
             size += len(encoded)
             keys[data_key] = [b"[%b,%b]" % (encoded, orjson.dumps(now))]

@@ -7,9 +7,11 @@ from typing import Any
 
 from service import errors
 from service.manager.base import ManagerBase
+from service.schema.names import known_id
+from service.schema.values import check_value, unix_seconds
 from service.sessions.model import SetupState
 from service.sessions.store.setups import setup_of
-from service.sessions.values import check_id, check_value, merge_patch, unix_seconds
+from service.sessions.values import merge_patch
 
 
 class SetupManager(ManagerBase):
@@ -22,7 +24,7 @@ class SetupManager(ManagerBase):
             SessionNotFound
         """
         try:
-            return self.store.setup_get(check_id(session_id))
+            return self.store.setup_get(known_id(session_id))
         except errors.SessionNotFound:
             snapshot = self.read(session_id, entire=True)
             if snapshot is None:
@@ -51,7 +53,7 @@ class SetupManager(ManagerBase):
         document = check_value("setup", setup, self._max_value_bytes)
         timestamp_ms = None if timestamp is None else int(unix_seconds(timestamp) * 1000)
         state = self._awake(
-            check_id(session_id),
+            known_id(session_id),
             lambda: self.store.setup_put(
                 session_id,
                 document,
@@ -88,7 +90,7 @@ class SetupManager(ManagerBase):
             SessionNotFound, PreconditionFailed
             Conflict: there is nothing to undo.
         """
-        check_id(session_id)
+        known_id(session_id)
         return self._send_setup(
             self._awake(session_id, lambda: self.store.setup_undo(session_id, version))
         )
@@ -100,7 +102,7 @@ class SetupManager(ManagerBase):
             SessionNotFound, PreconditionFailed
             Conflict: there is nothing to redo.
         """
-        check_id(session_id)
+        known_id(session_id)
         return self._send_setup(
             self._awake(session_id, lambda: self.store.setup_redo(session_id, version))
         )

@@ -18,17 +18,18 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import InvalidRequest, ServiceError, TooLarge
-from service.schema.samples import MAX_NAME_BYTES, check_depth, is_name
+from service.schema.limits import MAX_COUNT, MAX_NAME_BYTES
+from service.schema.names import LETTER, WITHOUT, is_name, is_text
+from service.schema.values import check_depth
 
 #: Of a wrong payload this many faults are told.
 MAX_FAULTS = 3
-MAX_VERSION = 2**53 - 1
 
 
 def _name(text: str) -> str:
     if not is_name(text):
         raise PydanticCustomError(
-            "name", f"should have 1–{MAX_NAME_BYTES} bytes and no control characters"
+            "name", f"should have 1–{MAX_NAME_BYTES} UTF-8 bytes and {WITHOUT}"
         )
     return text
 
@@ -36,8 +37,20 @@ def _name(text: str) -> str:
 def _words(text: str) -> str:
     if text and not is_name(text):
         raise PydanticCustomError(
-            "words", f"should have at most {MAX_NAME_BYTES} bytes and no control characters"
+            "words", f"should have at most {MAX_NAME_BYTES} UTF-8 bytes and {WITHOUT}"
         )
+    return text
+
+
+def _known(text: str) -> str:
+    if not is_text(text):
+        raise PydanticCustomError("known", "should be a text that is not empty")
+    return text
+
+
+def _sought(text: str) -> str:
+    if text and not is_text(text):
+        raise PydanticCustomError("sought", "should be a text")
     return text
 
 
@@ -55,27 +68,31 @@ def _finite(number: float) -> float:
     return number
 
 
-#: As in `is_name`, for readers of a description; JSON Schema counts characters, not bytes.
-_LETTERS = r"[^\u0000-\u001F\u007F-\u009F\u2028\u2029]"
+#: For readers of a description, who may send what it says; JSON Schema counts characters, not bytes.
 NAME: JsonSchemaValue = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_NAME_BYTES,
-    "pattern": f"^{_LETTERS}+$",
+    "pattern": f"^{LETTER}+$",
 }
 _WORDS: JsonSchemaValue = {
     "type": "string",
     "maxLength": MAX_NAME_BYTES,
-    "pattern": f"^{_LETTERS}*$",
+    "pattern": f"^{LETTER}*$",
 }
+KNOWN: JsonSchemaValue = {"type": "string", "minLength": 1}
 
-#: An id, a key or the name of a command: 1–256 UTF-8 bytes, no control characters.
+#: The name of something new; see `service.schema.names`.
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME)]
 #: The same, or nothing.
 Words = Annotated[str, AfterValidator(_words), WithJsonSchema(_WORDS)]
+#: The name of something that may exist.
+Known = Annotated[str, AfterValidator(_known), WithJsonSchema(KNOWN)]
+#: What such names begin with or are, or nothing.
+Sought = Annotated[str, AfterValidator(_sought), WithJsonSchema({"type": "string"})]
 #: Any JSON value of at most 32 levels.
 Document = Annotated[Any, AfterValidator(_document)]
-Version = Annotated[int, Field(ge=0, le=MAX_VERSION)]
+Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Seconds = Annotated[float, AfterValidator(_finite)]
 
 

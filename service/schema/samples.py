@@ -7,7 +7,6 @@ and infinities and broken text; what is left to check is size, depth and form.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -15,26 +14,25 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.errors import InvalidRequest, TooLarge
-from service.live.ingest.pending import Sample
+from service.schema.limits import (
+    MAX_COUNT,
+    MAX_DEPTH,
+    MAX_NAME_BYTES,
+    MAX_SAMPLES,
+    MAX_TS_S,
+    MAX_VALUE_BYTES,
+)
+from service.schema.names import WITHOUT, is_name
+from service.schema.values import check_depth
 
-#: Levels of objects and arrays in one value or document.
-MAX_DEPTH = 32
 #: JSON of a value and its time that is shorter cannot be too deep.
 SHALLOW_BYTES = 2 * MAX_DEPTH
-#: Samples in one event: what one call of the append script may carry.
-MAX_SAMPLES = 2_000
-#: UTF-8 bytes of a data key, an id or a name.
-MAX_NAME_BYTES = 256
-#: Largest value of one sample when nothing else is configured, as JSON.
-MAX_VALUE_BYTES = 64 * 1024
-#: Seconds since 1970 at the end of the year 9999: more is a time in milliseconds.
-MAX_TS_S = 253_402_300_799
-#: Numbers that every client can count to.
-MAX_SEQ = 2**53 - 1
 
 ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
 
-CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
+#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a named
+#: one of it takes longer than encoding a number.
+Sample = tuple[str, bytes, bytes]
 
 
 class Update(NamedTuple):
@@ -65,7 +63,7 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
         raise InvalidRequest("The payload should be an object.")
     get = payload.get
     seq = get("seq")
-    if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_SEQ):
+    if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_COUNT):
         raise InvalidRequest("`seq` counts 1, 2, 3, …")
     ts = get("ts")
     # in ms, as `round(now_s, 3)` would have it, at a fifth of the time
@@ -100,33 +98,6 @@ def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE
         raise InvalidRequest("`telemetry` should be an object.")
     update = {"data": payload["telemetry"], "ts": payload.get("ts"), "seq": payload.get("seq")}
     return parse_update(update, now_s, max_value_bytes)
-
-
-def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
-    """Nothing, for a value of at most so many levels of objects and arrays.
-
-    Raises:
-        InvalidRequest: it is deeper.
-    """
-    if value.__class__ is dict:
-        value = value.values()
-    elif value.__class__ is not list:
-        return
-    if not levels:
-        raise InvalidRequest(f"Values may be {MAX_DEPTH} levels deep.")
-    for inner in value:
-        if inner.__class__ is dict or inner.__class__ is list:
-            check_depth(inner, levels - 1)
-
-
-def is_name(text: str) -> bool:
-    """Whether this may be a key, an id or a name: 1–256 UTF-8 bytes, no control characters."""
-    if text.isascii():
-        return text.isprintable() and 0 < len(text) <= MAX_NAME_BYTES
-    try:
-        return len(text.encode()) <= MAX_NAME_BYTES and not CONTROL_CHARACTERS.search(text)
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
 
 
 def _from_object(data: Any, field: str, ts: float, max_value_bytes: int) -> list[Sample]:
@@ -165,7 +136,7 @@ def _checked_ts(ts: Any) -> float:
 def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
     head = _feed_head(key) if key.__class__ is str else b""
     if not head:
-        raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} bytes, printable.")
+        raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} UTF-8 bytes, {WITHOUT}.")
     try:
         value_ts = orjson.dumps((value, ts))
     except orjson.JSONEncodeError:

@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from service import errors
-from service.schema.samples import is_name
+from service.schema.limits import CALL_SESSIONS
+from service.schema.names import known_id
 from service.security import permissions
 from service.security.permissions import Identity
-
-#: Sessions looked up in one round trip.
-LOOK = 500
 
 
 class Summaries(Protocol):
@@ -48,8 +46,7 @@ class Permits:
 
         Redis: one read, where the token has projects.
         """
-        if not is_name(session_id):
-            raise errors.InvalidRequest("`session_id`: is no id.")
+        known_id(session_id)
         if identity.role == permissions.DEVICE and not identity.owns(session_id):
             raise errors.NotAllowed("A device acts on its own session only.")
         if identity.projects is None:
@@ -62,8 +59,8 @@ class Permits:
         """Whether all of these exist for the bearer; raises as `check_session`."""
         if identity.role == permissions.DEVICE or identity.projects is None:
             return
-        for begin in range(0, len(session_ids), LOOK):
-            some = session_ids[begin : begin + LOOK]
+        for begin in range(0, len(session_ids), CALL_SESSIONS):
+            some = session_ids[begin : begin + CALL_SESSIONS]
             for session_id, row in zip(some, self._store.summaries(some), strict=True):
                 if row is None or not identity.sees(row.get("project_id")):
                     raise errors.SessionNotFound(session_id=session_id)

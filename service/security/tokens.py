@@ -27,20 +27,16 @@ from typing import Any
 import jwt
 
 from service.errors import NotAuthenticated, ServiceError
+from service.schema.limits import MAX_PROJECTS, MAX_TOKEN_CHARACTERS, MAX_TS_S
+from service.schema.names import check_name
 from service.security import permissions
 from service.security.permissions import Identity
-from service.sessions.values import check_name
 
 ALGORITHM = "HS256"
 #: HS256 is as strong as its secret: not shorter than the hash.
 MIN_SECRET_BYTES = 32
-#: Longer ones are refused before they are looked at.
-MAX_TOKEN_CHARACTERS = 8192
-MAX_PROJECTS = 100
 #: How far the clock of who made a token may be ahead.
 LEEWAY_S = 5.0
-#: Times beyond the year 9999 are typing slips, such as milliseconds.
-MAX_TIME_S = 253_402_300_799
 
 
 class Tokens:
@@ -157,7 +153,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAuthenticated(f"The token's `{name}` should be a number.")
-    if not -MAX_TIME_S <= value <= MAX_TIME_S:  # also false for what is not a number
+    if not -MAX_TS_S <= value <= MAX_TS_S:  # also false for what is not a number
         raise NotAuthenticated(f"The token's `{name}` is no time in seconds.")
     return float(value)
 
@@ -186,6 +182,6 @@ def _projects(claims: dict[str, Any]) -> frozenset[str] | None:
 
 def _name(value: Any, claim: str) -> str:
     try:
-        return check_name(claim, value, empty=False)
+        return check_name(claim, value)
     except ServiceError as error:
         raise NotAuthenticated(f"The token's {error.message}") from error

@@ -19,7 +19,8 @@ from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import Departures
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.observability.metrics import Metrics
-from service.schema.samples import check_depth, parse_telemetry, parse_update
+from service.schema.samples import parse_telemetry, parse_update
+from service.schema.values import check_depth
 from service.security import permissions
 from service.security.permissions import Identity
 from service.sessions.model import AppendResult, Registration, SetupState

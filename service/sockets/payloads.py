@@ -25,17 +25,32 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
-from service.live.feed.scope import MAX_SESSIONS
-from service.schema.fields import NAME, Document, Name, Payload, Seconds, Version, Words
-from service.schema.samples import (
-    MAX_SAMPLES,
-    MAX_SEQ,
-    MAX_TS_S,
-    Update,
-    parse_telemetry,
-    parse_update,
+from service.schema.fields import (
+    KNOWN,
+    Document,
+    Known,
+    Name,
+    Payload,
+    Seconds,
+    Sought,
+    Version,
+    Words,
 )
-from service.security.tokens import MAX_TOKEN_CHARACTERS
+from service.schema.limits import (
+    MAX_COUNT,
+    MAX_CURSOR_CHARACTERS,
+    MAX_INTERVAL_MS,
+    MAX_LIST,
+    MAX_META_BYTES,
+    MAX_PAGE_CHARACTERS,
+    MAX_SAMPLES,
+    MAX_TIMEOUT_S,
+    MAX_TOKEN_CHARACTERS,
+    MAX_TS_S,
+    MAX_TTL_S,
+    MAX_WATCHED,
+)
+from service.schema.samples import Update, parse_telemetry, parse_update
 
 __all__ = [
     "CLIENT_EVENTS",
@@ -65,17 +80,6 @@ Row = (
     | Annotated[tuple[Name, Document, Time | None], Strict(False)]
 )
 
-#: `meta` is kept in memory with its connection, so it has a bound of its own, as JSON.
-MAX_META_BYTES = 16 * 1024
-#: A token of a snapshot's page carries the ids of its scope.
-MAX_PAGE_CHARACTERS = 2 * 1024 * 1024
-MAX_CURSOR_CHARACTERS = 64 * 1024
-#: Most sessions a list answers with.
-MAX_LIST = 500
-MAX_TTL_S = 30 * 24 * 3600
-MAX_TIMEOUT_S = 3600
-MAX_INTERVAL_MS = 60_000
-
 
 def _both_words(schema: JsonDict) -> None:
     """For readers of a description: the id by either word, and whether one is needed."""
@@ -98,14 +102,14 @@ _SCOPE: JsonSchemaValue = {
             "properties": {
                 "sessions": {
                     "type": "array",
-                    "items": NAME,
+                    "items": KNOWN,
                     "minItems": 1,
-                    "maxItems": MAX_SESSIONS,
+                    "maxItems": MAX_WATCHED,
                 }
             },
             "required": ["sessions"],
         },
-        {"type": "object", "properties": {"project_id": NAME}, "required": ["project_id"]},
+        {"type": "object", "properties": {"project_id": KNOWN}, "required": ["project_id"]},
     ]
 }
 
@@ -115,7 +119,7 @@ class _OfSession(Payload):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
 
-    session_id: Name
+    session_id: Known
 
     @model_validator(mode="before")
     @classmethod
@@ -170,7 +174,7 @@ class _Samples(Payload):
     """What both ways of sending samples have."""
 
     ts: Time | None = Field(None, description="When it was measured; left out: now.")
-    seq: Annotated[int, Field(ge=1, le=MAX_SEQ)] | None = Field(
+    seq: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
         None, description="1, 2, 3, … within a `stream`: makes repeating harmless."
     )
 
@@ -237,7 +241,7 @@ class DeviceSetup(Payload):
 class CommandResult(Payload):
     """`command_result`: how a command ended that was delivered before."""
 
-    command_id: Name
+    command_id: Known
     ok: bool
     result: Document = None
     error: Document = None
@@ -261,8 +265,8 @@ class ListSessions(Payload):
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIST)] = 100
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
-    q: Words | None = None
-    project_id: Words | None = None
+    q: Sought | None = None
+    project_id: Sought | None = None
 
 
 class OneSession(_OfSession):

@@ -16,7 +16,6 @@ from service.manager.manager import SessionManager
 from tests.support.clients import RawSocket
 from tests.support.node_processes import MakeCluster, NodeProcess
 from tests.support.processes import Running
-from tests.support.waiting import wait_until
 
 #: Line ends and what terminals obey, ASCII and not; `forged` is what would begin a line.
 HOSTILE = "x\r\nforged\x1b[31m\x85forged\u2028forged\u2029\u202eforged\x0b\x0c\x00\x7f\x9b2J"
@@ -129,21 +128,19 @@ def test_hostile_clients_cannot_begin_a_line(
 def test_hostile_ids_that_are_logged_stay_in_their_line(
     cluster: MakeCluster, tmp_path: Path, form: str
 ) -> None:
-    """A restored session is named in the log."""
+    """A restored session is named in the log; this one is from a version that took such an id."""
     hostile = "d\u2028forged\u2029\u202eforged"
     (tmp_path / "archive").mkdir()
     own = cluster(1, archive__url=f"file://{tmp_path / 'archive'}", log__format=form)
     [node] = own.nodes
     manager = SessionManager.connect(own.server.url, load_config(None, own.groups))
-    raw = RawSocket(node.url)
-    assert raw.call("register", {"device_id": hostile})["ok"]
-    raw.close()
-    wait_until(lambda: manager.store.counts()["inactive"] == 1, 10)
+    manager.store.create(hostile)
+    manager.store.deactivate([hostile])
     assert manager.archiver is not None
     assert [one.word for one in manager.archiver.archive_sessions([hostile])] == ["archived"]
-    again = RawSocket(node.url)
-    assert again.call("register", {"device_id": hostile})["restored"]
-    again.close()
+    raw = RawSocket(node.url)
+    assert raw.call("update_setup", {"device_id": hostile, "setup": 1})["ok"]
+    raw.close()
     manager.close()
     [line] = [line for line in lines_of(node.log) if "restored" in line]
     assert line.isprintable()

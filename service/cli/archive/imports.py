@@ -26,8 +26,8 @@ from service.cli.archive.folder import ArchiveOption, find_archive
 from service.config.loader import load_config
 from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.observability.logs import printable
+from service.schema.names import check_name
 from service.sessions.store.archive_index import IndexEntry
-from service.sessions.values import check_id
 
 #: Files per call of the index.
 _BATCH = 500
@@ -191,7 +191,7 @@ def _import(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
 def _import_record(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
     try:
         record = decode(path.read_bytes())
-        check_id(record.session_id)
+        check_name("session_id", record.session_id)
     except (BadRecord, ServiceError) as exc:
         reason = exc.reason if isinstance(exc, BadRecord) else exc.message
         typer.echo(f"{printable(str(path))}: {reason}", err=True)
@@ -239,7 +239,7 @@ def _samples(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, str, Any
         try:
             found = orjson.loads(line)
             session_id, key, ts = found["session_id"], found["key"], found["ts"]
-            check_id(session_id)
+            check_name("session_id", session_id)
             if not isinstance(key, str) or not key or type(ts) not in (int, float):
                 raise ValueError(key)
             yield session_id, key, found["value"], ts

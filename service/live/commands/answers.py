@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from service import errors
+from service.schema.values import check_value
 from service.sessions import model
-from service.sessions.values import check_value
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,11 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
-from service import errors
+import orjson
 
-#: Bounds the memory of a subscription and the work of counting it; larger sets watch a project.
-MAX_SESSIONS = 1_000
-#: Bytes of an id in UTF-8.
-MAX_ID_BYTES = 256
+from service import errors
+from service.schema.limits import MAX_WATCHED
+from service.schema.names import check_known
 
 FLEET = "fleet"
 SESSIONS = "sessions"
@@ -55,7 +54,7 @@ class Scope:
 
         Raises:
             errors.InvalidRequest: neither "fleet" nor `{sessions: […]}` nor `{project_id}`.
-            errors.TooLarge: more than `MAX_SESSIONS` ids.
+            errors.TooLarge: more than `MAX_WATCHED` ids.
         """
         if value is None or value == FLEET:
             return cls()
@@ -64,13 +63,13 @@ class Scope:
                 'scope must be "fleet", {"sessions": [ids]} or {"project_id": id}'
             )
         if "project_id" in value:
-            return cls.project(_checked(value["project_id"], "scope.project_id"))
+            return cls.project(check_known("scope.project_id", value["project_id"]))
         ids = value["sessions"]
         if not isinstance(ids, list) or not ids:
             raise errors.InvalidRequest("scope.sessions must be a list of at least one id")
-        if len(ids) > MAX_SESSIONS:
-            raise errors.TooLarge(f"scope.sessions may hold {MAX_SESSIONS} ids")
-        return cls.sessions(_checked(one, "scope.sessions") for one in ids)
+        if len(ids) > MAX_WATCHED:
+            raise errors.TooLarge(f"scope.sessions may hold {MAX_WATCHED} ids")
+        return cls.sessions(check_known("scope.sessions", one) for one in ids)
 
     @classmethod
     def sessions(cls, ids: Iterable[str]) -> Scope:
@@ -105,9 +104,7 @@ class Scope:
     @cached_property
     def digest(self) -> str:
         """The scope in 16 letters, for cursors."""
-        fence = () if self.fence is None else ("\0", *self.fence)
-        text = "\0".join((self.kind, *self.names, *fence))
-        return sha256(text.encode()).hexdigest()[:16]
+        return sha256(orjson.dumps(self.key)).hexdigest()[:16]
 
     @property
     def project_id(self) -> str | None:
@@ -131,17 +128,3 @@ class Scope:
     def admits(self, project_id: str | None) -> bool:
         """Whether a session of it that is named may be in this project."""
         return self.fence is None or (project_id or "") in self.fence
-
-
-def _checked(value: object, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise errors.InvalidRequest(f"{path} must be a string that is not empty")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError as error:
-        raise errors.InvalidRequest(f"{path} is not valid text") from error
-    if size > MAX_ID_BYTES:
-        raise errors.TooLarge(f"{path} may have {MAX_ID_BYTES} bytes")
-    if any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in value):
-        raise errors.InvalidRequest(f"{path} must not hold control characters")
-    return value

@@ -29,6 +29,7 @@ from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Load
 from service.live.ingest.pending import AppendStore, Slot, Update, cost_bytes
 from service.live.ingest.refusals import lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.schema import limits
 from service.sessions.model import AppendResult
 from service.tasks import Tasks
 
@@ -134,8 +135,8 @@ class Ingest:
         if (
             slot is None
             or slot.numbered != numbered
-            or slot.count + count > pending.MAX_CALL_SAMPLES
-            or slot.bytes + size > pending.MAX_CALL_BYTES
+            or slot.count + count > limits.CALL_SAMPLES
+            or slot.bytes + size > limits.CALL_BYTES
         ):
             slot = self._open[owned] = Slot(owned, numbered)
             queue = self._queues.get(owned.partition)
@@ -228,11 +229,11 @@ class Ingest:
         batch: list[Slot] = []
         seen: set[OwnedSession] = set()
         count = size = 0
-        while queue and len(batch) < pending.MAX_CALL_SESSIONS:
+        while queue and len(batch) < limits.CALL_SESSIONS:
             slot = queue[0]
             count += slot.count
             size += slot.bytes
-            too_much = count > pending.MAX_CALL_SAMPLES or size > pending.MAX_CALL_BYTES
+            too_much = count > limits.CALL_SAMPLES or size > limits.CALL_BYTES
             if slot.owned in seen or (batch and too_much):
                 break
             queue.popleft()

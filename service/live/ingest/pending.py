@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.live.ownership.owned import OwnedSession
+from service.schema.samples import Sample
 from service.sessions.model import AppendPart, AppendResult
 
-#: What one call of the script may carry (docs/redis.md).
-MAX_CALL_SESSIONS = 500
-MAX_CALL_SAMPLES = 2_000
-MAX_CALL_BYTES = 1 << 20
 #: About what an update and a sample cost in memory beside their own bytes.
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
-
-#: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a named
-#: one of it takes longer than encoding a number.
-Sample = tuple[str, bytes, bytes]
 
 
 class Update(Protocol):

@@ -14,13 +14,12 @@ from typing import Any, Protocol
 
 from service import errors
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import Holding, Owner
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-#: Sessions in one call of reclaim or disconnect (docs/redis.md).
-MAX_CALL_SESSIONS = 500
 #: How long a disconnect waits for the last updates of its socket to be flushed.
 SETTLE_S = 5.0
 #: Disconnects that come within this time go to Redis together.
@@ -76,8 +75,8 @@ class Claims:
         Raises:
             StoreUnavailable: some are not asked for yet; asking again is harmless.
         """
-        for at in range(0, len(claims), MAX_CALL_SESSIONS):
-            some = [owned for owned in claims[at : at + MAX_CALL_SESSIONS] if not owned.lost]
+        for at in range(0, len(claims), CALL_SESSIONS):
+            some = [owned for owned in claims[at : at + CALL_SESSIONS] if not owned.lost]
             if not some:
                 continue
             holdings = [owned.holding() for owned in some]
@@ -168,8 +167,8 @@ class Departures:
             group = groups.setdefault((owned.partition, reason), [])
             group.append((owned.session_id, owned.sid, owned.generation))
         for (partition, reason), sessions in groups.items():
-            for at in range(0, len(sessions), MAX_CALL_SESSIONS):
-                self._disconnect(partition, sessions[at : at + MAX_CALL_SESSIONS], reason)
+            for at in range(0, len(sessions), CALL_SESSIONS):
+                self._disconnect(partition, sessions[at : at + CALL_SESSIONS], reason)
 
     def _disconnect(
         self, partition: int, sessions: list[tuple[str, str, int]], reason: str

@@ -24,6 +24,7 @@ from service.clock import RedisClock
 from service.errors import ServiceError
 from service.live.ownership.claims import Claims, Departures
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import CommandChange, Expiry, Renewal
 from service.tasks import Tasks
 
@@ -33,8 +34,6 @@ EXPIRE_EVERY_S = 1.0
 COMPARE_EVERY_S = 60.0
 #: While Redis is away the lease is tried this often, so that it is back before it would be noticed.
 RETRY_S = 0.5
-#: Sessions in one call of touch (docs/redis.md).
-MAX_CALL_SESSIONS = 500
 
 Figures = Mapping[str, str | int | float]
 
@@ -199,8 +198,8 @@ class Leases:
                 pings.setdefault(owned.partition, []).append(owned)
         for groups, refresh in ((pings, False), (due, True)):
             for partition, all_of_it in groups.items():
-                for at in range(0, len(all_of_it), MAX_CALL_SESSIONS):
-                    self._touch(partition, all_of_it[at : at + MAX_CALL_SESSIONS], refresh, now)
+                for at in range(0, len(all_of_it), CALL_SESSIONS):
+                    self._touch(partition, all_of_it[at : at + CALL_SESSIONS], refresh, now)
 
     def _touch(self, partition: int, some: list[OwnedSession], refresh: bool, now: float) -> None:
         entries: list[tuple[str, int | None, int]] = []

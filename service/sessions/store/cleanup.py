@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import SUMMARY_FIELDS
 from service.sessions.store.runner import StoreBase
-
-#: Sessions one script call may change.
-CALL = 500
 
 
 class CleanupStore(StoreBase):
@@ -47,13 +45,15 @@ class CleanupStore(StoreBase):
     def deactivate(self, session_ids: Sequence[str]) -> int:
         """Makes those inactive that have no connection and still count as active; how many.
 
-        Redis: lua/deactivate.lua, atomic per call of at most CALL sessions of a partition.
+        Redis: lua/deactivate.lua, atomic per call of at most CALL_SESSIONS sessions of a partition.
         """
         by_partition: dict[int, list[str]] = {}
         for session_id in session_ids:
             by_partition.setdefault(self.keys.partition(session_id), []).append(session_id)
         changed = 0
         for partition, ids in by_partition.items():
-            for begin in range(0, len(ids), CALL):
-                changed += int(self._run("deactivate", partition, ids[begin : begin + CALL]))
+            for begin in range(0, len(ids), CALL_SESSIONS):
+                changed += int(
+                    self._run("deactivate", partition, ids[begin : begin + CALL_SESSIONS])
+                )
         return changed

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from service import errors
+from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import (
     AppendPart,
     AppendResult,
@@ -41,9 +42,6 @@ from service.sessions.store.upkeep import UpkeepStore
 
 #: The layout of section "Redis" in docs/redis.md.
 SCHEMA = "1"
-
-#: How many sessions one script call may change.
-SESSIONS_PER_CALL = 500
 
 
 def _given(value: str | None) -> str:
@@ -182,7 +180,7 @@ class RedisSessionStore(
         Args:
             create: make again what Redis does not know, else that is "unknown".
 
-        Returns, per session (at most SESSIONS_PER_CALL), a word and whom it took over: "ok",
+        Returns, per session (at most CALL_SESSIONS), a word and whom it took over: "ok",
         "superseded" (another connection is newer), "deleted" or "archived" (see `Archiver.reclaim`).
 
         Redis: lua/reclaim.lua, atomic.
@@ -212,7 +210,7 @@ class RedisSessionStore(
     ) -> list[str]:
         """Lets go of sessions whose sockets (session id, sid, generation) are gone.
 
-        Returns, per socket (at most SESSIONS_PER_CALL), "ok", "stale" (another connection owns the
+        Returns, per socket (at most CALL_SESSIONS), "ok", "stale" (another connection owns the
         session: nothing changed) or "missing".
 
         Redis: lua/disconnect.lua, atomic, runs at maxmemory.
@@ -248,9 +246,9 @@ class RedisSessionStore(
         Any process may call it, each second; harmless when run twice; within the grace after a pause
         of all callers or a restart of Redis no session is touched.
 
-        Redis: lua/expire.lua, at most SESSIONS_PER_CALL sessions and commands, runs at maxmemory.
+        Redis: lua/expire.lua, at most CALL_SESSIONS sessions and commands, runs at maxmemory.
         """
-        answer = self._run("expire", partition, [self.settings.lease_ms, SESSIONS_PER_CALL])
+        answer = self._run("expire", partition, [self.settings.lease_ms, CALL_SESSIONS])
         return Expiry(answer[0], int(answer[1]), changes_of(answer[3:]), bool(int(answer[2])))
 
     def touch(
@@ -313,9 +311,9 @@ class RedisSessionStore(
     ) -> list[AppendResult]:
         """Stores a numbered batch; the same number again answers as before and stores nothing.
 
-        At most 500 sessions, 2,000 samples and 1 MiB. After StoreUnavailable the writer repeats the
-        same number with the same parts until it is answered, and has no other batch of this
-        partition under way meanwhile.
+        At most CALL_SESSIONS sessions, CALL_SAMPLES samples and CALL_BYTES (service.schema.limits).
+        After StoreUnavailable the writer repeats the same number with the same parts until it is
+        answered, and has no other batch of this partition under way meanwhile.
 
         Redis: lua/append.lua, atomic per session, one feed entry for the batch.
         """
@@ -342,7 +340,7 @@ class RedisSessionStore(
 
     # -- what stays --
 
-    def sweep_idle(self, partition: int, limit: int = SESSIONS_PER_CALL) -> int:
+    def sweep_idle(self, partition: int, limit: int = CALL_SESSIONS) -> int:
         """Makes sessions inactive that never had a connection and were not updated for long.
 
         Also drops index entries of sessions whose keys ran out. Returns how many it changed; call
@@ -373,4 +371,4 @@ def _append_result(word: str) -> AppendResult:
     return AppendResult("conflict", int(word[1:]))
 
 
-__all__ = ["SCHEMA", "SESSIONS_PER_CALL", "RedisSessionStore"]
+__all__ = ["SCHEMA", "RedisSessionStore"]

@@ -178,7 +178,7 @@ def test_bulk_by_ids_says_how_it_stands_at_each(api: Rest) -> None:
 
 
 def test_bulk_by_filter_finds_its_devices_page_by_page(api: Rest, monkeypatch: Any) -> None:
-    monkeypatch.setattr("service.manager.bulk.PAGE", 4)
+    monkeypatch.setattr("service.manager.bulk.CALL_SESSIONS", 4)
     monkeypatch.setattr("service.manager.bulk.CHUNK", 3)
     for i in range(11):
         api.device(f"kiosk-{i}", sid=f"abc.{i}", project_id="berlin")
@@ -234,7 +234,7 @@ def test_bulk_whose_worker_dies_goes_on_without_a_command_twice(
     api: Rest, monkeypatch: Any, step: str, number: int
 ) -> None:
     """Killed at any step, any number of times: every device has the command once."""
-    monkeypatch.setattr("service.manager.bulk.PAGE", 3)
+    monkeypatch.setattr("service.manager.bulk.CALL_SESSIONS", 3)
     monkeypatch.setattr("service.manager.bulk.CHUNK", 2)
     for i in range(10):
         api.device(f"k-{i}", sid=f"abc.{i}")

@@ -247,8 +247,7 @@ def test_list_by_state_name_project_and_node(api: Rest) -> None:
         "cursor=nonsense",
         "cursor=eyJ4IjoxfQ==",
         "unknown=1",
-        "q=a%00b",
-        "q=" + "x" * 257,
+        "q=1&q=2",
     ],
 )
 def test_list_with_a_wrong_query_is_refused(api: Rest, query: str) -> None:

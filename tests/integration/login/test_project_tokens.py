@@ -281,7 +281,7 @@ def test_bulk_command_is_unknown_to_who_may_not_see_all_its_projects(
             assert ask(node, "GET", url, token("viewer"))[0] == 200
 
 
-@pytest.mark.parametrize("session_id", ["%FF", "%ED%A0%80", "%00", "%7F", "x" * 300])
+@pytest.mark.parametrize("session_id", ["%FF", "%ED%A0%80"])
 def test_what_is_no_id_is_told_and_not_looked_up(pair: Cluster, session_id: str) -> None:
     for shown in (token("operator", projects=["berlin"]), token("operator")):
         for method, path in (

@@ -257,7 +257,7 @@ def test_register_vue_pages_of_named_sessions_go_on_where_they_ended(
         {"scope": "all"},
         {"scope": {}},
         {"scope": [1]},
-        {"scope": {"sessions": ["a\n"]}},
+        {"scope": {"sessions": ["a", ""]}},
         {"scope": {"sessions": []}},
         {"scope": {"sessions": ["a"], "project_id": "p"}},
         {"scope": {"project_id": 5}},

@@ -9,9 +9,10 @@ import pytest
 
 from service import errors
 from service.errors import ServiceError
-from service.live.ingest import backpressure, pending
+from service.live.ingest import backpressure
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.schema import limits
 from service.sessions.model import AppendPart, AppendResult
 from service.tasks import ThreadTasks
 
@@ -339,8 +340,8 @@ def test_full_buffer_names_the_cause(away, error):
 
 
 def test_calls_are_bounded_in_samples_and_sessions(bench, monkeypatch):
-    monkeypatch.setattr(pending, "MAX_CALL_SAMPLES", 10)
-    monkeypatch.setattr(pending, "MAX_CALL_SESSIONS", 3)
+    monkeypatch.setattr(limits, "CALL_SAMPLES", 10)
+    monkeypatch.setattr(limits, "CALL_SESSIONS", 3)
     for n in range(5):
         owned = bench.own(f"d{n}")
         for _ in range(4):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service import errors
 from service.live.feed.position import Position, decode_cursor, encode_cursor, epochs_digest
-from service.live.feed.scope import MAX_SESSIONS, Scope
+from service.live.feed.scope import Scope
+from service.schema.limits import MAX_WATCHED
 from service.sessions.store.keys import Keys
 
 
@@ -47,8 +48,6 @@ def test_parse_project_matches_by_project_alone():
         {"sessions": {"a": 1}},
         {"sessions": ["a", 1]},
         {"sessions": [""]},
-        {"sessions": ["a\n"]},
-        {"sessions": ["\x85"]},
         {"sessions": ["\ud800"]},
         {"sessions": ["a"], "project_id": "p"},
         {"project_id": None},
@@ -65,9 +64,7 @@ def test_parse_of_anything_else_is_invalid_request(value):
 @pytest.mark.parametrize(
     "value",
     [
-        {"sessions": [str(number) for number in range(MAX_SESSIONS + 1)]},
-        {"sessions": ["é" * 129]},
-        {"project_id": "p" * 257},
+        {"sessions": [str(number) for number in range(MAX_WATCHED + 1)]},
     ],
 )
 def test_parse_of_too_much_is_too_large(value):

@@ -1,0 +1,54 @@
+"""How much of anything the service takes: every bound of input, stated once.
+
+What an operator may set (docs/configuration.md) is not here, only its default where a door works without
+settings. Scripts in Lua have none of these: who calls them cuts what he sends to these sizes.
+"""
+
+from __future__ import annotations
+
+#: UTF-8 bytes of an id, a data key or a name.
+MAX_NAME_BYTES = 256
+#: Levels of objects and arrays in one value or document.
+MAX_DEPTH = 32
+#: Largest value, as JSON, when nothing else is configured.
+MAX_VALUE_BYTES = 64 * 1024
+#: `meta` is kept in memory with its connection, so it has a bound of its own, as JSON.
+MAX_META_BYTES = 16 * 1024
+
+#: Sessions, samples and bytes that one call of a script takes (docs/redis.md).
+CALL_SESSIONS = 500
+CALL_SAMPLES = 2_000
+CALL_BYTES = 1 << 20
+
+#: Samples in one event: what one call of the append script may carry.
+MAX_SAMPLES = CALL_SAMPLES
+#: Samples of each key that a reader may ask for.
+MAX_SAMPLES_READ = 1_000_000
+#: Most sessions a list answers with.
+MAX_LIST = 500
+#: Sessions a dashboard may name; bounds the memory of a subscription. Larger sets watch a project.
+MAX_WATCHED = 1_000
+#: Devices one bulk command may name; a filter may match more.
+MAX_BULK = 10_000
+#: Sessions that one cleanup takes.
+MAX_CLEANUP = 10_000
+
+#: Seconds since 1970 at the end of the year 9999: more is a time in milliseconds.
+MAX_TS_S = 253_402_300_799
+#: Numbers that every client can count to.
+MAX_COUNT = 2**53 - 1
+#: Life of a command.
+MAX_TTL_S = 30 * 24 * 3600
+#: How long a socket may wait for a command.
+MAX_TIMEOUT_S = 3600
+#: The same for a request; whatever stands between gives up sooner than for a socket.
+MAX_WAIT_S = 300
+MAX_INTERVAL_MS = 60_000
+
+#: A token of a snapshot's page carries the ids of its scope.
+MAX_PAGE_CHARACTERS = 2 * 1024 * 1024
+MAX_CURSOR_CHARACTERS = 64 * 1024
+#: A longer bearer token is refused before it is looked at.
+MAX_TOKEN_CHARACTERS = 8192
+#: Projects one token may name.
+MAX_PROJECTS = 100

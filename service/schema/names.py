@@ -1,0 +1,88 @@
+"""What may be a name: of a session, a device, a project, a data key, a command.
+
+Names stand in logs, in terminals and in the lists of people, so a *new* one is refused what makes one
+text look like another or like more than one line:
+
+* control characters (Unicode's category Cc);
+* line and paragraph separators (U+2028, U+2029);
+* controls that turn the direction of what stands around them (U+202A–U+202E, U+2066–U+2069);
+* halves of surrogate pairs, which are no text at all.
+
+Letters of every script, spaces, joiners and direction marks are fine.
+
+What *is there* is another matter. This rule was not always the same, and Redis or an archive may hold a
+session that an older version took. It has to be shown, archived, restored and deleted all the same, so
+whatever names something that exists takes any text (`is_text`): it is found or it is not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from service.errors import InvalidRequest
+from service.schema.limits import MAX_NAME_BYTES
+
+#: Refused code points, first and last of each range, without surrogates.
+REFUSED = ((0x00, 0x1F), (0x7F, 0x9F), (0x2028, 0x202E), (0x2066, 0x2069))
+#: In words, for messages.
+WITHOUT = "no control characters, line separators or direction controls"
+
+#: A letter of a name as a regular expression of ECMA 262, for published schemas. JSON has no surrogates.
+LETTER = "[^" + "".join(f"\\u{first:04X}-\\u{last:04X}" for first, last in REFUSED) + "]"
+_REFUSED = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in REFUSED) + "]")
+
+
+def is_name(text: str) -> bool:
+    """Whether something new may have this name: 1–256 UTF-8 bytes, see the module."""
+    if text.isascii():
+        return text.isprintable() and 0 < len(text) <= MAX_NAME_BYTES
+    try:
+        return len(text.encode()) <= MAX_NAME_BYTES and not _REFUSED.search(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def is_text(text: str) -> bool:
+    """Whether something that exists could have this name: any text but none."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def check_name(field: str, value: Any, *, empty: bool = False) -> str:
+    """The name of something new.
+
+    Args:
+        field: what the message calls it.
+        value: of any type.
+        empty: whether there may be none.
+
+    Raises:
+        InvalidRequest
+    """
+    if not isinstance(value, str) or not (is_name(value) or (empty and not value)):
+        size = f"at most {MAX_NAME_BYTES}" if empty else f"1–{MAX_NAME_BYTES}"
+        raise InvalidRequest(f"{field}: a string of {size} UTF-8 bytes, {WITHOUT}")
+    return value
+
+
+def check_known(field: str, value: Any) -> str:
+    """The name of something that may exist.
+
+    Raises:
+        InvalidRequest
+    """
+    if not isinstance(value, str) or not is_text(value):
+        raise InvalidRequest(f"{field}: a string that is not empty")
+    return value
+
+
+def known_id(value: Any) -> str:
+    """The id of a session that may exist.
+
+    Raises:
+        InvalidRequest
+    """
+    return check_known("session_id", value)

@@ -1,0 +1,84 @@
+"""What may be a value and a time."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from service.errors import InvalidRequest, TooLarge
+from service.schema.limits import MAX_DEPTH, MAX_TS_S
+
+#: orjson would also write dates, dataclasses and subclasses, which come back as something else.
+ONLY_JSON = (
+    orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+_NESTED: frozenset[type] = frozenset((dict, list, tuple))
+
+
+def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
+    """Nothing, for a value of at most so many levels of objects and arrays.
+
+    Raises:
+        InvalidRequest: it is deeper.
+    """
+    kind: type = value.__class__
+    if kind not in _NESTED:
+        return
+    if not levels:
+        raise InvalidRequest(f"Values may be {MAX_DEPTH} levels deep.")
+    for inner in value.values() if kind is dict else value:
+        if inner.__class__ in _NESTED:
+            check_depth(inner, levels - 1)
+
+
+def check_value(field: str, value: Any, max_bytes: int) -> bytes:
+    """A value of a caller in Python as JSON; strict parsers have refused all but its size already.
+
+    Raises:
+        InvalidRequest: not JSON (NaN, infinities, too deep, other types).
+        TooLarge: more than `max_bytes` of JSON.
+    """
+    try:
+        check_depth(value)
+        _check_finite(value)
+        encoded = orjson.dumps(value, option=ONLY_JSON)
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"{field}: {exc.message}") from exc
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequest(f"{field}: cannot be written as JSON") from exc
+    if len(encoded) > max_bytes:
+        raise TooLarge(f"{field}: at most {max_bytes} bytes of JSON")
+    return encoded
+
+
+def _check_finite(value: Any) -> None:
+    """Orjson writes NaN and infinities as null."""
+    kind: type = value.__class__
+    if kind in _NESTED:
+        for inner in value.values() if kind is dict else value:
+            _check_finite(inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest("NaN and infinities are no JSON numbers.")
+
+
+def unix_seconds(value: Any) -> float:
+    """A moment in seconds since 1970, from a datetime, ISO 8601 (UTC unless it says) or seconds.
+
+    Raises:
+        InvalidRequest
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as exc:
+            raise InvalidRequest("timestamp: ISO 8601 or seconds since 1970") from exc
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_TS_S:
+        raise InvalidRequest("timestamp: seconds since 1970")
+    return float(value)
