@@ -67,7 +67,7 @@ class Watch:
         self._manager: SessionManager | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._is_away = False
+        self._failing: set[str] = set()  #: steps that Redis does not take now
 
     def start(self) -> None:
         """Begins to look."""
@@ -101,21 +101,22 @@ class Watch:
             self._end.wait(max(0.05, EVERY_S - (time.monotonic() - started_s)))
 
     def _guarded(self, step: Callable[[], object]) -> None:
+        name = getattr(step, "__name__", repr(step))
         try:
             step()
         except (ServiceError, RedisError, OSError) as exc:
-            if not self._is_away:
+            if name not in self._failing:
                 _log.warning(
-                    "Redis does not take this, trying again each second.",
-                    extra={"action": "worker_waits", "error": str(exc)},
+                    "A step has to wait, trying again each second.",
+                    extra={"action": "worker_waits", "step": name, "error": str(exc)},
                 )
-            self._is_away = True
+            self._failing.add(name)
         except Exception:  # noqa: BLE001 the thread has to live on
             _log.exception("A step failed.", extra={"action": "worker_step_failed", "throttle": 1})
         else:
-            if self._is_away and step == self.expire:
-                self._is_away = False
-                _log.info("Redis is back.", extra={"action": "worker_goes_on"})
+            if name in self._failing:
+                self._failing.discard(name)
+                _log.info("A step goes on.", extra={"action": "worker_goes_on", "step": name})
 
     def _manage(self) -> SessionManager:
         if self._manager is None:

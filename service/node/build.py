@@ -27,6 +27,7 @@ from service.live.ownership.claims import Claims, Departures
 from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSessions
 from service.live.queue.manager import StreamManager
+from service.live.standing import Standing
 from service.manager.manager import SessionManager
 from service.node import endpoints, http_server
 from service.node.admission import Reception
@@ -96,6 +97,7 @@ class Node:
         self.tasks = ThreadTasks()
         self.metrics = Metrics()
         self.clock = RedisClock()
+        self.standing = Standing(config.sessions.renew_s)
         self.memory = HostMemory(config.memory.min_available_percent)
         self.tokens = None if is_open else Tokens(config.auth.secret, self.clock.now_s)
         self._connect(redis_factory(config.redis.url, config.redis.max_connections))
@@ -136,7 +138,7 @@ class Node:
         self.probe = QueueProbe(self.queue, self.tasks)
         self.health = Health(
             {
-                "redis": lambda: self.figures.check_redis(self.leases),
+                "redis": lambda: self.figures.check_redis(),
                 "message_queue": self.probe.check,
                 "backlog": lambda: self.figures.check_backlog(),
                 "memory": self._check_memory,
@@ -224,6 +226,7 @@ class Node:
             store,
             self.sessions,
             tasks,
+            self.standing,
             self.node_id,
             flush_interval_s=config.node.flush_interval_ms / 1000,
             reclaim=self.claims.reclaim,
@@ -279,6 +282,7 @@ class Node:
             self.queue,
             self.farewell,
             store.replication,
+            self.standing,
             about={
                 "address": f"{config.node.host}:{self.port}",
                 "async_mode": config.node.async_mode,
@@ -293,6 +297,7 @@ class Node:
             self.departures,
             tasks,
             self.clock,
+            self.standing,
             self.node_id,
             self.keys.partitions,
             renew_s=config.sessions.renew_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from service import errors
@@ -9,6 +10,8 @@ from service.observability.health import Check
 from service.observability.metrics import Metrics
 from service.sessions.store.upkeep import RedisMemory
 from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 
@@ -39,6 +42,8 @@ class UpkeepFigures:
                 self.look()
             except errors.ServiceError:
                 pass  # the figures stay as they were: that Redis is away is said elsewhere
+            except Exception:
+                log.exception("figures not read", extra={"action": "figures_failed", "throttle": 1})
             self._tasks.sleep(EVERY_S)
 
     def look(self) -> None:

@@ -17,6 +17,7 @@ from service.live.ownership.claims import Claims
 from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSessions
 from service.live.queue.manager import StreamManager
+from service.live.standing import Standing
 from service.node.drain import Farewell
 from service.observability.health import Check
 from service.observability.host_memory import available_percent
@@ -47,6 +48,7 @@ class NodeFigures:
         queue: StreamManager,
         farewell: Farewell,
         replication: Replication | None,
+        standing: Standing,
         *,
         about: Mapping[str, str],
     ) -> None:
@@ -59,6 +61,7 @@ class NodeFigures:
         self._queue = queue
         self._farewell = farewell
         self._replication = replication
+        self._standing = standing
         self._about = about
         self._started = time.monotonic()
         metrics.connections.read_from(lambda: len(dispatcher.peers))
@@ -93,10 +96,9 @@ class NodeFigures:
         metrics.slow_clients.values["conflated"] = self._fanout.conflations
         return metrics.expose()
 
-    def check_redis(self, leases: Leases) -> Check:
+    def check_redis(self) -> Check:
         """Redis answers renewals and flushes."""
-        ok = leases.available and not self._ingest.away
-        return Check(ok, {"renewed_s_ago": round(leases.age_s, 1)})
+        return Check(self._standing.ok, {"renewed_s_ago": round(self._standing.age_s, 1)})
 
     def check_backlog(self) -> Check:
         """What waits for Redis is well below its bound."""

@@ -7,12 +7,15 @@ no worker is there is shown and makes no node unready: devices and dashboards ne
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 #: How often the message queue is tried, and how soon again after it failed.
 PROBE_EVERY_S = 2.0
@@ -72,7 +75,11 @@ class QueueProbe:
             self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
 
     def try_once(self) -> None:
-        self.ok = self._queue.echo(PROBE_TIMEOUT_S)
+        try:
+            self.ok = self._queue.echo(PROBE_TIMEOUT_S)
+        except Exception:
+            self.ok = False  # what was true a moment ago is not known any more
+            log.exception("the message queue was not tried", extra={"action": "probe_failed"})
         if self.ok:
             self._heard_at = self._monotonic()
 

@@ -29,8 +29,9 @@ from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Load
 from service.live.ingest.pending import AppendStore, Slot, Update, cost_bytes
 from service.live.ingest.refusals import lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.live.standing import Standing
 from service.schema import limits
-from service.sessions.model import AppendResult
+from service.sessions.model import AppendPart, AppendResult
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Ingest:
         store: AppendStore,
         sessions: OwnedSessions,
         tasks: Tasks,
+        standing: Standing,
         writer_id: str,
         *,
         flush_interval_s: float,
@@ -78,6 +80,7 @@ class Ingest:
         self._store = store
         self._sessions = sessions
         self._tasks = tasks
+        self._standing = standing
         self._writer_id = writer_id
         self._flush_interval_s = flush_interval_s
         self._reclaim = reclaim
@@ -94,8 +97,6 @@ class Ingest:
         self._numbers: dict[int, int] = {}
         self._repeats: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
         self._stopped = False
-        #: Redis did not answer the last flush.
-        self.away = False
         #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
         self.repeats = 0
         self.stored = 0
@@ -173,7 +174,7 @@ class Ingest:
         return False
 
     def _full(self) -> ServiceError:
-        return errors.StoreUnavailable() if self.away else errors.Overloaded()
+        return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
     def _tell(
         self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
@@ -246,24 +247,17 @@ class Ingest:
     def _send(self, partition: int, queue: deque[Slot], batch: list[Slot]) -> None:
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         parts = [slot.part() for slot in batch]
-        sent_at, pause_s = time.monotonic(), 0.05
-        while True:
-            try:
-                results = self._store.append(partition, self._writer_id, number, parts)
-                break
-            except errors.StoreUnavailable:
-                self.away = True
-                self.repeats += 1
-                self._tasks.sleep(pause_s * (0.5 + random.random()))
-                pause_s = min(pause_s * 2, 1.0)
-            except ServiceError as error:
-                self._refuse_all(queue, batch, error)
-                return
-            except Exception:
-                log.exception("flush failed", extra={"action": "flush_failed"})
-                self._refuse_all(queue, batch, errors.Internal())
-                return
-        self.away = False
+        sent_at = time.monotonic()
+        try:
+            with self._standing.flush(partition) as unanswered:
+                results = self._ask(partition, number, parts, unanswered)
+        except ServiceError as error:
+            self._refuse_all(queue, batch, error)
+            return
+        except Exception:
+            log.exception("flush failed", extra={"action": "flush_failed"})
+            self._refuse_all(queue, batch, errors.Internal())
+            return
         self._on_flush(sum(part.count for part in parts), time.monotonic() - sent_at)
         stored, missing = self.stored, []
         for slot, result in zip(batch, results, strict=True):
@@ -280,6 +274,20 @@ class Ingest:
         self._on_stored(self.stored - stored)
         if missing:
             self._recover(partition, queue, missing)
+
+    def _ask(
+        self, partition: int, number: int, parts: list[AppendPart], unanswered: Callable[[], None]
+    ) -> list[AppendResult]:
+        """Redis's answer to a flush, which is repeated until there is one."""
+        pause_s = 0.05
+        while True:
+            try:
+                return self._store.append(partition, self._writer_id, number, parts)
+            except errors.StoreUnavailable:
+                unanswered()
+                self.repeats += 1
+                self._tasks.sleep(pause_s * (0.5 + random.random()))
+                pause_s = min(pause_s * 2, 1.0)
 
     def _stored(self, slot: Slot, rev: int) -> None:
         owned = slot.owned

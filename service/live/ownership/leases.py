@@ -24,6 +24,7 @@ from service.clock import RedisClock
 from service.errors import ServiceError
 from service.live.ownership.claims import Claims, Departures
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.live.standing import Standing
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import CommandChange, Expiry, Renewal
 from service.tasks import Tasks
@@ -75,6 +76,7 @@ class Leases:
         departures: Departures,
         tasks: Tasks,
         clock: RedisClock,
+        standing: Standing,
         node_id: str,
         partitions: int,
         *,
@@ -94,6 +96,7 @@ class Leases:
         self._departures = departures
         self._tasks = tasks
         self._clock = clock
+        self._standing = standing
         self._node_id = node_id
         self._partitions = partitions
         self._renew_s = renew_s
@@ -106,7 +109,6 @@ class Leases:
         self._on_detach = on_detach
         self._figures = figures
         self._stopped = False
-        self._renewed_at = time.monotonic()
         #: Partitions in which the lease was over and not everything is reclaimed yet.
         self._lost: set[int] = set()
         #: Redis was away for so long that the clients were sent away; new ones are refused.
@@ -114,16 +116,6 @@ class Leases:
         #: Sessions taken from dead nodes by this one, and renewals that failed, since the start.
         self.expired = 0
         self.failures = 0
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since Redis last answered a renewal."""
-        return time.monotonic() - self._renewed_at
-
-    @property
-    def available(self) -> bool:
-        """Whether Redis answered lately enough to take on new clients."""
-        return self.age_s < 2 * self._renew_s + 1
 
     def start(self) -> None:
         """Take the leases, measure the clock, and keep both from now on."""
@@ -156,7 +148,7 @@ class Leases:
                 if not failing:
                     self._report("lease not renewed", "renew_failed", error)
                 failing = True
-                if self.age_s > self._detach_after_s and not self.detached:
+                if self._standing.age_s > self._detach_after_s and not self.detached:
                     self.detached = True
                     self._on_detach()
 
@@ -168,7 +160,7 @@ class Leases:
         """
         started = time.monotonic()
         renewals = self._store.renew(self._node_id)
-        self._renewed_at = started
+        self._standing.renewed(started)
         self.detached = False
         self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
         for partition in sorted(self._lost):

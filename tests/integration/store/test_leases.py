@@ -14,6 +14,7 @@ from service.clock import RedisClock
 from service.live.ownership.claims import Claims, Departures
 from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.live.standing import Standing
 from service.sessions.model import new_node_id
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import StoreSettings
@@ -38,6 +39,7 @@ class Node:
         self.detached = 0
         self.open_sids: set[str] = set()
         self.clock = RedisClock()
+        self.standing = Standing(renew_s=0.1)
         tasks = ThreadTasks()
         self.claims = Claims(
             self.store,
@@ -54,6 +56,7 @@ class Node:
             self.departures,
             tasks,
             self.clock,
+            self.standing,
             self.node_id,
             keys.partitions,
             renew_s=0.1,
@@ -385,7 +388,7 @@ def test_outage_detaches_once_and_recovers(make_node: Make, own_server: Any):
         own_server.kill()
         wait_until(lambda: node.detached, 15)
         assert node.leases.detached
-        assert not node.leases.available or node.leases.age_s < 1.2
+        assert not node.standing.is_renewed or node.standing.age_s < 1.2
 
         own_server.start()
 

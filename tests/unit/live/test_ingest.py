@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.live.ingest import backpressure
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.live.standing import Standing
 from service.schema import limits
 from service.sessions.model import AppendPart, AppendResult
 from service.tasks import ThreadTasks
@@ -72,6 +73,7 @@ class FakeStore:
 class Bench:
     def __init__(self, **options: Any) -> None:
         self.store = FakeStore()
+        self.standing = Standing(renew_s=2.0)
         self.sessions = OwnedSessions()
         self.lost: list[OwnedSession] = []
         self.reclaimed: list[OwnedSession] = []
@@ -82,6 +84,7 @@ class Bench:
             self.store,
             self.sessions,
             InlineTasks(),
+            self.standing,
             "node-1",
             flush_interval_s=0.01,
             reclaim=lambda partition, claims: self.reclaimed.extend(claims),
@@ -331,9 +334,11 @@ def test_full_buffer_names_the_cause(away, error):
     owned = bench.own()
     bench.add(owned, update())
     bench.add(owned, update())
-    bench.ingest.away = away
-    with pytest.raises(error):
-        bench.add(owned, update())
+    with bench.standing.flush(0) as unanswered:
+        if away:
+            unanswered()
+        with pytest.raises(error):
+            bench.add(owned, update())
 
     bench.ingest.kick()
     bench.add(owned, update())
@@ -444,3 +449,42 @@ def test_whatever_redis_says_nothing_is_left_counted(word):
         bench.ingest.kick()
     assert len(bench.answers) == 4
     assert (owned.waiting, owned.waiting_bytes, bench.ingest.buffered_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [None, errors.Overloaded(), errors.Internal(), errors.StaleGeneration(), ValueError("odd")],
+    ids=repr,
+)
+def test_outage_ends_with_whatever_answer_the_repeated_flush_gets(bench, ending):
+    """Also Redis that comes back full: the node takes clients again."""
+    seen: list[bool] = []
+    bench.store.answers = [errors.StoreUnavailable(), errors.StoreUnavailable(), ending]
+    real = bench.store.append
+    bench.store.append = lambda *given: (seen.append(bench.standing.ok), real(*given))[1]
+    bench.add(bench.own(), update())
+    bench.ingest.kick()
+    assert seen == [True, False, False]
+    assert bench.standing.ok
+
+
+def test_answer_in_one_partition_does_not_hide_a_flush_that_waits_in_another() -> None:
+    standing = Standing(renew_s=2.0)
+    with standing.flush(0) as unanswered:
+        unanswered()
+        with standing.flush(1):
+            pass
+        assert standing.is_away
+        assert not standing.ok
+    assert standing.ok
+
+
+def test_standing_is_over_when_renewals_are_not_answered() -> None:
+    now_s = [100.0]
+    standing = Standing(2.0, lambda: now_s[0])
+    assert standing.ok
+    now_s[0] += 5.1
+    assert not standing.ok
+    standing.renewed(now_s[0] - 0.5)
+    assert standing.ok
+    assert standing.age_s == pytest.approx(0.5)

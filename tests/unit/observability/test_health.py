@@ -53,3 +53,21 @@ def test_probe_is_bad_until_the_first_echo_and_after_a_lost_one():
     now = 12.5
     probe.try_once()
     assert probe.check() == Check(False, {"heard_s_ago": 2.5})
+
+
+def test_probe_that_fails_in_any_way_is_not_ok_and_tries_again() -> None:
+    answers: list[object] = [True, RuntimeError("odd"), True]
+
+    class Queue:
+        def echo(self, timeout_s: float = 1.0) -> bool:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return bool(answer)
+
+    probe = QueueProbe(Queue(), ThreadTasks())
+    seen = []
+    for _ in range(3):
+        probe.try_once()
+        seen.append(probe.ok)
+    assert seen == [True, False, True]

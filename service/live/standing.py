@@ -1,0 +1,63 @@
+"""How this node stands with Redis: one object, told by who asks Redis, read by all who have to know.
+
+Two facts, each set and cleared here, by proof alone: when the lease was renewed last, and in which partitions a flush
+waits for its answer now. A flush that ends in any way, stored or refused, waits no more; so one that
+was repeated through an outage and is then refused for another reason leaves nothing behind. The two are kept apart
+because Redis may take the one and not the other (a full disk, too few replicas).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Standing:
+    """Made before everything that talks to Redis.
+
+    Args:
+        renew_s: how often the lease is renewed.
+    """
+
+    def __init__(self, renew_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._renew_s = renew_s
+        self._monotonic = monotonic
+        self._renewed_at = monotonic()
+        self._waiting: set[int] = set()
+
+    # -- told
+
+    def renewed(self, asked_at: float) -> None:
+        """A renewal that was asked then is answered."""
+        self._renewed_at = asked_at
+
+    @contextmanager
+    def flush(self, partition: int) -> Iterator[Callable[[], None]]:
+        """Around one flush, which calls what this gives whenever Redis has not answered it."""
+        try:
+            yield lambda: self._waiting.add(partition)
+        finally:
+            self._waiting.discard(partition)
+
+    # -- read
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since Redis last answered a renewal."""
+        return self._monotonic() - self._renewed_at
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether Redis answered a renewal lately enough to take on new clients."""
+        return self.age_s < 2 * self._renew_s + 1
+
+    @property
+    def is_away(self) -> bool:
+        """Whether a flush waits for Redis, which has not answered it."""
+        return bool(self._waiting)
+
+    @property
+    def ok(self) -> bool:
+        """Whether Redis answers renewals and flushes."""
+        return self.is_renewed and not self._waiting
