@@ -7,7 +7,10 @@ The class docstring is the default message. `code` is the word on the wire, `sta
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
+
+_log = logging.getLogger(__name__)
 
 
 class ServiceError(Exception):
@@ -54,6 +57,36 @@ class SessionNotFound(ServiceError):
     """There is no session with this id."""
 
     code, status = "session_not_found", 404
+
+
+class KeyNotFound(ServiceError):
+    """The session has no such data key."""
+
+    code, status = "key_not_found", 404
+
+
+class CommandNotFound(ServiceError):
+    """The session has no such command."""
+
+    code, status = "command_not_found", 404
+
+
+class BatchNotFound(ServiceError):
+    """There is no such bulk command."""
+
+    code, status = "batch_not_found", 404
+
+
+class JobNotFound(ServiceError):
+    """There is no job with this id."""
+
+    code, status = "job_not_found", 404
+
+
+class FileNotFound(ServiceError):
+    """There is no such file in the archive or its quarantine."""
+
+    code, status = "file_not_found", 404
 
 
 class NotRegistered(ServiceError):
@@ -146,3 +179,28 @@ class Internal(ServiceError):
 
 class ConfigError(Exception):
     """The start was refused: a setting is wrong. Carries the path of the setting in its message."""
+
+
+def passed_over(error: Exception, work: str, item: str) -> ServiceError:
+    """For a loop over many: what befell one of them, logged, so that the work goes on with the others.
+
+    Args:
+        error: caught around one item.
+        work: what is done to all, a word.
+        item: which one.
+
+    Raises:
+        `error` itself, where it is not about this one: Redis is away or full. One that names its session
+            is about that session.
+    """
+    whole = isinstance(error, StoreUnavailable | Overloaded) and "session_id" not in error.fields
+    if whole:
+        raise error
+    told = error if isinstance(error, ServiceError) else Internal()
+    about = {"action": "passed_over", "work": work, "item": item, "code": told.code}
+    _log.warning(
+        "one was passed over",
+        extra={**about, "why": str(error)[:200], "throttle": f"{work} {told.code}"},
+        exc_info=None if told is error else error,
+    )
+    return told

@@ -142,11 +142,12 @@ class Archives:
     ) -> Response:
         """The file of an archived session, as `muster archive import` takes it.
 
-        A session that is in Redis has none: `session_not_found`. The ETag is that of the session.
+        A session that is in Redis has none: `file_not_found`. The ETag is that of the session.
         """
         session_id, archiver = path.session_id, self._rules.archiver
         if archiver is None or self._store.states([session_id]) != [None]:
-            raise errors.SessionNotFound("The session is not archived.", session_id=session_id)
+            self._row(session_id)
+            raise errors.FileNotFound("The session is not archived.", session_id=session_id)
         found = archiver.file_of(session_id)
         if found is None:
             raise errors.SessionNotFound(session_id=session_id)
@@ -194,7 +195,7 @@ class Archives:
         `conflict`: it is still bad, or there is a file of its name again.
         """
         if self._rules.archiver is None:
-            raise errors.SessionNotFound("There is no such item in quarantine.", item=body.item)
+            raise errors.FileNotFound(item=body.item)
         back = put_back(self._rules.archiver, body.item)
         return json_response(
             {
@@ -242,7 +243,7 @@ def register(api: Api, archives: Archives) -> None:
     api.add("POST", one + "/restore", archives.restore_session, tag="archive", headers=["Location"],
             returns={200: response_models.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/<segment:session_id>", archives.download_archive, tag="archive",
-            headers=["ETag", "Content-Disposition"], raises=not_found,
+            headers=["ETag", "Content-Disposition"], raises=(*not_found, errors.FileNotFound),
             returns={200: {ZSTD: bytes}, 304: None})  # fmt: skip
     api.add("POST", "/archive/verify", archives.verify_archive, tag="archive", headers=["Location"],
             returns={200: response_models.Verification, **job},
@@ -251,4 +252,4 @@ def register(api: Api, archives: Archives) -> None:
             returns={200: response_models.Quarantine})  # fmt: skip
     api.add("POST", "/archive/quarantine", archives.put_back, tag="archive",
             returns={200: response_models.PutBack},
-            raises=(errors.SessionNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip
+            raises=(errors.FileNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip

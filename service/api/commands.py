@@ -209,10 +209,11 @@ def register(api: Api, commands: Commands) -> None:
     api.add("GET", rule, commands.list_commands, tag="commands", raises=not_found,
             returns={200: response_models.Commands})  # fmt: skip
     api.add("GET", rule + "/<segment:command_id>", commands.get_command, tag="commands",
-            raises=not_found, returns={200: response_models.Command})  # fmt: skip
+            raises=(*not_found, errors.CommandNotFound), returns={200: response_models.Command})  # fmt: skip
     api.add("DELETE", rule + "/<segment:command_id>", commands.cancel_command, tag="commands",
-            raises=(*not_found, errors.Conflict), returns={200: response_models.Command})  # fmt: skip
+            raises=(*not_found, errors.CommandNotFound, errors.Conflict),
+            returns={200: response_models.Command})  # fmt: skip
     api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
             returns={202: response_models.Batch}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
-            raises=not_found, returns={200: response_models.Batch})  # fmt: skip
+            raises=(errors.BatchNotFound,), returns={200: response_models.Batch})  # fmt: skip

@@ -105,7 +105,7 @@ class Histories:
         """The data keys and their pages, from Redis or from the archive.
 
         Raises:
-            SessionNotFound: no such session, or no such data key.
+            SessionNotFound, KeyNotFound
         """
         keys = self._store.data_keys(session_id)
         archived: dict[str, list[str]] | None = None
@@ -117,9 +117,7 @@ class Histories:
             keys = sorted(archived)
         if key is not None:
             if key not in keys:
-                raise errors.SessionNotFound(
-                    "The session has no such data key.", session_id=session_id, key=key
-                )
+                raise errors.KeyNotFound(session_id=session_id, key=key)
             keys = [key]
         if archived is None:
             return keys, self.of(session_id, keys, limit)
@@ -254,12 +252,12 @@ def register(api: Api, histories: Histories) -> None:
     """The routes."""
     one = "/sessions/<segment:session_id>"
     forms = {JSON: response_models.Data, NDJSON: response_models.DataLine, CSV: None}
-    for rule, handler in (
-        (one + "/data", histories.get_data),
-        (one + "/data/<segment:key>", histories.get_data_of_key),
+    for rule, handler, missing in (
+        (one + "/data", histories.get_data, ()),
+        (one + "/data/<segment:key>", histories.get_data_of_key, (errors.KeyNotFound,)),
     ):
         api.add("GET", rule, handler, tag="data", returns={200: forms}, refuses=[406],
-                raises=(errors.SessionNotFound,))  # fmt: skip
+                raises=(errors.SessionNotFound, *missing))  # fmt: skip
     api.add("POST", one + "/telemetry", histories.post_telemetry, tag="data",
             returns={200: response_models.Stored},
             raises=(errors.SessionNotFound, errors.Overloaded))  # fmt: skip

@@ -141,6 +141,10 @@ def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:
         {
             "removed_sessions": removed,
             "count": len(removed),
+            "failed_sessions": [
+                {"session_id": session_id, "code": code}
+                for session_id, code in result.get("failed_sessions", {}).items()
+            ],
             "more": result["more"],
             "dry_run": dry_run,
         }
@@ -172,7 +176,7 @@ def _number(text: str) -> Any:
 
 def register(api: Api, operations: Operations) -> None:
     """The routes."""
-    not_found = (errors.SessionNotFound,)
+    not_found = (errors.JobNotFound,)
     api.add("POST", "/sessions/cleanup", operations.cleanup, tag="sessions",
             returns={200: response_models.Cleanup, 202: response_models.JobAccepted}, headers=["Location"],
             raises=(errors.Overloaded, errors.Conflict))  # fmt: skip

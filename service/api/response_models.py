@@ -181,11 +181,19 @@ class Batch(Answer):
     next: str | None
 
 
+class CleanupFailure(Answer):
+    """A session that could not be removed, and why; the others were."""
+
+    session_id: str
+    code: str
+
+
 class Cleanup(Answer):
     """What a cleanup removed, or would remove."""
 
     removed_sessions: list[str]
     count: int
+    failed_sessions: list[CleanupFailure]
     more: bool = Field(description="There are more: call again.")
     dry_run: bool
 

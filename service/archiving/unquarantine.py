@@ -32,14 +32,14 @@ def put_back(archiver: Archiver, item: str) -> PutBack:
     """Moves a file out of quarantine, when it can be read by now, and indexes it.
 
     Raises:
-        SessionNotFound: there is no such item.
+        FileNotFound: there is no such item.
         Conflict: it is still bad, its place is taken or not known.
         ArchiveUnavailable
     """
     files = archiver.archive.store
     found = next((one for one in files.quarantined() if one.item == item), None)
     if found is None:
-        raise errors.SessionNotFound("There is no such item in quarantine.", item=item)
+        raise errors.FileNotFound(item=item)
     _check(archiver, found)
     try:
         name = files.put_back(item)
@@ -49,7 +49,7 @@ def put_back(archiver: Archiver, item: str) -> PutBack:
     except BadRecord as exc:
         raise errors.Conflict(f"It stays: {exc.reason}.", item=item) from exc
     if name is None or header is None:
-        raise errors.SessionNotFound("Somebody else just took it out.", item=item)
+        raise errors.FileNotFound("Somebody else just took it out.", item=item)
     partition = archiver.store.keys.partition(header.session_id)
     (word,) = archiver.store.archive_index(partition, [index_entry(header)])
     return PutBack(item, name, header.session_id, word)

@@ -114,14 +114,14 @@ class Batches:
             projects: those that exist for who asks; None: all.
 
         Raises:
-            SessionNotFound: there is no such batch, or it was not for these projects alone.
+            BatchNotFound: also when it was not for these projects alone.
 
         Redis: one look at the command of every device, CALL_SESSIONS in a round trip.
         """
         fields = self._store.batch_get(batch_id)
         request = orjson.loads(fields["request"]) if fields else {}
         if fields is None or not _is_within(request, projects):
-            raise errors.SessionNotFound("There is no such bulk command.", batch_id=batch_id)
+            raise errors.BatchNotFound(batch_id=batch_id)
         size = self._store.batch_size(batch_id)
         sent = int(fields.get("sent") or 0)
         statuses: dict[str, int] = {}
@@ -280,8 +280,6 @@ def _send(
         )
     except (errors.SessionNotFound, errors.DeviceOffline) as error:
         return error.body()
-    except errors.Overloaded as error:
-        if "session_id" not in error.fields:  # Redis is full, not the device's queue
-            raise
-        return error.body()
+    except Exception as error:  # noqa: BLE001  logged and told; Redis that is away or full ends the run
+        return errors.passed_over(error, "bulk command", session_id).body()
     return None

@@ -99,14 +99,14 @@ class CommandManager(ManagerBase):
         """One command.
 
         Raises:
-            SessionNotFound: no such session, or no such command.
+            SessionNotFound, CommandNotFound
         """
         shown = self.store.command_get(known_id(session_id), command_id)
         if shown is None:
             for one in self.get_commands(session_id):  # an archived session's are on the disk
                 if one["command_id"] == command_id:
                     return one
-            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
+            raise errors.CommandNotFound(session_id=session_id, command_id=command_id)
         return shown
 
     def get_commands(self, session_id: str) -> list[dict[str, Any]]:
@@ -126,10 +126,12 @@ class CommandManager(ManagerBase):
         """Ends an open command; `changed` is False when it had ended already.
 
         Raises:
-            SessionNotFound: no such session, or no such command.
+            SessionNotFound, CommandNotFound
         """
         change = self.store.command_cancel(known_id(session_id), command_id)
-        if change is None:
-            raise errors.SessionNotFound("There is no such command.", command_id=command_id)
+        if change is None:  # an archived session's are on the disk, and have ended
+            shown = self.get_command(session_id, command_id)
+            command, status = shown["command"], shown["status"]
+            return CommandChange(session_id, command_id, command, status, "", changed=False)
         self.tell_waiters([change])
         return change

@@ -44,10 +44,6 @@ MAX_ERROR = 500
 STATES = ("queued", "started", "scheduled", "deferred", "finished", "failed")
 
 
-class JobNotFound(errors.SessionNotFound):
-    """There is no job with this id."""
-
-
 class JobQueue:
     """The queue of one service.
 
@@ -143,7 +139,7 @@ class JobQueue:
         with _translated():
             job = self._find(job_id)
             if job is None:
-                raise JobNotFound(job_id=job_id)
+                raise errors.JobNotFound(job_id=job_id)
             return _shown(job)
 
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -197,7 +193,7 @@ class JobQueue:
         with _translated():
             job = self._find(job_id)
             if job is None:
-                raise JobNotFound(job_id=job_id)
+                raise errors.JobNotFound(job_id=job_id)
             try:
                 job.requeue()
             except InvalidJobOperation as exc:

@@ -368,7 +368,7 @@ class Devices:
         ok, result, error = self._commands.read_ack([call.payload])
         change = self._commands.finish(owned, wanted.command_id, bool(ok), result, error)
         if change is None:
-            raise errors.SessionNotFound("There is no such command.")
+            raise errors.CommandNotFound(command_id=wanted.command_id)
         return {"command_id": wanted.command_id, "status": change.status}
 
     def _owned(self, call: Call) -> OwnedSession:

@@ -12,7 +12,7 @@ from service.archive.store import Quarantined
 from service.archive.walk import session_of
 from service.cli import options
 from service.cli.archive.folder import ArchiveOption, open_archive
-from service.errors import ServiceError
+from service.errors import FileNotFound, ServiceError
 from service.observability.logs import printable
 
 quarantine = typer.Typer(
@@ -100,7 +100,7 @@ def _find(opened: Archive, item: str) -> Quarantined:
     for one in opened.store.quarantined():
         if one.item == item:
             return one
-    raise ServiceError(f"There is no {printable(item)!r} in quarantine.")
+    raise FileNotFound(f"There is no {printable(item)!r} in quarantine.")
 
 
 def _shown(one: Quarantined) -> dict[str, Any]:

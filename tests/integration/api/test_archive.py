@@ -209,10 +209,10 @@ def test_without_an_archive_nothing_is_archived(redis_url: str, key_prefix: str)
         for path in (f"/sessions/{session_id}/archive", "/archive/verify"):
             problem(api.ask("POST", path), 409, "conflict")
         assert api.ask("POST", f"/sessions/{session_id}/restore").json["state"] == "active"
-        problem(api.ask("GET", f"/archive/{session_id}"), 404, "session_not_found")
+        problem(api.ask("GET", f"/archive/{session_id}"), 404, "file_not_found")
         assert api.get("/archive/quarantine") == {"items": [], "next": None, "total": 0}
         order = {"item": "0123456789ab"}
-        problem(api.ask("POST", "/archive/quarantine", order), 404, "session_not_found")
+        problem(api.ask("POST", "/archive/quarantine", order), 404, "file_not_found")
 
 
 # -- files
@@ -257,10 +257,10 @@ def test_session_in_redis_has_no_file_to_download(
     archived(fleet, "back")
     assert ask(node, "POST", session_path("back") + "/restore", OPERATOR)[0] == 200
     assert list(fleet.root.glob("*/back~*"))  # superseded
-    for session_id in ("back", "nobody"):
+    for session_id, code in (("back", "file_not_found"), ("nobody", "session_not_found")):
         answer = download(node, session_id)
         assert answer.status == 404
-        assert orjson.loads(answer.data)["code"] == "session_not_found"
+        assert orjson.loads(answer.data)["code"] == code
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,8 @@ def test_cancel_ends_an_open_command_once(api: Rest) -> None:
     finish(api, device, second, ok=False, error_json='"broken"')
     problem(api.ask("DELETE", f"/sessions/d/commands/{second}"), 409, "conflict")
     assert api.get(f"/sessions/d/commands/{second}")["error"] == "broken"
-    problem(api.ask("DELETE", "/sessions/d/commands/none"), 404, "session_not_found")
+    problem(api.ask("DELETE", "/sessions/d/commands/none"), 404, "command_not_found")
+    problem(api.ask("DELETE", "/sessions/none/commands/x"), 404, "session_not_found")
 
 
 @pytest.mark.parametrize(
@@ -302,5 +303,5 @@ def test_wrong_bulk_commands_are_refused(api: Rest, body: Any) -> None:
 
 
 def test_unknown_batch_is_not_found(api: Rest) -> None:
-    problem(api.ask("GET", "/commands/none"), 404, "session_not_found")
+    problem(api.ask("GET", "/commands/none"), 404, "batch_not_found")
     assert path_of("x") == "/sessions/x"

@@ -64,7 +64,7 @@ def test_data_of_a_session_without_samples_is_empty(api: Rest) -> None:
 
 def test_unknown_data_key_is_not_found(api: Rest) -> None:
     session_id = api.create()
-    problem(api.ask("GET", f"/sessions/{session_id}/data/none"), 404, "session_not_found")
+    problem(api.ask("GET", f"/sessions/{session_id}/data/none"), 404, "key_not_found")
 
 
 def test_limit_and_since_choose_samples_of_each_key(api: Rest) -> None:

@@ -95,15 +95,15 @@ def test_failed_job_is_shown_and_tried_again(api: Rest) -> None:
 @pytest.mark.parametrize("job_id", ["none", "a/b", "é", "%"])
 def test_unknown_jobs_are_not_found(api: Rest, job_id: str) -> None:
     path = "/jobs/" + "".join(f"%{byte:02X}" for byte in job_id.encode())
-    problem(api.ask("GET", path), 404, "session_not_found")
-    problem(api.ask("POST", path + "/retry"), 404, "session_not_found")
+    problem(api.ask("GET", path), 404, "job_not_found")
+    problem(api.ask("POST", path + "/retry"), 404, "job_not_found")
 
 
 def test_jobs_of_another_service_on_this_redis_are_not_ours(api: Rest, redis_url: str) -> None:
     with rest(redis_url, "t-other-service") as other:
         job_id = other.jobs._enqueue("sweep_idle", [], "x", 10)
         assert other.get(f"/jobs/{job_id}")["name"] == "sweep_idle"
-        problem(api.ask("GET", f"/jobs/{job_id}"), 404, "session_not_found")
+        problem(api.ask("GET", f"/jobs/{job_id}"), 404, "job_not_found")
         other.jobs._queue.empty()
 
 

@@ -55,7 +55,13 @@ PAYLOADS: dict[str, Any] = {
 }
 
 #: What the handler itself says to a role that may: it was reached.
-REACHED = {"session_not_found", "not_registered", "conflict", "precondition_failed"}
+REACHED = {
+    "session_not_found",
+    "command_not_found",
+    "not_registered",
+    "conflict",
+    "precondition_failed",
+}
 
 
 def filled(value: Any, session_id: str) -> Any:

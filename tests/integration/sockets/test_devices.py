@@ -341,7 +341,7 @@ def test_command_is_acked_and_ends_by_result(connect: Connect, device_id: str):
     )
     assert ended["status"] == "succeeded"
     unknown = device.error("command_result", {"command_id": "f" * 32, "ok": True})
-    assert unknown["code"] == "session_not_found"
+    assert unknown["code"] == "command_not_found"
 
 
 def test_command_queued_while_away_follows_the_register_ack(
