@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import platform
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -32,7 +34,6 @@ from service.archiving.keeper import ArchiveKeeper
 from service.config.loader import Config, load_config
 from service.errors import ConfigError
 from service.live.queue.external import ExternalMessages
-from service.manager.manager import SessionManager
 from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import StoreSettings
@@ -219,10 +220,25 @@ def _belongs(config: Config, mark: Mark) -> str:
     return f"{config.archive.url} belongs to {mark}, and this Redis does not know it"
 
 
-def connect_manager(
-    url: str, config: Config | None = None, *, lenient: bool = False
-) -> SessionManager:
-    """A `SessionManager` of its own; see `SessionManager.connect`, and `open_archiver`."""
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as a program reaches it without a node."""
+
+    config: Config
+    store: RedisSessionStore
+    messages: ExternalMessages
+    archiver: Archiver | None
+    keeper: ArchiveKeeper
+    close: Callable[[], None]
+
+
+def open_service(url: str, config: Config | None = None, *, lenient: bool = False) -> Service:
+    """Store, message queue and archive of the service on the Redis at `url`.
+
+    Args:
+        config: None: config.json and the environment.
+        lenient: as in `open_archiver`, which says what it raises.
+    """
     config = config or load_config()
     client = redis_factory(url, config.redis.max_connections)()
     store = make_store(config, client)
@@ -232,12 +248,5 @@ def connect_manager(
     except BaseException:
         client.close()
         raise
-    return SessionManager(
-        store,
-        ExternalMessages(client, store.keys),
-        archiver=archiver,
-        keeper=keeper,
-        command_ttl_s=config.commands.ttl_s,
-        max_value_bytes=config.sessions.max_value_bytes,
-        close=client.close,
-    )
+    messages = ExternalMessages(client, store.keys)
+    return Service(config, store, messages, archiver, keeper, client.close)

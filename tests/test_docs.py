@@ -233,7 +233,9 @@ def describe_api() -> Any:
     """The OpenAPI document, of an application that nobody calls."""
     nothing: Any = SimpleNamespace(store=None)
     app = Flask("docs")
-    mount(app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1)
+    mount(
+        app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1, asyncapi={}
+    )
     return app.test_client().get("/api/v1/openapi.json").json
 
 

@@ -19,7 +19,7 @@ from service import errors
 from service.security import permissions
 from service.security.http_guard import ALWAYS_OPEN
 from service.security.permissions import Identity
-from service.sockets.rate_limits import bearer
+from service.security.tokens import bearer
 from service.transport.http.guard import KNOWN
 
 #: What pages of listed origins may send and read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 
@@ -16,7 +17,6 @@ from service.manager.manager import SessionManager
 from service.observability.alarms import AlarmBook
 from service.redis_access.job_queue import JobQueue
 from service.security.session_scope import Permits
-from service.sockets import asyncapi
 
 
 def mount(
@@ -28,6 +28,7 @@ def mount(
     node_id: str,
     max_body_bytes: int,
     max_value_bytes: int,
+    asyncapi: dict[str, Any],
     version: str = "",
     count_error: Callable[[str], None] = lambda code: None,
 ) -> Api:
@@ -42,6 +43,7 @@ def mount(
         max_body_bytes: longest body.
         max_value_bytes: longest `params` of a bulk command.
         version: of the service, for the description.
+        asyncapi: the description of the Socket.IO events, shown beside that of the routes.
         count_error: told the code of every problem.
     """
     store = manager.store
@@ -66,6 +68,6 @@ def mount(
     app.url_map.merge_slashes = False  # `sessions//data` is not the session `data`
     problems.install(app, count_error)
     app.register_blueprint(api)
-    pages.install(app, api.document(version), asyncapi.document(version))
+    pages.install(app, api.document(version), asyncapi)
     app.wsgi_app = EncodedSegments(app.wsgi_app, "/api/")  # type: ignore[method-assign]
     return api

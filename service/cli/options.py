@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.local import embedded
+from service.config.data_folder import DEFAULT_DATA, archive_url, read_url
 from service.config.loader import Config, load_config, redact_url
 from service.config.settings import EMBEDDED
 from service.errors import ConfigError, StoreUnavailable
@@ -18,8 +18,6 @@ from service.observability.logs import printable
 
 if TYPE_CHECKING:
     from service.manager.manager import SessionManager
-
-DEFAULT_DATA = Path("muster-data")
 
 RedisOption = Annotated[
     str | None, typer.Option("--redis", help="URL of Redis; else that of --data, else redis.url.")
@@ -40,7 +38,7 @@ def find_redis(config: Config, redis: str | None, data: Path | None) -> str:
     if redis:
         return redis
     if data is not None:
-        url = embedded.read_url(data)
+        url = read_url(data)
         if url is None:
             raise ConfigError(
                 f"--data: {data} is no data folder of a `muster up` (no redis.url in it)"
@@ -48,7 +46,7 @@ def find_redis(config: Config, redis: str | None, data: Path | None) -> str:
         return url
     if config.redis.url != EMBEDDED:
         return config.redis.url
-    url = embedded.read_url(DEFAULT_DATA)
+    url = read_url(DEFAULT_DATA)
     if url is None:
         raise ConfigError(
             "which Redis? Give --redis redis://host:6379/0, or --data with the folder of a running "
@@ -79,19 +77,32 @@ def with_archive(settings: Config, redis: str | None, data: Path | None) -> Conf
     """The settings with the archive of the `muster up` that `find_redis` finds, if they name none."""
     if settings.archive.url or redis or (data is None and settings.redis.url != EMBEDDED):
         return settings
-    from service.cli.archive.folder import find_archive
-
     archive = settings.archive.model_copy(update={"url": find_archive(settings, None, data)})
     return settings.model_copy(update={"archive": archive})
+
+
+def find_archive(config: Config, place: str | None, data: Path | None) -> str:
+    """The URL of the archive that flags and settings name, else that of a `muster up` here.
+
+    An empty one where that has none either.
+    """
+    if place is not None:
+        return place if "://" in place else Path(place).absolute().as_uri()
+    if config.archive.url and data is None:
+        return config.archive.url
+    folder = data or DEFAULT_DATA
+    if data is None and not (folder / "archive").exists():
+        return ""
+    return config.archive.url or archive_url(folder)
 
 
 @contextmanager
 def connected(url: str, settings: Config) -> Iterator[SessionManager]:
     """A SessionManager on this Redis, whatever became of its archive; raises as `open_manager`."""
-    from service.connect import connect_manager
+    from service.manager.manager import SessionManager
 
     try:
-        manager = connect_manager(url, settings, lenient=True)
+        manager = SessionManager.connect(url, settings, lenient=True)
         try:
             yield manager
         finally:

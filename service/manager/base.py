@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from service import errors
+from service.archiving.archiver import Archiver
 from service.sessions import model
 from service.sessions.model import CommandChange, Snapshot
 from service.sessions.store.store import RedisSessionStore
-
-if TYPE_CHECKING:
-    from service.archiving.archiver import Archiver
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from service import errors
+from service.config.loader import Config
+from service.connect import open_service
 from service.manager.commands import CommandManager
 from service.manager.setups import SetupManager
 from service.schema.names import check_name, known_id
@@ -24,9 +26,6 @@ from service.schema.values import check_value
 from service.sessions import model
 from service.sessions.model import ACTIVE, ARCHIVED, INACTIVE, AppendPart
 from service.sessions.store.index import details_of
-
-if TYPE_CHECKING:
-    from service.config.loader import Config
 
 
 class SessionManager(SetupManager, CommandManager):
@@ -42,20 +41,31 @@ class SessionManager(SetupManager, CommandManager):
     """
 
     @classmethod
-    def connect(cls, url: str, config: Config | None = None) -> SessionManager:
+    def connect(
+        cls, url: str, config: Config | None = None, *, lenient: bool = False
+    ) -> SessionManager:
         """A manager of its own on the Redis at `url` (redis://, rediss:// or unix://).
 
         Args:
             config: prefix, partitions and bounds; None: config.json and the environment.
+            lenient: for programs that only look: an archive that cannot be had is one whose every
+                call says so.
 
         Raises:
             ConfigError: the url is `embedded`, the data there has another layout, or the archive that
                 belongs to it cannot be had.
             StoreUnavailable: Redis does not answer.
         """
-        from service.connect import connect_manager
-
-        return connect_manager(url, config)
+        service = open_service(url, config, lenient=lenient)
+        return cls(
+            service.store,
+            service.messages,
+            archiver=service.archiver,
+            keeper=service.keeper,
+            command_ttl_s=service.config.commands.ttl_s,
+            max_value_bytes=service.config.sessions.max_value_bytes,
+            close=service.close,
+        )
 
     def close(self) -> None:
         """Closes the connections that `connect` opened."""

@@ -10,8 +10,9 @@ from service.node.drain import Farewell
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.permissions import Identity
+from service.security.tokens import credentials
 from service.sockets.dispatch import Peer, to_json
-from service.sockets.rate_limits import Gate, credentials
+from service.sockets.rate_limits import Gate
 from service.transport.connection import Connections, event_frame
 
 log = logging.getLogger(__name__)

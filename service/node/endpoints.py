@@ -8,7 +8,7 @@ from service.api import authentication
 from service.api.mount import mount
 from service.config.loader import queue_name
 from service.redis_access.job_queue import JobQueue
-from service.sockets import dashboards
+from service.sockets import asyncapi, dashboards
 from service.sockets.devices import Devices
 from service.sockets.notices import Notices
 from service.sockets.watching import Watching
@@ -85,5 +85,6 @@ def open_api(node: Node) -> None:
         max_body_bytes=config.node.max_frame_bytes,
         max_value_bytes=config.sessions.max_value_bytes,
         version=installed_version(),
+        asyncapi=asyncapi.document(installed_version()),
         count_error=node.metrics.error,
     )

@@ -185,3 +185,16 @@ def _name(value: Any, claim: str) -> str:
         return check_name(claim, value)
     except ServiceError as error:
         raise NotAuthenticated(f"The token's {error.message}") from error
+
+
+def credentials(auth: Any, authorization: str) -> object:
+    """What a client showed: `auth: {token}` of Socket.IO, else a `Bearer` header; None: nothing."""
+    if isinstance(auth, dict) and auth.get("token") is not None:
+        return auth["token"]
+    return bearer(authorization)
+
+
+def bearer(authorization: str) -> str | None:
+    """The token of an Authorization header; None where there is none."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

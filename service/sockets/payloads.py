@@ -137,7 +137,7 @@ def _one_id(payload: Any) -> Any:
 
 
 class Connect(Payload):
-    """`auth` of the connect: who it is. Read by `service.sockets.rate_limits.credentials`."""
+    """`auth` of the connect: who it is. Read by `service.security.tokens.credentials`."""
 
     token: Annotated[str, Field(max_length=MAX_TOKEN_CHARACTERS)] | None = None
 

@@ -20,7 +20,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from service import errors
 from service.errors import NotAuthenticated, RateLimited, ServiceError
@@ -264,16 +264,3 @@ class Gate:
             return
         error = errors.NotRegistered(f"This socket did not register within {SILENT_S:.0f} s.")
         self._connections.close(peer.sid, error_frame(error), SILENT)
-
-
-def credentials(auth: Any, authorization: str) -> object:
-    """What a client showed: `auth: {token}` of Socket.IO, else a `Bearer` header; None: nothing."""
-    if isinstance(auth, dict) and auth.get("token") is not None:
-        return auth["token"]
-    return bearer(authorization)
-
-
-def bearer(authorization: str) -> str | None:
-    """The token of an Authorization header; None where there is none."""
-    scheme, _, token = authorization.strip().partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from service.protocol.frames import Fault
 from service.transport.hub import Hub
 from service.transport.turns import Turns
 from service.transport.wheel import Wheel
-
-if TYPE_CHECKING:
-    from service.transport.link import Link
 
 #: Read at a time; then other sockets get their turn.
 READ_BYTES = 64 * 1024
@@ -34,6 +31,13 @@ class Owner(Protocol):
 
     def on_cut(self) -> None:
         """The descriptor is closed. Called once, whatever ended the link."""
+
+
+class Sender(Protocol):
+    """A link with frames that wait for the end of the turn."""
+
+    def flush(self) -> None: ...
+    def broken(self, error: Exception) -> None: ...
 
 
 class Driver:
@@ -63,9 +67,9 @@ class Driver:
         self.count_received = count_received
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
-        self._unsent: list[Link] = []
+        self._unsent: list[Sender] = []
 
-    def send_soon(self, link: Link) -> None:
+    def send_soon(self, link: Sender) -> None:
         """Call the link's `flush` at the end of the loop's turn."""
         if not self._unsent:
             self.hub.soon(self._flush)

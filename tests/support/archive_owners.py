@@ -13,7 +13,6 @@ import redis
 
 from service.archive.marker import MARKER
 from service.config.loader import Config, load_config
-from service.connect import connect_manager
 from service.errors import ConfigError
 from service.manager.manager import SessionManager
 from tests.support.archiving import come_and_go
@@ -35,7 +34,7 @@ class Services:
         return load_config(None, {**flags, "archive.url": (root or self.root).as_uri()})
 
     def start(self, name: str, root: Path | None = None, **options: Any) -> SessionManager:
-        self.made.append(connect_manager(self.url, self.config(name, root), **options))
+        self.made.append(SessionManager.connect(self.url, self.config(name, root), **options))
         return self.made[-1]
 
     def lose_redis(self, name: str) -> None:

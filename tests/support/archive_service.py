@@ -13,7 +13,6 @@ import psutil
 
 from service.archiving.archiver import Archiver
 from service.config.loader import Config, load_config
-from service.connect import connect_manager
 from service.manager.manager import SessionManager
 from tests.support.clients import RawSocket
 from tests.support.node_processes import Cluster, environment
@@ -28,7 +27,7 @@ class Service:
         self.cluster = cluster
         self.root = root
         self.config: Config = load_config(None, dict(cluster.settings))
-        self.manager: SessionManager = connect_manager(cluster.server.url, self.config)
+        self.manager: SessionManager = SessionManager.connect(cluster.server.url, self.config)
         self.store = self.manager.store
         assert self.manager.archiver is not None
         self.archiver: Archiver = self.manager.archiver

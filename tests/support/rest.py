@@ -23,6 +23,7 @@ from service.node.web_app import create_app
 from service.observability.health import Health
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
+from service.sockets import asyncapi
 from service.tasks import ThreadTasks
 from tests.support.stores import make_store
 
@@ -68,6 +69,7 @@ class Rest:
             node_id=NODE,
             max_body_bytes=1 << 20,
             max_value_bytes=64 << 10,
+            asyncapi=asyncapi.document("0"),
             version="0",
             count_error=self.codes.append,
         )

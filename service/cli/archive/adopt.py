@@ -11,7 +11,7 @@ from service.archive.errors import ArchiveUnavailable
 from service.archive.marker import Mark
 from service.archiving.keeper import RECENT_S
 from service.cli import options
-from service.cli.archive.folder import ArchiveOption, find_archive
+from service.cli.archive.folder import ArchiveOption
 from service.config.loader import load_config
 from service.errors import ConfigError, Conflict
 from service.observability.logs import printable
@@ -42,7 +42,7 @@ def adopt(
 
     settings = load_config(config)
     url = options.find_redis(settings, redis, data)
-    where = find_archive(settings, place, data)
+    where = options.find_archive(settings, place, data)
     settings = settings.model_copy(
         update={"archive": settings.archive.model_copy(update={"url": where})}
     )

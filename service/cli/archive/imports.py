@@ -22,7 +22,7 @@ from service.archiving.imports import record_of_histories
 from service.archiving.records import index_entry
 from service.archiving.unquarantine import bring_forward
 from service.cli import options
-from service.cli.archive.folder import ArchiveOption, find_archive
+from service.cli.archive.folder import ArchiveOption
 from service.config.loader import load_config
 from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.observability.logs import printable
@@ -45,7 +45,7 @@ def open_service(
 
     settings = load_config(config)
     url = options.find_redis(settings, redis, data)
-    where = find_archive(settings, place, data)
+    where = options.find_archive(settings, place, data)
     archive = settings.archive.model_copy(update={"url": where})
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
     if manager.archiver is None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service.config.data_folder import read_url
 from service.errors import ConfigError
 
 #: Below these some commands of the Lua scripts are missing; Valkey began as Redis 7.2.
@@ -202,14 +203,6 @@ def write_url(folder: Path, url: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(url + "\n")
     temporary.replace(folder / "redis.url")
-
-
-def read_url(folder: Path) -> str | None:
-    """What `write_url` wrote, or None."""
-    try:
-        return (folder / "redis.url").read_text().strip() or None
-    except OSError:
-        return None
 
 
 def free_port() -> int:

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from service.cli.archive.folder import archive_url
 from service.cli.local import embedded
 from service.cli.local.summary import Display, Figures
 from service.cli.local.supervisor import Child, Refused, Supervisor
 from service.cli.node import NODE_ARGV
+from service.config.data_folder import archive_url
 from service.config.loader import Config, child_environment, client_environment, load, redact_url
 from service.config.settings import EMBEDDED
 from service.connect import adopt_lost_archive, make_store

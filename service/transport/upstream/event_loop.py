@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import engineio.packet
 
@@ -22,11 +22,9 @@ from service.transport.driver import Driver
 from service.transport.hub import hub_of
 from service.transport.link import Link
 from service.transport.turns import Turns
+from service.transport.upstream.ports import EngineSocket
 from service.transport.upstream.takeover import CannotDetach, detach
 from service.transport.wheel import Wheel
-
-if TYPE_CHECKING:
-    from service.transport.upstream.engine_socket import NodeSocket
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class EventRoad:
         hub = hub_of(async_mode)
         self.driver = Driver(hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub))
 
-    def open(self, socket: NodeSocket, environ: dict[str, Any]) -> None:
+    def open(self, socket: EngineSocket, environ: dict[str, Any]) -> None:
         """Answer a handshake that is in order, and make its connection the socket's.
 
         Raises:
@@ -110,7 +108,7 @@ class LinkQueue:
 class Probe:
     """A websocket that wants to replace its client's polling; the link's owner until then."""
 
-    def __init__(self, socket: NodeSocket) -> None:
+    def __init__(self, socket: EngineSocket) -> None:
         self.link: Link
         self._socket = socket
         self._is_probed = False

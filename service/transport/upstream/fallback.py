@@ -6,19 +6,17 @@ the event road was not written for, and with `node.fast_path` off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import engineio.packet
 
+from service.transport.upstream.ports import EngineSocket
 from service.transport.upstream.websocket import tame
-
-if TYPE_CHECKING:
-    from service.transport.upstream.engine_socket import NodeSocket
 
 Packet = engineio.packet.Packet
 
 
-def serve(socket: NodeSocket, ws: Any) -> list[bytes]:
+def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
     """Serve a websocket until it ends; in the task of its request."""
     server = socket.server
     is_new = not socket.connected
@@ -46,7 +44,7 @@ def serve(socket: NodeSocket, ws: Any) -> list[bytes]:
     return []
 
 
-def _upgrade(socket: NodeSocket, ws: Any) -> bool:
+def _upgrade(socket: EngineSocket, ws: Any) -> bool:
     """Move from polling to this websocket; False when the client did not go through with it."""
     socket.upgrading = True
     try:
@@ -61,7 +59,7 @@ def _upgrade(socket: NodeSocket, ws: Any) -> bool:
         socket.upgrading = False
 
 
-def _read_all(socket: NodeSocket, ws: Any) -> str:
+def _read_all(socket: EngineSocket, ws: Any) -> str:
     """Take all packets until the connection ends; why it did."""
     reason = str(socket.server.reason.TRANSPORT_CLOSE)
     while True:
@@ -75,7 +73,7 @@ def _read_all(socket: NodeSocket, ws: Any) -> str:
         socket.take(encoded)
 
 
-def _write_all(socket: NodeSocket, ws: Any) -> None:
+def _write_all(socket: EngineSocket, ws: Any) -> None:
     """Send what comes into the queue until its end, then close the websocket."""
     try:
         while True:

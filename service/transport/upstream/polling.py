@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import engineio.exceptions
 import engineio.packet
 import engineio.payload
 
-if TYPE_CHECKING:
-    from service.transport.upstream.engine_socket import NodeSocket
+from service.transport.upstream.ports import EngineSocket
 
 Packet = engineio.packet.Packet
 #: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
@@ -18,7 +17,7 @@ MAX_POSTED_PACKETS = 10_000
 MAX_STRANGER_BYTES = 16 * 1024
 
 
-def take_posted(socket: NodeSocket, environ: dict[str, Any]) -> None:
+def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
     """Take the packets of one long-polling request; it is answered with 200.
 
     Raises:

@@ -18,7 +18,6 @@ from service.archive.names import name_of
 from service.archive.record import Record, encode
 from service.cli.archive.command import archive
 from service.config.loader import load_config
-from service.connect import connect_manager
 from service.errors import ConfigError, ServiceError, SessionNotFound
 from tests.support.archive_files import make_file, open_store
 from tests.support.processes import muster
@@ -310,7 +309,7 @@ class Service:
             "MUSTER_ARCHIVE__URL": root.as_uri(),
         }
         flags = {"redis.url": url, "redis.key_prefix": prefix, "archive.url": root.as_uri()}
-        self.manager = connect_manager(url, load_config(None, flags))
+        self.manager = SessionManager.connect(url, load_config(None, flags))
         assert self.manager.archiver is not None
         self.archiver = self.manager.archiver
 

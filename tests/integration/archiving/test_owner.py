@@ -15,7 +15,7 @@ from service.archive.errors import ArchiveUnavailable, ForeignArchive
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import MARKER
 from service.config.loader import load_config
-from service.connect import adopt_archive, connect_manager, open_files
+from service.connect import adopt_archive, open_files
 from service.errors import ConfigError
 from service.manager.manager import SessionManager
 from tests.conftest import RealServer
@@ -78,7 +78,7 @@ def test_processes_of_one_service_that_start_at_once_all_get_it(services: Servic
 def test_archive_that_is_set_later_is_claimed_by_the_service_there_is(services: Services) -> None:
     config = services.config("p")
     without = config.model_copy(update={"archive": load_config(None, {}).archive})
-    first = connect_manager(services.url, without)
+    first = SessionManager.connect(services.url, without)
     services.made.append(first)
     assert first.archiver is None
     assert "service" not in services.meta("p")

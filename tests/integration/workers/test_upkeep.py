@@ -393,14 +393,13 @@ def test_another_or_an_unmounted_archive_is_refused_at_the_start(
 ) -> None:
     """Also none where there is one; a tool that only looks gets along without."""
     from service.config.loader import load_config
-    from service.connect import connect_manager
     from service.errors import ConfigError
 
     flags = {"redis.url": redis_url, "redis.key_prefix": key_prefix}
     root = tmp_path / "archive"
 
     def connect(url: str, *, lenient: bool = False) -> SessionManager:
-        return connect_manager(
+        return SessionManager.connect(
             redis_url, load_config(None, {**flags, "archive.url": url}), lenient=lenient
         )
 

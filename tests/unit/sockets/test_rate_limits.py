@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from service import errors
 from service.security.permissions import EVERYBODY, Identity
+from service.security.tokens import bearer, credentials
 from service.sockets.call import Peer
 from service.sockets.rate_limits import (
     SILENT_S,
@@ -18,8 +19,6 @@ from service.sockets.rate_limits import (
     Allowance,
     Gate,
     Limits,
-    bearer,
-    credentials,
 )
 
 

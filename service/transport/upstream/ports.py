@@ -1,0 +1,38 @@
+"""What the transports ask of the Engine.IO socket whose packets they carry: `NodeSocket`, seen from below."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from service.transport.driver import Owner
+from service.transport.link import Link
+from service.transport.lobby import Ticket
+
+
+class EngineSocket(Owner, Protocol):
+    """One Engine.IO connection."""
+
+    server: Any
+    queue: Any  #: of packets; None in it is the end
+    closed: bool
+    connected: bool  #: the handshake is over
+    upgraded: bool  #: it is a websocket
+    upgrading: bool
+    is_stranger: bool  #: it has not logged in
+    raw: Any  #: the websocket's socket, where a task serves it
+
+    @property
+    def budget(self) -> Ticket | None: ...
+
+    def take(self, encoded: Any) -> None: ...
+    def poll(self) -> list[Any]: ...
+    def cut(self) -> None: ...
+
+    def close(self, wait: bool = ..., abort: bool = ..., reason: str | None = ...) -> None: ...
+
+    def attach(self, link: Link) -> None: ...
+
+    # `probe` is the websocket that may replace polling
+    def begin_upgrade(self, probe: Any) -> None: ...
+    def finish_upgrade(self, link: Link) -> None: ...
+    def give_up_upgrade(self, probe: Any) -> None: ...
