@@ -17,6 +17,7 @@ from service.archive.errors import ArchiveUnavailable
 from service.archive.marker import Owner
 from service.archive.store import ArchiveStore
 from service.errors import ConfigError, ServiceError
+from service.observability.health import Check
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,10 @@ class ArchiveKeeper:
 
     def stop(self) -> None:
         self._stopped = True
+
+    def check(self) -> Check:
+        """The archive can be used. Devices that are in Redis need none, so a node without is ready."""
+        return Check(not self.wrong, {"wrong": self.wrong}, needed=False)
 
     def keep(self) -> None:
         """Says what this service is, and gives a sign of life.

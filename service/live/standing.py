@@ -25,12 +25,15 @@ class Standing:
         self._monotonic = monotonic
         self._renewed_at = monotonic()
         self._waiting: set[int] = set()
+        #: Redis was away for so long that the clients were sent away; new ones are refused.
+        self.detached = False
 
     # -- told
 
     def renewed(self, asked_at: float) -> None:
         """A renewal that was asked then is answered."""
         self._renewed_at = asked_at
+        self.detached = False
 
     @contextmanager
     def flush(self, partition: int) -> Iterator[Callable[[], None]]:

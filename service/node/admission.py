@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from service import errors
+from service.live.standing import Standing
 from service.node.drain import Farewell
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
@@ -24,7 +24,7 @@ class Reception:
     Args:
         gate: knows who may.
         memory: of this machine; where it is critically low nobody new comes in.
-        is_detached: whether the node has been without Redis for too long.
+        standing: whether the node has been without Redis for too long.
     """
 
     def __init__(
@@ -34,15 +34,14 @@ class Reception:
         memory: HostMemory,
         farewell: Farewell,
         metrics: Metrics,
-        *,
-        is_detached: Callable[[], bool],
+        standing: Standing,
     ) -> None:
         self._gate = gate
         self._connections = connections
         self._memory = memory
         self._farewell = farewell
         self._metrics = metrics
-        self._is_detached = is_detached
+        self._standing = standing
 
     def admit(self, address: str, auth: object, authorization: str) -> Identity:
         """Who wants to connect; see `Gate.admit`, which may refuse. A refusal is counted and logged."""
@@ -75,6 +74,6 @@ class Reception:
         """Why this node takes no new devices now; None when it does."""
         if self._farewell.draining:
             return errors.Draining()
-        if self._is_detached():
+        if self._standing.detached:
             return errors.StoreUnavailable()
         return None

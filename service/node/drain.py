@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
+from service.observability.health import Check
 from service.sockets.dispatch import to_json
 from service.tasks import Tasks
 from service.transport.connection import Connections, Frame, event_frame
@@ -56,6 +57,10 @@ class Farewell:
             self._tasks.sleep(BATCH_EVERY_S)
         for sid in self._connections.sids():  # who came in meanwhile
             self.send_away(sid)
+
+    def check(self) -> Check:
+        """The node is not going away."""
+        return Check(not self.draining)
 
     def detach(self) -> None:
         """Redis has been away for too long: send everybody to other nodes, in a task."""

@@ -1,90 +1,161 @@
-"""Opens a node's doors on what `wiring` has put together: its Socket.IO events and its REST routes."""
+"""A node's fourth step: its Socket.IO events, its REST routes, and what it shows of itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from service.api import authentication
 from service.api.mount import mount
+from service.config.fingerprint import fingerprint
 from service.config.loader import queue_name
+from service.live.ownership.owned import OwnedSession
+from service.node import web_app
+from service.node.ground import Ground
+from service.node.live import Live
+from service.node.service_stats import UpkeepFigures
+from service.node.stats import NodeFigures
+from service.node.storage import Storage
+from service.node.transport import Transport
+from service.observability.health import Health, QueueProbe
 from service.redis_access.job_queue import JobQueue
+from service.security.session_scope import Permits
 from service.sockets import asyncapi, dashboards
 from service.sockets.devices import Devices
 from service.sockets.notices import Notices
 from service.sockets.watching import Watching
 from service.version import installed_version
 
-if TYPE_CHECKING:
-    from service.live.ownership.owned import OwnedSession
-    from service.node.build import Node
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What a node answers with."""
+
+    health: Health
+    probe: QueueProbe
+    stats: NodeFigures
+    service_stats: UpkeepFigures
 
 
-def open_sockets(node: Node) -> Devices:
+def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
+    """Every event and route has its handler from now on."""
+    session_scope = Permits(storage.store, live.manager)
+    _open_sockets(ground, storage, transport, live, session_scope)
+    _open_api(ground, storage, transport, live, session_scope)
+    return _open_probes(ground, storage, transport, live)
+
+
+def _open_sockets(
+    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: Permits
+) -> None:
     """Events of devices and dashboards, and what other nodes say about them."""
-    config = node.config
+    config, dispatcher, queue = ground.config, transport.dispatcher, transport.queue
 
     def became_device(owned: OwnedSession) -> None:
-        node.pings.add(owned)
-        node.connections.known(owned.sid)
+        live.pings.add(owned)
+        transport.connections.known(owned.sid)
 
     devices = Devices(
-        registrar=node.archiver or node.store,
-        store=node.store,
-        setups=node.manager,
-        sessions=node.sessions,
-        ingest=node.ingest,
-        departures=node.departures,
-        commands=node.commands,
-        takeovers=node.takeovers,
-        dispatcher=node.dispatcher,
-        tasks=node.tasks,
-        clock=node.clock,
-        metrics=node.metrics,
-        node_id=node.node_id,
-        partition_of=node.keys.partition,
+        registrar=storage.archiver or storage.store,
+        store=storage.store,
+        setups=live.manager,
+        sessions=live.sessions,
+        ingest=live.ingest,
+        departures=live.disconnects,
+        commands=live.commands,
+        takeovers=live.takeovers,
+        dispatcher=dispatcher,
+        tasks=ground.tasks,
+        clock=ground.clock,
+        metrics=ground.metrics,
+        node_id=ground.node_id,
+        partition_of=storage.store.keys.partition,
         max_value_bytes=config.sessions.max_value_bytes,
-        permits=node.permits,
-        quota=node.gate,
+        permits=session_scope,
+        quota=transport.gate,
         on_device=became_device,
-        refusal=node.reception.refusal,
+        refusal=transport.admission.refusal,
     )
     devices.listen()
     dashboards.register(
-        node.dispatcher,
+        dispatcher,
         dashboards.Dashboards(
-            node.dispatcher,
-            node.manager,
-            Watching(node.store, node.feed, node.fanout),
-            node.waiters,
-            node.rooms,
-            node.tasks,
-            node_id=node.node_id,
+            dispatcher,
+            live.manager,
+            Watching(storage.store, live.feed, live.fanout),
+            live.waiters,
+            live.rooms,
+            ground.tasks,
+            node_id=ground.node_id,
             max_answer_bytes=config.node.max_pending_bytes,
             devices=devices,
         ),
-        node.permits,
+        session_scope,
     )
-    node.queue.on("deliver", node.commands.on_deliver)
-    node.queue.on("command", node.waiters.on_command)
-    node.queue.on("superseded", node.takeovers.on_superseded)
-    node.queue.on("memory_relieved", Notices(node.dispatcher).on_memory_relieved)
-    node.dispatcher.on_connect(node.reception.greet)
-    return devices
+    queue.on("deliver", live.commands.on_deliver)
+    queue.on("command", live.waiters.on_command)
+    queue.on("superseded", live.takeovers.on_superseded)
+    queue.on("memory_relieved", Notices(dispatcher).on_memory_relieved)
+    dispatcher.on_connect(transport.admission.greet)
 
 
-def open_api(node: Node) -> None:
+def _open_api(
+    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: Permits
+) -> None:
     """The REST routes, behind who may enter."""
-    config = node.config
-    authentication.install(node.app, node.tokens, node.permits, metrics=config.node.metrics)
+    config, app = ground.config, transport.app
+    authentication.install(app, ground.tokens, session_scope, metrics=config.node.metrics)
     mount(
-        node.app,
-        node.manager,
-        node.waiters,
-        JobQueue(node.queue_client, queue_name(config.redis.key_prefix), node.tasks.sleep),
-        node_id=node.node_id,
+        app,
+        live.manager,
+        live.waiters,
+        JobQueue(storage.queue_client, queue_name(config.redis.key_prefix), ground.tasks.sleep),
+        node_id=ground.node_id,
         max_body_bytes=config.node.max_frame_bytes,
         max_value_bytes=config.sessions.max_value_bytes,
-        version=installed_version(),
         asyncapi=asyncapi.document(installed_version()),
-        count_error=node.metrics.error,
+        version=installed_version(),
+        count_error=ground.metrics.error,
     )
+
+
+def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
+    """Health, readiness and figures."""
+    config = ground.config
+    stats = NodeFigures(
+        ground.metrics,
+        transport.dispatcher,
+        live.sessions,
+        live.ingest,
+        live.reconciler,
+        live.fanout,
+        transport.queue,
+        transport.drain,
+        storage.store.replication,
+        ground.standing,
+        live.leases,
+        ground.memory,
+        about={
+            "address": f"{config.node.host}:{ground.port}",
+            "async_mode": config.node.async_mode,
+            "auth": config.auth.mode,
+            "settings": fingerprint(config),
+        },
+    )
+    service_stats = UpkeepFigures(storage.store, ground.metrics, ground.tasks)
+    probe = QueueProbe(transport.queue, ground.tasks)
+    health = Health(
+        {
+            "redis": stats.check_redis,
+            "message_queue": probe.check,
+            "backlog": stats.check_backlog,
+            "memory": stats.check_memory,
+            "workers": service_stats.check_workers,
+            "archive": storage.keeper.check,
+            "draining": transport.drain.check,
+        }
+    )
+    ground.metrics.ready.read_from(health.is_ready)
+    web_app.install_probes(
+        transport.app, health=health, expose_metrics=stats.expose, node_id=ground.node_id
+    )
+    return Endpoints(health, probe, stats, service_stats)

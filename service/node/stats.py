@@ -20,7 +20,7 @@ from service.live.queue.manager import StreamManager
 from service.live.standing import Standing
 from service.node.drain import Farewell
 from service.observability.health import Check
-from service.observability.host_memory import available_percent
+from service.observability.host_memory import HostMemory, available_percent
 from service.observability.metrics import Metrics
 from service.sessions.store.replication import Replication
 from service.sockets.dispatch import Dispatcher
@@ -49,6 +49,8 @@ class NodeFigures:
         farewell: Farewell,
         replication: Replication | None,
         standing: Standing,
+        leases: Leases,
+        memory: HostMemory,
         *,
         about: Mapping[str, str],
     ) -> None:
@@ -62,6 +64,8 @@ class NodeFigures:
         self._farewell = farewell
         self._replication = replication
         self._standing = standing
+        self._leases = leases
+        self._memory = memory
         self._about = about
         self._started = time.monotonic()
         metrics.connections.read_from(lambda: len(dispatcher.peers))
@@ -81,16 +85,16 @@ class NodeFigures:
         watching = [peer.sid for peer in peers if peer.dashboard is not None]
         return sum(self._dispatcher.backlog_bytes(sid) for sid in watching)
 
-    def expose(self, leases: Leases) -> bytes:
+    def expose(self) -> bytes:
         """All figures in the text format of Prometheus."""
         metrics, queue = self._metrics, self._queue.counters
         metrics.queue_messages.values.update(sent=queue.sent, received=queue.received)
         metrics.queue_lost.values[""] = queue.undeliverable + queue.bad
         metrics.queue_errors.values[""] = queue.outages
-        metrics.redis_errors.values[""] = self._ingest.repeats + leases.failures
+        metrics.redis_errors.values[""] = self._ingest.repeats + self._leases.failures
         if self._replication is not None:
             metrics.withheld_answers.values[""] = self._replication.withheld
-        metrics.lease_expiries.values[""] = leases.expired
+        metrics.lease_expiries.values[""] = self._leases.expired
         metrics.reclaims.values.update(self._claims.answers)
         metrics.feed_losses.values.update(self._fanout.resyncs)
         metrics.slow_clients.values["conflated"] = self._fanout.conflations
@@ -105,6 +109,11 @@ class NodeFigures:
         waiting = self._ingest.buffered_bytes
         details = {"ingest_bytes": waiting, "queue_bytes": self._queue.pending_bytes}
         return Check(waiting < BACKLOG_READY * MAX_BUFFER_BYTES, details)
+
+    def check_memory(self) -> Check:
+        """This machine has memory for new clients."""
+        available = {"available_percent": self._memory.available_percent}
+        return Check(not self._memory.is_critical, available)
 
     def row(self, ready: bool) -> dict[str, str | int | float]:
         """What `P:node:<node_id>` and `muster status` show."""

@@ -1,6 +1,6 @@
 """The web server's side of a node: Flask, Flask-SocketIO, and the few pages without an API.
 
-Everything here is put together from what `wiring` built; nothing is opened.
+Everything here is put together from what the node's steps built; nothing is opened.
 """
 
 from __future__ import annotations
@@ -39,18 +39,34 @@ SECURITY_HEADERS = {
 }
 
 
-def create_app(
-    *,
-    health: Health,
-    expose_metrics: Callable[[], bytes],
-    node_id: str,
-) -> Flask:
-    """The Flask application: pages, health, metrics, and errors as `application/problem+json`."""
+def create_app() -> Flask:
+    """The Flask application: pages, and errors as `application/problem+json`."""
     app = Flask("muster", static_folder=None)
 
     @app.get("/")
     def index() -> Response:
         return Response("Server is running", mimetype="text/plain")
+
+    for path, (name, content_type) in TEST_FILES.items():
+        body = (WEB_DIR / name).read_bytes()
+        app.add_url_rule(path, name, _page(body, content_type))
+
+    problems.install(app)
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return app
+
+
+def install_probes(
+    app: Flask, *, health: Health, expose_metrics: Callable[[], bytes], node_id: str
+) -> None:
+    """What those ask who watch the node: /healthz, /readyz, /metrics."""
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -68,21 +84,6 @@ def create_app(
     @app.get("/metrics")
     def metrics() -> Response:
         return Response(expose_metrics(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-    for path, (name, content_type) in TEST_FILES.items():
-        body = (WEB_DIR / name).read_bytes()
-        app.add_url_rule(path, name, _page(body, content_type))
-
-    problems.install(app)
-
-    @app.after_request
-    def protect(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
-
-    return app
 
 
 def create_socketio(app: Flask, client_manager: Any, server_options: dict[str, Any]) -> SocketIO:

@@ -38,6 +38,10 @@ class Health:
     def __init__(self, checks: Mapping[str, Callable[[], Check]]) -> None:
         self._checks = checks
 
+    def is_ready(self) -> bool:
+        """Whether the node should get new clients."""
+        return self.look()[0]
+
     def look(self) -> tuple[bool, dict[str, Any]]:
         """Whether the node is ready, and what each check says."""
         seen = {name: check() for name, check in self._checks.items()}

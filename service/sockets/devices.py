@@ -23,7 +23,7 @@ from service.schema.samples import parse_telemetry, parse_update
 from service.schema.values import check_depth
 from service.security import permissions
 from service.security.permissions import Identity
-from service.sessions.model import AppendResult, Registration, SetupState
+from service.sessions.model import Registration, SetupState
 from service.sockets import payloads
 from service.sockets.dispatch import Call, Dispatcher, Peer
 from service.sockets.takeovers import Takeovers
@@ -291,26 +291,6 @@ class Devices:
         owned = self._owned_by(peer, payload)
         update = parse_telemetry(payload, self._clock.now_s(), self._max_value_bytes)
         self._ingest.add(owned, update, ack_id)
-
-    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
-        """These updates are in Redis: (ack id, rev) each."""
-        peer = self._dispatcher.peers.get(owned.sid)
-        if peer is not None:
-            self._dispatcher.ack_all(peer, b'{"ok":true,"rev":%d}', acks)
-
-    def answer(
-        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | errors.ServiceError
-    ) -> None:
-        """An update was there already, or was not stored."""
-        peer = self._dispatcher.peers.get(owned.sid)
-        if peer is None:
-            return
-        if isinstance(result, errors.ServiceError):
-            self._dispatcher.refuse(peer, ack_id, result)
-        elif ack_id is not None:
-            self._metrics.duplicates.add()
-            body = b'{"ok":true,"rev":%d,"duplicate":true}' % result.value
-            self._dispatcher.ack(peer, ack_id, body)
 
     def is_own_setup(self, call: Call) -> bool:
         """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""

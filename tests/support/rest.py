@@ -19,7 +19,7 @@ from service.api.paths import in_path
 from service.config.loader import queue_name
 from service.live.commands.waiters import CommandWaiters
 from service.manager.manager import SessionManager
-from service.node.web_app import create_app
+from service.node.web_app import create_app, install_probes
 from service.observability.health import Health
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
@@ -60,7 +60,8 @@ class Rest:
         self.waiters = CommandWaiters(self.store, ThreadTasks(), poll_s=0.05)
         self.jobs = JobQueue(self.raw_redis, queue_name(prefix))
         self.codes: list[str] = []
-        self.app: Flask = create_app(health=Health({}), expose_metrics=lambda: b"", node_id=NODE)
+        self.app: Flask = create_app()
+        install_probes(self.app, health=Health({}), expose_metrics=lambda: b"", node_id=NODE)
         self.api = mount(
             self.app,
             self.manager,

@@ -6,7 +6,7 @@ does the rest. It is released when half of that is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from service.live.ingest.pending import Slot
 from service.live.ownership.owned import OwnedSession
@@ -16,21 +16,24 @@ HOLD_UPDATES = 1000
 HOLD_BYTES = 2 << 20
 
 
+class Flow(Protocol):
+    """The part of a node's sockets that holds them; see `transport.connection.Connections`."""
+
+    def hold(self, sid: str) -> None: ...
+    def release(self, sid: str) -> None: ...
+
+
 class Load:
     """The counts, by which sockets are held and updates refused.
 
     Args:
-        hold: told to take nothing more from a session's socket.
-        release: told that this is over.
+        sockets: where the sessions' sockets are held and released.
     """
 
-    def __init__(
-        self, hold: Callable[[OwnedSession], None], release: Callable[[OwnedSession], None]
-    ) -> None:
+    def __init__(self, sockets: Flow) -> None:
         #: About the memory of all that waits.
         self.bytes = 0
-        self._hold = hold
-        self._release = release
+        self._sockets = sockets
 
     def charge(self, owned: OwnedSession, updates: int, cost: int) -> None:
         """Count what waits, or with negative numbers what does so no more."""
@@ -46,7 +49,7 @@ class Load:
         """Too much of this session waits."""
         if not owned.is_held:
             owned.is_held = True
-            self._hold(owned)
+            self._sockets.hold(owned.sid)
 
     def release_if_low(self, owned: OwnedSession) -> None:
         if (
@@ -55,4 +58,4 @@ class Load:
             and owned.waiting_bytes <= HOLD_BYTES // 2
         ):
             owned.is_held = False
-            self._release(owned)
+            self._sockets.release(owned.sid)

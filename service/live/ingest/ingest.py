@@ -21,15 +21,17 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from service import errors
 from service.errors import ServiceError
 from service.live.ingest import pending
-from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Load
+from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Flow, Load
 from service.live.ingest.pending import AppendStore, Slot, Update, cost_bytes
 from service.live.ingest.refusals import lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
+from service.observability.metrics import Metrics
 from service.schema import limits
 from service.sessions.model import AppendPart, AppendResult
 from service.tasks import Tasks
@@ -42,19 +44,33 @@ MAX_BUFFER_BYTES = 32 << 20
 MAX_ATTEMPTS = 3
 
 
+class Reconciler(Protocol):
+    """Settles with Redis who owns what; see `OwnershipReconciler`."""
+
+    def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
+    def lose(self, owned: OwnedSession, word: str) -> None: ...
+
+
+class UpdateAnswers(Protocol):
+    """Answers devices; implemented by the sockets."""
+
+    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
+        """Redis has these updates of a session: (ack id, rev) each, in order."""
+
+    def answer(
+        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
+    ) -> None:
+        """Any other fate of an update: a duplicate's rev or the error; without an ack id only errors."""
+
+
 class Ingest:
     """The buffer between this node's devices and Redis.
 
     Args:
-        reclaim: gets sessions back that Redis does not know; marks those it could not as lost.
-        on_lost: told once a flush shows that another connection owns the session.
-        on_acked: told which updates of a session Redis has: (ack id, rev) each, in order.
-        on_answer: told any other fate of an update: its ack id, and a duplicate's rev or the error. Without
-            an ack id only errors are told.
-        on_stored: told how many samples Redis accepted.
-        hold: told to take nothing more from a session's socket, because too much of it waits.
-        release: told that this is over.
-        on_flush: told the samples of an answered flush and how many seconds the answer took.
+        reconciler: gets sessions back that Redis does not know, and ends claims that are over.
+        answers: told the fate of every update.
+        sockets: held where too much of a session waits.
+        metrics: samples that Redis accepted, and flushes, are counted there.
         max_buffer_bytes: estimated memory; above it updates are refused.
     """
 
@@ -67,14 +83,10 @@ class Ingest:
         writer_id: str,
         *,
         flush_interval_s: float,
-        reclaim: Callable[[int, list[OwnedSession]], None],
-        on_lost: Callable[[OwnedSession], None],
-        on_acked: Callable[[OwnedSession, list[tuple[int, int]]], None],
-        on_answer: Callable[[OwnedSession, int | None, AppendResult | ServiceError], None],
-        on_stored: Callable[[int], None] = lambda samples: None,
-        hold: Callable[[OwnedSession], None] = lambda owned: None,
-        release: Callable[[OwnedSession], None] = lambda owned: None,
-        on_flush: Callable[[int, float], None] = lambda samples, seconds: None,
+        reconciler: Reconciler,
+        answers: UpdateAnswers,
+        sockets: Flow,
+        metrics: Metrics,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
         self._store = store
@@ -83,13 +95,10 @@ class Ingest:
         self._standing = standing
         self._writer_id = writer_id
         self._flush_interval_s = flush_interval_s
-        self._reclaim = reclaim
-        self._on_lost = on_lost
-        self._on_acked = on_acked
-        self._on_answer = on_answer
-        self._on_stored = on_stored
-        self._load = Load(hold, release)
-        self._on_flush = on_flush
+        self._reconciler = reconciler
+        self._answers = answers
+        self._load = Load(sockets)
+        self._metrics = metrics
         self._max_buffer_bytes = max_buffer_bytes
         self._queues: dict[int, deque[Slot]] = {}
         self._open: dict[OwnedSession, Slot] = {}
@@ -161,7 +170,7 @@ class Ingest:
             return True
         if seq <= owned.last_seq:
             if ack_id is not None:
-                self._on_answer(owned, ack_id, AppendResult("duplicate", owned.rev))
+                self._answers.answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             return False
         if seq > owned.accepted_seq:
             expected = owned.accepted_seq + 1
@@ -181,7 +190,7 @@ class Ingest:
     ) -> None:
         try:
             if ack_id is not None or isinstance(result, ServiceError):
-                self._on_answer(owned, ack_id, result)
+                self._answers.answer(owned, ack_id, result)
         except Exception:
             log.exception("ack failed", extra={"action": "ack_failed"})
 
@@ -258,7 +267,8 @@ class Ingest:
             log.exception("flush failed", extra={"action": "flush_failed"})
             self._refuse_all(queue, batch, errors.Internal())
             return
-        self._on_flush(sum(part.count for part in parts), time.monotonic() - sent_at)
+        self._metrics.flush_samples.observe(sum(part.count for part in parts))
+        self._metrics.flush_seconds.observe(time.monotonic() - sent_at)
         stored, missing = self.stored, []
         for slot, result in zip(batch, results, strict=True):
             if result.word == "ok":
@@ -271,7 +281,7 @@ class Ingest:
                 self._split(queue, slot)
             else:
                 self._refuse(queue, slot, word_error(slot.owned, result.word))
-        self._on_stored(self.stored - stored)
+        self._metrics.samples.add(count=self.stored - stored)
         if missing:
             self._recover(partition, queue, missing)
 
@@ -303,7 +313,7 @@ class Ingest:
                 acks.append((ack_id, at))
         if acks:
             try:
-                self._on_acked(owned, acks)
+                self._answers.acked(owned, acks)
             except Exception:
                 log.exception("ack failed", extra={"action": "ack_failed"})
         self._answer_repeats(owned)
@@ -360,7 +370,7 @@ class Ingest:
         held = [slot for slot in missing if self._sessions.holds(slot.owned)]
         if held:
             try:
-                self._reclaim(partition, [slot.owned for slot in held])
+                self._reconciler.reclaim(partition, [slot.owned for slot in held])
             except ServiceError:
                 log.warning("reclaim failed", extra={"action": "reclaim_failed"})
         for slot in reversed(missing):
@@ -396,7 +406,7 @@ class Ingest:
         self._answer_repeats(owned, error)
         self._load.release_if_low(owned)
         if news:
-            self._on_lost(owned)
+            self._reconciler.lose(owned, "superseded")
 
     def _refuse_all(self, queue: deque[Slot], batch: list[Slot], error: ServiceError) -> None:
         for slot in batch:

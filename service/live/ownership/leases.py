@@ -18,6 +18,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from service.clock import RedisClock
@@ -54,18 +55,37 @@ class LeaseStore(Protocol):
     def now_ms(self) -> int: ...
 
 
+class LeaseListener(Protocol):
+    """What a node does about what its leases bring to light."""
+
+    def lost_lease(self, partition: int) -> None:
+        """The lease was over in this partition; its sessions are reclaimed by now."""
+
+    def pending(self, session_id: str) -> None:
+        """This held session has undelivered commands; said at each renewal."""
+
+    def ended(self, commands: list[CommandChange]) -> None:
+        """These commands ran into their deadline."""
+
+    def detach(self) -> None:
+        """Redis has been away for too long: send the clients away. Said once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Times of a node's standing, in seconds."""
+
+    renew_s: float
+    ttl_s: float  #: of session keys; refreshed at least every quarter of it; 0: there are none
+    detach_after_s: float  #: how long without Redis until the clients are sent away
+
+
 class Leases:
     """Keeps this node alive in Redis and what it holds true.
 
     Args:
-        ttl_s: TTL of session keys; refreshed at least every quarter of it; 0: there are none.
-        detach_after_s: without Redis for so long, `on_detach` is called once.
         is_connected: whether a socket id of this node is open.
-        on_lost_lease: told of a partition where the lease was over, once its sessions are reclaimed.
-        on_pending: told each renewal of a held session with undelivered commands.
-        on_commands: told which commands ran into their deadline.
-        on_detach: sends the clients away.
-        figures: what `P:node:<node_id>` shows of this node.
+        listener: told what follows from renewals and expiry.
     """
 
     def __init__(
@@ -78,17 +98,11 @@ class Leases:
         clock: RedisClock,
         standing: Standing,
         node_id: str,
-        partitions: int,
         *,
-        renew_s: float,
-        ttl_s: float,
-        detach_after_s: float,
+        partitions: int,
+        times: LeaseTimes,
         is_connected: Callable[[str], bool],
-        on_lost_lease: Callable[[int], object],
-        on_pending: Callable[[OwnedSession], None],
-        on_commands: Callable[[list[CommandChange]], None],
-        on_detach: Callable[[], None],
-        figures: Callable[[], Figures],
+        listener: LeaseListener,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -99,26 +113,24 @@ class Leases:
         self._standing = standing
         self._node_id = node_id
         self._partitions = partitions
-        self._renew_s = renew_s
-        self._ttl_s = ttl_s
-        self._detach_after_s = detach_after_s
+        self._times = times
         self._is_connected = is_connected
-        self._on_lost_lease = on_lost_lease
-        self._on_pending = on_pending
-        self._on_commands = on_commands
-        self._on_detach = on_detach
-        self._figures = figures
+        self._listener = listener
+        self._figures: Callable[[], Figures] = dict
         self._stopped = False
         #: Partitions in which the lease was over and not everything is reclaimed yet.
         self._lost: set[int] = set()
-        #: Redis was away for so long that the clients were sent away; new ones are refused.
-        self.detached = False
         #: Sessions taken from dead nodes by this one, and renewals that failed, since the start.
         self.expired = 0
         self.failures = 0
 
-    def start(self) -> None:
-        """Take the leases, measure the clock, and keep both from now on."""
+    def start(self, figures: Callable[[], Figures]) -> None:
+        """Take the leases, measure the clock, and keep both from now on.
+
+        Args:
+            figures: what `P:node:<node_id>` shows of this node.
+        """
+        self._figures = figures
         self.renew()
         for loop in (self.run_renewals, self.run_expiry, self.run_comparison):
             self._tasks.spawn(loop)
@@ -137,7 +149,7 @@ class Leases:
     def run_renewals(self) -> None:
         failing = False
         while True:
-            self._tasks.sleep(RETRY_S if failing else self._renew_s)
+            self._tasks.sleep(RETRY_S if failing else self._times.renew_s)
             if self._stopped:
                 return
             try:
@@ -148,9 +160,12 @@ class Leases:
                 if not failing:
                     self._report("lease not renewed", "renew_failed", error)
                 failing = True
-                if self._standing.age_s > self._detach_after_s and not self.detached:
-                    self.detached = True
-                    self._on_detach()
+                if (
+                    self._standing.age_s > self._times.detach_after_s
+                    and not self._standing.detached
+                ):
+                    self._standing.detached = True
+                    self._listener.detach()
 
     def renew(self) -> None:
         """Move the leases; reclaim where they were over; pass on what waits for our devices.
@@ -161,17 +176,16 @@ class Leases:
         started = time.monotonic()
         renewals = self._store.renew(self._node_id)
         self._standing.renewed(started)
-        self.detached = False
         self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
         for partition in sorted(self._lost):
             self._claims.reclaim(partition, self._sessions.in_partition(partition))
-            self._on_lost_lease(partition)
+            self._listener.lost_lease(partition)
             self._lost.discard(partition)
         for renewal in renewals:
             for session_id in renewal.pending:
                 owned = self._sessions.of(session_id)
                 if owned is not None and not owned.lost:
-                    self._on_pending(owned)
+                    self._listener.pending(session_id)
         self._clock.measure(self._store.now_ms)
         self.touch()
         self._store.node_beat(self._node_id, dict(self._figures()))
@@ -182,7 +196,7 @@ class Leases:
         pings: dict[int, list[OwnedSession]] = {}
         due: dict[int, list[OwnedSession]] = {}
         for owned in self._sessions:
-            if self._ttl_s > 0 and not owned.refresh_at:
+            if self._times.ttl_s > 0 and not owned.refresh_at:
                 owned.refresh_at = self._next_refresh(now)
             if owned.refresh_at and owned.refresh_at <= now:
                 due.setdefault(owned.partition, []).append(owned)
@@ -206,7 +220,9 @@ class Leases:
 
     def _next_refresh(self, now: float) -> float:
         # Spread, and early enough for the renewal that notices it.
-        return now + max(0.0, self._ttl_s / 4 * random.uniform(0.7, 0.95) - self._renew_s)
+        return now + max(
+            0.0, self._times.ttl_s / 4 * random.uniform(0.7, 0.95) - self._times.renew_s
+        )
 
     # -- expiry
 
@@ -231,7 +247,7 @@ class Leases:
                 expiry = self._store.expire(partition)
                 more = expiry.more
                 if expiry.commands:
-                    self._on_commands(expiry.commands)
+                    self._listener.ended(expiry.commands)
                 self.expired += expiry.sessions
                 if expiry.sessions:
                     log.info(

@@ -83,8 +83,6 @@ class EngineConnections:
         max_sockets: Engine.IO connections at one time; more are told `overloaded`.
         lobby: of those that have not logged in.
         is_known_at_connect: who connects to namespace `/` has logged in; else `known` says who has.
-        admit: who connects, from address, `auth` of the CONNECT packet and Authorization header; what it
-            returns is handed on with the socket, a ServiceError becomes its connect_error. None: anybody.
     """
 
     linger_s = LINGER_S
@@ -101,7 +99,6 @@ class EngineConnections:
         max_sockets: int = MAX_SOCKETS,
         lobby: Lobby | None = None,
         is_known_at_connect: bool = True,
-        admit: Callable[[str, Any, str], Any] | None = None,
     ) -> None:
         self.server = server
         self.eio = server.eio
@@ -118,14 +115,24 @@ class EngineConnections:
         self._is_known_at_connect = is_known_at_connect
         self._by_sid: dict[str, NodeSocket] = {}
         self._environ_values: dict[str, str] = {}
-        self._admit_upstream = admit
+        self._admit_upstream: Callable[[str, Any, str], Any] | None = None
         self._admitted: dict[str, Any] = {}
         self._receiver: Receiver
         self.incoming: Incoming
 
-    def serve(self, receiver: Receiver) -> None:
-        """Take over the server: call this once, before it listens."""
+    def serve(
+        self, receiver: Receiver, admit: Callable[[str, Any, str], Any] | None = None
+    ) -> None:
+        """Take over the server: call this once, before it listens.
+
+        Args:
+            receiver: gets the events.
+            admit: who connects, from address, `auth` of the CONNECT packet and Authorization header; what
+                it returns is handed on with the socket, a ServiceError becomes its connect_error. None:
+                anybody.
+        """
         self._receiver = receiver
+        self._admit_upstream = admit
         self.on_event = receiver.on_event
         server, eio = self.server, self.eio
         self.road = self._choose_road()

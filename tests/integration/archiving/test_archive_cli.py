@@ -19,6 +19,7 @@ from service.archive.record import Record, encode
 from service.cli.archive.command import archive
 from service.config.loader import load_config
 from service.errors import ConfigError, ServiceError, SessionNotFound
+from service.manager.manager import SessionManager
 from tests.support.archive_files import make_file, open_store
 from tests.support.processes import muster
 

@@ -12,7 +12,7 @@ import redis
 from service import errors
 from service.clock import RedisClock
 from service.live.ownership.claims import Claims, Departures
-from service.live.ownership.leases import Leases
+from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.sessions.model import new_node_id
@@ -33,7 +33,7 @@ class Node:
         self.sessions = OwnedSessions()
         self.dismissed: list[tuple[str, str]] = []
         self.superseded: list[str] = []
-        self.pending: list[str] = []
+        self.told_pending: list[str] = []
         self.commands: list[Any] = []
         self.rejoined: list[int] = []
         self.detached = 0
@@ -58,19 +58,27 @@ class Node:
             self.clock,
             self.standing,
             self.node_id,
-            keys.partitions,
-            renew_s=0.1,
-            ttl_s=settings.ttl_ms / 1000,
-            detach_after_s=0.3,
+            partitions=keys.partitions,
+            times=LeaseTimes(renew_s=0.1, ttl_s=settings.ttl_ms / 1000, detach_after_s=0.3),
             is_connected=self.open_sids.__contains__,
-            on_lost_lease=self.rejoined.append,
-            on_pending=lambda owned: self.pending.append(owned.session_id),
-            on_commands=self.commands.extend,
-            on_detach=self._detach,
-            figures=lambda: {"devices": len(self.sessions)},
+            listener=self,
         )
 
-    def _detach(self) -> None:
+    def figures(self) -> dict[str, int]:
+        return {"devices": len(self.sessions)}
+
+    # -- LeaseListener
+
+    def lost_lease(self, partition: int) -> None:
+        self.rejoined.append(partition)
+
+    def pending(self, session_id: str) -> None:
+        self.told_pending.append(session_id)
+
+    def ended(self, commands: list[Any]) -> None:
+        self.commands.extend(commands)
+
+    def detach(self) -> None:
         self.detached += 1
 
     def register(self, session_id: str, sid: str = "") -> OwnedSession:
@@ -136,7 +144,7 @@ def test_renew_keeps_sessions_of_a_living_node_active(make_node: Make):
     node, other = make_node(), make_node()
     node.leases.renew()
     node.register("d1")
-    node.leases.start()
+    node.leases.start(node.figures)
 
     expire_all(other)
 
@@ -259,7 +267,7 @@ def test_renew_reports_sessions_with_undelivered_commands(make_node: Make):
 
     node.leases.renew()
 
-    assert node.pending == ["d1"]
+    assert node.told_pending == ["d1"]
 
 
 def test_expire_reports_overdue_commands(make_node: Make):
@@ -383,16 +391,16 @@ def test_outage_detaches_once_and_recovers(make_node: Make, own_server: Any):
     """Without Redis for `detach_after_s` the clients are sent away; with Redis the node is back."""
     with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
         node = make_node(client)
-        node.leases.start()
+        node.leases.start(node.figures)
         owned = node.register("d1")
         own_server.kill()
         wait_until(lambda: node.detached, 15)
-        assert node.leases.detached
+        assert node.standing.detached
         assert not node.standing.is_renewed or node.standing.age_s < 1.2
 
         own_server.start()
 
-        wait_until(lambda: not node.leases.detached, 10)
+        wait_until(lambda: not node.standing.detached, 10)
         assert node.detached == 1
         assert node.sessions.holds(owned)
         wait_until(lambda: node.fields("d1").get("state") == "active", 5)
@@ -401,7 +409,7 @@ def test_outage_detaches_once_and_recovers(make_node: Make, own_server: Any):
 
 def test_release_leaves_nothing_of_the_node(make_node: Make):
     node = make_node()
-    node.leases.start()
+    node.leases.start(node.figures)
     assert [n["node_id"] for n in node.store.nodes()] == [node.node_id]
 
     node.leases.release()

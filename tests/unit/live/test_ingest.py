@@ -13,6 +13,7 @@ from service.live.ingest import backpressure
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
+from service.observability.metrics import Metrics
 from service.schema import limits
 from service.sessions.model import AppendPart, AppendResult
 from service.tasks import ThreadTasks
@@ -75,7 +76,10 @@ class Bench:
         self.store = FakeStore()
         self.standing = Standing(renew_s=2.0)
         self.sessions = OwnedSessions()
+        self.metrics = Metrics()
         self.lost: list[OwnedSession] = []
+        self.held: list[tuple[str, str]] = []
+        self.deleted: list[OwnedSession] = []
         self.reclaimed: list[OwnedSession] = []
         self.answers: list[Any] = []
         self.refused: list[tuple[str, str]] = []
@@ -87,12 +91,31 @@ class Bench:
             self.standing,
             "node-1",
             flush_interval_s=0.01,
-            reclaim=lambda partition, claims: self.reclaimed.extend(claims),
-            on_lost=self.lost.append,
-            on_acked=self._acked,
-            on_answer=self._answer,
+            reconciler=self,
+            answers=self,
+            sockets=self,
+            metrics=self.metrics,
             **options,
         )
+
+    # -- Reconciler
+
+    def reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
+        self.reclaimed.extend(claims)
+        for owned in self.deleted:
+            self.sessions.drop(owned, "deleted")
+
+    def lose(self, owned: OwnedSession, word: str) -> None:
+        assert word == "superseded"
+        self.lost.append(owned)
+
+    # -- Flow
+
+    def hold(self, sid: str) -> None:
+        self.held.append((sid, "hold"))
+
+    def release(self, sid: str) -> None:
+        self.held.append((sid, "release"))
 
     def own(self, session_id: str = "d1", partition: int = 0, last_seq: int = 0) -> OwnedSession:
         owned = OwnedSession(session_id, f"sid-{session_id}", partition, 5, last_seq=last_seq)
@@ -103,10 +126,12 @@ class Bench:
         self._asked += 1
         self.ingest.add(owned, some, self._asked)
 
-    def _acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
+    # -- UpdateAnswers
+
+    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
         self.answers += [AppendResult("ok", rev) for _, rev in acks]
 
-    def _answer(
+    def answer(
         self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
     ) -> None:
         if ack_id is None:
@@ -300,7 +325,7 @@ def test_missing_of_a_deleted_session_is_not_found(bench):
     owned = bench.own()
     bench.store.answers = [[("missing", 0)]]
     bench.add(owned, update())
-    bench.ingest._reclaim = lambda partition, claims: bench.sessions.drop(owned, "deleted")
+    bench.deleted.append(owned)
     bench.ingest.kick()
 
     assert bench.words() == ["session_not_found"]
@@ -393,26 +418,22 @@ def test_update_without_ack_is_told_when_it_is_refused_only():
 
 
 def test_stored_samples_are_counted_once_per_flush():
-    counted: list[int] = []
-    bench = Bench(on_stored=counted.append)
+    bench = Bench()
     first, second = bench.own("d1"), bench.own("d2")
     bench.add(first, update(count=3))
     bench.add(second, update(count=2))
     bench.ingest.kick()
-    assert counted == [5]
+    assert bench.metrics.samples.values[""] == 5
+    assert bench.metrics.flush_samples.count == 1
 
 
 @pytest.mark.parametrize("size", [20, backpressure.HOLD_BYTES // 4])
 def test_session_with_too_much_waiting_is_held_until_half_of_it_is_stored(size):
     """Back-pressure: by number, and by bytes."""
-    told: list[str] = []
-    bench = Bench(
-        hold=lambda owned: told.append("hold"),
-        release=lambda owned: told.append(f"release at {owned.waiting}"),
-    )
+    bench = Bench()
     owned, other = bench.own("d1"), bench.own("d2")
     added = 0
-    while not told:
+    while not bench.held:
         some = update()
         some.bytes_in = size
         bench.add(owned, some)
@@ -420,10 +441,13 @@ def test_session_with_too_much_waiting_is_held_until_half_of_it_is_stored(size):
     assert added == (backpressure.HOLD_UPDATES if size == 20 else 2)
     bench.add(other, update())
     bench.add(owned, update())
-    assert told == ["hold"]
+    assert bench.held == [("sid-d1", "hold")]
+    while len(bench.held) == 1:
+        bench.ingest.kick()
+    assert bench.held == [("sid-d1", "hold"), ("sid-d1", "release")]
+    assert owned.waiting == (0 if size == 20 else 1)
     while owned.waiting:
         bench.ingest.kick()
-    assert told == ["hold", f"release at {0 if size == 20 else 1}"]
     assert (owned.waiting_bytes, owned.is_held) == (0, False)
 
 

@@ -1,0 +1,45 @@
+"""What the steps of a node stand on: its settings, its identity, and state that many read."""
+
+from __future__ import annotations
+
+from service import errors
+from service.clock import RedisClock
+from service.config.loader import Config
+from service.live.standing import Standing
+from service.observability.host_memory import HostMemory
+from service.observability.metrics import Metrics
+from service.security.http_guard import is_loopback
+from service.security.tokens import Tokens
+from service.sessions.model import new_node_id
+from service.tasks import ThreadTasks
+
+
+class Ground:
+    """Made first; opens nothing.
+
+    Args:
+        port: where the node will listen; shown to others in its figures.
+        insecure: the operator takes responsibility for an address that is not loopback and has no login.
+
+    Raises:
+        ConfigError: the settings do not allow a node like this.
+    """
+
+    def __init__(self, config: Config, port: int, *, insecure: bool) -> None:
+        is_open = config.auth.mode == "open"
+        if is_open and not is_loopback(config.node.host) and not insecure:
+            raise errors.ConfigError(
+                f"node.host: {config.node.host} can be reached from elsewhere and there is no login: "
+                "set auth.mode to token, listen on 127.0.0.1, or take responsibility with --insecure"
+            )
+        self.config = config
+        self.port = port
+        self.insecure = insecure
+        self.node_id = new_node_id()
+        self.tasks = ThreadTasks()
+        self.metrics = Metrics()
+        self.clock = RedisClock()
+        self.standing = Standing(config.sessions.renew_s)
+        self.memory = HostMemory(config.memory.min_available_percent)
+        #: None: there is no login.
+        self.tokens = None if is_open else Tokens(config.auth.secret, self.clock.now_s)

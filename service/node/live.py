@@ -1,0 +1,163 @@
+"""A node's third step: what moves samples, commands and changes, and keeps the node's sessions its own."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from service import errors
+from service.archiving.keeper import ArchiveKeeper
+from service.live.commands.delivery import CommandDelivery
+from service.live.commands.waiters import CommandWaiters
+from service.live.fanout.fanout import Fanout
+from service.live.feed.feed import Feed
+from service.live.ingest.ingest import Ingest
+from service.live.ownership.claims import Claims, Departures
+from service.live.ownership.leases import Leases, LeaseTimes
+from service.live.ownership.owned import OwnedSessions
+from service.manager.manager import SessionManager
+from service.node.drain import Farewell
+from service.node.ground import Ground
+from service.node.storage import Storage
+from service.node.transport import Transport
+from service.sessions.model import CommandChange
+from service.sockets.pings import DevicePings
+from service.sockets.rooms import Rooms
+from service.sockets.takeovers import Takeovers
+from service.sockets.update_answers import UpdateAnswers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The moving parts of a node."""
+
+    manager: SessionManager
+    sessions: OwnedSessions
+    takeovers: Takeovers
+    reconciler: Claims
+    disconnects: Departures
+    ingest: Ingest
+    commands: CommandDelivery
+    waiters: CommandWaiters
+    rooms: Rooms
+    feed: Feed
+    fanout: Fanout
+    pings: DevicePings
+    leases: Leases
+
+
+def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
+    """Nothing of it runs yet."""
+    config, tasks, store, node_id = ground.config, ground.tasks, storage.store, ground.node_id
+    dispatcher, connections = transport.dispatcher, transport.connections
+    manager = SessionManager(
+        store,
+        transport.queue,
+        archiver=storage.archiver,
+        command_ttl_s=config.commands.ttl_s,
+        max_value_bytes=config.sessions.max_value_bytes,
+        count=ground.metrics.commands.add,
+    )
+    sessions = OwnedSessions()
+    takeovers = Takeovers(sessions, dispatcher, transport.queue, tasks)
+    reconciler = Claims(
+        storage.archiver or store,
+        sessions,
+        node_id,
+        dismiss=takeovers.dismiss,
+        supersede=takeovers.supersede,
+    )
+    disconnects = Departures(store, sessions, tasks, node_id)
+    ingest = Ingest(
+        store,
+        sessions,
+        tasks,
+        ground.standing,
+        node_id,
+        flush_interval_s=config.node.flush_interval_ms / 1000,
+        reconciler=reconciler,
+        answers=UpdateAnswers(dispatcher, ground.metrics),
+        sockets=connections,
+        metrics=ground.metrics,
+    )
+    commands = CommandDelivery(
+        store,
+        dispatcher,
+        sessions.of,
+        manager.tell_waiters,
+        tasks,
+        max_result_bytes=config.sessions.max_value_bytes,
+    )
+    rooms = Rooms(store, node_id, dispatcher.peers.values, store.keys.partition, tasks)
+    feed = Feed(storage.redis_factory, store.keys, store)
+    times = LeaseTimes(
+        renew_s=config.sessions.renew_s,
+        ttl_s=config.sessions.ttl_s,
+        detach_after_s=config.node.detach_after_s,
+    )
+    leases = Leases(
+        store,
+        sessions,
+        reconciler,
+        disconnects,
+        tasks,
+        ground.clock,
+        ground.standing,
+        node_id,
+        partitions=store.keys.partitions,
+        times=times,
+        is_connected=dispatcher.peers.__contains__,
+        listener=AfterLeases(storage.keeper, rooms, commands, manager, transport.drain),
+    )
+    return Live(
+        manager=manager,
+        sessions=sessions,
+        takeovers=takeovers,
+        reconciler=reconciler,
+        disconnects=disconnects,
+        ingest=ingest,
+        commands=commands,
+        waiters=CommandWaiters(store, tasks),
+        rooms=rooms,
+        feed=feed,
+        fanout=Fanout(feed, connections, tasks, store, config.node.fanout_interval_ms),
+        pings=DevicePings(sessions, connections, tasks, ground.clock, config.node.ping_interval_s),
+        leases=leases,
+    )
+
+
+class AfterLeases:
+    """What follows from a node's leases: its `LeaseListener`."""
+
+    def __init__(
+        self,
+        keeper: ArchiveKeeper,
+        rooms: Rooms,
+        commands: CommandDelivery,
+        manager: SessionManager,
+        drain: Farewell,
+    ) -> None:
+        self._keeper = keeper
+        self._rooms = rooms
+        self._commands = commands
+        self._manager = manager
+        self._drain = drain
+
+    def lost_lease(self, partition: int) -> None:
+        """Redis may have come back empty: `P:meta` is written again before others guess."""
+        try:
+            self._keeper.say()
+        except (errors.ConfigError, errors.ServiceError) as exc:
+            log.error("meta not written", extra={"action": "meta_failed", "error": str(exc)})
+        self._rooms.rejoin(partition)
+
+    def pending(self, session_id: str) -> None:
+        self._commands.deliver(session_id)
+
+    def ended(self, commands: list[CommandChange]) -> None:
+        self._manager.tell_waiters(commands)
+
+    def detach(self) -> None:
+        self._drain.detach()

@@ -1,0 +1,96 @@
+"""A node's second step: the web server's application, its sockets, and the message queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask
+
+from service.live.queue.manager import StreamManager
+from service.node import web_app
+from service.node.admission import Reception
+from service.node.drain import Farewell
+from service.node.ground import Ground
+from service.node.storage import Storage
+from service.node.strangers import Strangers
+from service.sessions.model import node_token
+from service.sockets.dispatch import Dispatcher
+from service.sockets.rate_limits import SILENT_S, Gate, Limits
+from service.transport.http.guard import HttpGuard
+from service.transport.upstream import EngineConnections, StrictJson, server_options
+
+#: How long a connection may be without a Socket.IO session where there is no login, s.
+CONNECT_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How clients and other nodes reach a node."""
+
+    app: Flask
+    http_guard: HttpGuard
+    queue: StreamManager
+    connections: EngineConnections
+    gate: Gate
+    dispatcher: Dispatcher
+    drain: Farewell
+    admission: Reception
+
+
+def make_transport(ground: Ground, storage: Storage) -> Transport:
+    """Nothing of it listens yet."""
+    config, node, tasks = ground.config, ground.config.node, ground.tasks
+    is_open = ground.tokens is None
+    app = web_app.create_app()
+    queue = StreamManager(
+        storage.redis_factory, storage.store.keys, ground.node_id, tasks, json=StrictJson
+    )
+    options = server_options(
+        node.async_mode, node.ping_interval_s, node.ping_timeout_s, node.max_frame_bytes
+    )
+    socketio = web_app.create_socketio(app, queue, options)
+    web_app.admit(
+        app,
+        host=node.host,
+        allowed_hosts=node.allowed_hosts,
+        allowed_origins=config.auth.allowed_origins,
+        refuse_forwarded=is_open and not ground.insecure,
+        trusted_proxies=node.trusted_proxies,
+    )
+    strangers = Strangers(
+        node.async_mode,
+        per_address=config.limits.unauthenticated_per_address,
+        per_node=config.limits.unauthenticated_per_node,
+        trusted_proxies=node.trusted_proxies,
+        metrics=ground.metrics,
+    )
+    connections = EngineConnections(
+        socketio.server,
+        node_token=node_token(ground.node_id),
+        max_pending_bytes=node.max_pending_bytes,
+        counts=ground.metrics,
+        fast_path=node.fast_path,
+        lobby=strangers.sockets,
+        is_known_at_connect=not is_open,
+        connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
+    )
+    limits = Limits(
+        events_per_s=config.limits.events_per_s,
+        bytes_per_s=config.limits.bytes_per_s,
+        connections_per_address=config.limits.connections_per_address,
+        sessions_per_token=config.limits.sessions_per_token,
+    )
+    gate = Gate(ground.tokens, connections, tasks, limits=limits, now_s=ground.clock.now_s)
+    drain = Farewell(connections, tasks)
+    return Transport(
+        app=app,
+        http_guard=strangers.http_guard,
+        queue=queue,
+        connections=connections,
+        gate=gate,
+        dispatcher=Dispatcher(connections, tasks, ground.metrics, gate),
+        drain=drain,
+        admission=Reception(
+            gate, connections, ground.memory, drain, ground.metrics, ground.standing
+        ),
+    )
