@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -27,20 +27,16 @@ from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
 from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NOBODY, Driver, Owner
-from service.transport.lobby import Ticket
+from service.transport.lobby import DISCARD_BYTES, READ_BYTES, Ticket
 from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
 
 #: How long a peer may take to read its last frames and to close.
 LINGER_S = 2.0
-#: Input thrown away during that time, and from who has not logged in.
+#: Input thrown away during that time.
 MAX_DISCARD_BYTES = 16 << 20
-STRANGER_DISCARD_BYTES = 256 * 1024
-
-#: Read at a time from who has not logged in.
-STRANGER_READ_BYTES = 1024
-#: Messages handed on in one turn of the loop; a piece of 64 KiB may hold ten thousand.
+#: Handed on in one turn of the loop; a piece of 64 KiB may hold ten thousand messages.
 TURN_MESSAGES = 256
 
 #: Why a link is paused; it reads again when no reason is left.
@@ -72,6 +68,7 @@ class Link:
         "_writing",
         "driver",
         "is_finished",
+        "is_waiting",
         "owner",
         "slot",
         "ticket",
@@ -88,6 +85,7 @@ class Link:
         self.waiting_bytes = 0
         #: Nothing is accepted any more.
         self.is_finished = False
+        self.is_waiting = False  #: a stranger's input is unread until there is room in a turn
         self.slot: set[Due] | None = None
         self._raw = raw
         self._parser = Parser(driver.max_bytes)
@@ -114,7 +112,7 @@ class Link:
                 return
             self._watch()
             if early and self._may_send(len(early)):
-                self._guarded(lambda: self._hand_on(iter(self._parser.feed(early))))
+                self._take(early)
 
         self.driver.hub.soon(begin)
 
@@ -125,9 +123,7 @@ class Link:
         self._pauses |= why
         if self._state == _OPEN:
             self._is_flowing = False
-            if self._reading is not None:
-                self.driver.hub.forget(self._reading)
-                self._reading = None
+            self._unwatch()
 
     def resume(self, why: int) -> None:
         """Take this reason back; goes on at the end of the turn if it was the last one."""
@@ -148,13 +144,28 @@ class Link:
         self._is_flowing = True
         held, self._held = self._held, None
         if held:
-            self._guarded(lambda: self._hand_on(iter(held)))
+            self._take(b"", held)
         if self._is_flowing:
             self._watch()
 
-    def _watch(self) -> None:
+    def _watch(self, *, is_its_turn: bool = False) -> None:
+        if self.is_waiting and not is_its_turn and self._state == _OPEN:
+            return
         if self._reading is None and (self._is_flowing or self._state == _CLOSING):
             self._reading = self.driver.hub.on_readable(self._raw.fileno(), self._read)
+
+    def _unwatch(self) -> None:
+        if self._reading is not None:
+            self.driver.hub.forget(self._reading)
+            self._reading = None
+
+    def _read_now(self) -> None:
+        """There is room in this turn for what waited unread."""
+        if self._is_flowing:
+            self._watch(is_its_turn=True)
+            self._read()
+        self.is_waiting = False
+        self._watch()
 
     def _read(self, *_: Any) -> None:
         if self._reading is None:
@@ -162,9 +173,11 @@ class Link:
         driver = self.driver
         most = 0  # as much as there is room for
         if self.ticket is not None and self._state == _OPEN:
-            if driver.turns is not None and not driver.turns.try_enter():
-                return  # what is unread is shown again in the next turn
-            most = STRANGER_READ_BYTES
+            if not self.is_waiting and driver.turns and not driver.turns.enter_or(self._read_now):
+                self.is_waiting = True
+                self._unwatch()
+                return
+            most = READ_BYTES
         try:
             size = self._raw.recv_into(driver.buffer, most)
         except (BlockingIOError, InterruptedError):
@@ -175,15 +188,11 @@ class Link:
             self._lose()
         elif self._state == _OPEN:
             driver.count_received(size)
-            if not self._may_send(size):
-                return
-            try:
-                self._hand_on(iter(self._parser.feed(bytes(driver.view[:size]))))
-            except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
-                self.broken(error)
+            if self._may_send(size):
+                self._take(bytes(driver.view[:size]))
         else:
             self._discarded += size
-            if self._discarded > (STRANGER_DISCARD_BYTES if self.ticket else MAX_DISCARD_BYTES):
+            if self._discarded > (DISCARD_BYTES if self.ticket else MAX_DISCARD_BYTES):
                 self.cut()
 
     def _may_send(self, size: int) -> bool:
@@ -214,9 +223,9 @@ class Link:
             self._held = rest
             self.resume(TURN)
 
-    def _guarded(self, function: Callable[[], None]) -> None:
+    def _take(self, data: bytes, held: list[Message] | None = None) -> None:
         try:
-            function()
+            self._hand_on(iter(held or self._parser.feed(data)))
         except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
             self.broken(error)
 

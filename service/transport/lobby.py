@@ -20,6 +20,9 @@ MESSAGES_EACH = 10
 BYTES_EACH = 16 * 1024
 #: All that is owed is forgiven in this time.
 FORGIVEN_S = 60.0
+#: Read at a time from a websocket of theirs, and thrown away of it once it is to end.
+READ_BYTES = 1024
+DISCARD_BYTES = 256 * 1024
 #: Addresses that are remembered; those with nobody here are forgotten first.
 MAX_ADDRESSES = 20_000
 

@@ -1,52 +1,74 @@
 """A share of each turn of the event loop for those who have not logged in.
 
 What is ready is worked for in one turn, all of it, however many connections that are: a thousand that each
-need a millisecond would let everybody else wait for a second. So work for strangers asks here first: a
-number of pieces of it fits into a turn, the rest waits for the next ones in the order in which it came.
-Devices' sockets are read, flushes sent and leases renewed in between.
+need a millisecond would let everybody else wait for a second. So work for strangers asks here first: a few
+pieces of it fit into a turn, the rest waits for the next ones in the order in which it came. Devices' sockets
+are read, flushes sent and leases renewed in between.
+
+A turn that is long without strangers, because many devices are busy, has room for more of them, up to half of
+it: else a fleet that comes back could not get in beside one that is there. Turns are measured in the time that
+this process ran, so that a machine with too little of it does not make them longer still.
 """
 
 from __future__ import annotations
 
+import functools
+import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 from service.transport.hub import Hub
 
-#: A turn lasts at least so long, so that what is ready is looked at in each.
-TURN_S = 0.001
-#: Pieces of work in one turn; a piece is a request or a few messages, up to about 1 ms.
-PIECES = 4
+#: About how long a piece of work takes: a request, or a few messages.
+PIECE_S = 0.001
+#: Pieces in one turn, at least and at most.
+LEAST, MOST = 2, 32
 
 
 class Turns:
-    """Room for so many pieces of work in each turn of a loop."""
+    """Room for a few pieces of work in each turn of a loop.
 
-    def __init__(self, hub: Hub, pieces: int = PIECES) -> None:
+    Args:
+        least: pieces in one turn, at least.
+        now: seconds that this process ran.
+    """
+
+    def __init__(
+        self, hub: Hub, least: int = LEAST, now: Callable[[], float] = time.thread_time
+    ) -> None:
         self._hub = hub
-        self._pieces = pieces
+        self._least = least
+        self._now = now
+        self._begun = 0.0
+        self._room = least
         self._done = 0
-        self._waiting: deque[Any] = deque()
+        self._waiting: deque[Callable[[], object]] = deque()
 
-    def try_enter(self) -> bool:
-        """Whether there is room in this turn; it is taken then. For callbacks of the loop."""
-        if self._done >= self._pieces:
+    def enter_or(self, later: Callable[[], object]) -> bool:
+        """Whether there is room in this turn; if not, `later` is called in the one that has."""
+        if self._waiting or self._done >= self._room:
+            self._waiting.append(later)
             return False
         if not self._done:
-            self._hub.later(TURN_S, self._next)
+            self._begin()
         self._done += 1
         return True
 
     def enter(self) -> None:
         """Wait until there is room. For tasks."""
-        if self._waiting or not self.try_enter():
-            self._waiting.append(self._hub.current())
+        if not self.enter_or(functools.partial(self._hub.wake, self._hub.current())):
             self._hub.park()
 
+    def _begin(self) -> None:
+        self._begun = self._now()
+        self._hub.later(0.0, self._next)
+
     def _next(self) -> None:
+        turn_s = self._now() - self._begun
+        self._room = min(MOST, max(self._least, int(turn_s / PIECE_S / 2)))
         waiting = self._waiting
-        self._done = min(len(waiting), self._pieces)
+        self._done = min(len(waiting), self._room)
         if self._done:
-            self._hub.later(TURN_S, self._next)
+            self._begin()
         for _ in range(self._done):
-            self._hub.wake(waiting.popleft())
+            waiting.popleft()()

@@ -17,7 +17,7 @@ from service.transport.http.heads import Refused
 from service.transport.http.reader import KEEP_ALIVE_S
 
 #: Connections accepted before other tasks get a turn.
-TURN_ACCEPTS = 32
+TURN_ACCEPTS = 8
 
 
 class _Listener:

@@ -14,7 +14,7 @@ from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
 
 #: Connections accepted before other tasks get a turn.
-TURN_ACCEPTS = 32
+TURN_ACCEPTS = 8
 
 
 class _Input(pywsgi.Input):  # type: ignore[misc]

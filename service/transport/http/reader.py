@@ -107,7 +107,7 @@ class Reader:
     def _wait_for_request(self) -> bool:
         """Wait for the first byte of a request."""
         if self._buffer:
-            self._enter()
+            self._take_turn()
         else:
             if not self._is_first:
                 self._deadline = self._now() + KEEP_ALIVE_S
@@ -286,11 +286,17 @@ class Reader:
             data = self._sock.recv(size)
         finally:
             self._sock.settimeout(KEEP_ALIVE_S)  # of the answer's writes
-        self._enter()
+        self._take_turn()
         if not self._ticket.spend(0, len(data)):
             raise TooMuch
         self._buffer += data
         return bool(data)
+
+    def _take_turn(self) -> None:
+        """Wait until there is room; that is our doing, and no deadline's."""
+        begun = self._now()
+        self._enter()
+        self._deadline += self._now() - begun
 
     def _cut(self, size: int) -> bytes:
         data = bytes(self._buffer[:size])

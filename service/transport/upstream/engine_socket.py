@@ -57,7 +57,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     swallow = 0
     #: Where it stands as long as it has not logged in.
     ticket: Ticket | None = None
-    tell_known: Callable[[], object] | None = None  #: tells the web server when it has logged in
+    #: Tells the web server when it has logged in.
+    tell_known: Callable[[], object] | None = None
     is_stranger = True  #: it has not connected to namespace `/` yet: what it may say is bounded
     #: The websocket, on the event road.
     link: Link | None = None
@@ -192,6 +193,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         else:
             due_s = self.next_ping_s
         if not self.sid_here:
+            if self.link is not None and self.link.is_waiting:
+                connect_s = max(connect_s, now_s + 1.0)  # its CONNECT may wait unread
             if now_s >= connect_s:
                 self._give_up("connect timeout")
                 return None
@@ -202,11 +205,6 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
 
     # --- before and after the login
-
-    @property
-    def budget(self) -> Ticket | None:
-        """What may still come from it; None: it has logged in, there is no bound."""
-        return self.ticket if self.is_stranger else None
 
     def let_in(self) -> None:
         """It has connected to namespace `/`: it may say as much as it likes."""

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 __all__ = ["CannotDetach", "EventRoad", "LinkQueue", "Probe", "frame_of"]
 
 
+#: Links of strangers read in one turn of the loop; such a read takes a fraction of a request.
+LINKS_PER_TURN = 6
+
+
 class EventRoad:
     """Opens websockets of one server.
 
@@ -50,7 +54,9 @@ class EventRoad:
     ) -> None:
         self._async_mode = async_mode
         hub = hub_of(async_mode)
-        self.driver = Driver(hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub))
+        self.driver = Driver(
+            hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub, LINKS_PER_TURN)
+        )
 
     def open(self, socket: EngineSocket, environ: dict[str, Any]) -> None:
         """Answer a handshake that is in order, and make its connection the socket's.
@@ -59,13 +65,14 @@ class EventRoad:
             CannotDetach: the ordinary road has to serve it; nothing was changed.
         """
         raw, early = detach(self._async_mode, environ)
+        ticket = socket.ticket if socket.is_stranger else None
         if socket.connected:
             probe = Probe(socket)
-            probe.link = link = Link(raw, probe, self.driver, socket.budget)
+            probe.link = link = Link(raw, probe, self.driver, ticket)
             socket.begin_upgrade(probe)
             link.send(handshake.answer(environ))
         else:
-            link = Link(raw, socket, self.driver, socket.budget)
+            link = Link(raw, socket, self.driver, ticket)
             link.send(handshake.answer(environ))
             socket.attach(link)
         link.start(early)

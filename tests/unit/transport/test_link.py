@@ -13,7 +13,8 @@ import pytest
 from service.protocol import frames, handshake
 from service.protocol.frames import Fault
 from service.transport.driver import Driver
-from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, Link
+from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, TURN_MESSAGES, Link
+from service.transport.lobby import Lobby
 from service.transport.wheel import SLOT_S, SLOTS, Due, Wheel
 
 
@@ -92,6 +93,7 @@ class Bench:
         self.peer.setblocking(False)
         self.hub, self.wheel = TurnedHub(), Wheel(lambda seconds: None)
         self.received = 0
+        self.turns: list[Callable[[], object]] = []
         self.driver = Driver(self.hub, self.wheel, 1 << 20, max_pending_bytes, self._count)
         self.owner = Listener()
         self.link = Link(self.raw, self.owner, self.driver)
@@ -100,6 +102,10 @@ class Bench:
 
     def _count(self, size: int) -> None:
         self.received += size
+
+    def enter_or(self, later: Callable[[], object]) -> bool:
+        self.turns.append(later)
+        return False
 
     def send(self, *packets: str) -> None:
         for packet in packets:
@@ -146,6 +152,14 @@ def bench() -> Iterator[Bench]:
     bench.peer.close()
 
 
+@pytest.fixture
+def stranger(bench: Bench) -> Bench:
+    """Somebody who has not logged in, at a time when no turn has room."""
+    bench.driver.turns = bench  # type: ignore[assignment]
+    bench.link.ticket = Lobby(max_bytes=4000).enter("a")
+    return bench
+
+
 # --- in
 
 
@@ -155,6 +169,61 @@ def test_messages_are_handed_on_in_order_and_counted(bench: Bench) -> None:
     bench.hub.turn()
     assert bench.owner.told == ["a", "b", b"c"]
     assert bench.received == 3 * 7
+
+
+def test_many_messages_of_one_piece_are_handed_on_over_several_turns(bench: Bench) -> None:
+    """A piece may hold ten thousand; others are served between its parts, and the order stays."""
+    count = 2 * TURN_MESSAGES + 10
+    bench.peer.sendall(b"".join(masked(0x81, b"%d" % number) for number in range(count)))
+    bench.hub.turn()  # the hub of this test goes on once within the turn
+    assert len(bench.owner.told) == 2 * TURN_MESSAGES
+    bench.send("last")
+    for _ in range(3):
+        bench.hub.turn()
+    assert bench.owner.told == [*map(str, range(count)), "last"]
+
+
+def test_stranger_is_read_when_there_is_room_in_a_turn_and_not_watched_until_then(
+    stranger: Bench,
+) -> None:
+    stranger.send("a")
+    stranger.hub.turn()
+    assert stranger.owner.told == []
+    assert stranger.hub.kinds == set(), "a descriptor that is ready would wake the loop for ever"
+    assert stranger.link.is_waiting
+    stranger.turns.pop()()
+    assert stranger.owner.told == ["a"]
+    assert stranger.hub.kinds == {"read"}
+    stranger.link.ticket = None
+    stranger.send("b")
+    stranger.hub.turn()
+    assert stranger.owner.told == ["a", "b"]
+
+
+def test_stranger_that_is_paused_or_cut_while_it_waits_stays_so(stranger: Bench) -> None:
+    stranger.send("a")
+    stranger.hub.turn()
+    stranger.link.pause(BUSY)
+    stranger.turns.pop()()
+    assert (stranger.owner.told, stranger.hub.kinds) == ([], set())
+    stranger.link.resume(BUSY)
+    stranger.hub.turn()
+    stranger.hub.turn()
+    stranger.link.cut()
+    stranger.turns.pop()()
+    assert (stranger.owner.told, stranger.hub.kinds) == (["cut"], set())
+
+
+def test_stranger_that_sends_too_much_is_closed_with_1008(stranger: Bench) -> None:
+    for number in range(20):
+        stranger.peer.sendall(masked(0x00 if number else 0x01, b"x" * 500))
+        stranger.hub.turn()
+        while stranger.turns:
+            stranger.turns.pop()()
+    stranger.hub.turn()
+    got = stranger.peer.recv(1000)
+    assert frame(b"last words") in got
+    assert (1008).to_bytes(2, "big") in got
 
 
 def test_pause_amid_a_buffer_keeps_the_rest_and_reads_nothing(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from service.transport.turns import Turns
+from service.transport.turns import LEAST, MOST, PIECE_S, Turns
 
 
 class Loop:
@@ -39,6 +39,13 @@ class Loop:
             timer()
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def come(loop: Loop, turns: Turns, *tasks: int) -> None:
     for task in tasks:
         loop.running = task
@@ -49,7 +56,7 @@ def come(loop: Loop, turns: Turns, *tasks: int) -> None:
 
 def test_no_more_than_a_share_is_done_in_a_turn_and_in_order() -> None:
     loop = Loop()
-    turns = Turns(loop, 2)  # type: ignore[arg-type]
+    turns = Turns(loop, now=Clock())  # type: ignore[arg-type]
     come(loop, turns, 1, 2, 3, 4, 5)
     assert loop.done == [1, 2]
     loop.turn()
@@ -61,25 +68,41 @@ def test_no_more_than_a_share_is_done_in_a_turn_and_in_order() -> None:
 
 def test_who_comes_later_does_not_overtake_who_waits() -> None:
     loop = Loop()
-    turns = Turns(loop, 1)  # type: ignore[arg-type]
-    come(loop, turns, 1, 2, 3)
+    turns = Turns(loop, now=Clock())  # type: ignore[arg-type]
+    come(loop, turns, 1, 2, 3, 4, 5)
     loop.turn()
-    come(loop, turns, 4)
+    come(loop, turns, 6)
     loop.turn()
-    assert loop.done == [1, 2, 3]
+    assert loop.done == [1, 2, 3, 4, 5, 6]
 
 
-def test_callback_of_the_loop_is_told_that_there_is_no_room() -> None:
+def test_long_turn_has_room_for_as_much_again() -> None:
+    loop, clock = Loop(), Clock()
+    turns = Turns(loop, now=clock)  # type: ignore[arg-type]
+    come(loop, turns, *range(100))
+    clock.now += 20 * PIECE_S
+    loop.turn()
+    assert len(loop.done) == LEAST + 10
+    clock.now += 1000.0
+    loop.turn()
+    assert len(loop.done) == LEAST + 10 + MOST
+    loop.turn()
+    assert len(loop.done) == LEAST + 10 + MOST + LEAST
+
+
+def test_callback_of_the_loop_is_called_when_there_is_room() -> None:
     loop = Loop()
-    turns = Turns(loop, 2)  # type: ignore[arg-type]
-    assert [turns.try_enter() for _ in range(3)] == [True, True, False]
+    turns = Turns(loop, now=Clock())  # type: ignore[arg-type]
+    called: list[int] = []
+    assert [turns.enter_or(lambda: called.append(1)) for _ in range(3)] == [True, True, False]
+    assert not called
     loop.turn()
-    assert turns.try_enter()
+    assert called == [1]
 
 
 def test_loop_is_left_alone_when_nobody_comes() -> None:
     loop = Loop()
-    turns = Turns(loop, 2)  # type: ignore[arg-type]
+    turns = Turns(loop, now=Clock())  # type: ignore[arg-type]
     come(loop, turns, 1)
     loop.turn()
     loop.turn()

@@ -24,6 +24,7 @@ class Line:
         self.now = 100.0
         self.timeout = 0.0
         self.turns = 0
+        self.turn_s = 0.0
 
     def settimeout(self, seconds: float) -> None:
         self.timeout = seconds
@@ -42,6 +43,7 @@ class Line:
 
     def enter(self) -> None:
         self.turns += 1
+        self.now += self.turn_s
 
     def reader(self, ticket: Ticket | None = None) -> Reader:
         ticket = ticket or Lobby().enter("a")
@@ -72,6 +74,12 @@ def test_head_that_comes_byte_by_byte_has_one_deadline() -> None:
         line.reader().begin()
     assert refused.value.why == "slow"
     assert line.now - 100.0 == pytest.approx(reader.HEAD_S)
+
+
+def test_wait_for_a_turn_of_ours_is_not_the_senders_time() -> None:
+    line = Line(*[bytes([byte]) for byte in POST + b"\r\n"], every_s=0.1)
+    line.turn_s = 5.0
+    assert line.reader().begin()
 
 
 def test_next_head_has_its_deadline_from_its_first_byte_on() -> None:
