@@ -41,20 +41,6 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
-DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
-#: What a path in running text begins with.
-FOLDERS = {
-    "benchmarks",
-    "deploy",
-    "docs",
-    "muster",
-    "service",
-    "tests",
-    "workers",
-    ".ci",
-    ".github",
-}
-FOLDERS |= {path.name for path in (ROOT / "service").iterdir() if path.is_dir()}
 
 
 def read(page: str) -> str:
@@ -130,8 +116,8 @@ def test_commands_in_the_docs_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_named_in_a_page_exist(page: Path) -> None:
-    """`--option` is one of some command of muster, or of compose."""
-    foreign = {"--build", "--no-deps", "--no-recreate", "--profile", "--scale"}
+    """`--option` is one of some command of muster, or of compose or pytest."""
+    foreign = {"--build", "--no-deps", "--no-recreate", "--profile", "--scale", "--randomly-seed"}
     known = {
         option
         for name in COMMANDS
@@ -393,7 +379,7 @@ def test_session_fields_in_the_docs_are_those_of_the_scripts() -> None:
     assert {field for field in documented if f"'{field}'" not in everything} == set()
 
 
-# -- what is needed, decisions --
+# -- what is needed --
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -406,47 +392,6 @@ def test_servers_that_will_do_are_the_same_everywhere(page: Path) -> None:
 def test_servers_that_will_do_are_named_to_operators() -> None:
     for page in ("redis.md", "operations.md"):
         assert f"Redis ≥ {oldest('Redis')} or Valkey ≥ {oldest('Valkey')}" in read(page)
-
-
-@pytest.mark.parametrize("record", DECISIONS, ids=lambda record: record.name[:4])
-def test_decisions_say_whether_they_hold(record: Path) -> None:
-    """One of the four words, with a date; a record that holds no more names the one that does."""
-    number = int(record.name[:4])
-    text = record.read_text()
-    head = re.match(r"# (\d+)\. [^\n]+\n\nStatus: ([^\n]+)\n\n", text)
-    assert head, "no heading and status"
-    assert int(head[1]) == number
-    status = re.fullmatch(
-        r"(proposed|accepted|withdrawn|superseded by \[decision (\d+)\]\(([\w-]+\.md)\)), "
-        r"20\d\d-\d\d-\d\d",
-        head[2],
-    )
-    assert status, head[2]
-    if status[2]:
-        later = DECISIONS[[one.name for one in DECISIONS].index(status[3])]
-        assert later.name.startswith(f"{int(status[2]):04d}-")
-        assert int(status[2]) > number
-
-
-def test_decisions_are_numbered_without_a_gap() -> None:
-    """And what cites one, in code or settings, cites one that is there."""
-    numbers = [int(record.name[:4]) for record in DECISIONS]
-    assert numbers == list(range(1, len(numbers) + 1))
-    cited = {
-        number
-        for folder in ("service", "workers", "tests", "benchmarks")
-        for path in (ROOT / folder).rglob("*.py")
-        for number in re.findall(r"docs/decisions/(\d{4})", path.read_text())
-    } | set(re.findall(r"docs/decisions/(\d{4})", (ROOT / "pyproject.toml").read_text()))
-    assert {int(number) for number in cited} <= set(numbers)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_named_in_a_page_are_there(page: Path) -> None:
-    """`folder/file.py` in running text: from the root, or, for what is below it, from service/."""
-    for path in re.findall(r"`([\w.-]+/[\w./-]*)`", page.read_text()):
-        if path.partition("/")[0] in FOLDERS:
-            assert (ROOT / path).exists() or (ROOT / "service" / path).exists(), path
 
 
 # -- links, pictures, make --
