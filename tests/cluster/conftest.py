@@ -12,6 +12,16 @@ from tests.conftest import RealServer
 from tests.support.archive_service import MakeService, Service
 from tests.support.node_processes import Cluster, MakeCluster
 
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test here starts nodes."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.processes)
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What is marked `end_to_end` runs on both roads of a node."""

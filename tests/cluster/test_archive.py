@@ -18,8 +18,6 @@ from tests.support.node_processes import environment
 from tests.support.processes import muster
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
 def test_quiet_device_is_archived_and_comes_back_whole_on_another_node(
@@ -98,7 +96,7 @@ def test_worker_killed_between_any_two_steps_loses_nothing(service: MakeService)
         raw.close()
         wait_until(lambda: one.state("d3") == "inactive", 10)
         again = one._start(["tests.support.archiver_child", "sweep", "none", "1"], "child")
-        assert "error=''" in again.communicate(timeout=30)[0]
+        assert "error=''" in again.communicate(timeout=60)[0]
         assert {i: one.values(i) for i in expected} == expected, step
         assert {one.state(i) for i in expected} == {"archived"}, step
     # what killed ones left behind goes with the next commit

@@ -7,13 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.archive_service import MakeService
 from tests.support.clients import Client, RawSocket
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_unmounted_archive_refuses_unknown_devices_and_nothing_else(service: MakeService) -> None:
@@ -43,14 +40,12 @@ def test_node_on_a_machine_short_of_memory_refuses_new_connections(
     one = service(1, sessions__archive_after_s=100)
     share = tmp_path / "available"
     share.write_text("60")
-    from tests.conftest import free_ports
-
     port = free_ports()[0]
     one._start(["tests.support.short_of_memory", str(share)], "node", node__port=port)
     url = f"http://127.0.0.1:{port}"
 
     def readyz() -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             connection.request("GET", "/readyz")
             response = connection.getresponse()

@@ -12,12 +12,11 @@ from tests.support.archive_service import MakeService, Service
 from tests.support.clients import RawSocket
 from tests.support.node_processes import environment
 from tests.support.processes import muster
+from tests.support.sizes import sampled
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(180)
-
 #: Sessions of the large sweep.
-COUNT = 100_000
+COUNT = sampled(100_000, 10_000)
 
 
 def make_quiet(service: Service, count: int) -> list[str]:
@@ -101,8 +100,8 @@ def assert_one_place_each(service: Service, wanted: set[str]) -> None:
     assert set(names.values()) <= on_disk
 
 
-@pytest.mark.timeout(600)
-def test_hundred_thousand_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
+@pytest.mark.timeout(900)
+def test_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
     service: MakeService,
 ) -> None:
     """Devices send, come back and leave while workers archive and one dies: every ack is kept."""
@@ -129,7 +128,7 @@ def test_hundred_thousand_quiet_sessions_are_swept_under_live_traffic_and_a_kill
     finally:
         ending.set()
         for device in live:
-            device.join(20)
+            device.join(60)
     assert [fault for device in live for fault in device.faults] == []
     wait_until(lambda: store.counts()["active"] == 0, 10, what="the last ones have left")
     for worker in both.children:
@@ -138,7 +137,7 @@ def test_hundred_thousand_quiet_sessions_are_swept_under_live_traffic_and_a_kill
     for device in live:
         assert len(device.acked) > 20
         assert both.values(device.session_id) == device.acked[-100:]
-    for n in range(0, COUNT, 97):
+    for n in range(0, COUNT, sampled(97, 31)):
         assert both.values(ids[n]) == [n]
     back = both.device("q7", node=1)
     assert back.answer["restored"]  # type: ignore[attr-defined]

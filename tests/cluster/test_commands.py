@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,8 @@ from service.config.loader import load_config
 from service.manager.manager import SessionManager
 from service.sessions import model
 from tests.support.bare import Bare
-from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.node_processes import ROADS, Cluster, MakeCluster, road
+from tests.support.shared_pair import running_pair
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end
@@ -32,10 +34,27 @@ def pair(request: pytest.FixtureRequest, cluster: MakeCluster) -> Iterator[Clust
     assert made.tracebacks() == []
 
 
+@pytest.fixture(scope="module", params=ROADS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Two nodes on each road, for all tests that harm nothing; each has a device of its own."""
+    quick = {name.replace("__", "."): value for name, value in QUICK.items()}
+    with running_pair(tmp_path_factory.mktemp("commands"), **quick, **road(request.param)) as made:
+        yield made
+
+
 @pytest.fixture
-def manager(pair: Cluster) -> Iterator[SessionManager]:
+def d1() -> str:
+    """A device that no other test uses."""
+    return f"d-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def manager(request: pytest.FixtureRequest) -> Iterator[SessionManager]:
     """What a program outside the nodes uses."""
-    made = SessionManager.connect(pair.server.url, load_config(None, {}))
+    nodes = request.getfixturevalue("shared" if "shared" in request.fixturenames else "pair")
+    made = SessionManager.connect(nodes.server.url, load_config(None, {}))
     yield made
     made.close()
 
@@ -55,17 +74,17 @@ def statuses_of(dashboard: Bare, command_id: str) -> list[str]:
     return [update["status"] for update in updates if update["command_id"] == command_id]
 
 
-def test_send_command_from_the_other_node_in_each_wait_mode(pair: Cluster) -> None:
+def test_send_command_from_the_other_node_in_each_wait_mode(shared: Cluster, d1: str) -> None:
     """An operator need not know where the device is; each wait ends when it says."""
-    first, second = pair.urls
+    first, second = shared.urls
     said: dict[str, list[Any] | None] = {"a": [], "b": [{"ok": True, "result": [1]}], "c": None}
-    device = Bare.device(first, "d1", answer=lambda payload: said[payload["command"]])
+    device = Bare.device(first, d1, answer=lambda payload: said[payload["command"]])
     operator = Bare(second)
     operator.ok("register_vue", {})
-    assert send(operator, "d1", "a", wait="delivered")["status"] == "delivered"
-    done = send(operator, "d1", "b", wait="result", params={"n": None})
+    assert send(operator, d1, "a", wait="delivered")["status"] == "delivered"
+    done = send(operator, d1, "b", wait="result", params={"n": None})
     assert (done["status"], done["result"]) == ("succeeded", [1])
-    queued = send(operator, "d1", "c")
+    queued = send(operator, d1, "c")
     assert queued["status"] == "queued"
     wait_until(lambda: commands_of(device) == [("a", 1), ("b", 1), ("c", 1)])
     device.ack_command(queued["command_id"])
@@ -76,28 +95,27 @@ def test_send_command_from_the_other_node_in_each_wait_mode(pair: Cluster) -> No
     assert statuses_of(operator, queued["command_id"]) == ["queued", "sent", "delivered", "failed"]
     assert operator.events("command_update")[-1]["error"] == {"code": "jammed"}
     late = operator.call(
-        "send_command", {"device_id": "d1", "command": "c", "wait": "result", "timeout_s": 0.3}
+        "send_command", {"device_id": d1, "command": "c", "wait": "result", "timeout_s": 0.3}
     )
     assert late["error"]["code"] == "command_timeout"
     device.close()
     operator.close()
 
 
-@both_modes
-def test_reconnect_to_the_other_node_resends_unacked_in_order(pair: Cluster) -> None:
+def test_reconnect_to_the_other_node_resends_unacked_in_order(shared: Cluster, d1: str) -> None:
     """What was sent and not acked comes first, before what was queued in between."""
-    first, second = pair.urls
+    first, second = shared.urls
     operator = Bare(first)
     operator.ok("register_vue", {})
-    device = Bare.device(first, "d1")
-    ids = [send(operator, "d1", name)["command_id"] for name in ("c1", "c2", "c3")]
+    device = Bare.device(first, d1)
+    ids = [send(operator, d1, name)["command_id"] for name in ("c1", "c2", "c3")]
     wait_until(lambda: len(commands_of(device)) == 3)
     device.ack_command(ids[0])
     wait_until(lambda: statuses_of(operator, ids[0])[-1:] == ["delivered"])
     again = Bare.device(
-        second, "d1", answer=lambda payload: [{"ok": True}]
+        second, d1, answer=lambda payload: [{"ok": True}]
     )  # the old socket still open
-    ids.append(send(operator, "d1", "c4")["command_id"])
+    ids.append(send(operator, d1, "c4")["command_id"])
     wait_until(lambda: len(commands_of(again)) == 3)
     assert commands_of(again) == [("c2", 2), ("c3", 2), ("c4", 1)]
     wait_until(lambda: device.is_closed)
@@ -134,23 +152,23 @@ def test_kill_9_of_the_owner_with_commands_queued_loses_none(pair: Cluster) -> N
     operator.close()
 
 
-def test_commands_of_a_device_nobody_sees_end_by_their_deadline(pair: Cluster) -> None:
+def test_commands_of_a_device_nobody_sees_end_by_their_deadline(shared: Cluster, d1: str) -> None:
     """Never delivered: expired. Delivered and no result: timed_out. Each once, in time."""
-    first, second = pair.urls
-    device = Bare.device(first, "d1", answer=lambda payload: [])
+    first, second = shared.urls
+    device = Bare.device(first, d1, answer=lambda payload: [])
     device.close()
     operator = Bare(second)
     operator.ok("register_vue", {})
 
     def is_offline() -> bool:
-        now = operator.call("send_command", {"device_id": "d1", "command": "now", "ttl_s": 0})
+        now = operator.call("send_command", {"device_id": d1, "command": "now", "ttl_s": 0})
         return not now["ok"] and now["error"]["code"] == "device_offline"
 
     wait_until(is_offline)
-    waited = send(operator, "d1", "c1", ttl_s=1, wait="result", timeout_s=10)
+    waited = send(operator, d1, "c1", ttl_s=1, wait="result", timeout_s=10)
     assert waited["status"] == "expired"
-    device = Bare.device(first, "d1", answer=lambda payload: [])
-    delivered = send(operator, "d1", "c2", ttl_s=1, wait="delivered")
+    device = Bare.device(first, d1, answer=lambda payload: [])
+    delivered = send(operator, d1, "c2", ttl_s=1, wait="delivered")
     assert delivered["status"] == "delivered"
     wait_until(lambda: statuses_of(operator, delivered["command_id"])[-1:] == ["timed_out"], 5)
     late = device.ok("command_result", {"command_id": delivered["command_id"], "ok": True})
@@ -163,12 +181,12 @@ def test_commands_of_a_device_nobody_sees_end_by_their_deadline(pair: Cluster) -
     operator.close()
 
 
-def test_idempotency_key_over_both_nodes_makes_one_command(pair: Cluster) -> None:
+def test_idempotency_key_over_both_nodes_makes_one_command(shared: Cluster, d1: str) -> None:
     """The same key at the same time on two nodes: one command, one delivery."""
-    first, second = pair.urls
-    device = Bare.device(first, "d1", answer=lambda payload: [{"ok": True, "result": "once"}])
+    first, second = shared.urls
+    device = Bare.device(first, d1, answer=lambda payload: [{"ok": True, "result": "once"}])
     operators = [Bare(first), Bare(second)]
-    wanted = {"device_id": "d1", "command": "go", "idempotency_key": "k", "wait": "result"}
+    wanted = {"device_id": d1, "command": "go", "idempotency_key": "k", "wait": "result"}
     numbers = [operator.ask("send_command", wanted) for operator in operators for _ in range(5)]
     answers = [operators[i // 5].answer_to(number) for i, number in enumerate(numbers)]
     assert {answer["command_id"] for answer in answers} == {answers[0]["command_id"]}
@@ -178,48 +196,50 @@ def test_idempotency_key_over_both_nodes_makes_one_command(pair: Cluster) -> Non
         client.close()
 
 
-def test_cancel_from_another_program_ends_the_wait(pair: Cluster, manager: SessionManager) -> None:
+def test_cancel_from_another_program_ends_the_wait(
+    shared: Cluster, d1: str, manager: SessionManager
+) -> None:
     """A cancelled command is over for everybody, and a result that comes later changes nothing."""
-    first, second = pair.urls
-    device = Bare.device(first, "d1", answer=lambda payload: [])
+    first, second = shared.urls
+    device = Bare.device(first, d1, answer=lambda payload: [])
     operator = Bare(second)
     operator.ok("register_vue", {})
-    number = operator.ask("send_command", {"device_id": "d1", "command": "go", "wait": "result"})
+    number = operator.ask("send_command", {"device_id": d1, "command": "go", "wait": "result"})
     [command] = wait_until(lambda: device.events("command"))
     wait_until(lambda: statuses_of(operator, command["command_id"])[-1:] == ["delivered"])
-    assert manager.cancel_command("d1", command["command_id"]).changed
+    assert manager.cancel_command(d1, command["command_id"]).changed
     assert operator.answer_to(number)["status"] == "cancelled"
     late = device.ok("command_result", {"command_id": command["command_id"], "ok": True})
     assert late["status"] == "cancelled"
-    assert not manager.cancel_command("d1", command["command_id"]).changed
+    assert not manager.cancel_command(d1, command["command_id"]).changed
     device.close()
     operator.close()
 
 
 def test_every_command_ends_once_whatever_comes_together(
-    pair: Cluster, manager: SessionManager
+    shared: Cluster, d1: str, manager: SessionManager
 ) -> None:
     """Ack, result, second result, cancel and deadline at the same time: one final status each."""
-    first, second = pair.urls
+    first, second = shared.urls
     operator = Bare(second)
     operator.ok("register_vue", {})
-    device = Bare.device(first, "d1")
-    ids = [send(operator, "d1", f"c{n}", ttl_s=1 + n % 2)["command_id"] for n in range(20)]
+    device = Bare.device(first, d1)
+    ids = [send(operator, d1, f"c{n}", ttl_s=1 + n % 2)["command_id"] for n in range(20)]
     wait_until(lambda: len(commands_of(device)) == 20)
     for command_id in ids:
         device.ack_command(command_id, {"ok": True})
         device.emit("command_result", {"command_id": command_id, "ok": False, "error": "no"})
-        manager.cancel_command("d1", command_id)
+        manager.cancel_command(d1, command_id)
 
     def finals(command_id: str) -> list[str]:
         told = statuses_of(operator, command_id)
         return [status for status in told if status in model.FINAL_STATUSES]
 
     wait_until(lambda: all(finals(command_id) for command_id in ids), 10)
-    wait_until(lambda: manager.store.get("d1")["open_commands"] == "0")  # type: ignore[index]
+    wait_until(lambda: manager.store.get(d1)["open_commands"] == "0")  # type: ignore[index]
     assert [len(finals(command_id)) for command_id in ids] == [1] * 20
     for command_id in ids:
-        assert manager.get_command("d1", command_id)["status"] == finals(command_id)[0]
+        assert manager.get_command(d1, command_id)["status"] == finals(command_id)[0]
     device.close()
     operator.close()
 

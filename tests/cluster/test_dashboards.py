@@ -94,7 +94,7 @@ class Stream:
     def stop(self) -> int:
         """The last value that was acked."""
         self._stopped.set()
-        self._thread.join(15)
+        self._thread.join(60)
         self._device.close()
         return self.acked
 

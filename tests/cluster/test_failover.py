@@ -23,7 +23,7 @@ from tests.support.node_processes import ROOT, Cluster, environment
 from tests.support.sentinels import Watched
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 WITHHELD = re.compile(r"^muster_withheld_answers_total [1-9]", re.MULTILINE)
 
@@ -77,7 +77,7 @@ class Service:
         self.cluster.close()
         if self._worker is not None:
             self._worker.kill()
-            self._worker.wait(10)
+            self._worker.wait(60)
         self.watched.close()
 
 

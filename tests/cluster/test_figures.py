@@ -93,7 +93,7 @@ def test_workers_are_counted_and_a_killed_one_no_more(cluster: MakeCluster, tmp_
         }  # fmt: skip
         assert "no_workers" not in alarms(node)
         worker.process.kill()
-        worker.process.wait(10)
+        worker.process.wait(60)
         wait_until(lambda: value(node, "muster_workers") == 0, 30)
         status, shown = node.get("/readyz")
         assert (status, shown["checks"]["workers"]["ok"]) == (200, False)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 
 import pytest
 
 from tests.support.clients import Client, RawSocket
 from tests.support.node_processes import Cluster, MakeCluster
-from tests.support.waiting import wait_until
+from tests.support.waiting import Stopwatch, wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 LEASE_S = 3.0
 QUICK = {"sessions__lease_s": LEASE_S, "sessions__renew_s": 1.0}
@@ -65,14 +64,14 @@ def test_killed_node_loses_its_sessions_within_the_bound(cluster: MakeCluster):
         assert raw.call("update_data", {"key": "a", "value": session_id})["ok"]
     dashboard = Client(alive.url)
     dashboard.ok("register_vue", {"batch": True})
-    killed_at = time.monotonic()
+    watch = Stopwatch()
     dead.kill()
     back = RawSocket(alive.url)
     answer = back.call("register", {"device_id": "d0"})
     assert answer["resumed"]
 
     wait_until(lambda: states(both, ids).count("inactive") == 59, LEASE_S + 2.5)
-    assert time.monotonic() - killed_at < LEASE_S + 2.5
+    assert watch.quiet_s < LEASE_S + 2.5
 
     assert fields(both, "d0")["state"] == "active"
     assert int(fields(both, "d0")["generation"]) == answer["generation"]
@@ -206,7 +205,7 @@ def test_redis_restart_under_load_keeps_every_acked_update(cluster: MakeCluster,
     wait_until(lambda: all(len(acked[n]) > before[n] + 20 for n in acked), 20)
     stopping.set()
     for thread in threads:
-        thread.join(15)
+        thread.join(60)
 
     for n in acked:
         details = both.store.details(f"d{n}")

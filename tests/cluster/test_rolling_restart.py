@@ -7,7 +7,6 @@ import itertools
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +15,9 @@ import pytest
 from tests.cluster.test_dashboards import batches, last_cursor
 from tests.support.bare import Bare
 from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.support.waiting import wait_until
+from tests.support.waiting import Stopwatch, wait_until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.end_to_end
 
 DEVICES = 50
 DRAIN_S = 4.0
@@ -43,7 +42,7 @@ class Traveller:
         self.away_s: list[float] = []  #: beyond what it was told, at each change of nodes
         self.problems: list[BaseException] = []
         self.stopping = threading.Event()
-        self._ended_at: float | None = None
+        self._away: Stopwatch | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -59,7 +58,7 @@ class Traveller:
             except AssertionError as problem:
                 self.problems.append(problem)
                 return
-            self._ended_at = time.monotonic()
+            self._away = Stopwatch()
             told = client.events("draining")
             client.drop()
             if told and not self.stopping.is_set():
@@ -70,9 +69,9 @@ class Traveller:
 
     def is_back(self) -> None:
         """Everything works again: how long it took."""
-        if self._ended_at is not None:
-            self.away_s.append(time.monotonic() - self._ended_at - self._told_s)
-            self._ended_at = None
+        if self._away is not None:
+            self.away_s.append(self._away.quiet_s - self._told_s)
+            self._away = None
 
     def ask(self, client: Bare, event: str, payload: Any) -> dict[str, Any] | None:
         """The ack; None: the socket ended first."""
@@ -132,11 +131,11 @@ class Dashboard(Traveller):
 
 def drain(own: Cluster, node: NodeProcess) -> None:
     """SIGTERM, and what must be seen of it from outside."""
-    probe = http.client.HTTPConnection("127.0.0.1", node.port, timeout=5)
+    probe = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
     probe.request("GET", "/readyz")
     assert probe.getresponse().read()
     node_id = node.node_id
-    began = time.monotonic()
+    watch = Stopwatch()
     node.process.send_signal(signal.SIGTERM)
 
     def is_unready() -> bool:
@@ -147,8 +146,8 @@ def drain(own: Cluster, node: NodeProcess) -> None:
 
     wait_until(is_unready, 1, what="/readyz is 503 first")
     probe.close()
-    assert node.process.wait(DRAIN_S + 1) == 0
-    assert time.monotonic() - began < DRAIN_S + 0.5
+    assert node.process.wait(60) == 0
+    assert watch.quiet_s < DRAIN_S + 0.5
     assert own.redis.zscore(own.keys.leases(0), node_id) is None
     assert not own.redis.exists(own.keys.owned(0, node_id))
 
@@ -196,14 +195,14 @@ def test_rolling_restart_loses_no_acked_update_and_no_dashboard_its_place(
     for device in devices:
         device.stopping.set()
     for device in devices:
-        device.thread.join(15)
+        device.thread.join(60)
 
     last = {device.session_id: device.acked[-1] for device in devices}
     wait_until(
         lambda: all(dashboard.values(one)[-1:] == [value] for one, value in last.items()), 15
     )
     dashboard.stopping.set()
-    dashboard.thread.join(15)
+    dashboard.thread.join(60)
     assert [problem for one in travellers for problem in one.problems] == []
     assert dashboard.recovered == [False] + [True] * (len(dashboard.recovered) - 1)
     assert len(dashboard.recovered) > 1

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import free_ports
 from tests.support.bare import Bare
 from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.ports import free_ports
 from tests.support.processes import Running, muster
 from tests.support.shared_pair import running_pair
 from tests.support.waiting import wait_until
@@ -296,7 +296,7 @@ def test_agent_whose_id_is_taken_or_deleted_ends(
         other.ok("register", {"device_id": f"mine-{event}"})
     else:
         other.ok("delete_session", {"device_id": f"mine-{event}"})
-    assert running.process.wait(10) == 1
+    assert running.process.wait(60) == 1
     assert f"ended: {event}" in running.output
     other.close()
 

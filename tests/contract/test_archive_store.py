@@ -46,7 +46,7 @@ def in_threads(count: int, function: Callable[[int], object]) -> list[object]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             answers[number] = function(number)
         except Exception as exc:  # told as the answer
@@ -56,7 +56,7 @@ def in_threads(count: int, function: Callable[[int], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return answers
 
 

@@ -19,6 +19,8 @@ from tests.conftest import RealServer
 from tests.support.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 ROUNDS = list(range(300))
 
 
@@ -67,7 +69,7 @@ def test_killed_server_delays_messages_and_loses_none(
         own_server.start()
         arrives(at_b, "direct", ROUNDS, 20)
         arrives(at_b, "room", ROUNDS, 20)
-        sender.join(20)
+        sender.join(60)
         arrives(at_b, "outside", list(range(500)), 20)
         wait_until(lambda: pair.a.do("echo"), what="ready again")
         assert pair.a.do("call", sid=at_b.sid, event="ask", data=1) == 1

@@ -19,6 +19,8 @@ from service.sessions.store.keys import Keys
 from tests.support.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module", params=["eventlet", "gevent"])
 def mode(request: pytest.FixtureRequest) -> str:
@@ -187,7 +189,7 @@ def test_outside_calls_at_the_same_time_get_their_own_answers(pair: Pair, client
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == {i: i for i in range(16)}
 
 

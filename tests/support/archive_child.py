@@ -98,7 +98,7 @@ def green(root: Path, async_mode: str) -> None:
 
     def hang(step: str) -> None:
         if step == "opened":
-            assert hangs.acquire(timeout=20), "no greenlet ran"
+            assert hangs.acquire(timeout=60), "no greenlet ran"
             hangs.release()
 
     calls = native_calls(async_mode)
@@ -116,7 +116,7 @@ def green(root: Path, async_mode: str) -> None:
     freer = threading.Thread(target=hangs.release)
     freer.start()
     for task in [*readers, freer]:
-        task.join(20)
+        task.join(60)
     assert sorted(answers) == sorted(data for _, data in files), len(answers)  # type: ignore[type-var]
     assert store.find("device-3") == [files[3][0]]
     assert store.list() == sorted(name for name, _ in files)

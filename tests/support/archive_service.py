@@ -76,7 +76,7 @@ class Service:
         except psutil.NoSuchProcess:
             below = []
         child.kill()
-        child.wait(10)
+        child.wait(60)
         for process in below:
             try:
                 process.kill()

@@ -35,7 +35,7 @@ class Bare:
         options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)] if buffer_bytes else []
         self._socket = websocket.create_connection(
             url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket",
-            timeout=20,
+            timeout=60,
             sockopt=options,
         )
         self.url = url
@@ -121,17 +121,17 @@ class Bare:
         self._send(f"42{number}{json.dumps([event, payload])}")
         return number
 
-    def answer_to(self, number: int, timeout_s: float = 10.0) -> dict[str, Any]:
+    def answer_to(self, number: int, timeout_s: float = 20.0) -> dict[str, Any]:
         answer: dict[str, Any] = wait_until(
             lambda: self.acks.get(number), timeout_s, every_s=0.002, what=f"ack {number}"
         )
         return answer
 
-    def call(self, event: str, payload: Any = None, timeout_s: float = 10.0) -> dict[str, Any]:
+    def call(self, event: str, payload: Any = None, timeout_s: float = 20.0) -> dict[str, Any]:
         """The ack's body."""
         return self.answer_to(self.ask(event, payload), timeout_s)
 
-    def ok(self, event: str, payload: Any = None, timeout_s: float = 10.0) -> dict[str, Any]:
+    def ok(self, event: str, payload: Any = None, timeout_s: float = 20.0) -> dict[str, Any]:
         """The ack's body of an event that must succeed."""
         answer = self.call(event, payload, timeout_s)
         assert answer["ok"] is True, answer
@@ -155,7 +155,7 @@ class Bare:
         if line is not None:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(60)
 
     def close(self) -> None:
         """Leave politely."""

@@ -40,7 +40,7 @@ class Client:
         for event in SERVER_EVENTS:
             self.sio.on(event, self._noting(event, (answers or {}).get(event)))
         self.sio.on("disconnect", self._note_disconnect)
-        self.sio.connect(url, transports=list(transports), wait_timeout=10)
+        self.sio.connect(url, transports=list(transports), wait_timeout=60)
         self._opened = (getattr(self.sio.eio.ws, "sock", None), self.sio.eio.http)
 
     def _noting(self, event: str, answer: Any) -> Any:
@@ -53,17 +53,17 @@ class Client:
     def _note_disconnect(self, *_: Any) -> None:
         self.disconnects += 1
 
-    def call(self, event: str, payload: Any = None, timeout_s: float = 10) -> dict[str, Any]:
+    def call(self, event: str, payload: Any = None, timeout_s: float = 20) -> dict[str, Any]:
         """The ack."""
         return self.sio.call(event, payload, timeout=timeout_s)
 
-    def ok(self, event: str, payload: Any = None, timeout_s: float = 10) -> dict[str, Any]:
+    def ok(self, event: str, payload: Any = None, timeout_s: float = 20) -> dict[str, Any]:
         """The ack, which must be one of success."""
         answer = self.call(event, payload, timeout_s)
         assert answer["ok"], answer
         return answer
 
-    def error(self, event: str, payload: Any = None, timeout_s: float = 10) -> dict[str, Any]:
+    def error(self, event: str, payload: Any = None, timeout_s: float = 20) -> dict[str, Any]:
         """The error, which the ack must hold."""
         answer = self.call(event, payload, timeout_s)
         assert not answer["ok"], answer
@@ -76,7 +76,7 @@ class Client:
         """Payloads of this event so far."""
         return [payload for name, payload in list(self.events) if name == event]
 
-    def await_event(self, event: str, timeout_s: float = 5, where: Any = None) -> Any:
+    def await_event(self, event: str, timeout_s: float = 20, where: Any = None) -> Any:
         """The first payload of this event (for which `where(payload)` holds)."""
 
         def found() -> list[Any]:
@@ -84,7 +84,7 @@ class Client:
 
         return wait_until(found, timeout_s, what=f"event {event}")[0]
 
-    def await_end(self, timeout_s: float = 5) -> None:
+    def await_end(self, timeout_s: float = 20) -> None:
         wait_until(lambda: not self.sio.connected, timeout_s, what="the socket is closed")
 
     def close(self) -> None:
@@ -100,7 +100,7 @@ class RawSocket:
     def __init__(self, url: str, *, connect: bool = True, **options: Any) -> None:
         self.ws = websocket.create_connection(
             url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket",
-            timeout=5,
+            timeout=60,
             **options,
         )
         self._sock = self.ws.sock

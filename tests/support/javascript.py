@@ -126,8 +126,8 @@ class JavaScriptClient:
     def close(self) -> None:
         if self.process.poll() is None:
             self._write({"does": "close"})
-        self.process.wait(10)
-        self._reader.join(5)
+        self.process.wait(60)
+        self._reader.join(60)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()

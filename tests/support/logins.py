@@ -50,7 +50,7 @@ def device(url: str, session_id: str, **fields: Any) -> Bare:
 def refusal(url: str, auth: Any = None) -> dict[str, Any]:
     """The `data` of the connect_error that a node answers."""
     line = websocket.create_connection(
-        url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket", timeout=5
+        url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket", timeout=20
     )
     try:
         line.recv()
@@ -72,7 +72,7 @@ def ask(
     **headers: str,
 ) -> tuple[int, Any]:
     """Status and parsed body of a request with a token."""
-    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
     try:
         if shown is not None:
             headers["Authorization"] = f"Bearer {shown}"

@@ -19,7 +19,8 @@ from service.connect import make_store
 from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
-from tests.conftest import RealServer, free_ports
+from tests.conftest import RealServer
+from tests.support.ports import free_ports
 from tests.support.sentinels import Watched
 from tests.support.waiting import wait_until
 
@@ -72,7 +73,7 @@ class NodeProcess:
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and body (parsed where it is JSON) of a GET."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -96,7 +97,7 @@ class NodeProcess:
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -104,7 +105,7 @@ class NodeProcess:
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self, timeout_s: float = 10) -> int:
+    def stop(self, timeout_s: float = 60) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
@@ -114,7 +115,7 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def tail(self, size: int = 3000) -> str:
         return self.log.read_text(errors="replace")[-size:]

@@ -92,7 +92,7 @@ class Client:
     def emit(self, event: str, payload: Any = None) -> None:
         self.node.dispatcher.on_event(self.sid, None, json.dumps([event, payload]))
 
-    def call(self, event: str, payload: Any = None, timeout_s: float = 10.0) -> dict[str, Any]:
+    def call(self, event: str, payload: Any = None, timeout_s: float = 20.0) -> dict[str, Any]:
         """The ack's body."""
         number = self.ask(event, payload)
         return wait_until(lambda: self.ack(number), timeout_s, what=f"ack of {event}")

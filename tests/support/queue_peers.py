@@ -22,7 +22,7 @@ import websocket
 
 from service.live.queue.external import ExternalMessages
 from service.sessions.store.keys import Keys
-from tests.conftest import free_ports
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ class NodeProcess:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/do", json.dumps({"op": op, **arguments}).encode()
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     def state(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class NodeProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         if self.process.stdout:
             self.process.stdout.close()
         self._log.close()
@@ -97,7 +97,7 @@ class Client:
         self.events: list[list[Any]] = []
         self.is_open = True
         self._socket = websocket.create_connection(
-            f"ws://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=websocket", timeout=10
+            f"ws://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=websocket", timeout=20
         )
         assert self._socket.recv().startswith("0{")
         self._socket.send("40")
@@ -131,7 +131,7 @@ class Client:
         if self._socket.sock is not None:
             with contextlib.suppress(OSError):  # closed by the node
                 self._socket.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(60)
         self._socket.shutdown()
 
 
@@ -164,7 +164,7 @@ class Pair(NamedTuple):
         return ExternalMessages(self.redis, self.keys, **options)
 
 
-def arrives(client: Client, event: str, values: list[Any], timeout_s: float = 5.0) -> None:
+def arrives(client: Client, event: str, values: list[Any], timeout_s: float = 20.0) -> None:
     """Exactly these values come, in this order, and no more."""
     wait_until(lambda: len(client.got(event)) >= len(values), timeout_s, what=f"{event} arrives")
     assert client.got(event) == values

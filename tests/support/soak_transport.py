@@ -106,7 +106,7 @@ def main(seconds: float, async_mode: str) -> int:
         finally:
             soak.over.set()
             for thread in threads:
-                thread.join(30)
+                thread.join(60)
         node.wait_for_silence(60)
         left = node.leftovers()
         print("at the end", left, "\n".join(soak.faults))

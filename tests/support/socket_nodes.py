@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import free_ports
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 MAX_PENDING_BYTES = 4 << 20
@@ -57,7 +57,7 @@ class Node:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def wait_for_end(self, sid: str, timeout_s: float = 8) -> str:
         """Why a socket ended, as its disconnect listener heard it."""

@@ -10,6 +10,8 @@ import pytest
 from service.tasks import ThreadTasks
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 PROGRAM = """
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -24,7 +26,7 @@ for i in range(1000):
 tasks.spawn(lambda: 1 / 0)
 tasks.spawn(done.set)
 order.append("caller")
-assert done.wait(5) and not ThreadTasks().event().wait(0.01)
+assert done.wait(60) and not ThreadTasks().event().wait(0.01)
 assert order == ["caller", *range(1000)], order[:5]
 """
 
@@ -40,13 +42,13 @@ def test_spawn_runs_beside_the_caller_and_logs_what_fails(
 
     tasks.spawn(fail)
     tasks.spawn(done.set)
-    assert done.wait(5)
+    assert done.wait(60)
     wait_until(lambda: "on purpose" in caplog.text, what="logged")
 
 
 @pytest.mark.parametrize("mode", ["eventlet", "gevent"])
 def test_spawn_under_monkey_patching_does_not_switch(mode: str) -> None:
     """What the caller does next comes first; then the tasks, in the order they were spawned."""
-    ran = subprocess.run([sys.executable, "-c", PROGRAM, mode], capture_output=True, timeout=30)
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, mode], capture_output=True, timeout=60)
     assert ran.returncode == 0, ran.stderr.decode()
     assert b"ZeroDivisionError" in ran.stderr

@@ -31,6 +31,8 @@ from tests.support.processes import REPOSITORY
 from tests.support.rest import path_of, rest
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 OPERATOR, ADMIN, VIEWER = token("operator"), token("admin"), token("viewer")
 
 
@@ -58,7 +60,7 @@ def fleet(
         )
         yield SimpleNamespace(cluster=cluster, root=root, worker=worker)
         os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(10)
+        worker.wait(60)
 
 
 @pytest.fixture

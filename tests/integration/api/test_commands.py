@@ -75,7 +75,7 @@ def test_command_that_ends_while_waited_for_is_answered_with_its_result(api: Res
     waiting.start()
     [command] = wait_until(lambda: api.store.commands("d"), what="the command is queued")
     finish(api, device, command["command_id"], ok=True, result_json='{"t": 21.5}')
-    waiting.join(10)
+    waiting.join(60)
     assert answers[0].status_code == 200
     assert answers[0].json["status"] == "succeeded"
     assert answers[0].json["result"] == {"t": 21.5}
@@ -269,7 +269,7 @@ def test_bulk_run_by_two_workers_at_once_sends_once(api: Rest, redis_url: str) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert api.get(f"/commands/{batch_id}")["statuses"] == {"queued": 60}
     assert all(len(api.store.commands(f"k-{i}")) == 1 for i in range(60))
 

@@ -22,13 +22,14 @@ from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from tests.support.rest import Rest, rest
+from tests.support.sizes import sampled
 
 ROOT = Path(__file__).parents[3]
 #: Sessions, data keys and jobs that are there, for requests that get further than 404.
 SESSION = "kiosk-7"
 ARCHIVED = "kiosk-8"
 #: Per operation and mode.
-EXAMPLES = 15
+EXAMPLES = sampled(30, 6)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""An archiver over a store, on fakeredis and on a real server, whose steps a test can use."""
+"""An archiver over a store, on a real server, whose steps a test can use."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ from service.manager.manager import SessionManager
 from tests.support.archive_files import make_file, open_store
 from tests.support.processes import muster
 
+pytestmark = pytest.mark.processes
+
 Run = Callable[..., Result]
 
 

@@ -140,14 +140,14 @@ def test_many_registers_of_one_archived_id_end_with_one_owner(
 
     def device(i: int) -> None:
         mine = make_archiver()
-        barrier.wait(10)
+        barrier.wait(60)
         results.append(mine.register("d1", node_id=(A, B)[i % 2], sid=f"x.{i}"))
 
     threads = [threading.Thread(target=device, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(results) == 8
     winner = max(results, key=lambda registered: registered.generation)
     assert store.get("d1")["generation"] == str(winner.generation)  # type: ignore[index]

@@ -60,7 +60,7 @@ def mounting() -> list[str] | None:
     for command in (["unshare", "-m"], ["unshare", "-r", "-m"]):
         try:
             test = [*command, "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]
-            if subprocess.run(test, capture_output=True, timeout=20).returncode == 0:
+            if subprocess.run(test, capture_output=True, timeout=60).returncode == 0:
                 return command
         except OSError:
             pass

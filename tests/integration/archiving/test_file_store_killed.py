@@ -13,6 +13,8 @@ from service.archive.errors import ArchiveUnavailable
 from service.archive.marker import MARKER
 from tests.support.archive_files import contents, make_file, open_store
 
+pytestmark = pytest.mark.processes
+
 CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive_child"]
 HERE = Path(__file__).parents[3]
 
@@ -45,11 +47,11 @@ class Stopped:
 
     def go_on(self) -> str:
         """What it says at its end."""
-        answer, _ = self.process.communicate("\n", timeout=30)
+        answer, _ = self.process.communicate("\n", timeout=60)
         return answer
 
     def _close(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
 
 
 PUT_STEPS = [("created", 1), ("created", 4), ("written", 1), ("written", 10), ("shown", 1)]

@@ -15,9 +15,11 @@ import pytest
 
 from service.config.loader import Config, load_config
 from service.manager.manager import SessionManager
-from tests.conftest import free_ports
+from tests.support.ports import free_ports
 from tests.support.processes import Running, environment, muster
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 HOSTILE = "dev\r\nforged\x1b[31m [red]<b>"
 
@@ -191,7 +193,7 @@ def test_sessions_tail_shows_each_change_until_deleted(run: Run, manager: Sessio
 
     wait_until(change, 20, every_s=0.2)
     manager.delete_session(session_id)
-    thread.join(30)
+    thread.join(60)
     lines = [json.loads(line) for line in results[0].stdout.splitlines()]
     samples = [line for line in lines if line["kind"] == "sample"]
     assert len(samples) > 2

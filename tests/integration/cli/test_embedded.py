@@ -16,6 +16,8 @@ from service.errors import ConfigError
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 class Started:
     """An EmbeddedServer with its process, as `muster up` has it."""
@@ -32,7 +34,7 @@ class Started:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self.server.release()
 
 
@@ -117,9 +119,9 @@ def test_claim_while_server_outlives_its_up_waits_for_its_end(folder: Path) -> N
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(0.5)
     started.process.terminate()
-    started.process.wait(20)
+    started.process.wait(60)
     assert waiting.stdout.readline() == "claimed\n"
-    assert waiting.wait(10) == 0
+    assert waiting.wait(60) == 0
     waiting.stdout.close()
 
 

@@ -17,6 +17,8 @@ from service.cli.local.supervisor import Child, Refused, Supervisor
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 #: Writes down its SIGTERM, and ends or not.
 POLITE = """
 import signal, sys, time
@@ -127,7 +129,7 @@ def test_watch_child_refused_its_settings_ends_the_attempt(
     code = "import sys; print('muster: node.port: is odd'); raise SystemExit(2)"
     child = supervisor.add(make("node-1", code=code))
     assert child.process is not None
-    child.process.wait(10)
+    child.process.wait(60)
     with pytest.raises(Refused, match=r"node-1 does not start:\nmuster: node.port: is odd"):
         supervisor.watch()
 
@@ -172,7 +174,7 @@ time.sleep(600)
     pids = [int(parent.stdout.readline()) for _ in range(3)]
     await_ready(tmp_path, "a", "b", "stubborn")
     os.kill(parent.pid, signal.SIGKILL)
-    parent.wait(10)
+    parent.wait(60)
     parent.stdout.close()
     wait_until(lambda: not any(is_there(pid) for pid in pids), 10)
     order = (tmp_path / "ends").read_text().split()
@@ -197,7 +199,7 @@ def test_guard_killed_is_replaced_and_still_knows_everybody(
     assert second.stdin is not None
     assert child.process is not None
     second.stdin.close()  # as the death of the supervisor does it
-    child.process.wait(10)
+    child.process.wait(60)
     assert (tmp_path / "ends").read_text().split() == ["one"]
-    second.wait(10)
+    second.wait(60)
     supervisor._guard = None

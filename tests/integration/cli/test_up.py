@@ -16,9 +16,11 @@ import psutil
 import pytest
 import redis
 
-from tests.conftest import free_ports
+from tests.support.ports import free_ports
 from tests.support.processes import Running, muster
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 UP = "Muster is up."
 
@@ -158,7 +160,7 @@ def test_up_killed_all_children_end(start: Callable[..., Running], data: Path) -
     urls(running)
     assert len(running.remember()) >= 5
     running.process.kill()
-    running.process.wait(10)
+    running.process.wait(60)
     wait_until(lambda: running.leftovers() == [], 30, what="no process is left")
     again = start("--nodes", "1", "--workers", "0")
     urls(again)
@@ -197,7 +199,7 @@ def test_up_second_signal_ends_at_once(start: Callable[..., Running]) -> None:
     running.process.send_signal(signal.SIGINT)
     running.await_output("Stopping")
     running.process.send_signal(signal.SIGINT)
-    running.process.wait(20)
+    running.process.wait(60)
     wait_until(lambda: running.leftovers() == [], 5)
 
 

@@ -19,7 +19,9 @@ from tests.support.bare import Bare
 from tests.support.logins import LOGIN, SECRET, TOKENS, ask, device, refusal, token, who
 from tests.support.node_processes import ROOT, Cluster, environment
 from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.waiting import wait_until
+from tests.support.waiting import Stopwatch, wait_until
+
+pytestmark = pytest.mark.processes
 
 LIMITS = {
     "limits.events_per_s": 20,
@@ -62,9 +64,9 @@ def open_engine(url: str) -> websocket.WebSocket:
     return line
 
 
-def await_close(line: websocket.WebSocket) -> float:
-    """Seconds until the node closed it; pings are answered."""
-    started_s, sock = time.monotonic(), line.sock
+def await_close(line: websocket.WebSocket) -> None:
+    """Until the node closes it; pings are answered."""
+    sock = line.sock
     while True:
         try:
             packet = line.recv()
@@ -76,17 +78,17 @@ def await_close(line: websocket.WebSocket) -> float:
             line.send("3")
     line.close()
     sock.close()  # websocket-client forgets it when the other side closes first
-    return time.monotonic() - started_s
 
 
 def test_socket_closes_when_its_token_ends(cluster: Cluster) -> None:
-    started_s = time.monotonic()
+    watch = Stopwatch()
     watching = who(cluster.urls[0], "viewer", lifetime_s=5)
     machine = who(cluster.urls[0], "device", device="ends-1", lifetime_s=5)
     machine.ok("register")
     watching.ok("register_vue", {})
     wait_until(lambda: watching.is_closed and machine.is_closed, 10)
-    assert 3 < time.monotonic() - started_s < 9
+    assert watch.elapsed_s > 3
+    assert watch.quiet_s < 9
     for socket in (watching, machine):
         assert socket.events("service_error")[-1]["code"] == "not_authenticated"
     stayed = who(cluster.urls[0], "viewer", lifetime_s=3600)
@@ -113,14 +115,16 @@ def test_token_that_has_ended_or_not_begun_is_refused(cluster: Cluster) -> None:
 
 def test_silent_sockets_are_closed_and_those_with_a_role_stay(cluster: Cluster) -> None:
     """Never connected, refused, and a device that does not register; a viewer may be silent."""
-    url = cluster.urls[0]
+    url, watch = cluster.urls[0], Stopwatch()
     quiet, refused = open_engine(url), open_engine(url)
     refused.send("40")
     assert refused.recv().startswith("44")
     unregistered = who(url, "device", device="silent-1")
     viewer = who(url, "viewer")
-    seconds = [await_close(quiet), await_close(refused)]
-    assert 7 < seconds[0] < 25
+    await_close(quiet)
+    assert watch.elapsed_s > 7
+    assert watch.quiet_s < 25
+    await_close(refused)
     wait_until(lambda: unregistered.is_closed, 15)
     assert unregistered.events("service_error")[-1]["code"] == "not_registered"
     assert not viewer.is_closed
@@ -130,11 +134,11 @@ def test_silent_sockets_are_closed_and_those_with_a_role_stay(cluster: Cluster) 
 
 def test_rates_of_a_socket_are_told_and_counted(cluster: Cluster) -> None:
     machine = device(cluster.urls[1], "fast-1")
-    started_s = time.monotonic()
-    numbers = [machine.ask("update_data", {"key": "a", "value": i}) for i in range(60)]
+    watch = Stopwatch()
+    numbers = [machine.ask("update_data", {"key": "a", "value": i}) for i in range(300)]
     answers = [machine.answer_to(number) for number in numbers]
     refused = [answer["error"] for answer in answers if not answer["ok"]]
-    assert len(answers) - len(refused) <= 20 * (1 + time.monotonic() - started_s)
+    assert len(answers) - len(refused) <= 20 * (1 + watch.elapsed_s)
     assert refused
     assert {error["code"] for error in refused} == {"rate_limited"}
     assert all(error["retryable"] and error["retry_after_s"] > 0 for error in refused)
@@ -202,7 +206,7 @@ def test_connections_of_an_address_are_limited_by_what_a_trusted_proxy_says(
         header = [f"X-Forwarded-For: {', '.join(addresses)}"] if addresses else []
         line = websocket.create_connection(
             url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket",
-            timeout=20,
+            timeout=60,
             header=header,
         )
         line.recv()
@@ -273,7 +277,7 @@ def test_token_command_makes_what_nodes_take(cluster: Cluster) -> None:
         env={**base, **environment(LOGIN)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -282,7 +286,7 @@ def test_token_command_makes_what_nodes_take(cluster: Cluster) -> None:
     machine = Bare(cluster.urls[0], auth={"token": done.stdout.strip()})
     machine.ok("register", {"device_id": "cli-1"})
     machine.close()
-    done = subprocess.run(argv, env=base, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(argv, env=base, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "auth.secret" in done.stderr
 
@@ -307,7 +311,7 @@ def test_start_without_protection_is_refused_and_names_the_setting(
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 2, done.stderr

@@ -12,6 +12,8 @@ from tests.support.logins import ask, device, nodes_with_login, token, who
 from tests.support.node_processes import Cluster
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module", params=["eventlet", "gevent"])
 def pair(

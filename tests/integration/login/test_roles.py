@@ -19,6 +19,8 @@ from tests.support.raw_clients import RawPolling, RawWebsocket
 from tests.support.rest import rest
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 ORIGIN = "https://ops.example"
 
 
@@ -164,7 +166,7 @@ def test_refused_connection_may_try_again_with_a_good_token(pair: Cluster) -> No
     import websocket
 
     line = websocket.create_connection(
-        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=5
+        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=20
     )
     line.recv()
     line.send("40")
@@ -178,7 +180,7 @@ def test_event_before_the_connect_is_nobodys(pair: Cluster) -> None:
     import websocket
 
     line = websocket.create_connection(
-        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=5
+        pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket", timeout=20
     )
     line.recv()
     line.send('420["get_active_sessions",{}]')
@@ -191,7 +193,7 @@ def test_header_at_the_handshake_is_as_good_as_auth(pair: Cluster) -> None:
 
     line = websocket.create_connection(
         pair.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket",
-        timeout=20,
+        timeout=60,
         header=[f"Authorization: Bearer {token('viewer')}"],
     )
     line.recv()
@@ -211,7 +213,7 @@ def test_python_client_of_either_transport_is_let_in_and_told_why_not(
     client = socketio.Client(reconnection=False, handle_sigint=False)
     client.on("connect_error", told.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        client.connect(pair.urls[0], transports=transports, wait_timeout=20)
+        client.connect(pair.urls[0], transports=transports, wait_timeout=60)
     left += [getattr(client.eio.ws, "sock", None), client.eio.http]
     assert told[0]["data"]["code"] == "not_authenticated"
     client.disconnect()

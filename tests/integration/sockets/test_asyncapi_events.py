@@ -21,6 +21,8 @@ from tests.support.waiting import wait_until
 from workers import memory
 from workers.archive import Outcome
 
+pytestmark = pytest.mark.processes
+
 
 class Recorder:
     """Clients whose every word is kept, and what they sent is looked at too."""
@@ -168,7 +170,7 @@ def test_nodes_send_what_the_document_says(recorder: Recorder) -> None:
 def test_refused_connect_is_as_the_document_says(cluster: Cluster) -> None:
     line = websocket.create_connection(
         cluster.urls[0].replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket",
-        timeout=5,
+        timeout=20,
     )
     line.recv()
     line.send("40{}")

@@ -14,6 +14,8 @@ from tests.support.clients import Client, RawSocket
 from tests.support.node_processes import ROADS, Cluster, road
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 Connect = Callable[..., Client]
 
 
@@ -141,7 +143,7 @@ def test_register_fifty_at_once_leaves_one_owner(nodes: Cluster, device_id: str,
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert all(answer["ok"] for answer in answers)
     last = max(answers, key=lambda answer: answer["generation"])

@@ -296,7 +296,7 @@ class TestDashboards:
                 assert rig.feed.recoverable(start)
             attach(one, start)
         for writer in writers:
-            writer.join(30)
+            writer.join(60)
         for one in dashboards:
             fanout, sockets = nodes[one["node"]]
             end = rig.feed.head(one["scope"].partitions(rig.keys))

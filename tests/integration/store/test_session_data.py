@@ -1,11 +1,15 @@
-"""Samples, setups, commands, lists and the feed at the store, on fakeredis and on a real server."""
+"""Samples, setups, commands, lists and the feed at the store, on a real server and on fakeredis.
+
+The one file that runs on both: it holds fakeredis to what others may test their programs with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+import fakeredis
 import orjson
 import pytest
 import redis
@@ -36,9 +40,15 @@ class Told:
         self.all.append(("notify", node_id, topic))
 
 
-@pytest.fixture
-def client(redis_factory: Callable[..., redis.Redis]) -> redis.Redis:
-    return redis_factory(decode_responses=True)
+@pytest.fixture(params=["fakeredis", "server"])
+def client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    if request.param == "fakeredis":
+        server = fakeredis.FakeServer(version=(7, 2))
+        made: redis.Redis = fakeredis.FakeRedis(server=server, decode_responses=True)
+    else:
+        made = redis.Redis.from_url(request.getfixturevalue("redis_url"), decode_responses=True)
+    with made:
+        yield made
 
 
 @pytest.fixture

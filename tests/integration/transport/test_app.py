@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ import pytest
 from tests.conftest import RealServer
 from tests.support.clients import Client, RawSocket
 from tests.support.node_processes import ARGV, ROOT, Cluster, environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import Stopwatch, wait_until
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module", params=["eventlet", "gevent"])
@@ -155,7 +156,7 @@ def start(settings: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[
         env={**own, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -209,13 +210,13 @@ def test_drain_loses_no_acked_update_and_ends_in_time(own: Cluster):
     thread = threading.Thread(target=stream)
     thread.start()
     wait_until(lambda: len(acked) > 20)
-    begun = time.monotonic()
+    watch = Stopwatch()
     node_id = first.node_id
 
-    assert first.stop(8) == 0
-    assert time.monotonic() - begun < 4.5
+    assert first.stop() == 0
+    assert watch.quiet_s < 4.5
     stopping.set()
-    thread.join(5)
+    thread.join(60)
 
     draining = device.await_event("draining")
     assert 0 < draining["reconnect_after_s"] <= 2
@@ -237,7 +238,7 @@ def test_drain_closes_idle_and_polling_clients_too(own: Cluster):
     for n, client in enumerate(clients):
         client.ok("register", {"device_id": f"d{n}"})
 
-    assert node.stop(8) == 0
+    assert node.stop() == 0
 
     for n, client in enumerate(clients):
         client.await_end()

@@ -12,7 +12,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,8 +23,11 @@ import trustme
 import websocket
 
 from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.sizes import sampled
 from tests.support.socket_nodes import Node
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 HANDSHAKE = (
     "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
@@ -84,7 +86,7 @@ class Wire:
     """A TCP connection on which a test writes the bytes of a websocket itself."""
 
     def __init__(self, port: int, early: bytes = b"", query: str = "") -> None:
-        self.tcp = socket.create_connection(("127.0.0.1", port), timeout=8)
+        self.tcp = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.tcp.sendall(HANDSHAKE.format(port=port, query=query).encode() + early)
         self._read = self.tcp.makefile("rb")
         assert self._read.readline().startswith(b"HTTP/1.1 101")
@@ -229,6 +231,10 @@ def test_close_of_the_client_is_echoed_and_the_connection_ends(
         (masked(0x81, b"\xff\xfe"), 1007),
         (b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"keys", 1009),
     ],
+    ids=[
+        *("not masked", "reserved bit", "reserved opcode", "continuation of nothing", "long ping"),
+        *("short close", "reserved close code", "close not UTF-8", "text not UTF-8", "huge"),
+    ],
 )
 def test_fault_is_answered_with_its_code(
     node: Node, wire: Callable[..., Wire], data: bytes, code: int
@@ -322,7 +328,7 @@ def test_upgrade_amid_a_stream_loses_and_disorders_nothing(node: Node, connect: 
     probed.set()
     ws.send("2probe")
     assert ws.receive() == "3probe"
-    poller.join(10)
+    poller.join(60)
     assert not poller.is_alive()
     ws.send("5")
     while not polled[-1].startswith("431["):
@@ -343,7 +349,7 @@ def test_upgrade_by_a_client_that_does_not_wait(node: Node, wire: Callable[..., 
     )
     assert one.frame()[1] == b"3probe"
     assert one.until(b"431") == b'431[{"ok":true,"echo":1}]'
-    poller.join(8)
+    poller.join(60)
     assert not poller.is_alive()
     assert polling.request("GET")[0] == 400
 
@@ -377,12 +383,12 @@ def test_connections_over_the_limit_are_told_overloaded(node: Node, connect: Con
     request = HANDSHAKE.format(port=node.port, query="").encode()
     with contextlib.ExitStack() as some:
         for _ in range(400):
-            one = some.enter_context(socket.create_connection(("127.0.0.1", node.port), timeout=20))
+            one = some.enter_context(socket.create_connection(("127.0.0.1", node.port), timeout=60))
             one.sendall(request)
             assert one.recv(4096).startswith(b"HTTP/1.1 101")
         url = f"http://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=polling"
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(url, timeout=8)
+            urllib.request.urlopen(url, timeout=20)
         with refused.value as answer:
             assert answer.status == 503
             assert answer.headers["Retry-After"]
@@ -404,7 +410,7 @@ def test_idle_connections_have_no_task_of_their_own(node: Node) -> None:
 
 @pytest.mark.timeout(600)
 def test_churn_leaves_nothing_behind(node: Node) -> None:
-    """10,000 clients come and go, in all ways to go: no socket, task, room, environ or descriptor."""
+    """Clients come and go, in all ways to go: no socket, task, room, environ or descriptor."""
 
     def clean() -> bool:
         figures = node.figures()
@@ -417,19 +423,17 @@ def test_churn_leaves_nothing_behind(node: Node) -> None:
 
     def come_and_go(worker: int) -> None:
         try:
-            for number in range(1250):
+            for number in range(sampled(1250, 125)):
                 churn_once(node.port, (worker + number) % 5)
         except BaseException as error:  # shown below, in the test's own thread
             faults.append(error)
 
     workers = [threading.Thread(target=come_and_go, args=(n,)) for n in range(8)]
-    begun = time.monotonic()
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(400)
+        worker.join()
     assert not faults, faults[0]
-    assert time.monotonic() - begun < 400
     wait_until(clean, 30, what="everything is forgotten")
     wait_until(
         lambda: node.leftovers()["descriptors"] <= before["descriptors"] + 1, 15, what="descriptors"
@@ -442,7 +446,7 @@ def test_churn_leaves_nothing_behind(node: Node) -> None:
 
 def churn_once(port: int, way: int) -> None:
     """One client, which goes in one of five ways."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as tcp:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as tcp:
         tcp.sendall(HANDSHAKE.format(port=port, query="").encode())
         seen = tcp.recv(4096)
         if way == 0:  # at once, with unread input
@@ -477,7 +481,7 @@ def test_tls_takes_the_ordinary_road(async_mode: str, tmp_path: Path) -> None:
         assert node.figures()["road"] == "fast"
         client = websocket.create_connection(
             f"wss://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=websocket",
-            timeout=8,
+            timeout=20,
             sslopt={"cert_reqs": ssl.CERT_NONE},
         )
         client.send("40")

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +22,9 @@ import websocket
 
 from tests.support.raw_clients import RawPolling, RawWebsocket
 from tests.support.socket_nodes import MAX_FRAME_BYTES, Node
-from tests.support.waiting import wait_until
+from tests.support.waiting import Stopwatch, wait_until
+
+pytestmark = pytest.mark.processes
 
 INVALID = "invalid_request"
 Connect = Callable[..., RawWebsocket]
@@ -57,15 +58,15 @@ class Bystander:
     def _talk(self) -> None:
         try:
             while not self._is_over.wait(0.05):
-                begun = time.monotonic()
+                watch = Stopwatch()
                 assert self._client.call("echo", 1) == {"ok": True, "echo": 1}
-                self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+                self.slowest_s = max(self.slowest_s, watch.quiet_s)
         except Exception as error:  # shown by `leave`, in the test's own thread
             self.fault = repr(error)
 
     def leave(self) -> None:
         self._is_over.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._client.close()
         assert not self.fault
         assert self.slowest_s < 2
@@ -138,10 +139,10 @@ def test_blocking_handler_does_not_stop_other_sockets(
     node: Node, ws: RawWebsocket, connect: Connect
 ) -> None:
     other = connect()
-    ws.send('421["slow",{"s":2}]')
-    begun = time.monotonic()
+    ws.send('421["slow",{"s":5}]')
+    wait_until(lambda: ["slow begins", ws.sid] in node.figures()["seen"])
     assert is_open(other)
-    assert time.monotonic() - begun < 1
+    assert ["slow ends", ws.sid] not in node.figures()["seen"]
     other.close()
 
 
@@ -580,7 +581,7 @@ def test_handshake_that_is_none_gets_400_and_leaves_nothing(
     node: Node, request_line: str, headers: str
 ) -> None:
     before = node.figures()["engine_sockets"]
-    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=20) as raw:
         raw.sendall(f"{request_line} HTTP/1.1\r\nHost: x{headers}\r\n\r\n".encode())
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     wait_until(lambda: node.figures()["engine_sockets"] <= before, what="nothing left")
@@ -605,9 +606,7 @@ def test_flood_of_bad_packets_by_a_client_that_never_reads_is_bounded(
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        deadline = time.monotonic() + 40
-        while client.sid not in dict(node.figures()["ended"]):
-            assert time.monotonic() < deadline
+        wait_until(lambda: client.sid in dict(node.figures()["ended"]), 40, every_s=0)
     finally:
         closed.set()
         sender.join()
@@ -701,10 +700,11 @@ def test_close_sends_what_waits_first(connect: Connect, reason: str) -> None:
 
 
 def test_connection_that_never_connects_to_the_namespace_ends(node: Node, connect: Connect) -> None:
+    watch = Stopwatch()
     client = connect(connect=False)
-    begun = time.monotonic()
-    assert client.until_end(8) == []
-    assert 1 < time.monotonic() - begun < 6
+    assert client.until_end() == []
+    assert watch.elapsed_s > 1
+    assert watch.quiet_s < 6
 
 
 def test_close_of_a_client_that_does_not_close_back_cuts_it(node: Node, connect: Connect) -> None:
@@ -721,16 +721,16 @@ def test_close_of_a_client_that_does_not_close_back_cuts_it(node: Node, connect:
 def test_socket_that_sends_no_pong_ends_in_time(node: Node, connect: Connect) -> None:
     """An unplugged device: seen within ping interval + timeout + 2 s (here 1 + 1 + 2)."""
     client = connect()
-    begun = time.monotonic()
+    watch = Stopwatch()
     assert node.wait_for_end(client.sid) == "ping timeout"
-    assert time.monotonic() - begun < 4.5
+    assert watch.quiet_s < 4.5
 
 
 def test_polling_client_that_stops_polling_ends_in_time(node: Node) -> None:
     polling = RawPolling(node.port)
-    begun = time.monotonic()
+    watch = Stopwatch()
     assert node.wait_for_end(polling.sid) == "ping timeout"
-    assert time.monotonic() - begun < 4.5
+    assert watch.quiet_s < 4.5
 
 
 def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> None:
@@ -750,8 +750,8 @@ def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> No
     reader.start()
     try:
         os.kill(node.process.pid, signal.SIGSTOP)
-        paused_until = time.monotonic() + 5
-        wait_until(lambda: time.monotonic() > paused_until, 10)
+        watch = Stopwatch()
+        wait_until(lambda: watch.elapsed_s > 5)
     finally:
         os.kill(node.process.pid, signal.SIGCONT)
     client.send('421["echo","after"]')
@@ -767,9 +767,9 @@ def test_reset_connection_ends_at_once(node: Node, connect: Connect) -> None:
     linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
     client.ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     client.ws.sock.close()
-    begun = time.monotonic()
+    watch = Stopwatch()
     assert node.wait_for_end(client.sid) == "transport close"
-    assert time.monotonic() - begun < 2
+    assert watch.quiet_s < 2
 
 
 def test_end_during_a_blocking_handler_is_told_after_it(node: Node, connect: Connect) -> None:

@@ -31,6 +31,8 @@ from workers.rescue import Rescue
 from workers.schedule import ABANDONED_S, Schedule, Sweep
 from workers.watch import Watch
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def config(redis_url: str, key_prefix: str) -> Config:
@@ -101,7 +103,7 @@ def start(config: Config, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
             os.killpg(one.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        one.wait(10)
+        one.wait(60)
 
 
 def idle_sessions(manager: SessionManager, count: int) -> None:
@@ -279,7 +281,7 @@ def test_worker_process_sweeps_and_watches_until_sigterm(
     worker = start()
     wait_until(lambda: manager.store.counts()["inactive"] == 3, 20)
     worker.terminate()
-    assert worker.wait(10) == 0
+    assert worker.wait(60) == 0
 
 
 def test_worker_killed_leaves_no_process_and_another_goes_on(
@@ -294,7 +296,7 @@ def test_worker_killed_leaves_no_process_and_another_goes_on(
     job = f"rq:job:{queue.name}-sweep_idle"
     wait_until(lambda: client.exists(turn) and not client.exists(job), 20)
     first.kill()
-    first.wait(10)
+    first.wait(60)
     wait_until(lambda: _group_is_empty(first.pid), 10)
     idle_sessions(manager, 1)
     start()
@@ -332,5 +334,5 @@ def test_worker_refused_settings_exit_with_2(
 ) -> None:
     """Another number of partitions than the data has stops the start and says so."""
     worker = start(MUSTER_REDIS__PARTITIONS="5")
-    assert worker.wait(20) == 2
+    assert worker.wait(60) == 2
     assert "redis.partitions" in (tmp_path / "worker-0.log").read_text()

@@ -384,7 +384,7 @@ def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) 
     waiting.on_command({"command_id": "c1", "status": "delivered"})  # not what it waits for
     store.rows["c1"]["status"] = "failed"
     waiting.on_command({"command_id": "c1", "status": "failed"})
-    task.join(5)
+    task.join(60)
     assert got[0]["status"] == "failed"
     assert store.calls == ["get"]
     assert waiting.count == 0
@@ -403,7 +403,7 @@ def test_wait_lost_message_is_found_by_looking() -> None:
     task.start()
     wait_until(lambda: len(store.calls) >= 2)
     store.rows["c1"]["status"] = "expired"
-    task.join(5)
+    task.join(60)
     assert got[0]["status"] == "expired"
 
 
