@@ -18,11 +18,9 @@ class EngineSocket(Owner, Protocol):
     connected: bool  #: the handshake is over
     upgraded: bool  #: it is a websocket
     upgrading: bool
-    is_stranger: bool  #: it has not logged in
+    is_stranger: bool  #: it has not logged in …
+    ticket: Ticket | None  #: … and where it stands until it has
     raw: Any  #: the websocket's socket, where a task serves it
-
-    @property
-    def budget(self) -> Ticket | None: ...
 
     def take(self, encoded: Any) -> None: ...
     def poll(self) -> list[Any]: ...
