@@ -71,6 +71,7 @@ def test_files_named_in_a_page_are_there(page: Path) -> None:
             assert (ROOT / path).exists() or (ROOT / "service" / path).exists(), path
 
 
+@pytest.mark.processes
 def test_frame_is_seen_to_go_through(tmp_path: Path) -> None:
     """The program prints what goes over the wire and what Redis is asked for by it."""
     text = (DOCS / "contributing.md").read_text()

@@ -117,7 +117,16 @@ def test_commands_in_the_docs_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_named_in_a_page_exist(page: Path) -> None:
     """`--option` is one of some command of muster, or of compose or pytest."""
-    foreign = {"--build", "--no-deps", "--no-recreate", "--profile", "--scale", "--randomly-seed"}
+    foreign = {
+        "--whole",
+        "--dist",
+        "--build",
+        "--no-deps",
+        "--no-recreate",
+        "--profile",
+        "--scale",
+        "--randomly-seed",
+    }
     known = {
         option
         for name in COMMANDS
@@ -482,6 +491,7 @@ def programs() -> Iterator[list[Program]]:
         program.close()
 
 
+@pytest.mark.processes
 def test_readme_snippets_run_against_two_nodes(
     pair: Cluster, programs: list[Program], tmp_path: Path
 ) -> None:

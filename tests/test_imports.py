@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.processes import environment
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[1]
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 

@@ -26,9 +26,11 @@ from typing import NamedTuple
 import pytest
 
 from service import version
-from tests.conftest import free_ports
+from tests.support.ports import free_ports
 from tests.support.processes import REPOSITORY
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 PACKAGES = ("muster", "service", "workers")
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -22,7 +22,7 @@ from service.archive.names import parse_name
 from service.archive.store import Quarantined
 from service.archive.walk import readable, session_of
 from service.archiving.archiver import Archiver
-from service.archiving.unquarantine import put_back
+from service.archiving.unquarantine import unquarantine
 from service.sessions import model
 from service.sessions.model import Snapshot, to_iso
 
@@ -189,14 +189,14 @@ class Archives:
             }
         )
 
-    def put_back(self, body: request_models.PutBackOrder) -> Response:
+    def unquarantine(self, body: request_models.PutBackOrder) -> Response:
         """Puts a file back where it was, when it can be read by now, and its session into the lists.
 
         `conflict`: it is still bad, or there is a file of its name again.
         """
         if self._rules.archiver is None:
             raise errors.FileNotFound(item=body.item)
-        back = put_back(self._rules.archiver, body.item)
+        back = unquarantine(self._rules.archiver, body.item)
         return json_response(
             {
                 "item": back.item,
@@ -250,6 +250,6 @@ def register(api: Api, archives: Archives) -> None:
             raises=(errors.Conflict, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/quarantine", archives.list_quarantine, tag="archive",
             returns={200: response_models.Quarantine})  # fmt: skip
-    api.add("POST", "/archive/quarantine", archives.put_back, tag="archive",
+    api.add("POST", "/archive/quarantine", archives.unquarantine, tag="archive",
             returns={200: response_models.PutBack},
             raises=(errors.FileNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip

@@ -1,8 +1,8 @@
 """The door of every HTTP route: who asks, whether the table lets them, about which session.
 
 One hook before every request, so no handler is reached past it. A route without a row in
-`service.security.permissions` is refused to everybody. Handlers that show or make many sessions ask `present()` whose
-projects to keep to; about one session there is nothing left to ask.
+`service.security.permissions` is refused to everybody. Handlers that show or make many sessions ask
+`current_identity()` whose projects to keep to; about one session there is nothing left to ask.
 
 A browser page of another origin that is listed (`auth.allowed_origins`) gets the CORS headers it needs;
 `Admission` has refused all others before. No cookies are looked at anywhere, so none are allowed.
@@ -36,25 +36,27 @@ class Reader(Protocol):
     def read(self, token: object) -> Identity: ...
 
 
-class Permits(Protocol):
+class SessionScope(Protocol):
     """Which sessions somebody may touch."""
 
     def check_session(self, identity: Identity, session_id: str) -> None: ...
 
 
-def present() -> Identity:
+def current_identity() -> Identity:
     """Who asks now."""
     found: Identity = g.get("identity", permissions.EVERYBODY)
     return found
 
 
-def install(app: Flask, tokens: Reader | None, permits: Permits, *, metrics: Metrics) -> None:
+def install(
+    app: Flask, tokens: Reader | None, session_scope: SessionScope, *, metrics: Metrics
+) -> None:
     """Guard every route of the application, those that are added later too.
 
     Args:
         app: which has answered no request yet.
         tokens: reads them; None: there is no login, everybody is an admin.
-        permits: for routes about one session.
+        session_scope: for routes about one session.
         metrics: who may have /metrics: who has a token, everybody, nobody.
     """
 
@@ -72,7 +74,7 @@ def install(app: Flask, tokens: Reader | None, permits: Permits, *, metrics: Met
             if metrics == "public":
                 right = permissions.Right(frozenset(), permissions.OPEN)
         g.identity = _identity(tokens, right)
-        _check(g.identity, right, permits)
+        _check(g.identity, right, session_scope)
         is_shown = tokens is not None or right is None or not right.is_public
         if g.identity.role and is_shown:
             request.environ.get(KNOWN, _nobody_asks)()
@@ -118,7 +120,9 @@ def _identity(tokens: Reader | None, right: permissions.Right | None) -> Identit
         raise
 
 
-def _check(identity: Identity, right: permissions.Right | None, permits: Permits) -> None:
+def _check(
+    identity: Identity, right: permissions.Right | None, session_scope: SessionScope
+) -> None:
     if right is not None and right.is_public:
         return
     if not identity.role:
@@ -128,7 +132,7 @@ def _check(identity: Identity, right: permissions.Right | None, permits: Permits
     if right.reach == permissions.ALL and identity.projects is not None:
         raise errors.NotAllowed("This concerns all projects, and the token is for some.")
     if right.reach == permissions.ONE:
-        permits.check_session(identity, str((request.view_args or {})["session_id"]))
+        session_scope.check_session(identity, str((request.view_args or {})["session_id"]))
 
 
 def route_of(method: str, rule: str) -> str:

@@ -9,7 +9,7 @@ from flask import Response
 
 from service import errors
 from service.api import request_models, response_models
-from service.api.authentication import present
+from service.api.authentication import current_identity
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
@@ -63,7 +63,7 @@ class Batches(Protocol):
     ) -> dict[str, Any]: ...
 
 
-class Permits(Protocol):
+class SessionScope(Protocol):
     """Which sessions somebody may touch."""
 
     def check_sessions(self, identity: Identity, session_ids: Sequence[str]) -> None: ...
@@ -82,13 +82,13 @@ class Commands:
         waits: Waits,
         batches: Batches,
         node_id: str,
-        permits: Permits,
+        session_scope: SessionScope,
     ) -> None:
         self._rules = rules
         self._waits = waits
         self._batches = batches
         self._node_id = node_id
-        self._permits = permits
+        self._session_scope = session_scope
         self._waiting = 0
 
     def send_command(
@@ -162,13 +162,13 @@ class Commands:
         `GET /commands/{batch_id}` for how it stands at each.
         """
         key, request = header.key or "", body.request()
-        identity = present()
+        identity = current_identity()
         if identity.projects is not None:
             request["projects"] = sorted(identity.projects)
             if body.names is None:
                 request["filter"]["project_id"] = identity.one_project(body.filter.project_id)
             else:
-                self._permits.check_sessions(identity, body.names)
+                self._session_scope.check_sessions(identity, body.names)
             if key:  # another token's key is another key
                 key = "\0".join([key, *sorted(identity.projects)])
         batch_id = self._batches.start(request, body.names, key)
@@ -180,7 +180,7 @@ class Commands:
     ) -> Response:
         """How a bulk command stands, and a page of its devices."""
         first = int(query.cursor or 0)
-        projects = present().projects
+        projects = current_identity().projects
         return json_response(
             self._batches.show(path.batch_id, limit=query.limit, first=first, projects=projects)
         )

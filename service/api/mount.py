@@ -16,7 +16,7 @@ from service.manager.cleanup import find_unused
 from service.manager.manager import SessionManager
 from service.observability.alarms import AlarmBook
 from service.redis_access.job_queue import JobQueue
-from service.security.session_scope import Permits
+from service.security.session_scope import SessionScope
 
 
 def mount(
@@ -52,7 +52,7 @@ def mount(
         found, more = find_unused(store, max_inactive_hours, limit, purge=purge)
         return [session_id for session_id, _ in found], more
 
-    permits = Permits(store, manager)
+    session_scope = SessionScope(store, manager)
     batches = Batches(store, jobs, max_value_bytes)
     data = histories.Histories(store, manager)
     api = Api()
@@ -61,7 +61,7 @@ def mount(
     sessions.register(api, sessions.Sessions(store, manager, data))
     histories.register(api, data)
     setups.register(api, setups.Setups(manager))
-    commands.register(api, commands.Commands(manager, waiters, batches, node_id, permits))
+    commands.register(api, commands.Commands(manager, waiters, batches, node_id, session_scope))
 
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.url_map.converters["segment"] = Segment

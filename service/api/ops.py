@@ -10,7 +10,7 @@ from flask import Response
 
 from service import errors
 from service.api import problems, request_models, response_models
-from service.api.authentication import present
+from service.api.authentication import current_identity
 from service.api.awaited import Waiting, when_done
 from service.api.openapi import Api
 from service.api.respond import json_response
@@ -68,7 +68,7 @@ class Operations:
         archive, or with `purge` for good; what is archived already stays. It is a job; 202 when
         it takes longer than 30 s: then look at `GET /jobs/{job_id}`.
         """
-        if body.purge and present().role != permissions.ADMIN:
+        if body.purge and current_identity().role != permissions.ADMIN:
             raise errors.NotAllowed("Only an admin may `purge`.")
         if body.dry_run:
             found, more = self._preview(body.max_inactive_hours, body.limit, body.purge)

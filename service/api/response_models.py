@@ -12,7 +12,7 @@ from service.views.sessions import Counts, Sample, Status
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-Answer = shown.Shown
+Answer = shown.View
 
 
 class Problem(Answer):

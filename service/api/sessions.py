@@ -10,7 +10,7 @@ from flask import Response
 
 from service import errors
 from service.api import request_models, response_models
-from service.api.authentication import present
+from service.api.authentication import current_identity
 from service.api.histories import Histories, as_json
 from service.api.openapi import PREFIX, Api
 from service.api.parsing import wanted_tags
@@ -83,7 +83,7 @@ class Sessions:
         limit, cursor = query.limit, query.cursor
         states = STATES.get(query.state) or (str(query.state),)
         q = query.q or None
-        project_id, projects = present().narrow(query.project_id)
+        project_id, projects = current_identity().narrow(query.project_id)
         if not query.node_id:
             return self._store.page(
                 states,
@@ -100,13 +100,13 @@ class Sessions:
             if row.get("state") in states
             and is_match(row, q)
             and (project_id is None or row.get("project_id") == project_id)
-            and present().sees(row.get("project_id"))
+            and current_identity().sees(row.get("project_id"))
         ]
         return Page(rows, page.next, None)
 
     def create_session(self, body: request_models.NewSession) -> Response:
         """A new session, whose id the service makes."""
-        project_id = present().one_project(body.project_id) or ""
+        project_id = current_identity().one_project(body.project_id) or ""
         session_id = self._rules.create_session(body.session_name, project_id)
         [raw] = self._store.summaries([session_id])
         if raw is None:

@@ -65,7 +65,7 @@ class ClosedArchiveStore:
     def read_quarantined(self, item: str) -> bytes | None:
         self._refuse()
 
-    def put_back(self, item: str) -> str | None:
+    def unquarantine(self, item: str) -> str | None:
         self._refuse()
 
     def collect_litter(self, older_than_s: float) -> int:

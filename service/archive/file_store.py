@@ -265,11 +265,11 @@ class FileArchiveStore:
         with self._root() as root:
             return self._quarantine_of(root).read(item)
 
-    def put_back(self, item: str) -> str | None:
+    def unquarantine(self, item: str) -> str | None:
         if not ITEM.fullmatch(item):
             return None
         with self._root() as root:
-            return self._quarantine_of(root).put_back(item)
+            return self._quarantine_of(root).unquarantine(item)
 
     def _quarantine_of(self, root: int) -> Quarantine:
         return Quarantine(root, self._step)

@@ -73,7 +73,7 @@ class Quarantine:
         """Content of the file."""
         return durable.read_file(self._root, f"{QUARANTINE}/{item}/{_CONTENT}", MAX_TEXT_BYTES)
 
-    def put_back(self, item: str) -> str | None:
+    def unquarantine(self, item: str) -> str | None:
         """Moves the file to where it was.
 
         Raises:
@@ -93,7 +93,7 @@ class Quarantine:
             # unlike a rename, a link never replaces
             linked = durable.link(self._root, content, found.name)
         except FileExistsError as exc:
-            if not self._same_file(content, found.name):  # not a put_back that was cut off here
+            if not self._same_file(content, found.name):  # not a unquarantine that was cut off here
                 raise NameTaken(found.name) from exc
             linked = True
         if not linked:

@@ -137,7 +137,7 @@ class ArchiveStore(Protocol):
             BadRecord: As `get`.
         """
 
-    def put_back(self, item: str) -> str | None:
+    def unquarantine(self, item: str) -> str | None:
         """Moves a quarantined file back to its name, which is returned; None: no such item.
 
         Raises:

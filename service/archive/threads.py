@@ -118,8 +118,8 @@ class ThreadedArchiveStore:
     def read_quarantined(self, item: str) -> bytes | None:
         return self._calls(self._store.read_quarantined, item)
 
-    def put_back(self, item: str) -> str | None:
-        return self._calls(self._store.put_back, item)
+    def unquarantine(self, item: str) -> str | None:
+        return self._calls(self._store.unquarantine, item)
 
     def collect_litter(self, older_than_s: float) -> int:
         return self._calls(self._store.collect_litter, older_than_s)

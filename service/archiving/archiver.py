@@ -32,7 +32,7 @@ from service import errors
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord
 from service.archive.names import age_order
-from service.archiving.read_ahead import Prepared, Preparer
+from service.archiving.read_ahead import Prepared, ReadAhead
 from service.archiving.records import index_entry, snapshot_of
 from service.archiving.superseded import others_of
 from service.sessions import model
@@ -92,10 +92,10 @@ class Archiver:
         """
         results: list[Archived] = []
         files: list[Prepared] = []
-        with closing(Preparer(self.store, self.archive).portions(session_ids)) as portions:
-            for portion in portions:
-                results += itertools.starmap(Archived, portion.left.items())
-                files += portion.files
+        with closing(ReadAhead(self.store, self.archive).batches(session_ids)) as batches:
+            for batch in batches:
+                results += itertools.starmap(Archived, batch.left.items())
+                files += batch.files
                 if sum(len(one.data) for one in files) >= BATCH_BYTES:
                     self._move(files, results)
                     files = []

@@ -3,8 +3,8 @@
 To read a long session from Redis and to compress it takes longer than to write it, and a worker that does one
 after the other waits most of its time: for Redis, for the disk, for zstd. All three let other threads of
 the interpreter run. So a few threads read and encode the next sessions while the caller's own syncs
-files and commits. What they hold is bounded: `AHEAD` portions of about `PORTION_BYTES` of text, and the
-files of portions that wait are a fraction of that.
+files and commits. What they hold is bounded: `AHEAD` batches of about `BATCH_TEXT_BYTES` of text, and the
+files of batches that wait are a fraction of that.
 
 A session may change between being read and being committed: the commit compares it with what was read.
 """
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 #: Threads that read and encode. Two keep Redis and a second core busy; more take the caller's own time.
 THREADS = 2
-#: Portions under way or waiting.
+#: Batches under way or waiting.
 AHEAD = 8
-#: Text of a portion, as far as the sizes of the sessions before tell.
-PORTION_BYTES = 1 << 20
-#: Sessions of a portion: of the first, whose size is not known, and at most.
+#: Text of a batch, as far as the sizes of the sessions before tell.
+BATCH_TEXT_BYTES = 1 << 20
+#: Sessions of a batch: of the first, whose size is not known, and at most.
 FIRST_SESSIONS, MOST_SESSIONS = 8, 100
 
 
@@ -47,7 +47,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
+class Batch:
     """Some sessions: files of those that can be archived, and why the others cannot."""
 
     files: list[Prepared]
@@ -55,14 +55,14 @@ class Portion:
     text_bytes: int
 
 
-class Preparer:
+class ReadAhead:
     """Reads sessions and encodes their files."""
 
     def __init__(self, store: RedisSessionStore, archive: Archive) -> None:
         self._store = store
         self._archive = archive
 
-    def portions(self, session_ids: Iterable[str]) -> Generator[Portion]:
+    def batches(self, session_ids: Iterable[str]) -> Generator[Batch]:
         """All of these, in their order. Close it if you do not come to its end.
 
         Raises:
@@ -71,44 +71,44 @@ class Preparer:
         ids = iter(session_ids)
         count = FIRST_SESSIONS
         with ThreadPoolExecutor(THREADS, "archive") as pool:  # starts threads when there is work
-            ahead: deque[Future[Portion]] = deque()
+            ahead: deque[Future[Batch]] = deque()
             try:
                 if some := list(islice(ids, count)):
-                    portion = self.prepare(some)
-                    count = _next_count(portion, len(some))
-                    yield portion
+                    batch = self.prepare(some)
+                    count = _next_count(batch, len(some))
+                    yield batch
                 while some := list(islice(ids, count)):
                     ahead.append(pool.submit(self.prepare, some))
                     if len(ahead) >= AHEAD:
-                        portion = ahead.popleft().result()
-                        count = _next_count(portion, len(portion.files) + len(portion.left))
-                        yield portion
+                        batch = ahead.popleft().result()
+                        count = _next_count(batch, len(batch.files) + len(batch.left))
+                        yield batch
                 while ahead:
                     yield ahead.popleft().result()
             finally:
                 for future in ahead:
                     future.cancel()
 
-    def prepare(self, session_ids: list[str]) -> Portion:
+    def prepare(self, session_ids: list[str]) -> Batch:
         """These, in one go."""
-        portion = Portion([], {}, 0)
+        batch = Batch([], {}, 0)
         size = 0
         for session_id, capture in zip(session_ids, self._store.capture(session_ids), strict=True):
             if isinstance(capture, str):
-                portion.left[session_id] = capture
+                batch.left[session_id] = capture
                 continue
             word = _fate(capture)
             if not word:
                 size += sum(map(len, capture.histories.values()))
                 try:
-                    portion.files.append(self._encode(capture))
+                    batch.files.append(self._encode(capture))
                 except RecordTooLarge as exc:
                     word = "too_large"
                     fields = {"action": "archive_too_large", "session_id": session_id}
                     log.error("session cannot be archived", extra={**fields, "why": str(exc)})
             if word:
-                portion.left[session_id] = word
-        return Portion(portion.files, portion.left, size)
+                batch.left[session_id] = word
+        return Batch(batch.files, batch.left, size)
 
     def _encode(self, capture: Capture) -> Prepared:
         record = record_of(capture)
@@ -123,10 +123,10 @@ class Preparer:
         return Prepared(commit, self._archive.encode(record))
 
 
-def _next_count(portion: Portion, sessions: int) -> int:
-    """How many sessions make a portion, when they are as large as these."""
-    average = portion.text_bytes // max(1, sessions) + 1
-    return min(MOST_SESSIONS, max(1, PORTION_BYTES // average))
+def _next_count(batch: Batch, sessions: int) -> int:
+    """How many sessions make a batch, when they are as large as these."""
+    average = batch.text_bytes // max(1, sessions) + 1
+    return min(MOST_SESSIONS, max(1, BATCH_TEXT_BYTES // average))
 
 
 def _fate(capture: Capture) -> str:

@@ -28,7 +28,7 @@ class PutBack:
     word: str
 
 
-def put_back(archiver: Archiver, item: str) -> PutBack:
+def unquarantine(archiver: Archiver, item: str) -> PutBack:
     """Moves a file out of quarantine, when it can be read by now, and indexes it.
 
     Raises:
@@ -42,7 +42,7 @@ def put_back(archiver: Archiver, item: str) -> PutBack:
         raise errors.FileNotFound(item=item)
     _check(archiver, found)
     try:
-        name = files.put_back(item)
+        name = files.unquarantine(item)
         header = None if name is None else archiver.archive.load_header(name)
     except NameTaken as exc:
         raise errors.Conflict("There is a file of its name again.", item=item) from exc

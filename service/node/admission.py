@@ -6,7 +6,7 @@ import logging
 
 from service import errors
 from service.live.standing import Standing
-from service.node.drain import Farewell
+from service.node.drain import Drain
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.permissions import Identity
@@ -18,7 +18,7 @@ from service.transport.connection import Connections, event_frame
 log = logging.getLogger(__name__)
 
 
-class Reception:
+class NodeAdmission:
     """Lets clients in, or sends them away with the reason.
 
     Args:
@@ -32,14 +32,14 @@ class Reception:
         gate: Gate,
         connections: Connections,
         memory: HostMemory,
-        farewell: Farewell,
+        drain: Drain,
         metrics: Metrics,
         standing: Standing,
     ) -> None:
         self._gate = gate
         self._connections = connections
         self._memory = memory
-        self._farewell = farewell
+        self._drain = drain
         self._metrics = metrics
         self._standing = standing
 
@@ -64,7 +64,7 @@ class Reception:
     def greet(self, peer: Peer) -> None:
         """A socket is connected: it stays, or is told why not and closed."""
         if self.refusal() is not None:
-            self._farewell.send_away(peer.sid)
+            self._drain.send_away(peer.sid)
         elif self._memory.is_critical:
             refused = errors.Overloaded("This machine is short of memory: connect again later.")
             frame = event_frame("service_error", to_json(refused.body()))
@@ -72,7 +72,7 @@ class Reception:
 
     def refusal(self) -> errors.ServiceError | None:
         """Why this node takes no new devices now; None when it does."""
-        if self._farewell.draining:
+        if self._drain.draining:
             return errors.Draining()
         if self._standing.detached:
             return errors.StoreUnavailable()

@@ -28,7 +28,7 @@ DETACH_PER_S = 500
 DETACH_RECONNECT_WITHIN_S = 10.0
 
 
-class Farewell:
+class Drain:
     """Closes this node's connections in good order."""
 
     def __init__(self, connections: Connections, tasks: Tasks) -> None:

@@ -18,7 +18,7 @@ from service.node.storage import Storage
 from service.node.transport import Transport
 from service.observability.health import Health, QueueProbe
 from service.redis_access.job_queue import JobQueue
-from service.security.session_scope import Permits
+from service.security.session_scope import SessionScope
 from service.sockets import asyncapi, dashboards
 from service.sockets.devices import Devices
 from service.sockets.notices import Notices
@@ -38,14 +38,14 @@ class Endpoints:
 
 def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
     """Every event and route has its handler from now on."""
-    session_scope = Permits(storage.store, live.manager)
+    session_scope = SessionScope(storage.store, live.manager)
     _open_sockets(ground, storage, transport, live, session_scope)
     _open_api(ground, storage, transport, live, session_scope)
     return _open_probes(ground, storage, transport, live)
 
 
 def _open_sockets(
-    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: Permits
+    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: SessionScope
 ) -> None:
     """Events of devices and dashboards, and what other nodes say about them."""
     config, dispatcher, queue = ground.config, transport.dispatcher, transport.queue
@@ -60,7 +60,7 @@ def _open_sockets(
         setups=live.manager,
         sessions=live.sessions,
         ingest=live.ingest,
-        departures=live.disconnects,
+        disconnects=live.disconnects,
         commands=live.commands,
         takeovers=live.takeovers,
         dispatcher=dispatcher,
@@ -70,7 +70,7 @@ def _open_sockets(
         node_id=ground.node_id,
         partition_of=storage.store.keys.partition,
         max_value_bytes=config.sessions.max_value_bytes,
-        permits=session_scope,
+        session_scope=session_scope,
         quota=transport.gate,
         on_device=became_device,
         refusal=transport.admission.refusal,
@@ -99,7 +99,7 @@ def _open_sockets(
 
 
 def _open_api(
-    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: Permits
+    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: SessionScope
 ) -> None:
     """The REST routes, behind who may enter."""
     config, app = ground.config, transport.app

@@ -12,11 +12,11 @@ from service.live.commands.waiters import CommandWaiters
 from service.live.fanout.fanout import Fanout
 from service.live.feed.feed import Feed
 from service.live.ingest.ingest import Ingest
-from service.live.ownership.claims import Claims, Departures
+from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.ownership.owned import OwnedSessions
 from service.manager.manager import SessionManager
-from service.node.drain import Farewell
+from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.storage import Storage
 from service.node.transport import Transport
@@ -36,8 +36,8 @@ class Live:
     manager: SessionManager
     sessions: OwnedSessions
     takeovers: Takeovers
-    reconciler: Claims
-    disconnects: Departures
+    reconciler: OwnershipReconciler
+    disconnects: PendingDisconnects
     ingest: Ingest
     commands: CommandDelivery
     waiters: CommandWaiters
@@ -62,14 +62,14 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
     )
     sessions = OwnedSessions()
     takeovers = Takeovers(sessions, dispatcher, transport.queue, tasks)
-    reconciler = Claims(
+    reconciler = OwnershipReconciler(
         storage.archiver or store,
         sessions,
         node_id,
         dismiss=takeovers.dismiss,
         supersede=takeovers.supersede,
     )
-    disconnects = Departures(store, sessions, tasks, node_id)
+    disconnects = PendingDisconnects(store, sessions, tasks, node_id)
     ingest = Ingest(
         store,
         sessions,
@@ -137,7 +137,7 @@ class AfterLeases:
         rooms: Rooms,
         commands: CommandDelivery,
         manager: SessionManager,
-        drain: Farewell,
+        drain: Drain,
     ) -> None:
         self._keeper = keeper
         self._rooms = rooms

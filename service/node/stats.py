@@ -13,12 +13,12 @@ from collections.abc import Mapping
 
 from service.live.fanout.fanout import Fanout
 from service.live.ingest.ingest import MAX_BUFFER_BYTES, Ingest
-from service.live.ownership.claims import Claims
+from service.live.ownership.claims import OwnershipReconciler
 from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSessions
 from service.live.queue.manager import StreamManager
 from service.live.standing import Standing
-from service.node.drain import Farewell
+from service.node.drain import Drain
 from service.observability.health import Check
 from service.observability.host_memory import HostMemory, available_percent
 from service.observability.metrics import Metrics
@@ -43,10 +43,10 @@ class NodeFigures:
         dispatcher: Dispatcher,
         sessions: OwnedSessions,
         ingest: Ingest,
-        claims: Claims,
+        reconciler: OwnershipReconciler,
         fanout: Fanout,
         queue: StreamManager,
-        farewell: Farewell,
+        drain: Drain,
         replication: Replication | None,
         standing: Standing,
         leases: Leases,
@@ -58,10 +58,10 @@ class NodeFigures:
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._ingest = ingest
-        self._claims = claims
+        self._reconciler = reconciler
         self._fanout = fanout
         self._queue = queue
-        self._farewell = farewell
+        self._drain = drain
         self._replication = replication
         self._standing = standing
         self._leases = leases
@@ -76,7 +76,7 @@ class NodeFigures:
         metrics.fanout_backlog_bytes.read_from(self._fanout_backlog)
         metrics.feed_lag_entries.read_from(lambda: fanout.lag_entries)
         metrics.feed_lag_seconds.read_from(lambda: fanout.lag_s)
-        metrics.draining.read_from(lambda: int(farewell.draining))
+        metrics.draining.read_from(lambda: int(drain.draining))
         metrics.host_memory.read_from(lambda: available_percent() / 100)
         metrics.version.value = installed_version()
 
@@ -95,7 +95,7 @@ class NodeFigures:
         if self._replication is not None:
             metrics.withheld_answers.values[""] = self._replication.withheld
         metrics.lease_expiries.values[""] = self._leases.expired
-        metrics.reclaims.values.update(self._claims.answers)
+        metrics.reclaims.values.update(self._reconciler.answers)
         metrics.feed_losses.values.update(self._fanout.resyncs)
         metrics.slow_clients.values["conflated"] = self._fanout.conflations
         return metrics.expose()
@@ -130,5 +130,5 @@ class NodeFigures:
             "stored": self._ingest.stored,
             "backlog_bytes": self._ingest.buffered_bytes,
             "ready": int(ready),
-            "draining": int(self._farewell.draining),
+            "draining": int(self._drain.draining),
         }

@@ -8,8 +8,8 @@ from flask import Flask
 
 from service.live.queue.manager import StreamManager
 from service.node import web_app
-from service.node.admission import Reception
-from service.node.drain import Farewell
+from service.node.admission import NodeAdmission
+from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.storage import Storage
 from service.node.strangers import Strangers
@@ -33,8 +33,8 @@ class Transport:
     connections: EngineConnections
     gate: Gate
     dispatcher: Dispatcher
-    drain: Farewell
-    admission: Reception
+    drain: Drain
+    admission: NodeAdmission
 
 
 def make_transport(ground: Ground, storage: Storage) -> Transport:
@@ -81,7 +81,7 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         sessions_per_token=config.limits.sessions_per_token,
     )
     gate = Gate(ground.tokens, connections, tasks, limits=limits, now_s=ground.clock.now_s)
-    drain = Farewell(connections, tasks)
+    drain = Drain(connections, tasks)
     return Transport(
         app=app,
         http_guard=strangers.http_guard,
@@ -90,7 +90,7 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         gate=gate,
         dispatcher=Dispatcher(connections, tasks, ground.metrics, gate),
         drain=drain,
-        admission=Reception(
+        admission=NodeAdmission(
             gate, connections, ground.memory, drain, ground.metrics, ground.standing
         ),
     )

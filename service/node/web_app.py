@@ -14,10 +14,10 @@ from flask import Flask, Response
 from flask_socketio import SocketIO
 
 from service.api import problems
-from service.api.authentication import present
+from service.api.authentication import current_identity
 from service.observability.health import Health
 from service.security import permissions
-from service.security.http_guard import Admission
+from service.security.http_guard import HttpGuard
 
 WEB_DIR = Path(__file__).parents[1] / "web"
 #: The test page; a fixed list, so that no path is ever made from a request.
@@ -75,7 +75,7 @@ def install_probes(
     @app.get("/readyz")
     def readyz() -> Response:
         ready, shown = health.look()
-        if not present().may(
+        if not current_identity().may(
             permissions.ROUTES["GET /metrics"]
         ):  # what nodes are like is not for everybody
             shown = {"ready": ready}
@@ -89,7 +89,7 @@ def install_probes(
 def create_socketio(app: Flask, client_manager: Any, server_options: dict[str, Any]) -> SocketIO:
     """Flask-SocketIO around the app.
 
-    Origins are checked by `Admission` before anything gets here, so what arrives is answered with
+    Origins are checked by `HttpGuard` before anything gets here, so what arrives is answered with
     the CORS headers it needs.
     """
     return SocketIO(
@@ -101,8 +101,8 @@ def create_socketio(app: Flask, client_manager: Any, server_options: dict[str, A
 
 
 def admit(app: Flask, **rules: Any) -> None:
-    """Put `Admission` around everything the app answers, sockets included."""
-    app.wsgi_app = Admission(app.wsgi_app, **rules)  # type: ignore[method-assign]
+    """Put `HttpGuard` around everything the app answers, sockets included."""
+    app.wsgi_app = HttpGuard(app.wsgi_app, **rules)  # type: ignore[method-assign]
 
 
 def _already_admitted(_origin: str | None, _environ: dict[str, Any]) -> bool:

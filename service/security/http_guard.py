@@ -43,7 +43,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Admission:
+class HttpGuard:
     """Lets requests through to `app`, or answers 403.
 
     Args:

@@ -29,7 +29,7 @@ class Reads(Protocol):
     def details(self, session_id: str) -> dict[str, Any] | None: ...
 
 
-class Permits:
+class SessionScope:
     """Checks identities against sessions."""
 
     def __init__(self, store: Summaries, reads: Reads) -> None:

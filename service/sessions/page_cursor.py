@@ -25,17 +25,17 @@ CURSOR = r"^[0-5](\.([0-9]{1,15}-([0-9a-f]{2}){0,256})?){1,3}$"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageCursor:
     """`turn` counts indexes read to their end; `marks` are the last entries seen, one per index."""
 
     turn: int
     marks: tuple[Entry, ...]
 
-    def after(self, mark: Entry, *, is_end: bool) -> Place:
+    def after(self, mark: Entry, *, is_end: bool) -> PageCursor:
         """The place behind an entry of the present index; at its end the next one has its turn."""
         which = self.turn % len(self.marks)
         marks = (*self.marks[:which], mark, *self.marks[which + 1 :])
-        return Place(self.turn + is_end, marks)
+        return PageCursor(self.turn + is_end, marks)
 
     def cursor(self) -> str:
         """The place as text."""
@@ -43,14 +43,14 @@ class Place:
         return f"{self.turn}.{'.'.join(shown)}"
 
 
-def place_of(cursor: str | None, indexes: int) -> Place:
+def parse_cursor(cursor: str | None, indexes: int) -> PageCursor:
     """The place in a cursor; without one the beginning.
 
     Raises:
         InvalidRequest
     """
     if not cursor:
-        return Place(0, (FIRST,) * indexes)
+        return PageCursor(0, (FIRST,) * indexes)
     if not re.fullmatch(CURSOR[1:-1], cursor):
         raise errors.InvalidRequest("cursor: not one that this service gave out")
     turn, *texts = cursor.split(".")
@@ -59,4 +59,4 @@ def place_of(cursor: str | None, indexes: int) -> Place:
         if text:
             score, _, member = text.partition("-")
             marks[i] = (float(score), bytes.fromhex(member))
-    return Place(int(turn), tuple(marks))
+    return PageCursor(int(turn), tuple(marks))

@@ -46,6 +46,7 @@ class Peer:
         "acks",
         "address",
         "allowance",
+        "allowed_events",
         "busy",
         "closed",
         "dashboard",
@@ -53,7 +54,6 @@ class Peer:
         "identity",
         "inbox",
         "joined",
-        "may",
         "next_request",
         "reason",
         "sid",
@@ -66,7 +66,7 @@ class Peer:
         #: Who is behind it.
         self.identity = identity
         #: The events it may send; None: all there are.
-        self.may: frozenset[str] | None = identity.events
+        self.allowed_events: frozenset[str] | None = identity.events
         #: What it may still send (set by the gate); None: no limit.
         self.allowance: Any = None
         #: The session this socket registered as a device (set by the devices' door).

@@ -94,7 +94,7 @@ class DeviceSetups(Protocol):
     def update_setup(self, call: Call) -> dict[str, Any]: ...
 
 
-class Permits(Protocol):
+class SessionScope(Protocol):
     """Which sessions somebody may touch."""
 
     def check_session(self, identity: Identity, session_id: str) -> None: ...
@@ -277,7 +277,7 @@ def setup_answer(state: model.SetupState) -> dict[str, Any]:
     }
 
 
-def register(dispatcher: Dispatcher, dashboards: Dashboards, permits: Permits) -> None:
+def register(dispatcher: Dispatcher, dashboards: Dashboards, session_scope: SessionScope) -> None:
     """Listen to every event of dashboards.
 
     The dispatcher has checked the role. What names a session is checked here, before its handler: it
@@ -286,7 +286,7 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards, permits: Permits) -
 
     def on(event: str, handler: Handler) -> None:
         if permissions.EVENTS[event].reach == permissions.ONE:
-            handler = _checked(handler, permits)
+            handler = _checked(handler, session_scope)
         dispatcher.on(event, handler)
 
     for event in (
@@ -298,13 +298,13 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards, permits: Permits) -
     dispatcher.on_disconnect(dashboards.disconnected)
 
 
-def _checked(handler: Handler, permits: Permits) -> Handler:
+def _checked(handler: Handler, session_scope: SessionScope) -> Handler:
     """The handler, for sessions that exist for the socket."""
 
     def checked(call: Call) -> dict[str, Any] | Later | None:
         session_id = named_session(call.payload)
         if session_id is not None:  # else the handler says what is missing
-            permits.check_session(call.peer.identity, session_id)
+            session_scope.check_session(call.peer.identity, session_id)
         return handler(call)
 
     return checked

@@ -16,7 +16,7 @@ from service import errors
 from service.clock import Clock
 from service.live.commands.delivery import CommandDelivery
 from service.live.ingest.ingest import Ingest
-from service.live.ownership.claims import Departures
+from service.live.ownership.claims import PendingDisconnects
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.observability.metrics import Metrics
 from service.schema.samples import parse_telemetry, parse_update
@@ -58,7 +58,7 @@ class DeviceStore(Protocol):
     def setup_reported(self, session_id: str, generation: int, version: int) -> None: ...
 
 
-class Permits(Protocol):
+class SessionScope(Protocol):
     """What a token allows a device to be."""
 
     def registration(
@@ -90,7 +90,7 @@ class Devices:
     """Handlers of the devices' events.
 
     Args:
-        permits, quota: asked before a register.
+        session_scope, quota: asked before a register.
         on_device: told of every socket that becomes a device.
         refusal: the error for new registers while this node takes none, else None.
         partition_of: the partition of a session id.
@@ -104,7 +104,7 @@ class Devices:
         setups: Setups,
         sessions: OwnedSessions,
         ingest: Ingest,
-        departures: Departures,
+        disconnects: PendingDisconnects,
         commands: CommandDelivery,
         takeovers: Takeovers,
         dispatcher: Dispatcher,
@@ -114,7 +114,7 @@ class Devices:
         node_id: str,
         partition_of: Callable[[str], int],
         max_value_bytes: int,
-        permits: Permits,
+        session_scope: SessionScope,
         quota: Quota,
         on_device: Callable[[OwnedSession], None],
         refusal: Callable[[], errors.ServiceError | None],
@@ -124,7 +124,7 @@ class Devices:
         self._setups = setups
         self._sessions = sessions
         self._ingest = ingest
-        self._departures = departures
+        self._departures = disconnects
         self._commands = commands
         self._takeovers = takeovers
         self._dispatcher = dispatcher
@@ -134,7 +134,7 @@ class Devices:
         self._node_id = node_id
         self._partition_of = partition_of
         self._max_value_bytes = max_value_bytes
-        self._permits = permits
+        self._session_scope = session_scope
         self._quota = quota
         self._on_device = on_device
         self._refusal = refusal
@@ -169,7 +169,7 @@ class Devices:
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
-        project_id = self._permits.registration(peer.identity, session_id, wanted.project_id)
+        project_id = self._session_scope.registration(peer.identity, session_id, wanted.project_id)
         self._quota.may_register(peer)
         try:
             registration = self._registrar.register(

@@ -163,7 +163,7 @@ class Dispatcher:
         """A socket may send events from now on: those that its role may."""
         peer = self.peers[sid] = Peer(sid, address, identity)
         if self._gate is None:
-            peer.may = None
+            peer.allowed_events = None
         else:
             self._gate.entered(peer)
         for listener in self._on_connect:
@@ -330,7 +330,11 @@ class Dispatcher:
             self._event_counts[name] += 1
         except KeyError:
             self._counts.event(name)
-        if peer.may is not None and name not in peer.may and name in self.events:
+        if (
+            peer.allowed_events is not None
+            and name not in peer.allowed_events
+            and name in self.events
+        ):
             words = f"The role `{peer.identity.role}` may not send `{name}`."
             self.refuse(peer, ack_id, errors.NotAllowed(words))
             return None

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from service import errors
 from service.views import sessions as shown
-from service.views.sessions import Counts, Shown, Status
+from service.views.sessions import Counts, Status, View
 
 Seconds = Annotated[float, Field(description="Seconds since 1970, by the clock of Redis.")]
 SampleRow = Annotated[
@@ -32,7 +32,7 @@ CODES: tuple[str, ...] = tuple(
 )
 
 
-class Error(Shown):
+class Error(View):
     """What went wrong; fields such as `session_id` or `max_bytes` may stand beside these."""
 
     code: str = Field(json_schema_extra={"enum": [*CODES]})
@@ -43,20 +43,20 @@ class Error(Shown):
     log_id: str | None = Field(None, description="Of an `internal`: finds it in the log.")
 
 
-class Ok(Shown):
+class Ok(View):
     """Done."""
 
     ok: Literal[True]
 
 
-class Refused(Shown):
+class Refused(View):
     """Not done."""
 
     ok: Literal[False]
     error: Error
 
 
-class ConnectError(Shown):
+class ConnectError(View):
     """The connect was refused."""
 
     message: str
@@ -80,7 +80,7 @@ class Session(shown.Session[Seconds]):
     timeline: list[Event]
 
 
-class SessionsPage(Shown):
+class SessionsPage(View):
     """A page of a list."""
 
     sessions: list[Summary]
@@ -88,13 +88,13 @@ class SessionsPage(Shown):
     total: int | None = Field(description="How many there are; null for filtered lists.")
 
 
-class FoundSession(Shown):
+class FoundSession(View):
     """One session."""
 
     session: Session
 
 
-class OfSession(Shown):
+class OfSession(View):
     """Which session."""
 
     session_id: str
@@ -103,7 +103,7 @@ class OfSession(Shown):
 # --- to devices
 
 
-class Registered(Shown):
+class Registered(View):
     """This socket owns the session now."""
 
     session_id: str
@@ -117,13 +117,13 @@ class Registered(Shown):
     server_time: Seconds
 
 
-class ServerTime(Shown):
+class ServerTime(View):
     """What time it is; a `pong` has the payload of its `ping` beside it."""
 
     server_time: Seconds
 
 
-class Command(Shown):
+class Command(View):
     """A command for the device."""
 
     command_id: str
@@ -132,33 +132,33 @@ class Command(Shown):
     attempt: int = Field(description="From 1; the same command again has one more.")
 
 
-class Setup(Shown):
+class Setup(View):
     """The setup that the device should run."""
 
     setup: Any
     setup_version: int
 
 
-class Draining(Shown):
+class Draining(View):
     """When to connect again, elsewhere."""
 
     reconnect_after_s: float
 
 
-class Stored(Shown):
+class Stored(View):
     """Redis has it."""
 
     rev: int
     duplicate: Literal[True] | None = Field(None, description="It had it before.")
 
 
-class Reported(Shown):
+class Reported(View):
     """The version that the device says it runs."""
 
     reported_version: int
 
 
-class CommandState(Shown):
+class CommandState(View):
     """How a command stands."""
 
     command_id: str
@@ -168,7 +168,7 @@ class CommandState(Shown):
 # --- to dashboards
 
 
-class SessionsUpdate(Shown):
+class SessionsUpdate(View):
     """Changes of summaries; `removed` is applied first."""
 
     changed: list[Summary]
@@ -177,7 +177,7 @@ class SessionsUpdate(Shown):
     cursor: str
 
 
-class SampleUpdate(Shown):
+class SampleUpdate(View):
     """One sample."""
 
     device_id: str
@@ -191,7 +191,7 @@ class SampleUpdate(Shown):
     )
 
 
-class SampleUpdates(Shown):
+class SampleUpdates(View):
     """Samples of some time."""
 
     updates: list[tuple[str, int, list[SampleRow]]] = Field(
@@ -213,20 +213,20 @@ class CommandUpdate(CommandState):
     at: Seconds
 
 
-class Resync(Shown):
+class Resync(View):
     """What follows the cursor cannot be had any more."""
 
     reason: Literal["epoch_changed", "feed_trimmed", "unreadable"]
 
 
-class Memory(Shown):
+class Memory(View):
     """Memory, in percent."""
 
     available_percent: float = Field(description="Of the worker's machine.")
     redis_percent: float | None = Field(description="Of Redis's `maxmemory`; null: it has none.")
 
 
-class MemoryRelieved(Shown):
+class MemoryRelieved(View):
     """Workers archived sessions early, because memory was short."""
 
     archived: int
@@ -235,7 +235,7 @@ class MemoryRelieved(Shown):
     error: str = Field(description="Why no more could be archived; may be empty.")
 
 
-class Snapshot(Shown):
+class Snapshot(View):
     """Where a dashboard begins, or goes on."""
 
     recovered: bool
@@ -246,7 +246,7 @@ class Snapshot(Shown):
     next: str | None = Field(None, description="Only if there are more: the next `page`.")
 
 
-class SetupChanged(Shown):
+class SetupChanged(View):
     """Where the setup stands now."""
 
     setup_version: int
@@ -261,14 +261,14 @@ class CommandOutcome(CommandState):
     error: Any = None
 
 
-class Clients(Shown):
+class Clients(View):
     """How many look at the session."""
 
     active_clients: int
 
 
 #: Every event the service sends.
-SERVER_EVENTS: Mapping[str, type[Shown]] = {
+SERVER_EVENTS: Mapping[str, type[View]] = {
     "registered": Registered,
     "ping": ServerTime,
     "pong": ServerTime,
@@ -291,7 +291,7 @@ SERVER_EVENTS: Mapping[str, type[Shown]] = {
 }
 
 #: What the ack of each client event has beside `ok: true`; none: nothing.
-ACKS: Mapping[str, tuple[type[Shown], ...]] = {
+ACKS: Mapping[str, tuple[type[View], ...]] = {
     "register": (Registered,),
     "update_data": (Stored,),
     "update_telemetry": (Stored,),

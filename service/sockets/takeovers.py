@@ -64,15 +64,17 @@ class Takeovers:
         """The `superseded` message: another socket took over from one of this node."""
         peer = self._dispatcher.peers.get(str(data.get("sid"))) if isinstance(data, dict) else None
         if peer is not None:
-            self._see_off(peer, "superseded", data["session_id"], data["generation"])
+            self._close_superseded(peer, "superseded", data["session_id"], data["generation"])
 
     def dismiss(self, owned: OwnedSession, word: str) -> None:
         """A claim of this node is over (`superseded`, `deleted`): see its socket off, in a task."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is not None:
-            self._tasks.spawn(self._see_off, peer, word, owned.session_id, owned.generation)
+            self._tasks.spawn(
+                self._close_superseded, peer, word, owned.session_id, owned.generation
+            )
 
-    def _see_off(self, peer: Peer, word: str, session_id: str, generation: int) -> None:
+    def _close_superseded(self, peer: Peer, word: str, session_id: str, generation: int) -> None:
         """Tell a socket why, and close it, unless it has meanwhile become owner again.
 
         What it sent before is answered first: its own register too, which may still be under way, and

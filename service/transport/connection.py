@@ -21,7 +21,7 @@ class Frame:
 
     Attributes:
         data: the packet as it goes over the wire, in UTF-8.
-        carrier: what the ordinary road made of it, shared by all receivers.
+        carrier: what the library transport made of it, shared by all receivers.
         wire: what the event-driven road made of it, likewise.
     """
 

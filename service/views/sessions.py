@@ -17,13 +17,13 @@ Sample = Annotated[list[Any], Field(min_length=2, max_length=2)]
 Moment = TypeVar("Moment")
 
 
-class Shown(BaseModel):
+class View(BaseModel):
     """A JSON object; more fields may come in later versions."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class Summary(Shown, Generic[Moment]):
+class Summary(View, Generic[Moment]):
     """A session in a list."""
 
     session_id: str
@@ -45,14 +45,14 @@ class Summary(Shown, Generic[Moment]):
     rev: int
 
 
-class Event(Shown, Generic[Moment]):
+class Event(View, Generic[Moment]):
     """A line of the timeline."""
 
     at: Moment
     event: str
 
 
-class Statistics(Shown):
+class Statistics(View):
     """Totals over the whole life of a session."""
 
     updates: int
@@ -83,7 +83,7 @@ class Session(Summary[Moment], Generic[Moment]):
     )
 
 
-class Counts(Shown):
+class Counts(View):
     """Sessions by state."""
 
     active: int

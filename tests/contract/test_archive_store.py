@@ -232,7 +232,7 @@ def test_names_that_are_none_are_refused_at_every_method(store, name):
 @pytest.mark.parametrize("item", ["", "..", "../../x", "0" * 12, "x" * 300])
 def test_items_that_are_none_are_nothing(store, item):
     assert store.read_quarantined(item) is None
-    assert store.put_back(item) is None
+    assert store.unquarantine(item) is None
 
 
 def test_delete_is_for_good_and_can_be_repeated(store):
@@ -352,10 +352,10 @@ def test_put_back_restores_the_name(store):
     store.put([(name, data)])
     item = store.quarantine(name, "why")
 
-    assert store.put_back(item) == name
+    assert store.unquarantine(item) == name
     assert store.get(name) == data
     assert store.quarantined() == []
-    assert store.put_back(item) is None
+    assert store.unquarantine(item) is None
 
 
 def test_put_back_onto_a_newer_file_replaces_nothing(store):
@@ -365,7 +365,7 @@ def test_put_back_onto_a_newer_file_replaces_nothing(store):
     store.put([(name, data)])
 
     with pytest.raises(NameTaken):
-        store.put_back(item)
+        store.unquarantine(item)
     assert store.get(name) == data
     assert store.read_quarantined(item) == b"bad"
 

@@ -38,8 +38,8 @@ def stop(root: Path, action: str, step: str, nth: int) -> None:
         store.delete([make_file(f"device-{n}", rev=1)[0] for n in range(10)])
     elif action == "quarantine":
         store.quarantine(make_file("device-0", rev=1)[0], "why")
-    elif action == "put_back":
-        store.put_back(store.quarantined()[0].item)
+    elif action == "unquarantine":
+        store.unquarantine(store.quarantined()[0].item)
     print("done", flush=True)
 
 
@@ -124,7 +124,7 @@ def green(root: Path, async_mode: str) -> None:
     assert item
     assert [one.item for one in store.quarantined()] == [item]
     assert store.read_quarantined(item) == files[0][1]
-    assert store.put_back(item) == files[0][0]
+    assert store.unquarantine(item) == files[0][0]
     assert store.delete([files[0][0]]) == 1
     assert store.collect_litter(0) == 0
     try:

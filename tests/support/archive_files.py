@@ -49,6 +49,6 @@ def uses(store: FileArchiveStore) -> dict[str, Callable[[], object]]:
         "quarantine": lambda: store.quarantine(name, "why"),
         "quarantined": lambda: store.quarantined(),
         "read_quarantined": lambda: store.read_quarantined("0" * 12),
-        "put_back": lambda: store.put_back("0" * 12),
+        "unquarantine": lambda: store.unquarantine("0" * 12),
         "collect_litter": lambda: store.collect_litter(0),
     }

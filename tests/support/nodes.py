@@ -22,7 +22,7 @@ from service.live.feed.feed import Feed
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.manager.manager import SessionManager
 from service.security.permissions import EVERYBODY
-from service.security.session_scope import Permits
+from service.security.session_scope import SessionScope
 from service.sessions import model
 from service.sessions.store.store import RedisSessionStore
 from service.sockets import dashboards
@@ -212,7 +212,7 @@ class Node:
             max_answer_bytes=256 * 1024,
             devices=OwnSetups(),
         )
-        dashboards.register(self.dispatcher, self.dashboards, Permits(store, self.manager))
+        dashboards.register(self.dispatcher, self.dashboards, SessionScope(store, self.manager))
         self._sids = itertools.count(1)
 
     def _sid(self) -> str:

@@ -19,7 +19,7 @@ from service.cli import options
 from service.cli.archive.adopt import adopt
 from service.cli.archive.export import LINES, export_samples
 from service.cli.archive.folder import ArchiveOption, open_archive
-from service.cli.archive.imports import import_files, put_back, reindex
+from service.cli.archive.imports import import_files, reindex, unquarantine
 from service.cli.archive.quarantine import quarantine
 from service.errors import SessionNotFound
 from service.observability.logs import printable
@@ -33,7 +33,7 @@ archive = typer.Typer(
 archive.add_typer(quarantine, name="quarantine")
 archive.command("import")(import_files)
 archive.command()(reindex)
-archive.command("put-back")(put_back)
+archive.command("put-back")(unquarantine)
 archive.command()(adopt)
 
 PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]

@@ -91,7 +91,7 @@ def reindex(
         typer.echo(" · ".join(f"{name} {count}" for name, count in shown.items()))
 
 
-def put_back(
+def unquarantine(
     name: Annotated[str, typer.Argument(help="A file, as `verify` shows it.")],
     place: ArchiveOption = None,
     redis: options.RedisOption = None,
@@ -113,7 +113,7 @@ def put_back(
     finally:
         close()
     if json_output:
-        options.show_json({"put_back": name, "name": now})
+        options.show_json({"unquarantine": name, "name": now})
     else:
         typer.echo(f"{name} is {now} now, the newest of its session.")
 

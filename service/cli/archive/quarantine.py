@@ -71,7 +71,7 @@ def show(
 
 
 @quarantine.command("put-back")
-def put_back(
+def unquarantine(
     item: ItemArgument,
     force: Annotated[bool, typer.Option("--force", help="Also when it is still bad.")] = False,
     place: ArchiveOption = None,
@@ -85,7 +85,7 @@ def put_back(
     if wrong and not force:
         raise ServiceError(f"{item} stays: {wrong}. (--force moves it all the same.)")
     try:
-        name = opened.store.put_back(item)
+        name = opened.store.unquarantine(item)
     except NameTaken as exc:
         raise ServiceError(f"{item} stays: there is a file {found.name} again.") from exc
     except BadRecord as exc:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 
 from service import errors
 from service.live.fanout.groups import CAUGHT_UP_BYTES, KEPT_BYTES, NO_COUNTS, Group, Member
-from service.live.fanout.rendering import Lot
+from service.live.fanout.rendering import PendingChanges
 from service.live.feed.entries import Routes
 from service.live.feed.feed import Chunk, Feed
 from service.live.feed.position import FeedLost
@@ -103,13 +103,13 @@ class CatchUp:
     def _go_on(self, group: Group, member: Member, spans: dict[int, tuple[int, int]]) -> None:
         """One page."""
         chunks = self._feed.read_range(spans)
-        lot = self._sorted_out(group, chunks, spans)
-        if lot.has_states and member.conflation is None:
+        changes = self._sorted_out(group, chunks, spans)
+        if changes.has_states and member.conflation is None:
             self._refresh_counts(group)
         with self._lock:
             if member.is_gone:
                 return
-            for segment in lot.take():
+            for segment in changes.take():
                 after = {**member.position, **segment.end}
                 if segment.is_empty:
                     pass
@@ -126,17 +126,19 @@ class CatchUp:
                 group.close_slow(member)
 
     @staticmethod
-    def _sorted_out(group: Group, chunks: list[Chunk], spans: dict[int, tuple[int, int]]) -> Lot:
+    def _sorted_out(
+        group: Group, chunks: list[Chunk], spans: dict[int, tuple[int, int]]
+    ) -> PendingChanges:
         """The page's changes within the group's scope.
 
         Raises:
             FeedLost: it is not all that should be there.
         """
-        lot, routes = Lot(), Routes()
-        routes.add(group.scope, lot)
+        changes, routes = PendingChanges(), Routes()
+        routes.add(group.scope, changes)
         for chunk in chunks:
             chunk.check(group.epochs[chunk.partition], spans[chunk.partition][0])
             for number, fields in chunk.entries:
                 routes.route(chunk.partition, number, fields)
-            lot.reach(chunk.partition, chunk.entries[-1][0])
-        return lot
+            changes.reach(chunk.partition, chunk.entries[-1][0])
+        return changes

@@ -2,7 +2,7 @@
 
 One reader for the whole node, there only while somebody watches, reading only the partitions that
 are watched, once per fan-out interval. What it reads goes by `Routes` into the lots of the groups
-it concerns; a group whose interval is over sends its lot, one frame for all its members
+it concerns; a group whose interval is over sends its changes, one frame for all its members
 (groups.py). Newcomers find their own way to where their group stands (catch_up.py).
 
 A Redis that is away delays: the reader connects again every second, opens the feeds anew and goes
@@ -25,7 +25,7 @@ from service import errors
 from service.live.fanout.catch_up import CatchUp
 from service.live.fanout.flushing import Flusher
 from service.live.fanout.groups import MAX_PACE_S, Group, Member
-from service.live.fanout.partition_readers import Line, Lines
+from service.live.fanout.partition_readers import PartitionReader, PartitionReaders
 from service.live.feed.counts import CountStore
 from service.live.feed.entries import Routes
 from service.live.feed.feed import Feed, FeedReader
@@ -71,7 +71,7 @@ class Fanout:
         self._lock = threading.RLock()
         self._groups: dict[Hashable, Group] = {}
         self._by_sid: dict[str, Group] = {}
-        self._lines = Lines()
+        self._readers = PartitionReaders()
         self._routes = Routes()
         self._reader: FeedReader = feed.reader()
         self._is_running = False
@@ -172,8 +172,8 @@ class Fanout:
         )
         group = self._groups.setdefault(made.key, made)
         if group is made:
-            self._routes.add(scope, group.lot)
-            self._lines.watch(group)
+            self._routes.add(scope, group.changes)
+            self._readers.watch(group)
         return group
 
     def _count_resyncs(self, reason: str, told: list[str]) -> None:
@@ -189,8 +189,8 @@ class Fanout:
         if group.is_empty and not group.is_over:
             group.is_over = True
             del self._groups[group.key]
-            self._routes.remove(group.scope, group.lot)
-            self._lines.unwatch(group)
+            self._routes.remove(group.scope, group.changes)
+            self._readers.unwatch(group)
 
     def _bring_in(self, group: Group, member: Member) -> None:
         try:
@@ -210,7 +210,7 @@ class Fanout:
         """Reads until nobody watches. Whatever goes wrong, it goes on."""
         while True:
             with self._lock:
-                if not self._lines:
+                if not self._readers:
                     self._is_running = False
                     self._reader.close()
                     self._note_lag(0)
@@ -232,21 +232,21 @@ class Fanout:
         """One read of everything that is watched."""
         self._open_lines()
         with self._lock:
-            lines = [line for line in self._lines if line.is_checked]
+            lines = [reader for reader in self._readers if reader.is_checked]
             now = self._monotonic()
             due_s = min((group.due_in(now) for group in self._groups.values()), default=BLOCK_S)
         if not lines:
             return
-        after = {line.partition: line.number for line in lines}
+        after = {reader.partition: reader.number for reader in lines}
         chunks = self._reader.read(after, max(0.001, min(due_s, BLOCK_S)))
         with self._lock:
-            for line, chunk in zip(lines, chunks, strict=True):
+            for reader, chunk in zip(lines, chunks, strict=True):
                 try:
-                    if line in self._lines:
-                        line.take_in(chunk, self._routes)
+                    if reader in self._readers:
+                        reader.take_in(chunk, self._routes)
                 except FeedLost as lost:
-                    self._lose(line, lost.reason)
-            self._note_lag(sum(line.behind for line in self._lines))
+                    self._lose(reader, lost.reason)
+            self._note_lag(sum(reader.behind for reader in self._readers))
         self._flusher.flush(self._groups.values())
         if any(chunk.entries for chunk in chunks):
             self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
@@ -274,24 +274,24 @@ class Fanout:
         """
         if not self._reader.is_connected:
             with self._lock:
-                self._lines.distrust()
+                self._readers.distrust()
             self._reader.connect()
-        for line in self._lines:
-            if line.is_checked:
+        for reader in self._readers:
+            if reader.is_checked:
                 continue
-            head = self._feed.open(line.partition)
+            head = self._feed.open(reader.partition)
             with self._lock:
                 try:
-                    if line in self._lines:
-                        line.open(head)
+                    if reader in self._readers:
+                        reader.open(head)
                 except FeedLost as lost:
-                    self._lose(line, lost.reason)
+                    self._lose(reader, lost.reason)
 
-    def _lose(self, line: Line, reason: str) -> None:
+    def _lose(self, reader: PartitionReader, reason: str) -> None:
         """Everybody who watches this partition has to begin anew."""
-        fields = {"action": "feed_lost", "partition": line.partition, "reason": reason}
+        fields = {"action": "feed_lost", "partition": reader.partition, "reason": reason}
         log.warning("feed lost", extra=fields)
-        for group in tuple(line.groups):
+        for group in tuple(reader.groups):
             self._lose_group(group, reason)
 
     def _lose_group(self, group: Group, reason: str) -> None:
@@ -302,6 +302,6 @@ class Fanout:
     def _give_up(self, group: Group, reason: str) -> None:
         """After an entry that only we stumble over, no cursor from before it is taken again."""
         if reason == "unreadable":
-            for line in self._lines:
-                if group in line.groups:
-                    self._feed.give_up(line.partition, line.epoch, line.number)
+            for reader in self._readers:
+                if group in reader.groups:
+                    self._feed.give_up(reader.partition, reader.epoch, reader.number)

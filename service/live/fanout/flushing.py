@@ -53,7 +53,7 @@ class Flusher:
             try:
                 ask = self._flush_group(group, ask=ask)
             except Exception:
-                # What was taken out of its lot is lost, so its dashboards have to begin anew.
+                # What was taken out of its changes is lost, so its dashboards have to begin anew.
                 log.exception("sending failed", extra={"action": "fanout_failed"})
                 with self._lock:
                     self._lose(group, "unreadable")

@@ -19,7 +19,7 @@ import orjson
 
 from service import errors
 from service.live.fanout.conflation import Conflation
-from service.live.fanout.rendering import Lot, Renderer, Segment
+from service.live.fanout.rendering import PendingChanges, Renderer, Segment
 from service.live.feed.position import Position, epochs_digest
 from service.live.feed.scope import Scope
 from service.transport.connection import Connections, event_frame
@@ -76,7 +76,7 @@ class Group:
         its
             feed was opened.
         members: stand at `position`; joining: on their way there; slow: conflated.
-        lot: changes after `position`.
+        changes: changes after `position`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Group:
         self.position: dict[int, int] = {}
         self.epochs: dict[int, str] = {}
         self.epoch = ""
-        self.lot = Lot()
+        self.changes = PendingChanges()
         self.members: dict[str, Member] = {}
         self.joining: dict[str, Member] = {}
         self.slow: dict[str, Member] = {}
@@ -139,9 +139,9 @@ class Group:
             self._renderer = Renderer(self.scope, self.partitions, self.epoch, batch=self.batch)
 
     def reach(self, partition: int, number: int) -> None:
-        """All entries up to this number were put into the lot, or do not concern the group."""
-        if not self.lot.is_empty:
-            self.lot.reach(partition, number)
+        """All entries up to this number were put into the changes, or do not concern the group."""
+        if not self.changes.is_empty:
+            self.changes.reach(partition, number)
         elif partition in self.position:
             self.position[partition] = number
 
@@ -176,8 +176,8 @@ class Group:
         due = self._cursor_at + CURSOR_EVERY_S
         if self.slow:
             due = min(due, now + min(CONFLATED_EVERY_S, self.interval_s))
-        if not self.lot.is_empty:
-            early = self.lot.size >= EARLY_BYTES
+        if not self.changes.is_empty:
+            early = self.changes.size >= EARLY_BYTES
             due = now if early else min(due, self._flushed_at + self.pace_s)
         return due - now
 
@@ -186,10 +186,10 @@ class Group:
         now = self._monotonic()
         # 1 ms of grace: a reader that sleeps one interval must not find itself a hair too early
         too_early = now < self._flushed_at + self.pace_s - 0.001
-        if self.lot.is_empty or (too_early and self.lot.size < EARLY_BYTES):
+        if self.changes.is_empty or (too_early and self.changes.size < EARLY_BYTES):
             return []
         self._flushed_at = now
-        return self.lot.take()
+        return self.changes.take()
 
     def send(self, segment: Segment) -> None:
         """Send a segment to all members and move on to its end."""

@@ -1,6 +1,6 @@
 """How far the reader of this node is in each feed that somebody watches.
 
-A line is there while a group watches its partition. It begins where the feed ends when it is first
+A reader is there while a group watches its partition. It begins where the feed ends when it is first
 opened and moves on with every entry read; it is checked anew after each new connection. Nothing here
 does I/O.
 """
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class PartitionReader:
     """What the reader knows of one watched partition."""
 
     partition: int
@@ -32,7 +32,7 @@ class Line:
     groups: dict[Group, None] = field(default_factory=dict)  #: who watches it
 
     def open(self, head: FeedHead) -> None:
-        """Begin at the feed's end, or make sure that the feed goes on where the line is.
+        """Begin at the feed's end, or make sure that the feed goes on where the reader is.
 
         Raises:
             FeedLost: it does not.
@@ -69,37 +69,37 @@ class Line:
         self.behind = max(0, chunk.head - self.number)
 
 
-class Lines:
+class PartitionReaders:
     """All lines of a node."""
 
     def __init__(self) -> None:
-        self._lines: dict[int, Line] = {}
+        self._readers: dict[int, PartitionReader] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._readers)
 
-    def __iter__(self) -> Iterator[Line]:
-        return iter(tuple(self._lines.values()))
+    def __iter__(self) -> Iterator[PartitionReader]:
+        return iter(tuple(self._readers.values()))
 
-    def __contains__(self, line: Line) -> bool:
-        """Whether somebody still watches this very line (it may have ended and begun again)."""
-        return self._lines.get(line.partition) is line
+    def __contains__(self, reader: PartitionReader) -> bool:
+        """Whether somebody still watches this very reader (it may have ended and begun again)."""
+        return self._readers.get(reader.partition) is reader
 
     def watch(self, group: Group) -> None:
         for partition in group.partitions:
-            line = self._lines.setdefault(partition, Line(partition))
-            line.groups[group] = None
-            if line.number >= 0:
-                group.open(partition, line.epoch, line.number)
+            reader = self._readers.setdefault(partition, PartitionReader(partition))
+            reader.groups[group] = None
+            if reader.number >= 0:
+                group.open(partition, reader.epoch, reader.number)
 
     def unwatch(self, group: Group) -> None:
         for partition in group.partitions:
-            line = self._lines[partition]
-            del line.groups[group]
-            if not line.groups:
-                del self._lines[partition]
+            reader = self._readers[partition]
+            del reader.groups[group]
+            if not reader.groups:
+                del self._readers[partition]
 
     def distrust(self) -> None:
         """The connection is another: what it reads may be another feed."""
-        for line in self._lines.values():
-            line.is_checked = False
+        for reader in self._readers.values():
+            reader.is_checked = False

@@ -1,6 +1,6 @@
 """From changes to frames: what a subscription is sent for a stretch of its feeds.
 
-A `Lot` collects changes and cuts them into segments. Within a segment everything of one kind
+A `PendingChanges` collects changes and cuts them into segments. Within a segment everything of one kind
 becomes one frame, in the order removals and summaries (`sessions_update`, the last of each
 session), then
 `command_update`s, then data. That is not the order of the feed, but for each session alone it is:
@@ -80,7 +80,7 @@ class Segment:
         self._highest[session] = kind
 
 
-class Lot:
+class PendingChanges:
     """The changes of one scope that were not sent yet.
 
     Several calls for one entry (a data entry with many sessions) stay in one segment.
@@ -131,11 +131,11 @@ class Lot:
         segment.size += 256 + sum(map(len, command.fields.values()))
 
     def reach(self, partition: int, number: int) -> None:
-        """Everything up to this entry is in the lot, or was of no concern."""
+        """Everything up to this entry is in the changes, or was of no concern."""
         self._now.end[partition] = number
 
     def take(self) -> list[Segment]:
-        """The segments, in order; the lot is empty after it."""
+        """The segments, in order; the changes is empty after it."""
         segments, self.segments = self.segments, []
         segments.append(self._now)
         self._now = Segment()

@@ -153,7 +153,7 @@ class Sink(Protocol):
     def add_command(self, command: Command, partition: int, number: int) -> None: ...
 
 
-class _Fenced:
+class _ProjectFilter:
     """A sink that is told of named sessions only while they are in certain projects."""
 
     def __init__(self, sink: Sink, projects: Iterable[str]) -> None:
@@ -183,7 +183,7 @@ class Routes:
 
     def __init__(self) -> None:
         self._fleet: list[Sink] = []
-        self._sessions: dict[bytes, list[Sink | _Fenced]] = {}
+        self._sessions: dict[bytes, list[Sink | _ProjectFilter]] = {}
         self._projects: dict[bytes, list[Sink]] = {}
 
     def add(self, scope: Scope, sink: Sink) -> None:
@@ -191,7 +191,7 @@ class Routes:
             self._fleet.append(sink)
             return
         places, names = self._places(scope)
-        listed = sink if scope.fence is None else _Fenced(sink, scope.fence)
+        listed = sink if scope.fence is None else _ProjectFilter(sink, scope.fence)
         for name in names:
             places.setdefault(name, []).append(listed)
 
@@ -269,13 +269,13 @@ class Routes:
                 if sink not in still:  # a sink may watch several projects
                     sink.add_removed(state.session, partition, number)
         for listed in self._sessions.get(state.session, ()):
-            if isinstance(listed, _Fenced) and listed.loses(previous, state.project):
+            if isinstance(listed, _ProjectFilter) and listed.loses(previous, state.project):
                 listed.sink.add_removed(state.session, partition, number)
 
     def _watching(self, session: bytes, project: str) -> list[Sink]:
         found = list(self._fleet)
         for listed in self._sessions.get(session, ()):
-            if not isinstance(listed, _Fenced):
+            if not isinstance(listed, _ProjectFilter):
                 found.append(listed)
             elif listed.admits(project):
                 found.append(listed.sink)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from service.live.ingest.pending import Slot
+from service.live.ingest.pending import PendingUpdates
 from service.live.ownership.owned import OwnedSession
 
 #: So much of one session may wait before its socket is held; it is released at half of it.
@@ -23,7 +23,7 @@ class Flow(Protocol):
     def release(self, sid: str) -> None: ...
 
 
-class Load:
+class Backpressure:
     """The counts, by which sockets are held and updates refused.
 
     Args:
@@ -41,7 +41,7 @@ class Load:
         owned.waiting += updates
         owned.waiting_bytes += cost
 
-    def settle(self, slot: Slot) -> None:
+    def settle(self, slot: PendingUpdates) -> None:
         """This slot waits no more."""
         self.charge(slot.owned, -len(slot.entries), -slot.cost)
 

@@ -26,8 +26,8 @@ from typing import Protocol
 from service import errors
 from service.errors import ServiceError
 from service.live.ingest import pending
-from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Flow, Load
-from service.live.ingest.pending import AppendStore, Slot, Update, cost_bytes
+from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
+from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
 from service.live.ingest.refusals import lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
@@ -97,11 +97,11 @@ class Ingest:
         self._flush_interval_s = flush_interval_s
         self._reconciler = reconciler
         self._answers = answers
-        self._load = Load(sockets)
+        self._load = Backpressure(sockets)
         self._metrics = metrics
         self._max_buffer_bytes = max_buffer_bytes
-        self._queues: dict[int, deque[Slot]] = {}
-        self._open: dict[OwnedSession, Slot] = {}
+        self._queues: dict[int, deque[PendingUpdates]] = {}
+        self._open: dict[OwnedSession, PendingUpdates] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._repeats: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
@@ -148,12 +148,12 @@ class Ingest:
             or slot.count + count > limits.CALL_SAMPLES
             or slot.bytes + size > limits.CALL_BYTES
         ):
-            slot = self._open[owned] = Slot(owned, numbered)
+            slot = self._open[owned] = PendingUpdates(owned, numbered)
             queue = self._queues.get(owned.partition)
             if queue is None:
                 queue = self._queues[owned.partition] = deque()
             queue.append(slot)
-        # `Slot.add` and `Load.charge`, written out: this runs for every event
+        # `PendingUpdates.add` and `Backpressure.charge`, written out: this runs for every event
         slot.entries.append((update, ack_id))
         slot.count += count
         slot.bytes += size
@@ -235,8 +235,8 @@ class Ingest:
             if not queue:
                 self._queues.pop(partition, None)
 
-    def _take(self, queue: deque[Slot]) -> list[Slot]:
-        batch: list[Slot] = []
+    def _take(self, queue: deque[PendingUpdates]) -> list[PendingUpdates]:
+        batch: list[PendingUpdates] = []
         seen: set[OwnedSession] = set()
         count = size = 0
         while queue and len(batch) < limits.CALL_SESSIONS:
@@ -253,7 +253,9 @@ class Ingest:
             batch.append(slot)
         return batch
 
-    def _send(self, partition: int, queue: deque[Slot], batch: list[Slot]) -> None:
+    def _send(
+        self, partition: int, queue: deque[PendingUpdates], batch: list[PendingUpdates]
+    ) -> None:
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         parts = [slot.part() for slot in batch]
         sent_at = time.monotonic()
@@ -299,7 +301,7 @@ class Ingest:
                 self._tasks.sleep(pause_s * (0.5 + random.random()))
                 pause_s = min(pause_s * 2, 1.0)
 
-    def _stored(self, slot: Slot, rev: int) -> None:
+    def _stored(self, slot: PendingUpdates, rev: int) -> None:
         owned = slot.owned
         owned.rev = rev
         self.stored += slot.count
@@ -336,12 +338,12 @@ class Ingest:
         if later:
             self._repeats[owned] = later
 
-    def _shifted(self, queue: deque[Slot], slot: Slot, last_seq: int) -> None:
+    def _shifted(self, queue: deque[PendingUpdates], slot: PendingUpdates, last_seq: int) -> None:
         """Redis has another last seq than this node thought: keep what still fits."""
         owned = slot.owned
         owned.last_seq = last_seq
         self._load.settle(slot)
-        rest = Slot(owned, slot.numbered, slot.attempts + 1)
+        rest = PendingUpdates(owned, slot.numbered, slot.attempts + 1)
         for update, ack_id in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
                 self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
@@ -359,14 +361,16 @@ class Ingest:
             error = errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
             self._refuse(queue, rest, error)
 
-    def _split(self, queue: deque[Slot], slot: Slot) -> None:
+    def _split(self, queue: deque[PendingUpdates], slot: PendingUpdates) -> None:
         """One of the updates brings a key too many: send each alone, so that only it is refused."""
         for update, ack_id in reversed(slot.entries):
-            alone = Slot(slot.owned, slot.numbered, slot.attempts)
+            alone = PendingUpdates(slot.owned, slot.numbered, slot.attempts)
             alone.add(update, ack_id)  # as much is charged as before
             queue.appendleft(alone)
 
-    def _recover(self, partition: int, queue: deque[Slot], missing: list[Slot]) -> None:
+    def _recover(
+        self, partition: int, queue: deque[PendingUpdates], missing: list[PendingUpdates]
+    ) -> None:
         held = [slot for slot in missing if self._sessions.holds(slot.owned)]
         if held:
             try:
@@ -384,7 +388,9 @@ class Ingest:
             else:
                 queue.appendleft(slot)
 
-    def _refuse(self, queue: deque[Slot], slot: Slot, error: ServiceError) -> None:
+    def _refuse(
+        self, queue: deque[PendingUpdates], slot: PendingUpdates, error: ServiceError
+    ) -> None:
         """Fail this slot and what must not be stored after it."""
         owned = slot.owned
         stale = isinstance(error, errors.StaleGeneration)
@@ -408,6 +414,8 @@ class Ingest:
         if news:
             self._reconciler.lose(owned, "superseded")
 
-    def _refuse_all(self, queue: deque[Slot], batch: list[Slot], error: ServiceError) -> None:
+    def _refuse_all(
+        self, queue: deque[PendingUpdates], batch: list[PendingUpdates], error: ServiceError
+    ) -> None:
         for slot in batch:
             self._refuse(queue, slot, error)

@@ -33,7 +33,7 @@ class AppendStore(Protocol):
     ) -> list[AppendResult]: ...
 
 
-class Slot:
+class PendingUpdates:
     """Updates of one session that go to Redis as one part, in order."""
 
     __slots__ = ("attempts", "bytes", "cost", "count", "entries", "numbered", "owned")

@@ -2,7 +2,7 @@
 
 A claim on a session (an `OwnedSession`) ends in one of three ways: Redis says that another connection
 owns it, somebody deleted it, or its socket closed. The first two are told to the device here; the third
-is told to Redis, in batches, by `Departures`.
+is told to Redis, in batches, by `PendingDisconnects`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DisconnectStore(Protocol):
     def get(self, session_id: str) -> dict[str, str] | None: ...
 
 
-class Claims:
+class OwnershipReconciler:
     """This node's claims against what Redis says.
 
     Args:
@@ -105,7 +105,7 @@ class Claims:
         self._dismiss(owned, word)
 
 
-class Departures:
+class PendingDisconnects:
     """Tells Redis which sockets closed, in batches, until Redis has heard it."""
 
     def __init__(

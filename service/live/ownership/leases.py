@@ -23,7 +23,7 @@ from typing import Protocol
 
 from service.clock import RedisClock
 from service.errors import ServiceError
-from service.live.ownership.claims import Claims, Departures
+from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.schema.limits import CALL_SESSIONS
@@ -92,8 +92,8 @@ class Leases:
         self,
         store: LeaseStore,
         sessions: OwnedSessions,
-        claims: Claims,
-        departures: Departures,
+        reconciler: OwnershipReconciler,
+        disconnects: PendingDisconnects,
         tasks: Tasks,
         clock: RedisClock,
         standing: Standing,
@@ -106,8 +106,8 @@ class Leases:
     ) -> None:
         self._store = store
         self._sessions = sessions
-        self._claims = claims
-        self._departures = departures
+        self._reconciler = reconciler
+        self._departures = disconnects
         self._tasks = tasks
         self._clock = clock
         self._standing = standing
@@ -178,7 +178,7 @@ class Leases:
         self._standing.renewed(started)
         self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
         for partition in sorted(self._lost):
-            self._claims.reclaim(partition, self._sessions.in_partition(partition))
+            self._reconciler.reclaim(partition, self._sessions.in_partition(partition))
             self._listener.lost_lease(partition)
             self._lost.discard(partition)
         for renewal in renewals:
@@ -288,7 +288,7 @@ class Leases:
             lost = [owned for owned in held.values() if owned.session_id not in in_redis]
             lost = [owned for owned in lost if self._sessions.holds(owned)]
             if lost:
-                self._claims.reclaim(partition, lost)
+                self._reconciler.reclaim(partition, lost)
 
     @staticmethod
     def _report(sentence: str, action: str, error: Exception) -> None:

@@ -16,7 +16,7 @@ import orjson
 
 from service import errors
 from service.sessions.model import SUMMARY_FIELDS, Page
-from service.sessions.page_cursor import FIRST, place_of
+from service.sessions.page_cursor import FIRST, parse_cursor
 from service.sessions.store.runner import StoreBase
 
 Figure = str | int | float
@@ -119,7 +119,7 @@ class ServiceStore(StoreBase):
 
         Redis: two round trips a page, O(sessions of the node).
         """
-        place = place_of(cursor, 1)
+        place = parse_cursor(cursor, 1)
 
         def fill(pipe: Any) -> None:
             for p in range(self.keys.partitions):

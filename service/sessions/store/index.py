@@ -22,7 +22,7 @@ from service.sessions.model import (
     to_iso,
     to_seconds,
 )
-from service.sessions.page_cursor import ROUNDS, Entry, place_of
+from service.sessions.page_cursor import ROUNDS, Entry, parse_cursor
 from service.sessions.store.runner import StoreBase
 
 #: Index entries that one filtered page looks at.
@@ -139,7 +139,7 @@ class ReadStore(StoreBase):
         indexes = [getattr(self.keys, state) for state in wanted]
         if project_id is not None:
             indexes = [lambda p: self.keys.project(p, project_id)]
-        place = place_of(cursor, len(indexes))
+        place = parse_cursor(cursor, len(indexes))
         # what is read in one go, or has one index, needs no second look
         turns = len(indexes) * (1 if len(indexes) == 1 or not cursor else ROUNDS)
         items: list[dict[str, str]] = []

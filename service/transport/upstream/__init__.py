@@ -2,9 +2,9 @@
 
 Written for the versions in `WRITTEN_FOR`. Websockets take one of two roads, `node.fast_path` chooses:
 
-* the event road (`event_road`, `takeover`): after the handshake the connection is detached from the web
+* the event loop transport (`event_road`, `takeover`): after the handshake the connection is detached from the web
   server and driven by the event loop, with neither a task nor a buffer of its own;
-* the ordinary road (`ordinary_road`, `websocket`): the libraries' own, two tasks per websocket. With other
+* the library transport (`ordinary_road`, `websocket`): the libraries' own, two tasks per websocket. With other
   versions than those written for it is the only one, and TLS always takes it.
 
 Long polling goes through WSGI as ever. Behind these three everything is the same: packets come to
@@ -28,8 +28,8 @@ Overridden on the objects of one server, never on a library's class or module:
 * socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
 * socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.
 * socketio/base_manager.py:138 `basic_disconnect` walks all rooms of the node: `room_index`.
-* the websocket objects of eventlet and simple-websocket, on the ordinary road: `websocket`.
-* the connections of eventlet's and gevent's web servers, on the event road: `takeover`.
+* the websocket objects of eventlet and simple-websocket, on the library transport: `websocket`.
+* the connections of eventlet's and gevent's web servers, on the event loop transport: `takeover`.
 
 The `connect` handler of namespace `/` is ours where somebody is asked who may connect.
 

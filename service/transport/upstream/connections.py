@@ -22,7 +22,7 @@ from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
 from service.transport.upstream import incoming
 from service.transport.upstream.engine_socket import NodeSocket, packet_of
-from service.transport.upstream.event_loop import EventRoad
+from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.options import other_versions
 from service.transport.upstream.room_index import RoomIndex
@@ -105,8 +105,8 @@ class EngineConnections:
         self.counts = counts
         self.connect_timeout_s = connect_timeout_s
         self.wheel = Wheel(server.sleep)
-        #: Opens websockets that the event loop drives; None: all take the ordinary road.
-        self.road: EventRoad | None = None
+        #: Opens websockets that the event loop drives; None: all take the library transport.
+        self.road: EventLoopTransport | None = None
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
@@ -159,17 +159,17 @@ class EngineConnections:
             server.manager.initialize()
         server.start_background_task(self.wheel.run)
 
-    def _choose_road(self) -> EventRoad | None:
+    def _choose_road(self) -> EventLoopTransport | None:
         async_mode = self.eio.async_mode
         others = other_versions(async_mode)
         for name, version in others.items():
             log.warning(
-                "this version was not tried with Muster's transport: websockets take the ordinary road",
+                "this version was not tried with Muster's transport: websockets take the library transport",
                 extra={"action": "untried_version", "library": name, "version": version},
             )
         if not self._fast_path or others or async_mode not in ("eventlet", "gevent"):
             return None
-        return EventRoad(
+        return EventLoopTransport(
             async_mode,
             self.wheel,
             max_bytes=self.eio.max_http_buffer_size,

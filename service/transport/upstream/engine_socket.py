@@ -10,9 +10,9 @@ from it (see `upstream`). Replaced are, with what was wrong:
 * socket.py:120 `close` may wait for ever for a client that does not read.
 * socket.py:132 a task per client for its pings: the wheel serves all.
 * socket.py:144 any handshake, with compression; a failed one leaves its socket behind.
-* socket.py:156 two tasks per websocket: `event_road` has none. On the ordinary road a broken packet leaves
+* socket.py:156 two tasks per websocket: `event_road` has none. On the library transport a broken packet leaves
   a task and a socket behind, a failed upgrade a silent client.
-* server.py:301 an answer that is a list would be sent with 200: the event road answers with a tuple.
+* server.py:301 an answer that is a list would be sent with 200: the event loop transport answers with a tuple.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from service.transport.wheel import Due
 Packet = engineio.packet.Packet
 #: Packets of one client handled before other tasks get a turn.
 TURN_PACKETS = 64
-#: How often a reader that is held looks whether it may go on; ordinary road only.
+#: How often a reader that is held looks whether it may go on; library transport only.
 HELD_S = 0.01
 #: The first ping comes up to this part of the interval early, so that clients of one rush spread.
 SPREAD = 0.2
@@ -47,7 +47,7 @@ SPREAD = 0.2
 class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     """`server.muster` is the `EngineConnections` it belongs to."""
 
-    #: Where packets for the client go; over the event road a `LinkQueue`.
+    #: Where packets for the client go; over the event loop transport a `LinkQueue`.
     queue: Any
     connected: bool  #: the handshake is over (these two are Engine.IO's)
     upgraded: bool  #: it is a websocket
@@ -60,7 +60,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     #: Tells the web server when it has logged in.
     tell_known: Callable[[], object] | None = None
     is_stranger = True  #: it has not connected to namespace `/` yet: what it may say is bounded
-    #: The websocket, on the event road.
+    #: The websocket, on the event loop transport.
     link: Link | None = None
     #: A websocket that may replace polling.
     probe: Probe | None = None
@@ -72,7 +72,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     next_ping_s = 0.0
     pinged_s: float | None = None
     cut_s: float | None = None
-    #: The websocket's socket, on the ordinary road.
+    #: The websocket's socket, on the library transport.
     raw: WholeSocket | None = None
     _turn = 0
 
@@ -273,7 +273,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         if self.link is not None:
             self.link.resume(FULL)
 
-    # --- what a link tells: the event road
+    # --- what a link tells: the event loop transport
 
     def on_text(self, text: str) -> None:
         sid = self.sid_here

@@ -28,14 +28,14 @@ from service.transport.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
-__all__ = ["CannotDetach", "EventRoad", "LinkQueue", "Probe", "frame_of"]
+__all__ = ["CannotDetach", "EventLoopTransport", "LinkQueue", "Probe", "frame_of"]
 
 
 #: Links of strangers read in one turn of the loop; such a read takes a fraction of a request.
 LINKS_PER_TURN = 6
 
 
-class EventRoad:
+class EventLoopTransport:
     """Opens websockets of one server.
 
     Args:
@@ -62,7 +62,7 @@ class EventRoad:
         """Answer a handshake that is in order, and make its connection the socket's.
 
         Raises:
-            CannotDetach: the ordinary road has to serve it; nothing was changed.
+            CannotDetach: the library transport has to serve it; nothing was changed.
         """
         raw, early = detach(self._async_mode, environ)
         ticket = socket.ticket if socket.is_stranger else None

@@ -1,7 +1,7 @@
 """Websockets on the libraries' own road: a task that reads and one that writes for each.
 
 Used for connections that cannot be detached from the web server (TLS), with versions of the libraries that
-the event road was not written for, and with `node.fast_path` off.
+the event loop transport was not written for, and with `node.fast_path` off.
 """
 
 from __future__ import annotations

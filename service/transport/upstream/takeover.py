@@ -20,7 +20,7 @@ from typing import Any
 
 
 class CannotDetach(Exception):
-    """Not a plain socket, such as one with TLS: the ordinary road serves it."""
+    """Not a plain socket, such as one with TLS: the library transport serves it."""
 
 
 def detach(async_mode: str, environ: dict[str, Any]) -> tuple[Any, bytes]:

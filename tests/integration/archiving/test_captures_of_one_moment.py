@@ -240,7 +240,7 @@ def test_file_that_the_session_did_not_come_from_stays_beside(
         item = archiver.archive.store.quarantine(name, "a disk that lied for a moment")
         store.archive_forget("d1", name)
         come_and_go(store, "d1", ("k", 1))
-        assert archiver.archive.store.put_back(str(item)) == name
+        assert archiver.archive.store.unquarantine(str(item)) == name
     for _ in range(2):
         assert [done.word for done in archiver.archive_sessions(["d1"])] == ["archived"]
         archiver.restore("d1")

@@ -148,7 +148,7 @@ def test_folder_in_the_place_of_a_record_is_bad_and_makes_way(root):
         Archive(store).load(name)
     assert "no file" in store.quarantined()[0].reason
     with pytest.raises(BadRecord):
-        store.put_back(store.quarantined()[0].item)
+        store.unquarantine(store.quarantined()[0].item)
 
     (root / name).mkdir()
     store.put([(name, data)])
@@ -226,7 +226,7 @@ def test_quarantine_whose_reason_was_lost_is_listed_and_stays(root):
     (one,) = store.quarantined()
     assert (one.item, one.name) == (item, "")
     with pytest.raises(BadRecord):
-        store.put_back(item)
+        store.unquarantine(item)
     assert store.collect_litter(0) == 0
     assert store.read_quarantined(item) == data
 
@@ -240,7 +240,7 @@ def test_put_back_never_leaves_the_archive(root, tmp_path):
     for name in ("../evil", "tmp/evil", "0000/../../evil", MARKER, "0000", str(tmp_path / "evil")):
         reason.write_text(f'{{"name": "{name}", "reason": "", "at_ms": 1}}')
         with pytest.raises(BadRecord):
-            store.put_back(item)
+            store.unquarantine(item)
     assert not (tmp_path / "evil").exists()
 
 

@@ -54,7 +54,7 @@ def use_all_of_it(root: Path) -> None:
     store.put(files)
     item = store.quarantine(files[0][0], "why")
     assert item is not None
-    assert store.put_back(item) == files[0][0]
+    assert store.unquarantine(item) == files[0][0]
     assert [store.get(name) for name, _ in files] == [data for _, data in files]
     assert store.quarantined() == []
     assert store.delete([name for name, _ in files]) == 10
@@ -112,7 +112,7 @@ def test_put_back_without_links_replaces_nothing(
     store.put([(name, data)])
 
     with pytest.raises(NameTaken):
-        store.put_back(item)
+        store.unquarantine(item)
     assert store.get(name) == data
     assert store.read_quarantined(item) == b"bad"
     (root / name).unlink()
@@ -120,7 +120,7 @@ def test_put_back_without_links_replaces_nothing(
     folder = store.quarantine(name, "a folder")
     assert folder is not None
     with pytest.raises(BadRecord):
-        store.put_back(folder)
+        store.unquarantine(folder)
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])

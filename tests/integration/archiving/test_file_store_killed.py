@@ -122,10 +122,10 @@ def test_put_back_killed_at_any_step_loses_nothing(root, step):
     store.put([(name, data)])
     item = store.quarantine(name, "why")
 
-    Stopped(root, "put_back", step).kill()
+    Stopped(root, "unquarantine", step).kill()
 
     assert store.get(name) == data
-    assert store.put_back(item) in (name, None)
+    assert store.unquarantine(item) in (name, None)
     assert store.get(name) == data
     assert store.quarantined() == []
     store.collect_litter(0)

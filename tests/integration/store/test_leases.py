@@ -1,4 +1,4 @@
-"""A node's standing with a real Redis: leases, reclaim, expiry, comparison, departures."""
+"""A node's standing with a real Redis: leases, reclaim, expiry, comparison, disconnects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import redis
 
 from service import errors
 from service.clock import RedisClock
-from service.live.ownership.claims import Claims, Departures
+from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
@@ -41,19 +41,19 @@ class Node:
         self.clock = RedisClock()
         self.standing = Standing(renew_s=0.1)
         tasks = ThreadTasks()
-        self.claims = Claims(
+        self.reconciler = OwnershipReconciler(
             self.store,
             self.sessions,
             self.node_id,
             dismiss=lambda owned, word: self.dismissed.append((owned.session_id, word)),
             supersede=lambda owner, _id, _generation: self.superseded.append(owner.sid),
         )
-        self.departures = Departures(self.store, self.sessions, tasks, self.node_id)
+        self.disconnects = PendingDisconnects(self.store, self.sessions, tasks, self.node_id)
         self.leases = Leases(
             self.store,
             self.sessions,
-            self.claims,
-            self.departures,
+            self.reconciler,
+            self.disconnects,
             tasks,
             self.clock,
             self.standing,
@@ -343,9 +343,9 @@ def test_departures_make_sessions_inactive_with_their_reason(make_node: Make):
     node = make_node()
     node.leases.renew()
     for n in range(20):
-        node.departures.add(node.register(f"d{n}"), "transport close")
+        node.disconnects.add(node.register(f"d{n}"), "transport close")
 
-    assert node.departures.flush(5)
+    assert node.disconnects.flush(5)
     for n in range(20):
         fields = node.fields(f"d{n}")
         assert (fields["state"], fields["disconnect_reason"]) == ("inactive", "transport close")
@@ -357,9 +357,9 @@ def test_departures_late_for_a_session_taken_elsewhere_change_nothing(make_node:
     owned = old.register("d1")
     new.register("d1")
 
-    old.departures.add(owned, "transport close")
+    old.disconnects.add(owned, "transport close")
 
-    assert old.departures.flush(5)
+    assert old.disconnects.flush(5)
     fields = old.fields("d1")
     assert (fields["state"], fields["node_id"]) == ("active", new.node_id)
 
@@ -368,12 +368,12 @@ def test_departures_wait_for_what_the_socket_sent(make_node: Make):
     node = make_node()
     owned = node.register("d1")
     owned.waiting = 1
-    node.departures.add(owned, "transport close")
-    assert not node.departures.flush(0.1)
+    node.disconnects.add(owned, "transport close")
+    assert not node.disconnects.flush(0.1)
 
     owned.waiting = 0
 
-    assert node.departures.flush(5)
+    assert node.disconnects.flush(5)
     assert node.fields("d1")["state"] == "inactive"
 
 
@@ -382,7 +382,7 @@ def test_departures_probe_frees_what_a_lost_answer_left(make_node: Make):
     owned = node.register("d1")
     node.sessions.drop(owned)
 
-    node.departures.probe("d1", owned.sid, owned.partition)
+    node.disconnects.probe("d1", owned.sid, owned.partition)
 
     wait_until(lambda: node.fields("d1")["state"] == "inactive")
 

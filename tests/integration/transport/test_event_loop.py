@@ -1,6 +1,6 @@
 """What only websockets that the event loop drives have to prove, on eventlet and on gevent.
 
-Everything they share with the ordinary road is in `test_upstream`, which runs over both.
+Everything they share with the library transport is in `test_upstream`, which runs over both.
 """
 
 from __future__ import annotations
@@ -469,7 +469,7 @@ def churn_once(port: int, way: int) -> None:
             tcp.sendall(text('42["slow",{"s":0.01}]'))
 
 
-# --- where the ordinary road serves
+# --- where the library transport serves
 
 
 @pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])

@@ -16,7 +16,7 @@ from service import errors
 from service.api.histories import as_json, cell
 from service.api.paths import EncodedSegments, Segment, in_path
 from service.api.request_models import moment_of
-from service.sessions.page_cursor import CURSOR, FIRST, Place, place_of
+from service.sessions.page_cursor import CURSOR, FIRST, PageCursor, parse_cursor
 
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
 
@@ -75,22 +75,22 @@ entries = st.tuples(
 
 @given(st.integers(0, 5), st.lists(st.one_of(st.just(FIRST), entries), min_size=1, max_size=3))
 def test_place_comes_back_from_its_cursor(turn: int, marks: list[Any]) -> None:
-    place = Place(turn, tuple(marks))
+    place = PageCursor(turn, tuple(marks))
     assert re.match(CURSOR, place.cursor())
-    assert place_of(place.cursor(), len(marks)) == place
+    assert parse_cursor(place.cursor(), len(marks)) == place
 
 
 @given(st.from_regex(CURSOR, fullmatch=True), st.integers(1, 3))
 def test_text_of_the_cursors_form_is_a_place(cursor: str, indexes: int) -> None:
     if not cursor.endswith("\n"):
-        assert len(place_of(cursor, indexes).marks) == indexes
+        assert len(parse_cursor(cursor, indexes).marks) == indexes
 
 
 @given(st.text())
 def test_other_texts_are_refused(text: str) -> None:
     if text and not re.fullmatch(CURSOR[1:-1], text):
         with pytest.raises(errors.InvalidRequest):
-            place_of(text, 2)
+            parse_cursor(text, 2)
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,10 @@ class TestScopes:
         node = Node(tasks, feed)
         node.watch("a", Scope.sessions(["x"]))
         tasks.run(0.3)
-        assert [line.partition for line in node.fanout._lines] == [feed.keys.partition("x")]
+        assert [reader.partition for reader in node.fanout._readers] == [feed.keys.partition("x")]
         node.watch("b")
         tasks.run(0.3)
-        assert len(list(node.fanout._lines)) == 8
+        assert len(list(node.fanout._readers)) == 8
 
 
 class TestSessionsUpdate:

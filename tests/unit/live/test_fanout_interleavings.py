@@ -264,7 +264,7 @@ def check_world(acts: list[str], seed: int, partitions: int) -> World:
         watcher.node.fanout.unsubscribe(watcher.sid)
     world.tasks.run(2)
     assert world.tasks.count == 0
-    assert not any(node.fanout._groups or node.fanout._lines for node in world.nodes)
+    assert not any(node.fanout._groups or node.fanout._readers for node in world.nodes)
     return world
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.security.http_guard import Admission, is_loopback
+from service.security.http_guard import HttpGuard, is_loopback
 
 
 def passed(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -18,7 +18,7 @@ def ask(path: str = "/", *, rules: dict[str, Any] | None = None, **headers: str)
     environ = {"PATH_INFO": path, "HTTP_HOST": "localhost:5000"}
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
     seen: list[str] = []
-    admission = Admission(passed, host="127.0.0.1", **(rules or {}))
+    admission = HttpGuard(passed, host="127.0.0.1", **(rules or {}))
     list(admission(environ, lambda status, headers: seen.append(status)))
     return seen[0][:3]
 
@@ -83,7 +83,7 @@ def test_forwarding_header_is_refused_without_a_login(header: str):
 
 def test_forwarding_header_is_believed_by_nobody():
     environ = {"PATH_INFO": "/", "HTTP_HOST": "localhost", "HTTP_X_FORWARDED_FOR": "10.0.0.1"}
-    Admission(passed, host="127.0.0.1", refuse_forwarded=False)(environ, lambda *_: None)
+    HttpGuard(passed, host="127.0.0.1", refuse_forwarded=False)(environ, lambda *_: None)
     assert "HTTP_X_FORWARDED_FOR" not in environ
 
 
@@ -125,7 +125,7 @@ def seen_through(
         "wsgi.url_scheme": "http",
     }
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    admission = Admission(passed, host="127.0.0.1", refuse_forwarded=False, trusted_proxies=proxies)
+    admission = HttpGuard(passed, host="127.0.0.1", refuse_forwarded=False, trusted_proxies=proxies)
     list(admission(environ, lambda *_: None))
     assert not [name for name in environ if "FORWARDED" in name or "REAL_IP" in name]
     return environ
