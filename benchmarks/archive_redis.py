@@ -68,7 +68,7 @@ def make_sessions(store: RedisSessionStore, count: int, size: int) -> list[str]:
     ids = [f"device-{number:07d}" for number in range(count)]
     number = 0
     for session_id in ids:
-        own = store.register(session_id, node_id=NODE, sid="aaaa.1", project_id="bench")
+        own = store.ownership.register(session_id, node_id=NODE, sid="aaaa.1", project_id="bench")
         left, key = size - 700, 0
         while left > 0:
             keys: dict[str, list[bytes]] = {}
@@ -85,8 +85,8 @@ def make_sessions(store: RedisSessionStore, count: int, size: int) -> list[str]:
             number += 1
             total = sum(map(len, keys.values()))
             part = AppendPart(session_id, own.generation, "", None, None, 0, total, b"[]", keys)
-            assert store.append(0, NODE, number, [part])[0].word == "ok"
-        store.disconnect(0, NODE, [(session_id, "aaaa.1", own.generation)], "gone")
+            assert store.samples.append(0, NODE, number, [part])[0].word == "ok"
+        store.ownership.disconnect(0, NODE, [(session_id, "aaaa.1", own.generation)], "gone")
     return ids
 
 

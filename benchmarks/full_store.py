@@ -65,7 +65,7 @@ def run(count: int, core: int, load_core: int) -> Result:
         figures = {"session_bytes": (used_bytes(client) - empty) / count}
         with leased(port):
             cursors = places(store, count)
-            pages = [partial(store.page, "active", limit=PAGE, cursor=c) for c in cursors]
+            pages = [partial(store.index.page, "active", limit=PAGE, cursor=c) for c in cursors]
             figures |= timed("page", pages)
             figures |= timed("register", list(registers(store, count)))
             node_port = free_port()
@@ -94,7 +94,7 @@ def fill(store: RedisSessionStore, count: int) -> None:
         limits = [bounds.lease_ms, bounds.flapping_registers, bounds.flapping_window_ms, "1"]
         made = store._of_each("register", [(i, [NODE, SID, "", "", "", "", *limits]) for i in ids])
         parts = [event(i, int(answer[1])) for i, answer in zip(ids, made, strict=True)]
-        results = store.append(0, NODE, 1 + first // AT_ONCE, parts)
+        results = store.samples.append(0, NODE, 1 + first // AT_ONCE, parts)
         assert all(result.word == "ok" for result in results)
 
 
@@ -123,7 +123,7 @@ def leased(port: int) -> Iterator[None]:
         with redis.Redis(port=port, decode_responses=True) as client:
             store = RedisSessionStore(client, OURS, StoreSettings())
             while True:
-                store.renew(NODE)
+                store.ownership.renew(NODE)
                 if is_over.wait(1):
                     return
 
@@ -140,7 +140,7 @@ def places(store: RedisSessionStore, count: int) -> list[str | None]:
     """Cursors of pages all over the list, in no order."""
     found: list[str | None] = [None]
     while True:
-        page = store.page("active", limit=min(500, max(PAGE, count // 10)), cursor=found[-1])
+        page = store.index.page("active", limit=min(500, max(PAGE, count // 10)), cursor=found[-1])
         if page.next is None:
             break
         found.append(page.next)
@@ -153,7 +153,7 @@ def registers(store: RedisSessionStore, count: int) -> Iterator[Callable[[], obj
     for number in range(REGISTERS):
         device = f"new-{number}" if number % 2 else session_id(chooser.randrange(count))
         sid = f"aaaaaaaaaa.r{number}"
-        yield partial(store.register, device, node_id=NODE, sid=sid)
+        yield partial(store.ownership.register, device, node_id=NODE, sid=sid)
 
 
 def by_rest(port: int, cursors: list[str | None], load_core: int) -> dict[str, float]:

@@ -31,6 +31,7 @@ from service.archive.store import ArchiveStore
 from service.archive.threads import NativeCalls, ThreadedArchiveStore
 from service.archiving.archiver import Archiver
 from service.archiving.keeper import ArchiveKeeper
+from service.archiving.null import NullArchiver
 from service.config.loader import Config, load_config
 from service.errors import ConfigError
 from service.live.queue.external import ExternalMessages
@@ -82,8 +83,8 @@ def open_archiver(
     calls: NativeCalls | None = None,
     lenient: bool = False,
     **options: Any,
-) -> tuple[Archiver | None, ArchiveKeeper]:
-    """What moves sessions between this store and its archive (None: there is none), and its keeper.
+) -> tuple[Archiver, ArchiveKeeper]:
+    """What moves sessions between this store and its archive, and its keeper.
 
     Args:
         config: `archive.url` and `archive.compression_level`.
@@ -96,15 +97,15 @@ def open_archiver(
     Raises:
         ConfigError: it is another one, its disk is not mounted, or it is not named.
     """
-    known = store.known_archive()
+    known = store.archive_index.known()
     if not config.archive.url and not known[1]:
-        return None, ArchiveKeeper(store)
+        return NullArchiver(store), ArchiveKeeper(store)
     keeper = ArchiveKeeper(store)
     try:
         files = open_files(config, calls)
         if lenient:
             if not known[1] and _mark_of(files) is None:
-                return None, keeper
+                return NullArchiver(store), keeper
             _look_into(config, files, known)
         else:
             keeper = ArchiveKeeper(store, files, *_hold(files, store, config))
@@ -144,11 +145,11 @@ def adopt_archive(config: Config, store: RedisSessionStore, files: ArchiveStore,
         WrongArchive: it has another id by now.
         ArchiveUnavailable, StoreUnavailable
     """
-    service, known = store.known_archive()
+    service, known = store.archive_index.known()
     if not service:
-        service, _ = store.note_archive(secrets.token_hex(16), known)
+        service, _ = store.archive_index.note(secrets.token_hex(16), known)
     store_id = files.adopt(was, _owner(config, service))
-    store.settle_archive(service, store_id)
+    store.archive_index.settle(service, store_id)
     return store_id
 
 
@@ -158,7 +159,7 @@ def adopt_lost_archive(config: Config, store: RedisSessionStore) -> bool:
     Raises:
         ArchiveUnavailable, StoreUnavailable
     """
-    service, known = store.known_archive()
+    service, known = store.archive_index.known()
     files = open_files(config)
     mark = _mark_of(files)
     if known or mark is None or (service and mark.owner.service == service):
@@ -189,13 +190,13 @@ def _look_into(config: Config, files: ArchiveStore, known: tuple[str, str]) -> N
 
 def _hold(files: ArchiveStore, store: RedisSessionStore, config: Config) -> tuple[Owner, str]:
     """Opens the files as this service's; as whose, and their store id."""
-    service, store_id = store.known_archive()
+    service, store_id = store.archive_index.known()
     if not service or not store_id:
         _check_free(config, files, service, store_id)
-        service, store_id = store.note_archive(service or secrets.token_hex(16), store_id)
+        service, store_id = store.archive_index.note(service or secrets.token_hex(16), store_id)
     if not store_id:
         claimed = files.claim(_owner(config, service))
-        service, store_id = store.note_archive(service, claimed)
+        service, store_id = store.archive_index.note(service, claimed)
     owner = _owner(config, service)
     files.open(store_id, owner)
     try:
@@ -227,7 +228,7 @@ class Service:
     config: Config
     store: RedisSessionStore
     messages: ExternalMessages
-    archiver: Archiver | None
+    archiver: Archiver
     keeper: ArchiveKeeper
     close: Callable[[], None]
 

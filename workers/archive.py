@@ -69,7 +69,7 @@ def archive_all(
         ids = list(islice(session_ids, size))
         if not ids:
             break
-        quiet = archiver.store.quiet(ids)
+        quiet = archiver.store.upkeep.quiet(ids)
         outcome.leave("busy", len(ids) - len(quiet))
         try:
             done = archiver.archive_sessions(quiet) if quiet else []
@@ -93,7 +93,7 @@ def archive_all(
 def tell(store: RedisSessionStore, outcome: Outcome) -> None:
     """Counts what happened where everybody sees it."""
     if outcome.error:
-        store.count_upkeep(
+        store.upkeep.count(
             {"archived": outcome.archived, "archive_failures": 1},
             archive_failed_at=store.now_ms(),
             archive_error=outcome.error,
@@ -103,7 +103,7 @@ def tell(store: RedisSessionStore, outcome: Outcome) -> None:
             extra={"action": "archive_failed", "error": outcome.error},
         )
     elif outcome.archived:
-        store.count_upkeep({"archived": outcome.archived}, archived_at=store.now_ms())
+        store.upkeep.count({"archived": outcome.archived}, archived_at=store.now_ms())
     if outcome.archived:
         _log.info(
             "Sessions were archived.", extra={"action": "archived", "sessions": outcome.archived}
@@ -111,17 +111,17 @@ def tell(store: RedisSessionStore, outcome: Outcome) -> None:
 
 
 def sweep_inactive(
-    store: RedisSessionStore, archiver: Archiver | None, archive_after_s: float, batch: int
+    store: RedisSessionStore, archiver: Archiver, archive_after_s: float, batch: int
 ) -> Outcome:
     """One run: archives what is due, and keeps alive what should have gone long ago."""
     outcome = Outcome()
-    if archiver is not None:
+    if archiver.exists:
         before_ms = store.now_ms() - round(archive_after_s * 1000)
-        due = store.longest_inactive(before_ms, batch)
+        due = store.upkeep.longest_inactive(before_ms, batch)
         outcome = archive_all(archiver, due, batch, run_for(RUN_S))
-    extended = sum(store.extend_ttls(p, EXTENDED) for p in range(store.keys.partitions))
+    extended = sum(store.upkeep.extend_ttls(p, EXTENDED) for p in range(store.keys.partitions))
     if extended:
-        store.count_upkeep({"ttls_extended": extended})
+        store.upkeep.count({"ttls_extended": extended})
         _log.warning(
             "Sessions that should be archived by now were kept alive in Redis.",
             extra={"action": "ttls_extended", "sessions": extended},
@@ -146,12 +146,12 @@ def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
     store, is_over, purged = archiver.store, run_for(RUN_S), 0
     now_ms = store.now_ms()
     for partition in range(store.keys.partitions):
-        after = store.sweep_place(partition, "purge")
+        after = store.upkeep.sweep_place(partition, "purge")
         began = after
         while not is_over():
             before_ms = now_ms - round(shortest * _DAY_MS)
-            entries = store.archived_since(partition, before_ms, after, batch)
-            facts = store.archive_facts([session_id for _, session_id in entries])
+            entries = store.upkeep.archived_since(partition, before_ms, after, batch)
+            facts = store.upkeep.archive_facts([session_id for _, session_id in entries])
             for (archived_ms, session_id), fact in zip(entries, facts, strict=True):
                 if fact is None:
                     continue
@@ -162,9 +162,9 @@ def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
             if after is None:
                 break
         if after != began:
-            store.keep_sweep_place(partition, "purge", after)
+            store.upkeep.keep_sweep_place(partition, "purge", after)
     if purged:
-        store.count_upkeep({"purged": purged})
+        store.upkeep.count({"purged": purged})
         _log.info("Old archives were removed.", extra={"action": "purged", "sessions": purged})
     return purged
 

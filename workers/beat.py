@@ -40,9 +40,9 @@ class Beat:
     def run(self, store: RedisSessionStore) -> None:
         """Says so when it is time to."""
         if self._monotonic() >= self._next:
-            store.worker_beat(self._name, self._figures)
+            store.fleet.worker_beat(self._name, self._figures)
             self._next = self._monotonic() + EVERY_S
 
     def end(self, store: RedisSessionStore) -> None:
         """The worker goes."""
-        store.worker_gone(self._name)
+        store.fleet.worker_gone(self._name)

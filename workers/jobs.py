@@ -67,7 +67,7 @@ def sweep_partition(store: RedisSessionStore, partition: int, batch: int) -> int
     """The sweep of one partition, `batch` sessions a call."""
     changed = 0
     for _ in range(MAX_CALLS):
-        now_changed = store.sweep_idle(partition, batch)
+        now_changed = store.cleanup.sweep_idle(partition, batch)
         changed += now_changed
         if now_changed < batch:
             break
@@ -80,7 +80,7 @@ def sweep_inactive() -> dict[str, Any]:
     with open_manager(config) as manager:
         after_s, batch = config.sessions.archive_after_s, config.workers.batch
         outcome = archive.sweep_inactive(manager.store, manager.archiver, after_s, batch)
-        manager.store.count_upkeep({}, swept_at=manager.store.now_ms())
+        manager.store.upkeep.count({}, swept_at=manager.store.now_ms())
     return asdict(outcome)
 
 
@@ -88,7 +88,7 @@ def purge_expired_archives() -> int:
     """One run; see workers/archive.py."""
     config = load_config()
     with open_manager(config) as manager:
-        if manager.archiver is None:
+        if not manager.archiver.exists:
             return 0
         return archive.purge(manager.archiver, config.archive.retention, config.workers.batch)
 
@@ -96,7 +96,7 @@ def purge_expired_archives() -> int:
 def collect_litter() -> int:
     """Removes what interrupted writers left in the archive."""
     with open_manager(load_config()) as manager:
-        if manager.archiver is None:
+        if not manager.archiver.exists:
             return 0
         return manager.archiver.archive.store.collect_litter(archive.LITTER_S)
 
@@ -105,7 +105,7 @@ def relieve_memory_pressure() -> dict[str, Any]:
     """One run; see workers/memory.py."""
     config = load_config()
     with open_manager(config) as manager:
-        if manager.archiver is None:
+        if not manager.archiver.exists:
             return asdict(archive.Outcome(error="there is no archive"))
         is_over = archive.run_for(archive.RUN_S)
         outcome, before, after = memory.relieve(manager.archiver, config.memory, is_over)
@@ -121,12 +121,11 @@ def archive_sessions(session_ids: list[str]) -> dict[str, str]:
         ArchiveUnavailable: the job is tried again.
     """
     with open_manager(load_config()) as manager:
-        if manager.archiver is None:
-            raise errors.Conflict("There is no archive: set archive.url.")
-        manager.store.deactivate(session_ids)
+        manager.archiver.required()
+        manager.store.cleanup.deactivate(session_ids)
         done = manager.archiver.archive_sessions(session_ids)
         archived = sum(one.word == "archived" for one in done)
-        manager.store.count_upkeep({"archived": archived})
+        manager.store.upkeep.count({"archived": archived})
     return {one.session_id: one.word for one in done}
 
 
@@ -139,7 +138,7 @@ def restore_session(session_id: str) -> str:
     with open_manager(load_config()) as manager:
         archiver = manager.archiver
         try:
-            restored = archiver is not None and archiver.bring_back(session_id)
+            restored = archiver.bring_back(session_id)
         except errors.ArchiveCorrupt:
             return "corrupt"
     return "restored" if restored else "missing"
@@ -155,8 +154,7 @@ def verify_archive() -> dict[str, Any]:
     checked = bad = unreadable = beside = 0
     wrong: list[dict[str, Any]] = []
     with open_manager(load_config()) as manager:
-        if manager.archiver is None:
-            raise errors.Conflict("There is no archive: set archive.url.")
+        manager.archiver.required()
         for verdict in verdicts(manager.archiver.archive):
             checked += 1
             beside += verdict.beside

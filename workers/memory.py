@@ -52,7 +52,7 @@ def read_memory(store: RedisSessionStore) -> Reading:
     """Looks at this machine and at Redis, which may be freeing still: that is waited for."""
     deadline = time.monotonic() + FREEING_S
     while True:
-        memory = store.redis_memory()
+        memory = store.upkeep.redis_memory()
         if not memory.freeing or time.monotonic() >= deadline:
             return Reading(available_percent(), memory.percent)
         time.sleep(0.01)
@@ -88,7 +88,7 @@ def relieve(
     total = Outcome()
     if not is_high(began, marks):
         return total, began, now
-    sessions: Iterator[str] = store.longest_inactive(store.now_ms(), LARGEST_BATCH)
+    sessions: Iterator[str] = store.upkeep.longest_inactive(store.now_ms(), LARGEST_BATCH)
     while not is_over() and not total.error and not is_relieved(now, began, marks):
         some = list(islice(sessions, batch))
         if not some:
@@ -119,8 +119,8 @@ def tell(manager: SessionManager, outcome: Outcome, before: Reading, after: Read
     if not outcome.archived and not outcome.error:
         return  # nothing to do about it here; whoever watches sees it by the alarms
     store = manager.store
-    store.count_upkeep({"relieved": outcome.archived}, relieved_at=store.now_ms())
-    for node in store.nodes():
+    store.upkeep.count({"relieved": outcome.archived}, relieved_at=store.now_ms())
+    for node in store.fleet.nodes():
         try:
             manager.messages.notify(node["node_id"], "memory_relieved", about)
         except errors.ServiceError:

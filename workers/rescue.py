@@ -48,7 +48,7 @@ class Rescue:
         self.take_up_taken()
         # not by the registry's own count, which would clean up by its own times
         failed = int(self._queue.connection.zcard(self._failed.key))
-        store.count_upkeep({}, jobs_failed=failed, jobs_queued=len(self._queue))
+        store.upkeep.count({}, jobs_failed=failed, jobs_queued=len(self._queue))
 
     def take_up_started(self, dead_s: float = DEAD_S) -> None:
         """Retries, or fails, started jobs whose worker died."""

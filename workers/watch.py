@@ -147,7 +147,7 @@ class Watch:
         manager, sessions = self._manage(), 0
         for partition in range(manager.store.keys.partitions):
             for _ in range(MAX_CALLS):
-                expiry = manager.store.expire(partition)
+                expiry = manager.store.ownership.expire(partition)
                 sessions += expiry.sessions
                 manager.tell_waiters(expiry.commands)
                 if not expiry.more:
@@ -189,7 +189,7 @@ class MemoryWatch:
 
     def look(self, manager: SessionManager) -> None:
         """Looks once; archives for `RELIEVE_S` at most when it has to be done here."""
-        if manager.archiver is None or time.monotonic() < self._next:
+        if not manager.archiver.exists or time.monotonic() < self._next:
             return
         if not memory.is_high(memory.read_memory(manager.store), self._marks):
             return

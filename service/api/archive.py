@@ -25,23 +25,16 @@ from service.archiving.archiver import Archiver
 from service.archiving.unquarantine import unquarantine
 from service.sessions import model
 from service.sessions.model import Snapshot, to_iso
+from service.sessions.store.store import RedisSessionStore
 
 #: Of a file of the archive (RFC 8878).
 ZSTD = "application/zstd"
-NO_ARCHIVE = "There is no archive: see archive.url."
-
-
-class Store(Protocol):
-    """The part of the session store that knows where a session is."""
-
-    def states(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
-    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
 
 
 class Rules(Protocol):
     """The part of the session manager that knows the archive."""
 
-    archiver: Archiver | None
+    archiver: Archiver
 
     def read(self, session_id: str) -> Snapshot | None: ...
 
@@ -57,7 +50,7 @@ class Jobs(Waiting, Protocol):
 class Archives:
     """The handlers."""
 
-    def __init__(self, store: Store, rules: Rules, jobs: Jobs) -> None:
+    def __init__(self, store: RedisSessionStore, rules: Rules, jobs: Jobs) -> None:
         self._store = store
         self._rules = rules
         self._jobs = jobs
@@ -111,7 +104,7 @@ class Archives:
         Raises:
             SessionNotFound
         """
-        [row] = self._store.summaries([session_id])
+        [row] = self._store.index.summaries([session_id])
         if row is None:  # the index may have been lost
             snapshot = self._rules.read(session_id)
             if snapshot is None:
@@ -131,9 +124,7 @@ class Archives:
                 raise errors.Conflict(f"The session stays. {why}", session_id=session_id)
 
     def _archiver(self) -> Archiver:
-        if self._rules.archiver is None:
-            raise errors.Conflict(NO_ARCHIVE)
-        return self._rules.archiver
+        return self._rules.archiver.required()
 
     # -- files
 
@@ -145,7 +136,7 @@ class Archives:
         A session that is in Redis has none: `file_not_found`. The ETag is that of the session.
         """
         session_id, archiver = path.session_id, self._rules.archiver
-        if archiver is None or self._store.states([session_id]) != [None]:
+        if not archiver.exists or self._store.cleanup.states([session_id]) != [None]:
             self._row(session_id)
             raise errors.FileNotFound("The session is not archived.", session_id=session_id)
         found = archiver.file_of(session_id)
@@ -176,7 +167,7 @@ class Archives:
     def list_quarantine(self, query: request_models.QuarantineQuery) -> Response:
         """Files that were not what their names say, the oldest first, and why."""
         archiver = self._rules.archiver
-        items = [] if archiver is None else archiver.archive.store.quarantined()
+        items = archiver.archive.store.quarantined() if archiver.exists else []
         after = _place_of(query.cursor)
         page = [one for one in items if (one.at_ms, one.item) > after]
         more = len(page) > query.limit
@@ -194,7 +185,7 @@ class Archives:
 
         `conflict`: it is still bad, or there is a file of its name again.
         """
-        if self._rules.archiver is None:
+        if not self._rules.archiver.exists:
             raise errors.FileNotFound(item=body.item)
         back = unquarantine(self._rules.archiver, body.item)
         return json_response(

@@ -23,6 +23,7 @@ from service.api.openapi import Api
 from service.api.parsing import JSON
 from service.api.respond import json_response
 from service.sessions.model import Snapshot, to_iso
+from service.sessions.store.histories import HistoryStore
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
@@ -31,15 +32,6 @@ PIECE_BYTES = 16 << 10
 
 #: (data key, samples as JSON `[value,ts]`), page by page, keys in order.
 Pages = Iterable[tuple[str, list[str]]]
-
-
-class Store(Protocol):
-    """The part of the session store that reads histories."""
-
-    def data_keys(self, session_id: str) -> list[str] | None: ...
-    def history(
-        self, session_id: str, data_key: str, newest: int | None = ...
-    ) -> Iterator[list[str]]: ...
 
 
 class Rules(Protocol):
@@ -52,7 +44,7 @@ class Rules(Protocol):
 class Histories:
     """The handlers for data."""
 
-    def __init__(self, store: Store, rules: Rules) -> None:
+    def __init__(self, store: HistoryStore, rules: Rules) -> None:
         self._store = store
         self._rules = rules
 
@@ -126,7 +118,7 @@ class Histories:
     def of(self, session_id: str, keys: list[str], limit: int | None = None) -> Pages:
         """The pages of these data keys."""
         for name in keys:
-            for samples in self._store.history(session_id, name, limit):
+            for samples in self._store.read(session_id, name, limit):
                 yield name, samples
 
 

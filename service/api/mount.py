@@ -52,9 +52,9 @@ def mount(
         found, more = find_unused(store, max_inactive_hours, limit, purge=purge)
         return [session_id for session_id, _ in found], more
 
-    session_scope = SessionScope(store, manager)
+    session_scope = SessionScope(store.index, manager)
     batches = Batches(store, jobs, max_value_bytes)
-    data = histories.Histories(store, manager)
+    data = histories.Histories(store.histories, manager)
     api = Api()
     ops.register(api, ops.Operations(store, jobs, AlarmBook(store, jobs), preview))
     archive.register(api, archive.Archives(store, manager, jobs))

@@ -16,20 +16,11 @@ from service.api.openapi import Api
 from service.api.respond import json_response
 from service.security import permissions
 from service.sessions.model import to_iso
+from service.sessions.store.store import RedisSessionStore
 
 #: Figures of a node that are numbers, and those that are flags.
 _FLAGS = ("ready", "draining")
 _WORDS = ("node_id", "host", "address", "version", "async_mode", "auth", "settings")
-
-
-class Store(Protocol):
-    """The part of the session store that shows the service itself."""
-
-    def nodes(self) -> list[dict[str, str]]: ...
-    def workers(self) -> list[dict[str, str]]: ...
-    def counts(self, project_id: str | None = ...) -> dict[str, int]: ...
-    def now_ms(self) -> int: ...
-    def server(self) -> dict[str, Any]: ...
 
 
 class Jobs(Waiting, Protocol):
@@ -55,7 +46,9 @@ Preview = Callable[[float, int, bool], tuple[list[str], bool]]
 class Operations:
     """The handlers."""
 
-    def __init__(self, store: Store, jobs: Jobs, alarms: Alarms, preview: Preview) -> None:
+    def __init__(
+        self, store: RedisSessionStore, jobs: Jobs, alarms: Alarms, preview: Preview
+    ) -> None:
         self._store = store
         self._jobs = jobs
         self._alarms = alarms
@@ -79,7 +72,7 @@ class Operations:
 
     def list_nodes(self) -> Response:
         """The nodes that are there, with the figures each last told."""
-        return json_response({"nodes": [node_shown(node) for node in self._store.nodes()]})
+        return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
     def list_jobs(self, query: request_models.JobsQuery) -> Response:
         """Background jobs, newest first within a state, and how many there are in each."""
@@ -89,7 +82,7 @@ class Operations:
             {
                 "jobs": self._jobs.jobs(states, query.limit),
                 "counts": self._jobs.counts(),
-                "workers": len(self._store.workers()),
+                "workers": len(self._store.fleet.workers()),
             }
         )
 
@@ -107,22 +100,22 @@ class Operations:
 
     def get_stats(self) -> Response:
         """The whole service in figures."""
-        nodes = [node_shown(node) for node in self._store.nodes()]
+        nodes = [node_shown(node) for node in self._store.fleet.nodes()]
 
         def total(name: str) -> int:
             return sum(int(node.get(name) or 0) for node in nodes)
 
         return json_response(
             {
-                "sessions": self._store.counts(),
+                "sessions": self._store.index.counts(),
                 "nodes": len(nodes),
                 "connections": total("connections"),
                 "devices": total("devices"),
                 "dashboards": total("dashboards"),
                 "samples_stored": total("stored"),
-                "workers": len(self._store.workers()),
+                "workers": len(self._store.fleet.workers()),
                 "jobs": self._jobs.counts(),
-                "redis": self._store.server(),
+                "redis": self._store.fleet.server(),
                 "time": to_iso(self._store.now_ms()),
             }
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Sequence
 from typing import Protocol
 
 from flask import Response
@@ -19,26 +18,8 @@ from service.api.respond import json_response, no_content, not_modified
 from service.sessions import model
 from service.sessions.model import Page, Snapshot
 from service.sessions.store.index import details_of, is_match
+from service.sessions.store.store import RedisSessionStore
 from service.sessions.values import count_nodes
-
-
-class Store(Protocol):
-    """The part of the session store that shows sessions."""
-
-    def page(
-        self,
-        states: Sequence[str],
-        *,
-        limit: int,
-        cursor: str | None = ...,
-        q: str | None = ...,
-        project_id: str | None = ...,
-        projects: Container[str] | None = ...,
-    ) -> Page: ...
-    def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = ...) -> Page: ...
-    def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]: ...
-    def outline(self, session_id: str) -> Snapshot | None: ...
-    def clients(self, session_id: str) -> list[str]: ...
 
 
 class Rules(Protocol):
@@ -58,7 +39,7 @@ STATES = {
 class Sessions:
     """The handlers."""
 
-    def __init__(self, store: Store, rules: Rules, histories: Histories) -> None:
+    def __init__(self, store: RedisSessionStore, rules: Rules, histories: Histories) -> None:
         self._store = store
         self._rules = rules
         self._histories = histories
@@ -85,7 +66,7 @@ class Sessions:
         q = query.q or None
         project_id, projects = current_identity().narrow(query.project_id)
         if not query.node_id:
-            return self._store.page(
+            return self._store.index.page(
                 states,
                 limit=limit,
                 cursor=cursor,
@@ -93,7 +74,7 @@ class Sessions:
                 project_id=project_id,
                 projects=projects,
             )
-        page = self._store.page_of_node(query.node_id, limit=limit, cursor=cursor)
+        page = self._store.fleet.page_of_node(query.node_id, limit=limit, cursor=cursor)
         rows = [
             row
             for row in page.items
@@ -108,7 +89,7 @@ class Sessions:
         """A new session, whose id the service makes."""
         project_id = current_identity().one_project(body.project_id) or ""
         session_id = self._rules.create_session(body.session_name, project_id)
-        [raw] = self._store.summaries([session_id])
+        [raw] = self._store.index.summaries([session_id])
         if raw is None:
             raise errors.SessionNotFound(session_id=session_id)
         return json_response(model.summary(raw, iso=True), 201, Location=url_of(session_id))
@@ -141,7 +122,7 @@ class Sessions:
         Raises:
             SessionNotFound
         """
-        snapshot = self._store.outline(session_id) or self._rules.read(session_id)
+        snapshot = self._store.histories.outline(session_id) or self._rules.read(session_id)
         if snapshot is None:
             raise errors.SessionNotFound(session_id=session_id)
         return snapshot
@@ -182,9 +163,11 @@ class Sessions:
 
     def get_clients(self, path: request_models.SessionPath) -> Response:
         """Who has joined the session, on any node."""
-        if self._store.summaries([path.session_id]) == [None]:
+        if self._store.index.summaries([path.session_id]) == [None]:
             raise errors.SessionNotFound(session_id=path.session_id)
-        joined = [client.rpartition("#") for client in self._store.clients(path.session_id)]
+        joined = [
+            client.rpartition("#") for client in self._store.ownership.clients(path.session_id)
+        ]
         clients = [
             {"client_id": hashlib.sha256(sid.encode()).hexdigest()[:16], "node_id": node_id}
             for node_id, _, sid in joined

@@ -71,6 +71,9 @@ class Archiver:
         step: tests stop here; called with the name of each step.
     """
 
+    #: Whether there is an archive; see `NullArchiver`.
+    exists = True
+
     def __init__(
         self,
         store: RedisSessionStore,
@@ -83,6 +86,14 @@ class Archiver:
         self._step = step
 
     # -- out --
+
+    def required(self) -> Archiver:
+        """This archiver, for what is impossible without an archive.
+
+        Raises:
+            Conflict: there is none.
+        """
+        return self
 
     def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
         """Archives those that are inactive and alone; files share their syncs.
@@ -112,7 +123,7 @@ class Archiver:
 
     def _commit(self, commits: Sequence[Commit], results: list[Archived]) -> None:
         stale: list[str] = []
-        answers = self.store.archive_commits(commits)
+        answers = self.store.archive_index.commit(commits)
         for commit, done in zip(commits, answers, strict=True):
             self._step("committed")
             if done.word == "ok":
@@ -142,7 +153,9 @@ class Archiver:
         restored = create = False
         for _ in range(ATTEMPTS):
             try:
-                registered = self.store.register(session_id, create=create, **registration)
+                registered = self.store.ownership.register(
+                    session_id, create=create, **registration
+                )
                 return dataclasses.replace(registered, restored=restored)
             except errors.SessionNotFound:
                 restored = self.restore(session_id)
@@ -157,7 +170,7 @@ class Archiver:
         Raises:
             StoreUnavailable: also when the archive of one cannot be read; the others are done.
         """
-        answers = self.store.reclaim(partition, node_id, holdings, create=False)
+        answers = self.store.ownership.reclaim(partition, node_id, holdings, create=False)
         away = [i for i, (word, _) in enumerate(answers) if word in ("archived", "unknown")]
         if not away:
             return answers
@@ -167,7 +180,7 @@ class Archiver:
                     self.restore(holdings[i].session_id)
         except ArchiveUnavailable as exc:
             raise errors.StoreUnavailable(exc.message) from exc
-        again = self.store.reclaim(partition, node_id, [holdings[i] for i in away])
+        again = self.store.ownership.reclaim(partition, node_id, [holdings[i] for i in away])
         if any(word == "archived" for word, _ in again):
             raise errors.StoreUnavailable(MOVES)
         for i, answer in zip(away, again, strict=True):
@@ -203,7 +216,7 @@ class Archiver:
                 return False
             name, snapshot = found
             self._step("restoring")
-            word = self.store.restore(snapshot, name)
+            word = self.store.archive_index.restore(snapshot, name)
             if word == "ok":
                 log.info("session restored", extra={"action": "restored", "session_id": session_id})
             if word in ("ok", "exists"):
@@ -249,7 +262,7 @@ class Archiver:
                 file would be no substitute.
         """
         for _ in range(ATTEMPTS):
-            name = indexed = self.store.archive_name(session_id)
+            name = indexed = self.store.archive_index.name_of(session_id)
             if name is None:
                 names = self.archive.store.find(session_id)
                 if not names:
@@ -268,7 +281,7 @@ class Archiver:
             elif not reason and self._index_newer(session_id, name):
                 continue
             else:
-                moved = not self.store.archive_forget(session_id, name)
+                moved = not self.store.archive_index.forget(session_id, name)
             if moved:  # while we looked
                 continue
             fields = {"action": "archive_bad", "session_id": session_id, "file": name}
@@ -292,9 +305,9 @@ class Archiver:
                 continue  # in quarantine now
             if header is not None:
                 entry = index_entry(header)
-                return self.store.archive_index(self.store.keys.partition(session_id), [entry]) == [
-                    "ok"
-                ]
+                return self.store.archive_index.add(
+                    self.store.keys.partition(session_id), [entry]
+                ) == ["ok"]
         return False
 
     # -- gone --
@@ -317,12 +330,12 @@ class Archiver:
         """
         names = self.archive.store.find(session_id)
         on_disk = max((age_order(name)[0] for name in names), default=0)
-        if not self.store.delete_begin(session_id, on_disk, expected, archived_as):
+        if not self.store.cleanup.begin_delete(session_id, on_disk, expected, archived_as):
             return None
         self._step("tombstone")
         self.archive.store.delete(self.archive.store.find(session_id))
         self._step("files")
-        deleted = self.store.delete(session_id) or model.Deletion(None, on_disk, [])
+        deleted = self.store.cleanup.delete(session_id) or model.Deletion(None, on_disk, [])
         self._step("keys")
         # an archiver that wrote before the tombstone may have renamed after the files went
         self.archive.store.delete(self.archive.store.find(session_id))

@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from service.archive.errors import ArchiveUnavailable
 from service.archive.marker import Owner
 from service.archive.store import ArchiveStore
 from service.errors import ConfigError, ServiceError
 from service.observability.health import Check
+from service.sessions.store.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,6 @@ log = logging.getLogger(__name__)
 #: so that a machine may be paused, or a network file system show it late.
 SIGN_EVERY_S = 5.0
 RECENT_S = 300.0
-
-
-class MetaStore(Protocol):
-    """The part of the session store that knows what this service is."""
-
-    def open(self) -> None: ...
-    def note_archive(self, service: str, store_id: str = "") -> tuple[str, str]: ...
 
 
 class ArchiveKeeper:
@@ -45,7 +38,7 @@ class ArchiveKeeper:
 
     def __init__(
         self,
-        store: MetaStore,
+        store: RedisSessionStore,
         files: ArchiveStore | None = None,
         owner: Owner | None = None,
         store_id: str = "",
@@ -112,7 +105,7 @@ class ArchiveKeeper:
         self._store.open()
         if self._files is None or self._owner is None:
             return
-        service, store_id = self._store.note_archive(self._owner.service, self._store_id)
+        service, store_id = self._store.archive_index.note(self._owner.service, self._store_id)
         if (service, store_id) == (self._owner.service, self._store_id):
             return
         log.warning(

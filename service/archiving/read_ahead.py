@@ -93,7 +93,9 @@ class ReadAhead:
         """These, in one go."""
         batch = Batch([], {}, 0)
         size = 0
-        for session_id, capture in zip(session_ids, self._store.capture(session_ids), strict=True):
+        for session_id, capture in zip(
+            session_ids, self._store.captures.read(session_ids), strict=True
+        ):
             if isinstance(capture, str):
                 batch.left[session_id] = capture
                 continue

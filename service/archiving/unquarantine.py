@@ -51,7 +51,7 @@ def unquarantine(archiver: Archiver, item: str) -> PutBack:
     if name is None or header is None:
         raise errors.FileNotFound("Somebody else just took it out.", item=item)
     partition = archiver.store.keys.partition(header.session_id)
-    (word,) = archiver.store.archive_index(partition, [index_entry(header)])
+    (word,) = archiver.store.archive_index.add(partition, [index_entry(header)])
     return PutBack(item, name, header.session_id, word)
 
 
@@ -81,15 +81,15 @@ def bring_forward(archiver: Archiver, name: str) -> str:
     if record is None:
         raise errors.SessionNotFound("There is no such file.")
     session_id, store, files = record.session_id, archiver.store, archiver.archive.store
-    if store.get(session_id) is not None:
-        store.deactivate([session_id])
+    if store.index.get(session_id) is not None:
+        store.cleanup.deactivate([session_id])
         (away,) = archiver.archive_sessions([session_id])
         if away.word != "archived":
             raise errors.Conflict(f"Its session stays in Redis: {away.word}.")
     forward = _as_newest(record, name, files.find(session_id), store.now_ms())
     archiver.archive.save([forward])
     entry = index_entry(forward)
-    (word,) = store.archive_index(store.keys.partition(session_id), [entry])
+    (word,) = store.archive_index.add(store.keys.partition(session_id), [entry])
     if word not in ("ok", "newer"):
         files.delete([forward.name])
         raise errors.Conflict(f"Its session just came or went ({word}): try again.")

@@ -92,7 +92,7 @@ def show(
     """Show all that is kept of one session."""
     with options.open_manager(redis, data, config) as manager:
         session = manager.get_session(session_id)
-        commands = manager.store.commands(session_id) if session else []
+        commands = manager.store.commands.all(session_id) if session else []
     if session is None:
         raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
     if json_output:
@@ -132,7 +132,7 @@ def tail(
     settings = load_config(config)
     url = options.find_redis(settings, redis, data)
     with options.connected(url, settings) as manager:
-        if manager.store.get(session_id) is None:
+        if manager.store.index.get(session_id) is None:
             raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
         follow(url, manager.store, session_id, as_json=json_output)
 

@@ -28,12 +28,12 @@ def status(
 ) -> None:
     """Show what is wrong, which nodes are there, how many sessions, and how the slow work goes."""
     with options.open_manager(redis, data, config) as manager:
-        counts = manager.store.counts()
-        nodes: list[dict[str, str]] = [*manager.store.nodes()]
+        counts = manager.store.index.counts()
+        nodes: list[dict[str, str]] = [*manager.store.fleet.nodes()]
         now_ms = manager.store.now_ms()
-        upkeep = manager.store.upkeep()
-        workers = manager.store.workers()
-        server = manager.store.server()
+        upkeep = manager.store.upkeep.read()
+        workers = manager.store.fleet.workers()
+        server = manager.store.fleet.server()
         archive = _archive(manager, upkeep)
     jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
     alarms = list(decide_alarms(Facts(nodes, server, jobs, workers, upkeep)))
@@ -82,7 +82,7 @@ def _archive(manager: SessionManager, upkeep: dict[str, str]) -> dict[str, Any]:
         "quarantined": None,
         "wrong": "",
     }
-    if manager.archiver is None:
+    if not manager.archiver.exists:
         return {**found, "wrong": "there is none"}
     try:
         found["quarantined"] = len(manager.archiver.archive.store.quarantined())

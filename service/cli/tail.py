@@ -71,15 +71,15 @@ class Printer:
 
 def follow(url: str, store: RedisSessionStore, session_id: str, *, as_json: bool) -> None:
     """Writes every change of a session from now on until it is deleted, or Ctrl-C."""
-    feed = Feed(redis_factory(url), store.keys, store)
+    feed = Feed(redis_factory(url), store.keys, store.samples)
     partition = store.keys.partition(session_id)
     routes, printer = Routes(), Printer(as_json)
     routes.add(Scope.parse({"sessions": [session_id]}), printer)
-    head = store.feed_open(partition)
+    head = store.samples.open_feed(partition)
     epoch, after = head.epoch, head.last
     try:
         while not printer.deleted:
-            head = store.feed_open(partition)
+            head = store.samples.open_feed(partition)
             if head.epoch != epoch:
                 raise FeedLost(partition, "epoch_changed")
             while after < head.last and not printer.deleted:

@@ -75,7 +75,7 @@ class Batches:
         else:
             batch_id = uuid.uuid4().hex
         with self._store.replicated():
-            known = self._store.batch_get(batch_id)
+            known = self._store.bulk.get(batch_id)
             if known is None or known["state"] == "new":
                 self._keep(batch_id, request, session_ids)
             if known is None or known["state"] in ("new", "queued"):
@@ -90,12 +90,12 @@ class Batches:
             "state": "new",
             "created_at": self._store.now_ms(),
         }
-        self._store.batch_create(batch_id, fields)
+        self._store.bulk.create(batch_id, fields)
         if session_ids is not None:
             ids = [known_id(session_id) for session_id in session_ids]
-            self._store.batch_add_devices(batch_id, ids)
-            self._store.batch_set(batch_id, {"total": len(ids)})
-        self._store.batch_set(batch_id, {"state": "queued"})
+            self._store.bulk.add_devices(batch_id, ids)
+            self._store.bulk.set(batch_id, {"total": len(ids)})
+        self._store.bulk.set(batch_id, {"state": "queued"})
 
     def show(
         self,
@@ -118,18 +118,18 @@ class Batches:
 
         Redis: one look at the command of every device, CALL_SESSIONS in a round trip.
         """
-        fields = self._store.batch_get(batch_id)
+        fields = self._store.bulk.get(batch_id)
         request = orjson.loads(fields["request"]) if fields else {}
         if fields is None or not _is_within(request, projects):
             raise errors.BatchNotFound(batch_id=batch_id)
-        size = self._store.batch_size(batch_id)
+        size = self._store.bulk.size(batch_id)
         sent = int(fields.get("sent") or 0)
         statuses: dict[str, int] = {}
         for begin in range(0, size, CALL_SESSIONS):
-            ids = self._store.batch_devices(batch_id, begin, CALL_SESSIONS)
+            ids = self._store.bulk.devices(batch_id, begin, CALL_SESSIONS)
             for device in self._devices(batch_id, ids, sent - begin, results=False):
                 statuses[device["status"]] = statuses.get(device["status"], 0) + 1
-        ids = self._store.batch_devices(batch_id, first, limit)
+        ids = self._store.bulk.devices(batch_id, first, limit)
         left = first + len(ids) < size or "total" not in fields
         return {
             "batch_id": batch_id,
@@ -149,8 +149,8 @@ class Batches:
     ) -> list[dict[str, Any]]:
         """How it stands at these devices, of which the first `sent` were done."""
         wanted = [(session_id, command_id_of(batch_id, session_id)) for session_id in ids]
-        found = self._store.commands_of(wanted, results=results)
-        refused = self._store.batch_refused(batch_id, ids)
+        found = self._store.bulk.commands_of(wanted, results=results)
+        refused = self._store.bulk.refused(batch_id, ids)
         shown = []
         for i, (session_id, command_id) in enumerate(wanted):
             state, error = found[i], refused[i]
@@ -193,17 +193,17 @@ def run_batch(
         StoreUnavailable, Overloaded: run it again.
     """
     store = manager.store
-    fields = store.batch_get(batch_id)
+    fields = store.bulk.get(batch_id)
     if fields is None or fields["state"] == "done":
         return 0
     request = orjson.loads(fields["request"])
     if fields["state"] != "running":
-        store.batch_set(batch_id, {"state": "running"})
+        store.bulk.set(batch_id, {"state": "running"})
     if "total" not in fields:
         _find_devices(store, batch_id, request["filter"], fields.get("found_to"), step)
     sent = int(fields.get("sent") or 0)
     done = 0
-    while ids := store.batch_devices(batch_id, sent, CHUNK):
+    while ids := store.bulk.devices(batch_id, sent, CHUNK):
         refused = {}
         strangers = _strangers(store, ids, request.get("projects"))
         for session_id in ids:
@@ -215,12 +215,12 @@ def run_batch(
             if error is not None:
                 refused[session_id] = error
             step("sent")
-        store.batch_refuse(batch_id, refused)
+        store.bulk.refuse(batch_id, refused)
         sent += len(ids)
         done += len(ids)
-        store.batch_set(batch_id, {"sent": sent})
+        store.bulk.set(batch_id, {"sent": sent})
         step("noted")
-    store.batch_set(batch_id, {"state": "done", "finished_at": store.now_ms()})
+    store.bulk.set(batch_id, {"state": "done", "finished_at": store.now_ms()})
     return done
 
 
@@ -230,7 +230,7 @@ def _strangers(
     """Those that are in none of the projects by now."""
     if projects is None:
         return set()
-    rows = zip(ids, store.summaries(ids), strict=True)
+    rows = zip(ids, store.index.summaries(ids), strict=True)
     return {one for one, row in rows if row is None or row.get("project_id", "") not in projects}
 
 
@@ -245,11 +245,11 @@ def _find_devices(
     q, project_id, node_id = (wanted.get(name) or None for name in ("q", "project_id", "node_id"))
     while True:
         if node_id is None:
-            page = store.page(
+            page = store.index.page(
                 states, limit=CALL_SESSIONS, cursor=cursor, q=q, project_id=project_id
             )
         else:
-            page = store.page_of_node(node_id, limit=CALL_SESSIONS, cursor=cursor)
+            page = store.fleet.page_of_node(node_id, limit=CALL_SESSIONS, cursor=cursor)
         ids = [
             row["session_id"]
             for row in page.items
@@ -257,13 +257,13 @@ def _find_devices(
             and is_match(row, q)
             and (project_id is None or row.get("project_id") == project_id)
         ]
-        store.batch_add_devices(batch_id, ids)
+        store.bulk.add_devices(batch_id, ids)
         step("found")
         if page.next is None:
-            store.batch_set(batch_id, {"total": store.batch_size(batch_id)})
+            store.bulk.set(batch_id, {"total": store.bulk.size(batch_id)})
             return
         cursor = page.next
-        store.batch_set(batch_id, {"found_to": cursor})
+        store.bulk.set(batch_id, {"found_to": cursor})
 
 
 def _send(

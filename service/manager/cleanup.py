@@ -32,7 +32,7 @@ def _unused(store: RedisSessionStore, before_ms: int, purge: bool) -> Iterator[t
     """All of them, as `find_unused`, last active before that moment."""
     for partition in range(store.keys.partitions):
         for ids in _without_connection(store, partition, before_ms):
-            for raw in store.states(ids):
+            for raw in store.cleanup.states(ids):
                 if raw is not None and _is_unused(raw, before_ms, purge):
                     yield raw["session_id"], f"{raw['generation']}-{raw.get('rev') or 0}"
 
@@ -50,11 +50,11 @@ def _without_connection(
 ) -> Iterator[list[str]]:
     """Those that became inactive before it, and those that never had a connection."""
     after: tuple[float, str] | None = None
-    while page := store.inactive_since(partition, before_ms, after, CALL_SESSIONS):
+    while page := store.upkeep.inactive_since(partition, before_ms, after, CALL_SESSIONS):
         yield [session_id for _, session_id in page]
         after = page[-1]
     place = 0
-    while ids := store.idle_ids(partition, before_ms, place, CALL_SESSIONS):
+    while ids := store.cleanup.idle_ids(partition, before_ms, place, CALL_SESSIONS):
         yield ids
         place += len(ids)
 
@@ -77,12 +77,12 @@ def clean_up(
         ArchiveUnavailable: the disk; nothing left Redis that is not on it.
     """
     archiver = manager.archiver
-    if not purge and archiver is None:
+    if not purge and not archiver.exists:
         raise errors.Conflict("There is no archive (archive.url): only `purge` is possible.")
     found, more = find_unused(manager.store, max_inactive_hours, limit, purge=purge)
-    if archiver is not None and not purge:
+    if not purge:
         ids = [session_id for session_id, _ in found]
-        manager.store.deactivate(ids)
+        manager.store.cleanup.deactivate(ids)
         archived = archiver.archive_sessions(ids)
         return [one.session_id for one in archived if one.word == "archived"], more
     deleted: list[str] = []

@@ -7,7 +7,7 @@ import uuid
 from typing import Any, Literal
 
 from service import errors
-from service.manager.base import ManagerBase
+from service.manager.core import ManagerCore
 from service.schema.limits import MAX_TTL_S
 from service.schema.names import check_name, known_id
 from service.schema.values import check_value
@@ -19,10 +19,13 @@ from service.sessions.store.commands import commands_of
 POLL_S = 0.05
 
 
-class CommandManager(ManagerBase):
+class CommandManager:
     """The part of the session manager that is about commands."""
 
-    def queue_command(
+    def __init__(self, core: ManagerCore) -> None:
+        self._core = core
+
+    def queue(
         self,
         session_id: str,
         command: str,
@@ -51,21 +54,25 @@ class CommandManager(ManagerBase):
         new = NewCommand(
             command_id=command_id or uuid.uuid4().hex,
             command=command,
-            params_json=check_value("params", params, self._max_value_bytes).decode(),
-            ttl_ms=int((ttl_s or self._command_ttl_s) * 1000),
+            params_json=check_value("params", params, self._core.max_value_bytes).decode(),
+            ttl_ms=int((ttl_s or self._core.command_ttl_s) * 1000),
             now=ttl_s == 0,
             idempotency_key=idempotency_key,
             waiter=waiter,
         )
-        added = self._awake(known_id(session_id), lambda: self.store.command_add(session_id, new))
+        added = self._core.awake(
+            known_id(session_id), lambda: self._core.store.commands.add(session_id, new)
+        )
         if added.created:
-            self._count(added.status)
+            self._core.count(added.status)
         if added.owner is not None and added.created:
             node_id = added.owner.node_id
-            self._tell(self.messages.notify, node_id, "deliver", {"session_id": session_id})
+            self._core.tell(
+                self._core.messages.notify, node_id, "deliver", {"session_id": session_id}
+            )
         return added
 
-    def send_command(
+    def send(
         self,
         session_id: str,
         command: str,
@@ -76,62 +83,62 @@ class CommandManager(ManagerBase):
         timeout_s: float = 30,
         idempotency_key: str = "",
     ) -> dict[str, Any]:
-        """Queues a command and waits for it as asked; returns the command as `get_command` does.
+        """Queues a command and waits for it as asked; returns the command as `get` does.
 
         For callers outside a node; a node's doors wait through live.commands.
 
         Raises:
             CommandTimeout: not so far after `timeout_s`; the command goes on.
         """
-        added = self.queue_command(
+        added = self.queue(
             session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key
         )
         deadline = time.monotonic() + timeout_s
         while True:
-            shown = self.get_command(session_id, added.command_id)
+            shown = self.get(session_id, added.command_id)
             if model.is_reached(shown["status"], wait):
                 return shown
             if time.monotonic() >= deadline:
                 raise errors.CommandTimeout(command_id=added.command_id, status=shown["status"])
             time.sleep(POLL_S)
 
-    def get_command(self, session_id: str, command_id: str) -> dict[str, Any]:
+    def get(self, session_id: str, command_id: str) -> dict[str, Any]:
         """One command.
 
         Raises:
             SessionNotFound, CommandNotFound
         """
-        shown = self.store.command_get(known_id(session_id), command_id)
+        shown = self._core.store.commands.get(known_id(session_id), command_id)
         if shown is None:
-            for one in self.get_commands(session_id):  # an archived session's are on the disk
+            for one in self.all(session_id):  # an archived session's are on the disk
                 if one["command_id"] == command_id:
                     return one
             raise errors.CommandNotFound(session_id=session_id, command_id=command_id)
         return shown
 
-    def get_commands(self, session_id: str) -> list[dict[str, Any]]:
+    def all(self, session_id: str) -> list[dict[str, Any]]:
         """The open and the last finished commands of a session, wherever it is, oldest first.
 
         Raises:
             SessionNotFound
         """
-        if self.store.states([known_id(session_id)]) != [None]:
-            return self.store.commands(session_id)
-        snapshot = self.read(session_id)
+        if self._core.store.cleanup.states([known_id(session_id)]) != [None]:
+            return self._core.store.commands.all(session_id)
+        snapshot = self._core.read(session_id)
         if snapshot is None:
             raise errors.SessionNotFound(session_id=session_id)
         return commands_of(snapshot.commands)
 
-    def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
+    def cancel(self, session_id: str, command_id: str) -> CommandChange:
         """Ends an open command; `changed` is False when it had ended already.
 
         Raises:
             SessionNotFound, CommandNotFound
         """
-        change = self.store.command_cancel(known_id(session_id), command_id)
+        change = self._core.store.commands.cancel(known_id(session_id), command_id)
         if change is None:  # an archived session's are on the disk, and have ended
-            shown = self.get_command(session_id, command_id)
+            shown = self.get(session_id, command_id)
             command, status = shown["command"], shown["status"]
             return CommandChange(session_id, command_id, command, status, "", changed=False)
-        self.tell_waiters([change])
+        self._core.tell_waiters([change])
         return change

@@ -9,26 +9,40 @@ Usable without Flask, in any process, against any Redis:
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from collections.abc import Container, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Sequence
+from datetime import datetime
+from typing import Any, Literal
 
 import orjson
 
 from service import errors
+from service.archiving.archiver import Archiver
 from service.config.loader import Config
 from service.connect import open_service
 from service.manager.commands import CommandManager
+from service.manager.core import Keeper, ManagerCore, Messages
 from service.manager.setups import SetupManager
 from service.schema.names import check_name, known_id
 from service.schema.values import check_value
 from service.sessions import model
-from service.sessions.model import ACTIVE, ARCHIVED, INACTIVE, AppendPart
+from service.sessions.model import (
+    ACTIVE,
+    ARCHIVED,
+    INACTIVE,
+    AppendPart,
+    CommandAdded,
+    CommandChange,
+    SetupState,
+    Snapshot,
+)
 from service.sessions.store.index import details_of
+from service.sessions.store.store import RedisSessionStore
 
 
-class SessionManager(SetupManager, CommandManager):
+class SessionManager:
     """Creates, reads, changes and deletes sessions, and commands devices.
 
     Args:
@@ -39,6 +53,39 @@ class SessionManager(SetupManager, CommandManager):
         max_value_bytes: bound of one value, and of a setup document.
         count: told of every status that a command reached here.
     """
+
+    def __init__(
+        self,
+        store: RedisSessionStore,
+        messages: Messages,
+        *,
+        archiver: Archiver | None = None,
+        keeper: Keeper | None = None,
+        command_ttl_s: float = 300,
+        max_value_bytes: int = 64 << 10,
+        count: Callable[[str], None] = lambda status: None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self._core = core = ManagerCore(
+            store,
+            messages,
+            archiver=archiver,
+            keeper=keeper,
+            command_ttl_s=command_ttl_s,
+            max_value_bytes=max_value_bytes,
+            count=count,
+        )
+        self.store = store
+        self.messages = messages
+        self.archiver = core.archiver
+        self.keeper = keeper
+        self._commands = CommandManager(core)
+        self._setups = SetupManager(core)
+        self._close = close
+        # A writer has one numbered batch under way; the lock keeps threads apart.
+        self._writer_id = model.new_node_id()
+        self._number = 0
+        self._lock = threading.Lock()
 
     @classmethod
     def connect(
@@ -79,7 +126,7 @@ class SessionManager(SetupManager, CommandManager):
         session_id = str(uuid.uuid4())
         check_name("session_name", session_name, empty=True)
         check_name("project_id", project_id, empty=True)
-        self.store.create(session_id, session_name, project_id)
+        self.store.ownership.create(session_id, session_name, project_id)
         return session_id
 
     def get_session(self, session_id: str) -> dict[str, Any] | None:
@@ -91,7 +138,7 @@ class SessionManager(SetupManager, CommandManager):
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
         """As `get_session`, with times as float seconds unless `iso`."""
-        snapshot = self.read(session_id)
+        snapshot = self._core.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
     def get_active_sessions(self) -> list[str]:
@@ -99,7 +146,7 @@ class SessionManager(SetupManager, CommandManager):
         ids: list[str] = []
         cursor: str | None = None
         while True:
-            page = self.store.page(ACTIVE, limit=1000, cursor=cursor)
+            page = self.store.index.page(ACTIVE, limit=1000, cursor=cursor)
             ids += [item["session_id"] for item in page.items]
             cursor = page.next
             if cursor is None:
@@ -124,7 +171,7 @@ class SessionManager(SetupManager, CommandManager):
         states = (state,) if isinstance(state, str) else tuple(state)
         if not states or not set(states) <= {ACTIVE, INACTIVE, ARCHIVED}:
             raise errors.InvalidRequest("state: active, inactive or archived")
-        page = self.store.page(
+        page = self.store.index.page(
             states, limit=limit, cursor=cursor, q=q, project_id=project_id, projects=projects
         )
         return {
@@ -144,15 +191,14 @@ class SessionManager(SetupManager, CommandManager):
             SessionNotFound, PreconditionFailed
         """
         known_id(session_id)
-        where = self.store if self.archiver is None else self.archiver
-        deleted = where.delete(session_id, expected)
+        deleted = self.archiver.delete(session_id, expected)
         if deleted is None:
             raise errors.SessionNotFound(session_id=session_id)
         if deleted.owner is not None:
             sid = deleted.owner.sid
-            self._tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
-            self._tell(self.messages.disconnect, sid)
-        self.tell_waiters(deleted.commands)
+            self._core.tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
+            self._core.tell(self.messages.disconnect, sid)
+        self._core.tell_waiters(deleted.commands)
 
     # -- data --
 
@@ -174,13 +220,13 @@ class SessionManager(SetupManager, CommandManager):
         size = 0
         for data_key, value in telemetry.items():
             check_name("telemetry key", data_key)
-            encoded = check_value(f"telemetry.{data_key}", value, self._max_value_bytes)
+            encoded = check_value(f"telemetry.{data_key}", value, self._core.max_value_bytes)
             size += len(encoded)
             keys[data_key] = [b"[%b,%b]" % (encoded, orjson.dumps(now))]
             samples.append(b"[%b,%b,%b]" % (orjson.dumps(data_key), encoded, orjson.dumps(now)))
         json = b"[" + b",".join(samples) + b"]"
         part = AppendPart(session_id, None, "", None, None, size, len(samples), json, keys)
-        result = self._awake(session_id, lambda: self._append(part))
+        result = self._core.awake(session_id, lambda: self._append(part))
         if result.word == "too_many_keys":
             raise errors.TooLarge("telemetry: the session has too many data keys")
         return result.value
@@ -192,7 +238,9 @@ class SessionManager(SetupManager, CommandManager):
             deadline = time.monotonic() + 2
             while True:
                 try:
-                    result = self.store.append(partition, self._writer_id, self._number, [part])[0]
+                    result = self.store.samples.append(
+                        partition, self._writer_id, self._number, [part]
+                    )[0]
                     break
                 except errors.StoreUnavailable:
                     if time.monotonic() > deadline:
@@ -201,3 +249,105 @@ class SessionManager(SetupManager, CommandManager):
         if result.word == "missing":
             raise errors.SessionNotFound(session_id=part.session_id)
         return result
+
+    def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
+        """A session at one moment, wherever it is; None when it is unknown.
+
+        Raises:
+            ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
+        """
+        return self._core.read(session_id, entire=entire)
+
+    # -- commands; see manager/commands.py --
+
+    def queue_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = None,
+        *,
+        ttl_s: float | None = None,
+        idempotency_key: str = "",
+        waiter: str = "",
+        command_id: str = "",
+    ) -> CommandAdded:
+        """Queues a command and tells the device's node; see `CommandManager.queue`."""
+        return self._commands.queue(
+            session_id,
+            command,
+            params,
+            ttl_s=ttl_s,
+            idempotency_key=idempotency_key,
+            waiter=waiter,
+            command_id=command_id,
+        )
+
+    def send_command(
+        self,
+        session_id: str,
+        command: str,
+        params: Any = None,
+        *,
+        ttl_s: float | None = None,
+        wait: Literal["queued", "delivered", "result"] = "queued",
+        timeout_s: float = 30,
+        idempotency_key: str = "",
+    ) -> dict[str, Any]:
+        """Queues a command and waits for it as asked; see `CommandManager.send`."""
+        return self._commands.send(
+            session_id,
+            command,
+            params,
+            ttl_s=ttl_s,
+            wait=wait,
+            timeout_s=timeout_s,
+            idempotency_key=idempotency_key,
+        )
+
+    def get_command(self, session_id: str, command_id: str) -> dict[str, Any]:
+        """One command; raises SessionNotFound, CommandNotFound."""
+        return self._commands.get(session_id, command_id)
+
+    def get_commands(self, session_id: str) -> list[dict[str, Any]]:
+        """The open and the last finished commands of a session; raises SessionNotFound."""
+        return self._commands.all(session_id)
+
+    def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
+        """Ends an open command; raises SessionNotFound, CommandNotFound."""
+        return self._commands.cancel(session_id, command_id)
+
+    def tell_waiters(self, changes: list[CommandChange]) -> None:
+        """Tells the nodes that wait for these commands how they stand now."""
+        self._core.tell_waiters(changes)
+
+    # -- setups; see manager/setups.py --
+
+    def get_setup(self, session_id: str) -> SetupState:
+        """The setup and its versions; raises SessionNotFound."""
+        return self._setups.get(session_id)
+
+    def update_setup(
+        self,
+        session_id: str,
+        setup: Any,
+        timestamp: datetime | str | float | None = None,
+        *,
+        version: int | None = None,
+        generation: int | None = None,
+    ) -> SetupState:
+        """Replaces the setup and sends it to the device; see `SetupManager.update`."""
+        return self._setups.update(
+            session_id, setup, timestamp, version=version, generation=generation
+        )
+
+    def patch_setup(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
+        """Changes the setup by an RFC 7396 merge patch; see `SetupManager.patch`."""
+        return self._setups.patch(session_id, patch, version=version)
+
+    def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+        """Goes one setup back; raises Conflict where there is nothing to undo."""
+        return self._setups.undo(session_id, version=version)
+
+    def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+        """Takes the last undo back; raises Conflict where there is nothing to redo."""
+        return self._setups.redo(session_id, version=version)

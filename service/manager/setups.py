@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from service import errors
-from service.manager.base import ManagerBase
+from service.manager.core import ManagerCore
 from service.schema.names import known_id
 from service.schema.values import check_value, unix_seconds
 from service.sessions.model import SetupState
@@ -14,24 +14,27 @@ from service.sessions.store.setups import setup_of
 from service.sessions.values import merge_patch
 
 
-class SetupManager(ManagerBase):
+class SetupManager:
     """The part of the session manager that is about setups."""
 
-    def get_setup(self, session_id: str) -> SetupState:
+    def __init__(self, core: ManagerCore) -> None:
+        self._core = core
+
+    def get(self, session_id: str) -> SetupState:
         """The setup and its versions.
 
         Raises:
             SessionNotFound
         """
         try:
-            return self.store.setup_get(known_id(session_id))
+            return self._core.store.setups.get(known_id(session_id))
         except errors.SessionNotFound:
-            snapshot = self.read(session_id, entire=True)
+            snapshot = self._core.read(session_id, entire=True)
             if snapshot is None:
                 raise
             return setup_of(snapshot)
 
-    def update_setup(
+    def update(
         self,
         session_id: str,
         setup: Any,
@@ -50,11 +53,11 @@ class SetupManager(ManagerBase):
         Raises:
             SessionNotFound, PreconditionFailed, StaleGeneration, InvalidRequest, TooLarge
         """
-        document = check_value("setup", setup, self._max_value_bytes)
+        document = check_value("setup", setup, self._core.max_value_bytes)
         timestamp_ms = None if timestamp is None else int(unix_seconds(timestamp) * 1000)
-        state = self._awake(
+        state = self._core.awake(
             known_id(session_id),
-            lambda: self.store.setup_put(
+            lambda: self._core.store.setups.put(
                 session_id,
                 document,
                 expected_version=version,
@@ -64,17 +67,17 @@ class SetupManager(ManagerBase):
         )
         return state if generation is not None else self._send_setup(state)
 
-    def patch_setup(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
+    def patch(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
         """Changes the setup by an RFC 7396 merge patch; without `version` it wins every race.
 
         Raises:
             SessionNotFound, PreconditionFailed, InvalidRequest, TooLarge
         """
-        check_value("patch", patch, self._max_value_bytes)
+        check_value("patch", patch, self._core.max_value_bytes)
         while True:
-            present = self.get_setup(session_id)
+            present = self.get(session_id)
             try:
-                return self.update_setup(
+                return self.update(
                     session_id,
                     merge_patch(present.setup, patch),
                     version=present.version if version is None else version,
@@ -83,7 +86,7 @@ class SetupManager(ManagerBase):
                 if version is not None:
                     raise
 
-    def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+    def undo(self, session_id: str, *, version: int | None = None) -> SetupState:
         """Goes one setup back.
 
         Raises:
@@ -92,10 +95,10 @@ class SetupManager(ManagerBase):
         """
         known_id(session_id)
         return self._send_setup(
-            self._awake(session_id, lambda: self.store.setup_undo(session_id, version))
+            self._core.awake(session_id, lambda: self._core.store.setups.undo(session_id, version))
         )
 
-    def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
+    def redo(self, session_id: str, *, version: int | None = None) -> SetupState:
         """Takes the last undo back.
 
         Raises:
@@ -104,11 +107,11 @@ class SetupManager(ManagerBase):
         """
         known_id(session_id)
         return self._send_setup(
-            self._awake(session_id, lambda: self.store.setup_redo(session_id, version))
+            self._core.awake(session_id, lambda: self._core.store.setups.redo(session_id, version))
         )
 
     def _send_setup(self, state: SetupState) -> SetupState:
         if state.owner is not None:
             setup = {"setup": state.setup, "setup_version": state.version}
-            self._tell(self.messages.emit_to, state.owner.sid, "setup", setup)
+            self._core.tell(self._core.messages.emit_to, state.owner.sid, "setup", setup)
         return state

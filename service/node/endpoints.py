@@ -38,7 +38,7 @@ class Endpoints:
 
 def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
     """Every event and route has its handler from now on."""
-    session_scope = SessionScope(storage.store, live.manager)
+    session_scope = SessionScope(storage.store.index, live.manager)
     _open_sockets(ground, storage, transport, live, session_scope)
     _open_api(ground, storage, transport, live, session_scope)
     return _open_probes(ground, storage, transport, live)
@@ -55,8 +55,8 @@ def _open_sockets(
         transport.connections.known(owned.sid)
 
     devices = Devices(
-        registrar=storage.archiver or storage.store,
-        store=storage.store,
+        registrar=storage.archiver,
+        reports=storage.store.setups,
         setups=live.manager,
         sessions=live.sessions,
         ingest=live.ingest,
@@ -81,7 +81,7 @@ def _open_sockets(
         dashboards.Dashboards(
             dispatcher,
             live.manager,
-            Watching(storage.store, live.feed, live.fanout),
+            Watching(storage.store.index, live.feed, live.fanout),
             live.waiters,
             live.rooms,
             ground.tasks,
@@ -130,7 +130,7 @@ def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: L
         live.fanout,
         transport.queue,
         transport.drain,
-        storage.store.replication,
+        storage.store.runner.replication,
         ground.standing,
         live.leases,
         ground.memory,

@@ -63,15 +63,15 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
     sessions = OwnedSessions()
     takeovers = Takeovers(sessions, dispatcher, transport.queue, tasks)
     reconciler = OwnershipReconciler(
-        storage.archiver or store,
+        storage.archiver,
         sessions,
         node_id,
         dismiss=takeovers.dismiss,
         supersede=takeovers.supersede,
     )
-    disconnects = PendingDisconnects(store, sessions, tasks, node_id)
+    disconnects = PendingDisconnects(store.ownership, store.index, sessions, tasks, node_id)
     ingest = Ingest(
-        store,
+        store.samples,
         sessions,
         tasks,
         ground.standing,
@@ -83,15 +83,15 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         metrics=ground.metrics,
     )
     commands = CommandDelivery(
-        store,
+        store.commands,
         dispatcher,
         sessions.of,
         manager.tell_waiters,
         tasks,
         max_result_bytes=config.sessions.max_value_bytes,
     )
-    rooms = Rooms(store, node_id, dispatcher.peers.values, store.keys.partition, tasks)
-    feed = Feed(storage.redis_factory, store.keys, store)
+    rooms = Rooms(store.ownership, node_id, dispatcher.peers.values, store.keys.partition, tasks)
+    feed = Feed(storage.redis_factory, store.keys, store.samples)
     times = LeaseTimes(
         renew_s=config.sessions.renew_s,
         ttl_s=config.sessions.ttl_s,
@@ -119,10 +119,10 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         disconnects=disconnects,
         ingest=ingest,
         commands=commands,
-        waiters=CommandWaiters(store, tasks),
+        waiters=CommandWaiters(store.commands, tasks),
         rooms=rooms,
         feed=feed,
-        fanout=Fanout(feed, connections, tasks, store, config.node.fanout_interval_ms),
+        fanout=Fanout(feed, connections, tasks, store.index, config.node.fanout_interval_ms),
         pings=DevicePings(sessions, connections, tasks, ground.clock, config.node.ping_interval_s),
         leases=leases,
     )

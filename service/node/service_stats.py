@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
 from service import errors
 from service.observability.health import Check
 from service.observability.metrics import Metrics
-from service.sessions.store.upkeep import RedisMemory
+from service.sessions.store.store import RedisSessionStore
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -16,19 +15,10 @@ log = logging.getLogger(__name__)
 EVERY_S = 5.0
 
 
-class Store(Protocol):
-    """The part of the session store that knows."""
-
-    def upkeep(self) -> dict[str, str]: ...
-    def counts(self) -> dict[str, int]: ...
-    def workers(self) -> list[dict[str, str]]: ...
-    def redis_memory(self) -> RedisMemory: ...
-
-
 class UpkeepFigures:
     """Keeps a node's metrics about archive, jobs, workers and Redis up to date."""
 
-    def __init__(self, store: Store, metrics: Metrics, tasks: Tasks) -> None:
+    def __init__(self, store: RedisSessionStore, metrics: Metrics, tasks: Tasks) -> None:
         self._store = store
         self._metrics = metrics
         self._tasks = tasks
@@ -48,16 +38,16 @@ class UpkeepFigures:
 
     def look(self) -> None:
         """Looks once."""
-        seen, metrics = self._store.upkeep(), self._metrics
-        metrics.archived_sessions.set(self._store.counts()["archived"])
+        seen, metrics = self._store.upkeep.read(), self._metrics
+        metrics.archived_sessions.set(self._store.index.counts()["archived"])
         for what in ("archived", "relieved", "purged"):
             metrics.upkeep.values[what] = int(seen.get(what, 0))
         metrics.archive_failures.values[""] = int(seen.get("archive_failures", 0))
         metrics.failed_jobs.set(int(seen.get("jobs_failed", 0)))
         metrics.waiting_jobs.set(int(seen.get("jobs_queued", 0)))
-        self._workers = len(self._store.workers())
+        self._workers = len(self._store.fleet.workers())
         metrics.workers.set(self._workers)
-        memory = self._store.redis_memory()
+        memory = self._store.upkeep.redis_memory()
         metrics.redis_used.set(memory.used)
         metrics.redis_limit.set(memory.limit)
 

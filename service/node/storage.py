@@ -32,7 +32,7 @@ class Storage:
     client: redis.Redis
     queue_client: redis.Redis  #: for jobs
     store: RedisSessionStore
-    archiver: Archiver | None
+    archiver: Archiver
     keeper: ArchiveKeeper
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from service import errors
 from service.sessions.model import to_iso
+from service.sessions.store.store import RedisSessionStore
 
 #: Part of `maxmemory` above which Redis is nearly full.
 MEMORY_HIGH = 0.9
@@ -90,18 +91,6 @@ def _about_redis(server: Mapping[str, Any]) -> Iterator[Alarm]:
         )
 
 
-class Store(Protocol):
-    """The part of the session store that alarms read and are kept in."""
-
-    def nodes(self) -> list[dict[str, str]]: ...
-    def workers(self) -> list[dict[str, str]]: ...
-    def server(self) -> dict[str, Any]: ...
-    def upkeep(self) -> dict[str, str]: ...
-    def now_ms(self) -> int: ...
-    def alarms_update(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None: ...
-    def alarms(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]: ...
-
-
 class Jobs(Protocol):
     """The queue of background jobs."""
 
@@ -111,7 +100,7 @@ class Jobs(Protocol):
 class AlarmBook:
     """Alarms of now and of the past."""
 
-    def __init__(self, store: Store, jobs: Jobs) -> None:
+    def __init__(self, store: RedisSessionStore, jobs: Jobs) -> None:
         self._store = store
         self._jobs = jobs
 
@@ -131,7 +120,7 @@ class AlarmBook:
             self._write(alarms, now_ms)
         except errors.Overloaded:
             pass
-        known, history = self._store.alarms()
+        known, history = self._store.fleet.alarms()
         since = {_key(alarm): alarm["since"] for alarm in known}
         active = [{**asdict(a), "since": since.get(_key(asdict(a)), now_ms)} for a in alarms]
         return {
@@ -140,15 +129,15 @@ class AlarmBook:
         }
 
     def _write(self, alarms: Sequence[Alarm], now_ms: int) -> None:
-        self._store.alarms_update({_key(one): one for one in map(asdict, alarms)}, now_ms)
+        self._store.fleet.update_alarms({_key(one): one for one in map(asdict, alarms)}, now_ms)
 
     def _decide(self) -> list[Alarm]:
         facts = Facts(
-            self._store.nodes(),
-            self._store.server(),
+            self._store.fleet.nodes(),
+            self._store.fleet.server(),
             self._jobs.counts(),
-            self._store.workers(),
-            self._store.upkeep(),
+            self._store.fleet.workers(),
+            self._store.upkeep.read(),
         )
         return list(decide_alarms(facts))
 

@@ -52,10 +52,10 @@ class Registrar(Protocol):
     ) -> Registration: ...
 
 
-class DeviceStore(Protocol):
-    """The part of the session store that devices reach directly."""
+class SetupReports(Protocol):
+    """Where the versions are kept that devices run."""
 
-    def setup_reported(self, session_id: str, generation: int, version: int) -> None: ...
+    def reported(self, session_id: str, generation: int, version: int) -> None: ...
 
 
 class SessionScope(Protocol):
@@ -100,7 +100,7 @@ class Devices:
         self,
         *,
         registrar: Registrar,
-        store: DeviceStore,
+        reports: SetupReports,
         setups: Setups,
         sessions: OwnedSessions,
         ingest: Ingest,
@@ -120,7 +120,7 @@ class Devices:
         refusal: Callable[[], errors.ServiceError | None],
     ) -> None:
         self._registrar = registrar
-        self._store = store
+        self._reports = reports
         self._setups = setups
         self._sessions = sessions
         self._ingest = ingest
@@ -308,7 +308,7 @@ class Devices:
         owned = self._owned(call)
         wanted = payloads.DeviceSetup.parse(call.payload)
         if wanted.reported_version is not None:
-            self._store.setup_reported(owned.session_id, owned.generation, wanted.reported_version)
+            self._reports.reported(owned.session_id, owned.generation, wanted.reported_version)
             return {"reported_version": wanted.reported_version}
         state = self._setups.update_setup(
             owned.session_id,

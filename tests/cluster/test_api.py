@@ -70,7 +70,7 @@ def test_ids_in_paths_of_a_real_server_are_those_that_were_sent(pair: Cluster) -
         ("é?#", "%C3%A9%3F%23"),
         ("cleanup", "cleanup"),
     ):
-        pair.store.create(session_id)
+        pair.store.ownership.create(session_id)
         status, _, shown = ask(node, "GET", f"/sessions/{path}/info")
         assert (status, shown["session_id"]) == (200, session_id)
     assert ask(node, "GET", "/sessions/a/b")[0] == 404
@@ -152,7 +152,7 @@ def test_bulk_command_survives_its_worker(cluster: MakeCluster) -> None:
     made = cluster(1)
     [node] = made.nodes
     for i in range(3_000):
-        made.store.create(f"s-{i}")
+        made.store.ownership.create(f"s-{i}")
     body = {"command": "sync", "filter": {"q": "s-"}}
     with worker(made) as first:
         status, headers, batch = ask(node, "POST", "/commands", body, Idempotency_Key="k")
@@ -179,7 +179,7 @@ def test_cleanup_is_done_by_a_worker_and_answered(cluster: MakeCluster) -> None:
     [node] = made.nodes
     device = Bare.device(node.url, "here")
     for name in ("a", "b/c"):
-        made.store.create(name)
+        made.store.ownership.create(name)
     with worker(made):
         order = {"purge": True, "max_inactive_hours": 0}
         wait_until(lambda: ask(node, "GET", "/stats")[2]["workers"] == 1, 20)

@@ -205,10 +205,12 @@ def test_redis_emptied_and_reindexed(service: MakeService) -> None:
     one.archiver.archive_sessions([f"d{i}" for i in range(20)])
     live = one.device("d0")  # came back: its file is superseded
     assert live.call("update_data", {"key": "k", "value": "new"})["ok"]
-    known = one.store.known_archive()
+    known = one.store.archive_index.known()
     one.cluster.redis.flushall()
     wait_until(lambda: one.state("d0") == "active", 15, what="the node reclaims")
-    wait_until(lambda: one.store.known_archive() == known, 5, what="the archive is known again")
+    wait_until(
+        lambda: one.store.archive_index.known() == known, 5, what="the archive is known again"
+    )
     assert one.visit("d1", "again")["restored"], "found by name, without the index"
     done = muster("archive", "reindex", "--json", settings=environment(one.cluster.settings))
     assert done.returncode == 0, done.stderr

@@ -69,7 +69,7 @@ def test_second_service_on_the_same_folder_exits_2_and_the_first_loses_nothing(
 def test_worker_alone_says_again_what_an_emptied_redis_has_forgotten(service: MakeService) -> None:
     one = service(1, sessions__archive_after_s=100)
     worker = one.worker()
-    wait_until(lambda: one.store.workers(), 30, what="the worker")
+    wait_until(lambda: one.store.fleet.workers(), 30, what="the worker")
     known = meta(one)
     assert known["service"] == owner(one)
     assert one.cluster.nodes[0].stop() == 0

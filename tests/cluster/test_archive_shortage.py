@@ -81,10 +81,10 @@ def test_full_redis_is_relieved_and_dashboards_are_told(service: MakeService) ->
     dashboard.ok("register_vue", {"batch": True})
     live = one.device("live")
     for i in range(60):
-        one.manager.store.create(f"d{i}")
+        one.manager.store.ownership.create(f"d{i}")
         one.manager.update_telemetry(f"d{i}", {"big": "x" * 60_000})
     one.store._run("sweep_idle", 0, [0, 500, 0])
-    used = one.store.redis_memory().used
+    used = one.store.upkeep.redis_memory().used
     one.cluster.redis.config_set("maxmemory", int(used / 0.85))
     one.worker()
     told = dashboard.await_event("memory_relieved", 30)
@@ -92,7 +92,7 @@ def test_full_redis_is_relieved_and_dashboards_are_told(service: MakeService) ->
     assert told["before"]["redis_percent"] > 80
     assert told["after"]["redis_percent"] <= 70
     assert told["error"] == ""
-    counts = one.store.counts()
+    counts = one.store.index.counts()
     assert counts["active"] == 1
     assert 0 < counts["archived"] < 60
     assert live.call("update_data", {"key": "k", "value": 1})["ok"]

@@ -23,7 +23,7 @@ def make_quiet(service: Service, count: int) -> list[str]:
     """Devices that were here once and sent their number; they became inactive one after the other."""
     service.visit("template", 0)
     store, keys = service.store, service.store.keys
-    (capture,) = store.capture(["template"])
+    (capture,) = store.captures.read(["template"])
     assert not isinstance(capture, str)
     timeline = capture.snapshot.timeline
     ttl_ms = service.cluster.redis.pttl(keys.session("template"))
@@ -114,12 +114,17 @@ def test_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
         device.start()
     try:
         worker = both.worker()
-        wait_until(lambda: store.counts()["archived"] > COUNT / 10, 120, what="a tenth is archived")
+        wait_until(
+            lambda: store.index.counts()["archived"] > COUNT / 10, 120, what="a tenth is archived"
+        )
         both.kill(worker)
         both.worker()
         both.worker()
         wait_until(
-            lambda: store.counts()["inactive"] <= len(live) and store.counts()["archived"] >= COUNT,
+            lambda: (
+                store.index.counts()["inactive"] <= len(live)
+                and store.index.counts()["archived"] >= COUNT
+            ),
             300,
             every_s=0.5,
             what="all are archived",
@@ -130,7 +135,7 @@ def test_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
         for device in live:
             device.join(60)
     assert [fault for device in live for fault in device.faults] == []
-    wait_until(lambda: store.counts()["active"] == 0, 10, what="the last ones have left")
+    wait_until(lambda: store.index.counts()["active"] == 0, 10, what="the last ones have left")
     for worker in both.children:
         both.kill(worker)
     assert_one_place_each(both, {*ids, "template", *(device.session_id for device in live)})
@@ -155,9 +160,11 @@ def test_job_of_a_killed_worker_is_taken_up_within_a_minute(service: MakeService
     one = service(1, sessions__archive_after_s=10_000, workers__sweep_every_s=100)
     ids = [f"d{i}" for i in range(2000)]
     for session_id in ids:
-        own = one.store.register(session_id, node_id="gone-aaaa", sid="aaaa.1")
+        own = one.store.ownership.register(session_id, node_id="gone-aaaa", sid="aaaa.1")
         p = one.store.keys.partition(session_id)
-        one.store.disconnect(p, "gone-aaaa", [(session_id, "aaaa.1", own.generation)], "gone")
+        one.store.ownership.disconnect(
+            p, "gone-aaaa", [(session_id, "aaaa.1", own.generation)], "gone"
+        )
     with queues.connect(one.config) as raw:
         jobs = JobQueue(raw, queue_name(one.config.redis.key_prefix))
         job_id = jobs.enqueue_archive(ids, "1")
@@ -167,7 +174,7 @@ def test_job_of_a_killed_worker_is_taken_up_within_a_minute(service: MakeService
         assert jobs.get(job_id)["state"] == "started"
         one.worker()
         wait_until(lambda: jobs.get(job_id)["state"] == "finished", 60, what="taken up")
-    assert one.store.counts()["archived"] == len(ids)
+    assert one.store.index.counts()["archived"] == len(ids)
     assert len(one.files()) == len(ids)
 
 
@@ -184,7 +191,9 @@ def test_job_that_fails_for_good_is_seen(service: MakeService) -> None:
         one.worker()
         wait_until(lambda: jobs.counts()["failed"] == 1, 20, what="it failed")
     settings = environment(one.cluster.settings)
-    wait_until(lambda: one.store.upkeep().get("jobs_failed") == "1", 15, what="the worker tells")
+    wait_until(
+        lambda: one.store.upkeep.read().get("jobs_failed") == "1", 15, what="the worker tells"
+    )
     told = muster("status", "--json", settings=settings)
     assert '"failed": 1' in told.stdout, told.stderr
     assert "1 failed for good" in muster("doctor", settings=settings).stdout

@@ -236,7 +236,7 @@ def test_every_command_ends_once_whatever_comes_together(
         return [status for status in told if status in model.FINAL_STATUSES]
 
     wait_until(lambda: all(finals(command_id) for command_id in ids), 10)
-    wait_until(lambda: manager.store.get(d1)["open_commands"] == "0")  # type: ignore[index]
+    wait_until(lambda: manager.store.index.get(d1)["open_commands"] == "0")  # type: ignore[index]
     assert [len(finals(command_id)) for command_id in ids] == [1] * 20
     for command_id in ids:
         assert manager.get_command(d1, command_id)["status"] == finals(command_id)[0]

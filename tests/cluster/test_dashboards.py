@@ -66,7 +66,7 @@ def fleet_in(pair: Cluster) -> dict[str, str]:
     for state in ("active", "inactive"):
         cursor = None
         while True:
-            page = pair.store.page(state, limit=500, cursor=cursor)
+            page = pair.store.index.page(state, limit=500, cursor=cursor)
             fleet.update((item["session_id"], state) for item in page.items)
             cursor = page.next
             if cursor is None:
@@ -258,7 +258,7 @@ def test_redis_restart_is_told_and_the_snapshot_has_all_that_was_acked(pair: Clu
     wait_until(lambda: batches(dashboard, "d1")[-1:] == [last])
     seen = batches(dashboard, "d1")[told:]
     assert seen == list(range(seen[0], last + 1))
-    history = pair.store.details("d1")["data"]["n"]  # type: ignore[index]
+    history = pair.store.index.details("d1")["data"]["n"]  # type: ignore[index]
     values = [value for value, _ in history]
     assert values == list(range(last - len(values) + 1, last + 1))
     dashboard.close()
@@ -267,7 +267,7 @@ def test_redis_restart_is_told_and_the_snapshot_has_all_that_was_acked(pair: Clu
 def test_pages_of_1200_sessions_under_churn_end_with_the_true_fleet(pair: Cluster) -> None:
     """Sessions come, go and change sides between the pages; nobody is missing at the end."""
     for n in range(1200):
-        pair.store.create(f"s{n:04}")
+        pair.store.ownership.create(f"s{n:04}")
     devices = [Bare.device(pair.urls[n % 2], f"d{n}") for n in range(12)]
     dashboard = Bare(pair.urls[0])
     answers = [dashboard.ok("register_vue", {"batch": True})]

@@ -59,7 +59,7 @@ class Service:
             )
 
     def state(self, session_id: str) -> str:
-        (row,) = self.cluster.store.summaries([session_id])
+        (row,) = self.cluster.store.index.summaries([session_id])
         return (row or {}).get("state", "")
 
     def await_not_ready(self) -> None:
@@ -206,15 +206,15 @@ def test_failover_under_load_loses_nothing_acked_and_everybody_goes_on(
 
     store = service.cluster.store
     for n, values in enumerate(load.acked):
-        details = store.details(f"d{n}")
+        details = store.index.details(f"d{n}")
         assert details is not None
         assert [value for value, _ in details["data"]["n"]] == values
         assert details["state"] == "active"
         events = [event["event"] for event in details["timeline"]]
         assert [e for e in events if e in ("connected", "lease_expired")] == ["connected"]
     assert [device.disconnects for device in load.devices] == [0] * len(load.devices)
-    assert store.setup_get("d0").version == setup["setup_version"]
-    assert store.command_get("d1", sent["command_id"]) is not None
+    assert store.setups.get("d0").version == setup["setup_version"]
+    assert store.commands.get("d1", sent["command_id"]) is not None
 
     last = load.acked[0][-1]
     seen = wait_until(lambda: ending_with(last, dashboard, told), 10, what="the last update")

@@ -134,8 +134,8 @@ def test_hostile_ids_that_are_logged_stay_in_their_line(
     own = cluster(1, archive__url=f"file://{tmp_path / 'archive'}", log__format=form)
     [node] = own.nodes
     manager = SessionManager.connect(own.server.url, load_config(None, own.groups))
-    manager.store.create(hostile)
-    manager.store.deactivate([hostile])
+    manager.store.ownership.create(hostile)
+    manager.store.cleanup.deactivate([hostile])
     assert manager.archiver is not None
     assert [one.word for one in manager.archiver.archive_sessions([hostile])] == ["archived"]
     raw = RawSocket(node.url)
@@ -165,7 +165,7 @@ def test_clients_that_misbehave_at_will_fill_no_log(cluster: MakeCluster, async_
 
 def test_worker_and_its_jobs_say_who_they_are(cluster: MakeCluster, tmp_path: Path) -> None:
     own = cluster(1)
-    own.store.create("s\u2028forged")
+    own.store.ownership.create("s\u2028forged")
     worker = Running(
         *("worker", "--redis", own.server.url),
         folder=tmp_path / "worker",

@@ -19,11 +19,11 @@ QUICK = {"sessions__lease_s": LEASE_S, "sessions__renew_s": 1.0}
 
 
 def fields(cluster: Cluster, session_id: str) -> dict[str, str]:
-    return cluster.store.get(session_id) or {}
+    return cluster.store.index.get(session_id) or {}
 
 
 def states(cluster: Cluster, ids: list[str]) -> list[str]:
-    return [(row or {}).get("state", "") for row in cluster.store.summaries(ids)]
+    return [(row or {}).get("state", "") for row in cluster.store.index.summaries(ids)]
 
 
 def test_five_hundred_registers_of_one_id_leave_one_owner(cluster: MakeCluster):
@@ -76,8 +76,8 @@ def test_killed_node_loses_its_sessions_within_the_bound(cluster: MakeCluster):
     assert fields(both, "d0")["state"] == "active"
     assert int(fields(both, "d0")["generation"]) == answer["generation"]
     assert fields(both, "d1")["disconnect_reason"] == "lease_expired"
-    wait_until(lambda: both.store.counts() == {"active": 1, "inactive": 59, "archived": 0}, 3)
-    details = both.store.details("d7")
+    wait_until(lambda: both.store.index.counts() == {"active": 1, "inactive": 59, "archived": 0}, 3)
+    details = both.store.index.details("d7")
     assert details is not None
     assert details["telemetry"] == {"a": "d7"}
     wait_until(
@@ -140,7 +140,7 @@ def test_update_held_back_in_a_paused_node_is_stale_after_a_takeover(cluster: Ma
 
     answer = json.loads(old.packet("43900[")[5:])[0]
     assert answer["error"]["code"] == "stale_generation"
-    details = both.store.details("d1")
+    details = both.store.index.details("d1")
     assert details is not None
     assert [sample[0] for sample in details["data"]["a"]] == ["new"]
     old.close()
@@ -208,7 +208,7 @@ def test_redis_restart_under_load_keeps_every_acked_update(cluster: MakeCluster,
         thread.join(60)
 
     for n in acked:
-        details = both.store.details(f"d{n}")
+        details = both.store.index.details(f"d{n}")
         assert details is not None
         assert [sample[0] for sample in details["data"]["a"]] == acked[n]
         reasons = [event["event"] for event in details["timeline"]]

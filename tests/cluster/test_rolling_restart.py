@@ -210,7 +210,7 @@ def test_rolling_restart_loses_no_acked_update_and_no_dashboard_its_place(
     assert len(moves) >= DEVICES  # all nodes went, so everybody moved
     assert max(moves) < RECONNECT_S
     for device in devices:
-        details = own.store.details(device.session_id)
+        details = own.store.index.details(device.session_id)
         assert details is not None
         stored = [value for value, _ in details["data"]["n"]]
         assert stored == list(range(1, stored[-1] + 1))  # each once, in order

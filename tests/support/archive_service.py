@@ -100,7 +100,7 @@ class Service:
         return raw.answer  # type: ignore[attr-defined,no-any-return]
 
     def state(self, session_id: str) -> str:
-        (row,) = self.store.summaries([session_id])
+        (row,) = self.store.index.summaries([session_id])
         return (row or {}).get("state", "")
 
     def values(self, session_id: str) -> list[Any]:
@@ -109,7 +109,7 @@ class Service:
         indexes = {s: getattr(keys, s)(p) for s in ("active", "inactive", "archived")}
         redis = self.cluster.redis
         found = [s for s, key in indexes.items() if redis.zscore(key, session_id) is not None]
-        raw, name = self.store.get(session_id), self.store.archive_name(session_id)
+        raw, name = self.store.index.get(session_id), self.store.archive_index.name_of(session_id)
         assert len(found) == 1, (session_id, found)
         if found == ["archived"]:
             assert raw is None

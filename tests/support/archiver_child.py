@@ -33,7 +33,7 @@ def main(action: str, step: str, nth: int, session_id: str = "") -> None:
             sys.stdin.readline()
 
     files = FileArchiveStore(path_of_url(config.archive.url), step=wait_at)
-    files.open(manager.store.known_archive()[1])
+    files.open(manager.store.archive_index.known()[1])
     archiver = Archiver(manager.store, Archive(files), step=wait_at)
     result: Any
     if action == "sweep":

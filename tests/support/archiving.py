@@ -59,12 +59,12 @@ def come_and_go(
     store: RedisSessionStore, session_id: str = "d1", *samples: tuple[str, Any], sid: str = "aaaa.1"
 ) -> Registration:
     """A device was here: registered, sent samples with seq, and left."""
-    own = store.register(session_id, node_id=A, sid=sid, project_id="p1", stream="run")
+    own = store.ownership.register(session_id, node_id=A, sid=sid, project_id="p1", stream="run")
     if samples:
         seq = (own.last_seq + 1, own.last_seq + len(samples))
         numbered = part(session_id, own.generation, *samples, seq=seq, stream="run")
-        assert store.append(0, A, next(NUMBERS), [numbered])[0].word == "ok"
-    store.disconnect(0, A, [(session_id, sid, own.generation)], "gone")
+        assert store.samples.append(0, A, next(NUMBERS), [numbered])[0].word == "ok"
+    store.ownership.disconnect(0, A, [(session_id, sid, own.generation)], "gone")
     return own
 
 
@@ -78,8 +78,8 @@ def place_of(store: RedisSessionStore, root: Path, session_id: str = "d1") -> st
     indexes = {s: getattr(store.keys, s)(p) for s in ("active", "inactive", "archived")}
     found = [s for s, key in indexes.items() if store._client.zscore(key, session_id) is not None]
     assert len(found) == 1, found
-    raw = store.get(session_id)
-    name = store.archive_name(session_id)
+    raw = store.index.get(session_id)
+    name = store.archive_index.name_of(session_id)
     if found == ["archived"]:
         assert raw is None
         assert name is not None
@@ -106,5 +106,5 @@ def values(details: dict[str, Any] | None) -> Any:
 def come_and_go_of(archiver: Archiver, session_id: str) -> None:
     """It came back from the archive, left, and was archived again."""
     own = archiver.register(session_id, node_id=B, sid="bbbb.1")
-    archiver.store.disconnect(0, B, [(session_id, "bbbb.1", own.generation)], "gone")
+    archiver.store.ownership.disconnect(0, B, [(session_id, "bbbb.1", own.generation)], "gone")
     archiver.archive_sessions([session_id])

@@ -227,7 +227,9 @@ class Node:
     def device(self, session_id: str, **given: Any) -> Device:
         """A socket that owns the session from now on; what waits for it is sent."""
         sid = self._sid()
-        registration = self.store.register(session_id, node_id=self.node_id, sid=sid, **given)
+        registration = self.store.ownership.register(
+            session_id, node_id=self.node_id, sid=sid, **given
+        )
         owned = OwnedSession(
             session_id, sid, self.store.keys.partition(session_id), registration.generation
         )

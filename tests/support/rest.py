@@ -95,7 +95,7 @@ class Rest:
 
     def device(self, session_id: str, sid: str = "abc.1", **fields: Any) -> SimpleNamespace:
         """A session with a connection."""
-        made = self.store.register(session_id, node_id=NODE, sid=sid, **fields)
+        made = self.store.ownership.register(session_id, node_id=NODE, sid=sid, **fields)
         return SimpleNamespace(session_id=session_id, sid=sid, generation=made.generation)
 
     def close(self) -> None:

@@ -66,7 +66,7 @@ def expire_all(store: RedisSessionStore, partition: int = 0) -> int:
     """Runs `expire` until there is no more; how many sessions were let go."""
     count = 0
     while True:
-        expiry = store.expire(partition)
+        expiry = store.ownership.expire(partition)
         count += expiry.sessions
         if not expiry.more:
             return count

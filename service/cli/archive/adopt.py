@@ -58,14 +58,14 @@ def adopt(
     with redis_factory(url)() as client:
         store = make_store(settings, client)
         store.open()
-        service, known = store.known_archive()
+        service, known = store.archive_index.known()
         mine = bool(service) and (mark.owner.service, mark.store_id) == (service, known)
         store_id = known
         if not mine:
             if not force:
                 _check(mark, service, known, files.silent_s())
             store_id = adopt_archive(settings, store, files, mark.store_id)
-            service = store.known_archive()[0]
+            service = store.archive_index.known()[0]
     if json_output:
         options.show_json(_shown(mark, where, service, store_id, not mine))
     elif mine:

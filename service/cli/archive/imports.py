@@ -48,7 +48,7 @@ def open_service(
     where = options.find_archive(settings, place, data)
     archive = settings.archive.model_copy(update={"url": where})
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
-    if manager.archiver is None:
+    if not manager.archiver.exists:
         manager.close()
         raise ConfigError("--archive: which archive? Give it, or --data, or set archive.url")
     return manager.archiver, manager.close
@@ -136,7 +136,7 @@ def _index(archiver: Archiver, entries: list[IndexEntry], counts: dict[str, int]
     for partition, group in groupby(
         sorted(entries, key=lambda one: of(one.session_id)), key=lambda one: of(one.session_id)
     ):
-        for word in archiver.store.archive_index(partition, list(group)):
+        for word in archiver.store.archive_index.add(partition, list(group)):
             counts[word] = counts.get(word, 0) + 1
 
 
@@ -204,7 +204,7 @@ def _take(archiver: Archiver, record: Record) -> str:
     """Puts a record into archive and index; nothing is left of one that is not wanted."""
     if archiver.archive.store.find(record.session_id):
         return "known"
-    if archiver.store.get(record.session_id) is not None:
+    if archiver.store.index.get(record.session_id) is not None:
         return "live"
     # a name of its own, so that what is taken back below is never somebody else's
     capture = new_capture(archiver.store.now_ms())
@@ -214,10 +214,10 @@ def _take(archiver: Archiver, record: Record) -> str:
     except RecordTooLarge:
         return "too_large"
     partition = archiver.store.keys.partition(record.session_id)
-    (word,) = archiver.store.archive_index(partition, [index_entry(record)])
+    (word,) = archiver.store.archive_index.add(partition, [index_entry(record)])
     if word == "ok":
         return "imported"
-    if archiver.store.archive_name(record.session_id) != name:
+    if archiver.store.archive_index.name_of(record.session_id) != name:
         archiver.archive.store.delete([name])
     return word
 

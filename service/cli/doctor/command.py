@@ -73,9 +73,9 @@ def examine(url: str, config: Config) -> list[Finding]:
                     info,
                     config,
                     manager.store.now_ms(),
-                    manager.store.nodes(),
-                    manager.store.workers(),
-                    manager.store.upkeep(),
+                    manager.store.fleet.nodes(),
+                    manager.store.fleet.workers(),
+                    manager.store.upkeep.read(),
                     _look_at_queue(url, config),
                     _look_at_archive(manager, config),
                 )
@@ -94,7 +94,7 @@ def _look_at_queue(url: str, config: Config) -> Queue:
 
 
 def _look_at_archive(manager: SessionManager, config: Config) -> Archive:
-    if manager.archiver is None:
+    if not manager.archiver.exists:
         return Archive("no node or worker has opened it yet" if config.archive.url else None)
     try:
         quarantined = len(manager.archiver.archive.store.quarantined())

@@ -59,7 +59,7 @@ class Figures:
         while not self._end.wait(_EVERY_S if self._before or manager is None else 0.3):
             try:
                 manager = manager or SessionManager.connect(self._url, self._config)
-                counts, nodes = manager.store.counts(), manager.store.nodes()
+                counts, nodes = manager.store.index.counts(), manager.store.fleet.nodes()
                 rate = self._rate(nodes)
                 self._fleet = Fleet(len(nodes), counts["active"], counts["inactive"], rate)
             except (ServiceError, ConfigError):

@@ -32,11 +32,11 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 class AnswerStore(Protocol):
     """The part of the session store that hears of answers."""
 
-    def command_delivered(
+    def delivered(
         self, session_id: str, generation: int, command_id: str
     ) -> model.CommandChange | None: ...
 
-    def command_finish(
+    def finish(
         self,
         session_id: str,
         generation: int,
@@ -151,9 +151,9 @@ class CommandAnswers:
 
     def _record(self, session_id: str, answer: Answer) -> model.CommandChange | None:
         if answer.ok is None:
-            change = self._store.command_delivered(session_id, answer.generation, answer.command_id)
+            change = self._store.delivered(session_id, answer.generation, answer.command_id)
         else:
-            change = self._store.command_finish(
+            change = self._store.finish(
                 session_id,
                 answer.generation,
                 answer.command_id,

@@ -49,7 +49,7 @@ class Owned(Protocol):
 class CommandStore(AnswerStore, Protocol):
     """The part of the session store that moves commands."""
 
-    def command_take(
+    def take(
         self, session_id: str, generation: int, limit: int = ..., after: int = ...
     ) -> Sequence[model.TakenCommand]: ...
 
@@ -142,7 +142,7 @@ class CommandDelivery:
         generation, after = self._sent.get(session_id, (0, 0))
         if generation != owned.generation:
             after = 0
-        taken = self._store.command_take(session_id, owned.generation, TAKE_LIMIT, after)
+        taken = self._store.take(session_id, owned.generation, TAKE_LIMIT, after)
         for command in taken:
             while self._sockets.backlog_bytes(owned.sid) > MAX_BACKLOG_BYTES:
                 if self._find_owned(session_id) is not owned:

@@ -22,7 +22,7 @@ FIRST_LOOK_S = 0.25
 class CommandReader(Protocol):
     """The part of the session store that tells how a command stands."""
 
-    def command_get(self, session_id: str, command_id: str) -> Mapping[str, Any] | None: ...
+    def get(self, session_id: str, command_id: str) -> Mapping[str, Any] | None: ...
 
 
 class CommandWaiters:
@@ -90,7 +90,7 @@ class CommandWaiters:
             while True:
                 event.clear()
                 try:
-                    command = self._store.command_get(session_id, command_id)
+                    command = self._store.get(session_id, command_id)
                     if command is None:
                         return {"command_id": command_id, "status": "cancelled"}
                     if model.is_reached(str(command["status"]), until):

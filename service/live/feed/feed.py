@@ -48,7 +48,7 @@ Entries = list[tuple[int, list[bytes]]]
 class FeedStore(Protocol):
     """The part of the session store that knows how feeds begin and end."""
 
-    def feed_open(self, partition: int) -> FeedHead: ...
+    def open_feed(self, partition: int) -> FeedHead: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Feed:
         Raises:
             StoreUnavailable
         """
-        return self._store.feed_open(partition)
+        return self._store.open_feed(partition)
 
     def head(self, partitions: Iterable[int]) -> Position:
         """The present end of these feeds. Note it before reading a snapshot, then begin here."""

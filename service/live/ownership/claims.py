@@ -16,6 +16,8 @@ from service import errors
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import Holding, Owner
+from service.sessions.store.index import IndexStore
+from service.sessions.store.ownership import OwnershipStore
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -32,15 +34,6 @@ class ReclaimStore(Protocol):
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]
     ) -> list[tuple[str, Owner | None]]: ...
-
-
-class DisconnectStore(Protocol):
-    """The part of the session store that ends connections."""
-
-    def disconnect(
-        self, partition: int, node_id: str, sockets: Sequence[tuple[str, str, int]], reason: str
-    ) -> list[str]: ...
-    def get(self, session_id: str) -> dict[str, str] | None: ...
 
 
 class OwnershipReconciler:
@@ -109,9 +102,15 @@ class PendingDisconnects:
     """Tells Redis which sockets closed, in batches, until Redis has heard it."""
 
     def __init__(
-        self, store: DisconnectStore, sessions: OwnedSessions, tasks: Tasks, node_id: str
+        self,
+        store: OwnershipStore,
+        index: IndexStore,
+        sessions: OwnedSessions,
+        tasks: Tasks,
+        node_id: str,
     ) -> None:
         self._store = store
+        self._index = index
         self._sessions = sessions
         self._tasks = tasks
         self._node_id = node_id
@@ -200,7 +199,7 @@ class PendingDisconnects:
         Raises:
             StoreUnavailable: Redis cannot be reached.
         """
-        fields: dict[str, Any] | None = self._store.get(session_id)
+        fields: dict[str, Any] | None = self._index.get(session_id)
         if fields is None or fields.get("node_id") != self._node_id:
             return False
         sid = fields.get("sid", "")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +27,8 @@ from service.live.ownership.claims import OwnershipReconciler, PendingDisconnect
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.schema.limits import CALL_SESSIONS
-from service.sessions.model import CommandChange, Expiry, Renewal
+from service.sessions.model import CommandChange
+from service.sessions.store.store import RedisSessionStore
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -38,21 +39,6 @@ COMPARE_EVERY_S = 60.0
 RETRY_S = 0.5
 
 Figures = Mapping[str, str | int | float]
-
-
-class LeaseStore(Protocol):
-    """The part of the session store that keeps nodes alive."""
-
-    def renew(self, node_id: str) -> list[Renewal]: ...
-    def release(self, node_id: str) -> None: ...
-    def expire(self, partition: int) -> Expiry: ...
-    def touch(
-        self, partition: int, signs: Sequence[tuple[str, int | None, int]], *, refresh: bool
-    ) -> None: ...
-    def owned(self, partition: int, node_id: str) -> set[str]: ...
-    def node_beat(self, node_id: str, figures: dict[str, str | int | float]) -> None: ...
-    def node_gone(self, node_id: str) -> None: ...
-    def now_ms(self) -> int: ...
 
 
 class LeaseListener(Protocol):
@@ -90,7 +76,7 @@ class Leases:
 
     def __init__(
         self,
-        store: LeaseStore,
+        store: RedisSessionStore,
         sessions: OwnedSessions,
         reconciler: OwnershipReconciler,
         disconnects: PendingDisconnects,
@@ -141,8 +127,8 @@ class Leases:
     def release(self) -> None:
         """Give the leases back at a clean end, so that nobody waits for them to run out."""
         self.stop()
-        self._store.release(self._node_id)
-        self._store.node_gone(self._node_id)
+        self._store.ownership.release(self._node_id)
+        self._store.fleet.node_gone(self._node_id)
 
     # -- renewal
 
@@ -174,7 +160,7 @@ class Leases:
             StoreUnavailable: nothing is known; try again soon.
         """
         started = time.monotonic()
-        renewals = self._store.renew(self._node_id)
+        renewals = self._store.ownership.renew(self._node_id)
         self._standing.renewed(started)
         self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
         for partition in sorted(self._lost):
@@ -188,7 +174,7 @@ class Leases:
                     self._listener.pending(session_id)
         self._clock.measure(self._store.now_ms)
         self.touch()
-        self._store.node_beat(self._node_id, dict(self._figures()))
+        self._store.fleet.node_beat(self._node_id, dict(self._figures()))
 
     def touch(self) -> None:
         """Pass on signs of life, and refresh the TTLs that are due."""
@@ -213,7 +199,7 @@ class Leases:
             ping_ms = owned.last_ping_ms if owned.ping_changed else 0
             owned.ping_changed = False
             entries.append((owned.session_id, owned.generation, ping_ms))
-        self._store.touch(partition, entries, refresh=refresh)
+        self._store.ownership.touch(partition, entries, refresh=refresh)
         if refresh:
             for owned in some:
                 owned.refresh_at = self._next_refresh(now)
@@ -244,7 +230,7 @@ class Leases:
         for partition in range(self._partitions):
             more = True
             while more and not self._stopped:
-                expiry = self._store.expire(partition)
+                expiry = self._store.ownership.expire(partition)
                 more = expiry.more
                 if expiry.commands:
                     self._listener.ended(expiry.commands)
@@ -274,7 +260,7 @@ class Leases:
         and Redis does not count here is reclaimed.
         """
         for partition in range(self._partitions):
-            in_redis = set(self._store.owned(partition, self._node_id))
+            in_redis = set(self._store.ownership.owned(partition, self._node_id))
             held = {owned.session_id: owned for owned in self._sessions.in_partition(partition)}
             for session_id in in_redis - held.keys():
                 freed = self._departures.free(

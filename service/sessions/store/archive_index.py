@@ -14,9 +14,8 @@ from typing import Any
 
 import orjson
 
-from service import errors
 from service.sessions.model import Snapshot
-from service.sessions.store.runner import StoreBase, translated
+from service.sessions.store.runner import StorePart, translated
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
 STAGING_MS = 60_000
@@ -84,33 +83,35 @@ class IndexEntry:
     summary: dict[str, str]
 
 
-class ArchiveIndexStore(StoreBase):
+class ArchiveIndexStore(StorePart):
     """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
 
-    def known_archive(self) -> tuple[str, str]:
+    def known(self) -> tuple[str, str]:
         """This service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
-        found = self._repeat(lambda: self._client.hmget(self.keys.meta, "service", "archive"))
+        found = self._runner.repeat(
+            lambda: self._runner.client.hmget(self.keys.meta, "service", "archive")
+        )
         return found[0] or "", found[1] or ""
 
-    def note_archive(self, service: str, store_id: str = "") -> tuple[str, str]:
+    def note(self, service: str, store_id: str = "") -> tuple[str, str]:
         """Says who this service is and which archive it has, where others are not known.
 
         Of any number of callers the first is heard; all are answered what is known then, as by
         `known_archive`. Runs at maxmemory.
         """
-        known = self.known_archive()
+        known = self.known()
         if all(known):
             return known  # nothing is written
         args = (_NOTE, 1, self.keys.meta, service, store_id)
-        found = self._repeat(lambda: self._client.eval(*args))
+        found = self._runner.repeat(lambda: self._runner.client.eval(*args))
         return found[0], found[1]
 
-    def settle_archive(self, service: str, store_id: str) -> None:
+    def settle(self, service: str, store_id: str) -> None:
         """Says so whatever was known."""
         mapping = {"service": service, "archive": store_id}
-        self._repeat(lambda: self._client.hset(self.keys.meta, mapping=mapping))
+        self._runner.repeat(lambda: self._runner.client.hset(self.keys.meta, mapping=mapping))
 
-    def archive_commits(self, commits: Sequence[Commit]) -> list[CommitResult]:
+    def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
         """Removes sessions from Redis, each unless it changed since it was read.
 
         Guarantees: removes nothing unless every field of the session is as it was read, the session
@@ -126,7 +127,10 @@ class ArchiveIndexStore(StoreBase):
                 for field in one.fields.items():
                     args += field
                 calls.append((one.session_id, args))
-            answers += [CommitResult(*answer) for answer in self._of_each("archive_commit", calls)]
+            answers += [
+                CommitResult(*answer)
+                for answer in self._runner.of_sessions("archive_commit", calls)
+            ]
         return answers
 
     def restore(self, snapshot: Snapshot, name: str) -> str:
@@ -142,7 +146,7 @@ class ArchiveIndexStore(StoreBase):
         tag = self.keys.tag(self.keys.partition(session_id))
         kinds: dict[str, None] = {}
         # Not repeated when Redis goes away: the whole restore is, under another staging name.
-        with translated(), self._client.pipeline(transaction=False) as pipe:
+        with translated(), self._runner.client.pipeline(transaction=False) as pipe:
             for kind, command, values in _parts(snapshot):
                 key = f"{tag}{staging}{kind}"
                 pipe.execute_command(command, key, *values)
@@ -155,9 +159,9 @@ class ArchiveIndexStore(StoreBase):
         args: list[Any] = [name, generation, rev, staging, len(fields)]
         for field in fields.items():
             args += field
-        return str(self._of("restore", session_id, [*args, *kinds], repeat=False))
+        return str(self._runner.of_session("restore", session_id, [*args, *kinds], repeat=False))
 
-    def archive_index(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
+    def add(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
         """Puts files found on disk into the index; nothing replaces what is newer.
 
         Returns, per entry (at most 500), "ok", "newer" (also, instead of an older state that Redis
@@ -168,41 +172,17 @@ class ArchiveIndexStore(StoreBase):
         for entry in entries:
             args += (entry.session_id, entry.name, entry.generation, entry.rev)
             args += (entry.archived_ms, orjson.dumps(entry.summary))
-        return list(self._run("archive_index", partition, args))
+        return list(self._runner.run("archive_index", partition, args))
 
-    def archive_forget(self, session_id: str, name: str) -> bool:
+    def forget(self, session_id: str, name: str) -> bool:
         """Takes a session out of the index whose file is bad or gone; False: another is indexed."""
-        return bool(self._of("archive_forget", session_id, [name]) == "ok")
+        return bool(self._runner.of_session("archive_forget", session_id, [name]) == "ok")
 
-    def archive_name(self, session_id: str) -> str | None:
+    def name_of(self, session_id: str) -> str | None:
         """The file a session is indexed with; None: it is not archived, or the index was lost."""
         key = self.keys.archive_names(self.keys.partition(session_id))
-        name: str | None = self._repeat(lambda: self._client.hget(key, session_id))
+        name: str | None = self._runner.repeat(lambda: self._runner.client.hget(key, session_id))
         return name
-
-    def delete_begin(
-        self,
-        session_id: str,
-        generation_on_disk: int,
-        expected: str = "",
-        archived_as: str = "",
-    ) -> bool:
-        """Sets the tombstone; False when neither Redis nor the disk knows the session.
-
-        Args:
-            session_id: of any session.
-            generation_on_disk: the highest of its files; 0: none.
-            expected: `generation-rev` that a session in Redis must have.
-            archived_as: only while it is archived with this file.
-
-        Raises:
-            PreconditionFailed: it is not as expected; nothing was changed.
-        """
-        args = [generation_on_disk, expected, archived_as]
-        word = self._of("delete_begin", session_id, args)
-        if word == "changed":
-            raise errors.PreconditionFailed(session_id=session_id)
-        return bool(word == "ok")
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -11,16 +11,16 @@ from typing import Any
 
 import orjson
 
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 #: How long a batch can be looked at after it was last changed, s.
 KEEP_S = 7 * 24 * 3600
 
 
-class BatchStore(StoreBase):
+class BulkStore(StorePart):
     """The part of the store that keeps bulk commands."""
 
-    def batch_create(self, batch_id: str, fields: Mapping[str, str | int]) -> bool:
+    def create(self, batch_id: str, fields: Mapping[str, str | int]) -> bool:
         """Keeps a new batch; False when it is there already: nothing was changed then.
 
         Redis: one transaction after an HSETNX that decides who makes it.
@@ -28,22 +28,22 @@ class BatchStore(StoreBase):
         key = self.keys.command_batch(batch_id)
 
         def call() -> bool:
-            made = bool(self._client.hsetnx(key, "made", fields["created_at"]))
-            self._client.expire(key, KEEP_S)
+            made = bool(self._runner.client.hsetnx(key, "made", fields["created_at"]))
+            self._runner.client.expire(key, KEEP_S)
             return made
 
-        made = self._repeat(call)
-        if self.batch_get(batch_id) is None:  # also when its maker died in between
-            self.batch_set(batch_id, fields)
+        made = self._runner.repeat(call)
+        if self.get(batch_id) is None:  # also when its maker died in between
+            self.set(batch_id, fields)
         return made
 
-    def batch_get(self, batch_id: str) -> dict[str, str] | None:
+    def get(self, batch_id: str) -> dict[str, str] | None:
         """What is kept of a batch; None when it is unknown."""
         key = self.keys.command_batch(batch_id)
-        fields: dict[str, str] = self._repeat(lambda: self._client.hgetall(key))
+        fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return fields if "request" in fields else None
 
-    def batch_set(self, batch_id: str, fields: Mapping[str, str | int]) -> None:
+    def set(self, batch_id: str, fields: Mapping[str, str | int]) -> None:
         """Changes fields of a batch and keeps all of it longer."""
 
         def fill(pipe: Any) -> None:
@@ -51,47 +51,47 @@ class BatchStore(StoreBase):
             for key in self._batch_keys(batch_id):
                 pipe.expire(key, KEEP_S)
 
-        self._pipeline(fill)
+        self._runner.pipeline(fill)
 
-    def batch_add_devices(self, batch_id: str, session_ids: Sequence[str]) -> None:
+    def add_devices(self, batch_id: str, session_ids: Sequence[str]) -> None:
         """Devices behind those that are there; one that is there keeps its place."""
         if not session_ids:
             return
         key = self.keys.command_batch(batch_id) + ":devices"
 
         def call() -> None:
-            first = int(self._client.zcard(key))
+            first = int(self._runner.client.zcard(key))
             numbers = {session_id: first + i for i, session_id in enumerate(session_ids)}
-            self._client.zadd(key, numbers, nx=True)
+            self._runner.client.zadd(key, numbers, nx=True)
 
-        self._repeat(call)
+        self._runner.repeat(call)
 
-    def batch_devices(self, batch_id: str, first: int, count: int) -> list[str]:
+    def devices(self, batch_id: str, first: int, count: int) -> list[str]:
         """Devices by their places, from 0."""
         key = self.keys.command_batch(batch_id) + ":devices"
-        return list(self._repeat(lambda: self._client.zrange(key, first, first + count - 1)))
+        return list(
+            self._runner.repeat(lambda: self._runner.client.zrange(key, first, first + count - 1))
+        )
 
-    def batch_size(self, batch_id: str) -> int:
+    def size(self, batch_id: str) -> int:
         """How many devices it has so far."""
         key = self.keys.command_batch(batch_id) + ":devices"
-        return int(self._repeat(lambda: self._client.zcard(key)))
+        return int(self._runner.repeat(lambda: self._runner.client.zcard(key)))
 
-    def batch_refuse(self, batch_id: str, refused: Mapping[str, Mapping[str, Any]]) -> None:
+    def refuse(self, batch_id: str, refused: Mapping[str, Mapping[str, Any]]) -> None:
         """Notes why devices have not got it."""
         if not refused:
             return
         key = self.keys.command_batch(batch_id) + ":refused"
         shown = {session_id: orjson.dumps(error) for session_id, error in refused.items()}
-        self._repeat(lambda: self._client.hset(key, mapping=shown))
+        self._runner.repeat(lambda: self._runner.client.hset(key, mapping=shown))
 
-    def batch_refused(
-        self, batch_id: str, session_ids: Sequence[str]
-    ) -> list[dict[str, Any] | None]:
+    def refused(self, batch_id: str, session_ids: Sequence[str]) -> list[dict[str, Any] | None]:
         """Why these devices have not got it; None for those of which nothing is noted."""
         if not session_ids:
             return []
         key = self.keys.command_batch(batch_id) + ":refused"
-        texts = self._repeat(lambda: self._client.hmget(key, list(session_ids)))
+        texts = self._runner.repeat(lambda: self._runner.client.hmget(key, list(session_ids)))
         return [orjson.loads(text) if text else None for text in texts]
 
     def commands_of(
@@ -107,7 +107,7 @@ class BatchStore(StoreBase):
                 pipe.hmget(self.keys.commands(session_id), names)
 
         found: list[dict[str, Any] | None] = []
-        for record, *ends in self._pipeline(fill) if wanted else []:
+        for record, *ends in self._runner.pipeline(fill) if wanted else []:
             shown = {"status": orjson.loads(record)["status"]} if record else None
             if shown is not None:
                 for name, text in zip(("result", "error"), ends, strict=False):

@@ -15,7 +15,7 @@ from typing import Any
 import hiredis
 
 from service.sessions.model import Capture, Snapshot
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 
 def _lrange(key: str) -> bytes:
@@ -24,10 +24,10 @@ def _lrange(key: str) -> bytes:
     return b"*4\r\n$6\r\nLRANGE\r\n$%d\r\n%b\r\n$1\r\n0\r\n$2\r\n-1\r\n" % (len(name), name)
 
 
-class CaptureStore(StoreBase):
+class CaptureStore(StorePart):
     """The part of the store that reads sessions for their archive files."""
 
-    def capture(self, session_ids: Sequence[str]) -> list[Capture | str]:
+    def read(self, session_ids: Sequence[str]) -> list[Capture | str]:
         """Each of these entire, as it was at one moment, or why it is not: `missing`, `newer`.
 
         Histories take a second round trip, because their names come with the first, and much can
@@ -70,7 +70,7 @@ class CaptureStore(StoreBase):
     def _lives(self, session_ids: Sequence[str]) -> dict[int, str]:
         """The life of Redis in each of these sessions' partitions. Redis: lua/life.lua."""
         one_of = {self.keys.partition(one): one for one in session_ids}
-        answers = self._of_each("life", [(one, []) for one in one_of.values()])
+        answers = self._runner.of_sessions("life", [(one, []) for one in one_of.values()])
         return dict(zip(one_of, answers, strict=True))
 
     def _heads(self, session_ids: Sequence[str]) -> tuple[list[list[Any]], int]:
@@ -87,7 +87,7 @@ class CaptureStore(StoreBase):
                 pipe.hgetall(keys.commands(one))
             pipe.time()
 
-        *found, (seconds, micros) = self._pipeline(fill)
+        *found, (seconds, micros) = self._runner.pipeline(fill)
         size = len(found) // len(session_ids)
         rows = [found[at : at + size] for at in range(0, len(found), size)]
         return rows, int(seconds) * 1000 + int(micros) // 1000
@@ -98,7 +98,7 @@ class CaptureStore(StoreBase):
         """Lists of JSON values, each as one JSON array, and then hashes; in one round trip."""
 
         def call() -> tuple[list[bytes], list[dict[str, str]]]:
-            with self._connection() as connection:
+            with self._runner.connection() as connection:
                 asked = [_lrange(key) for key in keys]
                 hgetall: list[tuple[Any, ...]] = [("HGETALL", key) for key in hashes]
                 asked += map(hiredis.pack_command, hgetall)
@@ -109,7 +109,7 @@ class CaptureStore(StoreBase):
                 ]
                 return lists, [_fields(connection.read_response()) for _ in hashes]
 
-        return self._repeat(call)
+        return self._runner.repeat(call)
 
 
 def _fields(reply: Any) -> dict[str, str]:

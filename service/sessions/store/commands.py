@@ -16,7 +16,7 @@ from service.sessions.model import (
     TakenCommand,
     to_seconds,
 )
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 #: A command with `now` must reach its device within this, ms.
 NOW_MS = 5_000
@@ -30,13 +30,13 @@ def changes_of(flat: Sequence[str]) -> list[CommandChange]:
     ]
 
 
-class CommandStore(StoreBase):
+class CommandStore(StorePart):
     """The part of the store that keeps commands. Redis: lua/command_*.lua, each atomic.
 
     Guarantees: every command ends in exactly one final status; each change is in the feed.
     """
 
-    def command_add(self, session_id: str, command: NewCommand) -> CommandAdded:
+    def add(self, session_id: str, command: NewCommand) -> CommandAdded:
         """Queues a command; an idempotency key seen before answers the earlier command.
 
         Raises:
@@ -44,7 +44,7 @@ class CommandStore(StoreBase):
             DeviceOffline: `now`, and the device is not connected.
             Overloaded: the device has `max_queued` open commands.
         """
-        word, *rest = self._of(
+        word, *rest = self._runner.of_session(
             "command_add",
             session_id,
             [
@@ -55,7 +55,7 @@ class CommandStore(StoreBase):
                 NOW_MS if command.now else "",
                 command.idempotency_key,
                 command.waiter,
-                self.settings.max_queued,
+                self._runner.settings.max_queued,
             ],
         )
         if word == "missing":
@@ -64,7 +64,7 @@ class CommandStore(StoreBase):
             raise errors.DeviceOffline(session_id=session_id)
         if word == "full":
             raise errors.Overloaded(
-                f"The device has {self.settings.max_queued} open commands already.",
+                f"The device has {self._runner.settings.max_queued} open commands already.",
                 session_id=session_id,
             )
         command_id, status, node_id, sid = rest
@@ -72,7 +72,7 @@ class CommandStore(StoreBase):
             command_id, status, word == "queued", Owner(node_id, sid) if sid else None
         )
 
-    def command_take(
+    def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
     ) -> list[TakenCommand]:
         """Marks as sent, in order, what this connection was not sent yet; empty when it lost the session.
@@ -82,7 +82,7 @@ class CommandStore(StoreBase):
                 again answers the same commands, so that a lost reply loses none; the session counts
                 as pending until a call answers none.
         """
-        flat = self._of("command_take", session_id, [generation, limit, after])
+        flat = self._runner.of_session("command_take", session_id, [generation, limit, after])
         taken = []
         for i in range(0, len(flat), 6):
             command_id, command, params, attempt, waiter, position = flat[i : i + 6]
@@ -90,18 +90,16 @@ class CommandStore(StoreBase):
             taken.append(TakenCommand(change, params, int(attempt), int(position)))
         return taken
 
-    def command_delivered(
-        self, session_id: str, generation: int, command_id: str
-    ) -> CommandChange | None:
+    def delivered(self, session_id: str, generation: int, command_id: str) -> CommandChange | None:
         """The device has acknowledged it; None when the command is unknown.
 
         Raises:
             StaleGeneration
         """
-        answer = self._of("command_delivered", session_id, [generation, command_id])
+        answer = self._runner.of_session("command_delivered", session_id, [generation, command_id])
         return self._change(session_id, command_id, answer)
 
-    def command_finish(
+    def finish(
         self,
         session_id: str,
         generation: int,
@@ -118,25 +116,27 @@ class CommandStore(StoreBase):
         """
         status = "succeeded" if ok else "failed"
         args = [generation, command_id, status, result_json, error_json]
-        answer = self._of("command_finish", session_id, args)
+        answer = self._runner.of_session("command_finish", session_id, args)
         return self._change(session_id, command_id, answer)
 
-    def command_cancel(self, session_id: str, command_id: str) -> CommandChange | None:
+    def cancel(self, session_id: str, command_id: str) -> CommandChange | None:
         """Ends a command by hand; None when it is unknown, `changed` False when it had ended."""
-        answer = self._of("command_finish", session_id, ["", command_id, "cancelled", "", ""])
+        answer = self._runner.of_session(
+            "command_finish", session_id, ["", command_id, "cancelled", "", ""]
+        )
         return self._change(session_id, command_id, answer)
 
-    def command_get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
+    def get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
         """One command as people see it (times float seconds); None when it is unknown."""
         names = [command_id, *(f"{command_id}:{part}" for part in ("params", "result", "error"))]
         key = self.keys.commands(session_id)
-        values = self._repeat(lambda: self._client.hmget(key, names))
+        values = self._runner.repeat(lambda: self._runner.client.hmget(key, names))
         return _shown(command_id, *values) if values[0] else None
 
-    def commands(self, session_id: str) -> list[dict[str, Any]]:
+    def all(self, session_id: str) -> list[dict[str, Any]]:
         """All open and the last finished commands, oldest first."""
         key = self.keys.commands(session_id)
-        fields: dict[str, str] = self._repeat(lambda: self._client.hgetall(key))
+        fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return commands_of(fields)
 
     @staticmethod

@@ -17,7 +17,7 @@ import orjson
 from service import errors
 from service.sessions.model import SUMMARY_FIELDS, Page
 from service.sessions.page_cursor import FIRST, parse_cursor
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 Figure = str | int | float
 
@@ -27,12 +27,12 @@ BEAT_TTL_S = 15
 KEPT_ALARMS = 200
 
 
-class ServiceStore(StoreBase):
+class FleetStore(StorePart):
     """The part of the store that is about the service, not about sessions."""
 
     def server(self) -> dict[str, Any]:
         """Version, memory and policies of the server; a field it does not tell is left out."""
-        info: dict[str, Any] = self._repeat(self._client.info)
+        info: dict[str, Any] = self._runner.repeat(self._runner.client.info)
         wanted = {
             "valkey_version": "version",
             "redis_version": "version",
@@ -79,7 +79,7 @@ class ServiceStore(StoreBase):
         self, index: str, key: str, name: str, figures: Mapping[str, Figure], name_field: str
     ) -> None:
         """At `maxmemory` only the TTL is renewed: who is there stays in the list, as it was."""
-        now = self.now_ms()
+        now = self._runner.now_ms()
 
         def fill(pipe: Any) -> None:
             pipe.expire(key, BEAT_TTL_S)
@@ -88,26 +88,28 @@ class ServiceStore(StoreBase):
             pipe.zadd(index, {name: now})
 
         try:
-            self._pipeline(fill)
+            self._runner.pipeline(fill)
         except errors.Overloaded:
             return
-        self._repeat(lambda: self._client.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S))
+        self._runner.repeat(
+            lambda: self._runner.client.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S)
+        )
 
     def _gone(self, index: str, key: str, name: str) -> None:
         def fill(pipe: Any) -> None:
             pipe.unlink(key)
             pipe.zrem(index, name)
 
-        self._pipeline(fill)
+        self._runner.pipeline(fill)
 
     def _present(self, index: str, key_of: Callable[[str], str]) -> list[dict[str, str]]:
-        names = self._repeat(lambda: self._client.zrange(index, 0, -1))
+        names = self._runner.repeat(lambda: self._runner.client.zrange(index, 0, -1))
 
         def fill(pipe: Any) -> None:
             for name in names:
                 pipe.hgetall(key_of(name))
 
-        return [figures for figures in self._pipeline(fill) if figures] if names else []
+        return [figures for figures in self._runner.pipeline(fill) if figures] if names else []
 
     # -- the service --
 
@@ -125,7 +127,7 @@ class ServiceStore(StoreBase):
             for p in range(self.keys.partitions):
                 pipe.smembers(self.keys.owned(p, node_id))
 
-        held = sorted(one.encode() for members in self._pipeline(fill) for one in members)
+        held = sorted(one.encode() for members in self._runner.pipeline(fill) for one in members)
         begin = bisect_right(held, place.marks[0][1]) if place.marks[0] != FIRST else 0
         ids = held[begin : begin + limit]
         names = ("generation", *SUMMARY_FIELDS)
@@ -135,7 +137,7 @@ class ServiceStore(StoreBase):
                 pipe.hmget(self.keys.session(session_id.decode()), names)
 
         items = []
-        for session_id, values in zip(ids, self._pipeline(read) if ids else [], strict=True):
+        for session_id, values in zip(ids, self._runner.pipeline(read) if ids else [], strict=True):
             raw = {
                 name: value for name, value in zip(names, values, strict=True) if value is not None
             }
@@ -144,7 +146,7 @@ class ServiceStore(StoreBase):
         more = begin + len(ids) < len(held)
         return Page(items, place.after((0, ids[-1]), is_end=False).cursor() if more else None, None)
 
-    def alarms_update(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None:
+    def update_alarms(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None:
         """The book follows what is wrong now: new alarms begin, others end and become history.
 
         Args:
@@ -156,19 +158,19 @@ class ServiceStore(StoreBase):
         book = self.keys.alarms
 
         def call() -> None:
-            known = self._client.hgetall(book)
+            known = self._runner.client.hgetall(book)
             for name, alarm in alarms.items():
                 since = orjson.loads(known[name])["since"] if name in known else now_ms
                 text = orjson.dumps({**alarm, "since": since}).decode()
                 if text != known.get(name):
-                    self._client.hset(book, name, text)
+                    self._runner.client.hset(book, name, text)
             for name in known.keys() - alarms.keys():
-                if self._client.hdel(book, name):
+                if self._runner.client.hdel(book, name):
                     over = orjson.dumps({**orjson.loads(known[name]), "until": now_ms})
-                    self._client.lpush(self.keys.alarm_history, over)
-                    self._client.ltrim(self.keys.alarm_history, 0, KEPT_ALARMS - 1)
+                    self._runner.client.lpush(self.keys.alarm_history, over)
+                    self._runner.client.ltrim(self.keys.alarm_history, 0, KEPT_ALARMS - 1)
 
-        self._repeat(call)
+        self._runner.repeat(call)
 
     def alarms(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Alarms of now and of the past, newest first; times in ms."""
@@ -177,7 +179,7 @@ class ServiceStore(StoreBase):
             pipe.hvals(self.keys.alarms)
             pipe.lrange(self.keys.alarm_history, 0, -1)
 
-        active, history = self._pipeline(fill)
+        active, history = self._runner.pipeline(fill)
         return (
             sorted((orjson.loads(a) for a in active), key=lambda a: -int(a["since"])),
             [orjson.loads(a) for a in history],

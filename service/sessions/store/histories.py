@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.sessions.model import Snapshot
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 #: A page ends after so many samples, or so many bytes and at most 50 samples more.
 PAGE_SAMPLES = 1_000
 PAGE_BYTES = 256 << 10
 
 
-class HistoryStore(StoreBase):
+class HistoryStore(StorePart):
     """The part of the store that reads histories in pages."""
 
     def outline(self, session_id: str) -> Snapshot | None:
@@ -26,7 +26,7 @@ class HistoryStore(StoreBase):
         keys = self.keys
 
         def call() -> list[Any]:
-            with self._client.pipeline(transaction=True) as pipe:
+            with self._runner.client.pipeline(transaction=True) as pipe:
                 pipe.hgetall(keys.session(session_id))
                 pipe.hgetall(keys.latest(session_id))
                 pipe.get(keys.setup(session_id))
@@ -36,7 +36,7 @@ class HistoryStore(StoreBase):
                 pipe.time()
                 return list(pipe.execute())
 
-        fields, latest, setup, undo, redo, timeline, clock = self._repeat(call)
+        fields, latest, setup, undo, redo, timeline, clock = self._runner.repeat(call)
         if not fields:
             return None
         return Snapshot(
@@ -59,10 +59,10 @@ class HistoryStore(StoreBase):
             pipe.exists(self.keys.session(session_id))
             pipe.hkeys(self.keys.latest(session_id))
 
-        known, names = self._pipeline(fill)
+        known, names = self._runner.pipeline(fill)
         return sorted(names) if known else None
 
-    def history(
+    def read(
         self, session_id: str, data_key: str, newest: int | None = None
     ) -> Iterator[list[str]]:
         """Pages of samples as JSON `[value,ts]`, oldest first.
@@ -80,11 +80,11 @@ class HistoryStore(StoreBase):
         place, last, left = 0, "", -1
         if newest is not None:
             key = self.keys.history(session_id, data_key)
-            length = self._repeat(lambda: int(self._client.llen(key)))
+            length = self._runner.repeat(lambda: int(self._runner.client.llen(key)))
             place, left = max(0, length - newest), newest
         while left != 0:
             count = PAGE_SAMPLES if left < 0 else min(left, PAGE_SAMPLES)
-            begin, samples = self._of(
+            begin, samples = self._runner.of_session(
                 "history", session_id, [data_key, last, place, count, PAGE_BYTES]
             )
             if not samples:

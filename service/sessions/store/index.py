@@ -23,24 +23,26 @@ from service.sessions.model import (
     to_seconds,
 )
 from service.sessions.page_cursor import ROUNDS, Entry, parse_cursor
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 #: Index entries that one filtered page looks at.
 SCANNED = 2_000
 
 
-class ReadStore(StoreBase):
+class IndexStore(StorePart):
     """The part of the store that only reads."""
 
     def get(self, session_id: str) -> dict[str, str] | None:
         """The raw fields of a session; None when Redis does not know it."""
         key = self.keys.session(session_id)
-        return self._repeat(lambda: self._client.hgetall(key)) or None
+        return self._runner.repeat(lambda: self._runner.client.hgetall(key)) or None
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
         """Raw summary fields with `session_id`, None where there is no session, archived or not."""
         key, fields_of = self.keys.session, ("generation", *SUMMARY_FIELDS)
-        rows = self._ask([("HMGET", key(session_id), *fields_of) for session_id in session_ids])
+        rows = self._runner.ask(
+            [("HMGET", key(session_id), *fields_of) for session_id in session_ids]
+        )
         found: list[dict[str, str] | None] = []
         for session_id, values in zip(session_ids, rows, strict=True):
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
@@ -63,7 +65,7 @@ class ReadStore(StoreBase):
 
         return [
             {**orjson.loads(text), "session_id": session_id, "state": ARCHIVED} if text else None
-            for session_id, text in zip(session_ids, self._pipeline(fill), strict=True)
+            for session_id, text in zip(session_ids, self._runner.pipeline(fill), strict=True)
         ]
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
@@ -75,7 +77,7 @@ class ReadStore(StoreBase):
 
         Redis: lua/read.lua, atomic, O(samples).
         """
-        answer = self._of("read", session_id, ["1" if entire else "0"])
+        answer = self._runner.of_session("read", session_id, ["1" if entire else "0"])
         return _snapshot(session_id, answer, entire=entire)
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
@@ -86,7 +88,7 @@ class ReadStore(StoreBase):
     def timeline(self, session_id: str) -> list[dict[str, Any]]:
         """The last lifecycle events, oldest first; `at` in float seconds."""
         key = self.keys.timeline(session_id)
-        lines = self._repeat(lambda: self._client.lrange(key, 0, -1))
+        lines = self._runner.repeat(lambda: self._runner.client.lrange(key, 0, -1))
         events = [orjson.loads(line) for line in lines]
         return [{**event, "at": to_seconds(event["at"])} for event in events]
 
@@ -103,7 +105,7 @@ class ReadStore(StoreBase):
                     else:
                         pipe.zintercard(2, [keys.project(p, project_id), index(p)])
 
-        found = self._pipeline(fill)
+        found = self._runner.pipeline(fill)
         size = len(partitions)
         return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(indexes)}
 
@@ -187,22 +189,12 @@ class ReadStore(StoreBase):
 
     def _range(self, key: str, score: float, offset: int, count: int) -> list[Entry]:
         low = "-inf" if score == float("-inf") else repr(score)
-        rows = self._repeat(
-            lambda: self._client.zrange(
+        rows = self._runner.repeat(
+            lambda: self._runner.client.zrange(
                 key, low, "+inf", byscore=True, withscores=True, offset=offset, num=count
             )
         )
         return [(float(score), member.encode()) for member, score in rows]
-
-    def owned(self, partition: int, node_id: str) -> set[str]:
-        """The sessions that Redis says a node owns in a partition."""
-        key = self.keys.owned(partition, node_id)
-        return set(self._repeat(lambda: self._client.smembers(key)))
-
-    def clients(self, session_id: str) -> list[str]:
-        """The sockets of people that joined a session, as `node_id#sid`."""
-        key = self.keys.clients(session_id)
-        return sorted(self._repeat(lambda: self._client.smembers(key)))
 
 
 def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapshot | None:

@@ -97,8 +97,8 @@ def translated() -> Iterator[None]:
         raise
 
 
-class StoreBase:
-    """What the parts of the store share: the client, the keys, the scripts.
+class ScriptRunner:
+    """What the parts of the store stand on: the client, the keys, the scripts.
 
     Args:
         client: must decode responses, and must not retry by itself.
@@ -118,11 +118,11 @@ class StoreBase:
         self.keys = keys
         self.settings = settings or StoreSettings()
         # redis-py's annotations do not follow decode_responses
-        self._client: Any = client
+        self.client: Any = client
         self._sleep = sleep
         self._on_call = on_call
         shared = (LUA_DIR / "shared.lua").read_text()
-        self._scripts: dict[str, Script] = {
+        self.scripts: dict[str, Script] = {
             path.stem: client.register_script(shared + path.read_text())
             for path in sorted(LUA_DIR.glob("*.lua"))
             if path.stem != "shared"
@@ -132,11 +132,9 @@ class StoreBase:
         self.replication: Replication | None = None
         if bounds.wait_replicas:
             self.replication = Replication(client, keys.replicated, bounds.wait_replicas)
-        #: node id -> partition -> deadline of its lease, as `renew` answered it last
-        self._deadlines: dict[str, dict[int, str]] = {}
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
-    def _once(self, call: Callable[[], T], name: str) -> T:
+    def once(self, call: Callable[[], T], name: str) -> T:
         began = time.monotonic()
         try:
             with translated():
@@ -144,20 +142,20 @@ class StoreBase:
         finally:
             self._on_call(name, time.monotonic() - began)
 
-    def _repeat(self, call: Callable[[], T], name: str = "other") -> T:
+    def repeat(self, call: Callable[[], T], name: str = "other") -> T:
         """Repeats `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return self._once(call, name)
+                return self.once(call, name)
             except errors.StoreUnavailable:
                 if time.monotonic() >= deadline:
                     raise
                 self._sleep(PAUSE_S)
 
-    def _run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
+    def run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
         """Runs a script in a partition; `repeat` only where a second run changes nothing more."""
-        script = self._scripts[name]
+        script = self.scripts[name]
         keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
         replication = self.replication if name in CONFIRMED else None
 
@@ -166,16 +164,16 @@ class StoreBase:
                 return replication.run(script, keys, argv)
             return self._evaluate(script, keys, argv)
 
-        once = self._repeat if repeat else self._once
+        once = self.repeat if repeat else self.once
         return once(call, name)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def connection(self) -> Iterator[Any]:
         """One of the client's connections, for what is asked so often that redis-py's way shows.
 
         Closed when it is left by an exception: what it has not read is nobody else's answer.
         """
-        pool = self._client.connection_pool
+        pool = self.client.connection_pool
         connection = pool.get_connection()
         try:
             yield connection
@@ -188,7 +186,7 @@ class StoreBase:
     def _evaluate(self, script: Script, keys: Sequence[str], argv: Sequence[Any]) -> Any:
         """`script(keys, argv)`; of 450 arguments, a flush of forty sessions, 77 µs of CPU instead of 128."""
         command = ("EVALSHA", script.sha, len(keys), *keys, *argv)
-        with self._connection() as connection:
+        with self.connection() as connection:
             connection.send_packed_command([hiredis.pack_command(command)])
             try:
                 return connection.read_response()
@@ -198,16 +196,16 @@ class StoreBase:
             return script(keys=keys, args=argv)
         raise failure
 
-    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Replies to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
 
         def call() -> list[Any]:
-            with self._connection() as connection:
+            with self.connection() as connection:
                 packed = [hiredis.pack_command(command) for command in commands]
                 connection.send_packed_command([b"".join(packed)])
                 return [connection.read_response() for _ in commands]
 
-        return self._repeat(call) if commands else []
+        return self.repeat(call) if commands else []
 
     def replicated(self) -> AbstractContextManager[None]:
         """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.
@@ -223,51 +221,61 @@ class StoreBase:
         with translated(), replication.around():
             yield
 
-    def _of(self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True) -> Any:
+    def of_session(
+        self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True
+    ) -> Any:
         """Runs a script about one session, its id first."""
         partition = self.keys.partition(session_id)
-        return self._run(name, partition, [session_id, *args], repeat=repeat)
+        return self.run(name, partition, [session_id, *args], repeat=repeat)
 
-    def _of_each(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    def of_sessions(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Runs a script about each of several sessions (id, arguments), in one round trip."""
-        script = self._scripts[name]
+        script = self.scripts[name]
 
         def call() -> list[Any]:
-            with self._client.pipeline(transaction=False) as pipe:
+            with self.client.pipeline(transaction=False) as pipe:
                 for session_id, args in calls:
                     tag = self.keys.tag(self.keys.partition(session_id))
                     script(keys=[tag], args=[*self._policy, session_id, *args], client=pipe)
                 return list(pipe.execute())
 
-        return self._repeat(call, name) if calls else []
+        return self.repeat(call, name) if calls else []
 
-    def _everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
+    def everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
         """Runs a script in every partition, in one round trip; `args` is asked for each."""
 
         def call() -> list[Any]:
             if self.keys.partitions == 1:
                 argv = [*self._policy, *args(0)]
-                return [self._scripts[name](keys=[self.keys.tag(0)], args=argv)]
-            with self._client.pipeline(transaction=False) as pipe:
+                return [self.scripts[name](keys=[self.keys.tag(0)], args=argv)]
+            with self.client.pipeline(transaction=False) as pipe:
                 for p in range(self.keys.partitions):
-                    self._scripts[name](
+                    self.scripts[name](
                         keys=[self.keys.tag(p)], args=[*self._policy, *args(p)], client=pipe
                     )
                 return list(pipe.execute())
 
-        return self._repeat(call, name)
+        return self.repeat(call, name)
 
-    def _pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
+    def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
         """Runs reading commands in one round trip, repeated while Redis is away."""
 
         def call() -> list[Any]:
-            with self._client.pipeline(transaction=False) as pipe:
+            with self.client.pipeline(transaction=False) as pipe:
                 fill(pipe)
                 return list(pipe.execute())
 
-        return self._repeat(call)
+        return self.repeat(call)
 
     def now_ms(self) -> int:
         """Redis time in ms."""
-        seconds, micros = self._repeat(self._client.time)
+        seconds, micros = self.repeat(self.client.time)
         return int(seconds) * 1000 + int(micros) // 1000
+
+
+class StorePart:
+    """One concern of the store."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self.keys = runner.keys
+        self._runner = runner

@@ -8,7 +8,7 @@ import orjson
 
 from service import errors
 from service.sessions.model import Owner, SetupState, Snapshot
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 
 def setup_of(snapshot: Snapshot) -> SetupState:
@@ -27,10 +27,10 @@ def setup_of(snapshot: Snapshot) -> SetupState:
     )
 
 
-class SetupStore(StoreBase):
+class SetupStore(StorePart):
     """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic."""
 
-    def setup_get(self, session_id: str) -> SetupState:
+    def get(self, session_id: str) -> SetupState:
         """The present setup.
 
         Raises:
@@ -53,7 +53,7 @@ class SetupStore(StoreBase):
             pipe.llen(keys.undo(session_id))
             pipe.llen(keys.redo(session_id))
 
-        fields, document, undo, redo = self._pipeline(fill)
+        fields, document, undo, redo = self._runner.pipeline(fill)
         generation, version, timestamp, reported, connected, node_id, sid = fields
         if generation is None:
             raise errors.SessionNotFound(session_id=session_id)
@@ -68,7 +68,7 @@ class SetupStore(StoreBase):
             owner=Owner(node_id, sid) if connected == "1" else None,
         )
 
-    def setup_put(
+    def put(
         self,
         session_id: str,
         setup_json: bytes,
@@ -95,7 +95,7 @@ class SetupStore(StoreBase):
         ]
         return self._changed("setup_put", session_id, args)
 
-    def setup_undo(self, session_id: str, expected_version: int | None = None) -> SetupState:
+    def undo(self, session_id: str, expected_version: int | None = None) -> SetupState:
         """The setup as it was one change before.
 
         Raises:
@@ -104,7 +104,7 @@ class SetupStore(StoreBase):
         """
         return self._step(session_id, "undo", expected_version)
 
-    def setup_redo(self, session_id: str, expected_version: int | None = None) -> SetupState:
+    def redo(self, session_id: str, expected_version: int | None = None) -> SetupState:
         """Takes the last undo back.
 
         Raises:
@@ -113,13 +113,15 @@ class SetupStore(StoreBase):
         """
         return self._step(session_id, "redo", expected_version)
 
-    def setup_reported(self, session_id: str, generation: int, version: int) -> None:
+    def reported(self, session_id: str, generation: int, version: int) -> None:
         """The device says which version it runs.
 
         Raises:
             SessionNotFound, StaleGeneration
         """
-        self._raise_for(self._of("setup_reported", session_id, [generation, version]), session_id)
+        self._raise_for(
+            self._runner.of_session("setup_reported", session_id, [generation, version]), session_id
+        )
 
     def _step(
         self, session_id: str, direction: Literal["undo", "redo"], expected: int | None
@@ -129,8 +131,10 @@ class SetupStore(StoreBase):
 
     def _changed(self, script: str, session_id: str, args: list[Any]) -> SetupState:
         # Not repeated when the reply is lost: a second run would be a second change.
-        self._raise_for(self._of(script, session_id, args, repeat=False)[0], session_id)
-        return self.setup_get(session_id)
+        self._raise_for(
+            self._runner.of_session(script, session_id, args, repeat=False)[0], session_id
+        )
+        return self.get(session_id)
 
     @staticmethod
     def _raise_for(word: str, session_id: str) -> None:

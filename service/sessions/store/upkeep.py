@@ -15,7 +15,7 @@ import orjson
 
 from service import errors
 from service.sessions.model import INACTIVE
-from service.sessions.store.runner import StoreBase
+from service.sessions.store.runner import StorePart
 
 #: Sessions whose TTLs one call refreshes: each has many keys.
 TOUCHED_PER_CALL = 50
@@ -38,7 +38,7 @@ class RedisMemory:
         return 100 * self.used / self.limit if self.limit else None
 
 
-class UpkeepStore(StoreBase):
+class UpkeepStore(StorePart):
     """The part of the store that sweeps need."""
 
     def since(self, index: str, before_ms: int, after: Place | None, limit: int) -> list[Place]:
@@ -67,8 +67,8 @@ class UpkeepStore(StoreBase):
         self, index: str, before_ms: int, after: Place | None, offset: int, limit: int
     ) -> list[Place]:
         low = repr(after[0]) if after else "-inf"
-        rows = self._repeat(
-            lambda: self._client.zrange(
+        rows = self._runner.repeat(
+            lambda: self._runner.client.zrange(
                 index, low, before_ms, byscore=True, withscores=True, offset=offset, num=limit
             )
         )
@@ -107,7 +107,7 @@ class UpkeepStore(StoreBase):
                 pipe.hmget(keys.session(session_id), "state", "open_commands")
                 pipe.exists(keys.clients(session_id))
 
-        found = self._pipeline(fill) if session_ids else []
+        found = self._runner.pipeline(fill) if session_ids else []
         return [
             session_id
             for session_id, (state, commands), joined in zip(
@@ -122,10 +122,10 @@ class UpkeepStore(StoreBase):
         Looks at no more than `limit` sessions and goes on behind them the next time, round and round.
         Returns how many it extended.
         """
-        ttl_ms = self.settings.ttl_ms
+        ttl_ms = self._runner.settings.ttl_ms
         if not ttl_ms:
             return 0
-        before_ms = self.now_ms() - ttl_ms // 2
+        before_ms = self._runner.now_ms() - ttl_ms // 2
         after = self.sweep_place(partition, "extend")
         entries = self.inactive_since(partition, before_ms, after, limit)
         if not entries and after is None:
@@ -137,20 +137,20 @@ class UpkeepStore(StoreBase):
             for session_id in ids:
                 pipe.pttl(self.keys.session(session_id))
 
-        left = self._pipeline(fill) if ids else []
+        left = self._runner.pipeline(fill) if ids else []
         short = [one for one, left_ms in zip(ids, left, strict=True) if 0 <= left_ms < ttl_ms // 2]
         for begin in range(0, len(short), TOUCHED_PER_CALL):
             some = short[begin : begin + TOUCHED_PER_CALL]
             args: list[Any] = ["1"]
             for session_id in some:
                 args += [session_id, "", 0]
-            self._run("touch", partition, args)
+            self._runner.run("touch", partition, args)
         return len(short)
 
     def sweep_place(self, partition: int, sweep: str) -> Place | None:
         """Where a sweep that goes round stands; None: at the beginning."""
         key = self.keys.sweeps(partition)
-        text = self._repeat(lambda: self._client.hget(key, sweep))
+        text = self._runner.repeat(lambda: self._runner.client.hget(key, sweep))
         if not text:
             return None
         score, session_id = orjson.loads(text)
@@ -160,10 +160,10 @@ class UpkeepStore(StoreBase):
         """Remembers it; None: it begins anew."""
         key = self.keys.sweeps(partition)
         if place is None:
-            self._repeat(lambda: self._client.hdel(key, sweep))
+            self._runner.repeat(lambda: self._runner.client.hdel(key, sweep))
         else:
             text = orjson.dumps(place)
-            self._repeat(lambda: self._client.hset(key, sweep, text))
+            self._runner.repeat(lambda: self._runner.client.hset(key, sweep, text))
 
     def archive_facts(self, session_ids: Sequence[str]) -> list[tuple[str, dict[str, str]] | None]:
         """File and raw summary fields of archived sessions; None for one that is not archived."""
@@ -175,7 +175,7 @@ class UpkeepStore(StoreBase):
                 pipe.hget(keys.archive_names(partition), session_id)
                 pipe.hget(keys.archive_summaries(partition), session_id)
 
-        found = self._pipeline(fill) if session_ids else []
+        found = self._runner.pipeline(fill) if session_ids else []
         return [
             (name, orjson.loads(summary)) if name and summary else None
             for name, summary in zip(found[::2], found[1::2], strict=True)
@@ -185,14 +185,14 @@ class UpkeepStore(StoreBase):
 
     def redis_memory(self) -> RedisMemory:
         """How full Redis is."""
-        info = self._repeat(lambda: self._client.info("memory"))
+        info = self._runner.repeat(lambda: self._runner.client.info("memory"))
         return RedisMemory(
             int(info.get("used_memory") or 0),
             int(info.get("maxmemory") or 0),
             int(info.get("lazyfree_pending_objects") or 0),
         )
 
-    def count_upkeep(self, counts: Mapping[str, int], **notes: str | int) -> None:
+    def count(self, counts: Mapping[str, int], **notes: str | int) -> None:
         """Adds to figures of `upkeep` and sets others; forgotten when Redis has no room for it."""
         key = self.keys.upkeep
 
@@ -203,13 +203,15 @@ class UpkeepStore(StoreBase):
                 pipe.hset(key, mapping=notes)
 
         try:
-            self._pipeline(fill)
+            self._runner.pipeline(fill)
         except errors.Overloaded:
             pass
 
-    def upkeep(self) -> dict[str, str]:
+    def read(self) -> dict[str, str]:
         """Figures of the slow work: what sweeps did, what failed, how long the queue is."""
-        found: dict[str, str] = self._repeat(lambda: self._client.hgetall(self.keys.upkeep))
+        found: dict[str, str] = self._runner.repeat(
+            lambda: self._runner.client.hgetall(self.keys.upkeep)
+        )
         return found
 
 

@@ -190,7 +190,7 @@ def test_work_that_takes_long_is_a_job_to_look_at(
         files.open(files.claim())
         api.manager.archiver = Archiver(api.store, Archive(files))
         kept, gone = api.create(), api.create()
-        api.store.deactivate([gone])
+        api.store.cleanup.deactivate([gone])
         api.manager.archiver.archive_sessions([gone])
         for path, name, arguments in (
             (f"/sessions/{kept}/archive", "archive_sessions", [[kept]]),

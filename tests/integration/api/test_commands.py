@@ -22,8 +22,8 @@ def api(redis_url: str, key_prefix: str) -> Iterator[Rest]:
 
 
 def finish(api: Rest, device: Any, command_id: str, **how: Any) -> None:
-    api.store.command_take(device.session_id, device.generation)
-    api.store.command_finish(device.session_id, device.generation, command_id, **how)
+    api.store.commands.take(device.session_id, device.generation)
+    api.store.commands.finish(device.session_id, device.generation, command_id, **how)
 
 
 def deep(levels: int) -> Any:
@@ -73,7 +73,7 @@ def test_command_that_ends_while_waited_for_is_answered_with_its_result(api: Res
 
     waiting = threading.Thread(target=ask)
     waiting.start()
-    [command] = wait_until(lambda: api.store.commands("d"), what="the command is queued")
+    [command] = wait_until(lambda: api.store.commands.all("d"), what="the command is queued")
     finish(api, device, command["command_id"], ok=True, result_json='{"t": 21.5}')
     waiting.join(60)
     assert answers[0].status_code == 200
@@ -135,7 +135,7 @@ def test_cancel_ends_an_open_command_once(api: Rest) -> None:
 def test_wrong_commands_are_refused(api: Rest, body: Any) -> None:
     session_id = api.create()
     problem(api.ask("POST", f"/sessions/{session_id}/commands", body), 400, "invalid_request")
-    assert api.store.commands(session_id) == []
+    assert api.store.commands.all(session_id) == []
 
 
 # -- many devices
@@ -190,7 +190,7 @@ def test_bulk_by_filter_finds_its_devices_page_by_page(api: Rest, monkeypatch: A
     assert run(api, batch_id) == 11
     assert len(devices_of(api, batch_id, limit=4)) == 11
     assert api.get(f"/commands/{batch_id}")["statuses"] == {"queued": 11}
-    assert api.store.commands("van") == []
+    assert api.store.commands.all("van") == []
     here = {"command": "sync", "filter": {"node_id": NODE, "q": "VAN"}}
     batch_id = api.ask("POST", "/commands", here).json["batch_id"]
     assert run(api, batch_id) == 1
@@ -208,7 +208,7 @@ def test_bulk_with_an_idempotency_key_is_one_batch(api: Rest) -> None:
         for batch_id in ids:
             run(api, batch_id)
     assert len(ids) == 1
-    assert len(api.store.commands("one")) == 1
+    assert len(api.store.commands.all("one")) == 1
 
 
 def test_bulk_for_projects_leaves_out_a_device_that_left_them(api: Rest) -> None:
@@ -222,7 +222,7 @@ def test_bulk_for_projects_leaves_out_a_device_that_left_them(api: Rest) -> None
     assert run(api, batch_id) == 3
     statuses = {one["session_id"]: one["status"] for one in devices_of(api, batch_id)}
     assert statuses == {"stays": "queued", "moves": "refused", "none": "refused"}
-    assert api.store.commands("moves") == []
+    assert api.store.commands.all("moves") == []
 
 
 class Died(Exception):
@@ -257,7 +257,7 @@ def test_bulk_whose_worker_dies_goes_on_without_a_command_twice(
             number += 1
     assert api.get(f"/commands/{batch_id}")["state"] == "done"
     for i in range(10):
-        assert len(api.store.commands(f"k-{i}")) == 1
+        assert len(api.store.commands.all(f"k-{i}")) == 1
 
 
 def test_bulk_run_by_two_workers_at_once_sends_once(api: Rest, redis_url: str) -> None:
@@ -271,7 +271,7 @@ def test_bulk_run_by_two_workers_at_once_sends_once(api: Rest, redis_url: str) -
     for thread in threads:
         thread.join(60)
     assert api.get(f"/commands/{batch_id}")["statuses"] == {"queued": 60}
-    assert all(len(api.store.commands(f"k-{i}")) == 1 for i in range(60))
+    assert all(len(api.store.commands.all(f"k-{i}")) == 1 for i in range(60))
 
 
 def test_bulk_is_a_job_by_name_and_not_enqueued_twice(api: Rest) -> None:

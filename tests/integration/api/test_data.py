@@ -31,7 +31,7 @@ def fill(api: Rest, session_id: str, *samples: tuple[str, Any], ts: float = 1.5)
     partition = api.store.keys.partition(session_id)
     for begin in range(0, len(samples), 1000):
         some = part(session_id, None, *samples[begin : begin + 1000], ts=ts)
-        [result] = api.store.append(partition, "writer-0123456789", next(numbers), [some])
+        [result] = api.store.samples.append(partition, "writer-0123456789", next(numbers), [some])
         assert result.word == "ok"
 
 
@@ -184,7 +184,7 @@ def test_history_while_it_is_pushed_and_trimmed_has_no_gap(redis_url: str, key_p
         session_id = api.create()
         fill(api, session_id, *[("a", i) for i in range(3_000)])
         seen: list[int] = []
-        for page, samples in enumerate(api.store.history(session_id, "a")):
+        for page, samples in enumerate(api.store.histories.read(session_id, "a")):
             seen += [json.loads(sample)[0] for sample in samples]
             if page < 4:
                 fill(api, session_id, *[("a", 3_000 + page * 700 + i) for i in range(700)])
@@ -214,7 +214,7 @@ def test_stream_that_loses_redis_breaks_off(api: Rest, monkeypatch: pytest.Monke
     """Never a complete-looking answer that is not complete."""
     session_id = api.create()
     fill(api, session_id, *[("a", i) for i in range(3_000)])
-    real = api.store.history
+    real = api.store.histories.read
 
     def fails_later(*args: Any) -> Iterator[list[str]]:
         yield next(iter(real(*args)))

@@ -54,7 +54,7 @@ def api(redis_url: str, key_prefix: str, tmp_path: Path) -> Any:
 def old_session(api: Rest, session_id: str) -> None:
     """As an older version left it: a device was here, with samples of a key that is called the same."""
     own = api.device(session_id, project_id="p\u2028", session_name="n\u2029")
-    api.store.append(0, "w", 1, [part(session_id, own.generation, (session_id, 7))])
+    api.store.samples.append(0, "w", 1, [part(session_id, own.generation, (session_id, 7))])
     leave(api, session_id, own.sid, own.generation)
 
 

@@ -41,7 +41,7 @@ def work(api: Rest) -> None:
 
 
 def test_nodes_show_their_figures_with_types(api: Rest) -> None:
-    api.store.node_beat(
+    api.store.fleet.node_beat(
         NODE, {"ready": 1, "draining": 0, "devices": 7, "load": 0.5, "version": "1.0"}
     )
     [node] = api.get("/nodes")["nodes"]
@@ -53,8 +53,8 @@ def test_nodes_show_their_figures_with_types(api: Rest) -> None:
 
 def test_stats_sum_up_the_service(api: Rest) -> None:
     api.create()
-    api.store.node_beat(NODE, {"ready": 1, "connections": 3, "devices": 2, "stored": 5})
-    api.store.node_beat("other-9876543210", {"ready": 1, "connections": 4, "devices": 4})
+    api.store.fleet.node_beat(NODE, {"ready": 1, "connections": 3, "devices": 2, "stored": 5})
+    api.store.fleet.node_beat("other-9876543210", {"ready": 1, "connections": 4, "devices": 4})
     stats = api.get("/stats")
     assert stats["sessions"] == {"active": 1, "inactive": 0, "archived": 0}
     assert (stats["nodes"], stats["connections"], stats["devices"]) == (2, 7, 6)
@@ -63,12 +63,12 @@ def test_stats_sum_up_the_service(api: Rest) -> None:
 
 
 def test_alarms_begin_and_end_and_are_remembered(api: Rest) -> None:
-    api.store.node_beat(NODE, {"ready": 0, "draining": 0})
+    api.store.fleet.node_beat(NODE, {"ready": 0, "draining": 0})
     active = {(alarm["name"], alarm["subject"]) for alarm in api.get("/alarms")["active"]}
     assert ("node_not_ready", NODE) in active
     assert ("no_workers", "") in active
     since = next(a["since"] for a in api.get("/alarms")["active"] if a["name"] == "node_not_ready")
-    api.store.node_beat(NODE, {"ready": 1, "draining": 0})
+    api.store.fleet.node_beat(NODE, {"ready": 1, "draining": 0})
     shown = api.get("/alarms")
     assert "node_not_ready" not in {alarm["name"] for alarm in shown["active"]}
     assert shown["history"][0]["name"] == "node_not_ready"
@@ -125,11 +125,11 @@ def age(api: Rest, session_id: str, hours: float) -> None:
 def fleet(api: Rest) -> Rest:
     """Old and unused: never, left. Not to be touched: fresh, watched, here."""
     for name in ("never", "fresh", "watched"):
-        api.store.create(name)
+        api.store.ownership.create(name)
     device = api.device("left", sid="abc.1")
     leave(api, "left", "abc.1", device.generation)
     api.device("here", sid="abc.2")
-    api.store.join("watched", NODE, "abc.3")
+    api.store.ownership.join("watched", NODE, "abc.3")
     for name in ("never", "watched", "left", "here"):
         age(api, name, 30)
     return api

@@ -69,7 +69,7 @@ def api(redis_url: str) -> Iterator[Rest]:
 
 @pytest.mark.parametrize("session_id", IDS)
 def test_every_legal_id_works_in_every_path(api: Rest, session_id: str) -> None:
-    api.store.create(session_id)
+    api.store.ownership.create(session_id)
     path = path_of(session_id)
     assert api.get(path)["session_id"] == session_id
     assert api.get(path + "/info")["session_id"] == session_id

@@ -69,15 +69,15 @@ def description(api: Rest, request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(autouse=True)
 def session(api: Rest) -> None:
-    if api.store.get(SESSION) is None:
+    if api.store.index.get(SESSION) is None:
         api.device(SESSION, meta={"model": "m"}, session_name="Hall", project_id="berlin")
         api.manager.update_telemetry(SESSION, {"speed": 1.5, "name": "x"})
         api.manager.update_setup(SESSION, {"interval_s": 5})
     archiver = api.manager.archiver
     assert archiver is not None
-    if api.store.archive_name(ARCHIVED) is None:
-        api.store.create(ARCHIVED)
-        api.store.deactivate([ARCHIVED])
+    if api.store.archive_index.name_of(ARCHIVED) is None:
+        api.store.ownership.create(ARCHIVED)
+        api.store.cleanup.deactivate([ARCHIVED])
         archiver.archive_sessions([ARCHIVED])
 
 

@@ -119,7 +119,7 @@ def test_timeline_says_when_and_where(api: Rest) -> None:
 
 def test_clients_are_named_but_not_given_away(api: Rest) -> None:
     session_id = api.create()
-    api.store.join(session_id, NODE, "0123456789.secret")
+    api.store.ownership.join(session_id, NODE, "0123456789.secret")
     shown = api.get(f"/sessions/{session_id}/clients")
     assert shown["active_clients"] == 1
     assert shown["clients"][0]["node_id"] == NODE
@@ -184,8 +184,8 @@ def test_list_under_churn_leaves_out_nothing_that_stays(spread: Rest) -> None:
         if i < 40:  # inactive → active, active → inactive
             spread.device(stay[i], sid=f"new.{i}")
             leave(spread, stay[i + 1], f"abc.{i + 1}", generations[stay[i + 1]])
-        spread.store.create(f"gone-{number}")
-        spread.store.delete(f"gone-{number}")
+        spread.store.ownership.create(f"gone-{number}")
+        spread.store.cleanup.delete(f"gone-{number}")
 
     found = everything(spread, "limit=3", churn)
     assert set(stay) <= set(found)
@@ -198,7 +198,7 @@ def test_list_of_one_state_never_repeats_under_churn(spread: Rest) -> None:
         if number < 5:
             spread.create()
         spread.manager.update_telemetry(ids[number], {"a": number})
-        spread.store.delete(ids[-1 - number]) if number < 3 else None
+        spread.store.cleanup.delete(ids[-1 - number]) if number < 3 else None
 
     found = everything(spread, "state=active&limit=4", churn)
     assert len(found) == len(set(found))
@@ -207,13 +207,15 @@ def test_list_of_one_state_never_repeats_under_churn(spread: Rest) -> None:
 
 def leave(api: Rest, session_id: str, sid: str, generation: int) -> None:
     partition = api.store.keys.partition(session_id)
-    assert api.store.disconnect(partition, NODE, [(session_id, sid, generation)], "test") == ["ok"]
+    assert api.store.ownership.disconnect(
+        partition, NODE, [(session_id, sid, generation)], "test"
+    ) == ["ok"]
 
 
 def test_list_by_state_name_project_and_node(api: Rest) -> None:
     api.device("kiosk-1", sid="abc.1", project_id="berlin")
     api.device("kiosk-2", sid="abc.2", session_name="Hall 2")
-    other = api.store.register("van-1", node_id="there-9876543210", sid="def.1")
+    other = api.store.ownership.register("van-1", node_id="there-9876543210", sid="def.1")
     leaver = api.device("kiosk-3", sid="abc.3")
     leave(api, "kiosk-3", "abc.3", leaver.generation)
     assert other.generation
@@ -281,7 +283,7 @@ def test_archived_session_is_read_without_coming_back(
         assert api.get(path_of("d/1") + "/info")["node_count"] == 2
         assert api.get("/sessions?state=archived")["sessions"][0]["session_id"] == "d/1"
         assert api.get("/sessions")["sessions"] == []
-        assert api.store.counts()["archived"] == 1  # reads did not bring it back
+        assert api.store.index.counts()["archived"] == 1  # reads did not bring it back
         tag = api.ask("GET", path_of("d/1")).headers["ETag"]
         assert tag == f'"{shown["generation"]}-{shown["rev"]}"'
         assert api.ask("DELETE", path_of("d/1")).status_code == 204

@@ -84,7 +84,7 @@ def test_former_owner_touches_nothing_after_adopt(services: Services) -> None:
     manager.keeper.keep()
     assert "belongs to service" in manager.keeper.wrong  # type: ignore[attr-defined]
     assert contents(services.root) == before
-    assert manager.store.get("d2") is not None
+    assert manager.store.index.get("d2") is not None
     with pytest.raises(ConfigError, match="belongs to service"):
         services.start("p")
     assert (
@@ -113,7 +113,7 @@ def test_session_stays_in_redis_when_the_archive_is_taken_while_its_file_is_writ
     files.open(was, Owner(services.meta("p")["service"]))
     with pytest.raises(ForeignArchive):
         Archiver(manager.store, Archive(files)).archive_sessions(["d1"])
-    assert manager.store.get("d1") is not None
+    assert manager.store.index.get("d1") is not None
 
 
 def test_running_process_follows_what_redis_names(services: Services) -> None:
@@ -142,7 +142,7 @@ def test_adopt_that_was_cut_off_is_finished_by_the_next_start(services: Services
 
     manager = services.start("p")
     assert manager.get_session("d1") is not None
-    assert manager.store.known_archive() == (service, services.mark()["store_id"])
+    assert manager.store.archive_index.known() == (service, services.mark()["store_id"])
 
 
 @pytest.mark.parametrize("step", ["created", "written", "synced", "claimed"])

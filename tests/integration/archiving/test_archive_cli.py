@@ -250,7 +250,7 @@ def test_quarantine_is_listed_shown_and_put_back(store, run, tmp_path):
     assert json.loads(run("quarantine", "show", item, "--json").stdout)["name"] == name
 
     assert run("quarantine", "put-back", item).exit_code == 0
-    assert store.get(name) == data
+    assert store.index.get(name) == data
     assert json.loads(run("quarantine", "list", "--json").stdout) == {"items": []}
 
 
@@ -261,9 +261,9 @@ def test_quarantine_put_back_of_what_is_still_bad_needs_force(store, run):
 
     with pytest.raises(ServiceError, match="stays"):
         run("quarantine", "put-back", item)
-    assert store.get(name) is None
+    assert store.index.get(name) is None
     assert run("quarantine", "put-back", item, "--force").exit_code == 0
-    assert store.get(name) == b"bad"
+    assert store.index.get(name) == b"bad"
 
 
 def test_quarantine_put_back_replaces_nothing(store, run):
@@ -318,7 +318,7 @@ class Service:
 
     def archived(self, session_id: str, *values: Any) -> None:
         """A session with these values of `k`, in the archive."""
-        self.manager.store.create(session_id, "", "p")
+        self.manager.store.ownership.create(session_id, "", "p")
         for value in values:
             self.manager.update_telemetry(session_id, {"k": value})
         self.manager.store._run("sweep_idle", 0, [0, 500, 0])
@@ -354,7 +354,7 @@ def test_import_takes_sessions_of_another_archive_whole(service):
     for name in ("a", "b", "c"):
         source.archived(name, 1, 2)
     target.archived("b", "mine")
-    target.manager.store.create("c")
+    target.manager.store.ownership.create("c")
 
     told = target.muster("archive", "import", str(source.root))
 
@@ -363,7 +363,7 @@ def test_import_takes_sessions_of_another_archive_whole(service):
 
     assert target.values("a") == [1, 2]
     assert target.manager.get_session("a")["project_id"] == "p"
-    assert target.manager.store.get("c")["state"] == "active"
+    assert target.manager.store.index.get("c")["state"] == "active"
     assert target.muster("archive", "import", str(source.root))["imported"] == 0
     target.manager.update_telemetry("a", {"k": 3})
     assert target.values("a") == [1, 2, 3]
@@ -401,7 +401,7 @@ def test_reindex_finds_everything_again_and_puts_bad_files_aside(service, redis_
     one = service()
     for number in range(7):
         one.archived(f"d{number}", number)
-    broken = one.root / str(one.manager.store.archive_name("d3"))
+    broken = one.root / str(one.manager.store.archive_index.name_of("d3"))
     broken.write_bytes(broken.read_bytes()[:-1])
     for key in list(redis_client.scan_iter(f"{one.manager.store.keys.prefix}:*")):
         redis_client.delete(key)
@@ -410,7 +410,7 @@ def test_reindex_finds_everything_again_and_puts_bad_files_aside(service, redis_
     assert "muster archive adopt" in refused.stderr
     assert one.muster("archive", "adopt", "--force")["adopted"]
     one.manager.keeper.keep()
-    one.manager.store.create("d4")
+    one.manager.store.ownership.create("d4")
 
     assert one.muster("archive", "reindex") == {"indexed": 5, "beside": 1, "bad": 1}
 
@@ -427,12 +427,12 @@ def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_c
     """Redis was emptied, the device began anew and was archived: both states are there."""
     one = service()
     one.archived("d", "lost?")
-    first = one.manager.store.archive_name("d")
+    first = one.manager.store.archive_index.name_of("d")
     for key in list(redis_client.scan_iter(f"{one.manager.store.keys.prefix}:*")):
         if not key.endswith(":meta"):
             redis_client.delete(key)
     one.archived("d", *range(20))
-    second = one.manager.store.archive_name("d")
+    second = one.manager.store.archive_index.name_of("d")
     told = one.muster("archive", "verify")
     assert (told["ok"], told["beside"]) == (True, [first])
     shown = muster("archive", "verify", settings=one.settings)
@@ -440,7 +440,7 @@ def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_c
 
     told = one.muster("archive", "put-back", first)
 
-    assert told == {"unquarantine": first, "name": one.manager.store.archive_name("d")}
+    assert told == {"unquarantine": first, "name": one.manager.store.archive_index.name_of("d")}
     assert one.values("d") == ["lost?"]
     assert one.muster("archive", "verify")["beside"] == [second]
     for wrong in ("nothing", second.replace("d~", "e~"), first):

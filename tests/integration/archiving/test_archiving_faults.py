@@ -79,7 +79,7 @@ def test_register_finds_the_archive_when_the_index_was_lost(
         client.delete(key)
     back = archiver.register("d1", node_id=B, sid="bbbb.1")
     assert back.restored
-    assert values(store.details("d1")) == {"k": [1]}
+    assert values(store.index.details("d1")) == {"k": [1]}
     assert place_of(store, root) == "active"
     assert client.zscore(store.keys.project(0, "p1"), "d1") is not None
 
@@ -92,7 +92,7 @@ def test_index_of_files_never_replaces_what_is_newer_or_live(
     come_and_go(store, "old", ("k", 1), sid="aaaa.2")
     come_and_go(store, "gone", ("k", 1), sid="aaaa.3")
     archiver.archive_sessions(["old", "gone"])
-    name = store.archive_name("old")
+    name = store.archive_index.name_of("old")
     assert name is not None
     archiver.delete("gone")
     generation = int(name.split("~")[1].split("-")[0])
@@ -110,11 +110,11 @@ def test_index_of_files_never_replaces_what_is_newer_or_live(
         entry("new", 3),
         entry("new", 2),
     ]
-    words = store.archive_index(0, entries)
+    words = store.archive_index.add(0, entries)
     assert words == ["live", "beside", "known", "deleted", "ok", "ok", "known"]
-    assert store.archive_name("old") == name
-    assert str(store.archive_name("new")).endswith("-3.json.zst")
-    assert store.counts()["archived"] == 2
+    assert store.archive_index.name_of("old") == name
+    assert str(store.archive_index.name_of("new")).endswith("-3.json.zst")
+    assert store.index.counts()["archived"] == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not ours", "folder", "gone"])
@@ -124,7 +124,7 @@ def test_bad_file_goes_to_quarantine_and_the_device_begins_afresh(
     """The device still registers, is told `restored: false`, and nothing is deleted."""
     come_and_go(store, "d1", ("k", 1))
     archiver.archive_sessions(["d1"])
-    path = root / str(store.archive_name("d1"))
+    path = root / str(store.archive_index.name_of("d1"))
     data = path.read_bytes()
     if damage in ("folder", "gone"):
         path.unlink()
@@ -153,13 +153,13 @@ def test_reading_a_bad_file_says_so_once_and_the_session_is_none_afterwards(
     """`archive_corrupt`, the file is in quarantine with the reason, and lists have it no more."""
     come_and_go(store, "d1", ("k", 1))
     archiver.archive_sessions(["d1"])
-    path = root / str(store.archive_name("d1"))
+    path = root / str(store.archive_index.name_of("d1"))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ArchiveCorrupt):
         read(archiver, "d1")
     assert read(archiver, "d1") is None
     assert len(archiver.archive.store.quarantined()) == 1
-    assert store.counts()["archived"] == 0
+    assert store.index.counts()["archived"] == 0
 
 
 def test_read_while_the_session_moves_finds_it(

@@ -38,21 +38,21 @@ def test_change_between_snapshot_and_commit_keeps_the_session_in_redis(
 
     def change() -> None:
         if what == "update":
-            store.append(0, B, next(NUMBERS), [part("d1", None, ("k", 2))])
+            store.samples.append(0, B, next(NUMBERS), [part("d1", None, ("k", 2))])
         elif what == "register":
             archiver.register("d1", node_id=B, sid="bbbb.1")
         elif what == "join":
-            store.join("d1", B, "bbbb.2")
+            store.ownership.join("d1", B, "bbbb.2")
         elif what == "command":
-            store.command_add("d1", NewCommand("c1", "go", "null", 60_000))
+            store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
         else:
-            store.setup_put("d1", b"1")
+            store.setups.put("d1", b"1")
 
     steps(archiver).then["saved"] = change
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["newer"]
     assert place_of(store, root) == ("active" if what == "register" else "inactive")
     assert files_of(root) == []
-    assert values(store.details("d1")) == {"k": [1, 2] if what == "update" else [1]}
+    assert values(store.index.details("d1")) == {"k": [1, 2] if what == "update" else [1]}
 
 
 def test_two_archivers_of_one_session_make_one_file(
@@ -81,8 +81,8 @@ def test_archiver_that_slept_never_harms_a_newer_archive(
 
     def meanwhile() -> None:
         own = other.register("d1", node_id=B, sid="bbbb.1")
-        store.append(0, B, next(NUMBERS), [part("d1", own.generation, ("k", 2))])
-        store.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
+        store.samples.append(0, B, next(NUMBERS), [part("d1", own.generation, ("k", 2))])
+        store.ownership.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
         assert [done.word for done in other.archive_sessions(["d1"])] == ["archived"]
 
     steps(archiver).then[step] = meanwhile
@@ -126,7 +126,7 @@ def test_two_nodes_restoring_at_once_make_one_session(
     assert last.superseded is not None
     assert last.superseded.sid == "bbbb.1"
     assert place_of(store, root) == "active"
-    assert values(store.details("d1")) == {"k": [1, 2]}
+    assert values(store.index.details("d1")) == {"k": [1, 2]}
 
 
 def test_many_registers_of_one_archived_id_end_with_one_owner(
@@ -150,8 +150,8 @@ def test_many_registers_of_one_archived_id_end_with_one_owner(
         thread.join(60)
     assert len(results) == 8
     winner = max(results, key=lambda registered: registered.generation)
-    assert store.get("d1")["generation"] == str(winner.generation)  # type: ignore[index]
-    assert values(store.details("d1")) == {"k": [1]}
+    assert store.index.get("d1")["generation"] == str(winner.generation)  # type: ignore[index]
+    assert values(store.index.details("d1")) == {"k": [1]}
     assert place_of(store, root) == "active"
 
 
@@ -174,7 +174,7 @@ def test_delete_leaves_nothing_anywhere(
     assert files_of(root) == []
     names = keys_of(store._client, store.keys.prefix, "d1")
     assert names == [store.keys.tombstone("d1")]
-    assert store.counts() == {"active": 0, "inactive": 0, "archived": 0}
+    assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 0}
     assert store._client.exists(store.keys.project(0, "p1")) == 0
     assert archiver.delete("d1") is not None or archiver.delete("d1") is None
     fresh = archiver.register("d1", node_id=B, sid="bbbb.1")
@@ -190,7 +190,7 @@ def test_delete_during_a_restore_wins(
     other = make_archiver()
     steps(archiver).then["restoring"] = lambda: other.delete("d1")
     assert archiver.restore("d1") is False
-    assert store.get("d1") is None
+    assert store.index.get("d1") is None
     assert files_of(root) == []
 
 
@@ -203,7 +203,7 @@ def test_delete_during_an_archival_wins(
     steps(archiver).then["saved"] = lambda: other.delete("d1")
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["deleted"]
     assert files_of(root) == []
-    assert store.counts() == {"active": 0, "inactive": 0, "archived": 0}
+    assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 0}
 
 
 @pytest.mark.parametrize("step", ["tombstone", "files"])
@@ -218,10 +218,10 @@ def test_delete_killed_between_two_steps_is_finished_by_the_next(
     steps(archiver).kill_at(step)
     with pytest.raises(Killed):
         archiver.delete("d1")
-    assert store.reclaim(0, A, [holding(own, "aaaa.1")])[0][0] == "deleted"
+    assert store.ownership.reclaim(0, A, [holding(own, "aaaa.1")])[0][0] == "deleted"
     assert archiver.delete("d1") is not None
     assert files_of(root) == []
-    assert store.counts() == {"active": 0, "inactive": 0, "archived": 0}
+    assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 0}
 
 
 def test_archiver_that_commits_between_the_steps_of_a_delete_is_refused(
@@ -273,4 +273,4 @@ def test_archiver_that_slept_while_redis_was_emptied_keeps_its_file(
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["missing"]
     assert len(files_of(root)) == 1
     assert archiver.register("d1", node_id=B, sid="bbbb.1").restored
-    assert values(store.details("d1")) == {"k": [1]}
+    assert values(store.index.details("d1")) == {"k": [1]}

@@ -24,7 +24,7 @@ def test_capture_is_all_of_each_session_in_the_order_asked(store: RedisSessionSt
     come_and_go(store, "d1", ("a", 1), ("b:c", {"x": ["],[", None]}), ("a", "ü"))
     come_and_go(store, "d2", sid="aaaa.2")
     come_and_go(store, "d3", ("a", 3), sid="aaaa.3")
-    third, nobody, first, second = store.capture(["d3", "nobody", "d1", "d2"])
+    third, nobody, first, second = store.captures.read(["d3", "nobody", "d1", "d2"])
     assert nobody == "missing"
     assert not isinstance(first, str)
     assert not isinstance(second, str)
@@ -35,7 +35,7 @@ def test_capture_is_all_of_each_session_in_the_order_asked(store: RedisSessionSt
     }
     assert second.histories == {}
     assert third.histories == {"a": b"[[3,1.5]]"}
-    entire = store.read("d1", entire=True)
+    entire = store.index.read("d1", entire=True)
     assert entire is not None
     assert (first.snapshot.fields, first.snapshot.timeline) == (entire.fields, entire.timeline)
 
@@ -49,7 +49,7 @@ def test_capture_that_fails_midway_leaves_no_answer_for_the_next_caller(
     store._client.delete(key)
     store._client.set(key, "no list")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        store.capture(["d1"])
+        store.captures.read(["d1"])
     assert store._client.get(key) == "no list"
 
 
@@ -70,7 +70,7 @@ def test_capture_goes_on_after_a_connection_was_lost(
         return real(connection, **options)
 
     monkeypatch.setattr(connection_class, "read_response", break_off)
-    (capture,) = store.capture(["d1"])
+    (capture,) = store.captures.read(["d1"])
     assert not isinstance(capture, str)
     assert capture.histories == {"a": b"[[1,1.5]]", "b": b"[[2,1.5]]"}
     assert left[0] < 0

@@ -53,11 +53,11 @@ def empty(client: redis.Redis, store: RedisSessionStore) -> None:
     """All is lost, and a node that looks finds another life."""
     for key in list(client.scan_iter(f"{store.keys.prefix}:*")):
         client.delete(key)
-    store.feed_open(0)
+    store.samples.open_feed(0)
 
 
 def add(store: RedisSessionStore, *samples: tuple[str, Any]) -> None:
-    assert store.append(0, B, next(NUMBERS), [part("d1", None, *samples)])[0].word == "ok"
+    assert store.samples.append(0, B, next(NUMBERS), [part("d1", None, *samples)])[0].word == "ok"
 
 
 WORDS = {
@@ -98,14 +98,14 @@ def test_capture_that_is_not_of_one_moment_is_thrown_away(
             case "emptied" | "emptied and reclaimed":
                 empty(client, store)
                 if what != "emptied":
-                    store.reclaim(0, A, [holding(own, "aaaa.1")])
+                    store.ownership.reclaim(0, A, [holding(own, "aaaa.1")])
             case _:
                 client.hset(store.keys.epoch(0), "epoch", "another")
 
     between_the_trips(store, monkeypatch, happen)
-    assert store.capture(["d1"]) == [WORDS[what]]
+    assert store.captures.read(["d1"]) == [WORDS[what]]
     if WORDS[what] == "newer":
-        again = store.capture(["d1"])[0]
+        again = store.captures.read(["d1"])[0]
         assert isinstance(again, Capture)
 
 
@@ -131,14 +131,14 @@ def test_commit_of_a_session_that_is_another_at_the_same_rev_is_refused(
 ) -> None:
     """Redis lost it, and it has got to the same generation and rev without its data: both stay."""
     own = come_and_go(store, "d1", *SAMPLES)
-    was = store.get("d1")
+    was = store.index.get("d1")
     assert was is not None
 
     def come_again() -> None:
         empty(client, store)
-        store.reclaim(0, A, [holding(own, "aaaa.1", rev=int(was["rev"]) - 2)])
-        store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
-        now = store.get("d1")
+        store.ownership.reclaim(0, A, [holding(own, "aaaa.1", rev=int(was["rev"]) - 2)])
+        store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+        now = store.index.get("d1")
         assert now is not None
         assert (now["generation"], now["rev"]) == (was["generation"], was["rev"])
 
@@ -159,7 +159,7 @@ def test_refused_archiver_keeps_its_file_when_redis_lost_something_meanwhile(
 
     def lose() -> None:
         empty(client, store)
-        store.reclaim(0, A, [holding(own, "aaaa.1", rev=own.rev + 100)])
+        store.ownership.reclaim(0, A, [holding(own, "aaaa.1", rev=own.rev + 100)])
 
     steps(archiver).then["saved"] = lose
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["older"]
@@ -231,14 +231,14 @@ def test_file_that_the_session_did_not_come_from_stays_beside(
     """The session began anew without it, with a newer generation: the file is the only copy."""
     own = come_and_go(store, "d1", *SAMPLES)
     archiver.archive_sessions(["d1"])
-    name = str(store.archive_name("d1"))
+    name = str(store.archive_index.name_of("d1"))
     if lost:
         empty(client, store)
-        store.reclaim(0, A, [holding(own, "aaaa.1")])
-        store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+        store.ownership.reclaim(0, A, [holding(own, "aaaa.1")])
+        store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
     else:
         item = archiver.archive.store.quarantine(name, "a disk that lied for a moment")
-        store.archive_forget("d1", name)
+        store.archive_index.forget("d1", name)
         come_and_go(store, "d1", ("k", 1))
         assert archiver.archive.store.unquarantine(str(item)) == name
     for _ in range(2):
@@ -256,18 +256,20 @@ def test_session_of_an_earlier_version_comes_back_and_its_file_is_superseded(
     """Its name has no capture, its header no life."""
     come_and_go(store, "d1", *SAMPLES)
     archiver.archive_sessions(["d1"])
-    name = str(store.archive_name("d1"))
+    name = str(store.archive_index.name_of("d1"))
     record = archiver.archive.load(name)
     assert record is not None
     archiver.delete("d1")
     store._client.delete(store.keys.tombstone("d1"))
     earlier = dataclasses.replace(record, capture="", life="", came_from="")
     archiver.archive.save([earlier])
-    assert store.archive_index(0, [index_entry(earlier)]) == ["ok"]
+    assert store.archive_index.add(0, [index_entry(earlier)]) == ["ok"]
 
     assert values(read(archiver, "d1")) == ALL
     assert archiver.register("d1", node_id=B, sid="bbbb.1").restored
-    store.disconnect(0, B, [("d1", "bbbb.1", int(store.get("d1")["generation"]))], "gone")  # type: ignore[index]
+    store.ownership.disconnect(
+        0, B, [("d1", "bbbb.1", int(store.index.get("d1")["generation"]))], "gone"
+    )  # type: ignore[index]
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["archived"]
     assert values(read(archiver, "d1")) == ALL
     assert len(files_of(root)) == 1
@@ -289,7 +291,7 @@ def test_import_takes_back_its_own_file_only(
 
     archiver.archive.save = save_late  # type: ignore[method-assign]
     assert _take(archiver, record) == "live"
-    came_from = (store.get("d1") or {})["archived_as"]
+    came_from = (store.index.get("d1") or {})["archived_as"]
     assert archiver.archive.store.list() == [came_from]
 
 

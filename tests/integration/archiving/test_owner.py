@@ -63,7 +63,9 @@ def test_of_services_that_start_at_once_on_a_new_folder_one_gets_it(services: Se
     got = [number for number, one in enumerate(answers) if isinstance(one, SessionManager)]
     assert len(got) == 1, answers
     assert services.mark()["service"] == services.meta(f"s{got[0]}")["service"]
-    assert services.start(f"s{got[0]}").store.known_archive()[1] == services.mark()["store_id"]
+    assert (
+        services.start(f"s{got[0]}").store.archive_index.known()[1] == services.mark()["store_id"]
+    )
 
 
 def test_processes_of_one_service_that_start_at_once_all_get_it(services: Services) -> None:

@@ -38,7 +38,7 @@ def backup(
     raw = redis_factory()
 
     def copy() -> Callable[[], None]:
-        store.feed_open(0)
+        store.samples.open_feed(0)
         kept = {key: raw.dump(key) for key in raw.scan_iter(f"{key_prefix}:*")}
 
         def unquarantine() -> None:
@@ -79,13 +79,13 @@ def test_reindex_after_a_restored_backup_shows_the_newer_state(
 ) -> None:
     """Whatever the session was when Redis was copied: what the archive got since is what it is."""
     if then == "connected":
-        own = store.register("d1", node_id=A, sid="aaaa.1", project_id="p0")
-        store.join("d1", A, "aaaa.person")
-        store.command_add("d1", NewCommand("c1", "go", "null", 60_000))
+        own = store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p0")
+        store.ownership.join("d1", A, "aaaa.person")
+        store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
         unquarantine = backup()
-        store.command_finish("d1", own.generation, "c1", ok=True)
-        store.leave("d1", A, "aaaa.person")
-        store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+        store.commands.finish("d1", own.generation, "c1", ok=True)
+        store.ownership.leave("d1", A, "aaaa.person")
+        store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
     else:
         come_and_go(store, "d1", ("k", 1))
         if then == "archived":
@@ -103,13 +103,13 @@ def test_reindex_after_a_restored_backup_shows_the_newer_state(
     expected = {"k": [2, 3]} if then == "connected" else NEW
     assert values(read(archiver, "d1")) == expected
     assert (read(archiver, "d1") or {})["rev"] == newest
-    assert store.counts() == {"active": 0, "inactive": 0, "archived": 1}
-    assert store.page("archived", project_id="p1").items[0]["rev"] == str(newest)
-    assert store.page("inactive", project_id="p0").items == []
+    assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 1}
+    assert store.index.page("archived", project_id="p1").items[0]["rev"] == str(newest)
+    assert store.index.page("inactive", project_id="p0").items == []
     assert reindex(archiver) == {"known": 1}
     back = archiver.register("d1", node_id=B, sid="bbbb.1")
     assert (back.restored, back.undelivered) == (True, 0)
-    assert values(store.details("d1")) == expected
+    assert values(store.index.details("d1")) == expected
 
 
 def test_reindex_tells_dashboards_of_the_newer_state(
@@ -133,32 +133,32 @@ def test_reindex_leaves_what_somebody_is_connected_to_or_changed_since(
     store: RedisSessionStore, archiver: Archiver, backup: Backup, change: str
 ) -> None:
     """Nothing that was acked since is lost: the newer file stays beside it, and `reindex` counts it."""
-    own = store.register("d1", node_id=A, sid="aaaa.1")
-    store.append(0, A, next(NUMBERS), [_part(("k", 1))])
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    store.samples.append(0, A, next(NUMBERS), [_part(("k", 1))])
     if change not in ("connected", "let go"):
-        store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+        store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
     unquarantine = backup()
-    store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
     live_on(store, archiver)
-    newer = str(store.archive_name("d1"))
+    newer = str(store.archive_index.name_of("d1"))
     unquarantine()
     match change:
         case "connected":  # its node lives, and renews its lease
-            store.renew(A)
+            store.ownership.renew(A)
         case "let go":
-            store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "lease_expired")
+            store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "lease_expired")
         case "looked at":
-            store.join("d1", B, "bbbb.2")
+            store.ownership.join("d1", B, "bbbb.2")
         case "update":
-            store.append(0, B, next(NUMBERS), [_part(("k", 9))])
+            store.samples.append(0, B, next(NUMBERS), [_part(("k", 9))])
         case "setup":
-            store.setup_put("d1", b"1")
+            store.setups.put("d1", b"1")
         case _:
-            store.command_add("d1", NewCommand("c1", "go", "null", 60_000))
-    before = store.read("d1", entire=True)
+            store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
+    before = store.index.read("d1", entire=True)
     assert before is not None
     assert reindex(archiver) == {"beside": 1}
-    after = store.read("d1", entire=True)
+    after = store.index.read("d1", entire=True)
     assert after is not None
     assert dataclasses.replace(after, read_ms=before.read_ms) == before
     assert newer in archiver.archive.store.list()
@@ -171,28 +171,30 @@ def test_archival_of_an_older_state_leaves_the_newer_file_and_it_can_be_put_back
     come_and_go(store, "d1", ("k", 1))
     unquarantine = backup()
     live_on(store, archiver)
-    newer = str(store.archive_name("d1"))
+    newer = str(store.archive_index.name_of("d1"))
     unquarantine()
     for value in (8, 9):
         own = archiver.register("d1", node_id=B, sid="bbbb.1")
-        store.append(0, B, next(NUMBERS), [_part(("k", value))])
-        store.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
+        store.samples.append(0, B, next(NUMBERS), [_part(("k", value))])
+        store.ownership.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
         assert [done.word for done in archiver.archive_sessions(["d1"])] == ["archived"]
-    later = str(store.archive_name("d1"))
+    later = str(store.archive_index.name_of("d1"))
     assert beside(archiver) == [newer]
     assert len(files_of(root)) == 2
 
     shown = bring_forward(archiver, newer)
-    assert store.archive_name("d1") == shown
+    assert store.archive_index.name_of("d1") == shown
     assert values(read(archiver, "d1")) == NEW
     assert beside(archiver) == [later]
     assert reindex(archiver) == {"known": 1}
     assert archiver.register("d1", node_id=B, sid="bbbb.1").restored
-    assert values(store.details("d1")) == NEW
-    store.disconnect(0, B, [("d1", "bbbb.1", int((store.get("d1") or {})["generation"]))], "gone")
+    assert values(store.index.details("d1")) == NEW
+    store.ownership.disconnect(
+        0, B, [("d1", "bbbb.1", int((store.index.get("d1") or {})["generation"]))], "gone"
+    )
 
     again = bring_forward(archiver, later)  # and the other way, from a session that is in Redis
-    assert store.archive_name("d1") == again
+    assert store.archive_index.name_of("d1") == again
     assert values(read(archiver, "d1")) == {"k": [1, 8, 9]}
     assert len(beside(archiver)) == 1
 
@@ -203,7 +205,7 @@ def test_put_back_of_a_file_whose_session_is_connected_changes_nothing(
     """Its session stays, and so does the file."""
     come_and_go(store, "d1", ("k", 1))
     archiver.archive_sessions(["d1"])
-    name = str(store.archive_name("d1"))
+    name = str(store.archive_index.name_of("d1"))
     archiver.register("d1", node_id=B, sid="bbbb.1")
     with pytest.raises(errors.Conflict):
         bring_forward(archiver, name)
@@ -217,7 +219,7 @@ def test_put_back_that_loses_against_a_device_takes_its_new_file_away(
     """It came between the archival and the index: it keeps what it has."""
     come_and_go(store, "d1", ("k", 1))
     archiver.archive_sessions(["d1"])
-    name = str(store.archive_name("d1"))
+    name = str(store.archive_index.name_of("d1"))
     save = archiver.archive.save
 
     def save_late(batch: Any) -> list[str]:
@@ -244,7 +246,7 @@ def test_register_finds_the_newer_file_when_the_index_names_one_that_was_superse
     unquarantine()
     assert values(read(archiver, "d1")) == NEW
     assert archiver.register("d1", node_id=B, sid="bbbb.1").restored
-    assert values(store.details("d1")) == NEW
+    assert values(store.index.details("d1")) == NEW
 
 
 @pytest.mark.parametrize("how", ["a backup was restored", "a replica that was behind took over"])
@@ -259,7 +261,7 @@ def test_real_server_that_fell_back_never_makes_the_newer_file_go(
     try:
         store = make_store(clients[0], "muster", flapping_registers=0)
         archiver = Archiver(store, Archive(files))
-        store.feed_open(0)
+        store.samples.open_feed(0)
         come_and_go(store, "d1", ("k", 1))
         if how == "a backup was restored":
             shutil.copytree(own_server.folder, other.folder)
@@ -270,7 +272,7 @@ def test_real_server_that_fell_back_never_makes_the_newer_file_go(
             wait_until(lambda: clients[1].exists(store.keys.session("d1")), 10)
             clients[1].replicaof("NO", "ONE")
         live_on(store, archiver)
-        newer = str(store.archive_name("d1"))
+        newer = str(store.archive_index.name_of("d1"))
         own_server.kill()
 
         behind = make_store(clients[1], "muster", flapping_registers=0)

@@ -38,19 +38,21 @@ def test_archive_and_register_bring_back_the_whole_session(
     store: RedisSessionStore, archiver: Archiver, client: redis.Redis, root: Path
 ) -> None:
     """Identity, histories, setup with steps, commands, seq, statistics: all as if it never left."""
-    own = store.register("d1", node_id=A, sid="aaaa.1", session_name="Kiosk", stream="run")
+    own = store.ownership.register(
+        "d1", node_id=A, sid="aaaa.1", session_name="Kiosk", stream="run"
+    )
     numbered = [("a", 1.5), ("b:c", {"x": [None, "é"]}), ("a", 2**53 + 1)]
-    store.append(
+    store.samples.append(
         0, A, next(NUMBERS), [part("d1", own.generation, *numbered, seq=(1, 3), stream="run")]
     )
-    store.setup_put("d1", b'{"v": 1}')
-    store.setup_put("d1", b'{"v": [], "w": {}}')
-    store.setup_put("d1", b'{"v": 3}')
-    store.setup_undo("d1")
-    store.command_add("d1", NewCommand("c1", "go", '{"n":[]}', 1000, idempotency_key="k"))
-    store.command_finish("d1", own.generation, "c1", ok=True, result_json='{"r":[]}')
-    store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
-    before = store.details("d1")
+    store.setups.put("d1", b'{"v": 1}')
+    store.setups.put("d1", b'{"v": [], "w": {}}')
+    store.setups.put("d1", b'{"v": 3}')
+    store.setups.undo("d1")
+    store.commands.add("d1", NewCommand("c1", "go", '{"n":[]}', 1000, idempotency_key="k"))
+    store.commands.finish("d1", own.generation, "c1", ok=True, result_json='{"r":[]}')
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+    before = store.index.details("d1")
     assert before is not None
 
     assert [done.word for done in archiver.archive_sessions(["d1"])] == ["archived"]
@@ -66,7 +68,7 @@ def test_archive_and_register_bring_back_the_whole_session(
     assert back.generation > own.generation
     assert back.rev > before["rev"]
     assert (back.setup, back.setup_version) == ({"v": [], "w": {}}, before["setup_version"])
-    after = store.details("d1")
+    after = store.index.details("d1")
     assert after is not None
     same = ("data", "telemetry", "setup", "session_name", "created_at", "reported_version", "meta")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
@@ -75,10 +77,10 @@ def test_archive_and_register_bring_back_the_whole_session(
     events = [event["event"] for event in after["timeline"]]
     assert events[: len(before["timeline"])] == [e["event"] for e in before["timeline"]]
     assert events[len(before["timeline"]) :] == ["archived", "restored", "connected"]
-    assert store.setup_redo("d1").setup == {"v": 3}
-    assert store.setup_undo("d1").setup == {"v": [], "w": {}}
-    assert store.command_get("d1", "c1")["result"] == {"r": []}  # type: ignore[index]
-    again = store.command_add("d1", NewCommand("c2", "go", "null", 1000, idempotency_key="k"))
+    assert store.setups.redo("d1").setup == {"v": 3}
+    assert store.setups.undo("d1").setup == {"v": [], "w": {}}
+    assert store.commands.get("d1", "c1")["result"] == {"r": []}  # type: ignore[index]
+    again = store.commands.add("d1", NewCommand("c2", "go", "null", 1000, idempotency_key="k"))
     assert again.command_id == "c1"
     assert {
         key for key in keys_of(client, store.keys.prefix, "d1") if client.pttl(key) < 0
@@ -108,9 +110,9 @@ def test_rev_grows_over_many_turns(
     revs = []
     for turn in range(5):
         own = archiver.register("d1", node_id=A, sid=f"aaaa.{turn}")
-        store.append(0, A, next(NUMBERS), [part("d1", own.generation, ("k", turn))])
-        revs.append(int(store.get("d1")["rev"]))  # type: ignore[index]
-        store.disconnect(0, A, [("d1", f"aaaa.{turn}", own.generation)], "gone")
+        store.samples.append(0, A, next(NUMBERS), [part("d1", own.generation, ("k", turn))])
+        revs.append(int(store.index.get("d1")["rev"]))  # type: ignore[index]
+        store.ownership.disconnect(0, A, [("d1", f"aaaa.{turn}", own.generation)], "gone")
         archiver.archive_sessions(["d1"])
     assert revs == sorted(set(revs))
     assert values(read(archiver, "d1")) == {"k": [0, 1, 2, 3, 4]}
@@ -123,13 +125,13 @@ def test_archive_leaves_what_is_not_quiet(
 ) -> None:
     """Active sessions, open commands and people that joined keep a session in Redis."""
     if why != "missing":
-        own = store.register("d1", node_id=A, sid="aaaa.1")
+        own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
         if why != "active":
-            store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
+            store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
         if why == "busy with a command":
-            store.command_add("d1", NewCommand("c1", "go", "null", 60_000))
+            store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
         if why == "busy with a client":
-            store.join("d1", A, "aaaa.2")
+            store.ownership.join("d1", A, "aaaa.2")
     assert [done.word for done in archiver.archive_sessions(["d1"])] == [why.split()[0]]
     assert files_of(root) == []
 
@@ -180,7 +182,7 @@ def test_pages_over_inactive_and_archived_show_each_once(
         seen: list[dict[str, Any]] = []
         cursor = None
         while True:
-            page = store.page(("inactive", "archived"), limit=5, cursor=cursor, **filters)  # type: ignore[arg-type]
+            page = store.index.page(("inactive", "archived"), limit=5, cursor=cursor, **filters)  # type: ignore[arg-type]
             seen += [model.summary(item) for item in page.items]
             cursor = page.next
             if cursor is None:
@@ -220,7 +222,7 @@ def test_archive_of_many_sessions_of_all_sizes_keeps_each_whole(
     }
     for session_id, texts in wanted.items():
         come_and_go(store, session_id, *(("k", text) for text in texts), sid=f"aaaa.{session_id}")
-    busy = store.register("d100", node_id=A, sid="aaaa.back")
+    busy = store.ownership.register("d100", node_id=A, sid="aaaa.back")
     words = {done.session_id: done.word for done in archiver.archive_sessions([*wanted, "nobody"])}
     assert words.pop("d100") == "active"
     assert words.pop("nobody") == "missing"

@@ -53,8 +53,8 @@ def answered(result: subprocess.CompletedProcess[str]) -> Any:
 
 def connect(manager: SessionManager, session_id: str) -> int:
     """A device on a node that is not there, for lists and commands."""
-    manager.store.renew("node-aaaaaaaaaa")
-    return manager.store.register(
+    manager.store.ownership.renew("node-aaaaaaaaaa")
+    return manager.store.ownership.register(
         session_id, node_id="node-aaaaaaaaaa", sid=f"aaaaaaaaaa.{session_id}"
     ).generation
 
@@ -106,7 +106,7 @@ def test_status_counts_and_nodes(run: Run, manager: SessionManager) -> None:
     """Numbers of sessions, and the nodes with their figures."""
     manager.create_session()
     figures = {"version": "1", "connections": 3, "ready": 1, "draining": 0}
-    manager.store.node_beat("host-abcdefghij", figures)
+    manager.store.fleet.node_beat("host-abcdefghij", figures)
     shown = answered(run("status", "--json"))
     assert shown["counts"] == {"active": 1, "inactive": 0, "archived": 0}
     node = shown["nodes"][0]
@@ -209,7 +209,7 @@ def test_send_wait_queued_and_result(run: Run, manager: SessionManager) -> None:
     generation = connect(manager, "robot")
     sent = answered(run("send", "robot", "move", '{"x": 1}', "--wait", "queued", "--json"))
     assert sent["status"] == "queued"
-    assert len(manager.store.command_take("robot", generation)) == 1
+    assert len(manager.store.commands.take("robot", generation)) == 1
     kept = manager.get_command("robot", sent["command_id"])
     assert (kept["command"], kept["params"]) == ("move", {"x": 1})
     result = run("send", "robot", "move", "--timeout", "0.2")

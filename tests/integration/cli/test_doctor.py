@@ -50,15 +50,15 @@ class Ward:
         self.store = self.manager.store
         self.client = redis.Redis.from_url(server.url, decode_responses=True)
         self.client.config_set("maxmemory", 100_000_000)
-        self.store.count_upkeep({}, swept_at=self.store.now_ms())
+        self.store.upkeep.count({}, swept_at=self.store.now_ms())
         self.node()
-        self.store.worker_beat("w1", HEALTHY_WORKER)
+        self.store.fleet.worker_beat("w1", HEALTHY_WORKER)
 
     def config(self, **more: Any) -> Config:
         return load_config(None, self.settings | more)
 
     def node(self, name: str = "n-aaaaaaaaaa", **figures: Any) -> None:
-        self.store.node_beat(name, HEALTHY_NODE | figures)
+        self.store.fleet.node_beat(name, HEALTHY_NODE | figures)
 
     def findings(self, **settings: Any) -> list[Finding]:
         dotted = {name.replace("__", "."): value for name, value in settings.items()}
@@ -110,18 +110,18 @@ Illness = Callable[[Ward], object]
         (lambda w: w.client.execute_command("REPLICAOF", "127.0.0.1", "1"),
          "replicas", "error", "this is a replica", "primary"),
         (lambda w: w.node(ready=0), "nodes", "error", "n-aaaaaaaaaa is not ready", "/readyz"),
-        (lambda w: w.store.node_gone("n-aaaaaaaaaa"), "nodes", "warning", "none", "muster node"),
+        (lambda w: w.store.fleet.node_gone("n-aaaaaaaaaa"), "nodes", "warning", "none", "muster node"),
         (lambda w: w.node("m-bbbbbbbbbb", version="1.1"),
          "version", "warning", "1.0: n-aaaaaaaaaa, w1; 1.1: m-bbbbbbbbbb", "finish the upgrade"),
-        (lambda w: w.store.worker_beat("w2", {**HEALTHY_WORKER, "settings": "bbbbbbbb"}),
+        (lambda w: w.store.fleet.worker_beat("w2", {**HEALTHY_WORKER, "settings": "bbbbbbbb"}),
          "settings", "warning", "bbbbbbbb: w2", "muster config show"),
         (lambda w: w.node(max_files=1024), "files", "warning", "may open 1024", "ulimit"),
         (lambda w: w.node(connections=90_000), "files", "warning", "90000", "ulimit"),
         (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "everybody", "auth.mode"),
         (lambda w: w.node("m-bbbbbbbbbb", auth="token"), "login", "error", "some nodes", "auth.mode"),
-        (lambda w: w.store.worker_gone("w1"), "workers", "warning", "none", "muster worker"),
-        (lambda w: w.store.count_upkeep({}, swept_at=1), "sweeps", "warning", "ago", "logs"),
-        (lambda w: w.store.count_upkeep({}, archive_failed_at=w.store.now_ms(), archive_error="EIO"),
+        (lambda w: w.store.fleet.worker_gone("w1"), "workers", "warning", "none", "muster worker"),
+        (lambda w: w.store.upkeep.count({}, swept_at=1), "sweeps", "warning", "ago", "logs"),
+        (lambda w: w.store.upkeep.count({}, archive_failed_at=w.store.now_ms(), archive_error="EIO"),
          "archive", "error", "EIO", "make room"),
         (lambda w: w.root.rename(w.root.with_name("away")), "archive", "error", "", "mount"),
         (lambda w: (w.root / "muster-archive.json").write_text("{}"), "archive", "error", "", "mount"),
@@ -205,7 +205,7 @@ def test_doctor_exit_code_json_and_text(ward: Ward) -> None:
     settings = {
         f"MUSTER_{name.replace('.', '__').upper()}": value for name, value in ward.settings.items()
     }
-    ward.store.worker_gone("w1")
+    ward.store.fleet.worker_gone("w1")
     told = muster("doctor", "--json", settings=settings)
     assert told.returncode == 0
     verdicts = {one["check"]: one["verdict"] for one in json.loads(told.stdout)["findings"]}

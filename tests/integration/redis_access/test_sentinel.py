@@ -173,11 +173,11 @@ class TestDemoted:
         with redis.Redis.from_url(own_server.url) as admin:
             admin.replicaof("127.0.0.1", 1)
             with pytest.raises(errors.StoreUnavailable):
-                store.append(0, "node-a", 1, parts("d1", 1))
+                store.samples.append(0, "node-a", 1, parts("d1", 1))
             with pytest.raises(errors.StoreUnavailable):
-                store.create("d1")
+                store.ownership.create("d1")
             admin.replicaof("NO", "ONE")
-        assert store.create("d1")
+        assert store.ownership.create("d1")
         assert client.client_id() != before
 
     def test_script_whose_text_went_to_another_server_counts_as_an_outage(
@@ -189,13 +189,13 @@ class TestDemoted:
     ) -> None:
         """Within a failover the connections of one pool lead to two servers."""
         store = make_store(connect(own_server.url), key_prefix)
-        store.create("d1")
+        store.ownership.create("d1")
         with redis.Redis.from_url(own_server.url) as admin:
             admin.script_flush()
         sha = store._scripts["setup_put"].sha
         monkeypatch.setattr(store._client, "script_load", lambda text: sha)
         with pytest.raises(errors.StoreUnavailable):
-            store.setup_put("d1", b"{}")
+            store.setups.put("d1", b"{}")
 
     def test_too_few_replicas_for_the_server_itself_count_as_an_outage(
         self, own_server: RealServer, connect: Connect, key_prefix: str
@@ -205,16 +205,16 @@ class TestDemoted:
         store = make_store(client, key_prefix)
         client.config_set("min-replicas-to-write", 1)
         with pytest.raises(errors.StoreUnavailable):
-            store.append(0, "node-a", 1, parts("d1", 1))
+            store.samples.append(0, "node-a", 1, parts("d1", 1))
         with pytest.raises(errors.StoreUnavailable):
-            store.node_beat("node-a", {})
+            store.fleet.node_beat("node-a", {})
 
 
 class TestConfirmedAnswers:
     @pytest.fixture
     def store(self, shared: Watched, connect: Connect, key_prefix: str) -> RedisSessionStore:
         store = make_store(connect(shared.url), key_prefix, wait_replicas=1)
-        store.create("d1")
+        store.ownership.create("d1")
         return store
 
     @pytest.fixture
@@ -232,7 +232,7 @@ class TestConfirmedAnswers:
         """Repeated, over a connection that has written nothing: still not confirmed."""
         for _ in range(2):
             with pytest.raises(errors.StoreUnavailable):
-                store.append(0, "node-a", 1, parts("d1", 7))
+                store.samples.append(0, "node-a", 1, parts("d1", 7))
             store._client.connection_pool.disconnect()
         assert store.replication is not None
         assert store.replication.withheld == 2
@@ -245,10 +245,10 @@ class TestConfirmedAnswers:
     @pytest.mark.parametrize(
         "act",
         [
-            lambda store: store.setup_put("d1", b"{}"),
-            lambda store: store.register("d1", node_id="node-a", sid="a.1"),
-            lambda store: store.create("d2"),
-            lambda store: store.delete("d1"),
+            lambda store: store.setups.put("d1", b"{}"),
+            lambda store: store.ownership.register("d1", node_id="node-a", sid="a.1"),
+            lambda store: store.ownership.create("d2"),
+            lambda store: store.cleanup.delete("d1"),
         ],
         ids=["setup", "register", "create", "delete"],
     )
@@ -283,7 +283,7 @@ class TestConfirmedAnswers:
         slowest = 0.0
         while any(thread.is_alive() for thread in waiting):
             watch = Stopwatch()
-            store.renew("node-a")
+            store.ownership.renew("node-a")
             slowest = max(slowest, watch.quiet_s)
         assert slowest < 0.5
 
@@ -328,11 +328,11 @@ class TestConfirmedAnswers:
 
 def answered(store: RedisSessionStore, number: int, value: int) -> list[AppendResult] | None:
     try:
-        return store.append(0, "node-a", number, parts("d1", value))
+        return store.samples.append(0, "node-a", number, parts("d1", value))
     except errors.StoreUnavailable:
         return None
 
 
 def _ignoring(store: RedisSessionStore, number: int) -> None:
     with pytest.raises(errors.StoreUnavailable):
-        store.setup_put("d1", b"{}", timestamp_ms=number)
+        store.setups.put("d1", b"{}", timestamp_ms=number)

@@ -26,7 +26,9 @@ def node(redis_client: redis.Redis, key_prefix: str, redis_url: str) -> Iterator
 def pending(node: Node) -> list[str]:
     """The sessions of which the next renewal reports undelivered commands."""
     return [
-        session_id for renewal in node.store.renew(node.node_id) for session_id in renewal.pending
+        session_id
+        for renewal in node.store.ownership.renew(node.node_id)
+        for session_id in renewal.pending
     ]
 
 
@@ -40,7 +42,7 @@ def test_take_whose_reply_was_lost_is_reported_and_brought_again_in_order(
     """Redis marked them as sent, the node never heard: the next renewal brings them, first."""
     device = node.device("d1")
     wait_until(lambda: not node.delivery.is_sending("d1"))
-    take, lost = node.store.command_take, [True]
+    take, lost = node.store.commands.take, [True]
 
     def lossy(*words: Any) -> list[model.TakenCommand]:
         taken = take(*words)
@@ -89,7 +91,7 @@ def test_emptied_redis_does_not_hold_back_later_commands(
     redis_client.delete(*redis_client.scan_iter(f"{node.store.keys.prefix}:*"))
     owned = node.owned.of("d1")
     assert owned is not None
-    [(word, _)] = node.store.reclaim(owned.partition, node.node_id, [owned.holding()])
+    [(word, _)] = node.store.ownership.reclaim(owned.partition, node.node_id, [owned.holding()])
     assert word == "ok"
     node.manager.queue_command("d1", "c2")
     wait_until(lambda: [sent["command"] for sent in device.commands()] == ["c1", "c2"])

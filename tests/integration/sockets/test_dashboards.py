@@ -46,10 +46,12 @@ def code_of(answer: dict[str, Any]) -> str:
 
 
 def append(store: RedisSessionStore, number: int, session_id: str, *values: Any) -> None:
-    generation = int((store.get(session_id) or {})["generation"])
+    generation = int((store.index.get(session_id) or {})["generation"])
     samples = [("speed", value) for value in values]
     partition = store.keys.partition(session_id)
-    results = store.append(partition, "writer", number, [part(session_id, generation, *samples)])
+    results = store.samples.append(
+        partition, "writer", number, [part(session_id, generation, *samples)]
+    )
     assert [result.word for result in results] == ["ok"]
 
 
@@ -59,7 +61,7 @@ def append(store: RedisSessionStore, number: int, session_id: str, *values: Any)
 def test_register_vue_tells_the_snapshot_then_what_comes_after(node: Node, other: Node) -> None:
     """A dashboard on one node sees what a device on the other one does from then on."""
     other.device("d1", session_name="Kiosk", project_id="p")
-    node.store.create("s2", "made by hand")
+    node.store.ownership.create("s2", "made by hand")
     client = node.client()
     answer = client.call("register_vue", {})
     assert answer["ok"] and answer["recovered"] is False and "next" not in answer
@@ -194,7 +196,7 @@ def test_register_vue_in_pages_misses_nothing_that_moves_meanwhile(
     """Pages from both nodes plus what the feed tells afterwards are the fleet as it is."""
     monkeypatch.setattr(snapshot, "PAGE_SESSIONS", 4)
     for n in range(7):
-        node.store.create(f"s{n}")
+        node.store.ownership.create(f"s{n}")
     device = other.device("was-active")
     other.device("stays-active")
     clients = [node.client(), other.client()]
@@ -209,7 +211,7 @@ def test_register_vue_in_pages_misses_nothing_that_moves_meanwhile(
             assert owned is not None
             partition = other.store.keys.partition("was-active")
             claim = ("was-active", owned.sid, owned.generation)
-            other.store.disconnect(partition, other.node_id, [claim], "gone")
+            other.store.ownership.disconnect(partition, other.node_id, [claim], "gone")
             other.device("came")
             node.manager.delete_session("s0")
         answer = clients[pages % 2].call("register_vue", {"page": answer["next"]})
@@ -238,7 +240,7 @@ def test_register_vue_pages_of_named_sessions_go_on_where_they_ended(
     monkeypatch.setattr(snapshot, "PAGE_SESSIONS", 3)
     ids = [f"s{n}" for n in range(7)]
     for session_id in ids:
-        node.store.create(session_id)
+        node.store.ownership.create(session_id)
     client = node.client()
     answer = client.call("register_vue", {"scope": {"sessions": ids}})
     seen = []
@@ -311,7 +313,7 @@ def test_get_sessions_pages_and_filters(node: Node) -> None:
     """Lists come in pages, filtered by the beginning of an id or name, as ack and as event."""
     for n in range(5):
         node.device(f"bus-{n}", project_id="p" if n < 2 else "")
-    node.store.create("tram", "Bus without rubber tyres")
+    node.store.ownership.create("tram", "Bus without rubber tyres")
     client = node.client()
     first = client.call("get_active_sessions", {"limit": 4})
     assert (len(first["sessions"]), first["total"]) == (4, 6)
@@ -434,7 +436,7 @@ def test_send_command_wait_too_long_is_command_timeout_and_goes_on(node: Node) -
 
 def test_send_command_offline_is_kept_in_order_unless_it_says_now(node: Node) -> None:
     """Without a connection commands wait; `ttl_s: 0` does not; too many are refused."""
-    node.store.create("d1")
+    node.store.ownership.create("d1")
     client = node.client()
     now = client.call("send_command", {"device_id": "d1", "command": "go", "ttl_s": 0})
     assert code_of(now) == "device_offline"
@@ -451,7 +453,7 @@ def test_send_command_offline_is_kept_in_order_unless_it_says_now(node: Node) ->
 
 def test_send_command_same_idempotency_key_is_one_command(node: Node, other: Node) -> None:
     """Asked twice, on two nodes, done once."""
-    node.store.create("d1")
+    node.store.ownership.create("d1")
     wanted = {"device_id": "d1", "command": "go", "idempotency_key": "k"}
     first = node.client().call("send_command", wanted)
     second = other.client().call("send_command", wanted)
@@ -480,9 +482,9 @@ def test_send_command_bad_payload_is_refused(
     node: Node, payload: dict[str, Any], code: str
 ) -> None:
     """Nothing of it reaches the device."""
-    node.store.create("d1")
+    node.store.ownership.create("d1")
     assert code_of(node.client().call("send_command", payload)) == code
-    assert node.store.commands("d1") == []
+    assert node.store.commands.all("d1") == []
 
 
 def test_send_command_more_waits_than_a_socket_may_have_is_overloaded(
@@ -524,7 +526,7 @@ def test_delete_session_tells_the_device_and_the_dashboards(node: Node, other: N
 
 def test_join_and_leave_count_clients_of_all_nodes(node: Node, other: Node) -> None:
     """`active_clients` is exact over nodes, however often the same socket joins or leaves."""
-    node.store.create("s1")
+    node.store.ownership.create("s1")
     first, second = node.client(), other.client()
     assert first.call("join_session", {"session_id": "s1"})["active_clients"] == 1
     assert first.call("join_session", {"session_id": "s1"})["active_clients"] == 1
@@ -532,8 +534,8 @@ def test_join_and_leave_count_clients_of_all_nodes(node: Node, other: Node) -> N
     assert second.call("leave_session", {"session_id": "s1"})["active_clients"] == 1
     assert second.call("leave_session", {"session_id": "s1"})["active_clients"] == 1
     first.close()
-    wait_until(lambda: node.store.clients("s1") == [])
-    [summary] = node.store.summaries(["s1"])
+    wait_until(lambda: node.store.ownership.clients("s1") == [])
+    [summary] = node.store.index.summaries(["s1"])
     assert summary is not None and summary["active_clients"] == "0"
     assert code_of(second.call("join_session", {"session_id": "?"})) == "session_not_found"
     assert code_of(second.call("leave_session", {"session_id": "?"})) == "session_not_found"
@@ -543,10 +545,10 @@ def test_leave_while_redis_is_away_is_made_up_for(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that goes during an outage does not stay a client for ever."""
-    node.store.create("s1")
+    node.store.ownership.create("s1")
     client = node.client()
     client.call("join_session", {"session_id": "s1"})
-    leave, failures = node.store.leave, [errors.StoreUnavailable(), errors.Overloaded()]
+    leave, failures = node.store.ownership.leave, [errors.StoreUnavailable(), errors.Overloaded()]
 
     def away(*words: str) -> int:
         if failures:
@@ -555,7 +557,7 @@ def test_leave_while_redis_is_away_is_made_up_for(
 
     monkeypatch.setattr(node.store, "leave", away)
     client.close()
-    wait_until(lambda: node.store.clients("s1") == [])
+    wait_until(lambda: node.store.ownership.clients("s1") == [])
     wait_until(lambda: not node.rooms.is_leaving)
 
 
@@ -563,9 +565,9 @@ def test_join_whose_answer_was_lost_does_not_leave_a_ghost(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis counted the client and the node never heard: it is taken out again."""
-    node.store.create("s1")
+    node.store.ownership.create("s1")
     client = node.client()
-    join = node.store.join
+    join = node.store.ownership.join
 
     def lost(*words: str) -> int:
         join(*words)
@@ -573,22 +575,22 @@ def test_join_whose_answer_was_lost_does_not_leave_a_ghost(
 
     monkeypatch.setattr(node.store, "join", lost)
     assert code_of(client.call("join_session", {"session_id": "s1"})) == "store_unavailable"
-    wait_until(lambda: node.store.clients("s1") == [])
+    wait_until(lambda: node.store.ownership.clients("s1") == [])
 
 
 def test_rejoin_counts_the_clients_of_a_node_that_was_let_go(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a pause or an emptied Redis those that had joined are counted again."""
-    node.store.create("s1")
-    node.store.create("gone")
+    node.store.ownership.create("s1")
+    node.store.ownership.create("gone")
     client = node.client()
     for session_id in ("s1", "gone"):
         client.call("join_session", {"session_id": session_id})
-    node.store.leave("s1", node.node_id, client.sid)
-    node.store.delete("gone")
+    node.store.ownership.leave("s1", node.node_id, client.sid)
+    node.store.cleanup.delete("gone")
     failures = [errors.StoreUnavailable()]
-    join = node.store.join
+    join = node.store.ownership.join
 
     def away(*words: str) -> int:
         if failures:
@@ -599,7 +601,7 @@ def test_rejoin_counts_the_clients_of_a_node_that_was_let_go(
     for partition in range(2):
         node.rooms.rejoin(partition)
     wait_until(lambda: node.dispatcher.peers[client.sid].joined == {"s1"})
-    wait_until(lambda: node.store.clients("s1") == [f"{node.node_id}#{client.sid}"])
+    wait_until(lambda: node.store.ownership.clients("s1") == [f"{node.node_id}#{client.sid}"])
 
 
 def test_update_setup_versions_patches_undo_and_redo(node: Node, other: Node) -> None:
@@ -643,7 +645,7 @@ def test_join_more_sessions_than_a_socket_may_is_overloaded(
     """What a node remembers per socket is bounded; leaving one makes room."""
     monkeypatch.setattr("service.sockets.rooms.MAX_JOINED", 1)
     for session_id in ("s1", "s2"):
-        node.store.create(session_id)
+        node.store.ownership.create(session_id)
     client = node.client()
     client.call("join_session", {"session_id": "s1"})
     assert code_of(client.call("join_session", {"session_id": "s2"})) == "overloaded"

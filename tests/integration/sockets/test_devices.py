@@ -66,7 +66,7 @@ def device_id(key_prefix: str) -> str:
 
 
 def state_of(nodes: Cluster, session_id: str) -> dict[str, str]:
-    return nodes.store.get(session_id) or {}
+    return nodes.store.index.get(session_id) or {}
 
 
 @pytest.mark.parametrize("transports", [("websocket",), ("polling",), ("polling", "websocket")])
@@ -82,7 +82,7 @@ def test_register_and_update_over_each_transport(
     update = device.ok("update_data", {"key": "speed", "value": 12.5, "ts": 1000.5})
 
     assert update["rev"] == answer["rev"] + 1
-    details = nodes.store.details(device_id)
+    details = nodes.store.index.details(device_id)
     assert details is not None
     assert details["data"]["speed"] == [[12.5, 1000.5]]
     assert details["state"] == "active"
@@ -166,7 +166,7 @@ def test_update_of_another_session_is_refused(nodes: Cluster, connect: Connect, 
     device.ok("register", {"device_id": device_id})
     error = device.error("update_data", {"device_id": "somebody-else", "key": "a", "value": 1})
     assert error["code"] == "not_allowed"
-    assert nodes.store.get("somebody-else") is None
+    assert nodes.store.index.get("somebody-else") is None
 
 
 def test_update_forms_are_the_same(nodes: Cluster, connect: Connect, device_id: str):
@@ -177,7 +177,7 @@ def test_update_forms_are_the_same(nodes: Cluster, connect: Connect, device_id: 
     device.ok("update_data", {"samples": [["a", 3, 3], ["a", 4]]})
     device.ok("update_telemetry", {"telemetry": {"d": "x"}})
 
-    details = nodes.store.details(device_id)
+    details = nodes.store.index.details(device_id)
     assert details is not None
     assert [sample[0] for sample in details["data"]["a"]] == [1, 2, 3, 4]
     assert details["telemetry"] == {"a": 4, "b": {"c": [1, None]}, "d": "x"}
@@ -212,7 +212,7 @@ def test_update_with_seq_is_stored_once_and_in_order(
     assert elsewhere.ok("register", {"device_id": device_id})["last_seq"] == 1
     elsewhere.ok("update_data", {"key": "a", "value": 2, "seq": 2})
 
-    details = nodes.store.details(device_id)
+    details = nodes.store.index.details(device_id)
     assert details is not None
     assert [sample[0] for sample in details["data"]["a"]] == [1, 2]
 
@@ -280,7 +280,7 @@ def test_register_with_an_odd_id_works(nodes: Cluster, connect: Connect, odd: st
     device = connect()
     device.ok("register", {"device_id": odd})
     device.ok("update_data", {"key": odd, "value": odd})
-    details = nodes.store.details(odd)
+    details = nodes.store.index.details(odd)
     assert details is not None
     assert details["telemetry"][odd] == odd
 
@@ -314,7 +314,7 @@ def test_setup_of_the_device_itself(nodes: Cluster, connect: Connect, device_id:
 
     again = connect(1).ok("register", {"device_id": device_id})
     assert (again["setup"], again["setup_version"]) == ({"rate": 5}, 1)
-    details = nodes.store.details(device_id)
+    details = nodes.store.index.details(device_id)
     assert details is not None
     assert details["in_sync"]
 

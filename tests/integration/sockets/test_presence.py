@@ -46,16 +46,16 @@ def test_beat_without_room_in_redis_keeps_the_process_in_the_list(
     store: RedisSessionStore, client: redis.Redis
 ) -> None:
     """Its TTL is renewed, its figures stay: a full Redis makes nobody disappear."""
-    store.node_beat("n-aaaaaaaaaa", {"ready": 1})
-    store.worker_beat("w", {"version": "1"})
+    store.fleet.node_beat("n-aaaaaaaaaa", {"ready": 1})
+    store.fleet.worker_beat("w", {"version": "1"})
     for key in (store.keys.node("n-aaaaaaaaaa"), store.keys.worker("w")):
         client.expire(key, 2)
     client.config_set("maxmemory", 1)
-    store.node_beat("n-aaaaaaaaaa", {"ready": 0})
-    store.worker_beat("w", {"version": "2"})
+    store.fleet.node_beat("n-aaaaaaaaaa", {"ready": 0})
+    store.fleet.worker_beat("w", {"version": "2"})
     assert client.ttl(store.keys.node("n-aaaaaaaaaa")) > 10
-    assert [node["ready"] for node in store.nodes()] == ["1"]
-    assert [worker["version"] for worker in store.workers()] == ["1"]
+    assert [node["ready"] for node in store.fleet.nodes()] == ["1"]
+    assert [worker["version"] for worker in store.fleet.workers()] == ["1"]
 
 
 def test_alarms_without_room_in_redis_are_shown(
@@ -76,10 +76,10 @@ def test_processes_that_end_or_fall_silent_are_no_more_there(
     store: RedisSessionStore, client: redis.Redis
 ) -> None:
     for name in ("a", "b", "c"):
-        store.worker_beat(name, {})
-    store.worker_gone("a")
+        store.fleet.worker_beat(name, {})
+    store.fleet.worker_gone("a")
     client.delete(store.keys.worker("b"))  # its TTL is over
-    assert [worker["worker"] for worker in store.workers()] == ["c"]
+    assert [worker["worker"] for worker in store.fleet.workers()] == ["c"]
 
 
 def test_redis_with_a_broken_disk_is_store_unavailable(
@@ -91,7 +91,7 @@ def test_redis_with_a_broken_disk_is_store_unavailable(
     client.bgsave()
     wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
     with pytest.raises(errors.StoreUnavailable):
-        store.create("d1")
+        store.ownership.create("d1")
     server.folder.mkdir()
     client.config_set("save", "")
-    assert store.create("d1")
+    assert store.ownership.create("d1")

@@ -52,13 +52,15 @@ class Rig:
         fanout.subscribe(sid, scope, start=start, **wishes)
 
     def register(self, session_id: str, **fields: Any) -> int:
-        return self.store.register(session_id, node_id="n-1", sid="1.x", **fields).generation
+        return self.store.ownership.register(
+            session_id, node_id="n-1", sid="1.x", **fields
+        ).generation
 
     def append(self, session_id: str, *values: Any, generation: int | None = None) -> int:
         """Samples of key "k"; returns the session's rev."""
         partition = self.keys.partition(session_id)
         one = part(session_id, generation, *(("k", value) for value in values))
-        [result] = self.store.append(partition, "w", next(self.numbers), [one])
+        [result] = self.store.samples.append(partition, "w", next(self.numbers), [one])
         assert result.word == "ok"
         return result.value
 
@@ -184,8 +186,8 @@ class TestDashboards:
         generation = rig.register("x", session_name="Ex", project_id="p|1")
         rig.append("x", 1, 2, generation=generation)
         new = NewCommand("c" * 32, "reboot", "{}", 60_000)
-        rig.store.command_add("x", new)
-        rig.store.delete("x")
+        rig.store.commands.add("x", new)
+        rig.store.cleanup.delete("x")
         wait_until(
             lambda: any(p.get("removed") == ["x"] for _, p in sockets.events("a")),
             what="the removal arrives",
@@ -247,9 +249,9 @@ class TestDashboards:
             store = make_store(rig.factory(), key_prefix, 3)
             for number in range(1, 400):
                 one = part(session, None, ("k", number))
-                store.append(rig.keys.partition(session), session, number, [one])
+                store.samples.append(rig.keys.partition(session), session, number, [one])
                 if number % 50 == 0:
-                    store.join(session, "n-1", f"1.{number}")
+                    store.ownership.join(session, "n-1", f"1.{number}")
 
         writers = [threading.Thread(target=write, args=(one,)) for one in sessions]
         dice = random.Random(7)

@@ -83,7 +83,7 @@ class Node:
 
     def register(self, session_id: str, sid: str = "") -> OwnedSession:
         sid = sid or f"{self.node_id.rpartition('-')[2]}.{session_id}"
-        answer = self.store.register(session_id, node_id=self.node_id, sid=sid)
+        answer = self.store.ownership.register(session_id, node_id=self.node_id, sid=sid)
         owned = OwnedSession(
             session_id,
             sid,
@@ -97,7 +97,7 @@ class Node:
         return owned
 
     def fields(self, session_id: str) -> dict[str, str]:
-        return self.store.get(session_id) or {}
+        return self.store.index.get(session_id) or {}
 
 
 Make = Callable[..., Node]
@@ -133,7 +133,7 @@ def expire_all(node: Node) -> None:
     """Expiry as all nodes do it each second, until the grace is over."""
 
     def words() -> bool:
-        found = [node.store.expire(p).word for p in range(node.keys.partitions)]
+        found = [node.store.ownership.expire(p).word for p in range(node.keys.partitions)]
         return found == ["ok"] * len(found)
 
     wait_until(words, 5, every_s=0.05)
@@ -188,12 +188,12 @@ def test_renew_after_a_delete_does_not_bring_the_session_back(make_node: Make):
     paused.leases.renew()
     paused.register("d1")
     lapse(paused)
-    other.store.delete("d1")
+    other.store.cleanup.delete("d1")
 
     paused.leases.renew()
 
     assert paused.dismissed == [("d1", "deleted")]
-    assert paused.store.get("d1") is None
+    assert paused.store.index.get("d1") is None
 
 
 def test_renew_in_an_emptied_redis_makes_sessions_again(make_node: Make, own_server: Any):
@@ -228,7 +228,7 @@ def test_renew_after_a_pause_reclaims_although_something_else_came_first(
     if first == "register":
         paused.register("new")
     elif first == "join":
-        paused.store.join("one", paused.node_id, "sid")
+        paused.store.ownership.join("one", paused.node_id, "sid")
     else:
         paused.claims.reclaim(one.partition, [one])
 
@@ -263,7 +263,7 @@ def test_renew_reports_sessions_with_undelivered_commands(make_node: Make):
     node = make_node()
     node.leases.renew()
     node.register("d1")
-    node.store.command_add("d1", NewCommand("c" * 32, "blink", "null", 60_000))
+    node.store.commands.add("d1", NewCommand("c" * 32, "blink", "null", 60_000))
 
     node.leases.renew()
 
@@ -275,8 +275,8 @@ def test_expire_reports_overdue_commands(make_node: Make):
 
     node = make_node()
     node.leases.renew()
-    node.store.create("d1")
-    node.store.command_add("d1", NewCommand("c" * 32, "blink", "null", 1, waiter="somebody"))
+    node.store.ownership.create("d1")
+    node.store.commands.add("d1", NewCommand("c" * 32, "blink", "null", 1, waiter="somebody"))
 
     def is_told() -> bool:
         node.leases.expire()
@@ -314,7 +314,9 @@ def test_compare_reclaims_what_redis_does_not_count_here(make_node: Make):
     node = make_node()
     node.leases.renew()
     owned = node.register("d1")
-    node.store.disconnect(owned.partition, node.node_id, [("d1", owned.sid, owned.generation)], "x")
+    node.store.ownership.disconnect(
+        owned.partition, node.node_id, [("d1", owned.sid, owned.generation)], "x"
+    )
 
     node.leases.compare()
 
@@ -410,11 +412,11 @@ def test_outage_detaches_once_and_recovers(make_node: Make, own_server: Any):
 def test_release_leaves_nothing_of_the_node(make_node: Make):
     node = make_node()
     node.leases.start(node.figures)
-    assert [n["node_id"] for n in node.store.nodes()] == [node.node_id]
+    assert [n["node_id"] for n in node.store.fleet.nodes()] == [node.node_id]
 
     node.leases.release()
 
-    assert node.store.nodes() == []
+    assert node.store.fleet.nodes() == []
     for partition in range(node.keys.partitions):
         assert node.store._client.zscore(node.keys.leases(partition), node.node_id) is None
 

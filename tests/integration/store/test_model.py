@@ -112,8 +112,8 @@ class SessionMachine(RuleBasedStateMachine):
     @initialize()
     def nodes_start(self) -> None:
         for node_id in NODES:
-            self.store.renew(node_id)
-        self.store.expire(0)
+            self.store.ownership.renew(node_id)
+        self.store.ownership.expire(0)
 
     # -- who owns what --
 
@@ -144,7 +144,7 @@ class SessionMachine(RuleBasedStateMachine):
         session = self.sessions.get(socket.session_id)
         if session is None or session.owner != socket:
             return
-        answer = self.store.register(
+        answer = self.store.ownership.register(
             socket.session_id, node_id=socket.node_id, sid=socket.sid, session_name="again"
         )
         assert (answer.same, answer.generation) == (True, socket.generation)
@@ -154,7 +154,7 @@ class SessionMachine(RuleBasedStateMachine):
         """Of the owner: accepted. Of any other, however late: nothing changes."""
         session = self.sessions.get(socket.session_id)
         gone = (socket.session_id, socket.sid, socket.generation)
-        word = self.store.disconnect(0, socket.node_id, [gone], "test")[0]
+        word = self.store.ownership.disconnect(0, socket.node_id, [gone], "test")[0]
         if session is None or session.archived:
             assert word == "missing"
         elif session.owner == socket:
@@ -165,26 +165,26 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(node_id=st.sampled_from(NODES))
     def renew(self, node_id: str) -> None:
-        self.store.renew(node_id)
+        self.store.ownership.renew(node_id)
 
     @rule(node_id=st.sampled_from(NODES))
     def lease_ends_and_expire_runs(self, node_id: str) -> None:
         """The node was paused for longer than its lease; the other one runs `expire`."""
         now = self.store.now_ms()
         for other in NODES:
-            self.store.renew(other)
+            self.store.ownership.renew(other)
         self.client.zadd(self.store.keys.leases(0), {node_id: now - 1})
         self.client.hset(
             self.store.keys.epoch(0), mapping={"expired_at": now, "grace_until": now - 1}
         )
-        expiry = self.store.expire(0)
+        expiry = self.store.ownership.expire(0)
         assert expiry.word == "ok"
         held = [s for s in self.sessions.values() if s.owner and s.owner.node_id == node_id]
         assert expiry.sessions == len(held)
         for session in held:
             session.owner = None
-        assert self.store.expire(0).sessions == 0
-        assert self.store.renew(node_id)[0].held is False
+        assert self.store.ownership.expire(0).sessions == 0
+        assert self.store.ownership.renew(node_id)[0].held is False
 
     @rule(socket=sockets)
     def reclaim(self, socket: Socket) -> None:
@@ -238,7 +238,7 @@ class SessionMachine(RuleBasedStateMachine):
             seq = (first, first + len(values) - 1)
         number = self.numbers[socket.node_id] = self.numbers[socket.node_id] + 1
         batch = [part(socket.session_id, socket.generation, *values, seq=seq)]
-        answers = self.store.append(0, socket.node_id, number, batch)
+        answers = self.store.samples.append(0, socket.node_id, number, batch)
         self.last_batch[socket.node_id] = (number, batch, answers)
         if session is None or session.archived:
             assert answers[0].word == "missing"
@@ -258,7 +258,7 @@ class SessionMachine(RuleBasedStateMachine):
         """The reply was lost: the same batch under the same number changes nothing."""
         if node_id in self.last_batch:
             number, batch, answers = self.last_batch[node_id]
-            assert self.store.append(0, node_id, number, batch) == answers
+            assert self.store.samples.append(0, node_id, number, batch) == answers
 
     # -- setups --
 
@@ -269,12 +269,12 @@ class SessionMachine(RuleBasedStateMachine):
         document = str(setup).encode()
         if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
-                self.store.setup_put(session_id, document, expected_version=expected)
+                self.store.setups.put(session_id, document, expected_version=expected)
         elif wrong:
             with pytest.raises(errors.PreconditionFailed):
-                self.store.setup_put(session_id, document, expected_version=expected)
+                self.store.setups.put(session_id, document, expected_version=expected)
         else:
-            self.store.setup_put(session_id, document, expected_version=expected)
+            self.store.setups.put(session_id, document, expected_version=expected)
             session.undo.append(session.setup)
             session.redo.clear()
             session.setup, session.version = setup, session.version + 1
@@ -282,7 +282,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(session_id=st.sampled_from(IDS), back=st.booleans())
     def step_setup(self, session_id: str, back: bool) -> None:
         session = self.sessions.get(session_id)
-        step = self.store.setup_undo if back else self.store.setup_redo
+        step = self.store.setup_undo if back else self.store.setups.redo
         source, target = ("undo", "redo") if back else ("redo", "undo")
         if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
@@ -304,19 +304,19 @@ class SessionMachine(RuleBasedStateMachine):
         command = NewCommand(command_id, "go", "null", 60_000)
         if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):
-                self.store.command_add(session_id, command)
+                self.store.commands.add(session_id, command)
         elif len([s for s in session.commands.values() if s not in FINAL_STATUSES]) == 3:
             with pytest.raises(errors.Overloaded):
-                self.store.command_add(session_id, command)
+                self.store.commands.add(session_id, command)
         else:
-            self.store.command_add(session_id, command)
+            self.store.commands.add(session_id, command)
             session.commands[command_id] = "queued"
 
     @rule(socket=sockets)
     def command_take(self, socket: Socket) -> None:
         """The owner is sent, in order, what its connection was not sent; nobody else anything."""
         session = self.sessions.get(socket.session_id)
-        taken = self.store.command_take(socket.session_id, socket.generation)
+        taken = self.store.commands.take(socket.session_id, socket.generation)
         ids = [t.change.command_id for t in taken]
         if session is None or session.owner != socket:
             assert ids == []
@@ -335,18 +335,18 @@ class SessionMachine(RuleBasedStateMachine):
         before = session.commands[command_id]
         args = (socket.session_id, socket.generation, command_id)
         if step == "cancel":
-            change = self.store.command_cancel(socket.session_id, command_id)
+            change = self.store.commands.cancel(socket.session_id, command_id)
         elif session.generation != socket.generation:
             with pytest.raises(errors.StaleGeneration):
                 if step == "deliver":
-                    self.store.command_delivered(*args)
+                    self.store.commands.delivered(*args)
                 else:
-                    self.store.command_finish(*args, ok=step == "ok")
+                    self.store.commands.finish(*args, ok=step == "ok")
             return
         elif step == "deliver":
-            change = self.store.command_delivered(*args)
+            change = self.store.commands.delivered(*args)
         else:
-            change = self.store.command_finish(*args, ok=step == "ok")
+            change = self.store.commands.finish(*args, ok=step == "ok")
         assert change is not None
         after = {"deliver": "delivered", "ok": "succeeded", "fail": "failed", "cancel": "cancelled"}
         late = before in FINAL_STATUSES or (step == "deliver" and before == "delivered")
@@ -362,9 +362,9 @@ class SessionMachine(RuleBasedStateMachine):
             if member.split(":", 1)[1] == session_id:
                 self.client.zadd(due, {member: 1})
         for node_id in NODES:
-            self.store.renew(node_id)
-        changes = {c.command_id: c.status for c in self.store.expire(0).commands}
-        assert self.store.expire(0).commands == []
+            self.store.ownership.renew(node_id)
+        changes = {c.command_id: c.status for c in self.store.ownership.expire(0).commands}
+        assert self.store.ownership.expire(0).commands == []
         expected = {}
         for command_id, status in (session.commands if session else {}).items():
             if status not in FINAL_STATUSES:
@@ -446,7 +446,7 @@ class SessionMachine(RuleBasedStateMachine):
             entry = IndexEntry(
                 header.session_id, name, header.generation, header.rev, 1, header.summary
             )
-            self.store.archive_index(0, [entry])
+            self.store.archive_index.add(0, [entry])
         self.is_indexed = True
 
     # -- after every step --
@@ -454,7 +454,7 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def redis_says_what_the_model_says(self) -> None:
         for session_id in IDS:
-            session, raw = self.sessions.get(session_id), self.store.get(session_id)
+            session, raw = self.sessions.get(session_id), self.store.index.get(session_id)
             if session is None:
                 assert raw is None
                 assert self.manager.details(session_id) is None
@@ -475,7 +475,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert int(raw["rev"]) >= session.rev
             session.rev = int(raw["rev"])
             self._check_data(session, details)
-            shown = {c["command_id"]: c["status"] for c in self.store.commands(session_id)}
+            shown = {c["command_id"]: c["status"] for c in self.store.commands.all(session_id)}
             assert shown == session.commands
             left = [s for s in session.commands.values() if s not in FINAL_STATUSES]
             assert int(raw.get("open_commands", 0)) == len(left)
@@ -509,7 +509,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert active == {i for i, s in self.sessions.items() if s.owner}
         for node_id in NODES:
             mine = {i for i, s in self.sessions.items() if s.owner and s.owner.node_id == node_id}
-            assert self.store.owned(0, node_id) == mine
+            assert self.store.ownership.owned(0, node_id) == mine
         due = {m.split(":", 1)[0] for m in client.zrange(keys.commands_due(0), 0, -1)}
         left = {
             command_id

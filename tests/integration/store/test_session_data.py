@@ -63,7 +63,7 @@ def manager(store: RedisSessionStore) -> SessionManager:
 
 @pytest.fixture
 def own(store: RedisSessionStore) -> Registration:
-    return store.register("d1", node_id=A, sid="aaaa.1", project_id="p1")
+    return store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p1")
 
 
 def told(manager: SessionManager) -> list[tuple[str, ...]]:
@@ -81,10 +81,10 @@ def test_append_history_never_exceeds_its_bound(
     """A key's history has at most its configured size in Redis, newest last, whatever the batch."""
     for i in range(1, 8):
         samples = [("k", 10 * i + j) for j in range(3)] + [("long", 10 * i + j) for j in range(3)]
-        store.append(0, A, i, [part("d1", own.generation, *samples)])
+        store.samples.append(0, A, i, [part("d1", own.generation, *samples)])
         assert client.llen(store.keys.history("d1", "k")) <= 5
         assert client.llen(store.keys.history("d1", "long")) <= 8
-    details = store.details("d1")
+    details = store.index.details("d1")
     assert details is not None
     assert [value for value, _ in details["data"]["k"]] == [61, 62, 70, 71, 72]
     assert [value for value, _ in details["data"]["long"]] == [50, 51, 52, 60, 61, 62, 70, 71, 72][
@@ -97,12 +97,13 @@ def test_append_same_number_again_answers_as_before_and_stores_nothing(
     store: RedisSessionStore, own: Registration
 ) -> None:
     """A flush repeated after a lost reply is harmless; the next number is stored."""
-    first = store.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
-    before = store.get("d1"), store.feed_open(0)
-    assert store.append(0, A, 1, [part("d1", own.generation, ("k", 1))]) == first
-    assert (store.get("d1"), store.feed_open(0)) == before
+    first = store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
+    before = store.index.get("d1"), store.samples.open_feed(0)
+    assert store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))]) == first
+    assert (store.index.get("d1"), store.samples.open_feed(0)) == before
     assert (
-        store.append(0, A, 2, [part("d1", own.generation, ("k", 1))])[0].value == first[0].value + 1
+        store.samples.append(0, A, 2, [part("d1", own.generation, ("k", 1))])[0].value
+        == first[0].value + 1
     )
 
 
@@ -111,12 +112,12 @@ def test_append_repeated_after_the_lease_was_over_stores_nothing(
 ) -> None:
     """A paused node whose flush was stored, and who was expired meanwhile, repeats it for nothing."""
     store = make_store(client, key_prefix, lease_ms=50)
-    own = store.register("d1", node_id=A, sid="aaaa.1")
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
     batch = [part("d1", own.generation, ("k", 1))]
-    first = store.append(0, A, 7, batch)
+    first = store.samples.append(0, A, 7, batch)
     wait_until(lambda: expire_all(store) > 0, 3)
-    assert store.append(0, A, 7, batch) == first
-    assert len(store.details("d1")["data"]["k"]) == 1  # type: ignore[index]
+    assert store.samples.append(0, A, 7, batch) == first
+    assert len(store.index.details("d1")["data"]["k"]) == 1  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +134,16 @@ def test_append_seq_must_follow_the_last(
     store: RedisSessionStore, own: Registration, seq: tuple[int, int], word: str, value: int | None
 ) -> None:
     """A counter that repeats or skips stores nothing and answers the last seq."""
-    store.append(0, A, 1, [part("d1", own.generation, ("k", 1), ("k", 2), ("k", 3), seq=(1, 3))])
-    result = store.append(0, A, 2, [part("d1", own.generation, ("k", 8), ("k", 9), seq=seq)])[0]
+    store.samples.append(
+        0, A, 1, [part("d1", own.generation, ("k", 1), ("k", 2), ("k", 3), seq=(1, 3))]
+    )
+    result = store.samples.append(
+        0, A, 2, [part("d1", own.generation, ("k", 8), ("k", 9), seq=seq)]
+    )[0]
     assert result.word == word
     if value is not None:
         assert result.value == value
-    stored = [sample[0] for sample in store.details("d1")["data"]["k"]]  # type: ignore[index]
+    stored = [sample[0] for sample in store.index.details("d1")["data"]["k"]]  # type: ignore[index]
     assert stored == ([1, 2, 3, 8, 9] if word == "ok" else [1, 2, 3])
 
 
@@ -146,21 +151,23 @@ def test_register_with_another_stream_starts_its_counter_again(
     store: RedisSessionStore, own: Registration
 ) -> None:
     """`last_seq` belongs to the stream: the same one goes on, another begins at 0."""
-    first = store.register("s", node_id=A, sid="aaaa.2", stream="run 1")
-    store.append(0, A, 1, [part("s", first.generation, ("k", 1), seq=(1, 1), stream="run 1")])
-    assert store.register("s", node_id=B, sid="bbbb.2", stream="run 1").last_seq == 1
-    assert store.register("s", node_id=A, sid="aaaa.3", stream="run 2").last_seq == 0
+    first = store.ownership.register("s", node_id=A, sid="aaaa.2", stream="run 1")
+    store.samples.append(
+        0, A, 1, [part("s", first.generation, ("k", 1), seq=(1, 1), stream="run 1")]
+    )
+    assert store.ownership.register("s", node_id=B, sid="bbbb.2", stream="run 1").last_seq == 1
+    assert store.ownership.register("s", node_id=A, sid="aaaa.3", stream="run 2").last_seq == 0
 
 
 def test_register_again_on_the_same_socket_with_another_stream_starts_its_counter_again(
     store: RedisSessionStore,
 ) -> None:
     """The counter belongs to the stream, whichever socket names it."""
-    own = store.register("s", node_id=A, sid="aaaa.2", stream="run 1", meta={"v": 1})
-    store.append(0, A, 1, [part("s", own.generation, ("k", 1), seq=(1, 1), stream="run 1")])
-    again = store.register("s", node_id=A, sid="aaaa.2", stream="run 2")
+    own = store.ownership.register("s", node_id=A, sid="aaaa.2", stream="run 1", meta={"v": 1})
+    store.samples.append(0, A, 1, [part("s", own.generation, ("k", 1), seq=(1, 1), stream="run 1")])
+    again = store.ownership.register("s", node_id=A, sid="aaaa.2", stream="run 2")
     assert (again.same, again.last_seq, again.meta) == (True, 0, '{"v":1}')
-    result = store.append(
+    result = store.samples.append(
         0, A, 2, [part("s", own.generation, ("k", 2), seq=(1, 1), stream="run 2")]
     )
     assert result[0].word == "ok"
@@ -171,21 +178,21 @@ def test_append_too_many_data_keys_stores_nothing_of_that_part(
 ) -> None:
     """`max_keys` bounds a session; known keys still fit."""
     samples = [(name, 1) for name in "abcd"]
-    assert store.append(0, A, 1, [part("d1", own.generation, *samples)])[0].word == "ok"
+    assert store.samples.append(0, A, 1, [part("d1", own.generation, *samples)])[0].word == "ok"
     more = [part("d1", own.generation, ("a", 2), ("e", 2))]
-    assert store.append(0, A, 2, more)[0].word == "too_many_keys"
-    assert store.append(0, A, 3, [part("d1", own.generation, ("a", 3))])[0].word == "ok"
-    assert store.details("d1")["telemetry"] == {"a": 3, "b": 1, "c": 1, "d": 1}  # type: ignore[index]
+    assert store.samples.append(0, A, 2, more)[0].word == "too_many_keys"
+    assert store.samples.append(0, A, 3, [part("d1", own.generation, ("a", 3))])[0].word == "ok"
+    assert store.index.details("d1")["telemetry"] == {"a": 3, "b": 1, "c": 1, "d": 1}  # type: ignore[index]
 
 
 def test_history_keys_of_awkward_ids_do_not_meet(store: RedisSessionStore) -> None:
     """Ids and data keys with ':' and '%' never share a history."""
     pairs = [("a", "b:c"), ("a:b", "c"), ("a%3Ab", "c"), ("a%", "3Ab:c")]
     for i, (session_id, data_key) in enumerate(pairs):
-        own = store.register(session_id, node_id=A, sid=f"aaaa.{i}")
-        store.append(0, A, i + 1, [part(session_id, own.generation, (data_key, i))])
+        own = store.ownership.register(session_id, node_id=A, sid=f"aaaa.{i}")
+        store.samples.append(0, A, i + 1, [part(session_id, own.generation, (data_key, i))])
     for i, (session_id, data_key) in enumerate(pairs):
-        data = store.details(session_id)["data"]  # type: ignore[index]
+        data = store.index.details(session_id)["data"]  # type: ignore[index]
         assert data == {data_key: [[i, 1.5]]}
 
 
@@ -210,9 +217,9 @@ def test_write_without_a_connection_leaves_a_device_session_inactive(
     store: RedisSessionStore, manager: SessionManager, own: Registration
 ) -> None:
     """REST writes to a device that is away do not make it look present."""
-    store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
     manager.update_telemetry("d1", {"k": 1})
-    assert store.get("d1")["state"] == "inactive"  # type: ignore[index]
+    assert store.index.get("d1")["state"] == "inactive"  # type: ignore[index]
 
 
 def test_session_without_a_connection_is_active_while_it_is_updated(
@@ -222,10 +229,10 @@ def test_session_without_a_connection_is_active_while_it_is_updated(
     store = make_store(client, key_prefix, idle_after_ms=1)
     manager = SessionManager(store, Told())
     session_id = manager.create_session()
-    wait_until(lambda: store.sweep_idle(0) == 1, 2)
-    assert store.counts()["inactive"] == 1
+    wait_until(lambda: store.cleanup.sweep_idle(0) == 1, 2)
+    assert store.index.counts()["inactive"] == 1
     manager.update_telemetry(session_id, {"k": 1})
-    assert store.counts() == {"active": 1, "inactive": 0, "archived": 0}
+    assert store.index.counts() == {"active": 1, "inactive": 0, "archived": 0}
 
 
 @pytest.mark.parametrize(
@@ -335,10 +342,10 @@ def test_setup_reported_version_tells_whether_the_device_is_in_sync(
     """`in_sync` follows what the device says it runs."""
     manager.update_setup("d1", {"a": 1})
     assert manager.get_session("d1")["in_sync"] is False  # type: ignore[index]
-    store.setup_reported("d1", own.generation, 1)
+    store.setups.reported("d1", own.generation, 1)
     assert manager.get_session("d1")["in_sync"] is True  # type: ignore[index]
     with pytest.raises(errors.StaleGeneration):
-        store.setup_reported("d1", own.generation - 1, 1)
+        store.setups.reported("d1", own.generation - 1, 1)
 
 
 def test_scripts_that_redis_forgot_are_taught_again(
@@ -346,9 +353,9 @@ def test_scripts_that_redis_forgot_are_taught_again(
 ) -> None:
     """A restarted Redis knows no script: the call that finds out does its work all the same."""
     store._client.script_flush()
-    again = store.register("d1", node_id=B, sid="bbbb.9")
+    again = store.ownership.register("d1", node_id=B, sid="bbbb.9")
     assert again.generation > own.generation
-    assert store.summaries(["d1"])[0]["node_id"] == B  # type: ignore[index]
+    assert store.index.summaries(["d1"])[0]["node_id"] == B  # type: ignore[index]
 
 
 # -- commands --
@@ -356,26 +363,26 @@ def test_scripts_that_redis_forgot_are_taught_again(
 
 def add(store: RedisSessionStore, command_id: str, **options: Any) -> Any:
     values = {"params_json": "{}", "ttl_ms": 60_000, **options}
-    return store.command_add("d1", NewCommand(command_id, "go", **values))
+    return store.commands.add("d1", NewCommand(command_id, "go", **values))
 
 
 def status_of(store: RedisSessionStore, command_id: str) -> str:
-    return str(store.command_get("d1", command_id)["status"])  # type: ignore[index]
+    return str(store.commands.get("d1", command_id)["status"])  # type: ignore[index]
 
 
 def test_command_goes_its_way_to_success(store: RedisSessionStore, own: Registration) -> None:
     """queued → sent → delivered → succeeded, and nothing after that."""
     assert add(store, "c1").status == "queued"
-    taken = store.command_take("d1", own.generation)
+    taken = store.commands.take("d1", own.generation)
     assert [(t.change.command_id, t.attempt) for t in taken] == [("c1", 1)]
-    assert store.command_delivered("d1", own.generation, "c1").status == "delivered"  # type: ignore[union-attr]
-    done = store.command_finish("d1", own.generation, "c1", ok=True, result_json='{"x":[]}')
+    assert store.commands.delivered("d1", own.generation, "c1").status == "delivered"  # type: ignore[union-attr]
+    done = store.commands.finish("d1", own.generation, "c1", ok=True, result_json='{"x":[]}')
     assert (done.status, done.changed) == ("succeeded", True)  # type: ignore[union-attr]
-    late = store.command_finish("d1", own.generation, "c1", ok=False)
+    late = store.commands.finish("d1", own.generation, "c1", ok=False)
     assert (late.status, late.changed) == ("succeeded", False)  # type: ignore[union-attr]
-    assert store.command_cancel("d1", "c1").changed is False  # type: ignore[union-attr]
-    assert store.command_get("d1", "c1")["result"] == {"x": []}  # type: ignore[index]
-    assert store.get("d1")["open_commands"] == "0"  # type: ignore[index]
+    assert store.commands.cancel("d1", "c1").changed is False  # type: ignore[union-attr]
+    assert store.commands.get("d1", "c1")["result"] == {"x": []}  # type: ignore[index]
+    assert store.index.get("d1")["open_commands"] == "0"  # type: ignore[index]
 
 
 def test_session_is_reported_to_its_node_until_its_commands_are_over(
@@ -384,11 +391,11 @@ def test_session_is_reported_to_its_node_until_its_commands_are_over(
     """Renewals bring a node back to commands that it may not have sent, and no others."""
     for command_id in ("c1", "c2"):
         add(store, command_id)
-    store.command_take("d1", own.generation)
-    store.command_finish("d1", own.generation, "c1", ok=True)
-    assert store.renew(A)[0].pending == ["d1"]
-    store.command_finish("d1", own.generation, "c2", ok=True)
-    assert store.renew(A)[0].pending == []
+    store.commands.take("d1", own.generation)
+    store.commands.finish("d1", own.generation, "c1", ok=True)
+    assert store.ownership.renew(A)[0].pending == ["d1"]
+    store.commands.finish("d1", own.generation, "c2", ok=True)
+    assert store.ownership.renew(A)[0].pending == []
 
 
 def test_command_not_acknowledged_is_sent_again_in_order_over_the_next_connection(
@@ -397,14 +404,14 @@ def test_command_not_acknowledged_is_sent_again_in_order_over_the_next_connectio
     """What was delivered is not sent again; the rest is, in the order it was queued."""
     for i in range(5):
         add(store, f"c{i}")
-    assert len(store.command_take("d1", own.generation)) == 5
-    store.command_delivered("d1", own.generation, "c0")
-    again = store.register("d1", node_id=B, sid="bbbb.1")
+    assert len(store.commands.take("d1", own.generation)) == 5
+    store.commands.delivered("d1", own.generation, "c0")
+    again = store.ownership.register("d1", node_id=B, sid="bbbb.1")
     assert again.undelivered == 4
     with pytest.raises(errors.StaleGeneration):
-        store.command_delivered("d1", own.generation, "c1")
-    assert store.command_take("d1", own.generation) == []
-    taken = store.command_take("d1", again.generation)
+        store.commands.delivered("d1", own.generation, "c1")
+    assert store.commands.take("d1", own.generation) == []
+    taken = store.commands.take("d1", again.generation)
     assert [(t.change.command_id, t.attempt) for t in taken] == [(f"c{i}", 2) for i in range(1, 5)]
 
 
@@ -414,17 +421,17 @@ def test_command_deadline_ends_it_as_expired_or_timed_out(
     """Not delivered in time: expired. Delivered and no result in time: timed_out. Once."""
     add(store, "away", ttl_ms=30)
     add(store, "mute", ttl_ms=30)
-    store.command_take("d1", own.generation)
-    store.command_delivered("d1", own.generation, "mute")
+    store.commands.take("d1", own.generation)
+    store.commands.delivered("d1", own.generation, "mute")
     seen: list[tuple[str, str]] = []
 
     def ended() -> bool:
-        seen.extend((c.command_id, c.status) for c in store.expire(0).commands)
+        seen.extend((c.command_id, c.status) for c in store.ownership.expire(0).commands)
         return len(seen) >= 2
 
     wait_until(ended, 3)
     assert sorted(seen) == [("away", "expired"), ("mute", "timed_out")]
-    assert store.command_finish("d1", own.generation, "mute", ok=True).changed is False  # type: ignore[union-attr]
+    assert store.commands.finish("d1", own.generation, "mute", ok=True).changed is False  # type: ignore[union-attr]
 
 
 def test_command_idempotency_key_answers_the_earlier_command(
@@ -434,7 +441,7 @@ def test_command_idempotency_key_answers_the_earlier_command(
     add(store, "c1", idempotency_key="k")
     again = add(store, "c2", idempotency_key="k")
     assert (again.command_id, again.created) == ("c1", False)
-    assert len(store.commands("d1")) == 1
+    assert len(store.commands.all("d1")) == 1
 
 
 def test_command_queue_is_bounded_and_now_needs_a_connection(
@@ -442,14 +449,14 @@ def test_command_queue_is_bounded_and_now_needs_a_connection(
 ) -> None:
     """A full queue is `overloaded`; `now` to an absent device is `device_offline`."""
     store = make_store(client, key_prefix, max_queued=3)
-    own = store.register("d1", node_id=A, sid="aaaa.1")
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
     for i in range(3):
         add(store, f"c{i}")
     with pytest.raises(errors.Overloaded):
         add(store, "c3")
-    store.command_cancel("d1", "c0")
+    store.commands.cancel("d1", "c0")
     add(store, "c3")
-    store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
     with pytest.raises(errors.DeviceOffline):
         add(store, "c4", now=True)
 
@@ -460,9 +467,9 @@ def test_command_records_of_finished_ones_are_bounded(
     """The last hundred finished commands stay, with their keys; older ones leave nothing."""
     for i in range(105):
         add(store, f"c{i}", idempotency_key=f"k{i}")
-        store.command_cancel("d1", f"c{i}")
-    assert len(store.commands("d1")) == 100
-    assert store.command_get("d1", "c4") is None
+        store.commands.cancel("d1", f"c{i}")
+    assert len(store.commands.all("d1")) == 100
+    assert store.commands.get("d1", "c4") is None
     assert client.hlen(store.keys.commands("d1")) == 300
     assert client.zcard(store.keys.commands_due(0)) == 0
 
@@ -500,7 +507,7 @@ def test_change_that_was_accepted_succeeds_though_nobody_can_be_told(
     assert manager.queue_command("d1", "go").status == "queued"
     manager.delete_session("d1")
     assert told(manager)[-1] == ("disconnect", "aaaa.1")
-    assert store.get("d1") is None
+    assert store.index.get("d1") is None
 
 
 # -- lists --
@@ -510,7 +517,7 @@ def listed(store: RedisSessionStore, state: str, limit: int, **filters: Any) -> 
     ids: list[str] = []
     cursor = None
     while True:
-        page = store.page(state, limit=limit, cursor=cursor, **filters)
+        page = store.index.page(state, limit=limit, cursor=cursor, **filters)
         assert len(page.items) <= limit
         ids += [item["session_id"] for item in page.items]
         cursor = page.next
@@ -525,23 +532,23 @@ def test_list_pages_show_each_session_once_under_churn(
     """What is there throughout is listed exactly once, while others come and go."""
     store = make_store(client, key_prefix, partitions)
     for i in range(60):
-        store.create(f"stay{i:02}", "", "p")
+        store.ownership.create(f"stay{i:02}", "", "p")
     for p in range(partitions):  # many with the same score, as after a mass reconnect
         for member in client.zrange(store.keys.active(p), 0, -1):
             client.zadd(store.keys.active(p), {member: 1_000})
     for i in range(20):
-        store.create(f"go{i}")
+        store.ownership.create(f"go{i}")
     seen: list[str] = []
     cursor = None
     turn = 0
     while True:
-        page = store.page("active", limit=7, cursor=cursor)
+        page = store.index.page("active", limit=7, cursor=cursor)
         seen += [item["session_id"] for item in page.items]
         cursor = page.next
         if cursor is None:
             break
-        store.delete(f"go{turn}")
-        store.create(f"new{turn}")
+        store.cleanup.delete(f"go{turn}")
+        store.ownership.create(f"new{turn}")
         turn += 1
     assert [i for i in seen if i.startswith("stay")] == [f"stay{i:02}" for i in range(60)]
     assert len(seen) == len(set(seen))
@@ -553,7 +560,7 @@ def test_list_bad_cursor_is_invalid_request(store: RedisSessionStore) -> None:
     """A cursor that is not ours gets a clear error."""
     for cursor in ("x", "e30=", "ÿ", "WzEsIDJd" * 3):
         with pytest.raises(errors.InvalidRequest):
-            store.page("active", cursor=cursor)
+            store.index.page("active", cursor=cursor)
 
 
 # -- the feed --
@@ -569,29 +576,29 @@ def test_feed_has_every_change_numbered_without_a_gap(
     store: RedisSessionStore, client: redis.Redis, manager: SessionManager
 ) -> None:
     """Each script that changes something writes the entry for it."""
-    own = store.register("d1", node_id=A, sid="aaaa.1")
-    store.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
     manager.update_setup("d1", {})
     add(store, "c1")
-    store.join("d1", A, "aaaa.2")
-    store.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
-    store.delete("d1")
+    store.ownership.join("d1", A, "aaaa.2")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
+    store.cleanup.delete("d1")
     found = entries(store, client)
     assert [number for number, _ in found] == list(range(1, len(found) + 1))
     kinds = [kind for _, kind in found]
     assert kinds[:6] == ["state", "data", "state", "command", "state", "state"]
     assert kinds[-1] == "removed"
-    head = store.feed_open(0)
+    head = store.samples.open_feed(0)
     assert (head.first, head.last) == (1, len(found))
 
 
 def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: str) -> None:
     """What is kept: the last `keep_s`, and no more than `max_bytes`; a trim is seen by `first`."""
     store = make_store(client, key_prefix, feed_max_bytes=20_000)
-    own = store.register("d1", node_id=A, sid="aaaa.1")
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
     for i in range(400):
-        store.append(0, A, i + 1, [part("d1", own.generation, ("k", "x" * 100))])
-    head = store.feed_open(0)
+        store.samples.append(0, A, i + 1, [part("d1", own.generation, ("k", "x" * 100))])
+    head = store.samples.open_feed(0)
     size = sum(len(orjson.dumps(fields)) for _, fields in client.xrange(store.keys.feed(0)))
     assert head.first > 1
     assert 15_000 < size < 40_000
@@ -606,29 +613,29 @@ def test_feed_epoch_is_new_when_redis_was_emptied(
     store: RedisSessionStore, client: redis.Redis, key_prefix: str, own: Registration
 ) -> None:
     """The same data, the same epoch; lost data, another one."""
-    epoch = store.feed_open(0).epoch
-    assert store.feed_open(0).epoch == epoch
+    epoch = store.samples.open_feed(0).epoch
+    assert store.samples.open_feed(0).epoch == epoch
     for key in list(client.scan_iter(f"{key_prefix}:*")):
         client.delete(key)
-    store.register("d2", node_id=A, sid="aaaa.2")
-    assert store.feed_open(0).epoch != epoch
+    store.ownership.register("d2", node_id=A, sid="aaaa.2")
+    assert store.samples.open_feed(0).epoch != epoch
 
 
 def test_feed_epoch_is_new_after_a_restart_of_redis(own_server: Any, key_prefix: str) -> None:
     """A restarted server may have lost its last second."""
     with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
         store = make_store(client, key_prefix)
-        own = store.register("d1", node_id=A, sid="aaaa.1")
+        own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
         batch = [part("d1", own.generation, ("k", 1))]
-        first = store.append(0, A, 1, batch)
-        epoch = store.feed_open(0).epoch
+        first = store.samples.append(0, A, 1, batch)
+        epoch = store.samples.open_feed(0).epoch
         own_server.kill()
         with pytest.raises(errors.StoreUnavailable):
-            store.feed_open(0)
+            store.samples.open_feed(0)
         own_server.start()
-        assert store.feed_open(0).epoch != epoch
-        assert store.append(0, A, 1, batch) == first
-        assert len(store.details("d1")["data"]["k"]) == 1  # type: ignore[index]
+        assert store.samples.open_feed(0).epoch != epoch
+        assert store.samples.append(0, A, 1, batch) == first
+        assert len(store.index.details("d1")["data"]["k"]) == 1  # type: ignore[index]
 
 
 def test_open_with_other_partitions_is_refused(client: redis.Redis, key_prefix: str) -> None:

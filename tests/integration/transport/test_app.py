@@ -220,13 +220,13 @@ def test_drain_loses_no_acked_update_and_ends_in_time(own: Cluster):
 
     draining = device.await_event("draining")
     assert 0 < draining["reconnect_after_s"] <= 2
-    details = own.store.details("d1")
+    details = own.store.index.details("d1")
     assert details is not None
     assert details["state"] == "inactive"
     assert details["disconnect_reason"] == "draining"
     assert details["telemetry"]["n"] >= acked[-1]
     assert details["last_seq"] >= acked[-1]
-    assert [n["node_id"] for n in own.store.nodes()] == [second.node_id]
+    assert [n["node_id"] for n in own.store.fleet.nodes()] == [second.node_id]
     assert own.redis.zscore(own.keys.leases(0), node_id) is None
     assert own.tracebacks() == []
     device.close()
@@ -242,7 +242,7 @@ def test_drain_closes_idle_and_polling_clients_too(own: Cluster):
 
     for n, client in enumerate(clients):
         client.await_end()
-        assert (own.store.get(f"d{n}") or {})["state"] == "inactive"
+        assert (own.store.index.get(f"d{n}") or {})["state"] == "inactive"
         client.close()
 
 
@@ -265,7 +265,7 @@ def test_outage_of_redis_delays_acks_and_loses_none(own: Cluster):
     assert json.loads(raw.packet("43900[")[5:])[0]["ok"]
     assert json.loads(raw.packet("43901[")[5:])[0]["ok"]
     wait_until(lambda: node.get("/readyz")[0] == 200, 10)
-    details = own.store.details("d1")
+    details = own.store.index.details("d1")
     assert details is not None
     assert [sample[0] for sample in details["data"]["a"]] == [0, 1, 2]
     assert details["state"] == "active"
@@ -317,6 +317,6 @@ def test_emptied_redis_makes_sessions_again_and_goes_on(own: Cluster):
     after = device.ok("update_data", {"key": "a", "value": 2, "seq": 2})
 
     assert after["rev"] > before
-    wait_until(lambda: (own.store.get("d1") or {}).get("state") == "active", 5)
+    wait_until(lambda: (own.store.index.get("d1") or {}).get("state") == "active", 5)
     wait_until(lambda: node.get("/readyz")[0] == 200, 10)
     device.close()

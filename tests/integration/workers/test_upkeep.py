@@ -58,10 +58,12 @@ def archiver(store: RedisSessionStore, root: Path) -> Archiver:
 
 def gone(store: RedisSessionStore, session_id: str, ago_s: float = 0, **given: Any) -> None:
     """A device was here and left so long ago, after one sample."""
-    own = store.register(session_id, node_id=A, sid=f"aaaa.{session_id}", **given)
+    own = store.ownership.register(session_id, node_id=A, sid=f"aaaa.{session_id}", **given)
     p = store.keys.partition(session_id)
-    assert store.append(p, A, next(NUMBERS), [part(session_id, own.generation, ("k", session_id))])
-    store.disconnect(p, A, [(session_id, f"aaaa.{session_id}", own.generation)], "gone")
+    assert store.samples.append(
+        p, A, next(NUMBERS), [part(session_id, own.generation, ("k", session_id))]
+    )
+    store.ownership.disconnect(p, A, [(session_id, f"aaaa.{session_id}", own.generation)], "gone")
     inactive_ms = store.now_ms() - round(ago_s * 1000)
     store._client.zadd(store.keys.inactive(p), {session_id: inactive_ms})
 
@@ -82,10 +84,10 @@ def test_sweep_takes_what_is_due_and_leaves_the_rest(
     for i in range(5):
         gone(store, f"new{i}", 50)
     assert sweep(archiver).archived == 25
-    assert store.counts() == {"active": 0, "inactive": 5, "archived": 25}
+    assert store.index.counts() == {"active": 0, "inactive": 5, "archived": 25}
     assert {place_of(store, root, f"old{i}") for i in range(25)} == {"archived"}
     assert sweep(archiver) == archive.Outcome()
-    assert store.upkeep()["archived"] == "25"
+    assert store.upkeep.read()["archived"] == "25"
 
 
 def test_sweep_goes_from_the_longest_inactive_on(
@@ -94,7 +96,7 @@ def test_sweep_goes_from_the_longest_inactive_on(
     """Over all partitions in one order."""
     for i in range(12):
         gone(store, f"d{i}", 1000 - i)
-    order = list(store.longest_inactive(store.now_ms(), 3))
+    order = list(store.upkeep.longest_inactive(store.now_ms(), 3))
     assert order == [f"d{i}" for i in range(12)]
 
 
@@ -104,16 +106,16 @@ def test_busy_sessions_at_the_head_do_not_block_those_behind(
     """Thirty that wait for their commands are passed over, batch by batch; later they go too."""
     for i in range(30):
         gone(store, f"busy{i}", 1000)
-        store.command_add(f"busy{i}", NewCommand(f"c{i}", "go", "null", 60_000))
+        store.commands.add(f"busy{i}", NewCommand(f"c{i}", "go", "null", 60_000))
     gone(store, "joined", 900)
-    store.join("joined", A, "aaaa.person")
+    store.ownership.join("joined", A, "aaaa.person")
     for i in range(12):
         gone(store, f"free{i}", 500)
     outcome = sweep(archiver)
     assert (outcome.archived, outcome.left) == (12, {"busy": 31})
     for i in range(30):
-        store.command_cancel(f"busy{i}", f"c{i}")
-    store.leave("joined", A, "aaaa.person")
+        store.commands.cancel(f"busy{i}", f"c{i}")
+    store.ownership.leave("joined", A, "aaaa.person")
     assert sweep(archiver).archived == 31
 
 
@@ -136,7 +138,7 @@ def test_sessions_that_cannot_go_never_reach_their_ttl(
         assert (
             min(left[store.keys.session(f"d{i}")], left[store.keys.history(f"d{i}", "k")]) > 30_000
         )
-    upkeep = store.upkeep()
+    upkeep = store.upkeep.read()
     assert int(upkeep["archive_failures"]) == 1
     assert int(upkeep["archive_failed_at"]) > 0
     assert int(upkeep["ttls_extended"]) == 7
@@ -153,7 +155,7 @@ def test_ttls_are_extended_round_and_round_in_bounded_steps(
         client.pexpire(store.keys.session(f"d{i}"), 20_000)
     extended = 0
     for _ in range(12):
-        extended += sum(store.extend_ttls(p, 2) for p in range(store.keys.partitions))
+        extended += sum(store.upkeep.extend_ttls(p, 2) for p in range(store.keys.partitions))
     assert extended == 9
     assert all(client.pttl(store.keys.session(f"d{i}")) > 50_000 for i in range(9))
 
@@ -191,11 +193,13 @@ def test_full_disk_keeps_sessions_in_redis_and_old_files_whole(
         gone(store, session_id, 200)
         values[session_id] = chooser.randbytes(30_000).hex()
         p = store.keys.partition(session_id)
-        store.append(p, A, next(NUMBERS), [part(session_id, None, ("big", values[session_id]))])
+        store.samples.append(
+            p, A, next(NUMBERS), [part(session_id, None, ("big", values[session_id]))]
+        )
     ballast = small_disk / "ballast"
     outcome = sweep(archiver)
     assert outcome.error
-    counts = store.counts()
+    counts = store.index.counts()
     assert 10 < counts["archived"] < 40
     assert counts["archived"] + counts["inactive"] == 40
     assert all(not one.wrong for one in _verdicts(archiver))
@@ -206,7 +210,7 @@ def test_full_disk_keeps_sessions_in_redis_and_old_files_whole(
     ballast.unlink(missing_ok=True)
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     assert not sweep(archiver).error
-    assert store.counts() == {"active": 0, "inactive": 0, "archived": 40}
+    assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 40}
 
 
 def _verdicts(archiver: Archiver) -> list[Any]:
@@ -246,7 +250,7 @@ def test_purge_by_days_names_and_projects(
         archived_ago(store, f"{kind}-over", over)
         archived_ago(store, f"{kind}-under", under)
     assert archive.purge(archiver, rules, 2) == 3
-    left = {i["session_id"] for i in store.page("archived", limit=100).items}
+    left = {i["session_id"] for i in store.index.page("archived", limit=100).items}
     assert left == expected
     assert len(files_of(root)) == len(expected)
     assert archive.purge(archiver, rules, 2) == 0
@@ -262,7 +266,7 @@ def test_purge_leaves_a_session_that_came_back_meanwhile(
     archiver = Archiver(store, Archive(files))
     gone(store, "d1", 200)
     sweep(archiver)
-    name = store.archive_name("d1")
+    name = store.archive_index.name_of("d1")
     assert name is not None
     archiver.register("d1", node_id=A, sid="aaaa.x")
     assert archive._purge_one(archiver, "d1", name) == 0
@@ -313,10 +317,10 @@ def test_relief_archives_the_longest_inactive_first_and_stops_at_the_low_mark(
     """Never an active one; what was inactive for a moment only stays when that is enough."""
     for i in range(30):
         gone(store, f"d{i}", 1000 - i)
-    store.register("active", node_id=A, sid="aaaa.active")
+    store.ownership.register("active", node_id=A, sid="aaaa.active")
 
     def read(_store: RedisSessionStore) -> Reading:  # every session is 2 % of the memory
-        return Reading(50, 30 + 2 * store.counts()["inactive"])
+        return Reading(50, 30 + 2 * store.index.counts()["inactive"])
 
     outcome, before, after = memory.relieve(archiver, MARKS, never, read, batch=1)
     assert (before.redis_percent, after.redis_percent) == (90, 60)
@@ -329,10 +333,10 @@ def test_relief_archives_the_longest_inactive_first_and_stops_at_the_low_mark(
 
 def test_relief_that_can_do_nothing_ends(store: RedisSessionStore, archiver: Archiver) -> None:
     """Only active ones: nothing is dropped."""
-    store.register("active", node_id=A, sid="aaaa.active")
+    store.ownership.register("active", node_id=A, sid="aaaa.active")
     outcome, _, _ = memory.relieve(archiver, MARKS, never, lambda _: Reading(1, 99))
     assert outcome == archive.Outcome()
-    assert store.counts()["active"] == 1
+    assert store.index.counts()["active"] == 1
 
 
 def test_full_redis_is_relieved_by_the_loop_of_the_worker(
@@ -359,19 +363,21 @@ def test_full_redis_is_relieved_by_the_loop_of_the_worker(
     for i in range(100):
         gone(store, f"d{i}", 1000 - i)
         p = store.keys.partition(f"d{i}")
-        store.append(p, A, next(NUMBERS), [part(f"d{i}", None, ("big", "x" * 50_000))])
+        store.samples.append(p, A, next(NUMBERS), [part(f"d{i}", None, ("big", "x" * 50_000))])
     client: Any = store._client
-    limit = store.redis_memory().used - 200_000
+    limit = store.upkeep.redis_memory().used - 200_000
     client.config_set("maxmemory", limit)
     try:
         with pytest.raises(Overloaded):
-            store.append(0, A, next(NUMBERS), [part("d99", None, ("k", "y" * 1000))])
+            store.samples.append(0, A, next(NUMBERS), [part("d99", None, ("k", "y" * 1000))])
         manager = SessionManager.connect(own_server.url, config)
         with queues.connect(config) as raw:
             schedule = Schedule(raw, queues.open_queue(raw, key_prefix), Keys(key_prefix), [])
             MemoryWatch(config.memory, schedule).look(manager)
-        assert store.redis_memory().percent < 85  # type: ignore[operator]
-        assert store.append(0, A, next(NUMBERS), [part("d99", None, ("k", 1))])[0].word == "ok"
+        assert store.upkeep.redis_memory().percent < 85  # type: ignore[operator]
+        assert (
+            store.samples.append(0, A, next(NUMBERS), [part("d99", None, ("k", 1))])[0].word == "ok"
+        )
         places = [place_of(store, tmp_path / "archive", f"d{i}") for i in range(100)]
         assert places[0] == "archived"
         assert places[-1] == "inactive"
@@ -412,7 +418,7 @@ def test_another_or_an_unmounted_archive_is_refused_at_the_start(
         with pytest.raises(ConfigError, match=r"archive\.url: "):
             connect(url)
         tool = connect(url, lenient=True)
-        assert tool.store.counts()["archived"] == 1
+        assert tool.store.index.counts()["archived"] == 1
         assert [one["session_id"] for one in tool.get_sessions("archived")["sessions"]] == ["d1"]
         with pytest.raises(ArchiveUnavailable):
             tool.get_session("d1")
@@ -437,15 +443,15 @@ def test_reclaim_of_a_session_that_was_archived_meanwhile_brings_it_back_whole(
     """A node slept while its session expired and was archived: it gets the session, not a bare one."""
     from tests.support.stores import holding
 
-    own = store.register("d1", node_id=A, sid="aaaa.1", stream="")
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1", stream="")
     p = store.keys.partition("d1")
-    store.append(p, A, next(NUMBERS), [part("d1", own.generation, ("k", 1), seq=(1, 1))])
-    store.disconnect(p, A, [("d1", "aaaa.1", own.generation)], "lease_expired")
+    store.samples.append(p, A, next(NUMBERS), [part("d1", own.generation, ("k", 1), seq=(1, 1))])
+    store.ownership.disconnect(p, A, [("d1", "aaaa.1", own.generation)], "lease_expired")
     archiver.archive_sessions(["d1"])
-    assert store.reclaim(p, A, [holding(own, "aaaa.1")]) == [("archived", None)]
+    assert store.ownership.reclaim(p, A, [holding(own, "aaaa.1")]) == [("archived", None)]
     assert archiver.reclaim(p, A, [holding(own, "aaaa.1")]) == [("ok", None)]
     assert place_of(store, root) == "active"
-    details = store.details("d1")
+    details = store.index.details("d1")
     assert details is not None
     assert details["telemetry"] == {"k": 1}
     assert details["last_seq"] == 1

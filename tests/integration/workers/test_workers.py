@@ -117,10 +117,10 @@ def idle_sessions(manager: SessionManager, count: int) -> None:
 def test_sweep_idle_more_than_a_batch_sweeps_all(settings: Config, manager: SessionManager) -> None:
     """One run takes all that is due, batch by batch, in every partition."""
     idle_sessions(manager, 17)
-    fresh = manager.store.counts()
+    fresh = manager.store.index.counts()
     assert fresh["active"] == 17
     assert jobs.sweep_idle() == 17
-    assert manager.store.counts() == {"active": 0, "inactive": 17, "archived": 0}
+    assert manager.store.index.counts() == {"active": 0, "inactive": 17, "archived": 0}
     assert jobs.sweep_idle() == 0
 
 
@@ -132,7 +132,7 @@ def test_worker_runs_a_sweep_and_leaves_nothing(
     schedule = Schedule(client, queue, Keys(settings.redis.key_prefix), [Sweep("sweep_idle", 60)])
     assert schedule.take_turns() == ["sweep_idle"]
     work(queue)
-    assert manager.store.counts()["inactive"] == 2
+    assert manager.store.index.counts()["inactive"] == 2
     assert client.keys(f"rq:job:{queue.name}*") == []
 
 
@@ -255,15 +255,15 @@ def test_watch_dead_node_its_sessions_are_let_go(
     config: Config, manager: SessionManager, client: redis.Redis, queue: queues.Queue
 ) -> None:
     """Where no node is left, a worker sees that the last one died."""
-    manager.store.renew("dead-node")
-    manager.store.register("device", node_id="dead-node", sid="dead.sid")
-    assert manager.store.counts()["active"] == 1
+    manager.store.ownership.renew("dead-node")
+    manager.store.ownership.register("device", node_id="dead-node", sid="dead.sid")
+    assert manager.store.index.counts()["active"] == 1
     schedule = Schedule(client, queue, Keys(config.redis.key_prefix), [])
     watch = Watch(lambda: manager, schedule, None, None, None, None)  # type: ignore[arg-type]
 
     def expired() -> bool:
         watch.expire()
-        return manager.store.counts() == {"active": 0, "inactive": 1, "archived": 0}
+        return manager.store.index.counts() == {"active": 0, "inactive": 1, "archived": 0}
 
     wait_until(expired, 10, every_s=0.1)
     session = manager.get_session("device")
@@ -276,10 +276,10 @@ def test_worker_process_sweeps_and_watches_until_sigterm(
 ) -> None:
     """The whole process: both roads of work, then an orderly end within seconds."""
     idle_sessions(manager, 2)
-    manager.store.renew("dead-node")
-    manager.store.register("device", node_id="dead-node", sid="dead.sid")
+    manager.store.ownership.renew("dead-node")
+    manager.store.ownership.register("device", node_id="dead-node", sid="dead.sid")
     worker = start()
-    wait_until(lambda: manager.store.counts()["inactive"] == 3, 20)
+    wait_until(lambda: manager.store.index.counts()["inactive"] == 3, 20)
     worker.terminate()
     assert worker.wait(60) == 0
 
@@ -300,7 +300,7 @@ def test_worker_killed_leaves_no_process_and_another_goes_on(
     wait_until(lambda: _group_is_empty(first.pid), 10)
     idle_sessions(manager, 1)
     start()
-    wait_until(lambda: manager.store.counts()["inactive"] == 1, 40)
+    wait_until(lambda: manager.store.index.counts()["inactive"] == 1, 40)
 
 
 def _group_is_empty(group: int) -> bool:
@@ -319,11 +319,11 @@ def test_worker_redis_restarted_goes_on_by_itself(
     manager = SessionManager.connect(own_server.url, config)
     try:
         idle_sessions(manager, 1)
-        wait_until(lambda: manager.store.counts()["inactive"] == 1, 20)
+        wait_until(lambda: manager.store.index.counts()["inactive"] == 1, 20)
         own_server.kill()
         own_server.start()
         idle_sessions(manager, 1)
-        wait_until(lambda: manager.store.counts()["inactive"] == 2, 40)
+        wait_until(lambda: manager.store.index.counts()["inactive"] == 2, 40)
         assert worker.poll() is None
     finally:
         manager.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from service import errors
 from service.archiving.archiver import Archiver
-from service.sessions import model
+from service.archiving.null import NullArchiver
 from service.sessions.model import CommandChange, Snapshot
 from service.sessions.store.store import RedisSessionStore
 
@@ -36,7 +35,7 @@ class Keeper(Protocol):
     def say(self) -> None: ...
 
 
-class ManagerBase:
+class ManagerCore:
     """See `SessionManager`."""
 
     def __init__(
@@ -49,21 +48,15 @@ class ManagerBase:
         command_ttl_s: float = 300,
         max_value_bytes: int = 64 << 10,
         count: Callable[[str], None] = lambda status: None,
-        close: Callable[[], None] | None = None,
     ) -> None:
         self.store = store
         self.messages = messages
-        self.archiver = archiver
+        self.archiver: Archiver = archiver or NullArchiver(store)
         #: Who is responsible for this service's hold on its archive calls it again and again.
         self.keeper = keeper
-        self._command_ttl_s = command_ttl_s
-        self._max_value_bytes = max_value_bytes
-        self._count = count
-        self._close = close
-        # A writer has one numbered batch under way; the lock keeps threads apart.
-        self._writer_id = model.new_node_id()
-        self._number = 0
-        self._lock = threading.Lock()
+        self.command_ttl_s = command_ttl_s
+        self.max_value_bytes = max_value_bytes
+        self.count = count
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
         """A session at one moment, wherever it is; None when it is unknown.
@@ -71,24 +64,24 @@ class ManagerBase:
         Raises:
             ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
         """
-        snapshot = self.store.read(session_id, entire=entire)
-        if snapshot is None and self.archiver is not None:
+        snapshot = self.store.index.read(session_id, entire=entire)
+        if snapshot is None and self.archiver.exists:
             snapshot = self.archiver.read(session_id)
             if snapshot is None:  # it may have come back in between
-                snapshot = self.store.read(session_id, entire=entire)
+                snapshot = self.store.index.read(session_id, entire=entire)
         return snapshot
 
-    def _awake(self, session_id: str, change: Callable[[], T]) -> T:
+    def awake(self, session_id: str, change: Callable[[], T]) -> T:
         """Makes a change; an archived session comes back for it, as inactive."""
         try:
             return change()
         except errors.SessionNotFound:
-            if self.archiver is None or not self.archiver.restore(session_id):
+            if not self.archiver.restore(session_id):
                 raise
         return change()
 
     @staticmethod
-    def _tell(send: Callable[..., None], to: str, *message: object) -> None:
+    def tell(send: Callable[..., None], to: str, *message: object) -> None:
         """Sends a message about what Redis has accepted already, which no failure may hide.
 
         What a lost message leaves undone is seen later: a command by its node's next renewal, a
@@ -106,9 +99,9 @@ class ManagerBase:
         """Tells the nodes that wait for these commands how they stand now."""
         for change in changes:
             if change.changed:
-                self._count(change.status)
+                self.count(change.status)
             if change.changed and change.waiter:
-                self._tell(
+                self.tell(
                     self.messages.notify,
                     change.waiter,
                     "command",

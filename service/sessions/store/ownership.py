@@ -1,0 +1,235 @@
+"""Who owns what: sessions come to a socket, stay with it while its node lives, and leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from service import errors
+from service.schema.limits import CALL_SESSIONS
+from service.sessions.model import Expiry, Holding, Owner, Registration, Renewal
+from service.sessions.store.commands import changes_of
+from service.sessions.store.runner import ScriptRunner, StorePart
+
+
+def _given(value: str | None) -> str:
+    return "" if value is None else "=" + value
+
+
+class OwnershipStore(StorePart):
+    """The part of the store that knows owners, leases and the people who joined."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        super().__init__(runner)
+        #: node id -> partition -> deadline of its lease, as `renew` answered it last
+        self._deadlines: dict[str, dict[int, str]] = {}
+
+    def create(self, session_id: str, session_name: str = "", project_id: str = "") -> bool:
+        """Makes a session without a connection; False when it is there already."""
+        return bool(
+            self._runner.of_session("create", session_id, [session_name, project_id]) == "ok"
+        )
+
+    def register(
+        self,
+        session_id: str,
+        *,
+        node_id: str,
+        sid: str,
+        session_name: str | None = None,
+        project_id: str | None = None,
+        meta: dict[str, Any] | None = None,
+        stream: str = "",
+        create: bool = True,
+    ) -> Registration:
+        """Makes (node_id, sid) the owner; a field left None keeps what is stored.
+
+        Args:
+            create: make the session when no index has it; what is archived is never made anew.
+
+        Guarantees: of any number of calls for one id exactly one ends as owner; each that was
+        accepted names the owner it replaced, so that the caller can tell it. Calling again for the
+        same socket changes nothing and answers the same generation.
+
+        Raises:
+            Flapping: more than `flapping_registers` accepted ones within the window.
+            SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
+
+        Redis: lua/register.lua, O(keys of the session).
+        """
+        bounds = self._runner.settings
+        answer = self._runner.of_session(
+            "register",
+            session_id,
+            [
+                node_id,
+                sid,
+                _given(session_name),
+                _given(project_id),
+                "" if meta is None else "=" + orjson.dumps(meta).decode(),
+                stream,
+                bounds.lease_ms,
+                bounds.flapping_registers,
+                bounds.flapping_window_ms,
+                "1" if create else "0",
+            ],
+        )
+        if answer[0] == "unknown":
+            raise errors.SessionNotFound(session_id=session_id)
+        if answer[0] == "flapping":
+            raise errors.Flapping(retry_after_s=int(answer[1]) / 1000)
+        (word, generation, rev, last_seq, version, setup, name, project, created, undelivered) = (
+            answer[:10]
+        )
+        old_node, old_sid, now, stored_meta = answer[10:14]
+        return Registration(
+            session_id=session_id,
+            generation=int(generation),
+            rev=int(rev),
+            resumed=word != "new",
+            restored=False,
+            same=word == "same",
+            last_seq=int(last_seq),
+            setup=orjson.loads(setup) if setup else None,
+            setup_version=int(version),
+            server_time_ms=int(now),
+            session_name=name,
+            project_id=project,
+            meta=stored_meta,
+            created_ms=int(created),
+            undelivered=int(undelivered),
+            superseded=Owner(old_node, old_sid) if old_sid else None,
+        )
+
+    def reclaim(
+        self,
+        partition: int,
+        node_id: str,
+        holdings: Sequence[Holding],
+        *,
+        create: bool = True,
+    ) -> list[tuple[str, Owner | None]]:
+        """Gets back what a node still holds, after a pause, an outage or an emptied Redis.
+
+        Args:
+            create: make again what Redis does not know, else that is "unknown".
+
+        Returns, per session (at most CALL_SESSIONS), a word and whom it took over: "ok",
+        "superseded" (another connection is newer), "deleted" or "archived" (see `Archiver.reclaim`).
+
+        Redis: lua/reclaim.lua, atomic.
+        """
+        args: list[Any] = [node_id, self._runner.settings.lease_ms, "1" if create else "0"]
+        for held in holdings:
+            args += [
+                held.session_id,
+                held.sid,
+                held.generation,
+                held.rev,
+                held.session_name,
+                held.project_id,
+                held.meta,
+                held.stream,
+                held.last_seq,
+                held.created_ms,
+            ]
+        results: list[tuple[str, Owner | None]] = []
+        for answer in self._runner.run("reclaim", partition, args):
+            word, *owner = answer.split(" ")
+            results.append((word, Owner(owner[0], owner[1]) if owner else None))
+        return results
+
+    def disconnect(
+        self, partition: int, node_id: str, sockets: Sequence[tuple[str, str, int]], reason: str
+    ) -> list[str]:
+        """Lets go of sessions whose sockets (session id, sid, generation) are gone.
+
+        Returns, per socket (at most CALL_SESSIONS), "ok", "stale" (another connection owns the
+        session: nothing changed) or "missing".
+
+        Redis: lua/disconnect.lua, atomic, runs at maxmemory.
+        """
+        args: list[Any] = [node_id, reason]
+        for socket in sockets:
+            args += socket
+        return list(self._runner.run("disconnect", partition, args))
+
+    def renew(self, node_id: str) -> list[Renewal]:
+        """Moves a node's lease in every partition; cost: partitions, not sessions.
+
+        Guarantees: `held` only when nothing can have happened to the lease since this process was
+        answered the last time.
+        """
+        known = self._deadlines.get(node_id, {})
+        lease_ms = self._runner.settings.lease_ms
+        answers = self._runner.everywhere("renew", lambda p: [node_id, lease_ms, known.get(p, "")])
+        self._deadlines[node_id] = {p: answer[1] for p, answer in enumerate(answers)}
+        return [
+            Renewal(partition, answer[0] == "held", list(answer[2:]))
+            for partition, answer in enumerate(answers)
+        ]
+
+    def release(self, node_id: str) -> None:
+        """Gives back a node's leases at a clean end."""
+        self._runner.everywhere("release", lambda p: [node_id])
+        self._deadlines.pop(node_id, None)
+
+    def expire(self, partition: int) -> Expiry:
+        """Lets go of what dead nodes held, and ends commands past their deadline.
+
+        Any process may call it, each second; harmless when run twice; within the grace after a pause
+        of all callers or a restart of Redis no session is touched.
+
+        Redis: lua/expire.lua, at most CALL_SESSIONS sessions and commands, runs at maxmemory.
+        """
+        answer = self._runner.run(
+            "expire", partition, [self._runner.settings.lease_ms, CALL_SESSIONS]
+        )
+        return Expiry(answer[0], int(answer[1]), changes_of(answer[3:]), bool(int(answer[2])))
+
+    def touch(
+        self, partition: int, signs: Sequence[tuple[str, int | None, int]], *, refresh: bool
+    ) -> None:
+        """Stores signs of life (session id, generation or None, ms or 0); `refresh` renews all TTLs."""
+        args: list[Any] = ["1" if refresh else "0"]
+        for session_id, generation, last_ping_ms in signs:
+            args += [session_id, "" if generation is None else generation, last_ping_ms]
+        self._runner.run("touch", partition, args)
+
+    def owned(self, partition: int, node_id: str) -> set[str]:
+        """The sessions that Redis says a node owns in a partition."""
+        key = self.keys.owned(partition, node_id)
+        return set(self._runner.repeat(lambda: self._runner.client.smembers(key)))
+
+    def join(self, session_id: str, node_id: str, sid: str) -> int:
+        """A person's socket joins; returns the exact number of clients.
+
+        Raises:
+            SessionNotFound: the session is not in Redis.
+        """
+        count = int(
+            self._runner.of_session(
+                "join", session_id, [node_id, sid, self._runner.settings.lease_ms]
+            )
+        )
+        if count < 0:
+            raise errors.SessionNotFound(session_id=session_id)
+        return count
+
+    def leave(self, session_id: str, node_id: str, sid: str) -> int:
+        """A person's socket leaves; returns the number of clients left.
+
+        Raises:
+            SessionNotFound: the session is not in Redis.
+        """
+        count = int(self._runner.of_session("leave", session_id, [node_id, sid]))
+        if count < 0:
+            raise errors.SessionNotFound(session_id=session_id)
+        return count
+
+    def clients(self, session_id: str) -> list[str]:
+        """The sockets of people that joined a session, as `node_id#sid`."""
+        key = self.keys.clients(session_id)
+        return sorted(self._runner.repeat(lambda: self._runner.client.smembers(key)))

@@ -1,0 +1,68 @@
+"""What sessions sent: samples in, and where the feed of their changes stands."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from service.sessions.model import AppendPart, AppendResult, FeedHead
+from service.sessions.store.runner import StorePart
+
+
+class SampleStore(StorePart):
+    """The part of the store that takes samples."""
+
+    def append(
+        self, partition: int, writer_id: str, number: int, parts: Sequence[AppendPart]
+    ) -> list[AppendResult]:
+        """Stores a numbered batch; the same number again answers as before and stores nothing.
+
+        At most CALL_SESSIONS sessions, CALL_SAMPLES samples and CALL_BYTES (service.schema.limits).
+        After StoreUnavailable the writer repeats the same number with the same parts until it is
+        answered, and has no other batch of this partition under way meanwhile.
+
+        Redis: lua/append.lua, atomic per session, one feed entry for the batch.
+        """
+        bounds = self._runner.settings
+        sizes, default = bounds.history_keys, bounds.history_default
+        args: list[Any] = [writer_id, number, bounds.max_keys]
+        for part in parts:
+            args += (
+                part.session_id,
+                "" if part.generation is None else part.generation,
+                part.stream,
+                "" if part.seq_from is None else part.seq_from,
+                "" if part.seq_to is None else part.seq_to,
+                part.bytes_in,
+                part.count,
+                part.samples_json,
+                len(part.keys),
+            )
+            for data_key, values in part.keys.items():
+                args += (data_key, sizes.get(data_key, default), len(values))
+                args += values
+        answer = self._runner.run("append", partition, args, repeat=False)
+        return [_append_result(word) for word in answer.split(" ")]
+
+    def open_feed(self, partition: int) -> FeedHead:
+        """Where a partition's feed stands; a new epoch when Redis lost or may have lost data."""
+        epoch, last, first = self._runner.run("feed_open", partition, [secrets.token_hex(4)])
+        return FeedHead(epoch, int(last), int(first))
+
+
+#: It makes a named tuple of a tuple, without the call in Python that its constructor is.
+_result: Callable[[tuple[str, int]], AppendResult] = partial(tuple.__new__, AppendResult)
+
+
+def _append_result(word: str) -> AppendResult:
+    if word.isdecimal():
+        return _result(("ok", int(word)))
+    if word == "s":
+        return AppendResult("stale")
+    if word == "m":
+        return AppendResult("missing")
+    if word == "k":
+        return AppendResult("too_many_keys")
+    return AppendResult("conflict", int(word[1:]))
