@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 LINGER_S = 2.0
 #: Input thrown away during that time.
 MAX_DISCARD_BYTES = 16 << 20
-#: Handed on in one turn of the loop; a piece of 64 KiB may hold ten thousand messages.
-TURN_MESSAGES = 256
+#: Handed on in one turn of the loop; a piece of 64 KiB holds a thousand events, or ten thousand crumbs.
+TURN_MESSAGES = 1024
 
 #: Why a link is paused; it reads again when no reason is left.
 BUSY, FULL, TURN = 1, 2, 4
