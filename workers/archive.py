@@ -1,9 +1,9 @@
 """What workers do with the archive: fill it, keep what cannot go there alive, purge it.
 
 * `sweep_inactive` goes through the index of inactive sessions, the longest inactive first. Busy ones
-  (open commands, people that joined) are passed over and block nobody behind them. When the disk
-  refuses a batch, smaller ones are tried down to a single session; then the run ends, the failure is
-  counted, and everything stays in Redis. Limit per run: `RUN_S`.
+  (open commands, people that joined) and single ones that cannot be archived are passed over and block
+  nobody behind them (`archive_each`). When the disk refuses, the run ends, the failure is counted, and
+  everything stays in Redis. Limit per run: `RUN_S`.
 * `extend_ttls`, a part of it, gives new TTLs to what should have left Redis long ago and could not:
   nothing that is still to be archived ever reaches its TTL. Limit per run: `EXTENDED` per partition.
 * `purge` removes what is archived for longer than `archive.retention` says, by the index. Where
@@ -18,11 +18,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 
 from service import errors
-from service.archive.errors import ArchiveUnavailable, WrongArchive
+from service.archive.errors import WrongArchive
 from service.archiving.archiver import Archiver
+from service.archiving.each import archive_each
 from service.config.settings import RetentionSettings
 from service.sessions.store.store import RedisSessionStore
 
@@ -34,7 +35,6 @@ RUN_S = 20.0
 EXTENDED = 5_000
 #: What interrupted writers left is removed after this time, s.
 LITTER_S = 3600.0
-_SHRINK = 8
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -62,30 +62,23 @@ class Outcome:
 def archive_all(
     archiver: Archiver, session_ids: Iterator[str], batch: int, is_over: Callable[[], bool]
 ) -> Outcome:
-    """Archives these until it `is_over`; stops when the disk refuses even one."""
+    """Archives these until it `is_over`; stops when the disk refuses."""
     outcome = Outcome()
-    size = batch
     while not is_over():
-        ids = list(islice(session_ids, size))
+        ids = list(islice(session_ids, batch))
         if not ids:
             break
         quiet = archiver.store.upkeep.quiet(ids)
         outcome.leave("busy", len(ids) - len(quiet))
-        try:
-            done = archiver.archive_sessions(quiet) if quiet else []
-        except ArchiveUnavailable as exc:
-            if len(quiet) > 1 and not isinstance(exc, WrongArchive):
-                # There may be room for fewer; what went already is passed over as not inactive.
-                size = max(1, len(quiet) // _SHRINK)
-                session_ids = chain(quiet, session_ids)
-                continue
-            outcome.error = exc.message
-            break
+        done, refusal = archive_each(archiver, quiet)
         for one in done:
             if one.word == "archived":
                 outcome.archived += 1
             else:
                 outcome.leave(one.word)
+        if refusal is not None:
+            outcome.error = refusal.message
+            break
     tell(archiver.store, outcome)
     return outcome
 
@@ -174,3 +167,8 @@ def _purge_one(archiver: Archiver, session_id: str, name: str) -> int:
         return int(archiver.delete(session_id, archived_as=name) is not None)
     except errors.PreconditionFailed:
         return 0  # it came back
+    except WrongArchive:
+        raise
+    except Exception as exc:  # noqa: BLE001  logged; its turn comes again
+        errors.passed_over(exc, "purge", session_id)
+        return 0

@@ -20,7 +20,7 @@
 * `send_batch(batch_id)`: queues a bulk command for each of its devices. Goes on where it was when it
   is run again. Result: how many devices this run went through.
 * `cleanup({max_inactive_hours, purge, limit})`: takes unused sessions out of Redis, at most `limit`.
-  Result: `{removed_sessions, more}`, or `{error}`.
+  Result: `{removed_sessions, failed_sessions, more}`, or `{error}`; one that fails holds up no other.
 
 Each is idempotent and bounded; what is left over is for the next turn (see `schedule`). A job opens
 its own connections, because it runs in a process that RQ forked for it.
@@ -34,6 +34,7 @@ from typing import Any
 
 from service import errors
 from service.archive.walk import readable, session_of, verdicts
+from service.archiving.each import archive_each
 from service.config.loader import load_config
 from service.manager.bulk import run_batch
 from service.manager.cleanup import clean_up
@@ -123,9 +124,11 @@ def archive_sessions(session_ids: list[str]) -> dict[str, str]:
     with open_manager(load_config()) as manager:
         manager.archiver.required()
         manager.store.cleanup.deactivate(session_ids)
-        done = manager.archiver.archive_sessions(session_ids)
+        done, refusal = archive_each(manager.archiver, session_ids)
         archived = sum(one.word == "archived" for one in done)
         manager.store.upkeep.count({"archived": archived})
+    if refusal is not None:
+        raise refusal
     return {one.session_id: one.word for one in done}
 
 
@@ -195,9 +198,10 @@ def cleanup(order: dict[str, Any]) -> dict[str, Any]:
     hours, limit, purge = order["max_inactive_hours"], order["limit"], order["purge"]
     with open_manager(load_config()) as manager:
         try:
-            removed, more = clean_up(manager, hours, limit, purge=purge)
+            cleaned = clean_up(manager, hours, limit, purge=purge)
         except errors.ServiceError as exc:  # who waits for the job is told
             return {"error": {**exc.body(), "status": exc.status}}
-    about = {"action": "cleanup", "sessions": len(removed), "purge": purge}
+    removed, failed = cleaned.removed, cleaned.failed
+    about = {"action": "cleanup", "sessions": len(removed), "failed": len(failed), "purge": purge}
     _log.info("Unused sessions left Redis.", extra=about)
-    return {"removed_sessions": removed, "more": more}
+    return {"removed_sessions": removed, "failed_sessions": failed, "more": cleaned.more}

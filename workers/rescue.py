@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import time
 
+from redis.exceptions import RedisError
 from rq import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
+from service.errors import passed_over
 from service.sessions.store.store import RedisSessionStore
 from workers.queue import MONITOR_S, KnownJob
 
@@ -63,15 +65,25 @@ class Rescue:
         for job_id, since in seen.items():
             if now - since < dead_s:
                 continue
-            # of several workers that see it one removes it
-            if self._queue.connection.lrem(between.key, 1, job_id):
-                job = self._queue.fetch_job(job_id)
-                if job is not None and not job.is_started:
-                    self._queue.push_job_id(job_id, at_front=True)
-                    count += 1
+            try:
+                count += self._put_back(between.key, job_id)
+            except RedisError:
+                raise
+            except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours
+                passed_over(exc, "rescue", job_id)
         if count:
             _log.warning(
                 "Jobs of a dead worker were put back.",
                 extra={"action": "job_abandoned", "jobs": count},
             )
         return count
+
+    def _put_back(self, between: str, job_id: str) -> bool:
+        # of several workers that see it one removes it
+        if not self._queue.connection.lrem(between, 1, job_id):
+            return False
+        job = self._queue.fetch_job(job_id)
+        if job is None or job.is_started:
+            return False
+        self._queue.push_job_id(job_id, at_front=True)
+        return True

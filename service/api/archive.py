@@ -75,6 +75,8 @@ class Archives:
                 return _shown(now)
             if words.get(path.session_id) == "too_large":
                 raise errors.TooLarge("The session is larger than a file of the archive may be.")
+            if words.get(path.session_id) == "failed":
+                raise errors.Internal("The session cannot be archived: the worker's log says why.")
             self._check_quiet(now)
             raise errors.Conflict("The session changed meanwhile: try again.")
 

@@ -34,7 +34,7 @@ from service.archive.names import SUFFIX, age_order, parse_name, stem_of
 from service.archive.quarantine import ITEM, PLACE, Quarantine
 from service.archive.record import MAX_TEXT_BYTES
 from service.archive.store import Quarantined
-from service.errors import ConfigError
+from service.errors import ConfigError, passed_over
 
 TEMPORARY = "tmp"
 #: From this many files on, one sync of the file system instead of each file's own.
@@ -193,6 +193,8 @@ class FileArchiveStore:
         self._synced_folders |= folders
 
     def get(self, name: str) -> bytes | None:
+        if name.endswith("/"):
+            raise ArchiveUnavailable("this folder cannot be read")
         _check_name(name)
         with self._root() as root:
             self._step("opened")
@@ -289,6 +291,8 @@ class FileArchiveStore:
                         removed += 1
                 except FileNotFoundError:
                     pass  # its writer has finished
+                except OSError as exc:
+                    passed_over(exc, "litter", path)
             return removed
 
     @contextmanager
@@ -319,8 +323,14 @@ class FileArchiveStore:
                 if len(found) >= limit:
                     break
                 if folder >= after[:4]:
-                    found += sorted(one for one in self._names_in(root, folder) if one > after)
+                    found += sorted(one for one in self._listed(root, folder) if one > after)
         return found[:limit]
+
+    def _listed(self, root: int, folder: str) -> Iterator[str]:
+        try:
+            yield from self._names_in(root, folder)
+        except OSError:
+            yield f"{folder}/"
 
 
 def _check_name(name: str) -> None:

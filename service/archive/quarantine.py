@@ -19,6 +19,7 @@ from service.archive import durable
 from service.archive.errors import BadRecord, NameTaken
 from service.archive.record import MAX_TEXT_BYTES
 from service.archive.store import Quarantined
+from service.errors import passed_over
 
 QUARANTINE = "quarantine"
 ITEM = re.compile(r"[0-9a-f]{12}")
@@ -114,11 +115,13 @@ class Quarantine:
             place = f"{QUARANTINE}/{item}"
             try:
                 made = os.stat(place, dir_fd=self._root, follow_symlinks=False).st_mtime
+                if made <= before and not self._exists(f"{place}/{_CONTENT}"):
+                    self._remove(item)
+                    removed += 1
             except FileNotFoundError:
                 continue
-            if made <= before and not self._exists(f"{place}/{_CONTENT}"):
-                self._remove(item)
-                removed += 1
+            except OSError as exc:
+                passed_over(exc, "litter", place)
         return removed
 
     def _names(self) -> list[str]:
@@ -137,7 +140,7 @@ class Quarantine:
         try:
             told = json.loads(durable.read_file(self._root, f"{place}/{_REASON}", 65536) or b"")
             name, reason, at_ms = str(told["name"]), str(told["reason"]), int(told["at_ms"])
-        except (BadRecord, ValueError, LookupError, TypeError):
+        except (BadRecord, ValueError, LookupError, TypeError, OSError):
             name, reason, at_ms = "", "its reason cannot be read", 0
         return Quarantined(item, name, reason, at_ms, state.st_size)
 

@@ -155,5 +155,6 @@ class ArchiveStore(Protocol):
     def list(self, after: str = "", limit: int = 1000) -> list[str]:
         """Names in their order, from behind `after`; fewer than `limit` only at the end.
 
-        In folders that records are in, everything that calls itself one, bad names too.
+        In folders that records are in, everything that calls itself one, bad names too. A folder that cannot
+        be read is `<folder>/`, of which `get` says why; the others are listed all the same.
         """

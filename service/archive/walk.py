@@ -11,6 +11,7 @@ from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord, WrongArchive
 from service.archive.names import age_order, parse_name
 from service.archive.store import ArchiveStore
+from service.errors import passed_over
 
 _PAGE = 1000
 
@@ -36,7 +37,7 @@ def names(store: ArchiveStore, after: str = "") -> Iterator[str]:
 
 
 def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
-    """One name per session, its newest; names that are none are left out.
+    """One name per session, its newest; names that are none are left out, folders that cannot be read are not.
 
     Args:
         store: Where to look.
@@ -44,6 +45,12 @@ def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
     """
     best: tuple[tuple[int, int, str], str] | None = None
     for name in names(store, after):
+        if name.endswith("/"):
+            if best is not None:
+                yield best[1]
+                best = None
+            yield name
+            continue
         try:
             age = age_order(name)
         except BadRecord:
@@ -75,11 +82,15 @@ def verdicts(archive: Archive) -> Iterator[Verdict]:
 
 def _verdict(archive: Archive, name: str) -> Verdict:
     try:
+        if name.endswith("/"):  # a folder that cannot be read: this says why
+            archive.store.get(name)
         return Verdict(name, archive.check(name) or "")
     except WrongArchive:
         raise
     except ArchiveUnavailable as exc:
         return Verdict(name, exc.message, unreadable=True)
+    except Exception as exc:  # noqa: BLE001  logged; a check of a million files ends with the last
+        return Verdict(name, passed_over(exc, "verify", name).message, unreadable=True)
 
 
 def session_of(name: str) -> str | None:

@@ -56,7 +56,7 @@ class Archived:
     """What became of one session that was to be archived.
 
     `word`: archived, or it stays: active · busy (clients or open commands) · newer, older (it changed
-    meanwhile, or Redis did) · missing · deleted · too_large.
+    meanwhile, or Redis did) · missing · deleted · too_large · failed (it cannot be read or written).
     """
 
     session_id: str
@@ -160,7 +160,7 @@ class Archiver:
             except errors.SessionNotFound:
                 restored = self.restore(session_id)
                 create = not restored
-        raise errors.StoreUnavailable(MOVES)
+        raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]
@@ -174,15 +174,17 @@ class Archiver:
         away = [i for i, (word, _) in enumerate(answers) if word in ("archived", "unknown")]
         if not away:
             return answers
-        try:
-            for i in away:
+        unread: dict[int, str] = {}
+        for i in away:
+            try:
                 if answers[i][0] == "archived" or self._is_on_disk(holdings[i]):
                     self.restore(holdings[i].session_id)
-        except ArchiveUnavailable as exc:
-            raise errors.StoreUnavailable(exc.message) from exc
+            except ArchiveUnavailable as exc:
+                unread[i] = exc.message
+        away = [i for i in away if i not in unread]
         again = self.store.ownership.reclaim(partition, node_id, [holdings[i] for i in away])
-        if any(word == "archived" for word, _ in again):
-            raise errors.StoreUnavailable(MOVES)
+        if unread or any(word == "archived" for word, _ in again):
+            raise errors.StoreUnavailable(next(iter(unread.values()), MOVES))
         for i, answer in zip(away, again, strict=True):
             answers[i] = answer
         return answers
@@ -224,7 +226,7 @@ class Archiver:
             if word == "deleted":  # by somebody who may not have lived to finish it
                 self.delete(session_id)
                 return False
-        raise errors.StoreUnavailable(MOVES)
+        raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def read(self, session_id: str) -> Snapshot | None:
         """An archived session, without restoring it; None when there is none.
@@ -289,7 +291,7 @@ class Archiver:
             if not reason:
                 return None
             raise errors.ArchiveCorrupt(session_id=session_id)
-        raise errors.StoreUnavailable(MOVES)
+        raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def _index_newer(self, session_id: str, gone: str) -> bool:
         """Whether the index has a newer file now than one that is gone.

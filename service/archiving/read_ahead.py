@@ -21,6 +21,7 @@ from itertools import islice
 from service.archive.archive import Archive
 from service.archive.errors import RecordTooLarge
 from service.archiving.records import record_of
+from service.errors import ServiceError, passed_over
 from service.sessions import model
 from service.sessions.model import Capture
 from service.sessions.store.archive_index import Commit
@@ -51,7 +52,7 @@ class Batch:
     """Some sessions: files of those that can be archived, and why the others cannot."""
 
     files: list[Prepared]
-    left: dict[str, str]  #: session id → missing, newer, active, busy or too_large
+    left: dict[str, str]  #: session id → missing, newer, active, busy, too_large or failed
     text_bytes: int
 
 
@@ -93,24 +94,36 @@ class ReadAhead:
         """These, in one go."""
         batch = Batch([], {}, 0)
         size = 0
-        for session_id, capture in zip(
-            session_ids, self._store.captures.read(session_ids), strict=True
-        ):
-            if isinstance(capture, str):
-                batch.left[session_id] = capture
-                continue
-            word = _fate(capture)
-            if not word:
-                size += sum(map(len, capture.histories.values()))
-                try:
+        for session_id, capture in zip(session_ids, self._captures(session_ids), strict=True):
+            try:
+                if isinstance(capture, Exception):
+                    raise capture
+                word = capture if isinstance(capture, str) else _fate(capture)
+                if not isinstance(capture, str) and not word:
+                    size += sum(map(len, capture.histories.values()))
                     batch.files.append(self._encode(capture))
-                except RecordTooLarge as exc:
-                    word = "too_large"
-                    fields = {"action": "archive_too_large", "session_id": session_id}
-                    log.error("session cannot be archived", extra={**fields, "why": str(exc)})
+            except RecordTooLarge as exc:
+                word = "too_large"
+                fields = {"action": "archive_too_large", "session_id": session_id}
+                log.error("session cannot be archived", extra={**fields, "why": str(exc)})
+            except Exception as exc:  # noqa: BLE001  logged; of this session alone
+                passed_over(exc, "archive", session_id)
+                word = "failed"
             if word:
                 batch.left[session_id] = word
         return Batch(batch.files, batch.left, size)
+
+    def _captures(self, session_ids: list[str]) -> list[Capture | str | Exception]:
+        """Of each; one that cannot even be read spoils no other."""
+        try:
+            return [*self._store.captures.read(session_ids)]
+        except ServiceError:
+            raise
+        except Exception as exc:  # noqa: BLE001  it is one of them; logged where that is known
+            if len(session_ids) == 1:
+                return [exc]
+        half = len(session_ids) // 2
+        return self._captures(session_ids[:half]) + self._captures(session_ids[half:])
 
     def _encode(self, capture: Capture) -> Prepared:
         record = record_of(capture)

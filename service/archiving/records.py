@@ -5,7 +5,8 @@ Samples, setups and events are JSON in Redis already: they go into the record as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,9 +14,16 @@ import orjson
 from service.archive.errors import BadRecord
 from service.archive.names import new_capture
 from service.archive.record import Header, Record
+from service.schema.limits import MAX_COUNT, MAX_TS_S
 from service.sessions import model
 from service.sessions.model import SUMMARY_FIELDS, Capture, Snapshot
 from service.sessions.store.archive_index import IndexEntry
+
+#: Fields of a summary that are numbers, and of those the times, in ms.
+TIMES = ("created_at", "start_time", "disconnected_at", "last_activity", "last_update", "last_ping")
+NUMBERS = (*TIMES, "setup_version", "reported_version", "active_clients", "open_commands", "rev")
+_LARGEST = dict.fromkeys(TIMES, MAX_TS_S * 1000)
+_WHOLE = re.compile("-?[0-9]{1,16}", re.ASCII)
 
 
 def record_of(capture: Capture) -> Record:
@@ -60,7 +68,8 @@ def snapshot_of(record: Record) -> Snapshot:
         return Snapshot(
             session_id=record.session_id,
             fields={
-                **{str(name): str(value) for name, value in body["fields"].items()},
+                "created_at": "0",  # restore.lua needs one
+                **sound_fields(body["fields"]),
                 "generation": str(record.generation),
                 "rev": str(record.rev),
             },
@@ -69,7 +78,7 @@ def snapshot_of(record: Record) -> Snapshot:
             undo=_text(body["undo"]),
             redo=_text(body["redo"]),
             timeline=_text(body["timeline"]),
-            commands={str(name): str(value) for name, value in body["commands"].items()},
+            commands=_sound_commands(body["commands"]),
             commands_done=[str(command_id) for command_id in body["commands_done"]],
             read_ms=record.archived_at_ms,
         )
@@ -79,9 +88,38 @@ def snapshot_of(record: Record) -> Snapshot:
 
 def index_entry(one: Header | Record) -> IndexEntry:
     """A file as the index takes it."""
-    return IndexEntry(
-        one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, one.summary
-    )
+    summary = sound_fields(one.summary)
+    return IndexEntry(one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, summary)
+
+
+def sound_fields(fields: Mapping[Any, Any]) -> dict[str, str]:
+    """The fields of a session, with 0 for numbers that are none and for times beyond the year 9999.
+
+    A file may come from anywhere, and one session must not spoil the lists that it is in.
+    """
+    texts = {str(name): str(value) for name, value in fields.items()}
+    return {
+        name: "0" if name in NUMBERS and not _fits(name, text) else text
+        for name, text in texts.items()
+    }
+
+
+def _fits(name: str, text: str) -> bool:
+    largest = _LARGEST.get(name, MAX_COUNT)
+    return not text or (_WHOLE.fullmatch(text) is not None and int(text) <= largest)
+
+
+def _sound_commands(found: Mapping[Any, Any]) -> dict[str, str]:
+    """Commands without those whose record is none: scripts read them all."""
+    commands = {str(name): str(value) for name, value in found.items()}
+    return {name: value for name, value in commands.items() if ":" in name or _is_object(value)}
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _json(texts: Sequence[str] | int) -> orjson.Fragment:

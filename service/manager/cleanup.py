@@ -6,9 +6,11 @@ Archived sessions are out of Redis already and none of its business, also with `
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from service import errors
+from service.archiving.each import archive_each
 from service.manager.manager import SessionManager
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import last_activity_ms
@@ -59,12 +61,22 @@ def _without_connection(
         place += len(ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What a cleanup did."""
+
+    removed: list[str]  #: those that left Redis
+    failed: dict[str, str]  #: those that could not, and the code of the error
+    more: bool  #: there are others
+
+
 def clean_up(
     manager: SessionManager, max_inactive_hours: float, limit: int, *, purge: bool
-) -> tuple[list[str], bool]:
-    """Takes unused sessions out of Redis; those that left it, and whether there are more.
+) -> Cleaned:
+    """Takes unused sessions out of Redis.
 
-    A session that changes between being found and being taken is left alone.
+    A session that changes between being found and being taken is left alone. One that cannot be taken
+    holds up no other.
 
     Args:
         manager: of the service.
@@ -74,7 +86,7 @@ def clean_up(
 
     Raises:
         Conflict: they shall be archived, and there is no archive.
-        ArchiveUnavailable: the disk; nothing left Redis that is not on it.
+        ArchiveUnavailable: the disk takes none of them; nothing left Redis that is not on it.
     """
     archiver = manager.archiver
     if not purge and not archiver.exists:
@@ -83,13 +95,21 @@ def clean_up(
     if not purge:
         ids = [session_id for session_id, _ in found]
         manager.store.cleanup.deactivate(ids)
-        archived = archiver.archive_sessions(ids)
-        return [one.session_id for one in archived if one.word == "archived"], more
-    deleted: list[str] = []
+        done, refusal = archive_each(archiver, ids)
+        removed = [one.session_id for one in done if one.word == "archived"]
+        if refusal is not None and not removed:
+            raise refusal
+        failed = {one.session_id: "store_unavailable" for one in done if one.word == "failed"}
+        return Cleaned(removed, failed, more or refusal is not None)
+    removed, failed = [], {}
     for session_id, expected in found:
         try:
             manager.delete_session(session_id, expected=expected)
         except (errors.SessionNotFound, errors.PreconditionFailed):
             continue
-        deleted.append(session_id)
-    return deleted, more
+        except Exception as exc:  # noqa: BLE001  logged and told
+            failed[session_id] = errors.passed_over(exc, "cleanup", session_id).code
+            continue
+        removed.append(session_id)
+    # who calls again as long as there is more is not kept by what fails
+    return Cleaned(removed, failed, more and bool(removed or not failed))

@@ -149,7 +149,13 @@ class JobQueue:
             for state in states:
                 ids = self._ids(state, limit - len(found))
                 jobs = Job.fetch_many(ids, connection=self._client, serializer=JSONSerializer)
-                found += [_shown(job) for job in jobs if job is not None]
+                for job in filter(None, jobs):
+                    try:
+                        found.append(_shown(job))
+                    except RedisError:
+                        raise
+                    except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours
+                        errors.passed_over(exc, "jobs", str(job.id))
         return found
 
     def counts(self) -> dict[str, int]:

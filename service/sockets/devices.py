@@ -323,9 +323,7 @@ class Devices:
         }
 
     def ping(self, call: Call) -> dict[str, Any]:
-        payload = call.payload
-        if payload is None:
-            payload = {}
+        payload = {} if call.payload is None else call.payload
         if not isinstance(payload, dict):
             raise errors.InvalidRequest("The payload should be an object.")
         check_depth(payload)

@@ -138,6 +138,8 @@ class Rooms:
                 except (errors.StoreUnavailable, errors.Overloaded):
                     self._tasks.sleep(RETRY_S)
                     continue
+                except Exception:
+                    log.exception("not joined again", extra={"action": "rejoin_failed"})
             waiting.pop()
 
     @property

@@ -13,13 +13,13 @@ import typer
 
 from service.archive import walk
 from service.archive.archive import Archive
-from service.archive.errors import BadRecord
+from service.archive.errors import ArchiveUnavailable, BadRecord, WrongArchive
 from service.archive.record import Header, read_header
 from service.cli import options
 from service.cli.archive.adopt import adopt
 from service.cli.archive.export import LINES, export_samples
 from service.cli.archive.folder import ArchiveOption, open_archive
-from service.cli.archive.imports import import_files, reindex, unquarantine
+from service.cli.archive.imports import import_files, put_back, reindex
 from service.cli.archive.quarantine import quarantine
 from service.errors import SessionNotFound
 from service.observability.logs import printable
@@ -33,7 +33,7 @@ archive = typer.Typer(
 archive.add_typer(quarantine, name="quarantine")
 archive.command("import")(import_files)
 archive.command()(reindex)
-archive.command("put-back")(unquarantine)
+archive.command("put-back")(put_back)
 archive.command()(adopt)
 
 PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]
@@ -62,7 +62,9 @@ def list_archived(
         try:
             content = opened.store.get(name)
             header = None if content is None else read_header(content, name)
-        except BadRecord:
+        except WrongArchive:
+            raise
+        except (BadRecord, ArchiveUnavailable):
             bad += 1
             continue
         if header is None or not _matches(header, q, project):
@@ -222,9 +224,11 @@ def export(
                 if content is None or not _matches(read_header(content, name), q, project):
                     continue
                 export_samples(content, name, key, write)
-            except BadRecord as exc:
+            except WrongArchive:
+                raise
+            except (BadRecord, ArchiveUnavailable) as exc:
                 bad += 1
-                typer.echo(f"{printable(name)} is left out: {exc.reason}", err=True)
+                typer.echo(f"{printable(name)} is left out: {printable(str(exc))}", err=True)
     finally:
         if output is not None:
             target.close()

@@ -14,23 +14,27 @@ import typer
 
 from service.archive import walk
 from service.archive.archive import Archive
-from service.archive.errors import BadRecord, RecordTooLarge
+from service.archive.errors import ArchiveUnavailable, BadRecord, RecordTooLarge, WrongArchive
 from service.archive.names import SUFFIX, new_capture, parse_name
 from service.archive.record import Record, decode
 from service.archiving.archiver import Archiver
 from service.archiving.imports import record_of_histories
-from service.archiving.records import index_entry
+from service.archiving.records import index_entry, snapshot_of
 from service.archiving.unquarantine import bring_forward
 from service.cli import options
 from service.cli.archive.folder import ArchiveOption
 from service.config.loader import load_config
 from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.observability.logs import printable
+from service.schema.limits import CALL_SESSIONS
 from service.schema.names import check_name
 from service.sessions.store.archive_index import IndexEntry
 
 #: Files per call of the index.
-_BATCH = 500
+_BATCH = CALL_SESSIONS
+
+#: Data key → `[value, ts]`, oldest first.
+Histories = dict[str, list[list[Any]]]
 
 
 def open_service(
@@ -91,7 +95,7 @@ def reindex(
         typer.echo(" · ".join(f"{name} {count}" for name, count in shown.items()))
 
 
-def unquarantine(
+def put_back(
     name: Annotated[str, typer.Argument(help="A file, as `verify` shows it.")],
     place: ArchiveOption = None,
     redis: options.RedisOption = None,
@@ -113,18 +117,24 @@ def unquarantine(
     finally:
         close()
     if json_output:
-        options.show_json({"unquarantine": name, "name": now})
+        options.show_json({"put_back": name, "name": now})
     else:
         typer.echo(f"{name} is {now} now, the newest of its session.")
 
 
 def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
-    """One entry per session, its newest file; None for a bad one."""
+    """One entry per session, its newest file; None for one that is bad or cannot be read."""
     for name in walk.newest_names(archive.store):
         try:
             header = archive.load_header(name)
         except BadRecord as exc:
             typer.echo(f"{printable(name)} is in quarantine now: {exc.reason}", err=True)
+            yield None
+            continue
+        except WrongArchive:
+            raise
+        except ArchiveUnavailable as exc:
+            typer.echo(f"{printable(name)} is left out: {exc.message}", err=True)
             yield None
             continue
         if header is not None:
@@ -192,15 +202,27 @@ def _import_record(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
     try:
         record = decode(path.read_bytes())
         check_name("session_id", record.session_id)
-    except (BadRecord, ServiceError) as exc:
-        reason = exc.reason if isinstance(exc, BadRecord) else exc.message
-        typer.echo(f"{printable(str(path))}: {reason}", err=True)
+        snapshot_of(record)  # or who wants it back finds it bad
+    except (BadRecord, ServiceError, OSError) as exc:
+        reason = exc.reason if isinstance(exc, BadRecord) else str(exc)
+        typer.echo(f"{printable(str(path))}: {printable(reason)}", err=True)
         yield str(path), "bad"
         return
     yield record.session_id, _take(archiver, record)
 
 
 def _take(archiver: Archiver, record: Record) -> str:
+    """Puts a record into archive and index; one that cannot be written there is passed over."""
+    try:
+        return _put(archiver, record)
+    except WrongArchive:
+        raise
+    except ArchiveUnavailable as exc:
+        typer.echo(f"{printable(record.session_id)}: {printable(exc.message)}", err=True)
+        return "bad"
+
+
+def _put(archiver: Archiver, record: Record) -> str:
     """Puts a record into archive and index; nothing is left of one that is not wanted."""
     if archiver.archive.store.find(record.session_id):
         return "known"
@@ -224,27 +246,45 @@ def _take(archiver: Archiver, record: Record) -> str:
 
 def _import_lines(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
     with path.open("rb") as lines:
-        for session_id, samples in groupby(_samples(path, lines), key=lambda one: one[0]):
-            histories: dict[str, list[list[Any]]] = {}
-            for _, key, value, ts in samples:
-                histories.setdefault(key, []).append([value, ts])
+        for session_id, histories in _sessions(path, lines):
+            if histories is None:
+                yield session_id, "bad"
+                continue
             record = record_of_histories(session_id, histories, archiver.store.now_ms())
             yield session_id, _take(archiver, record)
 
 
-def _samples(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, str, Any, float]]:
+def _sessions(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Histories | None]]:
+    """Sessions and their histories; None: one of its lines is bad, and half a session is none.
+
+    A line that does not even tell its session spoils the one before it and the one behind it.
+    """
+    present, histories, is_whole = "", Histories(), True
+    was_told = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            found = orjson.loads(line)
-            session_id, key, ts = found["session_id"], found["key"], found["ts"]
-            check_name("session_id", session_id)
-            if not isinstance(key, str) or not key or type(ts) not in (int, float):
-                raise ValueError(key)
-            yield session_id, key, found["value"], ts
-        except (ValueError, LookupError, TypeError, InvalidRequest, json.JSONDecodeError) as exc:
-            raise ServiceError(
-                f"{path}, line {number}: is no line of `muster archive export`. Those before it of "
-                "whole sessions were taken."
-            ) from exc
+            sample = _sample(line)
+        except (ValueError, LookupError, TypeError, InvalidRequest):
+            typer.echo(f"{path}, line {number}: is no line of `muster archive export`", err=True)
+            is_whole = was_told = False
+            continue
+        session_id, key, value, ts = sample
+        if session_id != present:
+            if present or not is_whole:
+                yield present or str(path), histories if is_whole and present else None
+            present, histories, is_whole = session_id, {}, was_told
+        was_told = True
+        histories.setdefault(key, []).append([value, ts])
+    if present or not is_whole:
+        yield present or str(path), histories if is_whole and present else None
+
+
+def _sample(line: bytes) -> tuple[str, str, Any, float]:
+    found = orjson.loads(line)
+    session_id, key, ts = found["session_id"], found["key"], found["ts"]
+    check_name("session_id", session_id)
+    if not isinstance(key, str) or not key or type(ts) not in (int, float):
+        raise ValueError(key)
+    return session_id, key, found["value"], ts

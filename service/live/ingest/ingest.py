@@ -43,6 +43,8 @@ MAX_BUFFER_BYTES = 32 << 20
 #: How often one part is sent again after `missing` or a shifted `seq`.
 MAX_ATTEMPTS = 3
 
+Answer = AppendResult | ServiceError
+
 
 class Reconciler(Protocol):
     """Settles with Redis who owns what; see `OwnershipReconciler`."""
@@ -185,9 +187,7 @@ class Ingest:
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
-    def _tell(
-        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
-    ) -> None:
+    def _tell(self, owned: OwnedSession, ack_id: int | None, result: Answer) -> None:
         try:
             if ack_id is not None or isinstance(result, ServiceError):
                 self._answers.answer(owned, ack_id, result)
@@ -263,12 +263,10 @@ class Ingest:
             with self._standing.flush(partition) as unanswered:
                 results = self._ask(partition, number, parts, unanswered)
         except ServiceError as error:
-            self._refuse_all(queue, batch, error)
-            return
+            return self._refuse_all(queue, batch, error)
         except Exception:
             log.exception("flush failed", extra={"action": "flush_failed"})
-            self._refuse_all(queue, batch, errors.Internal())
-            return
+            return self._refuse_all(queue, batch, errors.Internal())
         self._metrics.flush_samples.observe(sum(part.count for part in parts))
         self._metrics.flush_seconds.observe(time.monotonic() - sent_at)
         stored, missing = self.stored, []
@@ -284,8 +282,7 @@ class Ingest:
             else:
                 self._refuse(queue, slot, word_error(slot.owned, result.word))
         self._metrics.samples.add(count=self.stored - stored)
-        if missing:
-            self._recover(partition, queue, missing)
+        return self._recover(partition, queue, missing) if missing else None
 
     def _ask(
         self, partition: int, number: int, parts: list[AppendPart], unanswered: Callable[[], None]

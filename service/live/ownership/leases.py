@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.clock import RedisClock
-from service.errors import ServiceError
+from service.errors import ServiceError, passed_over
 from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
@@ -157,16 +157,13 @@ class Leases:
         """Move the leases; reclaim where they were over; pass on what waits for our devices.
 
         Raises:
-            StoreUnavailable: nothing is known; try again soon.
+            StoreUnavailable: nothing is known, or some could not be reclaimed; try again soon.
         """
         started = time.monotonic()
         renewals = self._store.ownership.renew(self._node_id)
         self._standing.renewed(started)
         self._lost |= {renewal.partition for renewal in renewals if not renewal.held}
-        for partition in sorted(self._lost):
-            self._reconciler.reclaim(partition, self._sessions.in_partition(partition))
-            self._listener.lost_lease(partition)
-            self._lost.discard(partition)
+        failed = self._reclaim_lost()
         for renewal in renewals:
             for session_id in renewal.pending:
                 owned = self._sessions.of(session_id)
@@ -175,6 +172,20 @@ class Leases:
         self._clock.measure(self._store.now_ms)
         self.touch()
         self._store.fleet.node_beat(self._node_id, dict(self._figures()))
+        if failed is not None:
+            raise failed
+
+    def _reclaim_lost(self) -> Exception | None:
+        """Get back what is held where the lease was over; what failed of it, to be tried again soon."""
+        failed: Exception | None = None
+        for partition in sorted(self._lost):
+            try:
+                self._reconciler.reclaim(partition, self._sessions.in_partition(partition))
+                self._listener.lost_lease(partition)
+                self._lost.discard(partition)
+            except Exception as error:  # noqa: BLE001  raised by `renew`, once all else is done
+                failed = failed or error
+        return failed
 
     def touch(self) -> None:
         """Pass on signs of life, and refresh the TTLs that are due."""
@@ -263,9 +274,13 @@ class Leases:
             in_redis = set(self._store.ownership.owned(partition, self._node_id))
             held = {owned.session_id: owned for owned in self._sessions.in_partition(partition)}
             for session_id in in_redis - held.keys():
-                freed = self._departures.free(
-                    session_id, partition, lambda sid: not self._is_connected(sid)
-                )
+                try:
+                    freed = self._disconnects.free(
+                        session_id, partition, lambda sid: not self._is_connected(sid)
+                    )
+                except Exception as error:  # noqa: BLE001  logged
+                    passed_over(error, "comparison", session_id)
+                    continue
                 if freed:
                     log.warning(
                         "session without a socket freed",

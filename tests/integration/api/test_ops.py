@@ -15,7 +15,7 @@ from service import errors
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
-from service.manager.cleanup import clean_up
+from service.manager.cleanup import Cleaned, clean_up
 from tests.integration.api.test_sessions import leave, problem
 from tests.support.rest import NODE, Rest, rest
 
@@ -148,8 +148,8 @@ def test_dry_run_says_what_would_go_and_changes_nothing(fleet: Rest) -> None:
 
 
 def test_purge_deletes_what_nobody_uses(fleet: Rest) -> None:
-    removed, more = clean_up(fleet.manager, 24, 1000, purge=True)
-    assert (sorted(removed), more) == (["left", "never"], False)
+    cleaned = clean_up(fleet.manager, 24, 1000, purge=True)
+    assert (sorted(cleaned.removed), cleaned.more) == (["left", "never"], False)
     left = {one["session_id"] for one in fleet.get("/sessions")["sessions"]}
     assert left == {"fresh", "watched", "here"}
 
@@ -166,8 +166,8 @@ def test_purge_spares_a_session_that_came_back(
         real(session_id, **options)
 
     monkeypatch.setattr(fleet.manager, "delete_session", late)
-    removed, _ = clean_up(fleet.manager, 24, 1000, purge=True)
-    assert removed == ["never"]
+    cleaned = clean_up(fleet.manager, 24, 1000, purge=True)
+    assert (cleaned.removed, cleaned.failed) == (["never"], {})
     assert fleet.get("/sessions/left")["is_connected"] is True
 
 
@@ -175,10 +175,11 @@ def test_cleanup_moves_what_nobody_uses_to_the_archive(fleet: Rest, tmp_path: Pa
     files = FileArchiveStore(tmp_path / "archive")
     files.open(files.claim())
     fleet.manager.archiver = Archiver(fleet.store, Archive(files, 3))
-    removed, more = clean_up(fleet.manager, 24, 1, purge=False)
-    assert (len(removed), more) == (1, True)
-    again, more = clean_up(fleet.manager, 24, 1000, purge=False)
-    assert (sorted(removed + again), more) == (["left", "never"], False)
+    one = clean_up(fleet.manager, 24, 1, purge=False)
+    assert (len(one.removed), one.more) == (1, True)
+    rest_of_all = clean_up(fleet.manager, 24, 1000, purge=False)
+    assert sorted(one.removed + rest_of_all.removed) == ["left", "never"]
+    assert not rest_of_all.more
     archived = fleet.get("/sessions?state=archived")["sessions"]
     assert {one["session_id"] for one in archived} == {"left", "never"}
     assert fleet.get("/sessions/never")["state"] == "archived"
@@ -197,7 +198,7 @@ def test_cleanup_passes_over_what_has_open_commands_and_comes_to_an_end(
     order = {"limit": 1, "dry_run": True}
     shown = fleet.ask("POST", "/sessions/cleanup", order).json
     assert (shown["count"], shown["more"]) == (0, False)
-    assert clean_up(fleet.manager, 24, 1, purge=False) == ([], False)
+    assert clean_up(fleet.manager, 24, 1, purge=False) == Cleaned([], {}, False)
     purged = fleet.ask("POST", "/sessions/cleanup", {**order, "purge": True}).json
     assert (purged["count"], purged["more"]) == (1, True)
 

@@ -41,14 +41,14 @@ def backup(
         store.samples.open_feed(0)
         kept = {key: raw.dump(key) for key in raw.scan_iter(f"{key_prefix}:*")}
 
-        def unquarantine() -> None:
+        def put_back() -> None:
             for key in list(raw.scan_iter(f"{key_prefix}:*")):
                 raw.delete(key)
             for key, data in kept.items():
                 raw.restore(key, 0, data)
             raw.hset(store.keys.epoch(0), "epoch", "after a restart")
 
-        return unquarantine
+        return put_back
 
     return copy
 
@@ -82,7 +82,7 @@ def test_reindex_after_a_restored_backup_shows_the_newer_state(
         own = store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p0")
         store.ownership.join("d1", A, "aaaa.person")
         store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
-        unquarantine = backup()
+        put_back = backup()
         store.commands.finish("d1", own.generation, "c1", ok=True)
         store.ownership.leave("d1", A, "aaaa.person")
         store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
@@ -90,12 +90,12 @@ def test_reindex_after_a_restored_backup_shows_the_newer_state(
         come_and_go(store, "d1", ("k", 1))
         if then == "archived":
             archiver.archive_sessions(["d1"])
-        unquarantine = backup()
+        put_back = backup()
     if then == "archived":
         archiver.restore("d1")
     live_on(store, archiver)
     newest = (read(archiver, "d1") or {})["rev"]
-    unquarantine()
+    put_back()
     store._client.delete(store.keys.leases(0))  # whoever was connected is long gone
 
     assert reindex(archiver) == {"ok" if then == "archived" else "newer": 1}
@@ -117,10 +117,10 @@ def test_reindex_tells_dashboards_of_the_newer_state(
 ) -> None:
     """The feed has it with the newer rev, as archived."""
     come_and_go(store, "d1", ("k", 1))
-    unquarantine = backup()
+    put_back = backup()
     live_on(store, archiver)
     newest = str((read(archiver, "d1") or {})["rev"])
-    unquarantine()
+    put_back()
     reindex(archiver)
     _, last = client.xrange(store.keys.feed(0))[-1]
     assert (last["state"], last["rev"], last["project_id"]) == ("archived", newest, "p1")
@@ -137,11 +137,11 @@ def test_reindex_leaves_what_somebody_is_connected_to_or_changed_since(
     store.samples.append(0, A, next(NUMBERS), [_part(("k", 1))])
     if change not in ("connected", "let go"):
         store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
-    unquarantine = backup()
+    put_back = backup()
     store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "gone")
     live_on(store, archiver)
     newer = str(store.archive_index.name_of("d1"))
-    unquarantine()
+    put_back()
     match change:
         case "connected":  # its node lives, and renews its lease
             store.ownership.renew(A)
@@ -169,10 +169,10 @@ def test_archival_of_an_older_state_leaves_the_newer_file_and_it_can_be_put_back
 ) -> None:
     """Nobody reindexed; the device came again, with a new generation, and was archived twice."""
     come_and_go(store, "d1", ("k", 1))
-    unquarantine = backup()
+    put_back = backup()
     live_on(store, archiver)
     newer = str(store.archive_index.name_of("d1"))
-    unquarantine()
+    put_back()
     for value in (8, 9):
         own = archiver.register("d1", node_id=B, sid="bbbb.1")
         store.samples.append(0, B, next(NUMBERS), [_part(("k", value))])
@@ -240,10 +240,10 @@ def test_register_finds_the_newer_file_when_the_index_names_one_that_was_superse
     """A replica that was behind took over, and nobody reindexed: the device begins where it was."""
     come_and_go(store, "d1", ("k", 1))
     archiver.archive_sessions(["d1"])
-    unquarantine = backup()
+    put_back = backup()
     archiver.restore("d1")
     live_on(store, archiver)
-    unquarantine()
+    put_back()
     assert values(read(archiver, "d1")) == NEW
     assert archiver.register("d1", node_id=B, sid="bbbb.1").restored
     assert values(store.index.details("d1")) == NEW
