@@ -2,7 +2,7 @@
 
 A partition's number is the hash tag of all its keys, so that one script touches one slot of a
 cluster. In `history` keys the id part is escaped (`%` as `%25`, `:` as `%3A`), because only there
-something follows the id; `escape_id` in lua/session.lua does the same.
+something follows the id; `history_key` in lua/shared.lua does the same (a test compares them).
 """
 
 from __future__ import annotations
