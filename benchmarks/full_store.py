@@ -92,7 +92,9 @@ def fill(store: RedisSessionStore, count: int) -> None:
         ids = [session_id(number) for number in range(first, min(first + AT_ONCE, count))]
         # the arguments of RedisSessionStore.register, many in one round trip
         limits = [bounds.lease_ms, bounds.flapping_registers, bounds.flapping_window_ms, "1"]
-        made = store._of_each("register", [(i, [NODE, SID, "", "", "", "", *limits]) for i in ids])
+        made = store.runner.of_sessions(
+            "register", [(i, [NODE, SID, "", "", "", "", *limits]) for i in ids]
+        )
         parts = [event(i, int(answer[1])) for i, answer in zip(ids, made, strict=True)]
         results = store.samples.append(0, NODE, 1 + first // AT_ONCE, parts)
         assert all(result.word == "ok" for result in results)

@@ -52,6 +52,6 @@ def archive_each(
 
 def _known(archiver: Archiver, one: Archived) -> Archived:
     """Of those that are tried again some went before the others were refused."""
-    if one.word == "missing" and archiver.store.archive_name(one.session_id) is not None:
+    if one.word == "missing" and archiver.store.archive_index.name_of(one.session_id) is not None:
         return Archived(one.session_id, "archived")
     return one

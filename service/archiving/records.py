@@ -89,7 +89,9 @@ def snapshot_of(record: Record) -> Snapshot:
 def index_entry(one: Header | Record) -> IndexEntry:
     """A file as the index takes it."""
     summary = sound_fields(one.summary)
-    return IndexEntry(one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, summary)
+    return IndexEntry(
+        one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, summary
+    )
 
 
 def sound_fields(fields: Mapping[Any, Any]) -> dict[str, str]:

@@ -124,7 +124,7 @@ class Devices:
         self._setups = setups
         self._sessions = sessions
         self._ingest = ingest
-        self._departures = disconnects
+        self._disconnects = disconnects
         self._commands = commands
         self._takeovers = takeovers
         self._dispatcher = dispatcher
@@ -241,7 +241,7 @@ class Devices:
         owned.meta = registration.meta
         self._sessions.add(owned)
         if peer.closed:  # it went while Redis was asked
-            self._departures.add(owned, peer.reason)
+            self._disconnects.add(owned, peer.reason)
         return owned
 
     def _follow_up(
@@ -263,10 +263,10 @@ class Devices:
         """The socket is gone."""
         session_id = self._uncertain.pop(peer.sid, None)
         if session_id is not None:
-            self._departures.probe(session_id, peer.sid, self._partition_of(session_id))
+            self._disconnects.probe(session_id, peer.sid, self._partition_of(session_id))
         owned: OwnedSession | None = peer.device
         if owned is not None:
-            self._departures.add(owned, reason)
+            self._disconnects.add(owned, reason)
             if self._sessions.of(owned.session_id) is None:
                 self._commands.forget(owned.session_id)
 

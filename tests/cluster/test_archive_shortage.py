@@ -83,7 +83,7 @@ def test_full_redis_is_relieved_and_dashboards_are_told(service: MakeService) ->
     for i in range(60):
         one.manager.store.ownership.create(f"d{i}")
         one.manager.update_telemetry(f"d{i}", {"big": "x" * 60_000})
-    one.store._run("sweep_idle", 0, [0, 500, 0])
+    one.store.runner.run("sweep_idle", 0, [0, 500, 0])
     used = one.store.upkeep.redis_memory().used
     one.cluster.redis.config_set("maxmemory", int(used / 0.85))
     one.worker()

@@ -76,7 +76,9 @@ def place_of(store: RedisSessionStore, root: Path, session_id: str = "d1") -> st
     """Where a session is; asserts that it stands in exactly one index, and nowhere in part."""
     p = store.keys.partition(session_id)
     indexes = {s: getattr(store.keys, s)(p) for s in ("active", "inactive", "archived")}
-    found = [s for s, key in indexes.items() if store._client.zscore(key, session_id) is not None]
+    found = [
+        s for s, key in indexes.items() if store.runner.client.zscore(key, session_id) is not None
+    ]
     assert len(found) == 1, found
     raw = store.index.get(session_id)
     name = store.archive_index.name_of(session_id)
@@ -84,7 +86,7 @@ def place_of(store: RedisSessionStore, root: Path, session_id: str = "d1") -> st
         assert raw is None
         assert name is not None
         assert (root / name).exists()
-        left = keys_of(store._client, store.keys.prefix, session_id)
+        left = keys_of(store.runner.client, store.keys.prefix, session_id)
         assert [key for key in left if ":tombstone:" not in key] == []
     else:
         assert raw is not None

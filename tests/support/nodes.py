@@ -190,21 +190,21 @@ class Node:
         self.dispatcher = Dispatcher(self.sockets, AtOnce(), NoCounts())
         self.manager = SessionManager(store, network)
         self.feed = Feed(
-            lambda **options: redis.Redis.from_url(redis_url, **options), store.keys, store
+            lambda **options: redis.Redis.from_url(redis_url, **options), store.keys, store.samples
         )
-        self.fanout = Fanout(self.feed, self.sockets, tasks, store, 10)
+        self.fanout = Fanout(self.feed, self.sockets, tasks, store.index, 10)
         self.owned = OwnedSessions()
         self.delivery = CommandDelivery(
-            store, self.dispatcher, self.owned.of, self.manager.tell_waiters, tasks
+            store.commands, self.dispatcher, self.owned.of, self.manager.tell_waiters, tasks
         )
-        self.waiters = CommandWaiters(store, tasks)
+        self.waiters = CommandWaiters(store.commands, tasks)
         self.rooms = Rooms(
-            store, self.node_id, self.dispatcher.peers.values, store.keys.partition, tasks
+            store.ownership, self.node_id, self.dispatcher.peers.values, store.keys.partition, tasks
         )
         self.dashboards = dashboards.Dashboards(
             self.dispatcher,
             self.manager,
-            Watching(store, self.feed, self.fanout),
+            Watching(store.index, self.feed, self.fanout),
             self.waiters,
             self.rooms,
             tasks,
@@ -212,7 +212,9 @@ class Node:
             max_answer_bytes=256 * 1024,
             devices=OwnSetups(),
         )
-        dashboards.register(self.dispatcher, self.dashboards, SessionScope(store, self.manager))
+        dashboards.register(
+            self.dispatcher, self.dashboards, SessionScope(store.index, self.manager)
+        )
         self._sids = itertools.count(1)
 
     def _sid(self) -> str:

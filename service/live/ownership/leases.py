@@ -93,7 +93,7 @@ class Leases:
         self._store = store
         self._sessions = sessions
         self._reconciler = reconciler
-        self._departures = disconnects
+        self._disconnects = disconnects
         self._tasks = tasks
         self._clock = clock
         self._standing = standing

@@ -220,7 +220,7 @@ def test_stream_that_loses_redis_breaks_off(api: Rest, monkeypatch: pytest.Monke
         yield next(iter(real(*args)))
         raise errors.StoreUnavailable
 
-    monkeypatch.setattr(api.store, "history", fails_later)
+    monkeypatch.setattr(api.store.histories, "read", fails_later)
     with pytest.raises(errors.StoreUnavailable):
         _ = api.client.get(f"/api/v1/sessions/{session_id}/data").data
 

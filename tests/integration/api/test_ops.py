@@ -260,7 +260,7 @@ def test_redis_that_is_away_is_told_with_the_time_to_wait(
     def away(*_: Any, **__: Any) -> None:
         raise errors.StoreUnavailable
 
-    monkeypatch.setattr(api.store, "page", away)
+    monkeypatch.setattr(api.store.index, "page", away)
     response = api.ask("GET", "/sessions")
     assert problem(response, 503, "store_unavailable")["retryable"] is True
     assert response.headers["Retry-After"] == "2"
@@ -273,7 +273,7 @@ def test_bug_is_told_without_details(
     def bug(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(api.store, "page", bug)
+    monkeypatch.setattr(api.store.index, "page", bug)
     response = api.ask("GET", "/sessions")
     body = problem(response, 500, "internal")
     assert "secret" not in response.text

@@ -136,7 +136,7 @@ def test_adopt_that_was_cut_off_is_finished_by_the_next_start(services: Services
     services.lose_redis("p")
     bare = services.start("p", lenient=True).store
     config = services.config("p")
-    service, _ = bare.note_archive("a" * 32)
+    service, _ = bare.archive_index.note("a" * 32)
     files = FileArchiveStore(services.root)
     files.adopt(files.identify().store_id, Owner(service, config.redis.key_prefix))
 

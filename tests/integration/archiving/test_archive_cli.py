@@ -321,7 +321,7 @@ class Service:
         self.manager.store.ownership.create(session_id, "", "p")
         for value in values:
             self.manager.update_telemetry(session_id, {"k": value})
-        self.manager.store._run("sweep_idle", 0, [0, 500, 0])
+        self.manager.store.runner.run("sweep_idle", 0, [0, 500, 0])
         done = self.archiver.archive_sessions([session_id])
         assert [one.word for one in done] == ["archived"]
 

@@ -172,10 +172,10 @@ def test_delete_leaves_nothing_anywhere(
         archiver.register("d1", node_id=A, sid="aaaa.9")
     assert archiver.delete("d1") is not None
     assert files_of(root) == []
-    names = keys_of(store._client, store.keys.prefix, "d1")
+    names = keys_of(store.runner.client, store.keys.prefix, "d1")
     assert names == [store.keys.tombstone("d1")]
     assert store.index.counts() == {"active": 0, "inactive": 0, "archived": 0}
-    assert store._client.exists(store.keys.project(0, "p1")) == 0
+    assert store.runner.client.exists(store.keys.project(0, "p1")) == 0
     assert archiver.delete("d1") is not None or archiver.delete("d1") is None
     fresh = archiver.register("d1", node_id=B, sid="bbbb.1")
     assert (fresh.resumed, fresh.restored, fresh.rev) == (False, False, 2)
@@ -247,10 +247,10 @@ def test_refused_archiver_leaves_a_file_that_another_commits_meanwhile(
     other = make_archiver()
 
     def busy() -> None:
-        store._client.sadd(store.keys.clients("d1"), "x#y")  # joined; the rev is the same
+        store.runner.client.sadd(store.keys.clients("d1"), "x#y")  # joined; the rev is the same
 
     def free_again() -> None:
-        store._client.delete(store.keys.clients("d1"))
+        store.runner.client.delete(store.keys.clients("d1"))
         assert [done.word for done in other.archive_sessions(["d1"])] == ["archived"]
 
     steps(archiver).then["saved"] = busy

@@ -46,11 +46,11 @@ def test_capture_that_fails_midway_leaves_no_answer_for_the_next_caller(
     """The one connection of the pool still has replies to read then; nobody else may get them."""
     come_and_go(store, "d1", ("a", 1), ("b", 2), ("c", 3))
     key = store.keys.history("d1", "b")
-    store._client.delete(key)
-    store._client.set(key, "no list")
+    store.runner.client.delete(key)
+    store.runner.client.set(key, "no list")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         store.captures.read(["d1"])
-    assert store._client.get(key) == "no list"
+    assert store.runner.client.get(key) == "no list"
 
 
 def test_capture_goes_on_after_a_connection_was_lost(
@@ -58,7 +58,7 @@ def test_capture_goes_on_after_a_connection_was_lost(
 ) -> None:
     """A reading that breaks off is done again on a new connection, within the store's patience."""
     come_and_go(store, "d1", ("a", 1), ("b", 2))
-    connection_class = store._client.connection_pool.connection_class
+    connection_class = store.runner.client.connection_pool.connection_class
     real = connection_class.read_response
     left = [3]
 

@@ -39,14 +39,14 @@ def between_the_trips(
     store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]
 ) -> None:
     """Once, when a session's hash was read and its histories were not."""
-    real = store._lists
+    real = store.captures._lists
 
     def lists(*wanted: Any) -> Any:
-        monkeypatch.setattr(store, "_lists", real)
+        monkeypatch.setattr(store.captures, "_lists", real)
         action()
         return real(*wanted)
 
-    monkeypatch.setattr(store, "_lists", lists)
+    monkeypatch.setattr(store.captures, "_lists", lists)
 
 
 def empty(client: redis.Redis, store: RedisSessionStore) -> None:
@@ -260,7 +260,7 @@ def test_session_of_an_earlier_version_comes_back_and_its_file_is_superseded(
     record = archiver.archive.load(name)
     assert record is not None
     archiver.delete("d1")
-    store._client.delete(store.keys.tombstone("d1"))
+    store.runner.client.delete(store.keys.tombstone("d1"))
     earlier = dataclasses.replace(record, capture="", life="", came_from="")
     archiver.archive.save([earlier])
     assert store.archive_index.add(0, [index_entry(earlier)]) == ["ok"]

@@ -96,7 +96,7 @@ def test_reindex_after_a_restored_backup_shows_the_newer_state(
     live_on(store, archiver)
     newest = (read(archiver, "d1") or {})["rev"]
     put_back()
-    store._client.delete(store.keys.leases(0))  # whoever was connected is long gone
+    store.runner.client.delete(store.keys.leases(0))  # whoever was connected is long gone
 
     assert reindex(archiver) == {"ok" if then == "archived" else "newer": 1}
     assert place_of(store, root) == "archived"
@@ -278,7 +278,7 @@ def test_real_server_that_fell_back_never_makes_the_newer_file_go(
         behind = make_store(clients[1], "muster", flapping_registers=0)
         late = Archiver(behind, Archive(files))
         own = late.register("d1", node_id=B, sid="bbbb.1")
-        behind.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
+        behind.ownership.disconnect(0, B, [("d1", "bbbb.1", own.generation)], "gone")
         assert [done.word for done in late.archive_sessions(["d1"])] == ["archived"]
         assert beside(late) == [newer]
         bring_forward(late, newer)

@@ -192,8 +192,8 @@ class TestDemoted:
         store.ownership.create("d1")
         with redis.Redis.from_url(own_server.url) as admin:
             admin.script_flush()
-        sha = store._scripts["setup_put"].sha
-        monkeypatch.setattr(store._client, "script_load", lambda text: sha)
+        sha = store.runner.scripts["setup_put"].sha
+        monkeypatch.setattr(store.runner.client, "script_load", lambda text: sha)
         with pytest.raises(errors.StoreUnavailable):
             store.setups.put("d1", b"{}")
 
@@ -233,9 +233,9 @@ class TestConfirmedAnswers:
         for _ in range(2):
             with pytest.raises(errors.StoreUnavailable):
                 store.samples.append(0, "node-a", 1, parts("d1", 7))
-            store._client.connection_pool.disconnect()
-        assert store.replication is not None
-        assert store.replication.withheld == 2
+            store.runner.client.connection_pool.disconnect()
+        assert store.runner.replication is not None
+        assert store.runner.replication.withheld == 2
         away.resume()
         answer = wait_until(lambda: answered(store, 1, 7), 10)
         assert answer == [AppendResult("ok", 2)]
@@ -313,17 +313,17 @@ class TestConfirmedAnswers:
         """Two primaries for a moment: what the old one takes is lost, so it is not acked."""
         old = watched.primary
         left = make_store(connect(old.url), key_prefix, wait_replicas=1)
-        left.create("d1")
+        left.ownership.create("d1")
         old.pause()
         new = watched.await_failover(old)
         old.resume()
         for number in range(1, 4):
             with pytest.raises(errors.StoreUnavailable):
-                left.append(0, "node-a", number, parts("d1", number))
+                left.samples.append(0, "node-a", number, parts("d1", number))
         followed = make_store(connect(watched.url), key_prefix, wait_replicas=1)
         wait_until(watched.is_whole, 20)
         assert new.port == watched.primary_port
-        assert followed.append(0, "node-a", 1, parts("d1", 1)) == [AppendResult("ok", 2)]
+        assert followed.samples.append(0, "node-a", 1, parts("d1", 1)) == [AppendResult("ok", 2)]
 
 
 def answered(store: RedisSessionStore, number: int, value: int) -> list[AppendResult] | None:

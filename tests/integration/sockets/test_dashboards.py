@@ -555,7 +555,7 @@ def test_leave_while_redis_is_away_is_made_up_for(
             raise failures.pop()
         return leave(*words)
 
-    monkeypatch.setattr(node.store, "leave", away)
+    monkeypatch.setattr(node.store.ownership, "leave", away)
     client.close()
     wait_until(lambda: node.store.ownership.clients("s1") == [])
     wait_until(lambda: not node.rooms.is_leaving)
@@ -573,7 +573,7 @@ def test_join_whose_answer_was_lost_does_not_leave_a_ghost(
         join(*words)
         raise errors.StoreUnavailable
 
-    monkeypatch.setattr(node.store, "join", lost)
+    monkeypatch.setattr(node.store.ownership, "join", lost)
     assert code_of(client.call("join_session", {"session_id": "s1"})) == "store_unavailable"
     wait_until(lambda: node.store.ownership.clients("s1") == [])
 
@@ -597,7 +597,7 @@ def test_rejoin_counts_the_clients_of_a_node_that_was_let_go(
             raise failures.pop()
         return join(*words)
 
-    monkeypatch.setattr(node.store, "join", away)
+    monkeypatch.setattr(node.store.ownership, "join", away)
     for partition in range(2):
         node.rooms.rejoin(partition)
     wait_until(lambda: node.dispatcher.peers[client.sid].joined == {"s1"})

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from service import errors
 from service.live.feed.entries import escape_project
-from service.live.ingest.backpressure import Load
+from service.live.ingest.backpressure import Backpressure
 from service.live.ingest.ingest import Ingest
-from service.live.ingest.pending import Slot
+from service.live.ingest.pending import PendingUpdates
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
@@ -30,7 +30,7 @@ from service.schema.limits import CALL_SESSIONS
 from service.schema.samples import parse_update
 from service.sessions import model
 from service.sessions.store import captures
-from service.sessions.store import store as store_module
+from service.sessions.store import samples as sample_store
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import LUA_DIR
 from service.sessions.store.store import RedisSessionStore
@@ -67,7 +67,7 @@ def store(redis_client: redis.Redis, key_prefix: str) -> RedisSessionStore:
 def lua(store: RedisSessionStore, text: str, *args: Any) -> Any:
     """What this text returns behind shared.lua."""
     keys = [store.keys.tag(0)]
-    return store._client.eval(SHARED + text, 1, *keys, 60_000, 120_000, 1 << 20, *args)
+    return store.runner.client.eval(SHARED + text, 1, *keys, 60_000, 120_000, 1 << 20, *args)
 
 
 def text_of(name: str) -> str:
@@ -123,20 +123,20 @@ def test_states(store: RedisSessionStore) -> None:
 
 def test_length_of_a_timeline(store: RedisSessionStore) -> None:
     lua(store, f"for _ = 1, {model.TIMELINE_EVENTS + 9} do event('d', 'x') end")
-    assert store._client.llen(store.keys.timeline("d")) == model.TIMELINE_EVENTS
+    assert store.runner.client.llen(store.keys.timeline("d")) == model.TIMELINE_EVENTS
 
 
 def test_sessions_that_one_renewal_names(store: RedisSessionStore) -> None:
     ids = [f"d{number}" for number in range(CALL_SESSIONS + 9)]
-    store._client.sadd(store.keys.pending(0, "n-a"), *ids)
-    [renewal] = store.renew("n-a")
+    store.runner.client.sadd(store.keys.pending(0, "n-a"), *ids)
+    [renewal] = store.ownership.renew("n-a")
     assert len(renewal.pending) == CALL_SESSIONS
 
 
 def test_words_that_append_answers_with() -> None:
     words = set(re.findall(r"answer = '(\w)'", text_of("append")))
     meant = {
-        word: store_module._append_result(word + ("7" if word == "c" else "")).word
+        word: sample_store._append_result(word + ("7" if word == "c" else "")).word
         for word in words
     }
     assert meant == {"m": "missing", "s": "stale", "c": "conflict", "k": "too_many_keys"}
@@ -167,9 +167,9 @@ def test_ingest_buffers_as_slots_and_loads_do(events: list[dict[str, Any]]) -> N
     nothing: Any = lambda *given: None  # noqa: E731
     ingest = Ingest(
         nothing, OwnedSessions(), ThreadTasks(), Standing(1.0), "n", flush_interval_s=1.0,
-        reclaim=nothing, on_lost=nothing, on_acked=nothing, on_answer=nothing,
+        reconciler=nothing, answers=nothing, sockets=nothing, metrics=nothing,
     )  # fmt: skip
-    load, slot = Load(nothing, nothing), Slot(plain, numbered=False)
+    load, slot = Backpressure(nothing), PendingUpdates(plain, numbered=False)
     for number, data in enumerate(events):
         update = parse_update({"data": data}, 1.0)
         ingest.add(owned, update, number)
@@ -250,7 +250,7 @@ def test_time_of_a_sample_is_rounded_as_by_round(ms: int, off_s: float) -> None:
 def test_named_tuples_made_of_tuples() -> None:
     update = samples._update(([], 1, 2))
     assert (update, type(update)) == (samples.Update([], 1, 2), samples.Update)
-    result = store_module._result(("ok", 3))
+    result = sample_store._result(("ok", 3))
     assert (result, type(result)) == (model.AppendResult("ok", 3), model.AppendResult)
 
 
@@ -269,7 +269,7 @@ def test_scripts_and_reads_past_the_library_are_those_of_the_library(
     store: RedisSessionStore,
 ) -> None:
     """The same arguments, replies and errors; also of a script that Redis has forgotten."""
-    client = store._client
+    client = store.runner.client
     for text in (
         "local n = {} for i = 1, #ARGV do n[i] = redis.sha1hex(ARGV[i]) end return n",
         "return {1, 'a', {'b', false}, redis.status_reply('fine')}",
@@ -281,7 +281,7 @@ def test_scripts_and_reads_past_the_library_are_those_of_the_library(
         seen = []
         for call in (
             lambda script=script: script(keys=["{0}k"], args=ARGUMENTS),
-            lambda script=script: store._evaluate(script, ["{0}k"], ARGUMENTS),
+            lambda script=script: store.runner._evaluate(script, ["{0}k"], ARGUMENTS),
         ):
             try:
                 seen.append(call())
@@ -289,10 +289,10 @@ def test_scripts_and_reads_past_the_library_are_those_of_the_library(
                 seen.append((type(error), str(error)))
         assert seen[0] == seen[1], text
     fresh = client.register_script("return 'never seen before' .. #ARGV")
-    assert store._evaluate(fresh, ["{0}k"], ["a"]) == "never seen before1"
+    assert store.runner._evaluate(fresh, ["{0}k"], ["a"]) == "never seen before1"
     client.rpush(store.keys.session("list"), "a", "é")
     commands = [("GET", "nothing"), ("LRANGE", store.keys.session("list"), 0, -1), ("TIME",)]
     with client.pipeline(transaction=False) as pipe:
         for command in commands[:2]:
             pipe.execute_command(*command)
-        assert store._ask(commands)[:2] == pipe.execute()
+        assert store.runner.ask(commands)[:2] == pipe.execute()

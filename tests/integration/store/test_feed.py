@@ -35,14 +35,14 @@ class Rig:
         self.client = self.factory()
         self.store: RedisSessionStore = make_store(self.client, prefix, partitions, **settings)
         self.keys = self.store.keys
-        self.feed = Feed(self.factory, self.keys, self.store)
+        self.feed = Feed(self.factory, self.keys, self.store.samples)
         self.nodes: list[tuple[Fanout, FakeConnections]] = []
         self.numbers = itertools.count(1)
         self.last = 0
 
     def node(self, interval_ms: int = 10) -> tuple[Fanout, FakeConnections]:
         sockets = FakeConnections()
-        fanout = Fanout(self.feed, sockets, ThreadTasks(), self.store, interval_ms)
+        fanout = Fanout(self.feed, sockets, ThreadTasks(), self.store.index, interval_ms)
         self.nodes.append((fanout, sockets))
         return fanout, sockets
 
@@ -170,9 +170,9 @@ class TestFeed:
     def test_counts_follow_the_scope(self, rig):
         for number in range(5):
             rig.register(f"x{number}", project_id="p" if number < 2 else "q")
-        assert counts_of(rig.store, Scope())["active"] == 5
-        assert counts_of(rig.store, Scope.project("p"))["active"] == 2
-        assert counts_of(rig.store, Scope.sessions(["x0", "nobody"])) == {
+        assert counts_of(rig.store.index, Scope())["active"] == 5
+        assert counts_of(rig.store.index, Scope.project("p"))["active"] == 2
+        assert counts_of(rig.store.index, Scope.sessions(["x0", "nobody"])) == {
             "active": 1,
             "inactive": 0,
             "archived": 0,

@@ -42,13 +42,15 @@ class Node:
         self.standing = Standing(renew_s=0.1)
         tasks = ThreadTasks()
         self.reconciler = OwnershipReconciler(
-            self.store,
+            self.store.ownership,
             self.sessions,
             self.node_id,
             dismiss=lambda owned, word: self.dismissed.append((owned.session_id, word)),
             supersede=lambda owner, _id, _generation: self.superseded.append(owner.sid),
         )
-        self.disconnects = PendingDisconnects(self.store, self.sessions, tasks, self.node_id)
+        self.disconnects = PendingDisconnects(
+            self.store.ownership, self.store.index, self.sessions, tasks, self.node_id
+        )
         self.leases = Leases(
             self.store,
             self.sessions,
@@ -120,7 +122,7 @@ def make_node(redis_client: redis.Redis, key_prefix: str) -> Iterator[Make]:
 
 def lapse(node: Node) -> None:
     """Wait until the node's lease is over in Redis."""
-    keys, client = node.keys, node.store._client
+    keys, client = node.keys, node.store.runner.client
 
     def is_over() -> bool:
         scores = [client.zscore(keys.leases(p), node.node_id) for p in range(keys.partitions)]
@@ -230,7 +232,7 @@ def test_renew_after_a_pause_reclaims_although_something_else_came_first(
     elif first == "join":
         paused.store.ownership.join("one", paused.node_id, "sid")
     else:
-        paused.claims.reclaim(one.partition, [one])
+        paused.reconciler.reclaim(one.partition, [one])
 
     paused.leases.renew()
 
@@ -327,7 +329,7 @@ def test_touch_stores_pings_and_refreshes_ttls(make_node: Make):
     node = make_node(ttl_ms=8_000)
     node.leases.renew()
     owned = node.register("d1")
-    client = node.store._client
+    client = node.store.runner.client
     key = node.keys.session("d1")
     client.pexpire(key, 3_000)
     owned.last_ping_ms, owned.ping_changed = 12345, True
@@ -418,7 +420,7 @@ def test_release_leaves_nothing_of_the_node(make_node: Make):
 
     assert node.store.fleet.nodes() == []
     for partition in range(node.keys.partitions):
-        assert node.store._client.zscore(node.keys.leases(partition), node.node_id) is None
+        assert node.store.runner.client.zscore(node.keys.leases(partition), node.node_id) is None
 
 
 def test_renew_without_redis_raises(make_node: Make, free_port: int):
@@ -438,7 +440,7 @@ def test_renew_goes_on_with_a_reclaim_that_was_cut_short(
     lapse(paused)
     expire_all(other)
     with monkeypatch.context() as patch:
-        patch.setattr(paused.claims, "reclaim", _away)
+        patch.setattr(paused.reconciler, "reclaim", _away)
         with pytest.raises(errors.StoreUnavailable):
             paused.leases.renew()
 

@@ -282,7 +282,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(session_id=st.sampled_from(IDS), back=st.booleans())
     def step_setup(self, session_id: str, back: bool) -> None:
         session = self.sessions.get(session_id)
-        step = self.store.setup_undo if back else self.store.setups.redo
+        step = self.store.setups.undo if back else self.store.setups.redo
         source, target = ("undo", "redo") if back else ("redo", "undo")
         if session is None or session.archived:
             with pytest.raises(errors.SessionNotFound):

@@ -34,7 +34,7 @@ def store(client: redis.Redis, key_prefix: str) -> RedisSessionStore:
 def index_of(store: RedisSessionStore, session_id: str) -> list[str]:
     """The state indexes a session stands in; must always be exactly one."""
     p = store.keys.partition(session_id)
-    client = store._client
+    client = store.runner.client
     indexes = {"active": store.keys.active(p), "inactive": store.keys.inactive(p)}
     return [state for state, key in indexes.items() if client.zscore(key, session_id) is not None]
 
@@ -406,7 +406,7 @@ def test_register_concurrently_ends_with_exactly_one_owner(redis_url: str, key_p
             for i in range(10):
                 node_id = (A, B)[i % 2]
                 sid = f"{node_token(node_id)}.{worker}-{i}"
-                results.append((sid, mine.register("one", node_id=node_id, sid=sid)))
+                results.append((sid, mine.ownership.register("one", node_id=node_id, sid=sid)))
 
     threads = [threading.Thread(target=devices, args=(worker,)) for worker in range(20)]
     for thread in threads:

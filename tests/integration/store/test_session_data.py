@@ -352,7 +352,7 @@ def test_scripts_that_redis_forgot_are_taught_again(
     store: RedisSessionStore, own: Registration
 ) -> None:
     """A restarted Redis knows no script: the call that finds out does its work all the same."""
-    store._client.script_flush()
+    store.runner.client.script_flush()
     again = store.ownership.register("d1", node_id=B, sid="bbbb.9")
     assert again.generation > own.generation
     assert store.index.summaries(["d1"])[0]["node_id"] == B  # type: ignore[index]
@@ -603,10 +603,10 @@ def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: st
     assert head.first > 1
     assert 15_000 < size < 40_000
     brief = make_store(client, f"{key_prefix}b", feed_keep_ms=1)
-    own = brief.register("d1", node_id=A, sid="aaaa.1")
+    own = brief.ownership.register("d1", node_id=A, sid="aaaa.1")
     for i in range(300):
-        brief.append(0, A, i + 1, [part("d1", own.generation, ("k", 1))])
-    assert brief.feed_open(0).first > 100
+        brief.samples.append(0, A, i + 1, [part("d1", own.generation, ("k", 1))])
+    assert brief.samples.open_feed(0).first > 100
 
 
 def test_feed_epoch_is_new_when_redis_was_emptied(

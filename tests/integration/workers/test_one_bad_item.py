@@ -26,7 +26,7 @@ from service.archiving.archiver import Archiver
 from service.cli.archive.command import archive as command_line
 from service.clock import RedisClock
 from service.config.settings import RetentionSettings
-from service.live.ownership.leases import Leases
+from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.ownership.owned import OwnedSessions
 from service.live.standing import Standing
 from service.manager.bulk import Batches, command_id_of, run_batch
@@ -74,15 +74,15 @@ def manager(store: RedisSessionStore, archiver: Archiver) -> SessionManager:
 def inactive(store: RedisSessionStore, manager: SessionManager) -> None:
     """Sessions, the longest inactive first, long ago."""
     for place, session_id in enumerate(IDS):
-        store.create(session_id, project_id="p")
+        store.ownership.create(session_id, project_id="p")
         manager.update_telemetry(session_id, {"k": session_id})
         then = store.now_ms() - (100 - place) * 3_600_000
         stamps = dict.fromkeys(("last_update", "last_activity", "created_at"), then)
-        store._client.hset(store.keys.session(session_id), mapping=stamps)
-    store.deactivate(IDS)
+        store.runner.client.hset(store.keys.session(session_id), mapping=stamps)
+    store.cleanup.deactivate(IDS)
     for place, session_id in enumerate(IDS):
         then = store.now_ms() - (100 - place) * 3_600_000
-        store._client.zadd(store.keys.inactive(0), {session_id: then})
+        store.runner.client.zadd(store.keys.inactive(0), {session_id: then})
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def spoil(root: Path, session_id: str = BAD) -> None:
 def states(store: RedisSessionStore) -> dict[str, str]:
     return {
         i: (row or {}).get("state", "gone")
-        for i, row in zip(IDS, store.summaries(IDS), strict=True)
+        for i, row in zip(IDS, store.index.summaries(IDS), strict=True)
     }
 
 
@@ -128,7 +128,7 @@ def test_sweep_archives_all_but_the_one_that_the_disk_refuses(
 def test_sweep_archives_all_but_the_one_that_cannot_be_written_as_a_record(
     inactive: None, store: RedisSessionStore, archiver: Archiver
 ) -> None:
-    store._client.hset(store.keys.session(BAD), "rev", "odd")
+    store.runner.client.hset(store.keys.session(BAD), "rev", "odd")
     done = archiver.archive_sessions(IDS)
     assert {one.session_id: one.word for one in done} == only("failed", "archived")
 
@@ -136,8 +136,8 @@ def test_sweep_archives_all_but_the_one_that_cannot_be_written_as_a_record(
 def test_sweep_archives_all_but_the_one_that_cannot_be_read(
     inactive: None, store: RedisSessionStore, archiver: Archiver
 ) -> None:
-    store._client.delete(store.keys.timeline(BAD))
-    store._client.set(store.keys.timeline(BAD), "no list")
+    store.runner.client.delete(store.keys.timeline(BAD))
+    store.runner.client.set(store.keys.timeline(BAD), "no list")
     done = archiver.archive_sessions(IDS)
     assert {one.session_id: one.word for one in done} == only("failed", "archived")
 
@@ -164,7 +164,7 @@ def test_purge_removes_all_but_the_one_whose_file_cannot_be(
 ) -> None:
     spoil(root)
     stamps = dict.fromkeys(IDS, 1)
-    store._client.zadd(store.keys.archived(0), stamps)
+    store.runner.client.zadd(store.keys.archived(0), stamps)
     assert archive.purge(archiver, RetentionSettings(days=1), 3) == 8
     assert states(store) == only("archived", "gone")
 
@@ -264,7 +264,7 @@ def test_bulk_command_reaches_all_but_one(
     assert shown["statuses"] == {"queued": 8, "refused": 1}
     [refused] = [one for one in shown["devices"] if one["status"] == "refused"]
     assert (refused["session_id"], refused["error"]["code"]) == (BAD, code)
-    assert store.command_get(GOOD[-1], command_id_of(batch_id, GOOD[-1]))
+    assert store.commands.get(GOOD[-1], command_id_of(batch_id, GOOD[-1]))
 
 
 # -- the archive as a whole
@@ -316,8 +316,8 @@ def service(
 
 
 def forget(store: RedisSessionStore) -> None:
-    for key in store._client.scan_iter(f"{store.keys.prefix}:*"):
-        store._client.delete(key)
+    for key in store.runner.client.scan_iter(f"{store.keys.prefix}:*"):
+        store.runner.client.delete(key)
 
 
 def test_reindex_finds_all_but_the_folder_that_cannot_be_read(
@@ -405,7 +405,7 @@ def test_file_with_numbers_that_are_none_spoils_no_list(
     assert archiver.bring_back(BAD)
     assert [one["session_id"] for one in manager.get_sessions("inactive")["sessions"]] == [BAD]
     assert manager.get_session(BAD) is not None
-    assert store.register(BAD, node_id="n-a", sid="a.1").undelivered == 0
+    assert store.ownership.register(BAD, node_id="n-a", sid="a.1").undelivered == 0
 
 
 # -- what nodes do for many
@@ -432,17 +432,29 @@ def test_rejoin_counts_all_but_one(store: RedisSessionStore) -> None:
         def join(self, session_id: str, node_id: str, sid: str) -> int:
             if session_id == BAD:
                 raise ValueError("odd")
-            return store.join(session_id, node_id, sid)
+            return store.ownership.join(session_id, node_id, sid)
 
-        leave = store.leave
+        leave = store.ownership.leave
 
     for one in IDS:
-        store.create(one)
+        store.ownership.create(one)
     client = SimpleNamespace(sid="a.1", joined=set(IDS), closed=False)
     rooms = Rooms(Clients(), "n-a", lambda: [client], store.keys.partition, InlineTasks())
     rooms.rejoin(0)
-    joined = [one for one in IDS if store.clients(one)]
+    joined = [one for one in IDS if store.ownership.clients(one)]
     assert joined == GOOD
+
+
+TIMES = LeaseTimes(renew_s=2.0, ttl_s=0, detach_after_s=60)
+
+
+class Nobody:
+    """A `LeaseListener` that does nothing."""
+
+    def lost_lease(self, partition: int) -> None: ...
+    def pending(self, session_id: str) -> None: ...
+    def ended(self, commands: list[Any]) -> None: ...
+    def detach(self) -> None: ...
 
 
 class InlineTasks(ThreadTasks):
@@ -458,22 +470,20 @@ def test_renewal_does_all_else_when_one_partition_cannot_be_reclaimed(
     reclaimed: list[int] = []
     fail = True
 
-    class Claims:
+    class OwnershipReconciler:
         def reclaim(self, partition: int, claims: list[Any]) -> None:
             if partition == 1 and fail:
                 raise errors.StoreUnavailable("its file cannot be read")
             reclaimed.append(partition)
 
     leases = Leases(
-        store, OwnedSessions(), Claims(), None, ThreadTasks(), RedisClock(), Standing(2.0), "n-a", 3,
-        renew_s=2.0, ttl_s=0, detach_after_s=60, is_connected=lambda sid: True,
-        on_lost_lease=lambda partition: None, on_pending=lambda owned: None,
-        on_commands=lambda changes: None, on_detach=lambda: None, figures=lambda: {"devices": 0},
+        store, OwnedSessions(), OwnershipReconciler(), None, ThreadTasks(), RedisClock(), Standing(2.0), "n-a",
+        partitions=3, times=TIMES, is_connected=lambda sid: True, listener=Nobody(),
     )  # fmt: skip
     with pytest.raises(errors.StoreUnavailable):
         leases.renew()
     assert reclaimed == [0, 2]
-    assert [node["node_id"] for node in store.nodes()] == ["n-a"]
+    assert [node["node_id"] for node in store.fleet.nodes()] == ["n-a"]
     fail = False
     leases.renew()
     assert reclaimed == [0, 2, 1]
@@ -482,7 +492,7 @@ def test_renewal_does_all_else_when_one_partition_cannot_be_reclaimed(
 def test_comparison_frees_all_but_one(store: RedisSessionStore) -> None:
     freed: list[str] = []
 
-    class Departures:
+    class PendingDisconnects:
         def free(self, session_id: str, partition: int, is_gone: Any) -> bool:
             if session_id == BAD:
                 raise ValueError("odd")
@@ -490,12 +500,10 @@ def test_comparison_frees_all_but_one(store: RedisSessionStore) -> None:
             return True
 
     for one in IDS:
-        store.register(one, node_id="n-a", sid=f"a.{one}")
+        store.ownership.register(one, node_id="n-a", sid=f"a.{one}")
     leases = Leases(
-        store, OwnedSessions(), None, Departures(), ThreadTasks(), RedisClock(), Standing(2.0), "n-a", 1,
-        renew_s=2.0, ttl_s=0, detach_after_s=60, is_connected=lambda sid: False,
-        on_lost_lease=lambda partition: None, on_pending=lambda owned: None,
-        on_commands=lambda changes: None, on_detach=lambda: None, figures=dict,
+        store, OwnedSessions(), None, PendingDisconnects(), ThreadTasks(), RedisClock(), Standing(2.0), "n-a",
+        partitions=1, times=TIMES, is_connected=lambda sid: False, listener=Nobody(),
     )  # fmt: skip
     leases.compare()
     assert sorted(freed) == GOOD

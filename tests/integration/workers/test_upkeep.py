@@ -65,7 +65,7 @@ def gone(store: RedisSessionStore, session_id: str, ago_s: float = 0, **given: A
     )
     store.ownership.disconnect(p, A, [(session_id, f"aaaa.{session_id}", own.generation)], "gone")
     inactive_ms = store.now_ms() - round(ago_s * 1000)
-    store._client.zadd(store.keys.inactive(p), {session_id: inactive_ms})
+    store.runner.client.zadd(store.keys.inactive(p), {session_id: inactive_ms})
 
 
 def sweep(archiver: Archiver, after_s: float = 100, batch: int = 10) -> archive.Outcome:
@@ -224,7 +224,7 @@ def _verdicts(archiver: Archiver) -> list[Any]:
 
 def archived_ago(store: RedisSessionStore, session_id: str, days: float) -> None:
     p = store.keys.partition(session_id)
-    store._client.zadd(store.keys.archived(p), {session_id: store.now_ms() - days * DAY_MS})
+    store.runner.client.zadd(store.keys.archived(p), {session_id: store.now_ms() - days * DAY_MS})
 
 
 def test_purge_by_days_names_and_projects(
@@ -364,7 +364,7 @@ def test_full_redis_is_relieved_by_the_loop_of_the_worker(
         gone(store, f"d{i}", 1000 - i)
         p = store.keys.partition(f"d{i}")
         store.samples.append(p, A, next(NUMBERS), [part(f"d{i}", None, ("big", "x" * 50_000))])
-    client: Any = store._client
+    client: Any = store.runner.client
     limit = store.upkeep.redis_memory().used - 200_000
     client.config_set("maxmemory", limit)
     try:

@@ -53,7 +53,7 @@ class MemoryCommands:
         if self.failures:
             raise self.failures.pop(0)
 
-    def command_take(
+    def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
     ) -> list[model.TakenCommand]:
         with self.lock:
@@ -73,12 +73,12 @@ class MemoryCommands:
                 )
             return taken
 
-    def command_delivered(
+    def delivered(
         self, session_id: str, generation: int, command_id: str
     ) -> model.CommandChange | None:
         return self._step(generation, command_id, "delivered", ("queued", "sent"))
 
-    def command_finish(
+    def finish(
         self,
         session_id: str,
         generation: int,
@@ -107,7 +107,7 @@ class MemoryCommands:
             row["status"] = status
             return self._change(row)
 
-    def command_get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
+    def get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
         with self.lock:
             self._fail("get")
             row = self.rows.get(command_id)
@@ -230,7 +230,7 @@ def test_deliver_after_reconnect_resends_unacked_in_order(world: World) -> None:
 def test_deliver_take_whose_reply_was_lost_sends_the_same_commands(world: World) -> None:
     """Commands marked as sent in a call that got no reply are emitted by the next one."""
     world.store.add("c1")
-    world.store.command_take("s", 1)  # ran in Redis, the reply never came
+    world.store.take("s", 1)  # ran in Redis, the reply never came
     world.store.add("c2")
     world.delivery.deliver("s")
     wait_until(lambda: len(world.sockets.asked) == 2)
@@ -352,7 +352,7 @@ def test_ack_above_the_bound_is_dropped(world: World, monkeypatch: pytest.Monkey
 def test_finish_twice_changes_once(world: World) -> None:
     """A repeated result changes nothing, and an unknown command is None."""
     world.store.add("c1", waiter="node-b")
-    world.store.command_take("s", 1)
+    world.store.take("s", 1)
     first = world.delivery.finish(world.owned, "c1", True, "1", "")
     again = world.delivery.finish(world.owned, "c1", False, "", '"no"')
     assert first is not None and first.changed and first.status == "succeeded"
