@@ -34,7 +34,8 @@ ZSTD = "application/zstd"
 class Rules(Protocol):
     """The part of the session manager that knows the archive."""
 
-    archiver: Archiver
+    @property
+    def archiver(self) -> Archiver: ...
 
     def read(self, session_id: str) -> Snapshot | None: ...
 

@@ -66,7 +66,7 @@ class SessionManager:
         count: Callable[[str], None] = lambda status: None,
         close: Callable[[], None] | None = None,
     ) -> None:
-        self._core = core = ManagerCore(
+        self.core = core = ManagerCore(
             store,
             messages,
             archiver=archiver,
@@ -77,7 +77,6 @@ class SessionManager:
         )
         self.store = store
         self.messages = messages
-        self.archiver = core.archiver
         self.keeper = keeper
         self._commands = CommandManager(core)
         self._setups = SetupManager(core)
@@ -114,6 +113,11 @@ class SessionManager:
             close=service.close,
         )
 
+    @property
+    def archiver(self) -> Archiver:
+        """What moves sessions to the archive and back; a `NullArchiver` where there is none."""
+        return self.core.archiver
+
     def close(self) -> None:
         """Closes the connections that `connect` opened."""
         if self._close is not None:
@@ -138,7 +142,7 @@ class SessionManager:
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
         """As `get_session`, with times as float seconds unless `iso`."""
-        snapshot = self._core.read(session_id)
+        snapshot = self.core.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
     def get_active_sessions(self) -> list[str]:
@@ -196,9 +200,9 @@ class SessionManager:
             raise errors.SessionNotFound(session_id=session_id)
         if deleted.owner is not None:
             sid = deleted.owner.sid
-            self._core.tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
-            self._core.tell(self.messages.disconnect, sid)
-        self._core.tell_waiters(deleted.commands)
+            self.core.tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
+            self.core.tell(self.messages.disconnect, sid)
+        self.core.tell_waiters(deleted.commands)
 
     # -- data --
 
@@ -220,13 +224,13 @@ class SessionManager:
         size = 0
         for data_key, value in telemetry.items():
             check_name("telemetry key", data_key)
-            encoded = check_value(f"telemetry.{data_key}", value, self._core.max_value_bytes)
+            encoded = check_value(f"telemetry.{data_key}", value, self.core.max_value_bytes)
             size += len(encoded)
             keys[data_key] = [b"[%b,%b]" % (encoded, orjson.dumps(now))]
             samples.append(b"[%b,%b,%b]" % (orjson.dumps(data_key), encoded, orjson.dumps(now)))
         json = b"[" + b",".join(samples) + b"]"
         part = AppendPart(session_id, None, "", None, None, size, len(samples), json, keys)
-        result = self._core.awake(session_id, lambda: self._append(part))
+        result = self.core.awake(session_id, lambda: self._append(part))
         if result.word == "too_many_keys":
             raise errors.TooLarge("telemetry: the session has too many data keys")
         return result.value
@@ -256,7 +260,7 @@ class SessionManager:
         Raises:
             ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
         """
-        return self._core.read(session_id, entire=entire)
+        return self.core.read(session_id, entire=entire)
 
     # -- commands; see manager/commands.py --
 
@@ -318,7 +322,7 @@ class SessionManager:
 
     def tell_waiters(self, changes: list[CommandChange]) -> None:
         """Tells the nodes that wait for these commands how they stand now."""
-        self._core.tell_waiters(changes)
+        self.core.tell_waiters(changes)
 
     # -- setups; see manager/setups.py --
 

@@ -188,7 +188,7 @@ def test_work_that_takes_long_is_a_job_to_look_at(
     with rest(redis_url, key_prefix) as api:
         files = FileArchiveStore(tmp_path / "archive")
         files.open(files.claim())
-        api.manager.archiver = Archiver(api.store, Archive(files))
+        api.manager.core.archiver = Archiver(api.store, Archive(files))
         kept, gone = api.create(), api.create()
         api.store.cleanup.deactivate([gone])
         api.manager.archiver.archive_sessions([gone])

@@ -47,7 +47,7 @@ def api(redis_url: str, key_prefix: str, tmp_path: Path) -> Any:
     with rest(redis_url, key_prefix) as made:
         files = FileArchiveStore(tmp_path / "archive")
         files.open(files.claim())
-        made.manager.archiver = Archiver(made.store, Archive(files))
+        made.manager.core.archiver = Archiver(made.store, Archive(files))
         yield made
 
 

@@ -174,7 +174,7 @@ def test_purge_spares_a_session_that_came_back(
 def test_cleanup_moves_what_nobody_uses_to_the_archive(fleet: Rest, tmp_path: Path) -> None:
     files = FileArchiveStore(tmp_path / "archive")
     files.open(files.claim())
-    fleet.manager.archiver = Archiver(fleet.store, Archive(files, 3))
+    fleet.manager.core.archiver = Archiver(fleet.store, Archive(files, 3))
     one = clean_up(fleet.manager, 24, 1, purge=False)
     assert (len(one.removed), one.more) == (1, True)
     rest_of_all = clean_up(fleet.manager, 24, 1000, purge=False)
@@ -191,7 +191,7 @@ def test_cleanup_passes_over_what_has_open_commands_and_comes_to_an_end(
     """Whoever calls again as long as there is more is not kept by what cannot be archived."""
     files = FileArchiveStore(tmp_path / "archive")
     files.open(files.claim())
-    fleet.manager.archiver = Archiver(fleet.store, Archive(files, 3))
+    fleet.manager.core.archiver = Archiver(fleet.store, Archive(files, 3))
     for name in ("left", "never"):
         fleet.manager.queue_command(name, "look")
         age(fleet, name, 30)

@@ -37,7 +37,7 @@ def api(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     files = FileArchiveStore(tmp_path_factory.mktemp("schema") / "archive")
     files.open(files.claim())
     with rest(redis_url, "t-schema") as made:
-        made.manager.archiver = Archiver(made.store, Archive(files))
+        made.manager.core.archiver = Archiver(made.store, Archive(files))
         yield made
         for key in made.redis.scan_iter("*t-schema*"):
             made.redis.delete(key)

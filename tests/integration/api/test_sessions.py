@@ -266,7 +266,7 @@ def test_archived_session_is_read_without_coming_back(
         files = FileArchiveStore(tmp_path / "archive")
         files.open(files.claim())
         archiver = Archiver(api.store, Archive(files, 3))
-        api.manager.archiver = archiver
+        api.manager.core.archiver = archiver
         device = api.device("d/1")
         api.manager.update_telemetry("d/1", {"speed": 1, "name": "x"})
         api.manager.update_setup("d/1", {"a": 1})

@@ -312,7 +312,12 @@ def service(
     monkeypatch.setenv("MUSTER_REDIS__URL", redis_url)
     monkeypatch.setenv("MUSTER_REDIS__KEY_PREFIX", store.keys.prefix)
     monkeypatch.setenv("MUSTER_ARCHIVE__URL", root.as_uri())
-    return SimpleNamespace(run=lambda *given: CliRunner().invoke(command_line, list(given)))
+
+    def run(*given: str) -> Any:
+        store.archive_index.settle("5" * 32, FileArchiveStore(root).identify().store_id)
+        return CliRunner().invoke(command_line, list(given))
+
+    return SimpleNamespace(run=run)
 
 
 def forget(store: RedisSessionStore) -> None:
