@@ -74,6 +74,7 @@ def test_every_alarm_says_how_bad_what_and_what_to_do(rule: dict[str, Any]) -> N
     assert all(key in defaults[group] for group, key in (name.split(".") for name in named))
 
 
+@pytest.mark.processes
 def test_rules_please_promtool() -> None:
     if shutil.which("promtool") is None:
         pytest.skip("needs promtool on the path; `make test-compose` has it in a container")
@@ -172,6 +173,7 @@ def test_idle_connections_outlive_the_pings() -> None:
     assert int(server) > quiet_s
 
 
+@pytest.mark.processes
 def test_haproxy_takes_its_file(tmp_path: Path) -> None:
     if shutil.which("haproxy", path="/usr/sbin:/usr/bin") is None:
         pytest.skip("needs haproxy; `make test-compose` runs it in a container")
@@ -225,6 +227,7 @@ def make_env(checkout: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.processes
 def test_make_env_makes_secrets_for_the_owner_alone(checkout: Path) -> None:
     assert make_env(checkout).returncode == 0
     made = checkout / ".env"
@@ -236,6 +239,7 @@ def test_make_env_makes_secrets_for_the_owner_alone(checkout: Path) -> None:
     assert sorted(path.name for path in checkout.glob(".env*")) == [".env", ".env.example"]
 
 
+@pytest.mark.processes
 def test_make_env_leaves_what_is_there(checkout: Path) -> None:
     make_env(checkout)
     before = (checkout / ".env").read_bytes()

@@ -15,7 +15,12 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end
 
-QUICK = {"sessions__lease_s": 2, "sessions__renew_s": 0.5, "limits__flapping_registers": 0}
+QUICK = {
+    "sessions__lease_s": 2,
+    "sessions__renew_s": 0.5,
+    "limits__flapping_registers": 0,
+    "node__ping_timeout_s": 60,  # who does not read answers no pings either
+}
 
 #: Runs a test over both ways in which a node can be built.
 both_modes = pytest.mark.parametrize("pair", ["eventlet", "gevent"], indirect=True)

@@ -45,7 +45,7 @@ def main(
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     app = flask.Flask("socket_node")
     server = flask_socketio.SocketIO(
-        app, cors_allowed_origins="*", **server_options(async_mode, 1, 1, 1 << 20)
+        app, cors_allowed_origins="*", **server_options(async_mode, 1, 5, 1 << 20)
     )
     metrics, tasks = Metrics(), ThreadTasks()
     connections = EngineConnections(

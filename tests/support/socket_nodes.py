@@ -59,7 +59,7 @@ class Node:
         self.process.kill()
         self.process.wait(60)
 
-    def wait_for_end(self, sid: str, timeout_s: float = 8) -> str:
+    def wait_for_end(self, sid: str, timeout_s: float = 20) -> str:
         """Why a socket ended, as its disconnect listener heard it."""
 
         def reason() -> str:

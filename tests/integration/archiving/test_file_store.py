@@ -265,6 +265,7 @@ def test_disk_that_folds_case_keeps_twins_apart(root):
 
 
 @pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
+@pytest.mark.processes
 def test_threads_let_greenlets_run_while_the_disk_hangs(root, async_mode):
     done = subprocess.run(
         [*CHILD, "green", str(root), async_mode],

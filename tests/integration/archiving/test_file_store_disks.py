@@ -68,6 +68,7 @@ def mounting() -> list[str] | None:
 
 
 @pytest.mark.parametrize("disk", ["small-tmpfs", "file-size-limit"])
+@pytest.mark.processes
 def test_put_on_a_full_disk_fails_and_leaves_what_was_there(root, disk):
     """Where nothing can be mounted, both run on a limit of the file size: EFBIG for ENOSPC."""
     root.mkdir()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,32 +174,33 @@ def test_sessions_delete_asks_first(run: Run, manager: SessionManager) -> None:
     assert run("sessions", "delete", session_id, "--yes").returncode == 1
 
 
-def test_sessions_tail_shows_each_change_until_deleted(run: Run, manager: SessionManager) -> None:
+def test_sessions_tail_shows_each_change_until_deleted(
+    manager: SessionManager, tmp_path: Path, redis_url: str, key_prefix: str
+) -> None:
     """Samples, states and the end of one session, and nothing of others."""
     session_id, other = manager.create_session(), manager.create_session()
-    results: list[subprocess.CompletedProcess[str]] = []
-    thread = threading.Thread(
-        target=lambda: results.append(run("sessions", "tail", session_id, "--json"))
-    )
-    thread.start()
-    deadline_s = time.monotonic() + 8
+    settings = {"MUSTER_REDIS__URL": redis_url, "MUSTER_REDIS__KEY_PREFIX": key_prefix}
+    command = ("sessions", "tail", session_id, "--json")
+    tail = Running(*command, folder=tmp_path, settings=settings)
 
-    def change() -> bool:
+    def is_shown() -> bool:
         manager.update_telemetry(other, {"secret": 1})
-        manager.update_telemetry(session_id, {"speed": time.monotonic()})
-        return time.monotonic() > deadline_s - 5
+        manager.update_telemetry(session_id, {"speed": 1.5})
+        return tail.output.count("speed") > 3
 
-    wait_until(change, 20, every_s=0.2)
-    manager.delete_session(session_id)
-    thread.join(60)
-    lines = [json.loads(line) for line in results[0].stdout.splitlines()]
+    try:
+        wait_until(is_shown, 60, every_s=0.2)
+        manager.delete_session(session_id)
+        assert tail.process.wait(60) == 0
+    finally:
+        tail.close()
+    lines = [json.loads(line) for line in tail.output.splitlines()]
     samples = [line for line in lines if line["kind"] == "sample"]
     assert len(samples) > 2
     revs = [line["rev"] for line in samples]
     assert revs == list(range(revs[0], revs[-1] + 1))
     assert {line["key"] for line in samples} == {"speed"}
     assert lines[-1] == {"kind": "removed"}
-    assert results[0].returncode == 0
 
 
 def test_send_wait_queued_and_result(run: Run, manager: SessionManager) -> None:

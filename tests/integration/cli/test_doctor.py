@@ -200,6 +200,7 @@ def test_doctor_of_an_unlimited_node_finds_enough_files(ward: Ward) -> None:
     assert service.FEW_FILES > 1024
 
 
+@pytest.mark.processes
 def test_doctor_exit_code_json_and_text(ward: Ward) -> None:
     """0 for warnings, 1 for errors and for a Redis that does not answer; every line begins with its word."""
     settings = {

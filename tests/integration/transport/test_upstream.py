@@ -650,9 +650,9 @@ def test_polling_client_that_never_polls_is_bounded_and_told(node: Node) -> None
 
 
 def test_client_that_reads_gets_everything_though_it_is_much(ws: RawWebsocket) -> None:
-    ws.send('421["flood",{"frames":30,"bytes":100000}]')
-    texts = [ws.receive() for _ in range(31)]
-    assert sum(len(text) == len('42["f","]') + 100_001 for text in texts) == 30
+    ws.send('421["flood",{"frames":15,"bytes":100000}]')
+    texts = [ws.receive() for _ in range(16)]
+    assert sum(len(text) == len('42["f","]') + 100_001 for text in texts) == 15
     assert ws.call("echo", 1)["ok"]
 
 
@@ -719,18 +719,18 @@ def test_close_of_a_client_that_does_not_close_back_cuts_it(node: Node, connect:
 
 
 def test_socket_that_sends_no_pong_ends_in_time(node: Node, connect: Connect) -> None:
-    """An unplugged device: seen within ping interval + timeout + 2 s (here 1 + 1 + 2)."""
+    """An unplugged device: seen within ping interval + timeout + 2 s (here 1 + 5 + 2)."""
     client = connect()
     watch = Stopwatch()
     assert node.wait_for_end(client.sid) == "ping timeout"
-    assert watch.quiet_s < 4.5
+    assert watch.quiet_s < 8.5
 
 
 def test_polling_client_that_stops_polling_ends_in_time(node: Node) -> None:
     polling = RawPolling(node.port)
     watch = Stopwatch()
     assert node.wait_for_end(polling.sid) == "ping timeout"
-    assert watch.quiet_s < 4.5
+    assert watch.quiet_s < 8.5
 
 
 def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> None:
@@ -751,7 +751,7 @@ def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> No
     try:
         os.kill(node.process.pid, signal.SIGSTOP)
         watch = Stopwatch()
-        wait_until(lambda: watch.elapsed_s > 5)
+        wait_until(lambda: watch.elapsed_s > 7)
     finally:
         os.kill(node.process.pid, signal.SIGCONT)
     client.send('421["echo","after"]')

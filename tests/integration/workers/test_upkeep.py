@@ -177,6 +177,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.processes
 def test_full_disk_keeps_sessions_in_redis_and_old_files_whole(
     store: RedisSessionStore, small_disk: Path
 ) -> None:
