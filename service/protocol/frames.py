@@ -1,4 +1,8 @@
-"""Websocket frames (RFC 6455) of a server: bytes in, messages out, and back. No I/O.
+"""Websocket frames (RFC 6455) of both sides: bytes in, messages out, and back. No I/O.
+
+The sides differ in one thing: what a client sends is masked, what a server sends is not (section 5.1). So
+`Parser` is told whether its peer masks, and there is an `encode` for each side. Nothing else here knows which
+side it is on.
 
 `Parser.feed` takes whatever piece of the stream arrived and returns all that became complete with it. Sizes
 are checked as soon as a header is there, before anything of the payload is kept. What is incomplete is kept
@@ -37,6 +41,9 @@ _LANES_FROM: Final = 8192
 
 _FINAL_TEXT: Final = 0x80 | TEXT
 _MASKED: Final = 0x80
+#: Bytes before the payload of a small frame: opcode, length, and the key where there is one.
+_PLAIN_HEAD: Final = 2
+_MASKED_HEAD: Final = 6
 
 
 class Control(NamedTuple):
@@ -63,12 +70,14 @@ class Parser:
 
     Args:
         max_bytes: the longest message, all its fragments together; at least 125.
+        from_client: the peer is a client, and masks; else it is a server, and does not.
     """
 
-    __slots__ = ("_buffer", "_max_bytes", "_needed", "_opcode", "_parts")
+    __slots__ = ("_buffer", "_mask", "_max_bytes", "_needed", "_opcode", "_parts")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, from_client: bool = True) -> None:
         self._max_bytes = max_bytes
+        self._mask = _MASKED if from_client else 0  # the bit of the second byte
         self._buffer: bytearray | None = None  # the beginning of a frame
         self._needed = 0  # bytes of it without which nothing can be said
         self._opcode = 0  # of the message whose fragments are coming, or 0
@@ -95,6 +104,8 @@ class Parser:
         elif self._needed < 0:
             return _NOTHING
         found: list[Message] = []
+        mask = self._mask
+        head = _MASKED_HEAD if mask else _PLAIN_HEAD
         size = len(data)
         place = 0
         while True:
@@ -103,30 +114,32 @@ class Parser:
                 needed = 2
                 break
             first = data[place]
-            length = data[place + 1] - _MASKED
+            length = data[place + 1] - mask
+            start = place + head
             if first != _FINAL_TEXT or length < 0 or length > 125 or self._opcode:
-                start = place + 6
                 fault = self._check_kind(first, length)
                 if fault is None and first & 0x08 == 0:
+                    extra = 0
                     if length >= 126:
-                        start += 2 if length == 126 else 8
-                        needed = start - place - 4
+                        extra = 2 if length == 126 else 8
+                        needed = 2 + extra
                         if left < needed:
                             break
-                        length = int.from_bytes(data[place + 2 : start - 4], "big")
-                    fault = self._check_length(length, start - place)
+                        length = int.from_bytes(data[place + 2 : place + needed], "big")
+                        start += extra
+                    fault = self._check_length(length, extra)
                 if fault is not None:
                     return self._fail(found, fault)
-            else:
-                start = place + 6
             end = start + length
             if end > size:
                 needed = end - place
                 break
             payload = (
-                unmask(data[start - 4 : start], data[start:end])
+                data[start:end]
+                if not mask
+                else apply_mask(data[start - 4 : start], data[start:end])
                 if length >= _LANES_FROM
-                # `unmask`, written out: this line runs for every event
+                # `apply_mask`, written out: this line runs for every event
                 else (
                     int.from_bytes(data[start:end], "little")
                     ^ int.from_bytes(data[start - 4 : start] * ((length + 3) >> 2), "little")
@@ -150,13 +163,15 @@ class Parser:
 
         Args:
             first: the first.
-            marker: the seven bits of the length in the second, negative without a mask.
+            marker: the seven bits of the length in the second; something else where the mask is not
+                as it should be.
         """
         opcode = first & 0x0F
         if first & 0x70:
             return Fault(PROTOCOL_ERROR, "No extension was negotiated.")
-        if marker < 0:
-            return Fault(PROTOCOL_ERROR, "The frame is not masked.")
+        if not 0 <= marker <= 127:
+            words = "The frame is masked." if marker > 0 else "The frame is not masked."
+            return Fault(PROTOCOL_ERROR, words)
         if opcode > PONG or BINARY < opcode < CLOSE:
             return Fault(PROTOCOL_ERROR, "There is no such opcode.")
         if opcode >= CLOSE:
@@ -166,9 +181,9 @@ class Parser:
             return Fault(PROTOCOL_ERROR, "Fragments are out of order.")
         return None
 
-    def _check_length(self, length: int, head_bytes: int) -> Fault | None:
-        """What is wrong with the length of a piece of a message."""
-        shortest = {6: 0, 8: 126, 14: 65536}[head_bytes]
+    def _check_length(self, length: int, written_in: int) -> Fault | None:
+        """What is wrong with the length of a piece of a message, written in so many bytes of its own."""
+        shortest = {0: 0, 2: 126, 8: 65536}[written_in]
         if length < shortest or length >> 63:
             return Fault(PROTOCOL_ERROR, "The length is not written as it should be.")
         if length + (0 if self._parts is None else len(self._parts)) > self._max_bytes:
@@ -207,8 +222,8 @@ class Parser:
         return found
 
 
-def unmask(key: bytes, data: bytes) -> bytes | bytearray:
-    """The payload without its mask, or with it (RFC 6455, section 5.3).
+def apply_mask(key: bytes, data: bytes) -> bytes | bytearray:
+    """The payload with its mask, or without it where it had one (RFC 6455, section 5.3).
 
     Args:
         key: four bytes.
@@ -237,12 +252,32 @@ def encode(opcode: int, payload: bytes) -> bytes:
     return b"%c\x7f%b%b" % (0x80 | opcode, size.to_bytes(8, "big"), payload)
 
 
+def encode_masked(opcode: int, payload: bytes, key: bytes) -> bytes:
+    """One whole frame as a client sends it.
+
+    Args:
+        key: four bytes, others for every frame.
+    """
+    size = len(payload)
+    rest = key + apply_mask(key, payload)
+    if size < 126:
+        return b"%c%c%b" % (0x80 | opcode, _MASKED | size, rest)
+    if size < 65536:
+        return b"%c\xfe%b%b" % (0x80 | opcode, size.to_bytes(2, "big"), rest)
+    return b"%c\xff%b%b" % (0x80 | opcode, size.to_bytes(8, "big"), rest)
+
+
 def close_frame(code: int, words: str = "") -> bytes:
-    """The frame that begins or answers a close; `NO_CODE` stands for none."""
+    """The frame with which a server begins or answers a close; see `close_payload`."""
+    return encode(CLOSE, close_payload(code, words))
+
+
+def close_payload(code: int, words: str = "") -> bytes:
+    """What a close frame carries; `NO_CODE` stands for none."""
     if code == NO_CODE:
-        return encode(CLOSE, b"")
+        return b""
     reason = words.encode()[: MAX_CONTROL_BYTES - 2].decode(errors="ignore").encode()
-    return encode(CLOSE, code.to_bytes(2, "big") + reason)
+    return code.to_bytes(2, "big") + reason
 
 
 def closing_code(payload: bytes) -> int | Fault:

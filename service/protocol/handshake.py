@@ -1,4 +1,8 @@
-"""The opening handshake of a websocket (RFC 6455, section 4.2), without extensions and subprotocols."""
+"""The opening handshake of a websocket (RFC 6455, section 4), without extensions and subprotocols.
+
+A server checks a request with `refusal` and opens the websocket with `answer`. A client sends `request` and
+checks what comes back with `refusal_of_answer`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,15 @@ from typing import Any
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = "13"
+
+
+def proof(key: bytes) -> bytes:
+    """What only a peer that speaks websocket makes of the key."""
+    digest = hashlib.sha1(key.strip() + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
+
+
+# --- the server's side
 
 
 def refusal(environ: Mapping[str, Any]) -> str:
@@ -27,9 +40,42 @@ def refusal(environ: Mapping[str, Any]) -> str:
 
 def answer(environ: Mapping[str, Any]) -> bytes:
     """The response that opens the websocket, to a request that has no `refusal`."""
-    key = environ["HTTP_SEC_WEBSOCKET_KEY"].strip().encode()
-    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: %b\r\n\r\n" % base64.b64encode(digest)
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % proof(environ["HTTP_SEC_WEBSOCKET_KEY"].encode())
     )
+
+
+# --- the client's side
+
+
+def key_of(noise: bytes) -> bytes:
+    """The key of a request, from 16 random bytes."""
+    return base64.b64encode(noise)
+
+
+def request(target: str, host: str, key: bytes) -> bytes:
+    """The request for a websocket.
+
+    Args:
+        target: path and query.
+        host: for the Host header.
+        key: of `key_of`.
+    """
+    return (
+        b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: %b\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        % (target.encode(), host.encode(), key)
+    )
+
+
+def refusal_of_answer(head: bytes, key: bytes) -> str:
+    """What is wrong with the answer to a `request`, up to its empty line; "" when it opens the websocket."""
+    status, *lines = head.split(b"\r\n")
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(b":") for line in lines)
+    }
+    if b" 101 " not in status + b" " or headers.get(b"sec-websocket-accept") != proof(key):
+        return f"no websocket: {status.decode('latin-1', 'replace')}"
+    return ""

@@ -1,9 +1,15 @@
-"""The head of a Socket.IO packet (protocol 5), read without touching its JSON."""
+"""Packets of Engine.IO (protocol 4) and, in its messages, of Socket.IO (protocol 5): their heads, both ways.
+
+JSON goes in and comes out as it is: nothing here reads or writes it.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+#: Of Engine.IO, the first digit of a packet; behind `MESSAGE` stands a packet of Socket.IO.
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
+#: Of Socket.IO.
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = "0123456"
 
 #: Digits of an ack number; all clients count from 0 or 1.
@@ -27,6 +33,15 @@ def read_head(text: str) -> Head | None:
     kind = text[:1]
     if not kind or kind not in "0123456":
         return None
+    if (
+        kind in "23"
+    ):  # an event or its answer in namespace `/`, nearly always: no need to look at each digit
+        place = text.find("[", 1, 2 + MAX_NUMBER_DIGITS)
+        digits = text[1:place]
+        if place == 1:
+            return Head(kind, 0, "/", None, text[1:])
+        if place > 1 and digits.isdecimal() and digits.isascii():
+            return Head(kind, 0, "/", int(digits), text[place:])
     place = 1
     attachments = 0
     if kind in (BINARY_EVENT, BINARY_ACK):
@@ -55,3 +70,39 @@ def _digits_end(text: str, place: int, most: int) -> int:
     while end < limit and "0" <= text[end] <= "9":
         end += 1
     return end
+
+
+def message(packet: bytes) -> bytes:
+    """The Engine.IO packet that carries a Socket.IO packet."""
+    return b"4" + packet
+
+
+def connect(auth_json: bytes = b"") -> bytes:
+    """The packet of a client that connects to namespace `/`."""
+    return b"0" + auth_json
+
+
+def event(body: bytes, number: int | None = None) -> bytes:
+    """The packet of an event, in namespace `/`.
+
+    Args:
+        body: JSON array of its name and its arguments.
+        number: under which the receiver is to acknowledge it.
+    """
+    return b"2" + body if number is None else b"2%d%b" % (number, body)
+
+
+def ack(number: int, body: bytes) -> bytes:
+    """The packet that answers event `number`; its body is a JSON array."""
+    return b"3%d%b" % (number, body)
+
+
+def acks(argument: bytes, answers: list[tuple[int, int]]) -> list[bytes]:
+    """What `ack` makes of several answers, of one argument, that differ in one value each.
+
+    Args:
+        argument: JSON with `%d` in the place of the value.
+        answers: (number, value) each.
+    """
+    packet = b"3%%d[%b]" % argument
+    return [packet % answer for answer in answers]

@@ -29,6 +29,7 @@ import orjson
 
 from service import errors
 from service.errors import ServiceError
+from service.protocol import packets
 from service.security.permissions import NOBODY, Identity
 from service.sockets.call import (
     FIRST_REQUEST,
@@ -40,7 +41,7 @@ from service.sockets.call import (
     failure,
     to_json,
 )
-from service.transport.connection import Connections, ack_frame, ack_packets, event_frame, utf8_size
+from service.transport.connection import Connections, ack_frame, event_frame, utf8_size
 
 __all__ = [
     "FIRST_REQUEST",
@@ -286,7 +287,7 @@ class Dispatcher:
         """
         if not peer.closed:
             self._counts.ack(len(acks))
-            self._connections.send_all(peer.sid, ack_packets(body, acks))
+            self._connections.send_all(peer.sid, packets.acks(body, acks))
 
     def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None:
         """Tell the socket an error, in its ack or as `service_error`, and count it."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
+from service.protocol import packets
+
 #: Why a socket is closed by us, for those reasons after which the client should connect again by itself
 #: (most clients do so after a lost transport and never after a Socket.IO disconnect).
 RECONNECT_REASONS = frozenset(
@@ -58,25 +60,12 @@ def event_frame(event: str, payload_json: bytes, ack_id: int | None = None) -> F
         ack_id: number under which the receiver is to acknowledge, in namespace `/`.
     """
     name = json.dumps(event).encode()
-    if ack_id is None:
-        return Frame(b"2[%b,%b]" % (name, payload_json))
-    return Frame(b"2%d[%b,%b]" % (ack_id, name, payload_json))
+    return Frame(packets.event(b"[%b,%b]" % (name, payload_json), ack_id))
 
 
 def ack_frame(ack_id: int, payload_json: bytes) -> Frame:
     """The frame that answers event number `ack_id` with one argument."""
-    return Frame(b"3%d[%b]" % (ack_id, payload_json))
-
-
-def ack_packets(body: bytes, acks: list[tuple[int, int]]) -> list[bytes]:
-    """What `Frame.data` is of the frames that answer several events.
-
-    Args:
-        body: JSON with `%d` in the place of each one's value.
-        acks: (ack id, value) each.
-    """
-    packet = b"3%%d[%b]" % body
-    return [packet % ack for ack in acks]
+    return Frame(packets.ack(ack_id, b"[%b]" % payload_json))
 
 
 class Connections(Protocol):

@@ -1,7 +1,7 @@
 """One Socket.IO connection over a websocket: the client side of `muster agent` and `simulate`.
 
-What it does: HTTP upgrade, RFC 6455 frames, Engine.IO v4 packets, Socket.IO v5 events and acks in
-the default namespace, all in one `asyncio.Protocol`, with the standard library and orjson.
+What it does: the bytes of one connection in and out, and who waits for what, in one
+`asyncio.Protocol`. How handshake, frames and packets look is `service.protocol`'s, as for the node.
 
 Why not python-socketio's client: `muster simulate` wants a thousand devices on one core. Measured
 with 200 devices, updates of two readings with acks, one core of a virtual machine (±20 %):
@@ -20,8 +20,6 @@ What it does not do: polling, binary events, other namespaces, compression, HTTP
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
 import random
 import ssl
@@ -31,11 +29,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-#: RFC 6455, section 1.3: what the server mixes into the key to prove that it speaks websocket.
-_ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#: A server frame above this is refused: no event of the protocol comes near it.
-_MAX_FRAME_BYTES = 64 << 20
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
+from service.protocol import frames, handshake, packets
+from service.protocol.frames import Control, Fault, Message, Parser
+
+#: A message above this is refused: no event of the protocol comes near it.
+_MAX_MESSAGE_BYTES = 64 << 20
+#: An answer to the upgrade is shorter.
+_MAX_ANSWER_BYTES = 64 << 10
 
 Reply = Callable[[Any], None]
 OnEvent = Callable[[str, Any, "Reply | None"], None]
@@ -74,11 +74,11 @@ class Connection(asyncio.Protocol):
         self._on_event, self._on_closed = on_event, on_closed
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
-        self._key = base64.b64encode(os.urandom(16))
+        self._key = handshake.key_of(os.urandom(16))
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
+        self._answer = b""  # to the upgrade, until it is whole
+        self._parser = Parser(_MAX_MESSAGE_BYTES, from_client=False)
         self._upgraded = False
-        self._fragments: list[bytes] = []
         self._acks: dict[int, Reply] = {}
         self._next_ack = 0
         self._heard_s = self._loop.time()
@@ -89,12 +89,11 @@ class Connection(asyncio.Protocol):
 
     def emit(self, event: str, payload: Any, on_ack: Reply | None = None) -> None:
         """Send an event; `on_ack` gets the first argument of its ack. Silent when closed."""
-        ack_id = ""
+        number = None
         if on_ack is not None:
-            self._next_ack += 1
-            self._acks[self._next_ack] = on_ack
-            ack_id = str(self._next_ack)
-        self._send_text(b"42" + ack_id.encode() + orjson.dumps([event, payload]))
+            self._next_ack = number = self._next_ack + 1
+            self._acks[number] = on_ack
+        self._send_packet(packets.event(orjson.dumps([event, payload]), number))
 
     async def call(self, event: str, payload: Any, timeout_s: float = 10.0) -> Any:
         """The ack of an event.
@@ -122,8 +121,8 @@ class Connection(asyncio.Protocol):
         """Leave in good order: Socket.IO disconnect, websocket close frame, end of the stream."""
         if self._transport is not None and not self.closed:
             if self._upgraded:
-                self._send_text(b"41")
-                self._send_frame(_CLOSE, b"\x03\xe8")
+                self._send_packet(packets.DISCONNECT.encode())
+                self._send(frames.CLOSE, frames.close_payload(frames.NORMAL))
             self._transport.close()
         self._end(reason)
 
@@ -137,19 +136,23 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._calls: set[asyncio.Future[Any]] = set()
-        transport.write(
-            b"GET " + self._path.encode() + b"?EIO=4&transport=websocket HTTP/1.1\r\n"
-            b"Host: " + self._host.encode() + b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: " + self._key + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        target = f"{self._path}?EIO=4&transport=websocket"
+        transport.write(handshake.request(target, self._host, self._key))
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._loop.time()
-        self._buffer += data
-        if not self._upgraded and not self._read_response():
-            return
+        if not self._upgraded:
+            data = self._read_answer(data)
+            if not data:
+                return
         try:
-            self._read_frames()
+            for message in self._parser.feed(data):
+                if self.closed:
+                    return
+                if message.__class__ is str:
+                    self._on_packet(message)
+                else:
+                    self._on_other(message)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             self._abort(f"the node sent something that is not Socket.IO: {error}")
 
@@ -158,123 +161,94 @@ class Connection(asyncio.Protocol):
 
     # -- reading ----------------------------------------------------------------------------
 
-    def _read_response(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > 65536:
+    def _read_answer(self, data: bytes) -> bytes:
+        """Take the answer to the upgrade; what came behind it."""
+        self._answer += data
+        head, end, rest = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            if len(head) > _MAX_ANSWER_BYTES:
                 self._abort("no HTTP answer")
-            return False
-        status, *lines = bytes(self._buffer[:end]).split(b"\r\n")
-        headers = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (line.partition(b":") for line in lines)
-        }
-        wanted = base64.b64encode(
-            hashlib.sha1(self._key + _ACCEPT_SUFFIX, usedforsecurity=False).digest()
-        )
-        if b" 101 " not in status + b" " or headers.get(b"sec-websocket-accept") != wanted:
-            self._abort(f"no websocket: {status.decode('latin-1', 'replace')}")
-            return False
-        del self._buffer[: end + 4]
+            return b""
+        self._answer = b""
+        refusal = handshake.refusal_of_answer(head, self._key)
+        if refusal:
+            self._abort(refusal)
+            return b""
         self._upgraded = True
-        return True
+        return rest
 
-    def _read_frames(self) -> None:
-        buffer, at = self._buffer, 0
-        available = len(buffer)
-        while available - at >= 2 and not self.closed:
-            first, length, start = buffer[at], buffer[at + 1], at + 2
-            if length == 126:
-                start += 2
-                length = int.from_bytes(buffer[at + 2 : start]) if available >= start else -1
-            elif length == 127:
-                start += 8
-                length = int.from_bytes(buffer[at + 2 : start]) if available >= start else -1
-            elif length > 127:
-                raise ValueError("masked frame")
-            if length > _MAX_FRAME_BYTES:
-                raise ValueError("frame too large")
-            if length < 0 or available - start < length:
-                break
-            at = start + length
-            self._on_frame(first, bytes(buffer[start:at]))
-        del buffer[:at]
+    def _on_other(self, message: Message) -> None:
+        """Take what is no text."""
+        if isinstance(message, Control):
+            if message.opcode == frames.PING:
+                self._send(frames.PONG, message.payload)
+            elif message.opcode == frames.CLOSE:
+                self._send(frames.CLOSE, message.payload[:2])
+                self._abort("closed by the node")
+        elif isinstance(message, Fault):
+            self._send(frames.CLOSE, frames.close_payload(message.code))
+            self._abort(f"the node broke the protocol: {message.words}")
+        else:
+            raise TypeError("binary data")
 
-    def _on_frame(self, first: int, payload: bytes) -> None:
-        opcode = first & 0x0F
-        if opcode in (0, _TEXT, _BINARY):
-            if first & 0x80 and not self._fragments:
-                self._on_packet(payload)
-                return
-            self._fragments.append(payload)
-            if first & 0x80:
-                whole = b"".join(self._fragments)
-                self._fragments.clear()
-                self._on_packet(whole)
-        elif opcode == _PING:
-            self._send_frame(_PONG, payload)
-        elif opcode == _CLOSE:
-            self._send_frame(_CLOSE, payload[:2])
-            self._abort("closed by the node")
-
-    def _on_packet(self, packet: bytes) -> None:
-        kind = packet[:2]
-        if kind == b"42":
-            ack_id, arguments = _split(packet)
-            reply = None if ack_id is None else self._reply_to(ack_id)
-            self._on_event(arguments[0], arguments[1] if len(arguments) > 1 else None, reply)
-        elif kind == b"43":
-            ack_id, arguments = _split(packet)
-            on_ack = self._acks.pop(-1 if ack_id is None else ack_id, None)
-            if on_ack is not None:
-                on_ack(arguments[0] if arguments else None)
-        elif kind[:1] == b"2":
-            self._send_text(b"3" + packet[1:])
-        elif kind[:1] == b"0":
+    def _on_packet(self, packet: str) -> None:
+        """Take one packet of Engine.IO."""
+        kind = packet[:1]
+        if kind == packets.MESSAGE:
+            head = packets.read_head(packet[1:])
+            if head is None:
+                raise ValueError(packet[:40])
+            self._on_head(head)
+        elif kind == packets.PING:
+            self._send(frames.TEXT, (packets.PONG + packet[1:]).encode())
+        elif kind == packets.OPEN:
             opened = orjson.loads(packet[1:])
             self._silence_s = (opened["pingInterval"] + opened["pingTimeout"]) / 1000
             self._watch = self._loop.call_later(self._silence_s, self._check_silence)
             auth = b"" if self._auth is None else orjson.dumps(self._auth)
-            self._send_text(b"40" + auth)
-        elif kind == b"40":
-            self.sid = orjson.loads(packet[2:])["sid"]
+            self._send_packet(packets.connect(auth))
+        elif kind == packets.CLOSE:
+            self._abort("disconnected by the node")
+
+    def _on_head(self, head: packets.Head) -> None:
+        """Take one packet of Socket.IO."""
+        if head.kind == packets.ACK:
+            arguments = orjson.loads(head.body)
+            on_ack = self._acks.pop(-1 if head.number is None else head.number, None)
+            if on_ack is not None:
+                on_ack(arguments[0] if arguments else None)
+        elif head.kind == packets.EVENT:
+            arguments = orjson.loads(head.body)
+            reply = None if head.number is None else self._reply_to(head.number)
+            self._on_event(arguments[0], arguments[1] if len(arguments) > 1 else None, reply)
+        elif head.kind == packets.CONNECT:
+            self.sid = orjson.loads(head.body)["sid"]
             if not self.ready.done():
                 self.ready.set_result(None)
-        elif kind == b"44":
-            refused = orjson.loads(packet[2:])
+        elif head.kind == packets.CONNECT_ERROR:
+            refused = orjson.loads(head.body)
             error = refused.get("data")
             if isinstance(error, dict) and "code" in error and not self.ready.done():
                 self.ready.set_exception(Refused(error))
             self._abort(f"refused: {refused.get('message', 'no reason given')}")
-        elif kind == b"41" or kind[:1] == b"1":
+        elif head.kind == packets.DISCONNECT:
             self._abort("disconnected by the node")
 
     def _reply_to(self, ack_id: int) -> Reply:
         def reply(value: Any) -> None:
-            self._send_text(b"43%d" % ack_id + orjson.dumps([] if value is None else [value]))
+            self._send_packet(packets.ack(ack_id, orjson.dumps([] if value is None else [value])))
 
         return reply
 
     # -- writing and ending -----------------------------------------------------------------
 
-    def _send_text(self, text: bytes) -> None:
-        self._send_frame(_TEXT, text)
+    def _send_packet(self, packet: bytes) -> None:
+        self._send(frames.TEXT, packets.message(packet))
 
-    def _send_frame(self, opcode: int, payload: bytes) -> None:
-        if self._transport is None or self.closed:
-            return
-        length = len(payload)
-        if length < 126:
-            header = bytes((0x80 | opcode, 0x80 | length))
-        elif length < 65536:
-            header = bytes((0x80 | opcode, 0xFE)) + length.to_bytes(2)
-        else:
-            header = bytes((0x80 | opcode, 0xFF)) + length.to_bytes(8)
-        mask = random.getrandbits(32).to_bytes(4)
-        # One integer XOR over the whole payload: 20 times faster than a loop over its bytes.
-        stretched = (mask * (length // 4 + 1))[:length]
-        masked = int.from_bytes(payload) ^ int.from_bytes(stretched)
-        self._transport.write(header + mask + masked.to_bytes(length))
+    def _send(self, opcode: int, payload: bytes) -> None:
+        if self._transport is not None and not self.closed:
+            key = random.getrandbits(32).to_bytes(4)
+            self._transport.write(frames.encode_masked(opcode, payload, key))
 
     def _check_silence(self) -> None:
         quiet_s = self._loop.time() - self._heard_s
@@ -302,12 +276,6 @@ class Connection(asyncio.Protocol):
             self.ready.set_exception(ConnectError(reason))
         else:
             self._on_closed(reason)
-
-
-def _split(packet: bytes) -> tuple[int | None, list[Any]]:
-    """Ack id, if any, and arguments of an event or ack packet."""
-    start = packet.index(b"[")
-    return (int(packet[2:start]) if start > 2 else None), orjson.loads(packet[start:])
 
 
 async def connect(

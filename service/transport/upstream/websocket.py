@@ -236,4 +236,4 @@ def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset
         offset: where in the payload the piece begins.
     """
     data = data if length is None else data[:length]
-    return bytes(frames.unmask(bytes(mask[(offset + i) % 4] for i in range(4)), data))
+    return bytes(frames.apply_mask(bytes(mask[(offset + i) % 4] for i in range(4)), data))

@@ -174,10 +174,13 @@ def test_engine_ping_is_answered() -> None:
         frame("41"),
         frame("1"),
         frame(b"\x03\xe8", opcode=8),
+        frame(b"attachment", opcode=2),
         b"\x81\x81aaaab",  # a server does not mask
         frame("42nonsense"),
         frame('42["x"'),
         b"\x81\x7f" + (1 << 40).to_bytes(8),
+        frame(b"\xff"),
+        b"\xc1\x00",  # a reserved bit
     ],
 )
 def test_goodbyes_and_nonsense_end_the_connection_once(end: bytes) -> None:

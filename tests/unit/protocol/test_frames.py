@@ -153,6 +153,106 @@ def test_close_frame_without_a_code_is_empty() -> None:
     assert frames.close_frame(frames.NO_CODE) == b"\x88\x00"
 
 
+# --- both sides of ours against each other
+
+#: A piece of a stream: text, binary, or a control frame.
+pieces = st.lists(
+    st.one_of(
+        st.text(max_size=140),
+        st.binary(max_size=140),
+        st.builds(Control, st.sampled_from([frames.PING, frames.PONG]), st.binary(max_size=125)),
+    ),
+    max_size=4,
+)
+
+
+def written(messages: list[Message], *, by_client: bool) -> bytes:
+    """The stream of one side."""
+    stream = b""
+    for number, message in enumerate(messages):
+        if isinstance(message, Control):
+            opcode, payload = message
+        elif isinstance(message, str):
+            opcode, payload = frames.TEXT, message.encode()
+        else:
+            assert isinstance(message, bytes)
+            opcode, payload = frames.BINARY, message
+        if by_client:
+            stream += frames.encode_masked(opcode, payload, bytes([number, 255, 0, 128]))
+        else:
+            stream += frames.encode(opcode, payload)
+    return stream
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+@given(messages=pieces)
+def test_what_one_side_writes_the_other_reads_cut_at_every_place(
+    by_client: bool, messages: list[Message]
+) -> None:
+    """Whole, in two pieces wherever the cut is, and byte by byte."""
+    stream = written(messages, by_client=by_client)
+    for place in range(len(stream) + 1):
+        parser = Parser(MAX_BYTES, from_client=by_client)
+        assert parser.feed(stream[:place]) + parser.feed(stream[place:]) == messages
+    parser = Parser(MAX_BYTES, from_client=by_client)
+    assert [one for byte in stream for one in parser.feed(bytes([byte]))] == messages
+    assert parser.kept_bytes == 0
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+@pytest.mark.parametrize("size", [125, 126, 8191, 8192, 65535, 65536, 200_000])
+def test_what_one_side_writes_the_other_reads_at_every_length(by_client: bool, size: int) -> None:
+    messages: list[Message] = [os.urandom(size), "x" * size, "ü" * (size // 2)]
+    stream = written(messages, by_client=by_client)
+    whole = Parser(MAX_BYTES, from_client=by_client)
+    assert whole.feed(stream) == messages
+    cut = Parser(MAX_BYTES, from_client=by_client)
+    found = []
+    for start in range(0, len(stream), 997):
+        found += cut.feed(stream[start : start + 997])
+    assert found == messages
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+def test_each_side_refuses_what_its_own_side_writes(by_client: bool) -> None:
+    """A client masks and a server does not (RFC 6455, section 5.1)."""
+    for message in ("x", "x" * 200, Control(frames.PING, b"")):
+        parser = Parser(MAX_BYTES, from_client=not by_client)
+        (fault,) = parser.feed(written([message], by_client=by_client))
+        assert isinstance(fault, Fault)
+        assert fault.code == frames.PROTOCOL_ERROR
+
+
+@given(st.lists(contents, max_size=5), cuts)
+def test_client_reads_what_wsproto_sends_as_a_server(
+    messages: list[str | bytes], cuts: list[int]
+) -> None:
+    server = Connection(ConnectionType.SERVER)
+    stream = b"".join(server.send(wsproto.events.Message(content)) for content in messages)
+    parser = Parser(MAX_BYTES, from_client=False)
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    found = [one for a, b in pairwise(edges) for one in parser.feed(stream[a:b])]
+    assert found == messages
+
+
+@given(st.lists(contents, max_size=5), st.binary(min_size=4, max_size=4))
+def test_encode_masked_is_what_wsproto_reads_as_a_server(
+    messages: list[str | bytes], key: bytes
+) -> None:
+    server = Connection(ConnectionType.SERVER)
+    for content in messages:
+        is_text = isinstance(content, str)
+        payload = content.encode() if isinstance(content, str) else content
+        server.receive_data(
+            frames.encode_masked(frames.TEXT if is_text else frames.BINARY, payload, key)
+        )
+    read = []
+    for event in server.events():
+        assert isinstance(event, wsproto.events.Message)
+        read.append(event.data if isinstance(event.data, str) else bytes(event.data))
+    assert read == messages
+
+
 # --- closes
 
 
@@ -308,10 +408,10 @@ def test_a_large_message_byte_by_byte_costs_what_its_length_costs() -> None:
 
 
 @given(st.binary(min_size=4, max_size=4), st.one_of(st.binary(max_size=100), sizes.map(os.urandom)))
-def test_unmask_is_xor_with_the_repeated_key(key: bytes, data: bytes) -> None:
+def test_apply_mask_is_xor_with_the_repeated_key(key: bytes, data: bytes) -> None:
     expected = bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
-    assert bytes(frames.unmask(key, data)) == expected
-    assert bytes(frames.unmask(key, expected)) == data
+    assert bytes(frames.apply_mask(key, data)) == expected
+    assert bytes(frames.apply_mask(key, expected)) == data
 
 
 def test_many_messages_in_one_piece_and_pieces_of_any_size() -> None:

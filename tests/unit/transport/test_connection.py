@@ -1,4 +1,4 @@
-"""Frames, packet heads, the bounded queue of a client, unmasking and the index of rooms."""
+"""Frames, the bounded queue of a client, unmasking and the index of rooms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import socketio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.protocol import packets
 from service.transport.backlog import BURST_BYTES, PACKET_BYTES, Backlog
 from service.transport.connection import Frame, ack_frame, event_frame
 from service.transport.upstream.room_index import RoomIndex
@@ -40,57 +39,6 @@ def test_ack_frame_is_what_python_socketio_reads(number: int, payload: str) -> N
 
 def test_frame_size_is_bytes_and_not_characters() -> None:
     assert Frame("2[ü]".encode()).size == 5
-
-
-# --- heads of packets
-
-
-@pytest.mark.parametrize(
-    ("text", "head"),
-    [
-        ('2["a",1]', ("2", 0, "/", None, '["a",1]')),
-        ('212["a"]', ("2", 0, "/", 12, '["a"]')),
-        ('20["a"]', ("2", 0, "/", 0, '["a"]')),
-        ('2/x,12["a"]', ("2", 0, "/x", 12, '["a"]')),
-        ('2/x?t=1,["a"]', ("2", 0, "/x", None, '["a"]')),
-        ("0", ("0", 0, "/", None, "")),
-        ("0/admin", ("0", 0, "/admin", None, "")),
-        ('0{"token":"t"}', ("0", 0, "/", None, '{"token":"t"}')),
-        ("1", ("1", 0, "/", None, "")),
-        ("37[]", ("3", 0, "/", 7, "[]")),
-        ('52-/x,3["a",{"_placeholder":true,"num":0}]', ("5", 2, "/x", 3, None)),
-        ('51-["a"]', ("5", 1, "/", None, '["a"]')),
-        ("61-4[]", ("6", 1, "/", 4, "[]")),
-        ("2" + "1" * 16 + '["a"]', ("2", 0, "/", int("1" * 16), '["a"]')),
-        ("2٣", ("2", 0, "/", None, "٣")),  # a digit, but not an ASCII one
-        *(
-            (text, None)
-            for text in (
-                "",
-                "7",
-                "x",
-                "5",
-                "5-[]",
-                "5x-[]",
-                "512345-[]",
-                "²",
-                "2" + "1" * 17 + '["a"]',
-            )
-        ),
-    ],
-)
-def test_read_head_splits_what_stands_before_the_json(text: str, head: tuple[object, ...]) -> None:
-    read = packets.read_head(text)
-    if head is None:
-        assert read is None
-    else:
-        assert read is not None
-        assert all(a == b for a, b in zip(read, head, strict=True) if b is not None)
-
-
-@given(st.text())
-def test_read_head_of_any_text_does_not_raise(text: str) -> None:
-    packets.read_head(text)
 
 
 # --- the queue of one client

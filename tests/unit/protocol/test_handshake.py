@@ -1,0 +1,66 @@
+"""The opening handshake: what the client's side asks the server's side grants, and nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import wsproto
+import wsproto.events
+
+from service.protocol import handshake
+
+
+def environ_of(request: bytes) -> dict[str, str]:
+    """The request as WSGI has it."""
+    _, *lines = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    pairs = (line.split(": ", 1) for line in lines)
+    return {"HTTP_" + name.upper().replace("-", "_"): value for name, value in pairs}
+
+
+def test_answer_to_our_own_request_opens_the_websocket() -> None:
+    key = handshake.key_of(os.urandom(16))
+    environ = environ_of(handshake.request("/socket.io/?EIO=4", "h:1", key))
+    assert environ["HTTP_HOST"] == "h:1"
+    assert handshake.refusal(environ) == ""
+    head, end, rest = handshake.answer(environ).partition(b"\r\n\r\n")
+    assert (end, rest) == (b"\r\n\r\n", b"")
+    assert handshake.refusal_of_answer(head, key) == ""
+
+
+def test_wsproto_grants_our_request() -> None:
+    key = handshake.key_of(os.urandom(16))
+    server = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+    server.receive_data(handshake.request("/socket.io/?EIO=4", "h:1", key))
+    (asked,) = server.events()
+    assert isinstance(asked, wsproto.events.Request)
+    assert (asked.target, asked.host) == ("/socket.io/?EIO=4", "h:1")
+    answer = server.send(wsproto.events.AcceptConnection())
+    assert handshake.refusal_of_answer(answer.partition(b"\r\n\r\n")[0], key) == ""
+
+
+def test_wsproto_takes_our_answer() -> None:
+    client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+    request = client.send(wsproto.events.Request(host="h", target="/"))
+    client.receive_data(handshake.answer(environ_of(request)))
+    assert isinstance(next(client.events()), wsproto.events.AcceptConnection)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 101 Switching Protocols",
+        b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: wrong",
+        b"HTTP/1.1 503 No\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    ],
+)
+def test_answer_that_proves_nothing_is_refused(head: bytes) -> None:
+    assert handshake.refusal_of_answer(head, b"dGhlIHNhbXBsZSBub25jZQ==").startswith("no websocket")
+
+
+@pytest.mark.parametrize("key", ["", "x", "dGhl", "dGhlIHNhbXBsZSBub25jZQ=", "ü" * 24])
+def test_request_without_a_key_of_16_bytes_is_refused(key: str) -> None:
+    environ = {"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": key}
+    assert "key" in handshake.refusal(environ)
