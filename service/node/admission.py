@@ -11,8 +11,9 @@ from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.permissions import Identity
 from service.security.tokens import credentials
+from service.sockets.authenticator import Authenticator
 from service.sockets.dispatch import Peer, to_json
-from service.sockets.rate_limits import Gate
+from service.sockets.rate_limits import RateLimiter
 from service.transport.connection import Connections, event_frame
 
 log = logging.getLogger(__name__)
@@ -22,21 +23,24 @@ class NodeAdmission:
     """Lets clients in, or sends them away with the reason.
 
     Args:
-        gate: knows who may.
+        authenticator: knows who they are.
+        rate_limiter: knows how many of one address are here.
         memory: of this machine; where it is critically low nobody new comes in.
         standing: whether the node has been without Redis for too long.
     """
 
     def __init__(
         self,
-        gate: Gate,
+        authenticator: Authenticator,
+        rate_limiter: RateLimiter,
         connections: Connections,
         memory: HostMemory,
         drain: Drain,
         metrics: Metrics,
         standing: Standing,
     ) -> None:
-        self._gate = gate
+        self._authenticator = authenticator
+        self._rate_limiter = rate_limiter
         self._connections = connections
         self._memory = memory
         self._drain = drain
@@ -44,9 +48,15 @@ class NodeAdmission:
         self._standing = standing
 
     def admit(self, address: str, auth: object, authorization: str) -> Identity:
-        """Who wants to connect; see `Gate.admit`, which may refuse. A refusal is counted and logged."""
+        """Who wants to connect. A refusal is counted and logged.
+
+        Raises:
+            RateLimited: this address has as many connections as it may.
+            NotAuthenticated: without a good token.
+        """
         try:
-            return self._gate.admit(address, credentials(auth, authorization))
+            self._rate_limiter.may_connect(address)
+            return self._authenticator.identify(credentials(auth, authorization))
         except errors.ServiceError as error:
             self._metrics.error(error.code)
             log.info(

@@ -68,7 +68,7 @@ class Node:
         tasks = self.ground.tasks
         for part in (live.ingest, live.pings, endpoints.probe, endpoints.service_stats):
             tasks.spawn(part.run)
-        tasks.spawn(transport.gate.run)
+        tasks.spawn(transport.authenticator.run)
         tasks.spawn(self.storage.keeper.run, tasks.sleep)
 
     def _row(self) -> dict[str, str | int | float]:
@@ -99,7 +99,7 @@ class Node:
         endpoints.probe.stop()
         endpoints.service_stats.stop()
         self.storage.keeper.stop()
-        transport.gate.stop()
+        transport.authenticator.stop()
         transport.connections.stop()
         live.fanout.close()
         try:

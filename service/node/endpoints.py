@@ -71,7 +71,7 @@ def _open_sockets(
         partition_of=storage.store.keys.partition,
         max_value_bytes=config.sessions.max_value_bytes,
         session_scope=session_scope,
-        quota=transport.gate,
+        quota=transport.rate_limiter,
         on_device=became_device,
         refusal=transport.admission.refusal,
     )

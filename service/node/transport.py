@@ -14,8 +14,9 @@ from service.node.ground import Ground
 from service.node.storage import Storage
 from service.node.strangers import Strangers
 from service.sessions.model import node_token
+from service.sockets.authenticator import SILENT_S, Authenticator
 from service.sockets.dispatch import Dispatcher
-from service.sockets.rate_limits import SILENT_S, Gate, Limits
+from service.sockets.rate_limits import Limits, RateLimiter
 from service.transport.http.guard import HttpGuard
 from service.transport.upstream import EngineConnections, StrictJson, server_options
 
@@ -31,7 +32,8 @@ class Transport:
     http_guard: HttpGuard
     queue: StreamManager
     connections: EngineConnections
-    gate: Gate
+    authenticator: Authenticator
+    rate_limiter: RateLimiter
     dispatcher: Dispatcher
     drain: Drain
     admission: NodeAdmission
@@ -74,23 +76,32 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         is_known_at_connect=not is_open,
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )
-    limits = Limits(
-        events_per_s=config.limits.events_per_s,
-        bytes_per_s=config.limits.bytes_per_s,
-        connections_per_address=config.limits.connections_per_address,
-        sessions_per_token=config.limits.sessions_per_token,
+    authenticator = Authenticator(ground.tokens, connections, tasks, now_s=ground.clock.now_s)
+    rate_limiter = RateLimiter(
+        Limits(
+            events_per_s=config.limits.events_per_s,
+            bytes_per_s=config.limits.bytes_per_s,
+            connections_per_address=config.limits.connections_per_address,
+            sessions_per_token=config.limits.sessions_per_token,
+        )
     )
-    gate = Gate(ground.tokens, connections, tasks, limits=limits, now_s=ground.clock.now_s)
     drain = Drain(connections, tasks)
     return Transport(
         app=app,
         http_guard=strangers.http_guard,
         queue=queue,
         connections=connections,
-        gate=gate,
-        dispatcher=Dispatcher(connections, tasks, ground.metrics, gate),
+        authenticator=authenticator,
+        rate_limiter=rate_limiter,
+        dispatcher=Dispatcher(connections, tasks, ground.metrics, authenticator, rate_limiter),
         drain=drain,
         admission=NodeAdmission(
-            gate, connections, ground.memory, drain, ground.metrics, ground.standing
+            authenticator,
+            rate_limiter,
+            connections,
+            ground.memory,
+            drain,
+            ground.metrics,
+            ground.standing,
         ),
     )

@@ -67,7 +67,7 @@ class Peer:
         self.identity = identity
         #: The events it may send; None: all there are.
         self.allowed_events: frozenset[str] | None = identity.events
-        #: What it may still send (set by the gate); None: no limit.
+        #: What it may still send (set by the rate limiter); None: no limit.
         self.allowance: Any = None
         #: The session this socket registered as a device (set by the devices' door).
         self.device: Any = None
@@ -84,6 +84,19 @@ class Peer:
         self.busy = False
         self.acks: dict[int, Callable[[list[Any]], None]] | None = None
         self.next_request = FIRST_REQUEST
+
+
+class Watch(Protocol):
+    """Who hears of sockets at once; see `service.sockets.authenticator`."""
+
+    def entered(self, peer: Peer) -> None: ...
+    def left(self, peer: Peer) -> None: ...
+
+
+class Limiter(Watch, Protocol):
+    """How much a socket may send; see `service.sockets.rate_limits`."""
+
+    def too_much(self, peer: Peer, size: int) -> ServiceError | None: ...
 
 
 class Call:

@@ -9,8 +9,8 @@
 
 So the events of one socket take effect in the order they were sent, and a socket that is silent costs
 neither task nor queue. What waits is bounded in number and bytes; beyond that it is answered `overloaded`.
-Every event of every transport comes in by `on_event`, so this is also where the gate is asked: whether the
-socket sends too much, before anything else is looked at, and whether its role may send this event.
+Every event of every transport comes in by `on_event`, so this is also where is asked whether the socket
+sends too much, before anything else is looked at, and whether its role may send this event.
 
 The end of a socket takes the same road: what still waits is dropped, the running handler finishes, then
 the disconnect listeners run. A listener therefore never runs beside a handler of its socket.
@@ -36,7 +36,9 @@ from service.sockets.call import (
     LATER,
     Call,
     Later,
+    Limiter,
     Peer,
+    Watch,
     error_frame,
     failure,
     to_json,
@@ -64,7 +66,6 @@ TURN_EVENTS = 64
 #: Requests to one socket that may wait for its ack.
 MAX_OPEN_REQUESTS = 1000
 
-
 Handler = Callable[[Call], "dict[str, Any] | Later | None"]
 #: Gets the socket, the payload and the ack number, and answers by itself, by `ack` or later by `refuse`.
 HotHandler = Callable[[Peer, Any, "int | None"], None]
@@ -89,14 +90,6 @@ class Counts(Protocol):
     def error(self, code: str) -> None: ...
 
 
-class Door(Protocol):
-    """Who may come in and send what; see `service.sockets.rate_limits`."""
-
-    def entered(self, peer: Peer) -> None: ...
-    def left(self, peer: Peer) -> None: ...
-    def too_much(self, peer: Peer, size: int) -> ServiceError | None: ...
-
-
 class Dispatcher:
     """All sockets of this node and the handlers of their events.
 
@@ -104,18 +97,25 @@ class Dispatcher:
         connections: where answers go.
         tasks: runs handlers that may block.
         counts: events, acks and errors are counted here.
-        gate: None: everybody may send everything.
+        authenticator, limiter: None: everybody may send everything, and as much as they like.
     """
 
     def __init__(
-        self, connections: Connections, tasks: Spawn, counts: Counts, gate: Door | None = None
+        self,
+        connections: Connections,
+        tasks: Spawn,
+        counts: Counts,
+        authenticator: Watch | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.peers: dict[str, Peer] = {}
         self._connections = connections
         self._tasks = tasks
         self._counts = counts
         self._event_counts = counts.event_counts
-        self._gate = gate
+        self._watches = [one for one in (authenticator, limiter) if one is not None]
+        self._is_open = authenticator is None
+        self._limiter = limiter
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self._hot: dict[str, HotHandler] = {}
         self._on_connect: list[Callable[[Peer], None]] = []
@@ -163,10 +163,9 @@ class Dispatcher:
     def connected(self, sid: str, address: str, identity: Identity = NOBODY) -> None:
         """A socket may send events from now on: those that its role may."""
         peer = self.peers[sid] = Peer(sid, address, identity)
-        if self._gate is None:
-            peer.allowed_events = None
-        else:
-            self._gate.entered(peer)
+        peer.allowed_events = None if self._is_open else peer.allowed_events
+        for watch in self._watches:
+            watch.entered(peer)
         for listener in self._on_connect:
             listener(peer)
 
@@ -180,8 +179,8 @@ class Dispatcher:
         peer.inbox = None
         peer.waiting_bytes = 0
         peer.acks = None
-        if self._gate is not None:
-            self._gate.left(peer)
+        for watch in self._watches:
+            watch.left(peer)
         if not peer.busy:  # else the task that is at work takes leave
             peer.busy = True
             self._tasks.spawn(self._take_leave, peer)
@@ -196,8 +195,8 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
-        if peer.allowance is not None and self._gate is not None:
-            refusal = self._gate.too_much(peer, utf8_size(text))
+        if peer.allowance is not None and self._limiter is not None:
+            refusal = self._limiter.too_much(peer, utf8_size(text))
             if refusal is not None:
                 self.refuse(peer, ack_id, refusal)
                 return
@@ -308,8 +307,8 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
-        if peer.allowance is not None and self._gate is not None:
-            error = self._gate.too_much(peer, size) or error
+        if peer.allowance is not None and self._limiter is not None:
+            error = self._limiter.too_much(peer, size) or error
         self.refuse(peer, ack_id, error)
 
     # --- inside

@@ -431,10 +431,10 @@ def test_two_handlers_of_one_event_are_a_defect(bench: Bench) -> None:
         bench.dispatcher.on_hot("now", lambda peer, payload, ack: None)
 
 
-# -- the gate
+# -- the rate limiter and the authenticator
 
 
-class Gate:
+class Limiter:
     """Lets in what it is told, and counts who is there."""
 
     def __init__(self) -> None:
@@ -454,14 +454,21 @@ class Gate:
         return self.refusal
 
 
+class Watch:
+    """Knows everybody."""
+
+    def entered(self, peer: Peer) -> None: ...
+    def left(self, peer: Peer) -> None: ...
+
+
 @pytest.fixture
-def guarded() -> tuple[Bench, Gate]:
-    bench, gate = Bench(), Gate()
-    bench.dispatcher = Dispatcher(bench.wires, bench.tasks, bench.metrics, gate)
+def guarded() -> tuple[Bench, Limiter]:
+    bench, limiter = Bench(), Limiter()
+    bench.dispatcher = Dispatcher(bench.wires, bench.tasks, bench.metrics, Watch(), limiter)
     bench.dispatcher.on("update_data", bench._now, inline=True)
     bench.dispatcher.on("send_command", bench._long)
     bench.dispatcher.on("not_in_the_table", bench._now, inline=True)
-    return bench, gate
+    return bench, limiter
 
 
 @pytest.mark.parametrize(
@@ -475,7 +482,7 @@ def guarded() -> tuple[Bench, Gate]:
     ],
 )
 def test_events_that_a_role_may_not_send_reach_no_handler(
-    guarded: tuple[Bench, Gate], role: str, allowed: set[str]
+    guarded: tuple[Bench, Limiter], role: str, allowed: set[str]
 ) -> None:
     """Inline and blocking ones; what has no row in the table is for nobody."""
     bench, _ = guarded
@@ -489,7 +496,7 @@ def test_events_that_a_role_may_not_send_reach_no_handler(
     assert set(bench.done) == allowed
 
 
-def test_events_behind_a_blocking_one_are_checked_too(guarded: tuple[Bench, Gate]) -> None:
+def test_events_behind_a_blocking_one_are_checked_too(guarded: tuple[Bench, Limiter]) -> None:
     bench, _ = guarded
     bench.dispatcher.connected("s", "10.0.0.1", Identity("operator"))
     bench.send("send_command", 1, ack_id=1)
@@ -499,12 +506,12 @@ def test_events_behind_a_blocking_one_are_checked_too(guarded: tuple[Bench, Gate
     assert bench.wires.answers()[2]["error"]["code"] == "not_allowed"
 
 
-def test_too_much_is_refused_before_it_is_looked_at(guarded: tuple[Bench, Gate]) -> None:
+def test_too_much_is_refused_before_it_is_looked_at(guarded: tuple[Bench, Limiter]) -> None:
     """Also where the socket is busy; nothing that is refused waits."""
-    bench, gate = guarded
+    bench, limiter = guarded
     bench.dispatcher.connected("s", "10.0.0.1", Identity("admin"))
     bench.send("send_command", 1, ack_id=1)
-    gate.refusal = errors.RateLimited(retry_after_s=1.5)
+    limiter.refusal = errors.RateLimited(retry_after_s=1.5)
     bench.dispatcher.on_event("s", 2, "{broken")
     bench.dispatcher.on_event("s", None, '["é"]')
     bench.tasks.run()
@@ -512,13 +519,13 @@ def test_too_much_is_refused_before_it_is_looked_at(guarded: tuple[Bench, Gate])
     assert (error["code"], error["retry_after_s"]) == ("rate_limited", 1.5)
     assert bench.wires.events()[0][1]["code"] == "rate_limited"
     assert bench.done == [1]
-    assert gate.sizes[-1] == 6
+    assert limiter.sizes[-1] == 6
 
 
-def test_gate_hears_of_every_socket_that_comes_and_goes(guarded: tuple[Bench, Gate]) -> None:
-    bench, gate = guarded
+def test_limiter_hears_of_every_socket_that_comes_and_goes(guarded: tuple[Bench, Limiter]) -> None:
+    bench, limiter = guarded
     for sid in ("s", "t"):
         bench.dispatcher.connected(sid, "10.0.0.1", Identity("admin"))
     bench.dispatcher.disconnected("s", "transport close")
     bench.dispatcher.disconnected("s", "transport close")
-    assert gate.inside == ["t"]
+    assert limiter.inside == ["t"]
