@@ -1,9 +1,10 @@
-"""How this node stands with Redis: one object, told by who asks Redis, read by all who have to know.
+"""The node's standing with Redis: whether Redis answers its renewals and its flushes.
 
-Two facts, each set and cleared here, by proof alone: when the lease was renewed last, and in which partitions a flush
-waits for its answer now. A flush that ends in any way, stored or refused, waits no more; so one that
-was repeated through an outage and is then refused for another reason leaves nothing behind. The two are kept apart
-because Redis may take the one and not the other (a full disk, too few replicas).
+One object with two facts, each set and cleared here, by proof alone: when the lease was renewed
+last, and in which partitions a flush waits for its answer now. A flush that ends in any way, stored
+or refused, waits no more; so one that was repeated through an outage and is then refused for
+another reason leaves nothing behind. The two are kept apart because Redis may take the one and not
+the other (a full disk, too few replicas).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 
 
 class Standing:
-    """Made before everything that talks to Redis.
+    """Whether Redis answers this node. Made before everything that talks to Redis.
 
     Args:
         renew_s: how often the lease is renewed.
@@ -25,19 +26,19 @@ class Standing:
         self._monotonic = monotonic
         self._renewed_at = monotonic()
         self._waiting: set[int] = set()
-        #: Redis was away for so long that the clients were sent away; new ones are refused.
+        #: Redis was away for so long that the clients were disconnected; new ones are refused.
         self.detached = False
 
-    # -- told
+    # -- written
 
     def renewed(self, asked_at: float) -> None:
-        """A renewal that was asked then is answered."""
+        """Note the answer to a renewal that was sent at this time."""
         self._renewed_at = asked_at
         self.detached = False
 
     @contextmanager
     def flush(self, partition: int) -> Iterator[Callable[[], None]]:
-        """Around one flush, which calls what this gives whenever Redis has not answered it."""
+        """Wrap one flush, which calls the yielded function whenever Redis has not answered it."""
         try:
             yield lambda: self._waiting.add(partition)
         finally:
@@ -47,20 +48,20 @@ class Standing:
 
     @property
     def age_s(self) -> float:
-        """Seconds since Redis last answered a renewal."""
+        """Return the seconds since Redis last answered a renewal."""
         return self._monotonic() - self._renewed_at
 
     @property
     def is_renewed(self) -> bool:
-        """Whether Redis answered a renewal lately enough to take on new clients."""
+        """Return whether Redis answered a renewal recently enough to take on new clients."""
         return self.age_s < 2 * self._renew_s + 1
 
     @property
     def is_away(self) -> bool:
-        """Whether a flush waits for Redis, which has not answered it."""
+        """Return whether a flush waits for Redis, which has not answered it."""
         return bool(self._waiting)
 
     @property
     def ok(self) -> bool:
-        """Whether Redis answers renewals and flushes."""
+        """Return whether Redis answers renewals and flushes."""
         return self.is_renewed and not self._waiting

@@ -1,9 +1,9 @@
-"""What devices answer to commands, on its way into Redis.
+"""Answers of devices to commands, on their way into Redis.
 
-Answers come where packets are read, so they are only noted there; per session one task
-writes them, in order. While Redis is away they wait, bounded in bytes: an answer that is
-dropped leaves its command open, to be sent again on the next connection or to run into
-its deadline.
+Acks arrive where packets are read, which must not block, so they are only queued there. One task
+per session writes them to Redis, in order. While Redis is away they wait, up to a bound in bytes.
+An answer that is dropped leaves its command open: the command is sent again on the next
+connection, or runs into its deadline.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-#: What devices answered and Redis does not have yet.
+#: Bytes of answers that may wait for Redis.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
-#: While Redis is away, answers are offered to it again after these pauses (seconds).
+#: While Redis is away, a write is tried again after these pauses (seconds).
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 
 
 class AnswerStore(Protocol):
-    """The part of the session store that hears of answers."""
+    """The part of the session store that records answers."""
 
     def delivered(
         self, session_id: str, generation: int, command_id: str
@@ -49,7 +49,7 @@ class AnswerStore(Protocol):
 
 
 class Answer(NamedTuple):
-    """What a device said to a command: `ok` None is a mere ack, so delivered and no more."""
+    """A device's answer to a command: with `ok` None a mere ack, which says "delivered" only."""
 
     generation: int
     command_id: str
@@ -63,10 +63,10 @@ class Answer(NamedTuple):
 
 
 class CommandAnswers:
-    """Records what the devices connected here answer.
+    """Records the answers of the devices connected here.
 
     Args:
-        tell_waiters: told every step that an answer made.
+        tell_waiters: called with every change that an answer made to a command.
         max_result_bytes: a longer result is not kept; the command still ends.
     """
 
@@ -86,7 +86,7 @@ class CommandAnswers:
         self._answer_bytes = 0
 
     def note(self, session_id: str, generation: int, command_id: str, arguments: list[Any]) -> None:
-        """Record the ack of a command soon. Never blocks: it is called where packets are read."""
+        """Queue the ack of a command to be recorded. Never blocks: called where packets are read."""
         ok, result_json, error_json = self.read_ack(arguments)
         answer = Answer(generation, command_id, ok, result_json, error_json)
         with self._lock:
@@ -105,13 +105,13 @@ class CommandAnswers:
         self._tasks.spawn(self._record_all, session_id)
 
     def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
-        """(ok, result, error) of an ack; ok None when it says no more than "I have it"."""
+        """Return (ok, result, error) of an ack; ok is None when it says no more than "I have it"."""
         said = arguments[0] if arguments else None
         if not isinstance(said, dict) or not isinstance(said.get("ok"), bool):
             return None, "", ""
         try:
             return said["ok"], self._encoded(said, "result"), self._encoded(said, "error")
-        except errors.ServiceError as error:  # it ends the command all the same
+        except errors.ServiceError as error:  # a bad answer ends the command all the same
             lost = {"code": error.code, "message": f"The device's answer was not kept. {error}"}
             return said["ok"], "", json.dumps(lost)
 
@@ -174,7 +174,7 @@ class CommandAnswers:
         result_json: str,
         error_json: str,
     ) -> model.CommandChange | None:
-        """The fate of the command after a `command_result`; None when it is unknown.
+        """Record a `command_result`; return what became of the command, None when it is unknown.
 
         Raises:
             StoreUnavailable, Overloaded: not recorded; the device should send it again.
@@ -184,6 +184,6 @@ class CommandAnswers:
 
     @property
     def waiting(self) -> int:
-        """Answers of devices that Redis does not have yet."""
+        """Return how many answers Redis does not have yet."""
         with self._lock:
             return sum(len(waiting) for waiting in self._answers.values())

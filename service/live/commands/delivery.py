@@ -1,18 +1,18 @@
-"""Commands on their way to devices, and their fates on the way back.
+"""Delivery of commands to devices, and of their answers back into Redis.
 
-A command is a record in Redis from the moment it is accepted; what happens here only moves
-it along. `CommandDelivery` runs on the node that owns the session. Three things start it:
-a register, the `deliver` message of the node that accepted a command, and the list of
-sessions with undelivered commands that every lease renewal answers with. The third makes
-the first two mere hints: a lost message costs seconds, not a command.
+A command is a record in Redis from the moment it is accepted; this module only moves it along.
+`CommandDelivery` runs on the node that owns the session. Three things start it: a register, the
+`deliver` message of the node that accepted a command, and the list of sessions with undelivered
+commands that every lease renewal returns. Because of the third, the first two are mere hints: a
+lost message costs seconds, not a command.
 
-Per session one task takes what was not yet sent on this generation and emits it in order,
-so commands never overtake each other and a slow device holds up nobody else. A device that
-never acks is not waited for: the connection keeps the order, and what was sent without an
-ack is sent again on the next generation, wherever that is.
+Per session one task takes the commands that were not yet sent on this generation and emits them
+in order, so commands never overtake each other and a slow device delays nobody else. It does not
+wait for acks: the connection keeps the order, and a command without an ack is sent again on the
+next generation, on whichever node that is.
 
-What comes back is recorded in answers.py. Dashboards are told by the feed, and the node
-whose client waits for a command by the `command` message (waiters.py).
+Answers are recorded in answers.py. Dashboards learn of them through the feed, and the node whose
+client waits for a command through the `command` message (waiters.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: socket's buffer before the first was written.
 TAKE_LIMIT = 20
 
-#: Commands wait here, not in the socket's buffer, while the device has this much to read.
+#: Commands are held back, out of the socket's buffer, while that holds this many bytes.
 MAX_BACKLOG_BYTES = 256 * 1024
 
 
@@ -47,7 +47,7 @@ class Owned(Protocol):
 
 
 class CommandStore(AnswerStore, Protocol):
-    """The part of the session store that moves commands."""
+    """The part of the session store that takes and ends commands."""
 
     def take(
         self, session_id: str, generation: int, limit: int = ..., after: int = ...
@@ -55,7 +55,7 @@ class CommandStore(AnswerStore, Protocol):
 
 
 class Sockets(Protocol):
-    """The part of the sockets' dispatcher that asks devices."""
+    """The part of the sockets' dispatcher that sends events to devices."""
 
     def request(
         self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
@@ -68,7 +68,7 @@ class CommandDelivery:
     """Sends commands to the devices connected here and records what they answer.
 
     Args:
-        find_owned: the session as this node holds it now, None when it does not.
+        find_owned: returns the session as this node holds it now, None when it does not.
         tell_waiters, max_result_bytes: as in `CommandAnswers`.
     """
 
@@ -88,18 +88,18 @@ class CommandDelivery:
         self._tasks = tasks
         self.answers = CommandAnswers(store, tell_waiters, tasks, max_result_bytes)
         self._lock = threading.Lock()
-        self._sending: dict[str, bool] = {}  # session -> asked again meanwhile
+        self._sending: dict[str, bool] = {}  # session -> asked for again meanwhile
         self._sent: dict[str, tuple[int, int]] = {}  # session -> generation, last position emitted
 
     # --- towards the device
 
     def on_deliver(self, data: Any) -> None:
-        """The `deliver` message: a command was queued for a session of this node."""
+        """Handle the `deliver` message: a command was queued for a session of this node."""
         if isinstance(data, Mapping) and isinstance(data.get("session_id"), str):
             self.deliver(data["session_id"])
 
     def deliver(self, session_id: str) -> None:
-        """See to it that everything undelivered is sent. Never blocks; cheap when repeated."""
+        """Start to send everything undelivered. Never blocks; cheap when repeated."""
         with self._lock:
             if session_id in self._sending:
                 self._sending[session_id] = True
@@ -108,7 +108,7 @@ class CommandDelivery:
         self._tasks.spawn(self._send_all, session_id)
 
     def forget(self, session_id: str) -> None:
-        """The session's connection is gone from this node."""
+        """Forget a session whose connection to this node is gone."""
         with self._lock:
             self._sent.pop(session_id, None)
 
@@ -134,7 +134,7 @@ class CommandDelivery:
                 self._sending[session_id] = False
 
     def _send_some(self, session_id: str) -> bool:
-        """Whether there may be more to send on the present connection."""
+        """Send one batch; return whether there may be more to send on the present connection."""
         owned = self._find_owned(session_id)
         if owned is None:
             self.forget(session_id)
@@ -149,11 +149,11 @@ class CommandDelivery:
                     return False
                 self._tasks.sleep(0.05)
             if self._find_owned(session_id) is not owned:
-                return True  # another socket, the same node: begin again for that one
+                return True  # the device has another socket on this node: begin again for that one
             self._send(owned, command)
             self._sent[session_id] = owned.generation, command.position
-        # Fewer than asked for are all there were: what comes later is announced, and at the next renewal
-        # the session is looked at again unless its commands are over by then.
+        # Fewer than asked for means that there are no more. A later command is announced, and the next
+        # renewal reports the session again unless its commands are over by then.
         return len(taken) == TAKE_LIMIT
 
     def _send(self, owned: Owned, command: model.TakenCommand) -> None:

@@ -1,8 +1,8 @@
-"""Those who wait until a command is delivered or over.
+"""Requests that wait until a command is delivered or over.
 
-A waiter sleeps until the `command` message names its command. That message is a hint: the
-answer is read from Redis, where a waiter also looks by itself now and then, in case the
-message died with a node.
+A waiter sleeps until a `command` message names its command. That message is a hint: the waiter
+reads the answer from Redis, and looks there now and then without a message, in case the message
+died with its node.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from service import errors
 from service.sessions import model
 from service.tasks import Event, Tasks
 
-#: A waiter first looks by itself after this many seconds, then ever more rarely.
+#: A waiter first looks without a message after this many seconds, then ever more rarely.
 FIRST_LOOK_S = 0.25
 
 
 class CommandReader(Protocol):
-    """The part of the session store that tells how a command stands."""
+    """The part of the session store that reads a command's status."""
 
     def get(self, session_id: str, command_id: str) -> Mapping[str, Any] | None: ...
 
 
 class CommandWaiters:
-    """Those on this node who wait for a command's delivery or result.
+    """Requests on this node that wait for a command's delivery or result.
 
     Args:
-        poll_s: how often a waiter looks by itself in the end; sooner at first, since no message
-            comes where an idempotency key led to a command that somebody else waits for.
+        poll_s: the longest pause between two looks without a message. The first looks come sooner:
+            no message comes where an idempotency key led to a command that another request queued.
         clock: monotonic seconds.
     """
 
@@ -46,15 +46,15 @@ class CommandWaiters:
         self._tasks = tasks
         self._poll_s = poll_s
         self._clock = clock
-        self._events: dict[str, dict[Event, str]] = {}  # command -> who waits, until what
+        self._events: dict[str, dict[Event, str]] = {}  # command -> waiter -> awaited status
 
     @property
     def count(self) -> int:
-        """Commands that somebody on this node waits for."""
+        """Return how many commands somebody on this node waits for."""
         return len(self._events)
 
     def on_command(self, data: Any) -> None:
-        """The `command` message: whoever waits for this status looks again."""
+        """Handle the `command` message: wake those who wait for this status."""
         if not isinstance(data, Mapping):
             return
         status = str(data.get("status"))
@@ -65,20 +65,20 @@ class CommandWaiters:
     def wait(
         self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
     ) -> dict[str, Any]:
-        """The command as it stands once it is delivered, or over (`until` "result": over).
+        """Wait until the command is delivered, or with `until` "result" until it is over; return it.
 
         A command that is gone with its session counts as cancelled.
 
         Args:
             session_id: whose command.
-            command_id: of a command that was just queued, or was there already.
+            command_id: of a command that was just queued, or existed already.
             until: "delivered" or "result".
-            timeout_s: how long.
-            status: how it stood a moment ago. If that is not enough, the first look waits for a
-                message too: there is hardly ever anything to see yet.
+            timeout_s: how long to wait.
+            status: the command's status a moment ago. Where that is not enough, the first look waits
+                for a message too: there is hardly ever anything new to see yet.
 
         Raises:
-            CommandTimeout: not within `timeout_s`; the command goes on.
+            CommandTimeout: the status did not come within `timeout_s`; the command goes on.
         """
         event = self._tasks.event()
         self._events.setdefault(command_id, {})[event] = until
@@ -96,7 +96,7 @@ class CommandWaiters:
                     if model.is_reached(str(command["status"]), until):
                         return dict(command)
                 except errors.StoreUnavailable:
-                    pass  # it may be back in time
+                    pass  # Redis may be back before the time is over
                 left_s = deadline - self._clock()
                 if left_s <= 0:
                     raise errors.CommandTimeout(command_id=command_id)

@@ -1,12 +1,12 @@
-"""How a dashboard gets from where it stands to where its group stands.
+"""Catch-up of a dashboard: from the position of its snapshot to the position of its group.
 
-It reads its own way through the feeds, page by page, no faster than it takes the pages, and joins
-the group in the one moment in which both stand at the same place, with nothing in between that
-could let another task run. While the group is behind (the dashboard's snapshot is newer than what
-the group was sent last) it waits for the group.
+It reads the feeds by itself, page by page, no faster than the dashboard takes the pages, and joins
+the group at the moment at which both stand at the same position, without a task switch in between.
+While the group is behind (the dashboard's snapshot is newer than what the group was sent last) it
+waits for the group.
 
-A dashboard that takes its pages too slowly would stay on this road for ever. So after a while it
-goes on without waiting, keeps what it reads in a `Conflation`, and joins as a slow one.
+A dashboard that takes its pages too slowly would never arrive. So after a while catch-up goes on
+without waiting, keeps what it reads in a `Conflation`, and the dashboard joins as a slow one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from service.live.feed.position import FeedLost
 from service.tasks import Tasks
 from service.transport.connection import Connections
 
-#: How long it waits for a dashboard to take a page before it counts as slow, s.
+#: How long catch-up waits for a dashboard to take a page before the dashboard counts as slow, s.
 PATIENCE_S = 3.0
 #: Pause while Redis does not answer, s.
 RETRY_S = 1.0
 
 
 class CatchUp:
-    """Brings newcomers into their groups; one task per newcomer, as long as it takes.
+    """Brings newcomers into their groups, with one task per newcomer.
 
     Args:
         lock: held for everything that must not be interrupted.
         refresh_counts: reads a group's counts anew.
-        pause_s: between two looks at something that is not ready.
+        pause_s: between two looks at a dashboard or group that is not ready.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class CatchUp:
         self._monotonic = monotonic
 
     def run(self, group: Group, member: Member) -> str | None:
-        """Returns None when the dashboard has joined or gone, or the reason why it never can."""
+        """Return None when the dashboard has joined or gone, else the reason why it never can."""
         waiting_since: float | None = None
         while True:
             with self._lock:
@@ -91,7 +91,7 @@ class CatchUp:
 
     @staticmethod
     def _spans(group: Group, member: Member) -> dict[int, tuple[int, int]]:
-        """What of each feed lies between the dashboard and its group."""
+        """Return which entries of each feed lie between the dashboard and its group."""
         if not group.is_open:
             return {}
         return {
@@ -101,7 +101,7 @@ class CatchUp:
         }
 
     def _go_on(self, group: Group, member: Member, spans: dict[int, tuple[int, int]]) -> None:
-        """One page."""
+        """Read one page and send it, or keep it for a slow dashboard."""
         chunks = self._feed.read_range(spans)
         changes = self._sorted_out(group, chunks, spans)
         if changes.has_states and member.conflation is None:
@@ -129,10 +129,10 @@ class CatchUp:
     def _sorted_out(
         group: Group, chunks: list[Chunk], spans: dict[int, tuple[int, int]]
     ) -> PendingChanges:
-        """The page's changes within the group's scope.
+        """Return the page's changes within the group's scope.
 
         Raises:
-            FeedLost: it is not all that should be there.
+            FeedLost: entries are missing.
         """
         changes, routes = PendingChanges(), Routes()
         routes.add(group.scope, changes)

@@ -1,8 +1,8 @@
-"""What a dashboard gets that reads too slowly: of everything the latest.
+"""Conflation for dashboards that read too slowly: they get the latest of everything.
 
-While it has too much to read, what it would have been sent is kept here instead, one value per
-session and key, the last summary per session, the last status per command. It is built for this
-dashboard alone, so this is the one place on the fan-out road where samples are decoded.
+While a dashboard has too much to read, what it would have been sent is kept here: one value per
+session and key, the last summary per session, the last status per command. It is kept for this
+dashboard alone, so this is the one place of the fan-out where samples are decoded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.transport.connection import Frame, event_frame
 
 #: What one kept entry takes in memory beside its own bytes.
 OVERHEAD_BYTES = 200
-#: How much a slow dashboard is given at a time.
+#: How much a slow dashboard is sent at a time.
 TAKEN_BYTES = 256 * 1024
 
 #: rev, `[key, value, ts]`, bytes
@@ -65,7 +65,7 @@ class Conflation:
                 self.size += OVERHEAD_BYTES
             self._revs[part.session] = part.rev
             rev = part.first_rev
-            size = len(part.samples_json) // (len(part.samples) or 1)  # an average will do
+            size = len(part.samples_json) // (len(part.samples) or 1)  # the average will do
             for place, sample in enumerate(part.samples):
                 before_size = kept[sample[0]][2] if sample[0] in kept else -OVERHEAD_BYTES
                 kept[sample[0]] = (rev + place, sample, size)
@@ -78,20 +78,20 @@ class Conflation:
         after: Mapping[int, int],
         counts: bytes,
     ) -> list[Frame]:
-        """About `TAKEN_BYTES` of what is kept as frames, which is then kept no longer.
+        """Take about `TAKEN_BYTES` of what is kept, as frames; it is then kept no longer.
 
-        `before` is the position this dashboard's last cursor stood for, `after` the one that
-        everything kept reaches to: only the frame with which nothing is left carries it.
+        `before` is the position of this dashboard's last cursor, `after` the position up to which
+        everything is kept: only the frame that leaves nothing behind carries it.
         """
         old, new = renderer.cursor(before), renderer.cursor(after)
         frames: list[Frame] = []
         room = TAKEN_BYTES
-        told = self.is_empty
+        has_cursor = self.is_empty
         while room > 0 and (self._changed or self._removed):
             changed = _popped(self._changed, MAX_SEGMENT_BYTES)
             removed, self._removed = self._removed, {}
             cursor = new if self.is_empty else old
-            told = self.is_empty
+            has_cursor = self.is_empty
             frames.append(renderer.sessions_update(changed, removed, counts, cursor))
             room -= frames[-1].size
         while room > 0 and self._commands:
@@ -101,8 +101,8 @@ class Conflation:
         while room > 0 and self._latest:
             if renderer.batch:
                 fragments = self._popped_fragments()
-                told = self.is_empty
-                cursor = new if told else old
+                has_cursor = self.is_empty
+                cursor = new if has_cursor else old
                 frames.append(batch_frame(b",".join(fragments), cursor, conflated=True))
                 room -= frames[-1].size
             else:
@@ -114,7 +114,7 @@ class Conflation:
         if self.is_empty:
             self.size = 0
             self._revs.clear()
-            if not told:
+            if not has_cursor:
                 frames.append(renderer.sessions_update([], {}, counts, new))
         return frames
 

@@ -1,17 +1,18 @@
-"""The road from the feeds to the dashboards of this node.
+"""Fan-out: from the feeds in Redis to the dashboards of this node.
 
-One reader for the whole node, there only while somebody watches, reading only the partitions that
-are watched, once per fan-out interval. What it reads goes by `Routes` into the lots of the groups
-it concerns; a group whose interval is over sends its changes, one frame for all its members
-(groups.py). Newcomers find their own way to where their group stands (catch_up.py).
+A node has one reader, which runs only while somebody watches, reads only the partitions that are
+watched, and does so once per fan-out interval. `Routes` puts what it reads into the pending
+changes of the groups concerned; a group whose interval is over sends its changes, one frame for
+all its members (groups.py). Newcomers catch up with their group by themselves (catch_up.py).
 
-A Redis that is away delays: the reader connects again every second, opens the feeds anew and goes
-on behind the last entry it had. Only when what follows that entry cannot be had (another epoch,
-trimmed, a gap in the numbers) the dashboards concerned are told `resync` and forgotten.
+While Redis is away everything is delayed: the reader connects again every second, opens the feeds
+anew and goes on behind the last entry it had. Only when the entries behind that one cannot be had
+(another epoch, trimmed, a gap in the numbers) are the dashboards concerned sent `resync` and
+forgotten.
 
-Order of the locks: there is one, held for everything that must be seen whole, never during I/O or
-sleep. On a node tasks switch only there, so it is never contended; with real threads it is what
-makes the rest true.
+Locks: there is one, held for everything that must be seen whole, never during I/O or sleep. On a
+node tasks switch only during these, so the lock is never contended; with real threads it is what
+makes this true.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from service.transport.connection import Connections
 
 log = logging.getLogger(__name__)
 
-#: How long the reader waits for entries at a time; as long it may take until it reads a partition
-#: that is watched from now on, and until it ends when nobody watches any more.
+#: How long the reader waits for entries at a time. It also takes up to this long to read a
+#: partition that is watched from now on, and to end when nobody watches any more.
 BLOCK_S = 0.25
 #: Pause before another try while Redis cannot be reached.
 RECONNECT_S = 1.0
@@ -49,7 +50,7 @@ class Fanout:
     """All dashboards of this node.
 
     Args:
-        store: asked for counts.
+        store: counts sessions.
         interval_ms: how often the feeds are read; no dashboard gets updates more often.
     """
 
@@ -75,11 +76,11 @@ class Fanout:
         self._routes = Routes()
         self._reader: FeedReader = feed.reader()
         self._is_running = False
-        #: dashboards that were told to ask again, since the start, by why
+        #: dashboards that were sent `resync`, since the start, by reason
         self.resyncs: dict[str, int] = {}
         #: how often a dashboard became slow, since the start
         self.conflations = 0
-        #: entries of the watched feeds that were there after the last read and are not read yet
+        #: entries of the watched feeds that exist after the last read and are not read yet
         self.lag_entries = 0
         self._behind_since: float | None = None
         self._flusher = Flusher(store, tasks, self._lock, self._lose_group, self._end_if_empty)
@@ -101,11 +102,11 @@ class Fanout:
     ) -> None:
         """Send this socket every change of the scope after `start`, until it is unsubscribed.
 
-        Takes the place of the socket's earlier subscription. Does no I/O and sends nothing before
-        the caller waits for something, so an ack the caller has sent comes first.
+        Replaces the socket's earlier subscription. Does no I/O and sends nothing before the caller
+        yields to other tasks, so an ack that the caller has sent comes first.
 
-        One batch at most in `interval_ms`, which is kept between the fan-out interval and 60 s; a
-        batch that has grown very large does not wait for it.
+        Sends at most one batch in `interval_ms`, which is kept between the fan-out interval and 60 s;
+        a batch that has grown very large does not wait for it.
         """
         asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
         interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))
@@ -130,7 +131,7 @@ class Fanout:
                 self._end_if_empty(group)
 
     def position(self, sid: str) -> Position | None:
-        """Up to where this socket was sent everything; None when it watches nothing."""
+        """Return up to where this socket was sent everything; None when it watches nothing."""
         with self._lock:
             group = self._by_sid.get(sid)
             return None if group is None else group.where(sid)
@@ -143,12 +144,12 @@ class Fanout:
 
     @property
     def lag_s(self) -> float:
-        """For how long the reader has not been at the end of all feeds it reads, s."""
+        """Return for how long the reader has not been at the end of all feeds it reads, s."""
         since = self._behind_since
         return 0.0 if since is None else self._monotonic() - since
 
     def figures(self) -> dict[str, int]:
-        """Numbers for metrics and the node's beat."""
+        """Return numbers for metrics and the node's record in Redis."""
         with self._lock:
             groups = self._groups.values()
             return {
@@ -176,8 +177,8 @@ class Fanout:
             self._readers.watch(group)
         return group
 
-    def _count_resyncs(self, reason: str, told: list[str]) -> None:
-        self.resyncs[reason] = self.resyncs.get(reason, 0) + len(told)
+    def _count_resyncs(self, reason: str, sids: list[str]) -> None:
+        self.resyncs[reason] = self.resyncs.get(reason, 0) + len(sids)
 
     def _count_slow(self) -> None:
         self.conflations += 1
@@ -207,7 +208,7 @@ class Fanout:
     # -- the reader --
 
     def _run(self) -> None:
-        """Reads until nobody watches. Whatever goes wrong, it goes on."""
+        """Read until nobody watches. Goes on after any error."""
         while True:
             with self._lock:
                 if not self._readers:
@@ -217,7 +218,7 @@ class Fanout:
                     return
             try:
                 self._step()
-            except errors.ServiceError:  # Redis is away, or cannot take what opening a feed writes
+            except errors.ServiceError:  # Redis is away, or refuses the write that opens a feed
                 self._reader.close()
                 self._note_lag(None)
                 self._flusher.flush(self._groups.values(), ask=False)
@@ -229,8 +230,8 @@ class Fanout:
                 self._tasks.sleep(RECONNECT_S)
 
     def _step(self) -> None:
-        """One read of everything that is watched."""
-        self._open_lines()
+        """Read everything that is watched once, and send what is due."""
+        self._open_feeds()
         with self._lock:
             lines = [reader for reader in self._readers if reader.is_checked]
             now = self._monotonic()
@@ -252,13 +253,13 @@ class Fanout:
             self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
 
     def _pause_s(self) -> float:
-        """Until the next read: as long as nobody is told before; who comes new waits for it too."""
+        """Return the pause until the next read: as long as no group is due. Newcomers wait for it too."""
         with self._lock:
             paces = [group.pace_s for group in self._groups.values()]
         return max(self._interval_s, min([*paces, MAX_PACE_S]))
 
     def _note_lag(self, entries: int | None) -> None:
-        """How far the reader is behind; None: nothing could be read, so by no less than before."""
+        """Note how far the reader is behind; None (nothing could be read): as far as before at least."""
         if entries is not None:
             self.lag_entries = entries
         if entries == 0:
@@ -266,8 +267,8 @@ class Fanout:
         elif self._behind_since is None:
             self._behind_since = self._monotonic()
 
-    def _open_lines(self) -> None:
-        """Make sure of every watched feed, anew after each new connection.
+    def _open_feeds(self) -> None:
+        """Open every watched feed, anew after each new connection.
 
         The connection comes first: a Redis that restarts after it kills it, one that restarted
         before it shows another epoch.
@@ -288,7 +289,7 @@ class Fanout:
                     self._lose(reader, lost.reason)
 
     def _lose(self, reader: PartitionReader, reason: str) -> None:
-        """Everybody who watches this partition has to begin anew."""
+        """Make everybody who watches this partition begin anew."""
         fields = {"action": "feed_lost", "partition": reader.partition, "reason": reason}
         log.warning("feed lost", extra=fields)
         for group in tuple(reader.groups):
@@ -300,7 +301,7 @@ class Fanout:
         self._end_if_empty(group)
 
     def _give_up(self, group: Group, reason: str) -> None:
-        """After an entry that only we stumble over, no cursor from before it is taken again."""
+        """Accept no cursor any more from before an entry that only this code fails on."""
         if reason == "unreadable":
             for reader in self._readers:
                 if group in reader.groups:

@@ -1,7 +1,7 @@
-"""Sends what groups have collected, with counts that are as fresh as the summaries beside them.
+"""Flushing: sends what groups have collected, with counts as fresh as the summaries beside them.
 
-Counts cost a round trip, so they are read only when a summary is about to go out, once per group and
-interval. Everything else here is what happens between two reads of the feeds.
+Counts cost a round trip, so they are read only when a summary is about to go out, once per group
+and interval. Everything else here happens between two reads of the feeds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class Flusher:
-    """Sends the lots of groups that are due; used by one task.
+    """Sends the pending changes of groups that are due; used by one task.
 
     Args:
         lock: held while a segment is sent.
-        lose: its dashboards have to begin anew, for a reason.
-        settle: looks whether somebody is left in a group.
+        lose: called with a group whose dashboards have to begin anew, and the reason.
+        settle: called to end a group in which nobody is left.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Flusher:
                     self._lose(group, "unreadable")
 
     def _flush_group(self, group: Group, *, ask: bool) -> bool:
-        """Lets others run between segments, so that sockets can be written to.
+        """Send one group's segments; other tasks run between them, so that sockets can be written to.
 
         Returns whether Redis may be asked for more.
         """
@@ -83,7 +83,7 @@ class Flusher:
         return ask
 
     def refresh_counts(self, group: Group) -> bool:
-        """Whether Redis answered; if not, the counts stay as they were until the next frame."""
+        """Read the group's counts; False when Redis does not answer: the old counts stay meanwhile."""
         try:
             group.counts = orjson.dumps(counts_of(self._store, group.scope))
             group.needs_counts = False

@@ -1,10 +1,10 @@
-"""Dashboards with the same wishes, served together.
+"""Groups of dashboards that watch the same, served together.
 
 A group is all dashboards of one node with the same (scope, batch, interval). It has one position:
-what was last sent to its members, so every member is exactly there and a frame is made once for
-all. Who is elsewhere is not a member: a newcomer catches up by itself until it stands where the
-group stands (catch_up.py), and who reads too slowly is set aside with a `Conflation` of what it
-missed.
+what was last sent to its members. So every member is exactly there, and a frame is made once for
+all. A dashboard at another position is no member: a newcomer catches up by itself until it stands
+where the group stands (catch_up.py), and a dashboard that reads too slowly is set aside with a
+`Conflation` of what it missed.
 
 Nothing here waits or does I/O, so on a node every method is atomic.
 """
@@ -34,12 +34,12 @@ CAUGHT_UP_BYTES = 128 * 1024
 HOPELESS_BYTES = 4 * 1024 * 1024
 #: … and also when what is kept for it takes this much memory.
 KEPT_BYTES = 16 * 1024 * 1024
-#: A crowd is told less often: so much of an interval for each of a group's members, s, and at most so much.
+#: A large group is sent to less often: this much of an interval per member, s, up to this much.
 PACE_PER_MEMBER_S = 0.0015
 MAX_PACE_S = 0.1
-#: With this much to send a group does not wait for its interval.
+#: With this many bytes to send a group does not wait for its interval.
 EARLY_BYTES = 512 * 1024
-#: While it stays slow, this often it gets the latest values all the same.
+#: A dashboard that stays slow is sent the latest values this often.
 CONFLATED_EVERY_S = 1.0
 #: A cursor goes out at least this often (docs/protocol.md promises 10 s).
 CURSOR_EVERY_S = 5.0
@@ -58,23 +58,23 @@ class Member:
     epoch: str = ""
     conflation: Conflation | None = None  #: what is kept while it is slow
     conflated_at: float = 0.0  #: when it last got what was kept
-    told: dict[int, int] = field(default_factory=dict)  #: its last cursor, while it is slow
+    #: the offsets of its last cursor, while it is slow
+    sent: dict[int, int] = field(default_factory=dict)
 
     def set_aside(self, position: Mapping[int, int], now: float) -> None:
-        """From this position on what it is to get is kept for it."""
+        """Keep what comes after this position, instead of sending it."""
         self.conflation = Conflation()
         self.conflated_at = now
         self.position = dict(position)
-        self.told = dict(position)
+        self.sent = dict(position)
 
 
 class Group:
-    """The dashboards of one subscription and what they are to be sent.
+    """The dashboards of one subscription, and the changes they are to be sent.
 
     Attributes:
-        position: partition → last entry that was sent or of no concern; has a partition only once
-        its
-            feed was opened.
+        position: partition → last entry that was sent or of no concern; lacks the partitions whose
+            feeds are not opened yet.
         members: stand at `position`; joining: on their way there; slow: conflated.
         changes: changes after `position`.
     """
@@ -96,7 +96,7 @@ class Group:
         self.batch = batch
         self.interval_s = interval_s
         self.key = (scope.key, batch, round(interval_s * 1000))  #: equal for equal wishes
-        self.is_over = False  #: nobody is here any more; who comes later gets another group
+        self.is_over = False  #: nobody is here any more; a later subscriber gets another group
         self.position: dict[int, int] = {}
         self.epochs: dict[int, str] = {}
         self.epoch = ""
@@ -129,7 +129,7 @@ class Group:
         return not (self.members or self.joining or self.slow)
 
     def open(self, partition: int, epoch: str, number: int) -> None:
-        """The group's place in one of its feeds; the last one opens the group."""
+        """Set the group's position in one of its feeds; the last one opens the group."""
         if partition in self.position:
             return
         self.position[partition] = number
@@ -139,7 +139,7 @@ class Group:
             self._renderer = Renderer(self.scope, self.partitions, self.epoch, batch=self.batch)
 
     def reach(self, partition: int, number: int) -> None:
-        """All entries up to this number were put into the changes, or do not concern the group."""
+        """Note that all entries up to this number are in the changes, or do not concern the group."""
         if not self.changes.is_empty:
             self.changes.reach(partition, number)
         elif partition in self.position:
@@ -164,15 +164,15 @@ class Group:
 
     @property
     def pace_s(self) -> float:
-        """How often the members are told at most: their interval, or less often for a crowd.
+        """Return how often the members are sent to at most: their interval, or less for a crowd.
 
-        Every frame costs a system call for each of them. With 50 of them and 10 ms that would be
-        most of what a node does, for people who see no difference.
+        Every frame costs a system call for each member. With 50 of them and 10 ms that would be most
+        of what a node does, for people who see no difference.
         """
         return max(self.interval_s, min(len(self.members) * PACE_PER_MEMBER_S, MAX_PACE_S))
 
     def due_in(self, now: float) -> float:
-        """Seconds until there is something to do; 0 or less: now."""
+        """Return the seconds until there is something to do; 0 or less: now."""
         due = self._cursor_at + CURSOR_EVERY_S
         if self.slow:
             due = min(due, now + min(CONFLATED_EVERY_S, self.interval_s))
@@ -182,9 +182,9 @@ class Group:
         return due - now
 
     def take(self) -> list[Segment]:
-        """What is to be sent now, if it is time for it or already very much."""
+        """Return what is to be sent now: nothing before the interval is over, unless it is very much."""
         now = self._monotonic()
-        # 1 ms of grace: a reader that sleeps one interval must not find itself a hair too early
+        # 1 ms of tolerance: a reader that sleeps one interval must not wake up just too early
         too_early = now < self._flushed_at + self.pace_s - 0.001
         if self.changes.is_empty or (too_early and self.changes.size < EARLY_BYTES):
             return []
@@ -200,18 +200,18 @@ class Group:
                 assert member.conflation is not None
                 member.conflation.absorb(segment)
             if self.members:
-                frames, told = self.renderer.frames(
+                frames, has_cursor = self.renderer.frames(
                     segment, self.position, after, self.counts or NO_COUNTS
                 )
                 for sid in tuple(self.members):
                     for frame in frames:
                         self._connections.send(sid, frame)
-                if told:
+                if has_cursor:
                     self._cursor_at = self._monotonic()
         self.position = after
 
     def tend(self) -> None:
-        """Serve the slow ones, and give the others a cursor when they had none for long."""
+        """Serve the slow dashboards, and send the others a cursor when they had none for long."""
         now = self._monotonic()
         for member in tuple(self.slow.values()):
             self._tend_slow(member, now)
@@ -224,7 +224,7 @@ class Group:
                     self._connections.send(sid, frame)
 
     def where(self, sid: str) -> Position | None:
-        """What a dashboard was sent up to, as its newest cursor would say."""
+        """Return the position up to which a dashboard was sent everything, as its next cursor has it."""
         if not self.is_open:
             return None
         if sid in self.members:
@@ -233,21 +233,21 @@ class Group:
         if member is None:
             return None
         return Position(
-            self.epoch, dict(member.position if member.conflation is None else member.told)
+            self.epoch, dict(member.position if member.conflation is None else member.sent)
         )
 
     def lose(self, reason: str, sids: Iterable[str] | None = None) -> list[str]:
-        """Tell these, or all, to ask for a new snapshot; they are no longer here after it."""
-        told = [*self.members, *self.joining, *self.slow] if sids is None else list(sids)
+        """Send `resync` to these dashboards, or to all, and forget them."""
+        lost = [*self.members, *self.joining, *self.slow] if sids is None else list(sids)
         frame = event_frame("resync", orjson.dumps({"reason": reason}))
-        for sid in told:
+        for sid in lost:
             self.leave(sid)
             self._forget(sid)
             self._connections.send(sid, frame)
-        return told
+        return lost
 
     def close_slow(self, member: Member) -> None:
-        """Tell a dashboard that it reads too slowly, and disconnect it."""
+        """Send a dashboard the error that it reads too slowly, and disconnect it."""
         self.leave(member.sid)
         self._forget(member.sid)
         last = event_frame("service_error", orjson.dumps(errors.SlowClient().body()))
@@ -256,7 +256,7 @@ class Group:
         self._connections.close(member.sid, last, "slow_client")
 
     def set_aside(self, member: Member, position: Mapping[int, int]) -> None:
-        """It reads too slowly: from this position on it gets latest values only."""
+        """Give a dashboard that reads too slowly the latest values only, from this position on."""
         member.set_aside(position, self._monotonic())
         self._count_slow()
 
@@ -271,7 +271,7 @@ class Group:
                 self.slow[sid] = member
 
     def _tend_slow(self, member: Member, now: float) -> None:
-        """Give a slow dashboard what was kept: when it has caught up, and now and then."""
+        """Send a slow dashboard what was kept: when it has caught up, and now and then."""
         conflation = member.conflation
         assert conflation is not None
         backlog = self._connections.backlog_bytes(member.sid)
@@ -283,12 +283,12 @@ class Group:
             return
         member.conflated_at = now
         for frame in conflation.take(
-            self.renderer, member.told, self.position, self.counts or NO_COUNTS
+            self.renderer, member.sent, self.position, self.counts or NO_COUNTS
         ):
             self._connections.send(member.sid, frame)
         if not conflation.is_empty:
             return
-        member.told = dict(self.position)
+        member.sent = dict(self.position)
         if caught_up and self.slow.pop(member.sid, None) is not None:
-            member.conflation = None  # it has all up to where the group stands
+            member.conflation = None  # it was sent everything up to the group's position
             self.members[member.sid] = member

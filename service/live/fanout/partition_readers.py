@@ -1,8 +1,8 @@
-"""How far the reader of this node is in each feed that somebody watches.
+"""Positions of this node's reader in the feeds that are watched.
 
-A reader is there while a group watches its partition. It begins where the feed ends when it is first
-opened and moves on with every entry read; it is checked anew after each new connection. Nothing here
-does I/O.
+A `PartitionReader` exists while a group watches its partition. It begins at the end that the feed
+has when it is first opened and moves on with every entry read; after each new connection it is
+checked against the feed. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class PartitionReader:
-    """What the reader knows of one watched partition."""
+    """The reader's position in one watched partition."""
 
     partition: int
     epoch: str = ""
     number: int = -1  #: last entry that was routed; -1: not opened yet
     is_checked: bool = False  #: opened since the reader connected
     behind: int = 0  #: entries that follow and are not read yet, as far as is known
-    groups: dict[Group, None] = field(default_factory=dict)  #: who watches it
+    groups: dict[Group, None] = field(default_factory=dict)  #: those that watch it
 
     def open(self, head: FeedHead) -> None:
-        """Begin at the feed's end, or make sure that the feed goes on where the reader is.
+        """Begin at the feed's end, or check that the feed goes on where the reader is.
 
         Raises:
-            FeedLost: it does not.
+            FeedLost: the feed does not go on there.
         """
         if self.number < 0:
             self.epoch, self.number = head.epoch, head.last
@@ -48,17 +48,17 @@ class PartitionReader:
         self.is_checked = True
 
     def take_in(self, chunk: Chunk, routes: Routes) -> None:
-        """Route what was read and move on; the groups then have it in their lots.
+        """Route the entries to the groups' pending changes, and move on.
 
         Raises:
-            FeedLost: it is not what comes next, or not to be understood.
+            FeedLost: entries are missing, or one is not understood.
         """
         chunk.check(self.epoch, self.number)
         try:
             for number, fields in chunk.entries:
                 routes.route(self.partition, number, fields)
         except Exception as error:
-            # Passed over or read again it would be a gap or a repetition for those who watch.
+            # To skip it, or to read it again, would be a gap or a repetition for those who watch.
             log.exception("feed entry not understood", extra={"action": "feed_unreadable"})
             self.number = chunk.entries[-1][0]
             raise FeedLost(self.partition, "unreadable") from error
@@ -70,7 +70,7 @@ class PartitionReader:
 
 
 class PartitionReaders:
-    """All lines of a node."""
+    """All partition readers of a node."""
 
     def __init__(self) -> None:
         self._readers: dict[int, PartitionReader] = {}
@@ -100,6 +100,6 @@ class PartitionReaders:
                 del self._readers[partition]
 
     def distrust(self) -> None:
-        """The connection is another: what it reads may be another feed."""
+        """Mark all as unchecked: a new connection may read another feed."""
         for reader in self._readers.values():
             reader.is_checked = False

@@ -1,16 +1,15 @@
-"""From changes to frames: what a subscription is sent for a stretch of its feeds.
+"""Rendering: from changes to the frames that a subscription is sent.
 
-A `PendingChanges` collects changes and cuts them into segments. Within a segment everything of one kind
-becomes one frame, in the order removals and summaries (`sessions_update`, the last of each
-session), then
-`command_update`s, then data. That is not the order of the feed, but for each session alone it is:
-a change that would have to come before something of its own session that is already in the segment
-ends the segment. So a burst of registers among a stream of samples costs two frames, not two per
-register, and no dashboard sees a session's samples before the summary that came first.
+`PendingChanges` collects changes and cuts them into segments. Within a segment everything of one
+kind becomes one frame, in the order: removals and summaries (`sessions_update`, the last of each
+session), `command_update`s, data. That is not the order of the feed, but for each session alone it
+is: a change that would have to come before a later kind of its own session ends the segment. So a
+burst of registers among a stream of samples costs two frames, not two per register, and no
+dashboard sees a session's samples before the summary that preceded them.
 
-A segment ends at an entry, never inside one, and only the last frame of a segment carries the
-position after it. Whoever is cut off between two frames of a segment resumes before the segment:
-it sees summaries and command statuses a second time, which changes nothing, and no sample twice.
+A segment ends at an entry, never inside one, and only its last frame carries the position after
+it. A dashboard that is cut off between two frames of a segment resumes before the segment: it
+sees summaries and command statuses a second time, which changes nothing, and no sample twice.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from service.live.feed.position import cursor_head, cursor_tail
 from service.live.feed.scope import Scope
 from service.transport.connection import Frame, event_frame
 
-#: A segment ends at the next entry when it has this many bytes: slow readers are looked at between
+#: A segment ends at the next entry when it has this many bytes: slow readers are detected between
 #: two segments, and one frame should not be most of what a socket may have waiting.
 MAX_SEGMENT_BYTES = 128 * 1024
 
-#: What of a session is in a segment: kinds in the order of their frames.
+#: The kinds of change a session has in a segment, in the order of their frames.
 _SUMMARY, _COMMAND = 1, 2
 
 
@@ -68,7 +67,7 @@ class Segment:
         return not (self.data or self.changed or self.removed or self.commands)
 
     def takes(self, session: bytes, kind: int) -> bool:
-        """Whether a change of this kind may still come before what the session has here."""
+        """Return whether a change of this kind may still be added behind those of the session."""
         if self._highest.get(session, 0) > kind:
             return False
         while self._data_seen < len(self.data):  # only segments with both kinds pay for this
@@ -81,7 +80,7 @@ class Segment:
 
 
 class PendingChanges:
-    """The changes of one scope that were not sent yet.
+    """Changes of one scope that are not sent yet.
 
     Several calls for one entry (a data entry with many sessions) stay in one segment.
     """
@@ -98,7 +97,7 @@ class PendingChanges:
 
     @property
     def size(self) -> int:
-        """Bytes to send, roughly."""
+        """Return the bytes to send, roughly."""
         return self._now.size + sum(one.size for one in self.segments)
 
     @property
@@ -131,11 +130,11 @@ class PendingChanges:
         segment.size += 256 + sum(map(len, command.fields.values()))
 
     def reach(self, partition: int, number: int) -> None:
-        """Everything up to this entry is in the changes, or was of no concern."""
+        """Note that everything up to this entry is in the changes, or was of no concern."""
         self._now.end[partition] = number
 
     def take(self) -> list[Segment]:
-        """The segments, in order; the changes is empty after it."""
+        """Take out the segments, in order."""
         segments, self.segments = self.segments, []
         segments.append(self._now)
         self._now = Segment()
@@ -157,7 +156,7 @@ class PendingChanges:
 
 
 class Renderer:
-    """Makes the frames of one kind of subscription.
+    """Builds the frames of one kind of subscription.
 
     Args:
         epoch: `epochs_digest` of the scope's partitions, for cursors.
@@ -176,13 +175,13 @@ class Renderer:
     def frames(
         self, segment: Segment, before: Mapping[int, int], after: Mapping[int, int], counts: bytes
     ) -> tuple[list[Frame], bool]:
-        """The frames of a segment, and whether one of them carries the cursor `after`.
+        """Return the frames of a segment, and whether one of them carries the cursor `after`.
 
         `before` and `after` are the positions at both ends; `counts` is JSON.
         """
         frames: list[Frame] = []
         more = bool(segment.commands or segment.data)
-        told = False
+        has_cursor = False
         if segment.has_states:
             frames.append(
                 self.sessions_update(
@@ -192,19 +191,19 @@ class Renderer:
                     self.cursor(before if more else after),
                 )
             )
-            told = not more
+            has_cursor = not more
         frames += [event_frame("command_update", one.payload) for one in segment.commands]
         if segment.data and self.batch:
             updates = b",".join([part.fragment for part in segment.data])
             frames.append(batch_frame(updates, self.cursor(after)))
-            told = True
+            has_cursor = True
         else:
             for part in segment.data:
                 frames += part.frames
-            if segment.commands:  # nothing after them has a cursor
+            if segment.commands:  # no later frame carries a cursor
                 frames.append(self.sessions_update([], {}, counts, self.cursor(after)))
-                told = True
-        return frames, told
+                has_cursor = True
+        return frames, has_cursor
 
     @staticmethod
     def sessions_update(
@@ -218,7 +217,7 @@ class Renderer:
 
 
 def batch_frame(updates: bytes, cursor: str, *, conflated: bool = False) -> Frame:
-    """A `session_data_updates` of fragments joined by commas."""
+    """Build a `session_data_updates` of fragments joined by commas."""
     flag = b',"conflated":true' if conflated else b""
     return event_frame(
         "session_data_updates",

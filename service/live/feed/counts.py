@@ -1,4 +1,4 @@
-"""How many sessions of a scope are active, inactive and archived."""
+"""Counts of a scope: its active, inactive and archived sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CountStore(Protocol):
 
 
 def counts_of(store: CountStore, scope: Scope) -> dict[str, int]:
-    """`{active, inactive, archived}` within a scope.
+    """Return `{active, inactive, archived}` within a scope.
 
     Redis: for the fleet and projects the sizes of indexes; for named sessions one read each, so the
     cost follows the scope, never the fleet. A session that is not in Redis counts nowhere.

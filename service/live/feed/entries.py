@@ -1,10 +1,10 @@
-"""What a feed entry says, and which subscriptions it concerns.
+"""Feed entries: what they say, and which subscriptions they concern.
 
-Entries come as flat lists of bytes. A data entry holds the samples of up to 500 sessions as the
-ingesting node encoded them; here they are only cut apart and put behind their session's id, never
-decoded, unless somebody is served sample by sample. What is built from an entry (a fragment of a
-batch, the frames of its samples, a summary's JSON) is built at its first use and shared by all
-subscriptions after that.
+Entries are flat lists of bytes. A data entry holds the samples of up to 500 sessions as the
+ingesting node encoded them; here they are only cut apart and put behind their session's id, and
+decoded only for those who are served sample by sample. What is built from an entry (a fragment of
+a batch, the frames of its samples, a summary's JSON) is built at its first use and then shared by
+all subscriptions.
 
 `Routes` knows who watches what: one look-up per part and kind of scope, however many subscriptions
 there are.
@@ -46,14 +46,14 @@ class Part:
 
     @property
     def samples(self) -> list[list[Any]]:
-        """The samples decoded: `[key, value, ts]`, oldest first."""
+        """Return the samples decoded: `[key, value, ts]`, oldest first."""
         if self._samples is None:
             self._samples = orjson.loads(self.samples_json)
         return self._samples
 
     @property
     def first_rev(self) -> int:
-        """The rev of the first sample; the others follow one by one."""
+        """Return the rev of the first sample; the others follow one by one."""
         return int(self.rev) - len(self.samples) + 1
 
     @property
@@ -101,7 +101,7 @@ class Command:
 
     @property
     def payload(self) -> bytes:
-        """The argument of `command_update`; result and error are spliced in as they are."""
+        """Return the argument of `command_update`, with result and error as they are in the entry."""
         if self._payload is None:
             get = self.fields.get
             head = orjson.dumps(
@@ -125,7 +125,7 @@ class Command:
 def sample_frame(
     session_id: str, rev: int, sample: Sequence[Any], *, conflated: bool = False
 ) -> Frame:
-    """One sample as `session_data_key_update`."""
+    """Build the `session_data_key_update` of one sample."""
     payload = {
         "device_id": session_id,
         "session_id": session_id,
@@ -140,7 +140,7 @@ def sample_frame(
 
 
 def escape_project(project_id: str) -> bytes:
-    """A project id as it stands in data entries."""
+    """Return a project id as data entries spell it."""
     return project_id.replace("%", "%25").replace("|", "%7C").encode()
 
 
@@ -154,7 +154,7 @@ class Sink(Protocol):
 
 
 class _ProjectFilter:
-    """A sink that is told of named sessions only while they are in certain projects."""
+    """A sink that gets changes of named sessions only while they are in certain projects."""
 
     def __init__(self, sink: Sink, projects: Iterable[str]) -> None:
         self.sink = sink
@@ -170,7 +170,7 @@ class _ProjectFilter:
         return project in self._projects
 
     def loses(self, previous: str, project: str) -> bool:
-        """Whether a session that changed its project is one that it saw and sees no more."""
+        """Return whether the sink saw a session that has now left its projects."""
         return previous in self._projects and project not in self._projects
 
     def add_data(self, part: Part, partition: int, number: int) -> None:
@@ -196,7 +196,7 @@ class Routes:
             places.setdefault(name, []).append(listed)
 
     def remove(self, scope: Scope, sink: Sink) -> None:
-        """Harmless when it was not there."""
+        """Remove a sink; harmless when it is not there."""
         if scope.kind == FLEET:
             if sink in self._fleet:
                 self._fleet.remove(sink)
@@ -215,7 +215,7 @@ class Routes:
         return self._sessions, [name.encode() for name in scope.names]
 
     def route(self, partition: int, number: int, fields: list[bytes]) -> None:
-        """Give an entry to all sinks it concerns; unknown kinds are passed over.
+        """Give an entry to all sinks it concerns; skip kinds that are unknown.
 
         Raises:
             ValueError, IndexError: the entry is not of the documented form.

@@ -1,14 +1,14 @@
-"""The feeds in Redis: where they stand, what comes next, and whether anything is missing.
+"""The feeds in Redis: where they end, what comes next, and whether anything is missing.
 
-A feed is a stream whose ids are `<n>-0`, n = 1, 2, 3, … within an epoch, so a reader can tell by
+A feed is a stream whose ids are `<n>-0`, n = 1, 2, 3, … within an epoch, so a reader can check by
 itself that it got everything: the numbers it reads follow each other, and the epoch read after
-the entries is the one it began with. Both are checked with every read; nothing is taken on trust
-because a connection stayed open (an emptied Redis keeps its connections).
+the entries is the one it began with. Every read checks both; an open connection proves nothing
+(an emptied Redis keeps its connections).
 
-What that cannot show is a Redis that came back with its last second missing and went on counting:
-the epoch changes only when somebody asks (`store.feed_open`). So whoever reads continuously has
-one connection of its own that never reconnects silently (`FeedReader`), and asks after each new
-one, before it reads on. `head` and `recoverable` ask each time.
+These checks do not show a Redis that came back without its last second and went on counting: the
+epoch changes only when somebody asks (`store.feed_open`). So a continuous reader has a connection
+of its own that never reconnects silently (`FeedReader`), and asks after each new connection before
+it reads on. `head` and `recoverable` ask each time.
 
 Replies are taken raw in RESP2: redis-py's own forms of XREAD and XRANGE put the fields into a dict.
 """
@@ -30,14 +30,14 @@ from service.live.feed.scope import Scope
 from service.sessions.model import FeedHead
 from service.sessions.store.keys import Keys
 
-#: A connection that is silent for longer than it was asked to block is dead (half-open).
+#: A connection that is silent for this much longer than it was asked to block is dead (half-open).
 SILENT_S = 5.0
 #: Bytes one read at the end of the feeds aims at. An entry may have 1 MiB, so the number of entries
 #: asked for follows their size.
 TARGET_BYTES = 512 * 1024
 #: The same for a page of `read_range`, which is sent to one dashboard at once.
 PAGE_BYTES = 128 * 1024
-#: What is read behind the entries: which feed it is now, and the number of its last entry.
+#: Read behind the entries: the present epoch of the feed, and the number of its last entry.
 EPOCH_FIELDS = ("epoch", "last")
 #: Entries one read takes at most, per partition.
 MAX_ENTRIES = 1_000
@@ -46,7 +46,7 @@ Entries = list[tuple[int, list[bytes]]]
 
 
 class FeedStore(Protocol):
-    """The part of the session store that knows how feeds begin and end."""
+    """The part of the session store that opens feeds and reads their ends."""
 
     def open_feed(self, partition: int) -> FeedHead: ...
 
@@ -61,7 +61,7 @@ class Chunk:
     head: int  #: number of the feed's last entry, after they were read
 
     def check(self, epoch: str, after: int) -> None:
-        """Raises FeedLost unless the entries are those that follow number `after` in this epoch."""
+        """Raise FeedLost unless the entries are those that follow number `after` in this epoch."""
         if self.epoch != epoch:
             raise FeedLost(self.partition, "epoch_changed")
         for number, _ in self.entries:
@@ -74,9 +74,9 @@ class Feed:
     """All feeds of a service.
 
     Args:
-        connect: makes a client with the given options of `redis.Redis`; called for each of the two
-            kinds used here, at the first need.
-        store: asked for epochs.
+        connect: makes a client with the given options of `redis.Redis`; called once for each of the
+            two kinds used here, when it is first needed.
+        store: returns epochs.
     """
 
     def __init__(self, connect: Callable[..., redis.Redis], keys: Keys, store: FeedStore) -> None:
@@ -88,7 +88,7 @@ class Feed:
         self._given_up: dict[int, tuple[str, int]] = {}
 
     def open(self, partition: int) -> FeedHead:
-        """Where a partition's feed stands; gives it a new epoch if Redis may have lost data.
+        """Return where a partition's feed ends; gives it a new epoch if Redis may have lost data.
 
         Raises:
             StoreUnavailable
@@ -96,7 +96,7 @@ class Feed:
         return self._store.open_feed(partition)
 
     def head(self, partitions: Iterable[int]) -> Position:
-        """The present end of these feeds. Note it before reading a snapshot, then begin here."""
+        """Return the present end of these feeds. Call it before reading a snapshot, then begin there."""
         heads = {partition: self.open(partition) for partition in partitions}
         return Position(
             epochs_digest({partition: head.epoch for partition, head in heads.items()}),
@@ -104,7 +104,7 @@ class Feed:
         )
 
     def recoverable(self, position: Position) -> bool:
-        """Whether everything after the position can still be had. One script per partition."""
+        """Return whether everything after the position can still be read. One script per partition."""
         heads = {partition: self.open(partition) for partition in position.offsets}
         epochs = {partition: head.epoch for partition, head in heads.items()}
         if epochs_digest(epochs) != position.epoch:
@@ -118,9 +118,9 @@ class Feed:
         return True
 
     def give_up(self, partition: int, epoch: str, number: int) -> None:
-        """What comes before this entry cannot be told: who stands there has to begin anew.
+        """Declare everything before this entry unreadable: dashboards from there have to begin anew.
 
-        Else a dashboard that asks again with its cursor would meet the same entry for ever.
+        Otherwise a dashboard that resumes with its cursor would meet the same entry for ever.
         """
         self._given_up[partition] = (epoch, number)
 
@@ -128,16 +128,16 @@ class Feed:
         return positions.encode_cursor(scope, position)
 
     def decode_cursor(self, scope: Scope, text: object) -> Position | None:
-        """The position of a cursor; None for one of another scope, or no cursor at all."""
+        """Return the position of a cursor; None for one of another scope, or no cursor at all."""
         return positions.decode_cursor(scope, text, self.keys)
 
     def read_range(self, spans: Mapping[int, tuple[int, int]]) -> list[Chunk]:
-        """The next entries after each span's first number, up to its second, which must be there.
+        """Read the next entries after each span's first number, up to its second, which must exist.
 
         Returns about `PAGE_BYTES`, at least one entry per partition; not checked yet.
 
         Raises:
-            FeedLost: a partition gave nothing.
+            FeedLost: a partition returned nothing.
             StoreUnavailable
         """
         count = self._count(PAGE_BYTES)
@@ -164,7 +164,7 @@ class Feed:
         return chunks
 
     def reader(self) -> FeedReader:
-        """A reader with a connection of its own, not yet connected."""
+        """Return a reader with a connection of its own, not yet connected."""
         return FeedReader(self, self._connect)
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class Feed:
             self._client = None
 
     def _count(self, target_bytes: int) -> int:
-        """How many entries make that many bytes, by what entries had lately."""
+        """Return how many entries make that many bytes, by the size of recent ones."""
         return max(1, min(MAX_ENTRIES, int(target_bytes / self._entry_bytes)))
 
     def _learn(self, chunks: list[Chunk]) -> None:
@@ -193,14 +193,14 @@ class FeedReader:
         self._connect = connect
         self._pool: redis.ConnectionPool | None = None
         self._connection: Any = None
-        self.has_more = False  #: the last read was cut short by its bound
+        self.has_more = False  #: the last read stopped at its bound, not at the end
 
     @property
     def is_connected(self) -> bool:
         return self._connection is not None
 
     def connect(self) -> None:
-        """A new connection. Open the feeds anew before reading through it.
+        """Make a new connection. Open the feeds anew before reading through it.
 
         Raises:
             StoreUnavailable
@@ -210,13 +210,13 @@ class FeedReader:
             if self._pool is None:
                 options = {"decode_responses": False, "protocol": 2, "socket_timeout": SILENT_S}
                 self._pool = self._connect(**options).connection_pool
-            # Of its own, not from the pool: a pool replaces a dead connection without a word.
+            # Not from the pool: a pool silently replaces a dead connection.
             connection: Any = self._pool.connection_class(**self._pool.connection_kwargs)
             connection.connect()
             self._connection = connection
 
     def read(self, after: Mapping[int, int], block_s: float) -> list[Chunk]:
-        """What follows these numbers, waiting up to `block_s` until there is something.
+        """Read what follows these numbers, waiting up to `block_s` until there is something.
 
         Returns a chunk for each partition, most of them without entries; not checked yet.
 
@@ -233,7 +233,7 @@ class FeedReader:
                 *(f"{after[partition]}-0" for partition in partitions),
             )
         ]
-        # The epochs come behind the entries: what is still the same then was so all the time.
+        # The epochs are read after the entries: what is still the same then was so all the time.
         commands += [("HMGET", keys.epoch(partition), *EPOCH_FIELDS) for partition in partitions]
         connection = self._connection
         if connection is None:
@@ -244,7 +244,7 @@ class FeedReader:
                 found = connection.read_response(timeout=block_s + SILENT_S)
                 epochs = [connection.read_response() for _ in partitions]
         except BaseException:
-            self.close()  # a reply may still be on its way: this connection is of no use any more
+            self.close()  # a reply may still be on its way: this connection cannot be used any more
             raise
         feeds = {keys.feed(partition).encode(): partition for partition in partitions}
         by_partition = {feeds[key]: entries for key, entries in found or ()}

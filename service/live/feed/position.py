@@ -1,9 +1,9 @@
-"""Where a dashboard is in the feeds it watches, and the cursor that says so on the wire.
+"""Positions in the feeds, and the cursor that encodes one for clients.
 
-A feed numbers its entries 1, 2, 3, … within an epoch, so a position is one number per partition and
-the epochs they belong to. Of the epochs only a digest is kept: a position is of use while all of
-them are the same, and worth nothing as soon as one is not. That keeps a cursor short (it goes out
-with every batch) also with many partitions.
+A feed numbers its entries 1, 2, 3, … within an epoch, so a position is one number per partition,
+and the epochs these belong to. Of the epochs only a digest is kept: a position is of use while all
+of them are the same, and of none as soon as one has changed. That keeps a cursor short (it goes
+out with every batch) also with many partitions.
 
 Cursor: `m1.<digest of the scope>.<digest of the epochs>.<offset>-<offset>-…`, offsets in the
 order of the scope's partitions. Opaque to clients.
@@ -17,9 +17,9 @@ from hashlib import sha256
 
 from service.live.feed.scope import Partitions, Scope
 
-#: Form of the cursor; another form is another word, and an old cursor is then simply not recovered.
+#: Version of the cursor's form: a cursor of another version is not recovered.
 VERSION = "m1"
-#: Entry numbers that Redis can give; keeps hostile cursors away from commands.
+#: The entry numbers that Redis can give; keeps hostile cursors out of commands.
 MAX_OFFSET = (1 << 63) - 1
 
 
@@ -32,7 +32,7 @@ class Position:
 
 
 class FeedLost(Exception):
-    """What comes after a position cannot be had any more: only a new snapshot helps.
+    """The entries after a position cannot be read any more: only a new snapshot helps.
 
     Attributes:
         reason: "epoch_changed", "feed_trimmed" or "unreadable", as `resync` carries it.
@@ -45,29 +45,29 @@ class FeedLost(Exception):
 
 
 def epochs_digest(epochs: Mapping[int, str]) -> str:
-    """Several partitions' epochs in one word; another word as soon as one of them changes."""
+    """Return a digest of several partitions' epochs; it changes when any of them does."""
     text = "\0".join(f"{partition}={epochs[partition]}" for partition in sorted(epochs))
     return sha256(text.encode()).hexdigest()[:16]
 
 
 def cursor_head(scope: Scope, epoch: str) -> str:
-    """What all cursors of a scope begin with while the epochs last."""
+    """Return what all cursors of a scope begin with while the epochs last."""
     return f"{VERSION}.{scope.digest}.{epoch}."
 
 
 def cursor_tail(partitions: Sequence[int], offsets: Mapping[int, int]) -> str:
-    """The part of a cursor that moves."""
+    """Return the part of a cursor that moves."""
     return "-".join([str(offsets[partition]) for partition in partitions])
 
 
 def encode_cursor(scope: Scope, position: Position) -> str:
-    """The cursor that stands for a position within a scope."""
+    """Encode a position within a scope as a cursor."""
     tail = cursor_tail(sorted(position.offsets), position.offsets)
     return cursor_head(scope, position.epoch) + tail
 
 
 def decode_cursor(scope: Scope, text: object, keys: Partitions) -> Position | None:
-    """The position of a cursor; None where it is not one, or belongs to another scope."""
+    """Return the position of a cursor; None where it is not one, or belongs to another scope."""
     if not isinstance(text, str) or not text.isascii():
         return None
     words = text.split(".")

@@ -1,9 +1,9 @@
-"""What a dashboard watches: the whole fleet, some sessions, or one project.
+"""Scopes: what a dashboard watches, which is the whole fleet, some sessions, or one project.
 
 Two subscriptions with equal scopes share their frames, so a scope has a `key` by which it is
 compared; the order of ids and repeated ids make no difference. A cursor carries the scope's
-`digest`: a position in one scope says nothing about another, because what another scope was sent
-is not known.
+`digest`: a position in one scope says nothing about another, because nobody knows what was sent
+for the other.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Scope:
 
     @classmethod
     def parse(cls, value: object) -> Scope:
-        """The scope of a `register_vue` payload; None is the fleet.
+        """Parse the scope of a `register_vue` payload; None is the fleet.
 
         Raises:
             errors.InvalidRequest: neither "fleet" nor `{sessions: […]}` nor `{project_id}`.
@@ -81,10 +81,10 @@ class Scope:
         return cls(PROJECT, (project_id,))
 
     def within(self, projects: frozenset[str] | None) -> Scope:
-        """What of this scope is in these projects; None: all of it.
+        """Return the part of this scope that is in these projects; None: all of it.
 
         Raises:
-            errors.NotAllowed: it is another project.
+            errors.NotAllowed: the scope is another project.
         """
         if projects is None:
             return self
@@ -98,27 +98,27 @@ class Scope:
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...] | None]:
-        """Hashable; equal for scopes that hold the same sessions by definition."""
+        """Return a hashable key, equal for scopes that hold the same sessions by definition."""
         return (self.kind, self.names, self.fence)
 
     @cached_property
     def digest(self) -> str:
-        """The scope in 16 letters, for cursors."""
+        """Return the scope in 16 letters, for cursors."""
         return sha256(orjson.dumps(self.key)).hexdigest()[:16]
 
     @property
     def project_id(self) -> str | None:
-        """The one project this scope is, None for the others."""
+        """Return the one project this scope is, None for other kinds."""
         return self.names[0] if self.kind == PROJECT and len(self.names) == 1 else None
 
     def partitions(self, keys: Partitions) -> tuple[int, ...]:
-        """The partitions whose feeds have this scope's changes, ascending."""
+        """Return the partitions whose feeds have this scope's changes, ascending."""
         if self.kind == SESSIONS:
             return tuple(sorted({keys.partition(one) for one in self.names}))
         return tuple(range(keys.partitions))
 
     def matches(self, session_id: str, project_id: str | None) -> bool:
-        """Whether a session that is in this project belongs to the scope."""
+        """Return whether a session that is in this project belongs to the scope."""
         if self.kind == FLEET:
             return True
         if self.kind == SESSIONS:
@@ -126,5 +126,5 @@ class Scope:
         return (project_id or "") in self.names
 
     def admits(self, project_id: str | None) -> bool:
-        """Whether a session of it that is named may be in this project."""
+        """Return whether a named session of the scope may be in this project."""
         return self.fence is None or (project_id or "") in self.fence

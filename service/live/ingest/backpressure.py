@@ -1,7 +1,7 @@
-"""How much waits for Redis: of all sessions together, and of each.
+"""Back-pressure: how much waits for Redis, of all sessions together and of each.
 
-Back-pressure: a session of which too much waits has its socket held, so that its device waits in turn. TCP
-does the rest. It is released when half of that is stored.
+When too much of a session waits, its socket is held: nothing more is read from it, so TCP makes
+the device wait in turn. The socket is released when half of that is stored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Protocol
 from service.live.ingest.pending import PendingUpdates
 from service.live.ownership.owned import OwnedSession
 
-#: So much of one session may wait before its socket is held; it is released at half of it.
+#: How much of one session may wait before its socket is held; it is released at half of it.
 HOLD_UPDATES = 1000
 HOLD_BYTES = 2 << 20
 
@@ -24,29 +24,29 @@ class Flow(Protocol):
 
 
 class Backpressure:
-    """The counts, by which sockets are held and updates refused.
+    """Counts what waits; holds sockets and refuses updates by it.
 
     Args:
         sockets: where the sessions' sockets are held and released.
     """
 
     def __init__(self, sockets: Flow) -> None:
-        #: About the memory of all that waits.
+        #: Estimated memory of all that waits.
         self.bytes = 0
         self._sockets = sockets
 
     def charge(self, owned: OwnedSession, updates: int, cost: int) -> None:
-        """Count what waits, or with negative numbers what does so no more."""
+        """Count what now waits; negative numbers count what no longer does."""
         self.bytes += cost
         owned.waiting += updates
         owned.waiting_bytes += cost
 
     def settle(self, slot: PendingUpdates) -> None:
-        """This slot waits no more."""
+        """Count an update group as stored or refused: it no longer waits."""
         self.charge(slot.owned, -len(slot.entries), -slot.cost)
 
     def hold(self, owned: OwnedSession) -> None:
-        """Too much of this session waits."""
+        """Hold the socket of a session of which too much waits."""
         if not owned.is_held:
             owned.is_held = True
             self._sockets.hold(owned.sid)

@@ -1,17 +1,19 @@
-"""Write-behind: samples of all sockets of this node, flushed as one `append` per partition.
+"""Ingest, a write-behind buffer: the samples of this node's sockets, one `append` per partition.
 
-An update waits in a slot of its session until the next flush (every `flush_interval_ms`), goes to
-Redis together with everybody else's, and is acked after Redis answered. Each flush has a number. While
-the answer is missing the very same flush is repeated under the same number, and Redis, which keeps the
-last number and answer per node and partition, stores it once. One flush per partition is in flight.
+An update waits in a `PendingUpdates` of its session until the next flush (every
+`flush_interval_ms`), goes to Redis together with those of all other sessions, and is acked after
+Redis answered. Each flush has a number. While the answer is missing the very same flush is
+repeated under the same number, and Redis, which keeps the last number and answer per node and
+partition, stores it once. One flush per partition is in flight.
 
-A slot holds updates that are all numbered (`seq`) or all not, because Redis checks the numbers of a
-session's part as a whole. When a part is refused, what else waits of that session with numbers is
-refused too, so that a device never sees a later number accepted after an earlier one was not.
+The updates of a `PendingUpdates` are all numbered (`seq`) or all not, because Redis checks the
+numbers of a session's part as a whole. When a part is refused, the session's other waiting updates
+with numbers are refused too, so that a device never sees a later number accepted after an earlier
+one was not.
 
-A session that Redis does not know any more (it came back empty) is reclaimed with the generation held
-here and its part sent again under a new number. Not done here: writes without a connection, which go
-through the store at once.
+A session that Redis does not know any more (it came back empty) is reclaimed with the generation
+held here, and its part is sent again under a new number. Not done here: writes without a
+connection, which go directly to the store.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ Answer = AppendResult | ServiceError
 
 
 class Reconciler(Protocol):
-    """Settles with Redis who owns what; see `OwnershipReconciler`."""
+    """Brings claims into agreement with Redis; see `OwnershipReconciler`."""
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
     def lose(self, owned: OwnedSession, word: str) -> None: ...
@@ -57,20 +59,20 @@ class UpdateAnswers(Protocol):
     """Answers devices; implemented by the sockets."""
 
     def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
-        """Redis has these updates of a session: (ack id, rev) each, in order."""
+        """Answer the updates of a session that Redis now has: (ack id, rev) each, in order."""
 
     def answer(
         self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
     ) -> None:
-        """Any other fate of an update: a duplicate's rev or the error; without an ack id only errors."""
+        """Answer a duplicate with its rev, or a failed update; without an ack id only errors are sent."""
 
 
 class Ingest:
     """The buffer between this node's devices and Redis.
 
     Args:
-        reconciler: gets sessions back that Redis does not know, and ends claims that are over.
-        answers: told the fate of every update.
+        reconciler: gets back sessions that Redis does not know, and ends claims that are over.
+        answers: called with the outcome of every update.
         sockets: held where too much of a session waits.
         metrics: samples that Redis accepted, and flushes, are counted there.
         max_buffer_bytes: estimated memory; above it updates are refused.
@@ -114,18 +116,18 @@ class Ingest:
 
     @property
     def buffered_bytes(self) -> int:
-        """About the memory of what waits."""
+        """Return the estimated memory of what waits."""
         return self._load.bytes
 
     # -- in
 
     def add(self, owned: OwnedSession, update: Update, ack_id: int | None) -> None:
-        """Buffer an update; its fate is told once Redis answered. Never blocks.
+        """Buffer an update; it is answered once Redis answered. Never blocks.
 
-        A duplicate of what is still on its way is answered after it.
+        A duplicate of an update that is still on its way is answered after that one.
 
         Raises:
-            Conflict: the `seq` leaves a gap; `expected_seq` says what would not.
+            Conflict: the `seq` leaves a gap; `expected_seq` is the one that would not.
             Overloaded: the buffer is full although Redis answers.
             StoreUnavailable: the buffer is full because Redis does not answer.
             StaleGeneration: another connection owns the session.
@@ -167,7 +169,7 @@ class Ingest:
             load.hold(owned)
 
     def _is_next(self, owned: OwnedSession, seq: int, update: Update, ack_id: int | None) -> bool:
-        """Whether this number is to be stored; a duplicate is answered, now or after its first."""
+        """Return whether to store this number; a duplicate is answered, now or after its first."""
         if seq == owned.accepted_seq + 1:
             return True
         if seq <= owned.last_seq:
@@ -187,7 +189,7 @@ class Ingest:
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
-    def _tell(self, owned: OwnedSession, ack_id: int | None, result: Answer) -> None:
+    def _answer(self, owned: OwnedSession, ack_id: int | None, result: Answer) -> None:
         try:
             if ack_id is not None or isinstance(result, ServiceError):
                 self._answers.answer(owned, ack_id, result)
@@ -206,14 +208,14 @@ class Ingest:
         self._stopped = True
 
     def kick(self) -> None:
-        """Start a flush of every partition that has something and none in flight."""
+        """Start a flush of every partition that has updates and no flush in flight."""
         for partition in list(self._queues):
             if partition not in self._flying:
                 self._flying.add(partition)
                 self._tasks.spawn(self._drain, partition)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything buffered is answered; False when time ran out."""
+        """Wait until everything buffered is answered; False when the time ran out."""
         deadline = time.monotonic() + timeout_s
         while self._queues or self._flying:
             self.kick()
@@ -287,7 +289,7 @@ class Ingest:
     def _ask(
         self, partition: int, number: int, parts: list[AppendPart], unanswered: Callable[[], None]
     ) -> list[AppendResult]:
-        """Redis's answer to a flush, which is repeated until there is one."""
+        """Send a flush, again and again until Redis answers; return the answer."""
         pause_s = 0.05
         while True:
             try:
@@ -329,21 +331,21 @@ class Ingest:
                 continue
             self._load.charge(owned, -1, -cost)
             if seq <= owned.last_seq:
-                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
+                self._answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             elif error is not None:
-                self._tell(owned, ack_id, error)
+                self._answer(owned, ack_id, error)
         if later:
             self._repeats[owned] = later
 
     def _shifted(self, queue: deque[PendingUpdates], slot: PendingUpdates, last_seq: int) -> None:
-        """Redis has another last seq than this node thought: keep what still fits."""
+        """Keep what still fits when the last seq in Redis is not the one this node assumed."""
         owned = slot.owned
         owned.last_seq = last_seq
         self._load.settle(slot)
         rest = PendingUpdates(owned, slot.numbered, slot.attempts + 1)
         for update, ack_id in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
-                self._tell(owned, ack_id, AppendResult("duplicate", owned.rev))
+                self._answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             else:
                 rest.add(update, ack_id)
         self._load.charge(owned, len(rest.entries), rest.cost)
@@ -359,10 +361,10 @@ class Ingest:
             self._refuse(queue, rest, error)
 
     def _split(self, queue: deque[PendingUpdates], slot: PendingUpdates) -> None:
-        """One of the updates brings a key too many: send each alone, so that only it is refused."""
+        """Send each update alone when one brings a key too many, so that only that one is refused."""
         for update, ack_id in reversed(slot.entries):
             alone = PendingUpdates(slot.owned, slot.numbered, slot.attempts)
-            alone.add(update, ack_id)  # as much is charged as before
+            alone.add(update, ack_id)  # the charge stays the same
             queue.appendleft(alone)
 
     def _recover(
@@ -388,7 +390,7 @@ class Ingest:
     def _refuse(
         self, queue: deque[PendingUpdates], slot: PendingUpdates, error: ServiceError
     ) -> None:
-        """Fail this slot and what must not be stored after it."""
+        """Fail these updates and those that must not be stored after them."""
         owned = slot.owned
         stale = isinstance(error, errors.StaleGeneration)
         news = stale and not owned.lost
@@ -405,7 +407,7 @@ class Ingest:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
         for _, ack_id in refused:
-            self._tell(owned, ack_id, error)
+            self._answer(owned, ack_id, error)
         self._answer_repeats(owned, error)
         self._load.release_if_low(owned)
         if news:

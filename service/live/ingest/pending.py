@@ -1,4 +1,4 @@
-"""Updates on their way to Redis: what one session sent since the last flush."""
+"""Pending updates: what one session sent since the last flush."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from service.live.ownership.owned import OwnedSession
 from service.schema.samples import Sample
 from service.sessions.model import AppendPart, AppendResult
 
-#: About what an update and a sample cost in memory beside their own bytes.
+#: Estimated memory of an update and of a sample beside their own bytes.
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
 
 
 class Update(Protocol):
-    """What `parse_update` made of one event."""
+    """One parsed update event, as `parse_update` returns it."""
 
     @property
     def samples(self) -> Sequence[Sample]: ...
@@ -26,7 +26,7 @@ class Update(Protocol):
 
 
 class AppendStore(Protocol):
-    """The part of the session store that takes flushes."""
+    """The part of the session store that appends flushes."""
 
     def append(
         self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
@@ -44,7 +44,7 @@ class PendingUpdates:
         #: Each with the number under which its socket wants an ack, or None.
         self.entries: list[tuple[Update, int | None]] = []
         self.count = 0
-        #: About its memory.
+        #: Their estimated memory.
         self.cost = 0
         self.bytes = 0
         self.attempts = attempts
@@ -80,5 +80,5 @@ class PendingUpdates:
 
 
 def cost_bytes(update: Update) -> int:
-    """About how much memory an update takes while it waits."""
+    """Return the estimated memory of an update while it waits."""
     return UPDATE_COST_BYTES + len(update.samples) * SAMPLE_COST_BYTES + 2 * update.bytes_in

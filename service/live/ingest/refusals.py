@@ -1,4 +1,4 @@
-"""Why an update is not stored, as its device hears it."""
+"""Refusals of updates: the errors that devices are sent when an update is not stored."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from service.live.ownership.owned import OwnedSession
 
 
 def lost_error(owned: OwnedSession) -> ServiceError:
-    """For what a session sends whose claim is lost."""
+    """Return the error for updates of a session whose claim is lost."""
     if owned.lost == "deleted":
         return errors.SessionNotFound("The session was deleted.")
     return errors.StaleGeneration()
 
 
 def word_error(owned: OwnedSession, word: str) -> ServiceError:
-    """For a part of a flush that Redis refused with this word."""
+    """Return the error for a part of a flush that Redis refused with this word."""
     if word == "too_many_keys":
         return errors.TooLarge("The session has as many data keys as are allowed.")
     if word == "stale":

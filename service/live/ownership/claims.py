@@ -1,8 +1,8 @@
-"""Getting sessions back, and letting them go.
+"""Claims on sessions: how a node gets them back from Redis, and how it gives them up.
 
-A claim on a session (an `OwnedSession`) ends in one of three ways: Redis says that another connection
-owns it, somebody deleted it, or its socket closed. The first two are told to the device here; the third
-is told to Redis, in batches, by `PendingDisconnects`.
+A claim on a session (an `OwnedSession`) ends in one of three ways: Redis says that another
+connection owns it, somebody deleted it, or its socket closed. In the first two cases the device is
+notified from here; of the third Redis is notified, in batches, by `PendingDisconnects`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GATHER_S = 0.02
 
 
 class ReclaimStore(Protocol):
-    """The part of the session store that gives sessions back."""
+    """The part of the session store that reclaims sessions."""
 
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]
@@ -37,13 +37,13 @@ class ReclaimStore(Protocol):
 
 
 class OwnershipReconciler:
-    """This node's claims against what Redis says.
+    """Compares this node's claims with what Redis says.
 
     Args:
-        dismiss: told `(owned, word)` for a claim that is over (`superseded`, `deleted`): tells the
-            device and closes its socket.
-        supersede: told `(owner, session_id, generation)` for another socket that has to give way to
-            one of ours, which holds that generation.
+        dismiss: called with `(owned, word)` for a claim that is over (`superseded`, `deleted`):
+            notifies the device and closes its socket.
+        supersede: called with `(owner, session_id, generation)` for another socket that has to give
+            way to one of ours, which holds that generation.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class OwnershipReconciler:
         self.answers: dict[str, int] = {}
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
-        """Get the sessions back with the generations held here; what cannot be had is lost.
+        """Reclaim the sessions with the generations held here; lose those that Redis refuses.
 
         Raises:
-            StoreUnavailable: some are not asked for yet; asking again is harmless.
+            StoreUnavailable: some were not sent yet; calling it again is harmless.
         """
         for at in range(0, len(claims), CALL_SESSIONS):
             some = [owned for owned in claims[at : at + CALL_SESSIONS] if not owned.lost]
@@ -93,13 +93,13 @@ class OwnershipReconciler:
             )
 
     def lose(self, owned: OwnedSession, word: str) -> None:
-        """End a claim that Redis does not honour, and tell its device."""
+        """End a claim that Redis does not honour, and notify its device."""
         self._sessions.drop(owned, word)
         self._dismiss(owned, word)
 
 
 class PendingDisconnects:
-    """Tells Redis which sockets closed, in batches, until Redis has heard it."""
+    """Records in Redis which sockets closed, in batches, until Redis has them all."""
 
     def __init__(
         self,
@@ -121,19 +121,19 @@ class PendingDisconnects:
         return len(self._leaving)
 
     def add(self, owned: OwnedSession, reason: str) -> None:
-        """The socket of this claim closed. Returns at once."""
-        known = owned.lost  # superseded or deleted: Redis knows better already
+        """Queue the disconnect of a claim whose socket closed. Returns at once."""
+        known = owned.lost  # superseded or deleted: Redis knows the newer reason
         self._sessions.drop(owned)
         if known not in ("superseded", "deleted"):
             self._leaving.append((owned, reason, time.monotonic() + SETTLE_S))
             self._wake()
 
     def probe(self, session_id: str, sid: str, partition: int) -> None:
-        """A register of this socket had no answer and the socket is gone: free what it may own."""
+        """Free what a socket may own whose register had no answer before it closed."""
         self._tasks.spawn(self._probe, session_id, sid, partition)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until Redis has heard of all; False when time ran out."""
+        """Wait until Redis has all disconnects; False when the time ran out."""
         deadline = time.monotonic() + timeout_s
         while self._leaving or self._running:
             if time.monotonic() >= deadline:
@@ -156,11 +156,11 @@ class PendingDisconnects:
                     continue
                 taken = {id(entry) for entry in ready}
                 self._leaving = [entry for entry in self._leaving if id(entry) not in taken]
-                self._tell(ready)
+                self._record(ready)
         finally:
             self._running = False
 
-    def _tell(self, ready: list[tuple[OwnedSession, str, float]]) -> None:
+    def _record(self, ready: list[tuple[OwnedSession, str, float]]) -> None:
         groups: dict[tuple[int, str], list[tuple[str, str, int]]] = {}
         for owned, reason, _ in ready:
             group = groups.setdefault((owned.partition, reason), [])
@@ -179,7 +179,7 @@ class PendingDisconnects:
             except errors.StoreUnavailable:
                 self._tasks.sleep(0.5)
             except Exception:
-                # The comparison once a minute finds what is left over.
+                # The comparison once a minute finds the sessions that are left over.
                 log.exception("disconnect failed", extra={"action": "disconnect_failed"})
                 return
 

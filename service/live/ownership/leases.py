@@ -1,15 +1,16 @@
-"""The node's standing with Redis: its leases, the claims under them, and what it does without Redis.
+"""Leases: what keeps this node alive in Redis, its claims true, and what it does without Redis.
 
-Three tasks. `run_renewals` moves the node's lease in every partition each `renew_s`; where the lease was
-over or unknown (a pause, an outage, an emptied Redis) everything held there is reclaimed with the
-generation held here, which is refused for what somebody else took meanwhile. `run_expiry` drains
-nodes whose lease is over and commands past their deadline; every node does it each second, which is
-harmless, so that there is no leader to lose. `run_comparison` compares once a minute what Redis thinks
-this node owns with what it holds, and repairs both ways: that is what catches a lost message, a register
-whose answer never came, and anything else nobody thought of.
+Three tasks. `run_renewals` moves the node's lease in every partition each `renew_s`. Where the
+lease was over or unknown (a pause, an outage, an emptied Redis) every session held there is
+reclaimed with the generation held here; Redis refuses those that another connection took
+meanwhile. `run_expiry` drains nodes whose lease is over, and commands past their deadline. Every
+node does so each second, which is harmless, so there is no leader to lose. `run_comparison`
+compares once a minute the sessions that Redis assigns to this node with those it holds, and
+repairs both ways: it catches a lost message, a register whose answer never came, and failures that
+nobody foresaw.
 
-A lease is per (partition, node), never per session: its cost is nodes × partitions. Without Redis the node
-keeps its sockets; after `detach_after_s` it sends its clients away.
+A lease is per (partition, node), never per session: its cost is nodes × partitions. Without Redis
+the node keeps its sockets; after `detach_after_s` it disconnects its clients.
 """
 
 from __future__ import annotations
@@ -35,43 +36,43 @@ log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_S = 1.0
 COMPARE_EVERY_S = 60.0
-#: While Redis is away the lease is tried this often, so that it is back before it would be noticed.
+#: While Redis is away a renewal is tried this often, so that the lease is back before it runs out.
 RETRY_S = 0.5
 
 Figures = Mapping[str, str | int | float]
 
 
 class LeaseListener(Protocol):
-    """What a node does about what its leases bring to light."""
+    """Reacts to what renewals and expiry find."""
 
     def lost_lease(self, partition: int) -> None:
-        """The lease was over in this partition; its sessions are reclaimed by now."""
+        """Handle a lease that was over in this partition; its sessions are reclaimed by now."""
 
     def pending(self, session_id: str) -> None:
-        """This held session has undelivered commands; said at each renewal."""
+        """Handle a held session with undelivered commands; called at each renewal."""
 
     def ended(self, commands: list[CommandChange]) -> None:
-        """These commands ran into their deadline."""
+        """Handle commands that ran into their deadline."""
 
     def detach(self) -> None:
-        """Redis has been away for too long: send the clients away. Said once."""
+        """Disconnect the clients: Redis has been away for too long. Called once per outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Times of a node's standing, in seconds."""
+    """Periods of leases, in seconds."""
 
     renew_s: float
     ttl_s: float  #: of session keys; refreshed at least every quarter of it; 0: there are none
-    detach_after_s: float  #: how long without Redis until the clients are sent away
+    detach_after_s: float  #: how long without Redis until the clients are disconnected
 
 
 class Leases:
-    """Keeps this node alive in Redis and what it holds true.
+    """Renews this node's leases and keeps its claims true.
 
     Args:
-        is_connected: whether a socket id of this node is open.
-        listener: told what follows from renewals and expiry.
+        is_connected: returns whether a socket id of this node is open.
+        listener: called with what renewals and expiry find.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Leases:
         self._stopped = True
 
     def release(self) -> None:
-        """Give the leases back at a clean end, so that nobody waits for them to run out."""
+        """Release the leases at a clean end, so that nobody waits for them to run out."""
         self.stop()
         self._store.ownership.release(self._node_id)
         self._store.fleet.node_gone(self._node_id)
@@ -154,7 +155,7 @@ class Leases:
                     self._listener.detach()
 
     def renew(self) -> None:
-        """Move the leases; reclaim where they were over; pass on what waits for our devices.
+        """Move the leases; reclaim where they were over; report sessions with undelivered commands.
 
         Raises:
             StoreUnavailable: nothing is known, or some could not be reclaimed; try again soon.
@@ -188,7 +189,7 @@ class Leases:
         return failed
 
     def touch(self) -> None:
-        """Pass on signs of life, and refresh the TTLs that are due."""
+        """Record signs of life in Redis, and refresh the TTLs that are due."""
         now = time.monotonic()
         pings: dict[int, list[OwnedSession]] = {}
         due: dict[int, list[OwnedSession]] = {}
@@ -216,7 +217,7 @@ class Leases:
                 owned.refresh_at = self._next_refresh(now)
 
     def _next_refresh(self, now: float) -> float:
-        # Spread, and early enough for the renewal that notices it.
+        # Spread over time, and early enough for the next renewal to do it.
         return now + max(
             0.0, self._times.ttl_s / 4 * random.uniform(0.7, 0.95) - self._times.renew_s
         )
@@ -265,10 +266,10 @@ class Leases:
                 self._report("comparison failed", "compare_failed", error)
 
     def compare(self) -> None:
-        """Make Redis and this node agree on what it holds.
+        """Bring Redis and this node to agree on which sessions it holds.
 
-        What Redis gives to a closed socket of this node is disconnected; what this node holds
-        and Redis does not count here is reclaimed.
+        A session that Redis assigns to a closed socket of this node is disconnected; a session that
+        this node holds and Redis does not assign to it is reclaimed.
         """
         for partition in range(self._partitions):
             in_redis = set(self._store.ownership.owned(partition, self._node_id))

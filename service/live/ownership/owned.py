@@ -1,8 +1,8 @@
-"""The sessions whose connection this node holds, by socket and by id.
+"""Owned sessions: those whose connection this node holds, by socket and by id.
 
-The registry is memory only. What Redis says decides: an entry here is a claim with a generation, and
-every write carries it. `lost` is how a claim ends: once it is set, no event of that socket is
-accepted any more, whatever is still on the way.
+The registry is memory only. Redis decides: an entry here is a claim with a generation, and every
+write carries it. `lost` is how a claim ends: once it is set, no event of that socket is accepted
+any more, including those on their way.
 """
 
 from __future__ import annotations
@@ -66,22 +66,22 @@ class OwnedSession:
         self.project_id = project_id
         self.meta = meta
         self.created_ms = created_ms
-        #: "" while this node believes to be the owner, else why not: superseded, deleted, closed.
+        #: "" while this node believes it is the owner, else the reason: superseded, deleted, closed.
         self.lost = ""
         self.last_ping_ms = 0
-        #: A sign of life that Redis does not know of yet.
+        #: A sign of life that is not recorded in Redis yet.
         self.ping_changed = False
-        #: Monotonic seconds at which the session's TTLs want a refresh.
+        #: Monotonic seconds at which the session's TTLs are due for a refresh.
         self.refresh_at = 0.0
         #: Updates in the ingest buffer or in flight.
         self.waiting = 0
-        #: About what they take in memory.
+        #: Their estimated memory.
         self.waiting_bytes = 0
         #: Too much of it waits: nothing more is read from its socket.
         self.is_held = False
 
     def holding(self) -> Holding:
-        """What `reclaim` needs to get this session back."""
+        """Return what `reclaim` needs to get this session back."""
         return Holding(
             session_id=self.session_id,
             sid=self.sid,
@@ -110,7 +110,7 @@ class OwnedSessions:
         return iter(list(self._by_id.values()))
 
     def add(self, owned: OwnedSession) -> OwnedSession | None:
-        """The socket of this node that held the id until now and lost it, if there is one.
+        """Add a claim; return the one of this node that lost the id by it, if there is one.
 
         Two registers of one id may come back from Redis in the other order: the larger generation
         stays, the other one is marked as superseded, whichever is added first.
@@ -136,7 +136,7 @@ class OwnedSessions:
         return self._by_sid.get(sid)
 
     def holds(self, owned: OwnedSession) -> bool:
-        """Whether this very claim is the node's present one for its id."""
+        """Return whether this very claim is the node's present one for its id."""
         return self._by_id.get(owned.session_id) is owned
 
     def drop(self, owned: OwnedSession, reason: str = "closed") -> None:
@@ -153,7 +153,7 @@ class OwnedSessions:
     def by_partition(
         self, some: Iterable[OwnedSession] | None = None
     ) -> dict[int, list[OwnedSession]]:
-        """The given claims, or all, by partition."""
+        """Group the given claims, or all, by partition."""
         groups: dict[int, list[OwnedSession]] = {}
         for owned in self._by_id.values() if some is None else some:
             groups.setdefault(owned.partition, []).append(owned)

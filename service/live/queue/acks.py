@@ -1,7 +1,7 @@
-"""Callbacks that wait for an acknowledgement, forgotten when it does not come in time.
+"""Callbacks of acknowledgements, forgotten when the acknowledgement does not come in time.
 
-python-socketio numbers them per sid and removes them at the disconnect of a socket of its own
-process; those of sockets elsewhere stay for ever when no answer comes. Here a number is never used
+python-socketio numbers them per sid and removes them when a socket of its own process disconnects;
+those of sockets elsewhere stay for ever when no answer comes. Here a number is never used
 twice, so a late answer cannot meet a later callback, and each has a deadline.
 """
 
@@ -28,14 +28,14 @@ class PendingAcks:
         self.by_sid: dict[str, dict[int, Callable[..., object]]] = {}
 
     def add(self, sid: str, callback: Callable[..., object]) -> int:
-        """The number under which the acknowledgement will come."""
+        """Store a callback; return the number under which its acknowledgement will come."""
         number = next(self._numbers)
         self.by_sid.setdefault(sid, {})[number] = callback
         self._deadlines[number] = (time.monotonic() + self._ttl_s, sid)
         return number
 
     def take(self, sid: str, number: int) -> Callable[..., object] | None:
-        """The callback, once; None for one that is unknown or was forgotten."""
+        """Take out the callback; None for one that is unknown or was forgotten."""
         of_sid = self.by_sid.get(sid)
         callback = of_sid.pop(number, None) if of_sid else None
         if callback is not None:
@@ -45,7 +45,7 @@ class PendingAcks:
         return callback
 
     def forget_late(self) -> None:
-        """Drop what has waited too long. Cost: one step, and one for each that is dropped."""
+        """Drop callbacks past their deadline. Cost: one step, and one for each that is dropped."""
         now = time.monotonic()
         while self._deadlines:
             number, (deadline, sid) = next(iter(self._deadlines.items()))

@@ -2,8 +2,8 @@
 
 A message is in Redis when a method returns. Nothing is read, except by `call`, which makes an inbox
 of its own for the one answer it waits for; so there is no thread, and an object may be shared by
-threads and outlive a fork. Each message counts as a publisher of its own: a repeated publish is
-recognised by the nodes, and no order has to be kept between threads.
+threads and outlive a fork. Each message counts as a publisher of its own: the nodes recognise a
+repeated publish, and no order has to be kept between threads.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from service.sessions.store.keys import Keys
 
 #: Pause between two attempts while Redis is away.
 _RETRY_S = 0.1
-#: How long the inbox of a call outlives its timeout, should this process die.
+#: How long the inbox of a call outlives its timeout, in case this process dies.
 _INBOX_SPARE_S = 10
 _TOKEN_LETTERS = string.ascii_lowercase + string.digits
 
 
 class ExternalMessages:
-    """Emits, disconnects, topics and calls with an answer, from outside the nodes.
+    """Emits, disconnects, notifications and calls with an answer, from outside the nodes.
 
     Args:
         client: any Redis client; it is not closed here.
@@ -78,7 +78,7 @@ class ExternalMessages:
         self._publish({"method": "disconnect", "sid": sid, "namespace": namespace})
 
     def notify(self, node_id: str, topic: str, data: object) -> None:
-        """Tell one node's handler; dropped when that node is gone. Raises as `emit`."""
+        """Notify the topic's handler on one node; dropped when that node is gone. Raises as `emit`."""
         token = model.node_token(node_id)
         self._put(token, {"method": "notify", "topic": topic, "data": data})
 

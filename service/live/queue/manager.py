@@ -1,13 +1,13 @@
 """The message queue of the nodes: a Flask-SocketIO `client_manager` over Redis Streams.
 
-It takes the place of python-socketio's RedisManager, which loses what is sent while Redis is away,
-waits up to a minute before it listens again, listens only from a node's first client on, and shows
-every message to every node. Here a message to one socket goes to the inbox of the node that the sid
+It replaces python-socketio's RedisManager, which loses what is sent while Redis is away, waits up
+to a minute before it listens again, listens only from a node's first client on, and sends every
+message to every node. Here a message to one socket goes to the inbox of the node that the sid
 names, and to no stream at all when that is this node. Emits to rooms and to all, and what concerns
-whole rooms, go to the broadcast stream. The order in which one node sends is the order in which
-another acts, across both streams.
+whole rooms, go to the broadcast stream. A node acts on the messages of another in the order in
+which they were sent, across both streams.
 
-Messages are JSON and are acted on by name from a fixed list: nothing in a stream can make a node
+Messages are JSON, and only those on a fixed list are acted on: nothing in a stream can make a node
 run code, and what is malformed is counted, logged and skipped.
 
 Written for python-socketio 5.18; overrides of PubSubManager say why.
@@ -37,14 +37,14 @@ from service.tasks import Event, Tasks
 
 _log = logging.getLogger(__name__)
 
-#: An echo that has not come back for this long is taken for lost, and another is sent.
+#: An echo that has not come back for this long counts as lost, and another is sent.
 _ECHO_LOST_S = 2.0
 
 
 class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio ships no types
     """Emits, room changes, disconnects, callbacks and topics across nodes.
 
-    Also what a `SessionManager` on a node sends through (`emit_to`, `disconnect`, `notify`).
+    A `SessionManager` on a node sends through it too (`emit_to`, `disconnect`, `notify`).
 
     Args:
         redis_factory: makes Redis clients; called with keyword options of `redis.Redis.from_url`.
@@ -120,7 +120,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
     # Life
 
     def initialize(self) -> None:
-        """Start to read and to send: to be called when the node boots, before its first client.
+        """Start to read and to send: called when the node boots, before its first client.
 
         Without Redis the node starts all the same, and reads what was sent since as soon as it can.
         """
@@ -148,9 +148,9 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         self._ended.wait(timeout_s + streams.BLOCK_MS / 1000)
 
     def echo(self, timeout_s: float = 1.0) -> bool:
-        """Whether a message of this node to itself comes back through Redis within this time.
+        """Return whether a message to this node itself comes back through Redis within this time.
 
-        Callers at the same time share one message.
+        Concurrent callers share one message.
         """
         now = time.monotonic()
         back = self._echo
@@ -169,7 +169,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
 
     @property
     def pending_bytes(self) -> int:
-        """What waits in the outbox."""
+        """Return the bytes that wait in the outbox."""
         return self._outbox.pending_bytes
 
     # Topics, and sockets by sid
@@ -179,7 +179,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         self._handlers[topic] = handler
 
     def notify(self, node_id: str, topic: str, data: object) -> None:
-        """Tell one node's handler; nothing happens when that node is gone or knows no such topic.
+        """Notify the topic's handler on one node; dropped when it is gone or knows no such topic.
 
         Raises:
             StoreUnavailable: the outbox is full.
@@ -213,7 +213,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
     ) -> None:
         """Emit to a socket, a room or all; see `socketio.Server.emit`.
 
-        Differs from PubSubManager in that a socket of this node is not heard of elsewhere.
+        Unlike PubSubManager it publishes nothing for a socket of this node.
         """
         room = to or room
         if routing.sid_token(room) == self.token:
@@ -230,7 +230,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
 
     def _publish(self, data: dict[str, Any]) -> None:
         token = routing.destination(data)
-        if token != self.token:  # what concerns sockets of this node alone was done already
+        if token != self.token:  # messages for sockets of this node alone were acted on already
             self._put(token, data)
 
     def _put(self, token: str | None, message: dict[str, Any]) -> None:
@@ -240,7 +240,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         self._outbox.put(stream, encoded, make=token is None)
 
     def _generate_ack_id(self, sid: str, callback: Callable[..., object]) -> int:
-        """Note a callback, with a bound that python-socketio does not have."""
+        """Store a callback, with a bound that python-socketio does not have."""
         return self._acks.add(sid, callback)
 
     def trigger_callback(self, sid: str, id: int, data: list[Any]) -> None:  # noqa: A002

@@ -1,14 +1,14 @@
-"""What a node still has to put into streams, and the one pump that does it.
+"""The outbox: messages that a node still has to put into streams, and the one task that does it.
 
 What piles up during a round trip leaves as one MULTI, so that Redis takes a batch as a whole or not
 at all, and the order holds also when Redis refuses writes for a while. A batch whose reply was lost
 is sent again under the same numbers; readers drop what they have seen. While Redis is away messages
-wait; above the bound `put` refuses. An inbox that is not there belongs to a node that is gone, or
+wait; above the bound `put` refuses. An inbox that does not exist belongs to a node that is gone, or
 to one that has not yet noticed that Redis was emptied: its messages are held for a moment, then
 dropped. Rejected: one XADD per emit (a round trip each, and a Redis that is away would block the
 caller), MAXLEN without `~` (trims at every entry).
 
-What this does not do: survive the death of the process. What must, is stored before it is said.
+The outbox does not survive the death of the process. What must survive is stored before it is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from service.tasks import Tasks
 
 _log = logging.getLogger(__name__)
 
-#: One MULTI of the pump.
+#: One MULTI.
 _BATCH_ENTRIES = 500
 _BATCH_BYTES = 1 << 20
 #: How long messages to a missing inbox are held: its node makes it again within a second, unless
@@ -55,7 +55,7 @@ class _Outgoing(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    """Messages to an inbox that is not there."""
+    """Messages to an inbox that does not exist."""
 
     until: float
     messages: list[_Outgoing] = field(default_factory=list)
@@ -65,8 +65,8 @@ class Outbox:
     """Messages on their way out. `put` from any task or thread, `run` in one task.
 
     Args:
-        factory: makes the pump's own client.
-        tasks: how the pump waits.
+        factory: makes the sending task's own client.
+        tasks: how that task waits.
         publisher: name in the entries, unique to this process and its start.
         cap: entries that a stream keeps, about.
         max_bytes: what may wait.
@@ -100,9 +100,9 @@ class Outbox:
         self._closed = False
         self._ended = False
         self._client: redis.Redis | None = None
-        #: What waits for Redis.
+        #: Bytes that wait for Redis.
         self.pending_bytes = 0
-        #: False from a failed attempt to the next that succeeds; while False there is something to
+        #: False from a failed attempt until one succeeds; while it is False there is something to
         #: send, and it is tried again and again.
         self.is_connected = True
 
@@ -130,7 +130,7 @@ class Outbox:
         self._wake.set()
 
     def run(self) -> None:
-        """The pump; returns after `close`."""
+        """Send what is put until `close`; runs in a task of its own."""
         while not self._ended:
             self._wake.clear()
             batch = self._take()
@@ -143,7 +143,7 @@ class Outbox:
         self._drop()
 
     def close(self, timeout_s: float) -> None:
-        """Take no more, wait until all is in Redis but not longer than this, and end the pump."""
+        """Accept no more, wait until all is in Redis but not longer than this, and end the task."""
         self._closed = True
         self._empty.wait(timeout_s)
         self._ended = True
@@ -191,7 +191,7 @@ class Outbox:
                     self._counters.sent += 1
 
     def _send(self, batch: list[_Outgoing]) -> list[Any]:
-        """Redis' answer to each: an id, None (no such inbox), or why it will never take it."""
+        """Return Redis' answer to each: an id, None (no such inbox), or why it will never take it."""
         client = self._connect()
         commands = [
             streams.xadd(one.stream, one.name, one.body, cap=self._cap, make=one.make)
@@ -245,7 +245,7 @@ class Outbox:
         self._held_bytes += message.size
 
     def _look_after_held(self) -> None:
-        """Send what is held for inboxes that are there again, drop what nobody came for."""
+        """Send what is held for inboxes that exist again, drop what is held for too long."""
         keys = list(self._held)
         try:
             with self._connect().pipeline(transaction=False) as pipe:

@@ -1,9 +1,9 @@
-"""A node's place in the broadcast stream and in its inbox.
+"""The stream reader: a node's positions in the broadcast stream and in its inbox.
 
-What it survives: a lost connection (it goes on where it stood); an emptied or restarted Redis (its
-inbox is made again, within a second also when no connection was lost); streams that came back older
-than its place, after a failover or a clock that went back (it reads from the start, and drops what
-it has seen by the publishers' numbers).
+It survives a lost connection (it goes on where it stood); an emptied or restarted Redis (it makes
+its inbox again, within a second also when no connection was lost); and streams that came back older
+than its position, after a failover or a clock that went back (it reads from the start, and drops
+what it has seen by the publishers' numbers).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from service.live.queue.streams import QueueCounters, RedisFactory, parse_id
 
 _log = logging.getLogger(__name__)
 
-#: How often the reader looks whether its inbox still exists, and gives it its TTL again.
+#: How often the reader checks that its inbox still exists, and renews its TTL.
 _RENEW_S = 1.0
 #: Entries of each stream in one XREAD.
 _READ_COUNT = 500
@@ -64,7 +64,7 @@ class StreamReader:
         self._seen = {self._broadcast: routing.Seen(), self._inbox: routing.Seen()}
 
     def open(self) -> None:
-        """Connect, see to the inbox, and find the place to read from.
+        """Connect, make the inbox where it is missing, and find the position to read from.
 
         Raises:
             RedisError, OSError: Redis cannot be reached or refuses; `read` tries again.
@@ -105,7 +105,7 @@ class StreamReader:
             self._last[self._broadcast] = self._start if is_older_state else b"0-0"
 
     def read(self) -> list[routing.Entry]:
-        """What is new for this node, in the order it was sent, without repeats; waits up to 1 s.
+        """Return the node's new messages, in the order sent, without repeats; waits up to 1 s.
 
         Redis: XREAD of both streams; once a second EXPIRE of the inbox.
 
@@ -149,7 +149,7 @@ class StreamReader:
         return routing.merge(fresh[self._inbox], fresh[self._broadcast])
 
     def refuse(self, entry_id: object, reason: str) -> None:
-        """Count and log an entry that nobody can act on."""
+        """Count and log an entry that cannot be acted on."""
         self._counters.bad += 1
         _log.warning(
             "a message in the queue was skipped",
@@ -157,7 +157,7 @@ class StreamReader:
         )
 
     def drop(self) -> None:
-        """Close the connection; the places are kept."""
+        """Close the connection; the positions are kept."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -173,7 +173,7 @@ class StreamReader:
 
 
 def _top(client: redis.Redis, stream: bytes) -> bytes | None:
-    """The last id that a stream has given; None without the stream."""
+    """Return the last id of a stream; None where there is no stream."""
     try:
         top = client.xinfo_stream(stream)["last-generated-id"]
     except ResponseError as error:
@@ -184,10 +184,10 @@ def _top(client: redis.Redis, stream: bytes) -> bytes | None:
 
 
 def _complete_below_ms(raw: list[tuple[bytes, Any]]) -> float:
-    """The millisecond from which on a stream's reply may be broken off, infinity if it is complete.
+    """Return the millisecond from which on a reply may be cut short; infinity if it is complete.
 
-    What lies beyond is read again with what follows it: entries of the other stream may belong
-    between.
+    Entries from there on are read again, together with those that follow: entries of the other
+    stream may belong between them.
     """
     if len(raw) < _READ_COUNT:
         return float("inf")

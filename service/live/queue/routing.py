@@ -1,4 +1,4 @@
-"""Where a message between nodes goes, what a well-formed one looks like, and in which order to act.
+"""Routing of messages between nodes: their form, their destination, and their order.
 
 A message is a JSON object as python-socketio's pub/sub managers make it, with `method` one of
 emit, disconnect, enter_room, leave_room, close_room, callback, and ours: notify (a topic of one
@@ -19,21 +19,21 @@ from typing import Any, NamedTuple
 #: Publishers whose last number a reader remembers. Processes outside the nodes use one per message.
 _PUBLISHERS = 20_000
 
-#: A sid as nodes make them: the node's token, and 16 random bytes. No other room has this form as
-#: long as room names carry a word and a colon (`session:<id>`).
+#: A sid as nodes make them: the node's token, and 16 random bytes. No other room has this form
+#: because room names contain a word and a colon (`session:<id>`).
 _SID = re.compile(r"([a-z0-9]{10})\.[A-Za-z0-9_-]{22}")
 
 _PUBLISHER = re.compile(rb"([A-Za-z0-9_-]{1,64}):([0-9]{1,18})")
 
 
 def sid_token(room: object) -> str | None:
-    """The token of the node that a sid belongs to; None for every other room, list or None."""
+    """Return the token of the node that a sid belongs to; None for every other room, list or None."""
     match = _SID.fullmatch(room) if isinstance(room, str) else None
     return match[1] if match else None
 
 
 def destination(message: Mapping[str, Any]) -> str | None:
-    """The token of the only node (or outside caller) that a message concerns; None: all nodes."""
+    """Return the token of the one node (or outside caller) that a message concerns; None: all nodes."""
     method = message["method"]
     if method == "callback":
         return str(message["host_id"])
@@ -101,7 +101,7 @@ _FORMS: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
 
 
 def decode(body: bytes, loads: Callable[[str], Any]) -> dict[str, Any]:
-    """The message in a stream entry.
+    """Decode and check the message in a stream entry.
 
     Raises:
         ValueError: it is not JSON, or not a message of a form that is listed here.
@@ -132,7 +132,7 @@ class Entry(NamedTuple):
 
 
 def parse_entry(entry_id: bytes, fields: object) -> Entry | None:
-    """An entry as it stands in a stream; None when it is not one of ours."""
+    """Parse a stream entry; None when it is not one of ours."""
     if not isinstance(fields, list) or len(fields) % 2:
         return None
     named = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -144,10 +144,10 @@ def parse_entry(entry_id: bytes, fields: object) -> Entry | None:
 
 
 def merge(one: list[Entry], other: list[Entry]) -> list[Entry]:
-    """The entries of two streams, in the order in which they were sent.
+    """Merge the entries of two streams into the order in which they were sent.
 
-    Within a stream the order stays. Between them time decides, and inside a millisecond the numbers
-    of each publisher: `enter_room` in an inbox comes before a later broadcast to that room.
+    Within a stream the order stays. Between streams time decides, and within a millisecond the
+    numbers of each publisher: `enter_room` in an inbox comes before a later broadcast to that room.
     """
     if not one or not other:
         return one or other
@@ -177,14 +177,14 @@ def merge(one: list[Entry], other: list[Entry]) -> list[Entry]:
 
 
 class Seen:
-    """Which entries of one stream were read before, by the last number of each publisher."""
+    """The entries of one stream that were read before, by the last number of each publisher."""
 
     def __init__(self, publishers: int = _PUBLISHERS) -> None:
         self._publishers = publishers
         self._last: OrderedDict[str, int] = OrderedDict()
 
     def is_new(self, entry: Entry) -> bool:
-        """True the first time an entry is shown; it then counts as seen."""
+        """Return True the first time an entry is shown; it then counts as seen."""
         if entry.number <= self._last.get(entry.publisher, -1):
             return False
         self._last[entry.publisher] = entry.number

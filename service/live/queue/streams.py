@@ -1,10 +1,10 @@
 """The message queue's Redis Streams: what reader, outbox and outside callers have in common.
 
-Streams and not pub/sub, because a reader that was away finds what it missed. `P:mq` is read by
-every node; `P:mq:<token>` is the inbox of one node, made and renewed by that node's reader alone
+Streams and not pub/sub, because a reader that was away finds what it missed. Every node reads
+`P:mq`; `P:mq:<token>` is the inbox of one node, made and renewed by that node's reader alone
 (others write with NOMKSTREAM), so a dead node's inbox goes away by its TTL. A reader keeps its own
-place, there are no consumer groups: nothing is acknowledged, what is older than the cap is trimmed.
-An entry has two fields, `n` (publisher and number) and `d` (JSON), see `message_routing`.
+position, without consumer groups: nothing is acknowledged, what is older than the cap is trimmed.
+An entry has two fields, `n` (publisher and number) and `d` (JSON), see routing.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-#: Makes a client from the keyword options of `redis.Redis.from_url`; the options given are to win.
+#: Makes a client from the keyword options of `redis.Redis.from_url`; the given options override.
 RedisFactory = Callable[..., redis.Redis]
 
 #: What is raised when Redis is away, refuses or answers nonsense.
@@ -29,10 +29,10 @@ RETRY_S = 0.5
 
 #: One XREAD waits no longer than this.
 BLOCK_MS = 1000
-#: Longer than BLOCK_MS, so that it trips only when the server or the network is gone without a
-#: word; a reader without a timeout would then hang until TCP notices.
+#: Longer than BLOCK_MS, so that it fires only when the server or the network is gone without
+#: closing; a reader without a timeout would then hang until TCP notices.
 _SOCKET_TIMEOUT_S = 5.0
-#: An inbox begins with this: a stream cannot be made without an entry.
+#: The first entry of an inbox: a stream cannot be made without one.
 _GREETING = b'{"method":"echo","number":0}'
 
 
@@ -43,8 +43,8 @@ class QueueCounters:
     sent: int = 0  #: messages that Redis took
     received: int = 0  #: messages acted on
     duplicates: int = 0  #: repeated publishes that were dropped
-    bad: int = 0  #: entries that are not of ours, or that could not be acted on
-    undeliverable: int = 0  #: messages to nodes that are gone, and what Redis would never take
+    bad: int = 0  #: entries that are not of a known form, or failed when acted on
+    undeliverable: int = 0  #: messages to nodes that are gone, or that Redis would never take
     outages: int = 0  #: times that Redis stopped taking messages
 
     def as_dict(self) -> dict[str, int]:
@@ -52,7 +52,7 @@ class QueueCounters:
 
 
 def dedicated_client(factory: RedisFactory) -> redis.Redis:
-    """A client for one task, which retries by itself every `RETRY_S` and not inside redis-py.
+    """Make a client for one task, which retries every `RETRY_S` by itself and not inside redis-py.
 
     RESP2, and XREAD as it came: redis-py makes dicts of it, in which repeated fields collapse.
     """
@@ -68,13 +68,13 @@ def dedicated_client(factory: RedisFactory) -> redis.Redis:
 
 
 def parse_xread(reply: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
-    """An undecoded reply of XREAD, RESP2 or RESP3: stream → (id, flat fields)."""
+    """Parse an undecoded reply of XREAD, RESP2 or RESP3: stream → (id, flat fields)."""
     pairs = reply.items() if isinstance(reply, dict) else reply or ()
     return {stream: [(entry[0], entry[1]) for entry in raw] for stream, raw in pairs}
 
 
 def parse_id(entry_id: bytes) -> tuple[int, int]:
-    """A stream id as something that compares: Redis time in ms, and the number in it."""
+    """Parse a stream id into something that compares: Redis time in ms, and the number in it."""
     ms, _, sequence = entry_id.partition(b"-")
     return int(ms), int(sequence)
 
@@ -96,14 +96,14 @@ def make_inbox(client: redis.Redis, inbox: str | bytes, publisher: str, ttl_s: i
 def xadd(
     stream: str | bytes, name: bytes, body: bytes, *, cap: int, make: bool
 ) -> tuple[str | bytes | int, ...]:
-    """The command that publishes.
+    """Build the command that publishes.
 
     Args:
         stream: key of the broadcast stream or of an inbox.
         name: `<publisher>:<number>`.
         body: JSON.
         cap: entries the stream keeps, about.
-        make: whether the stream is made when it is not there; else the answer is None then.
+        make: whether to make the stream when it does not exist; else the answer is None then.
     """
     keep = () if make else ("NOMKSTREAM",)
     return ("XADD", stream, *keep, "MAXLEN", "~", cap, "*", "n", name, "d", body)
