@@ -1,8 +1,8 @@
 """The AsyncAPI 3 document of every event, from the models that read and describe them.
 
-It describes the service: it receives what clients send and sends what they get. All events go over one
-channel, the namespace `/`; an ack is a reply. Keys of messages say who sends them, because `ping`,
-`pong` and `update_setup` have different payloads on different ways: `client.…`, `server.…`, `ack.…`.
+The document describes the service: it receives what clients send and sends what they get. All events
+go over one channel, the namespace `/`; an ack is a reply. Keys of messages name the sender, because
+`ping`, `pong` and `update_setup` have other payloads in the other direction: `client.…`, `server.…`, `ack.…`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Schemas(GenerateJsonSchema):
 
 
 def document(version: str) -> Json:
-    """The document.
+    """Return the AsyncAPI document of the service.
 
     Args:
         version: of the service.

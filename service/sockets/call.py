@@ -1,4 +1,4 @@
-"""One socket, and one event of it: what handlers are given."""
+"""Sockets and calls: one connected client, and one event of it, as handlers get them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Later:
         return "LATER"
 
 
-#: What a handler returns that will reply by itself.
+#: What a handler returns that will reply later.
 LATER: Final = Later()
 
 
 class Answers(Protocol):
-    """Where the answer of a call goes; the dispatcher."""
+    """Sends the answer of a call; implemented by the dispatcher."""
 
     def ack(self, peer: Peer, ack_id: int, payload_json: bytes) -> None: ...
     def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None: ...
@@ -63,21 +63,21 @@ class Peer:
     def __init__(self, sid: str, address: str, identity: Identity = NOBODY) -> None:
         self.sid = sid
         self.address = address
-        #: Who is behind it.
+        #: Who holds the socket's token.
         self.identity = identity
-        #: The events it may send; None: all there are.
+        #: The events it may send; None: all.
         self.allowed_events: frozenset[str] | None = identity.events
         #: What it may still send (set by the rate limiter); None: no limit.
         self.allowance: Any = None
-        #: The session this socket registered as a device (set by the devices' door).
+        #: The session this socket registered as a device (set by `Devices`).
         self.device: Any = None
-        #: What this socket watches (set by the dashboards' door).
+        #: What this socket watches (set by `Watching`).
         self.dashboard: Any = None
         #: Ids of the sessions it joined.
         self.joined: set[str] = set()
         #: No event is accepted any more.
         self.closed = False
-        #: Why it was closed; "" while open.
+        #: Why it was closed; "" while it is open.
         self.reason = ""
         self.inbox: deque[tuple[int | None, str]] | None = None
         self.waiting_bytes = 0
@@ -100,7 +100,7 @@ class Limiter(Watch, Protocol):
 
 
 class Call:
-    """One event: what came, and how to answer it. The first answer counts, later ones do nothing."""
+    """One event, and how to answer it. The first answer counts, later ones do nothing."""
 
     __slots__ = ("_answers", "ack_id", "answered", "event", "payload", "peer")
 
@@ -142,12 +142,12 @@ def to_json(value: Any) -> bytes:
 
 
 def error_frame(error: ServiceError) -> Frame:
-    """The `service_error` event for an error."""
+    """Build the `service_error` event for an error."""
     return event_frame("service_error", to_json(error.body()))
 
 
 def failure(event: str, error: Exception) -> ServiceError:
-    """The answer to an event whose handler failed; the log has the rest."""
+    """Log the error of a failed handler in full; return the error to answer with."""
     log_id = secrets.token_hex(6)
     log.error(
         "an event failed",

@@ -1,10 +1,10 @@
-"""The dashboards' door: what people's sockets may ask (docs/protocol.md).
+"""Events of dashboards: the handlers of people's sockets (docs/protocol.md).
 
-Each handler reads the payload, calls the rules, and says the answer in the words of the
-protocol; nothing is decided here.
+Each handler reads the payload, calls the session manager or the store, and answers in the form of
+the protocol; the handlers decide nothing.
 
 `send_command` with a wait queues the command in the order of the socket's events and then
-waits beside them, so that the next ones are not held up.
+waits in a task of its own, so that the next events are not delayed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 from service.tasks import Tasks
 
-#: States of a session that is not active, as lists show them: first what Redis has.
+#: States of a session that is not active, as lists show them; the one in Redis first.
 NOT_ACTIVE = (model.INACTIVE, model.ARCHIVED)
 
 #: Commands one socket may wait for at a time; each wait is a task.
 MAX_WAITS = 100
 
-#: How long a `send_command` waits when it does not say, seconds.
+#: How long a `send_command` waits when it gives no timeout, seconds.
 DEFAULT_TIMEOUT_S = 30.0
 
 #: An answer that is sent twice (as ack and as event) goes out the second time when the socket
@@ -88,23 +88,23 @@ class Waits(Protocol):
 
 
 class DeviceSetups(Protocol):
-    """The part of the devices' door that shares an event with this one."""
+    """The part of the devices' handlers that shares an event with these."""
 
     def is_own_setup(self, call: Call) -> bool: ...
     def update_setup(self, call: Call) -> dict[str, Any]: ...
 
 
 class SessionScope(Protocol):
-    """Which sessions somebody may touch."""
+    """Which sessions an identity may touch."""
 
     def check_session(self, identity: Identity, session_id: str) -> None: ...
 
 
 class Dashboards:
-    """The handlers.
+    """The handlers of dashboards' events.
 
     Args:
-        node_id: this node, which is told how the commands stand that its sockets wait for.
+        node_id: this node, which is notified of the commands that its sockets wait for.
         max_answer_bytes: what a socket may have waiting; a larger answer is `too_large`.
         devices: takes `update_setup` of a device about itself.
     """
@@ -176,7 +176,7 @@ class Dashboards:
         return self._answer_and_emit(call, event, {"session": details})
 
     def _answer_and_emit(self, call: Call, event: str, body: dict[str, Any]) -> Later:
-        """Answer the call, and emit the same, without having both wait for a slow socket."""
+        """Answer the call and emit the same as an event, without holding both for a slow socket."""
         if len(to_json(body)) + len(event) + 64 > self._max_answer_bytes:
             raise errors.TooLarge("The answer is larger than a socket takes: read it in parts.")
         if call.ack_id is not None:
@@ -263,13 +263,13 @@ class Dashboards:
     # --- the end
 
     def disconnected(self, peer: Peer, reason: str) -> None:
-        """The socket is gone: nothing is told to it any more, and it is no client of anything."""
+        """Forget a socket that is gone: it watches nothing and is a client of no session any more."""
         self._watching.end(peer)
         self._rooms.leave_all(peer)
 
 
 def setup_answer(state: model.SetupState) -> dict[str, Any]:
-    """What who changed a setup is told of it."""
+    """Build the answer to a change of a setup."""
     return {
         "setup_version": state.version,
         "undo_available": state.undo > 0,
@@ -278,10 +278,10 @@ def setup_answer(state: model.SetupState) -> dict[str, Any]:
 
 
 def register(dispatcher: Dispatcher, dashboards: Dashboards, session_scope: SessionScope) -> None:
-    """Listen to every event of dashboards.
+    """Register the handlers of every event of dashboards.
 
-    The dispatcher has checked the role. What names a session is checked here, before its handler: it
-    must exist for whoever asks.
+    The dispatcher has checked the role. An event that names a session is checked here, before its
+    handler: the session must exist for the socket's identity.
     """
 
     def on(event: str, handler: Handler) -> None:
@@ -299,11 +299,11 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards, session_scope: Sess
 
 
 def _checked(handler: Handler, session_scope: SessionScope) -> Handler:
-    """The handler, for sessions that exist for the socket."""
+    """Wrap a handler so that it runs only for sessions that exist for the socket."""
 
     def checked(call: Call) -> dict[str, Any] | Later | None:
         session_id = named_session(call.payload)
-        if session_id is not None:  # else the handler says what is missing
+        if session_id is not None:  # without one the handler answers what is missing
             session_scope.check_session(call.peer.identity, session_id)
         return handler(call)
 

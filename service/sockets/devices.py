@@ -1,4 +1,4 @@
-"""The devices' door: register, data, setup, signs of life, answers to commands.
+"""Events of devices: register, data, setup, signs of life, answers to commands.
 
 A socket becomes a device by `register` and stays that device until it ends. All its events act on its own
 session, carry the generation it was given, and are refused once another connection owns the session.
@@ -37,7 +37,7 @@ SETTLE_S = 5.0
 
 
 class Registrar(Protocol):
-    """Who makes a socket the owner of a session, which may come from the archive for it."""
+    """Makes a socket the owner of a session, which may be restored from the archive for it."""
 
     def register(
         self,
@@ -59,7 +59,7 @@ class SetupReports(Protocol):
 
 
 class SessionScope(Protocol):
-    """What a token allows a device to be."""
+    """Which sessions a token lets a device be."""
 
     def registration(
         self, identity: Identity, session_id: str, project_id: str | None
@@ -91,8 +91,8 @@ class Devices:
 
     Args:
         session_scope, quota: asked before a register.
-        on_device: told of every socket that becomes a device.
-        refusal: the error for new registers while this node takes none, else None.
+        on_device: called with every socket that becomes a device.
+        refusal: returns the error for new registers while this node accepts none, else None.
         partition_of: the partition of a session id.
     """
 
@@ -142,7 +142,7 @@ class Devices:
         self._uncertain: dict[str, str] = {}
 
     def listen(self) -> None:
-        """Take the devices' events. `update_setup` is shared with dashboards: see `update_setup`."""
+        """Register the handlers of devices' events. See `update_setup`, which dashboards send too."""
         on = self._dispatcher.on
         on("register", self.register)
         self._dispatcher.on_hot("update_data", self.update_data)
@@ -152,13 +152,13 @@ class Devices:
         on("command_result", self.command_result)
         self._dispatcher.on_disconnect(self.left)
 
-    # -- who it is
+    # -- registering
 
     def register(self, call: Call) -> dict[str, Any]:
         wanted = payloads.Register.parse(call.payload)
         peer = call.peer
         owned: OwnedSession | None = peer.device
-        # a token for one id needs no id; one for a prefix must be told
+        # a token for one id needs no id; with one for a prefix the id must be given
         own_id = owned.session_id if owned else peer.identity.device or str(uuid.uuid4())
         session_id = wanted.session_id or own_id
         if owned is not None:
@@ -206,7 +206,7 @@ class Devices:
         return answer
 
     def _settle(self, owned: OwnedSession) -> None:
-        """Wait until Redis has what the socket sent before: it carries the generation held now."""
+        """Wait until Redis has what the socket sent before, which carries the present generation."""
         left_s = SETTLE_S
         while owned.waiting and left_s > 0:
             self._tasks.sleep(0.01)
@@ -247,10 +247,10 @@ class Devices:
     def _follow_up(
         self, owned: OwnedSession, answer: dict[str, Any], registration: Registration
     ) -> None:
-        """What comes after the ack: the event, the former owner's notice, what waits for the device.
+        """Do what comes after the ack: the event, the former owner's notice, waiting commands.
 
-        A command that came between Redis' answer and this node's knowing of it is in neither, and is
-        told by the next renewal.
+        A command that came between Redis' answer and the moment this node held the session is in
+        neither; the next renewal reports it.
         """
         self._dispatcher.emit(owned.sid, "registered", answer)
         superseded = registration.superseded
@@ -260,7 +260,7 @@ class Devices:
             self._commands.deliver(owned.session_id)
 
     def left(self, peer: Peer, reason: str) -> None:
-        """The socket is gone."""
+        """Give up the session of a socket that is gone."""
         session_id = self._uncertain.pop(peer.sid, None)
         if session_id is not None:
             self._disconnects.probe(session_id, peer.sid, self._partition_of(session_id))
@@ -270,10 +270,10 @@ class Devices:
             if self._sessions.of(owned.session_id) is None:
                 self._commands.forget(owned.session_id)
 
-    # -- what it sends
+    # -- its events
 
     def update_data(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
-        """The one way of a sample from any transport to the buffer."""
+        """Put a device's samples into the ingest buffer, for events of every transport."""
         owned: OwnedSession | None = peer.device
         if owned is None or owned.lost or payload.__class__ is not dict:
             owned = self._owned_by(peer, payload)
@@ -293,7 +293,7 @@ class Devices:
         self._ingest.add(owned, update, ack_id)
 
     def is_own_setup(self, call: Call) -> bool:
-        """Whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
+        """Return whether an `update_setup` is a device's about itself, not a dashboard's about a device."""
         payload = call.payload
         owned: OwnedSession | None = call.peer.device
         if not isinstance(payload, dict) or call.peer.identity.role == permissions.DEVICE:
@@ -304,7 +304,7 @@ class Devices:
         return named in (None, owned.session_id) and "patch" not in payload
 
     def update_setup(self, call: Call) -> dict[str, Any]:
-        """A device's own new setup, or the version it runs."""
+        """Store a device's own new setup, or record the version it runs."""
         owned = self._owned(call)
         wanted = payloads.DeviceSetup.parse(call.payload)
         if wanted.reported_version is not None:
@@ -350,7 +350,7 @@ class Devices:
         return {"command_id": wanted.command_id, "status": change.status}
 
     def _owned(self, call: Call) -> OwnedSession:
-        """The session this socket is registered as.
+        """Return the session this socket is registered as.
 
         Raises:
             NotRegistered, StaleGeneration, SessionNotFound

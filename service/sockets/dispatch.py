@@ -1,6 +1,7 @@
-"""The way of an event from its frame to its handler and back, the same for every road it came on.
+"""The dispatcher: takes an event from its frame to its handler and back, on every transport.
 
-`on_event` takes the JSON text of one event, decodes it once and calls the handler. Two kinds of handlers:
+`on_event` takes the JSON text of one event, decodes it once and calls the handler. There are two kinds of
+handlers:
 
 * inline ones never block. They run at once, in the context that read the frame (no task, no request
   context), unless something of the same socket is still waiting or running.
@@ -12,10 +13,11 @@ neither task nor queue. What waits is bounded in number and bytes; beyond that i
 Every event of every transport comes in by `on_event`, so this is also where is asked whether the socket
 sends too much, before anything else is looked at, and whether its role may send this event.
 
-The end of a socket takes the same road: what still waits is dropped, the running handler finishes, then
-the disconnect listeners run. A listener therefore never runs beside a handler of its socket.
+The end of a socket keeps the same order: what still waits is dropped, the running handler finishes, then
+the disconnect listeners run. So a listener never runs beside a handler of its socket.
 
-Written for cooperative tasks: nothing here switches, so there are no locks. Not here: what events mean.
+Written for cooperative tasks: nothing here switches tasks, so there are no locks. The dispatcher does not
+know what events mean.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ TURN_EVENTS = 64
 MAX_OPEN_REQUESTS = 1000
 
 Handler = Callable[[Call], "dict[str, Any] | Later | None"]
-#: Gets the socket, the payload and the ack number, and answers by itself, by `ack` or later by `refuse`.
+#: Gets the socket, the payload and the ack number. It answers by `ack`, or later by `refuse`.
 HotHandler = Callable[[Peer, Any, "int | None"], None]
 
 
@@ -79,7 +81,7 @@ class Spawn(Protocol):
 
 
 class Counts(Protocol):
-    """The figures of this room."""
+    """Counts events, acks and errors."""
 
     #: How often each expected event came.
     event_counts: dict[str, float]
@@ -121,7 +123,7 @@ class Dispatcher:
         self._on_connect: list[Callable[[Peer], None]] = []
         self._on_disconnect: list[Callable[[Peer, str], None]] = []
 
-    # --- who listens
+    # --- handlers and listeners
 
     def on(self, event: str, handler: Handler, inline: bool = False) -> None:
         """Handle `event` with `handler`, which returns the fields of the ack, `LATER`, or None for `{}`.
@@ -155,13 +157,13 @@ class Dispatcher:
 
     @property
     def events(self) -> frozenset[str]:
-        """The events that somebody handles."""
+        """Return the events that have a handler."""
         return frozenset((*self._handlers, *self._hot))
 
     # --- what the transport calls
 
     def connected(self, sid: str, address: str, identity: Identity = NOBODY) -> None:
-        """A socket may send events from now on: those that its role may."""
+        """Accept events of a socket from now on: those that its role may send."""
         peer = self.peers[sid] = Peer(sid, address, identity)
         peer.allowed_events = None if self._is_open else peer.allowed_events
         for watch in self._watches:
@@ -170,7 +172,7 @@ class Dispatcher:
             listener(peer)
 
     def disconnected(self, sid: str, reason: str) -> None:
-        """The socket is gone: no further event of it is accepted. Harmless when already known."""
+        """Accept no more events of a socket that is gone. Harmless when repeated."""
         peer = self.peers.pop(sid, None)
         if peer is None:
             return
@@ -217,7 +219,7 @@ class Dispatcher:
         inbox.append((ack_id, text))
 
     def on_ack(self, sid: str, number: int, text: str) -> bool:
-        """Take a client's ack of a `request`; False when the number is none of ours.
+        """Take a client's ack of a `request`; False when the number was not given out here.
 
         Args:
             text: JSON text of the array of arguments, or "".
@@ -244,7 +246,7 @@ class Dispatcher:
     def request(
         self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
     ) -> None:
-        """Send an event to a socket of this node and hear of its ack.
+        """Send an event to a socket of this node and pass on its ack.
 
         Args:
             on_ack: called with the ack's arguments, in the context that read it: it must not block. Never
@@ -267,7 +269,7 @@ class Dispatcher:
         self._connections.send(sid, event_frame(event, to_json(payload)))
 
     def backlog_bytes(self, sid: str) -> int:
-        """Bytes that a socket of this node has not taken yet."""
+        """Return how many bytes a socket of this node has not taken yet."""
         return self._connections.backlog_bytes(sid)
 
     def ack(self, peer: Peer, ack_id: int, payload_json: bytes) -> None:
@@ -289,7 +291,7 @@ class Dispatcher:
             self._connections.send_all(peer.sid, packets.acks(body, acks))
 
     def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None:
-        """Tell the socket an error, in its ack or as `service_error`, and count it."""
+        """Send a socket an error, in its ack or as `service_error`, and count it."""
         self._counts.error(error.code)
         if peer.closed:
             return
@@ -300,7 +302,7 @@ class Dispatcher:
             self._connections.send(peer.sid, ack_frame(ack_id, body))
 
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None:
-        """What came from this socket was no event at all: tell it, in order with its other answers.
+        """Refuse what a socket sent that was no event, in order with its other answers.
 
         It counts against what the socket may send, as an event of so many bytes does.
         """
@@ -316,7 +318,7 @@ class Dispatcher:
     def _handle_inline(
         self, peer: Peer, ack_id: int | None, text: str
     ) -> tuple[Handler, Call] | None:
-        """Handle the event if that cannot block; else the handler that may, and its call."""
+        """Run the handler if it cannot block; else return the handler and its call."""
         try:
             arguments = orjson.loads(text)
             name = arguments[0]
@@ -369,7 +371,7 @@ class Dispatcher:
             call.fail(failure(call.event, error))
 
     def _work(self, peer: Peer, waiting: tuple[Handler, Call] | None) -> None:
-        """Run a handler that may block, then all that came meanwhile."""
+        """Run a handler that may block, then everything that came meanwhile."""
         turn = 0
         while True:
             if waiting is not None:

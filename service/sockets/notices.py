@@ -1,6 +1,6 @@
-"""What the service itself has to tell to people: said once, to every dashboard of this node.
+"""Notices of the service to people, sent once to every dashboard of this node.
 
-It concerns all projects, so those whose token is for some are not told.
+A notice concerns all projects, so sockets whose token is for some projects get none.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from service.sockets.dispatch import Dispatcher
 
 
 class Notices:
-    """Passes on what workers tell the nodes."""
+    """Passes notices of workers on to dashboards."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
     def on_memory_relieved(self, data: Any) -> None:
-        """The `memory_relieved` message: workers archived early because memory was short."""
+        """Handle the `memory_relieved` message: workers archived early because memory was short."""
         for peer in list(self._dispatcher.peers.values()):
             if peer.dashboard is not None and peer.identity.projects is None:
                 self._dispatcher.emit(peer.sid, "memory_relieved", data)

@@ -1,4 +1,4 @@
-"""`ping` from the node to its devices."""
+"""Pings of devices: the `ping` event that a node sends to its devices."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class DevicePings:
         self._stopped = False
 
     def add(self, owned: OwnedSession) -> None:
-        """A new device: its first ping comes after one interval."""
+        """Add a device: its first ping comes after one interval."""
         self._slots[self._at].append(owned)
 
     def stop(self) -> None:
         self._stopped = True
 
     def run(self) -> None:
-        """A long-lived task."""
+        """Ping the devices of one slot after the other; a long-lived task."""
         while not self._stopped:
             self._tasks.sleep(self._slot_s)
             self.turn()

@@ -20,7 +20,7 @@ RETRY_AFTER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one socket, one address, one token may have; 0: no limit."""
+    """What one socket, one address, one token may use; 0: no limit."""
 
     events_per_s: float = 0
     bytes_per_s: float = 0
@@ -31,8 +31,8 @@ class Limits:
 class Allowance:
     """What a socket may still send now: two buckets that hold one second's worth (at least one event).
 
-    An event is let in while neither is empty, whatever its size, and the bytes may go into debt: so one
-    that is longer than a second's worth of bytes passes, and is paid for by waiting.
+    An event passes while neither bucket is empty, whatever its size, and the bucket of bytes may go into
+    debt: so an event longer than a second's worth of bytes passes, and the next ones wait for it.
     """
 
     __slots__ = ("_at_s", "_bytes", "_events", "_limits")
@@ -44,7 +44,7 @@ class Allowance:
         self._bytes = limits.bytes_per_s
 
     def take(self, size: int, now_s: float) -> float:
-        """0 where an event of this size is let in, else the seconds until one would be.
+        """Return 0 where an event of this size passes, else the seconds until one would.
 
         Args:
             size: bytes.
@@ -62,7 +62,7 @@ class Allowance:
         if limits.bytes_per_s:
             self._bytes = min(limits.bytes_per_s, self._bytes + passed_s * limits.bytes_per_s)
             if self._bytes <= 0:
-                # a little above nothing: what is refused for a moment too little comes again for nothing
+                # a little more than exact: a client that waits a moment too short would be refused again
                 wait_s = max(wait_s, (1.0 - self._bytes) / limits.bytes_per_s)
         if wait_s:
             return wait_s
@@ -86,7 +86,7 @@ class RateLimiter:
         self._addresses: dict[str, int] = {}
         self._sessions: dict[str, set[str]] = {}  # token → sids that registered with it
 
-    # --- in and out
+    # --- connecting and leaving
 
     def may_connect(self, address: str) -> None:
         """Ask before a socket is connected.
@@ -120,7 +120,7 @@ class RateLimiter:
     # --- every event
 
     def too_much(self, peer: Peer, size: int) -> ServiceError | None:
-        """The refusal of an event of so many bytes; None: it may come in."""
+        """Return the refusal of an event of so many bytes; None: it passes."""
         allowance = peer.allowance
         if allowance is None:
             return None

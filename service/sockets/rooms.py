@@ -1,10 +1,9 @@
-"""Who has joined which session, kept exact in Redis.
+"""Clients of sessions: which sockets have joined which session, kept exact in Redis.
 
-A socket is a client of a session from `join` until `leave` or until it is gone. Redis
-counts it under `node_id#sid`, so that a dead node's clients are taken out with its lease.
-This node's part is never to leave one behind: the socket is noted as joined before Redis
-is asked, a join that finds its socket closed takes itself back, and a leave that Redis
-did not answer is repeated until it does.
+A socket is a client of a session from `join` until `leave` or until it is gone. Redis counts it
+under `node_id#sid`, so that a dead node's clients are removed with its lease. This node's part is
+to leave none behind: the socket is noted as joined before Redis is asked, a join that finds its
+socket closed is undone, and a leave that Redis did not answer is repeated until it does.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class Rooms:
         self._is_leaving = False
 
     def join(self, client: Client, session_id: str) -> int:
-        """How many clients the session has with this one; the same again when repeated.
+        """Add a client to the session; return how many it has then. Harmless when repeated.
 
         Raises:
             SessionNotFound
@@ -85,7 +84,7 @@ class Rooms:
             client.joined.discard(session_id)
             raise
         except Exception:
-            if not had_joined:  # Redis may have counted it all the same
+            if not had_joined:  # Redis may have counted it although the answer is missing
                 client.joined.discard(session_id)
                 self._leave_later(client, [session_id])
             raise
@@ -94,7 +93,7 @@ class Rooms:
         return count
 
     def leave(self, client: Client, session_id: str) -> int:
-        """How many clients the session has without this one; harmless when it had not joined.
+        """Remove a client; return how many the session has then. Harmless when it had not joined.
 
         Raises:
             SessionNotFound
@@ -109,7 +108,7 @@ class Rooms:
         return count
 
     def leave_all(self, client: Client) -> None:
-        """The socket is gone. Never blocks."""
+        """Remove a socket that is gone from all its sessions. Never blocks."""
         joined = list(client.joined)
         client.joined.clear()
         self._leave_later(client, joined)
@@ -117,7 +116,7 @@ class Rooms:
     def rejoin(self, partition: int) -> None:
         """Count this node's clients again where its lease was over or Redis was emptied.
 
-        Never blocks; goes on until Redis has heard it. Sessions that are gone are forgotten.
+        Never blocks; tries until Redis has counted them. Skips sessions that are gone.
         """
         self._tasks.spawn(self._rejoin, partition)
 
@@ -144,7 +143,7 @@ class Rooms:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether Redis still has to hear of sockets that left."""
+        """Return whether leaves are still to be recorded in Redis."""
         return self._is_leaving
 
     def _leave_later(self, client: Client, session_ids: list[str]) -> None:
@@ -163,7 +162,7 @@ class Rooms:
                     return
                 client, session_id = self._leaving.popleft()
             if session_id in client.joined and not client.closed:
-                continue  # joined again meanwhile
+                continue  # the client joined again meanwhile
             try:
                 self._store.leave(session_id, self._node_id, client.sid)
             except errors.SessionNotFound:

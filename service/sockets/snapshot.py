@@ -1,14 +1,12 @@
-"""The snapshot a dashboard starts from, in pages.
+"""Snapshots: the pages of summaries that a dashboard starts from.
 
-The place where the feed stands is noted before the first page is read, and changes are
-told from there on: what moves between two pages, or from the active to the inactive ones
-behind the reader's back, is told again by the feed. So a session may be on two pages (the
-later one is right) or on none, but after the last page and the first updates the dashboard
-has all of them.
+The position of the feed is noted before the first page is read, and changes are sent from there
+on: a session that changes while pages are read, or moves from the active to the inactive ones, is
+sent again by the feed. So a session may be on two pages (the later one is right) or on none, but
+after the last page and the first updates the dashboard has all of them.
 
-Everything the next page needs travels in its token: what was asked for, where the feed
-stood, and where the list goes on. A node keeps nothing between two pages, and any node can
-serve the next one.
+Everything the next page needs is in its token: what was asked for, the position of the feed, and
+the cursor of the list. A node keeps nothing between two pages, and any node can serve the next one.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ class SessionLists(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a dashboard asked for, and where its snapshot goes on."""
+    """What a dashboard asked for, and where its snapshot continues."""
 
     asked: Any  #: scope, batch and interval_ms, as `register_vue` takes them
     start: str  #: the feed's cursor when the snapshot began
@@ -53,14 +51,14 @@ class Wish:
     after: str | None = None  #: the list's own cursor; None: its beginning
 
     def token(self) -> str:
-        """The opaque `page` that asks for what comes now."""
+        """Encode the opaque `page` that asks for the next page."""
         parts = [1, self.asked, self.start, self.state, self.after]
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def from_token(cls, token: str) -> Wish:
-        """The wish in a token. It is a client's word: what was `asked` is to be checked again.
+        """Decode a token. Clients can change it: check again what was `asked`.
 
         Raises:
             InvalidRequest
@@ -85,7 +83,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPage:
-    """Summaries, each in the list of its state at the moment of reading."""
+    """Summaries, each with the state it had when it was read."""
 
     active: list[dict[str, Any]]
     inactive: list[dict[str, Any]]
@@ -93,10 +91,10 @@ class SnapshotPage:
 
 
 def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
-    """At most `PAGE_SESSIONS` summaries of the scope from where the wish stands.
+    """Read at most `PAGE_SESSIONS` summaries of the scope from the position of the wish.
 
     Raises:
-        InvalidRequest: the place in the list is not one of ours.
+        InvalidRequest: the cursor of the list is not one of ours.
 
     Redis: one or two list pages (more where a project's sessions are few among many), or one
     read of that many summaries.

@@ -1,7 +1,7 @@
-"""Sockets that lose their session: told why, and closed.
+"""Takeovers: sockets that lose their session are notified of it and closed.
 
-Who takes a session over does not close the other socket; it has the node of that socket do it, by the topic
-`superseded`, because only that node knows what the socket still waits for.
+The node that takes a session over does not close the other socket; it sends the topic `superseded` to that
+socket's node, because only that node knows what the socket still waits for.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-#: How long a superseded socket waits for the answers to what it sent before it was told …
+#: How long a superseded socket waits for the answers to what it sent before it is notified …
 ANSWER_S = 1.0
 #: … and stays open after that, so that what was on its way is answered with `stale_generation`.
 LATE_S = 0.25
 
 
 class Messages(Protocol):
-    """How sockets of any node are reached."""
+    """Sends to sockets and nodes."""
 
     def emit_to(self, sid: str, event: str, data: object) -> None: ...
     def disconnect(self, sid: str) -> None: ...
@@ -32,7 +32,7 @@ class Messages(Protocol):
 
 
 class Takeovers:
-    """Both ends of a takeover on this node."""
+    """Both sides of a takeover on this node."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Takeovers:
         self._leaving: set[str] = set()
 
     def supersede(self, owner: Owner, session_id: str, generation: int) -> None:
-        """Have a socket, on whatever node, told that another one has taken over, and closed.
+        """Have a socket, on whichever node, notified that another one has taken over, and closed.
 
         Args:
             owner: the former owner.
@@ -61,13 +61,13 @@ class Takeovers:
             log.warning("superseded socket not told", extra={"action": "superseded_not_told"})
 
     def on_superseded(self, data: Any) -> None:
-        """The `superseded` message: another socket took over from one of this node."""
+        """Handle the `superseded` message: another socket took over from one of this node."""
         peer = self._dispatcher.peers.get(str(data.get("sid"))) if isinstance(data, dict) else None
         if peer is not None:
             self._close_superseded(peer, "superseded", data["session_id"], data["generation"])
 
     def dismiss(self, owned: OwnedSession, word: str) -> None:
-        """A claim of this node is over (`superseded`, `deleted`): see its socket off, in a task."""
+        """Close the socket of a claim that is over (`superseded`, `deleted`), in a task."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is not None:
             self._tasks.spawn(
@@ -75,9 +75,9 @@ class Takeovers:
             )
 
     def _close_superseded(self, peer: Peer, word: str, session_id: str, generation: int) -> None:
-        """Tell a socket why, and close it, unless it has meanwhile become owner again.
+        """Notify a socket of the reason and close it, unless it has meanwhile become owner again.
 
-        What it sent before is answered first: its own register too, which may still be under way, and
+        What it sent before is answered first: its own register too, which may still be in progress, and
         updates that come too late with `stale_generation`.
         """
         if peer.sid in self._leaving:

@@ -1,4 +1,4 @@
-"""Answers to updates: what Redis made of them, told to the sockets they came from."""
+"""Answers to updates: acks and refusals, sent to the sockets the updates came from."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.sockets.dispatch import Dispatcher
 
 
 class UpdateAnswers:
-    """Acks and refusals of updates, as `Ingest` comes to know them."""
+    """Sends the outcome of updates to their sockets, as `Ingest` reports it."""
 
     def __init__(self, dispatcher: Dispatcher, metrics: Metrics) -> None:
         self._dispatcher = dispatcher
         self._metrics = metrics
 
     def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
-        """These updates are in Redis: (ack id, rev) each."""
+        """Ack updates that are in Redis: (ack id, rev) each."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is not None:
             self._dispatcher.ack_all(peer, b'{"ok":true,"rev":%d}', acks)
@@ -25,7 +25,7 @@ class UpdateAnswers:
     def answer(
         self, owned: OwnedSession, ack_id: int | None, result: AppendResult | errors.ServiceError
     ) -> None:
-        """An update was there already, or was not stored."""
+        """Answer an update that is a duplicate or was not stored."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is None:
             return

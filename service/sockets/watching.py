@@ -1,8 +1,8 @@
-"""`register_vue`: a snapshot, then every change after it.
+"""Watching, by `register_vue`: a snapshot, then every change after it.
 
-A dashboard that has a cursor and can be told everything since gets no snapshot. Everybody
-else gets it in pages, and the changes begin with the answer to the last page, from the
-place where the feed stood before the first one was read (snapshot.py says why).
+A dashboard whose cursor can be recovered gets no snapshot, only the changes since. Every other one
+gets the snapshot in pages; the changes begin with the answer to the last page, from the position
+that the feed had before the first page was read (snapshot.py says why).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from service.sockets.snapshot import SessionLists, Wish, read_page
 
 
 class Sessions(SessionLists, CountStore, Protocol):
-    """The part of the session store that a snapshot is made of."""
+    """The part of the session store that snapshots read."""
 
 
 class Changes(Protocol):
-    """The feed, as far as cursors go."""
+    """The part of the feed that deals with cursors."""
 
     keys: Any
 
@@ -35,7 +35,7 @@ class Changes(Protocol):
 
 
 class Subscriptions(Protocol):
-    """Who on this node is told changes."""
+    """Subscribes sockets of this node to changes."""
 
     def subscribe(
         self,
@@ -58,14 +58,18 @@ class Watching:
         self._fanout = fanout
 
     def register_vue(self, call: Call) -> Later:
-        """What the socket watched before ends with the answer; a refusal changes nothing."""
+        """Answer a page or recover a cursor. The last answer replaces what the socket watched before."""
         payload = RegisterVue.parse(call.payload)
         if payload.page is not None:
             wish = Wish.from_token(payload.page)
-            wanted = RegisterVue.parse(wish.asked)  # a client's word again
+            wanted = RegisterVue.parse(
+                wish.asked
+            )  # the token comes from the client: check it again
             scope = Scope.parse(wanted.scope).within(call.peer.identity.projects)
             return self._next_page(call, scope, wanted, wish)
-        scope = Scope.parse((call.payload or {}).get("scope"))  # also sees what is given twice
+        scope = Scope.parse(
+            (call.payload or {}).get("scope")
+        )  # refuses keys that are given twice, too
         scope = scope.within(call.peer.identity.projects)
         if payload.cursor is not None:
             position = self._feed.decode_cursor(scope, payload.cursor)
@@ -101,14 +105,14 @@ class Watching:
         return LATER
 
     def _begin(self, peer: Peer, scope: Scope, wanted: RegisterVue, start: Position) -> None:
-        if not peer.closed:  # else nobody would end it
+        if not peer.closed:  # for a closed socket nobody would end the subscription
             peer.dashboard = scope
             self._fanout.subscribe(
                 peer.sid, scope, batch=wanted.batch, interval_ms=wanted.interval_ms, start=start
             )
 
     def end(self, peer: Peer) -> None:
-        """Nothing is told to this socket any more."""
+        """Send no more changes to this socket."""
         if peer.dashboard is not None:
             peer.dashboard = None
             self._fanout.unsubscribe(peer.sid)
