@@ -1,4 +1,4 @@
-"""Records in a store: the two steps that every reader and writer of an archive takes."""
+"""The archive's records in a store: the steps that every reader and writer of an archive takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class Archive:
-    """Writes records, and reads them or puts what is wrong into quarantine.
+    """Writes records; reads them, and puts bad files into quarantine.
 
     Args:
         level: `archive.compression_level`.
@@ -26,10 +26,10 @@ class Archive:
         self._level = level
 
     def save(self, batch: Sequence[Record]) -> list[str]:
-        """Names of the records in their order, all durable.
+        """Write the records; return their names in order, all durable.
 
         Raises:
-            RecordTooLarge: One is, and none was written.
+            RecordTooLarge: One is; none was written.
             ArchiveUnavailable
         """
         files = [(one.name, self.encode(one)) for one in batch]
@@ -37,7 +37,7 @@ class Archive:
         return [name for name, _ in files]
 
     def encode(self, record: Record) -> bytes:
-        """The content of the record's file, in a form that `store.put` takes; in any thread.
+        """Encode the record as `store.put` takes it; in any thread.
 
         Raises:
             RecordTooLarge
@@ -45,10 +45,10 @@ class Archive:
         return records.encode(record, self._level)
 
     def load(self, name: str) -> Record | None:
-        """The record of this name; None: there is none.
+        """Return the record of this name; None: there is none.
 
         Raises:
-            BadRecord: Its file was wrong and is in quarantine now, with the reason.
+            BadRecord: Its file was bad and is in quarantine now, with the reason.
             ArchiveUnavailable: It could not be read; it is where it was.
         """
         try:
@@ -59,7 +59,7 @@ class Archive:
             raise
 
     def load_header(self, name: str) -> Header | None:
-        """The header of this name, otherwise as `load`."""
+        """Return the header of this name, otherwise as `load`."""
         try:
             data = self.store.get(name)
             return None if data is None else records.read_header(data, name)
@@ -68,7 +68,7 @@ class Archive:
             raise
 
     def measure(self, name: str) -> int | None:
-        """Size of a file whose own checksum holds, bytes; None: there is none. Otherwise as `load`.
+        """Return the size of a file whose checksum holds, bytes; None: there is none. Otherwise as `load`.
 
         Cost: reads all of it, a piece at a time.
         """
@@ -84,10 +84,10 @@ class Archive:
             raise
 
     def pieces(self, name: str, size: int) -> Iterator[bytes]:
-        """A file of this size, piece by piece.
+        """Yield a file of this size, piece by piece.
 
         Raises:
-            ArchiveUnavailable: Also when it goes meanwhile.
+            ArchiveUnavailable: Also when it is removed meanwhile.
         """
         offset = 0
         while offset < size:
@@ -98,7 +98,7 @@ class Archive:
             offset += len(piece)
 
     def check_quarantined(self, found: Quarantined) -> str:
-        """What is wrong with a file in quarantine still; "": nothing.
+        """Return what is still wrong with a file in quarantine; "": nothing.
 
         Raises:
             ArchiveUnavailable
@@ -113,7 +113,7 @@ class Archive:
         return ""
 
     def check(self, name: str) -> str | None:
-        """What is wrong with this file; None: nothing, or it is gone. Moves nothing.
+        """Return what is wrong with this file; None: nothing, or it is gone. Moves nothing.
 
         Raises:
             ArchiveUnavailable

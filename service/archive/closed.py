@@ -1,4 +1,4 @@
-"""An archive that this process cannot reach: every call says why."""
+"""The closed archive: one that this process cannot reach, whose every call raises the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.archive.store import Quarantined
 
 
 class ClosedArchiveStore:
-    """An ArchiveStore for tools that can do without one until a session is in it.
+    """An ArchiveStore for tools that need the archive only where a session is in it.
 
     Args:
         why: the message of each refusal.

@@ -1,4 +1,4 @@
-"""What a file needs to survive a power cut, relative to an open folder.
+"""Durable files: the steps by which a file survives a power cut, relative to an open folder.
 
 All paths are taken relative to a descriptor of the archive's root, whose store id was read through
 the same descriptor: what is checked is what is written to, also when a disk is mounted or unmounted
@@ -35,19 +35,19 @@ _SINCE_LINUX = (5, 8)
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
 
-#: What file systems answer that cannot link files (exFAT, SMB), or sync a folder (some of networks and
-#: FUSE: they write names through, or nothing can be done about it).
+#: Error numbers of file systems that cannot link files (exFAT, SMB), or sync a folder (some of networks
+#: and FUSE: they write names through, or nothing can be done about it).
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 def no_step(_name: str) -> None:
-    """Nobody wants to stop here."""
+    """Do nothing: the step of a caller that does not stop anywhere."""
 
 
 @contextmanager
 def folder(path: str | os.PathLike[str], inside: int | None = None) -> Iterator[int]:
-    """A descriptor of a folder. The root may be reached by a symbolic link, what is inside not."""
+    """Open a folder as a descriptor. The root may be reached by a symbolic link, what is inside not."""
     follow = 0 if inside is None else os.O_NOFOLLOW
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | follow, dir_fd=inside)
     try:
@@ -57,7 +57,7 @@ def folder(path: str | os.PathLike[str], inside: int | None = None) -> Iterator[
 
 
 def make_folder(root: int, path: str) -> None:
-    """Makes a folder where there is none."""
+    """Make a folder where there is none."""
     try:
         os.mkdir(path, FOLDER_MODE, dir_fd=root)
     except FileExistsError:
@@ -67,7 +67,7 @@ def make_folder(root: int, path: str) -> None:
 def write_new(
     root: int, path: str, data: bytes, *, sync: bool, step: Callable[[str], None] = no_step
 ) -> None:
-    """A new file with this content. On an error it is removed again, as far as that goes."""
+    """Write a new file with this content. On an error it is removed again, as far as possible."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, FILE_MODE, dir_fd=root)
     try:
@@ -88,13 +88,13 @@ def write_new(
 
 
 def show(root: int, source: str, target: str) -> None:
-    """A file gets its name, where nothing has that name.
+    """Give a file its name, where nothing has that name.
 
-    Without hard links it is looked for and then renamed: there it is names that are never given twice
-    (`names.new_capture`) that keep files apart.
+    Without hard links the name is looked for and then given by a rename: on such file systems only names
+    that are never used twice (`names.new_capture`) keep files apart.
 
     Raises:
-        FileExistsError: something has; it stays.
+        FileExistsError: something has that name; it stays.
     """
     if link(root, source, target):
         return
@@ -112,25 +112,25 @@ def _exists(root: int, path: str) -> bool:
 
 
 def remove(root: int, path: str) -> None:
-    """Removes a file of our own, or leaves it to `collect_litter`."""
+    """Remove a file of our own, or leave it to `collect_litter`."""
     try:
         os.unlink(path, dir_fd=root)
     except OSError:
-        pass  # the error that led here is the one to tell
+        pass  # the error that led here is the one to report
 
 
 def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
-    """A regular file's content; None: there is nothing of this name.
+    """Read a regular file; None: there is nothing of this name.
 
     Raises:
-        BadRecord: It is something else, or longer.
+        BadRecord: It is not a regular file, or longer.
     """
     with opened(root, path, max_bytes) as descriptor:
         return None if descriptor is None else read_all(descriptor)
 
 
 def read_all(descriptor: int) -> bytes:
-    """What is left to read of an open file."""
+    """Read the rest of an open file."""
     size = os.fstat(descriptor).st_size
     parts = []
     while part := os.read(descriptor, max(size + 1, 65536)):
@@ -139,7 +139,7 @@ def read_all(descriptor: int) -> bytes:
 
 
 def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> bytes | None:
-    """At most `size` bytes of a regular file; None: there is nothing of this name.
+    """Read at most `size` bytes of a regular file; None: there is nothing of this name.
 
     Raises:
         BadRecord: As `read_file`.
@@ -150,7 +150,7 @@ def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> 
 
 @contextmanager
 def opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
-    """A descriptor of a regular file, to read; None: there is nothing of this name.
+    """Open a regular file to read; None: there is nothing of this name.
 
     Raises:
         BadRecord: As `read_file`.
@@ -178,7 +178,7 @@ def opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
 
 
 def sync_file(descriptor: int) -> None:
-    """Waits until a file or folder is on the disk, not only in the disk's own cache."""
+    """Wait until a file or folder is on the disk, not only in the disk's own cache."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -191,7 +191,7 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_folder(root: int, path: str = ".") -> None:
-    """Waits until the names in a folder are on the disk, where the file system can be asked to."""
+    """Wait until the names in a folder are on the disk, where the file system supports that."""
     with folder(path, root) as descriptor:
         try:
             sync_file(descriptor)
@@ -201,7 +201,7 @@ def sync_folder(root: int, path: str = ".") -> None:
 
 
 def link(root: int, source: str, target: str) -> bool:
-    """A second name for a file, which replaces nothing; False: the file system cannot do that.
+    """Give a file a second name, replacing nothing; False: the file system cannot do that.
 
     Raises:
         FileExistsError
@@ -216,14 +216,14 @@ def link(root: int, source: str, target: str) -> bool:
 
 
 def sync_all(root: int) -> None:
-    """Waits until the whole file system is on the disk; only where `can_sync_all`."""
+    """Wait until the whole file system is on the disk; only where `can_sync_all`."""
     if ctypes.CDLL(None, use_errno=True).syncfs(root) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def can_sync_all(root: int) -> bool:
-    """Whether one `sync_all` is as good here as fsync of every file and folder."""
+    """Return whether one `sync_all` is as safe here as fsync of every file and folder."""
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "syncfs"):
         return False
     version = re.match(r"(\d+)\.(\d+)", platform.release())
@@ -233,7 +233,7 @@ def can_sync_all(root: int) -> bool:
 
 
 def explain(path: str | os.PathLike[str], error: OSError) -> str:
-    """An error of the disk, for people; where its file system lacks a call, what to do."""
+    """Describe an error of the disk for people; where its file system lacks a call, say what to do."""
     text = error.strerror or str(error)
     if error.errno not in _NO_FOLDER_SYNC | _NO_LINKS:
         return f"the archive in {path} fails: {text}"
@@ -250,7 +250,7 @@ def explain(path: str | os.PathLike[str], error: OSError) -> str:
 
 
 def file_system_type(root: int) -> str | None:
-    """The type in the mount table of the device `root` is on; None: not found."""
+    """Return the type of the device `root` is on, from the mount table; None: not found."""
     device = os.fstat(root).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     found = None

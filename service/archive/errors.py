@@ -1,7 +1,8 @@
-"""What can go wrong with an archive. Three things are kept apart, because they mean different things
-for a device that registers: nothing is there (None, an empty list: a fresh session), what is there is
-wrong (`BadRecord`: quarantine, then a fresh session), it cannot be told now (`ArchiveUnavailable`: no
-fresh session, try again).
+"""Errors of the archive.
+
+Three outcomes are kept apart, because they mean different things for a device that registers: nothing is
+there (None, an empty list: a fresh session), what is there is bad (`BadRecord`: quarantine, then a fresh
+session), or nobody can tell now (`ArchiveUnavailable`: no fresh session, try again).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ForeignArchive(WrongArchive):
 
 
 class BadRecord(ValueError):
-    """The content of a file is not the record its name promises. Says nothing a device chose."""
+    """The content of a file is not the record its name promises. Says nothing that a device chose."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -11,8 +11,8 @@ what is there. A killed writer leaves at most a file in `tmp`. That folder is on
 record's own, so that litter is found without walking up to 65,536 folders; it is on the same file
 system, so the link is as atomic.
 
-Every call opens the root, reads the store id there and works relative to that descriptor. An empty
-mount point is therefore never mistaken for an archive without records.
+Every call opens the root, reads the store id there and works relative to that descriptor. So an empty
+mount point is never mistaken for an archive without records.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FOLDER = re.compile(r"[0-9a-f]{4}")
 
 
 def path_of_url(url: str) -> Path:
-    """The folder that a `file://` URL names.
+    """Return the folder that a `file://` URL names.
 
     Raises:
         ConfigError: It is another kind of URL, or no absolute path.
@@ -134,7 +134,9 @@ class FileArchiveStore:
                     durable.remove(root, temporary)
             self._sync_folders(root, folders, shared)
             self._step("durable")
-            self._check(root)  # nothing leaves Redis for what became another's while we wrote
+            self._check(
+                root
+            )  # nothing may leave Redis for an archive that became another service's meanwhile
 
     def _may_share_sync(self, root: int) -> bool:
         if self._share_sync is None:
@@ -149,7 +151,7 @@ class FileArchiveStore:
             durable.write_new(root, path, data, sync=sync, step=self._step)
 
     def _show(self, root: int, temporary: str, name: str) -> None:
-        """The one moment a record becomes visible, whole; what is no file makes way for it."""
+        """Make a record visible, as a whole and at once; move away what is no file."""
         for _ in range(3):
             try:
                 durable.show(root, temporary, name)
@@ -165,10 +167,10 @@ class FileArchiveStore:
         durable.show(root, temporary, name)
 
     def _is_same(self, root: int, temporary: str, name: str) -> bool:
-        """Whether the file of this name is this one; False: there is none any more, or it made way.
+        """Return whether the file of this name has this content; False: it is gone, or was moved away.
 
         Raises:
-            NameTaken: It is another.
+            NameTaken: It has other content.
         """
         try:
             there = durable.read_file(root, name, MAX_TEXT_BYTES)
@@ -187,7 +189,7 @@ class FileArchiveStore:
         else:
             for folder in folders:
                 durable.sync_folder(root, folder)
-            # also a folder that somebody else has made: nobody knows whether he lived to sync it
+            # also a folder that another process has made: it may have died before it synced it
             if not folders <= self._synced_folders:
                 durable.sync_folder(root)
         self._synced_folders |= folders
@@ -244,7 +246,7 @@ class FileArchiveStore:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             if stat.S_ISLNK(os.stat(folder, dir_fd=root, follow_symlinks=False).st_mode):
-                raise  # to a disk that may be away: not for us to judge
+                raise  # not found is one thing, a disk that may be away another
             self._quarantine_of(root).take(folder, "it was in the place of a folder")
             return
         for entry in entries:
@@ -278,7 +280,7 @@ class FileArchiveStore:
 
     def collect_litter(self, older_than_s: float) -> int:
         with self._root() as root:
-            # what time it is, said by the clock that also stamped the files
+            # the time by the clock that also stamped the files
             probe = f"{TEMPORARY}/{secrets.token_hex(16)}"
             self._write_temporary(root, probe, b"", sync=False)
             before = os.stat(probe, dir_fd=root).st_mtime - older_than_s
@@ -297,7 +299,7 @@ class FileArchiveStore:
 
     @contextmanager
     def _root(self) -> Iterator[int]:
-        """A descriptor of the root, which carries our store id."""
+        """Open the root, which must carry our store id, as a descriptor."""
         if self._store_id is None:
             raise RuntimeError("the archive is not open")
         with self._translated(), durable.folder(self._root_path) as root:
@@ -334,7 +336,7 @@ class FileArchiveStore:
 
 
 def _check_name(name: str) -> None:
-    """Keeps every path below the root, whoever asks."""
+    """Refuse a name that would leave the root."""
     if not _is_record_name(name):
         raise ValueError(f"{name!r} is no name of a record")
 

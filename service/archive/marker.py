@@ -1,4 +1,4 @@
-"""The marker in an archive's root: which archive this is, whose it is, and when its owner was last there.
+"""The marker in an archive's root: the archive's id, its owner, and the owner's last sign of life.
 
 Without it an unmounted disk would look like an archive without records, and devices would begin anew.
 Without an owner in it a second service would take the archive for its own, and delete what it does not
@@ -6,8 +6,8 @@ know.
 
 It is written whole or not at all: a file beside it is synced, then gets its name. The sign of life is the
 time of its last change, set through the descriptor it was read by: nothing is written, so nothing can be
-torn, and who reads and touches a marker that is replaced meanwhile touches the old one. That time is of
-the clock of the file system, which all machines share, and so is the one it is compared with.
+torn, and a process that reads and touches a marker that is replaced meanwhile touches the old one. That time
+is by the clock of the file system, which all machines share, and it is compared with that same clock.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from service.archive import durable
 from service.archive.errors import ArchiveUnavailable, BadRecord, ForeignArchive, WrongArchive
 
 MARKER = "muster-archive.json"
-#: Held by who replaces a marker; it stays, because a lock whose file may go is none.
+#: Locked while a marker is replaced; it stays, because a lock whose file may be removed locks nothing.
 LOCK = ".muster-archive-lock"
 _TEMPORARY = ".muster-archive-"
-#: What may be in a new root: of file systems and desktops, and a claim in progress.
+#: What a new root may contain: files of file systems and desktops, and a claim in progress.
 _NO_CONTENT = re.compile(r"lost\+found|\.DS_Store|\.snapshot|\.muster-archive-([0-9a-f]+|lock)")
 _MAX_BYTES = 4096
 #: Longer names of an owner are cut.
 _MAX_NAME = 200
-#: How long somebody else may take to replace a marker, s.
+#: How long another process may take to replace a marker, s.
 _LOCK_S = 5.0
-#: What a file system answers that has no locks.
+#: Error numbers of file systems that have no locks.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 
@@ -54,19 +54,19 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a marker says."""
+    """The content of a marker."""
 
     store_id: str  #: "": the marker cannot be understood
-    owner: Owner  #: its `service` is "" where nobody has put himself down
+    owner: Owner  #: its `service` is "" where there is no owner yet
     seen_at: float  #: last sign of life of the owner, s since 1970, by the clock of the file system
 
     @property
     def seen(self) -> str:
-        """The last sign of life, for people."""
+        """Return the last sign of life, for people."""
         return f"{datetime.fromtimestamp(self.seen_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def __str__(self) -> str:
-        """Whose it is, for people."""
+        """Name the owner, for people."""
         owner = self.owner
         if not owner.service:
             return f"whoever has noted its id {self.store_id} (it names no service)"
@@ -75,19 +75,19 @@ class Mark:
 
 
 def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None]) -> str:
-    """The store id of a root, made and written when the root is new and empty.
+    """Return the store id of a root; make and write one when the root is new and empty.
 
     Args:
         owner: who claims it; None: nobody yet.
 
     Raises:
-        ForeignArchive: It is another's.
+        ForeignArchive: It is another service's.
         WrongArchive: It is neither an archive nor empty.
     """
     mark = look(root)
     if mark is None:
         strange = [one for one in os.listdir(root) if not _NO_CONTENT.fullmatch(one)]
-        mark = look(root)  # what is strange may be there because somebody was quicker
+        mark = look(root)  # an unknown entry may be there because another process was quicker
         if mark is None:
             if strange:
                 raise WrongArchive(f"{path} is not empty and has no {MARKER}: it is no archive")
@@ -100,22 +100,22 @@ def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None
 
 
 def identify(root: int, path: Path) -> Mark:
-    """What the marker of an archive says.
+    """Read the marker of an archive.
 
     Raises:
-        WrongArchive: It is none.
+        WrongArchive: It is not an archive.
     """
     return _understood(look(root), path)
 
 
 def check(root: int, path: Path, store_id: str, service: str = "") -> None:
-    """Passes where `store_id` stands, and `service` (or nobody) as its owner.
+    """Raise unless the root has this `store_id`, and `service` (or nobody) as its owner.
 
     Args:
-        service: "": whose it is does not matter.
+        service: "": any owner will do.
 
     Raises:
-        ForeignArchive: It is another's.
+        ForeignArchive: It is another service's.
         WrongArchive
     """
     found = look(root)
@@ -134,7 +134,7 @@ def check(root: int, path: Path, store_id: str, service: str = "") -> None:
 
 
 def look(root: int) -> Mark | None:
-    """What the marker says; None when there is none."""
+    """Read the marker; None when there is none."""
     with _opened(root) as (_, mark):
         return mark
 
@@ -146,7 +146,7 @@ def touch(
     owner: Owner,
     step: Callable[[str], None] = durable.no_step,
 ) -> None:
-    """A sign of life of the owner, who is put down first where nobody is.
+    """Set the owner's sign of life; set the owner first where there is none.
 
     Raises:
         WrongArchive: As `check`.
@@ -167,12 +167,12 @@ def replace(
     owner: Owner,
     step: Callable[[str], None] = durable.no_step,
 ) -> None:
-    """Puts another marker in the place of the one with the store id `was`.
+    """Replace the marker with the store id `was` by another one.
 
-    Of several at once one does it: the others find that it is done, or another's.
+    Of several processes at once one does it: the others find that it is done, or that it is another's.
 
     Raises:
-        WrongArchive: Another stands there by now.
+        WrongArchive: Another marker is there by now.
     """
     with _alone(root, path):
         found = _understood(look(root), path)
@@ -191,7 +191,7 @@ def replace(
 
 
 def silent_s(root: int, mark: Mark) -> float:
-    """Seconds since the last sign of life, by the clock that stamped it; negative after a jump."""
+    """Return the seconds since the last sign of life, by the clock of its time; negative after a jump."""
     probe = f"{_TEMPORARY}{secrets.token_hex(8)}"
     durable.write_new(root, probe, b"", sync=False)
     try:
@@ -201,13 +201,13 @@ def silent_s(root: int, mark: Mark) -> float:
 
 
 def is_litter(entry: str) -> bool:
-    """Whether a name in the root is that of a claim that was cut off (or goes on)."""
+    """Return whether a name in the root is that of an interrupted claim (or of one in progress)."""
     return entry.startswith(_TEMPORARY) and entry != LOCK
 
 
 @contextmanager
 def _opened(root: int) -> Iterator[tuple[int, Mark | None]]:
-    """A descriptor of the marker, and what it says."""
+    """Open the marker; yield its descriptor and content."""
     seen_at = 0.0
     try:
         with durable.opened(root, MARKER, _MAX_BYTES) as descriptor:
@@ -241,7 +241,7 @@ def _understood(mark: Mark | None, path: Path) -> Mark:
 
 
 def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) -> Mark | None:
-    """Marks a root that has no marker, unless somebody is quicker; the one that stands there then."""
+    """Mark a root that has no marker; return the marker, which is another's if that was quicker."""
     temporary = _write(root, secrets.token_hex(16), owner, step)
     try:
         if not durable.link(root, temporary, MARKER):
@@ -249,7 +249,7 @@ def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) 
                 if look(root) is None:
                     os.rename(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root)
     except FileExistsError:
-        pass  # somebody was quicker
+        pass  # another process was quicker
     finally:
         durable.remove(root, temporary)
     step("claimed")
@@ -257,7 +257,7 @@ def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) 
 
 
 def _write(root: int, store_id: str, owner: Owner, step: Callable[[str], None]) -> str:
-    """A marker under a temporary name, synced."""
+    """Write a marker under a temporary name, synced; return that name."""
     told = {"muster_archive": 1, "store_id": store_id}
     names = {"service": owner.service, "key_prefix": owner.key_prefix, "host": owner.host}
     told |= {name: text[:_MAX_NAME] for name, text in names.items() if text}
@@ -268,9 +268,9 @@ def _write(root: int, store_id: str, owner: Owner, step: Callable[[str], None]) 
 
 @contextmanager
 def _alone(root: int, path: Path) -> Iterator[None]:
-    """Nobody else replaces the marker meanwhile, on file systems that have locks.
+    """Keep other processes from replacing the marker meanwhile, on file systems that have locks.
 
-    On others the last one wins, and who came before finds out at his next call.
+    On others the last one wins, and the earlier one finds out at its next call.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(LOCK, flags, durable.FILE_MODE, dir_fd=root)

@@ -1,7 +1,7 @@
-"""What files of the archive are called.
+"""Names of files in the archive.
 
-A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. The capture is made
-anew whenever a session is read for a file, so no two files ever share a name, whatever state two
+A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. The capture identifies
+one reading of the session and is made anew for each, so no two files ever share a name, whatever state two
 archivers read; files of earlier versions have none (`<id>~<generation>-<rev>.json.zst`). It begins with
 the time, so that of two at one generation and rev the later sorts behind. In the id, lower-case ASCII
 letters, digits, `-` and `_` stand for themselves, every other byte of its UTF-8 for `%xx` in lower
@@ -40,7 +40,7 @@ _TIME_DIGITS, _RANDOM_DIGITS = 7, 4
 
 @dataclass(frozen=True, slots=True)
 class ParsedName:
-    """What a name tells; `session_id` is None where it holds only a digest."""
+    """The parts of a name; `session_id` is None where the name holds only a digest."""
 
     session_id: str | None
     generation: int
@@ -49,7 +49,7 @@ class ParsedName:
 
 
 def new_capture(at_ms: int) -> str:
-    """What sets one reading of a session apart from every other.
+    """Make the word that sets one reading of a session apart from every other.
 
     Args:
         at_ms: when it was read.
@@ -62,13 +62,13 @@ def new_capture(at_ms: int) -> str:
 
 
 def name_of(session_id: str, generation: int, rev: int, capture: str = "") -> str:
-    """The file of a session at a generation and rev, below the root of the archive."""
+    """Return the name of a session's file at a generation and rev, below the root of the archive."""
     apart = f".{capture}" if capture else ""
     return f"{stem_of(session_id)}{generation}-{rev}{apart}{SUFFIX}"
 
 
 def stem_of(session_id: str) -> str:
-    """What all names of a session begin with, and no other session's: `<folder>/<id>~`."""
+    """Return what the names of a session begin with, and no other session's: `<folder>/<id>~`."""
     raw = session_id.encode()
     digest = hashlib.sha256(raw).hexdigest()
     encoded = session_id
@@ -80,7 +80,7 @@ def stem_of(session_id: str) -> str:
 
 
 def parse_name(name: str) -> ParsedName:
-    """What a name tells.
+    """Parse a name.
 
     Raises:
         BadRecord: `name_of` never makes it.
@@ -104,6 +104,6 @@ def parse_name(name: str) -> ParsedName:
 
 
 def age_order(name: str) -> tuple[int, int, str]:
-    """Sorts names of one session, the newest last."""
+    """Return a key that sorts the names of one session, the newest last."""
     parsed = parse_name(name)
     return parsed.generation, parsed.rev, parsed.capture

@@ -1,8 +1,8 @@
-"""The folder of bad files: `<root>/quarantine/<item>/`, with `reason.json` and the file as `content`.
+"""The quarantine of bad files: `<root>/quarantine/<item>/`, with `reason.json` and the file as `content`.
 
-Going in, the reason is written and synced first, then one rename moves the file: whoever is killed in
-between leaves a reason without a file, which is litter, and the file where it was. Coming out, one
-rename moves the file back, and the reason goes after that. So a file is in one place always.
+To quarantine a file, the reason is written and synced first, then one rename moves the file: a process that
+is killed in between leaves a reason without a file, which is litter, and the file where it was. To put a file
+back, one rename moves it, and the reason is removed after that. So a file is always in exactly one place.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Quarantine:
         self._step = step
 
     def take(self, name: str, reason: str) -> str | None:
-        """Moves what has this name, file or folder, here; None: somebody else just did."""
+        """Move what has this name, file or folder, here; None: another process just did."""
         try:
             os.stat(name, dir_fd=self._root, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -66,19 +66,19 @@ class Quarantine:
         return item
 
     def items(self) -> list[Quarantined]:
-        """All of it, the oldest first."""
+        """Return all items, the oldest first."""
         found = [one for item in self._names() if (one := self._item(item)) is not None]
         return sorted(found, key=lambda one: (one.at_ms, one.item))
 
     def read(self, item: str) -> bytes | None:
-        """Content of the file."""
+        """Return the content of the file."""
         return durable.read_file(self._root, f"{QUARANTINE}/{item}/{_CONTENT}", MAX_TEXT_BYTES)
 
     def unquarantine(self, item: str) -> str | None:
-        """Moves the file to where it was.
+        """Move the file to where it was.
 
         Raises:
-            BadRecord: It is no file, or nobody knows where it was.
+            BadRecord: It is no file, or its former place is not known.
         """
         found = self._item(item)
         if found is None:
@@ -94,7 +94,9 @@ class Quarantine:
             # unlike a rename, a link never replaces
             linked = durable.link(self._root, content, found.name)
         except FileExistsError as exc:
-            if not self._same_file(content, found.name):  # not a unquarantine that was cut off here
+            if not self._same_file(
+                content, found.name
+            ):  # not an unquarantine that was interrupted here
                 raise NameTaken(found.name) from exc
             linked = True
         if not linked:
@@ -109,7 +111,7 @@ class Quarantine:
         return found.name
 
     def collect_litter(self, before: float) -> int:
-        """Removes items without a file that were made at `before` (mtime) or earlier."""
+        """Remove items without a file that were made at `before` (mtime) or earlier."""
         removed = 0
         for item in self._names():
             place = f"{QUARANTINE}/{item}"
@@ -162,13 +164,13 @@ class Quarantine:
         os.rename(source, target, src_dir_fd=self._root, dst_dir_fd=self._root)
 
     def _move_back(self, content: str, name: str) -> None:
-        """Where files cannot be linked. Who writes a file of this name in between writes the same."""
+        """Move back where files cannot be linked. A writer of this name in between writes the same."""
         if self._exists(name):
             raise NameTaken(name)
         self._move(content, name)
 
     def _remove(self, item: str) -> None:
-        """Removes an item whose file is gone or never came."""
+        """Remove an item whose file is gone or never came."""
         durable.remove(self._root, f"{QUARANTINE}/{item}/{_REASON}")
         try:
             os.rmdir(f"{QUARANTINE}/{item}", dir_fd=self._root)

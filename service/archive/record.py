@@ -1,4 +1,4 @@
-"""A session's record: what a file of the archive holds, byte by byte (its name: `names`).
+"""The record of a session: the content of an archive's file, byte by byte (its name: `names`).
 
     file    = frame + trailer
     frame   = one zstd frame, with its content size and checksum, of two lines:
@@ -47,7 +47,7 @@ _TRAILER_BYTES = len(_TRAILER_HEAD) + 32
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a record without its body."""
+    """The part of a record that can be read without its body."""
 
     session_id: str
     generation: int
@@ -60,27 +60,27 @@ class Header:
     format: int = FORMAT
     #: As in its name; these three are "" in files of earlier versions.
     capture: str = ""
-    #: Of the Redis it was read from, while that lost nothing; "": it was not read from one.
+    #: The life of the Redis it was read from: while that lost nothing; "": it was not read from one.
     life: str = ""
-    #: The file that the session came from when it last came back to Redis; "": it never did.
+    #: The file from which the session was last restored to Redis; "": it never was.
     came_from: str = ""
 
     @property
     def name(self) -> str:
-        """The file this header belongs into."""
+        """Return the name of the file this header belongs into."""
         return name_of(self.session_id, self.generation, self.rev, self.capture)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A session as it was at `rev`, entire."""
+    """A session as it was at `rev`, complete."""
 
     session_id: str
     generation: int
     rev: int
     archived_at_ms: int
     summary: dict[str, str]
-    #: JSON values, for whoever knows sessions; `encode` also takes `orjson.Fragment` inside.
+    #: JSON values, which only code that knows sessions reads; `encode` also takes `orjson.Fragment` inside.
     body: dict[str, Any] = field(repr=False)
     capture: str = ""  #: these three as in `Header`
     life: str = ""
@@ -88,12 +88,12 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The file this record belongs into."""
+        """Return the name of the file this record belongs into."""
         return name_of(self.session_id, self.generation, self.rev, self.capture)
 
 
 def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
-    """The record as a file's content.
+    """Encode the record as a file's content.
 
     Args:
         record: What to keep.
@@ -132,14 +132,14 @@ def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
 
 
 def decode(data: bytes, name: str | None = None) -> Record:
-    """The record in a file's content, every checksum checked.
+    """Decode the record in a file's content, with every checksum checked.
 
     Args:
         data: All of the file.
-        name: Where it was found; None: wherever.
+        name: Where it was found; None: anywhere.
 
     Raises:
-        BadRecord: Cut, flipped, not ours, another session's, or of a format not known.
+        BadRecord: Cut, flipped, not ours, another session's, or of an unknown format.
     """
     frame, size = _checked_frame(data)
     decompressor = zstd.ZstdDecompressor()
@@ -170,9 +170,9 @@ def decode(data: bytes, name: str | None = None) -> Record:
 
 
 def read_header(data: bytes, name: str | None = None) -> Header:
-    """The header alone, at the cost of the file's checksum and the first blocks of its text.
+    """Read the header alone, at the cost of the file's checksum and the first blocks of its text.
 
-    The body is not looked at beyond that the file's bytes are the ones that were written.
+    Of the body it is checked only that the file's bytes are the ones that were written.
 
     Raises:
         BadRecord: As `decode`.
@@ -203,7 +203,7 @@ class FileCheck:
         self._size = 0
 
     def feed(self, piece: bytes) -> None:
-        """The next piece of the file."""
+        """Add the next piece of the file."""
         if not self._size and not piece.startswith(_FRAME_HEAD):
             raise BadRecord("it is no archive of Muster")
         self._size += len(piece)
@@ -212,7 +212,7 @@ class FileCheck:
         self._end = held[-_TRAILER_BYTES:]
 
     def finish(self) -> int:
-        """Size of the file, bytes, after its last piece.
+        """Return the size of the file, bytes, after its last piece.
 
         Raises:
             BadRecord: Empty, cut, flipped or not ours.
@@ -224,7 +224,7 @@ class FileCheck:
 
 
 def _checked_frame(data: bytes) -> tuple[memoryview, int]:
-    """The zstd frame and the size of its text, after the trailer's checksum."""
+    """Check the trailer's checksum; return the zstd frame and the size of its text."""
     if not data:
         raise BadRecord("it is empty")
     if not data.startswith(_FRAME_HEAD):

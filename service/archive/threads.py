@@ -1,9 +1,9 @@
-"""Disk work beside a node's greenlets, in native threads.
+"""Native threads for the disk work of a node's greenlets.
 
-A read of a slow or hanging disk would stop everything on a green node, since nothing switches while a
+A read of a slow or hanging disk would stop everything on a green node, since tasks do not switch while a
 file is read. eventlet and gevent each bring a pool of native threads that wakes the waiting greenlet.
-What runs there must not touch anything green (locks, queues, logging): the stores of this package do
-not. Where threads are real the call is made at once.
+Code that runs there must not touch anything green (locks, queues, logging): the stores of this package do
+not. Where threads are real the call is made directly.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class NativeCalls(Protocol):
     """Runs a blocking function while the caller's other tasks go on."""
 
     def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
-        """What `function(*args)` returns or raises."""
+        """Return or raise what `function(*args)` does."""
 
 
 def native_calls(async_mode: str) -> NativeCalls:
-    """The way of this process.
+    """Return the way of this process to run blocking functions.
 
     Args:
         async_mode: `eventlet` or `gevent`: in a native thread; `threading`: in the caller's own.
@@ -62,7 +62,7 @@ class _GeventCalls:
 
 
 def _caught(function: Callable[..., T], args: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
-    """What was returned, or raised: gevent's pool prints what comes out of a task as a traceback."""
+    """Return what was returned, or raised: gevent's pool prints what a task raises as a traceback."""
     try:
         return function(*args), None
     except Exception as exc:  # noqa: BLE001 raised again for who called
@@ -70,7 +70,7 @@ def _caught(function: Callable[..., T], args: tuple[Any, ...]) -> tuple[T | None
 
 
 class ThreadedArchiveStore:
-    """An ArchiveStore whose calls run as `calls` says."""
+    """An ArchiveStore whose calls run through `calls`."""
 
     def __init__(self, store: ArchiveStore, calls: NativeCalls) -> None:
         self._store = store

@@ -18,19 +18,19 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found of one file."""
+    """The result of checking one file."""
 
     name: str
-    #: Empty: all is well.
+    #: Empty: nothing is wrong.
     wrong: str = ""
     #: It could not be read, so nothing is known of its content.
     unreadable: bool = False
-    #: All is well, and there is a newer one of its session, of which the same can be said.
+    #: Nothing is wrong, and there is a newer good file of its session.
     beside: bool = False
 
 
 def names(store: ArchiveStore, after: str = "") -> Iterator[str]:
-    """All names from behind `after`. Files that come or go meanwhile are in it or not."""
+    """Yield all names from behind `after`. Files that come or go meanwhile are included or not."""
     while page := store.list(after, _PAGE):
         yield from page
         after = page[-1]
@@ -41,7 +41,7 @@ def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
 
     Args:
         store: Where to look.
-        after: A name that this gave before; goes on with the next session.
+        after: A name that this yielded before; goes on with the next session.
     """
     best: tuple[tuple[int, int, str], str] | None = None
     for name in names(store, after):
@@ -66,7 +66,7 @@ def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
 
 
 def verdicts(archive: Archive) -> Iterator[Verdict]:
-    """Checks every file with all its checksums; moves none.
+    """Check every file with all its checksums; move none.
 
     Raises:
         WrongArchive: The archive as a whole is gone; one file that cannot be read is a verdict.
@@ -94,7 +94,7 @@ def _verdict(archive: Archive, name: str) -> Verdict:
 
 
 def session_of(name: str) -> str | None:
-    """The session a name is of; None where it tells only a digest, or nothing."""
+    """Return the session a name is of; None where it has only a digest, or is invalid."""
     try:
         return parse_name(name).session_id
     except BadRecord:
@@ -102,7 +102,7 @@ def session_of(name: str) -> str | None:
 
 
 def readable(name: str) -> str:
-    """A name as text that can be sent: a file may have one that is no UTF-8."""
+    """Return a name as text that can be sent: a file's name may be no UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -1,22 +1,22 @@
-"""How sessions leave Redis for the archive and come back.
+"""The archiver: how sessions leave Redis for the archive and come back.
 
 Nothing leaves Redis before it is on disk: read the session at one moment, write and sync its file, then
-remove it in one script that sees the very fields that were read (`archive_commit`). Back: read the file,
+remove it in one script that compares the very fields that were read (`archive_commit`). Back: read the file,
 stage its parts, and take them in one script (`restore`), after which the file stays, superseded, until
-the next commit or a delete. So at every moment exactly one place is authoritative: the keys if there are
-any, else the file that the index names.
+the next commit or a delete. So at every moment exactly one place is authoritative: the keys if they exist,
+else the file that the index names.
 
-What can interfere, and why it cannot harm:
-* two archivers of one session write two files, since a name belongs to one reading (`new_capture`); who
-  comes between the two trips of a reading has it thrown away (`capture`), and the second commit is refused;
-* an archiver that slept through a restore and a newer archive is refused, and removes only its own file,
-  unless Redis lost something meanwhile: then nobody knows whether that file is in what is there now;
-* a commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
-  from quarantine, what was there when Redis was emptied stay beside it;
-* a Redis that fell back names a file that was superseded since: the newer one on disk is taken (`_newest`),
-  and where Redis has an older state, `archive_index` lets the file win (docs/operations.md, "Backup");
-* two nodes that restore at once: the second finds the session there;
-* a delete sets its tombstone before the file goes and the keys last: see `delete`.
+What can interfere, and why it does no harm:
+* Two archivers of one session write two files, since a name belongs to one reading (`new_capture`). A change
+  between the two round trips of a reading makes it void (`capture`), and the second commit is refused.
+* An archiver that slept through a restore and a newer archive is refused, and removes only its own file,
+  unless Redis lost something meanwhile: then nobody knows whether Redis now relies on that file.
+* A commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
+  from quarantine, and files from before Redis was emptied stay.
+* A Redis that fell back names a file that was superseded since: the newer one on disk is taken (`_newest`),
+  and where Redis has an older state, `archive_index` lets the file win (docs/operations.md, "Backup").
+* Two nodes restore at once: the second finds the session there.
+* A delete sets its tombstone before the file goes and the keys last: see `delete`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Archiver:
 
     Args:
         archive: where records are; on a node its store is behind `archive.threads`.
-        step: tests stop here; called with the name of each step.
+        step: called with the name of each step, so that tests can stop there.
     """
 
     #: Whether there is an archive; see `NullArchiver`.
@@ -85,7 +85,7 @@ class Archiver:
         self.archive = archive
         self._step = step
 
-    # -- out --
+    # -- archiving --
 
     def required(self) -> Archiver:
         """This archiver, for what is impossible without an archive.
@@ -96,10 +96,10 @@ class Archiver:
         return self
 
     def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
-        """Archives those that are inactive and alone; files share their syncs.
+        """Archive those that are inactive and have no clients; files share their syncs.
 
         Raises:
-            ArchiveUnavailable: the disk; nothing left Redis that is not on it.
+            ArchiveUnavailable: the disk failed; whatever left Redis is on it.
         """
         results: list[Archived] = []
         files: list[Prepared] = []
@@ -114,7 +114,7 @@ class Archiver:
         return results
 
     def _move(self, files: list[Prepared], results: list[Archived]) -> None:
-        """To the disk, and only then out of Redis."""
+        """Write the files to the disk, and only then remove the sessions from Redis."""
         self._step("read")
         self.archive.store.put([(one.commit.name, one.data) for one in files])
         self._step("saved")
@@ -139,12 +139,12 @@ class Archiver:
         if stale:
             self.archive.store.delete(stale)
 
-    # -- back --
+    # -- restoring --
 
     def register(self, session_id: str, **registration: Any) -> Registration:
-        """Registers as the store does, and brings an archived session back in the same step.
+        """Register as the store does, and restore an archived session in the same step.
 
-        A session whose file is bad begins afresh, and the file goes to quarantine.
+        A session whose file is bad begins anew, and the file goes to quarantine.
 
         Raises:
             ArchiveUnavailable: the archive cannot be read; no reason for a fresh session.
@@ -165,7 +165,7 @@ class Archiver:
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]
     ) -> list[tuple[str, Owner | None]]:
-        """As the store's; what was archived while its node was paused comes back first.
+        """Reclaim as the store does; sessions archived while their node was paused are restored first.
 
         Raises:
             StoreUnavailable: also when the archive of one cannot be read; the others are done.
@@ -190,12 +190,12 @@ class Archiver:
         return answers
 
     def _is_on_disk(self, held: Holding) -> bool:
-        """Whether a session was archived after this claim began; older files are superseded ones."""
+        """Return whether a session was archived after this claim began; older files are superseded ones."""
         names = self.archive.store.find(held.session_id)
         return bool(names) and age_order(names[0])[0] >= held.generation
 
     def restore(self, session_id: str) -> bool:
-        """Brings an archived session back as inactive; False: there is nothing to bring back.
+        """Restore an archived session as inactive; False: there is nothing to restore.
 
         Raises:
             ArchiveUnavailable: the archive cannot be read.
@@ -206,10 +206,10 @@ class Archiver:
             return False
 
     def bring_back(self, session_id: str) -> bool:
-        """As `restore`, and says when the session's file was bad.
+        """Restore as `restore` does, and raise when the session's file is bad.
 
         Raises:
-            ArchiveCorrupt: it is in quarantine now: from now on there is none.
+            ArchiveCorrupt: it is in quarantine now: from now on there is no such session.
             ArchiveUnavailable
         """
         for _ in range(ATTEMPTS):
@@ -223,17 +223,17 @@ class Archiver:
                 log.info("session restored", extra={"action": "restored", "session_id": session_id})
             if word in ("ok", "exists"):
                 return True
-            if word == "deleted":  # by somebody who may not have lived to finish it
+            if word == "deleted":  # by a delete that may not have been finished
                 self.delete(session_id)
                 return False
         raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def read(self, session_id: str) -> Snapshot | None:
-        """An archived session, without restoring it; None when there is none.
+        """Read an archived session, without restoring it; None when there is none.
 
         Raises:
             ArchiveUnavailable: the archive cannot be read.
-            ArchiveCorrupt: its file is bad, and in quarantine now: from now on there is none.
+            ArchiveCorrupt: its file is bad, and in quarantine now: from now on there is no such session.
         """
         found = self._newest(session_id, self._snapshot)
         if found is None:
@@ -242,7 +242,7 @@ class Archiver:
         return dataclasses.replace(snapshot, fields={**snapshot.fields, "state": model.ARCHIVED})
 
     def file_of(self, session_id: str) -> tuple[str, int] | None:
-        """Name and size (bytes) of the file of an archived session; raises as `read`.
+        """Return name and size (bytes) of the file of an archived session; raises as `read`.
 
         Of a session that is in Redis it may be a superseded one.
         """
@@ -253,15 +253,15 @@ class Archiver:
         return None if record is None else snapshot_of(record)
 
     def _newest(self, session_id: str, read: Callable[[str], T | None]) -> tuple[str, T] | None:
-        """The authoritative file of an archived session: the indexed one, else the newest on disk.
+        """Find the authoritative file of an archived session: the indexed one, else the newest on disk.
 
         Args:
             session_id: of any session.
-            read: what is made of the file of a name; None: it is gone. Raises BadRecord.
+            read: makes something of the file of a name; None: the file is gone. Raises BadRecord.
 
         Raises:
-            ArchiveCorrupt: it was bad: it is in quarantine, and the session is none any more. An older
-                file would be no substitute.
+            ArchiveCorrupt: it was bad: it is in quarantine, and there is no such session any more. An
+                older file would be no substitute.
         """
         for _ in range(ATTEMPTS):
             name = indexed = self.store.archive_index.name_of(session_id)
@@ -294,7 +294,7 @@ class Archiver:
         raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def _index_newer(self, session_id: str, gone: str) -> bool:
-        """Whether the index has a newer file now than one that is gone.
+        """Return whether the index now has a newer file than the one that is gone.
 
         A Redis that fell back names a file that was superseded since.
         """
@@ -312,12 +312,12 @@ class Archiver:
                 ) == ["ok"]
         return False
 
-    # -- gone --
+    # -- deleting --
 
     def delete(
         self, session_id: str, expected: str = "", archived_as: str = ""
     ) -> model.Deletion | None:
-        """Removes a session from Redis and disk; None when it is unknown.
+        """Remove a session from Redis and disk; None when it is unknown.
 
         Args:
             session_id: of any session.

@@ -1,4 +1,4 @@
-"""Sessions from elsewhere, as archived ones."""
+"""Imports: sessions from elsewhere, as archived ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.sessions.model import ARCHIVED, SUMMARY_FIELDS
 def record_of_histories(
     session_id: str, histories: Mapping[str, Sequence[Any]], now_ms: int
 ) -> Record:
-    """A session that has these histories and never had a connection.
+    """Make the record of a session that has these histories and never had a connection.
 
     Args:
         session_id: a new one.

@@ -1,9 +1,9 @@
-"""Keeps a service's hold on its archive, beside the work of a node or worker.
+"""The keeper: a service's hold on its archive, beside the work of a node or worker.
 
-Which archive a service has stands in two places, `P:meta` and the marker in the archive's root, and it is
-used only where both agree. A Redis that came back empty is told again; where Redis names another archive
-by now, this process follows; where the folder is another service's, every call is refused until it is
-not. The sign of life in the marker is what `muster archive adopt` looks at.
+Which archive a service has is recorded in two places, `P:meta` and the marker in the archive's root, and it
+is used only where both agree. In a Redis that came back empty it is recorded again; where Redis names another
+archive by now, this process follows; where the folder is another service's, every call is refused until
+that changes. `muster archive adopt` looks at the sign of life in the marker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECENT_S = 300.0
 
 
 class ArchiveKeeper:
-    """One per process that holds the archive; without one it sees to `P:meta` alone.
+    """The keeper of one process that holds the archive; without an archive it keeps `P:meta` alone.
 
     Args:
         files: the archive, open; None: there is none.
@@ -53,7 +53,7 @@ class ArchiveKeeper:
         self.wrong = ""
 
     def run(self, sleep: Callable[[float], object]) -> None:
-        """A long-lived task; `sleep` gets seconds."""
+        """Keep the archive until `stop`; a long-lived task. `sleep` gets seconds."""
         while not self._stopped:
             failed = ""
             try:
@@ -72,11 +72,11 @@ class ArchiveKeeper:
         self._stopped = True
 
     def check(self) -> Check:
-        """The archive can be used. Devices that are in Redis need none, so a node without is ready."""
+        """Return whether the archive can be used. Devices in Redis need none: a node without is ready."""
         return Check(not self.wrong, {"wrong": self.wrong}, needed=False)
 
     def keep(self) -> None:
-        """Says what this service is, and gives a sign of life.
+        """Record this service's identity in Redis, and give a sign of life.
 
         Raises:
             ConfigError: Redis holds another layout by now.
@@ -98,7 +98,7 @@ class ArchiveKeeper:
         self.wrong = wrong
 
     def say(self) -> None:
-        """Says what this service is, in case Redis was emptied; asks no disk otherwise.
+        """Record this service's identity in case Redis was emptied; otherwise touches no disk.
 
         Raises: as `keep`.
         """
@@ -117,4 +117,4 @@ class ArchiveKeeper:
         try:
             self._files.open(store_id, self._owner)
         except ArchiveUnavailable:
-            pass  # so is every call, from now on
+            pass  # and is refused, as every call is from now on

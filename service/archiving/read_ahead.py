@@ -1,8 +1,8 @@
-"""Sessions on their way to the archive: read and encoded ahead, while others are written and committed.
+"""Read-ahead of sessions to archive: read and encoded while others are written and committed.
 
-To read a long session from Redis and to compress it takes longer than to write it, and a worker that does one
+Reading a long session from Redis and compressing it takes longer than writing it, and a worker that does one
 after the other waits most of its time: for Redis, for the disk, for zstd. All three let other threads of
-the interpreter run. So a few threads read and encode the next sessions while the caller's own syncs
+the interpreter run. So a few threads read and encode the next sessions while the caller's own thread syncs
 files and commits. What they hold is bounded: `AHEAD` batches of about `BATCH_TEXT_BYTES` of text, and the
 files of batches that wait are a fraction of that.
 
@@ -31,17 +31,17 @@ log = logging.getLogger(__name__)
 
 #: Threads that read and encode. Two keep Redis and a second core busy; more take the caller's own time.
 THREADS = 2
-#: Batches under way or waiting.
+#: Batches in progress or waiting.
 AHEAD = 8
-#: Text of a batch, as far as the sizes of the sessions before tell.
+#: Text of a batch, estimated by the sizes of the sessions before.
 BATCH_TEXT_BYTES = 1 << 20
-#: Sessions of a batch: of the first, whose size is not known, and at most.
+#: Sessions of the first batch, whose size is not known, and of any batch at most.
 FIRST_SESSIONS, MOST_SESSIONS = 8, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A session's file, in memory, and what its commit says of it."""
+    """A session's file, in memory, and what its commit needs."""
 
     commit: Commit
     data: bytes
@@ -49,7 +49,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some sessions: files of those that can be archived, and why the others cannot."""
+    """Some sessions: files of those that can be archived, and the reasons of the others."""
 
     files: list[Prepared]
     left: dict[str, str]  #: session id → missing, newer, active, busy, too_large or failed
@@ -64,7 +64,7 @@ class ReadAhead:
         self._archive = archive
 
     def batches(self, session_ids: Iterable[str]) -> Generator[Batch]:
-        """All of these, in their order. Close it if you do not come to its end.
+        """Yield all of these, in their order. Close it if you do not reach its end.
 
         Raises:
             StoreUnavailable
@@ -91,7 +91,7 @@ class ReadAhead:
                     future.cancel()
 
     def prepare(self, session_ids: list[str]) -> Batch:
-        """These, in one go."""
+        """Read and encode these sessions as one batch."""
         batch = Batch([], {}, 0)
         size = 0
         for session_id, capture in zip(session_ids, self._captures(session_ids), strict=True):
@@ -139,13 +139,13 @@ class ReadAhead:
 
 
 def _next_count(batch: Batch, sessions: int) -> int:
-    """How many sessions make a batch, when they are as large as these."""
+    """Return how many sessions make a batch, when they are as large as these."""
     average = batch.text_bytes // max(1, sessions) + 1
     return min(MOST_SESSIONS, max(1, BATCH_TEXT_BYTES // average))
 
 
 def _fate(capture: Capture) -> str:
-    """Why a session is not archived now; "" when it may be."""
+    """Return why a session is not archived now; "" when it may be."""
     fields = capture.snapshot.fields
     if fields.get("state") != model.INACTIVE:
         return "active"

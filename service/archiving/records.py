@@ -1,6 +1,6 @@
-"""A session as a record of the archive, and back.
+"""Conversion of sessions to records of the archive, and back.
 
-Samples, setups and events are JSON in Redis already: they go into the record as they are.
+Samples, setups and events are JSON in Redis already: they go into the record unchanged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WHOLE = re.compile("-?[0-9]{1,16}", re.ASCII)
 
 
 def record_of(capture: Capture) -> Record:
-    """The session as its archive file has it: one rev on, with `archived` in its timeline."""
+    """Make the record of a session: one rev on, with `archived` in its timeline."""
     snapshot = capture.snapshot
     rev = int(snapshot.fields.get("rev") or 0) + 1
     event = orjson.dumps({"at": snapshot.read_ms, "event": "archived"}).decode()
@@ -58,7 +58,7 @@ def record_of(capture: Capture) -> Record:
 
 
 def snapshot_of(record: Record) -> Snapshot:
-    """The session in a record.
+    """Return the session in a record.
 
     Raises:
         BadRecord: its body is not that of a session.

@@ -1,14 +1,14 @@
-"""Which files a committed one replaces.
+"""Superseded files: those that a committed one replaces.
 
-Many files of one session can lie beside each other: the one it came from, those of archivers that were
+Many files of one session can exist side by side: the one it was restored from, those of archivers that were
 killed before their commit, but also a newer one than Redis holds (a backup was restored, a replica that was
-behind took over) or one that came back from quarantine. Nobody can tell these apart by generation and
-rev. So a file goes only when all of it is in the committed one:
+behind took over) or one that came back from quarantine. Generation and rev do not tell these apart. So a file
+is removed only when all of it is in the committed one:
 
-* the session came from it, or
+* the session was restored from it, or
 * it was read during the same stay in Redis: in the same life of Redis, of the session that was made at
-  the same time and had come from the same file. A commit ends a stay, so every other reading of it is
-  an earlier one.
+  the same time and had been restored from the same file. A commit ends a stay, so every other reading in
+  it is an earlier one.
 
 Both hold for the files of those files, too: an archiver may have been killed before it removed them.
 """
@@ -36,12 +36,12 @@ class _Stay:
 class Others:
     """The other files of a session that was committed."""
 
-    superseded: list[str]  #: in the order they are to go: each before the one that leads to it
+    superseded: list[str]  #: in the order of their removal: each before the one that leads to it
     beside: list[str]  #: they may hold what the committed one does not
 
 
 def others_of(archive: Archive, commit: Commit) -> Others:
-    """What becomes of a session's other files.
+    """Sort a session's other files into those to remove and those to keep.
 
     Raises:
         ArchiveUnavailable
@@ -63,7 +63,7 @@ def others_of(archive: Archive, commit: Commit) -> Others:
 
 
 def _stay_in(archive: Archive, name: str) -> _Stay | None:
-    """The stay that a file was read in; None: it is gone, or bad and in quarantine."""
+    """Return the stay that a file was read in; None: it is gone, or bad and in quarantine."""
     try:
         header = archive.load_header(name)
     except BadRecord:
@@ -72,6 +72,6 @@ def _stay_in(archive: Archive, name: str) -> _Stay | None:
 
 
 def _stay_of(header: Header) -> _Stay:
-    # files of earlier versions, and imported ones, tell no life: each is a stay of its own
+    # files of earlier versions, and imported ones, have no life: each is a stay of its own
     life = header.life or header.name
     return _Stay(life, header.summary.get("created_at", ""), header.came_from)

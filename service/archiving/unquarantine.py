@@ -1,4 +1,4 @@
-"""How files come back: out of quarantine, or from beside a newer one."""
+"""Files that come back: out of quarantine, or from beside a newer one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.archiving.records import index_entry, snapshot_of
 class PutBack:
     """A file that is in its place again.
 
-    `word`: ok or newer, its session is archived with it again; or it is no authority, because its session
+    `word`: ok or newer, its session is archived with it again; or it is not authoritative, because its session
     is known with a newer file (known), is in Redis (live, beside) or was deleted within the hour (deleted).
     """
 
@@ -29,7 +29,7 @@ class PutBack:
 
 
 def unquarantine(archiver: Archiver, item: str) -> PutBack:
-    """Moves a file out of quarantine, when it can be read by now, and indexes it.
+    """Move a file out of quarantine, when it can be read by now, and index it.
 
     Raises:
         FileNotFound: there is no such item.
@@ -62,14 +62,14 @@ def _check(archiver: Archiver, found: Quarantined) -> None:
 
 
 def bring_forward(archiver: Archiver, name: str) -> str:
-    """Makes a file that lies beside others the newest of its session; the name it has then.
+    """Make a file that lies beside others the newest of its session; return its new name.
 
-    What the session is now is archived first, and lies beside in its turn: nothing is lost, and
-    the same again undoes it. Killed anywhere, it can be repeated.
+    The present state of the session is archived first, beside the others: nothing is lost, and the
+    same call again undoes it. Interrupted at any point, it can be repeated.
 
     Raises:
         SessionNotFound: there is no such file.
-        Conflict: it is bad; its session is connected, busy, moves about or was just deleted.
+        Conflict: it is bad; its session is connected, busy, changing or was just deleted.
         ArchiveUnavailable
     """
     try:
@@ -98,7 +98,7 @@ def bring_forward(archiver: Archiver, name: str) -> str:
 
 
 def _as_newest(record: Record, name: str, names: list[str], now_ms: int) -> Record:
-    """The same session, newer than any of these files."""
+    """Return the same session as a record newer than any of these files."""
     generation, rev = (
         max(ages) for ages in zip(*(age_order(one)[:2] for one in names), strict=True)
     )

@@ -4,10 +4,10 @@ The sides differ in one thing: what a client sends is masked, what a server send
 `Parser` is told whether its peer masks, and there is an `encode` for each side. Nothing else here knows which
 side it is on.
 
-`Parser.feed` takes whatever piece of the stream arrived and returns all that became complete with it. Sizes
-are checked as soon as a header is there, before anything of the payload is kept. What is incomplete is kept
-in one growing buffer, together with the number of bytes it needs, so a stream that comes byte by byte costs
-no more than its length; between two messages nothing is kept.
+`Parser.feed` takes whatever piece of the stream arrived and returns all messages that are complete with it.
+Sizes are checked as soon as a header is complete, before anything of the payload is kept. What is incomplete
+is kept in one growing buffer, together with the number of bytes it needs, so a stream that comes byte by byte
+costs no more than its length; between two messages nothing is kept.
 
 The payload of a small frame is unmasked as one integer operation, which for the size of a device's event is
 as fast as an extension in C; that of a large one by translating each of its four byte lanes. No extensions
@@ -54,7 +54,7 @@ class Control(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """The peer broke the protocol: nothing after it is read."""
+    """A violation of the protocol by the peer: nothing after it is read."""
 
     code: int  #: for the close frame
     words: str
@@ -66,7 +66,7 @@ _NOTHING: list[Message] = []
 
 
 class Parser:
-    """The way in of one connection.
+    """The input of one connection.
 
     Args:
         max_bytes: the longest message, all its fragments together; at least 125.
@@ -79,17 +79,17 @@ class Parser:
         self._max_bytes = max_bytes
         self._mask = _MASKED if from_client else 0  # the bit of the second byte
         self._buffer: bytearray | None = None  # the beginning of a frame
-        self._needed = 0  # bytes of it without which nothing can be said
+        self._needed = 0  # bytes of it that are needed to parse on
         self._opcode = 0  # of the message whose fragments are coming, or 0
         self._parts: bytearray | None = None
 
     @property
     def kept_bytes(self) -> int:
-        """What is kept of incomplete messages."""
+        """Return how many bytes of incomplete messages are kept."""
         return len(self._buffer or b"") + len(self._parts or b"")
 
     def feed(self, data: bytes) -> list[Message]:  # noqa: C901  written out, because it is hot
-        """The messages that are complete with this piece: text as str, binary as bytes.
+        """Parse a piece; return the messages complete with it: text as str, binary as bytes.
 
         Ends with a `Fault` when the peer broke the protocol; afterwards all input is ignored. The list
         belongs to the caller unless it is empty.
@@ -159,7 +159,7 @@ class Parser:
         return found
 
     def _check_kind(self, first: int, marker: int) -> Fault | None:
-        """What is wrong with the first two bytes.
+        """Return the fault in the first two bytes of a frame, if there is one.
 
         Args:
             first: the first.
@@ -191,7 +191,7 @@ class Parser:
         return None
 
     def _take(self, first: int, payload: bytes | bytearray, found: list[Message]) -> bool:
-        """Take anything but a whole text message; False when it was a fault."""
+        """Handle anything but a whole text message; False when it was a fault."""
         opcode = first & 0x0F
         if opcode >= CLOSE:
             found.append(Control(opcode, bytes(payload)))
@@ -243,7 +243,7 @@ _XORED: Final = tuple(bytes(byte ^ key for byte in range(256)) for key in range(
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
-    """One whole frame as a server sends it."""
+    """Encode one whole frame as a server sends it."""
     size = len(payload)
     if size < 126:
         return b"%c%c%b" % (0x80 | opcode, size, payload)
@@ -281,7 +281,7 @@ def close_payload(code: int, words: str = "") -> bytes:
 
 
 def closing_code(payload: bytes) -> int | Fault:
-    """What the peer closes with; `NO_CODE` when it did not say."""
+    """Return the code of the peer's close frame; `NO_CODE` when it has none."""
     if not payload:
         return NO_CODE
     if len(payload) == 1:

@@ -26,7 +26,7 @@ def proof(key: bytes) -> bytes:
 
 
 def refusal(environ: Mapping[str, Any]) -> str:
-    """What is wrong with a request for a websocket, as WSGI has it; "" when nothing is."""
+    """Return what is wrong with a websocket request, given its WSGI environ; "" when nothing is."""
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
         return "Websocket version 13 is needed."
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")

@@ -14,12 +14,12 @@ CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = "0123
 
 #: Digits of an ack number; all clients count from 0 or 1.
 MAX_NUMBER_DIGITS = 16
-#: Digits of the number of attachments; they are thrown away, one by one.
+#: Digits of the number of attachments; attachments are discarded, one by one.
 MAX_ATTACHMENT_DIGITS = 4
 
 
 class Head(NamedTuple):
-    """What stands before the JSON of a packet."""
+    """What precedes the JSON of a packet."""
 
     kind: str  #: one digit
     attachments: int
@@ -29,7 +29,7 @@ class Head(NamedTuple):
 
 
 def read_head(text: str) -> Head | None:
-    """The head of a packet `<kind>[<attachments>-][<namespace>,][<number>]<JSON>`; None for none."""
+    """Parse a packet `<kind>[<attachments>-][<namespace>,][<number>]<JSON>`; None for anything else."""
     kind = text[:1]
     if not kind or kind not in "0123456":
         return None
@@ -58,13 +58,15 @@ def read_head(text: str) -> Head | None:
         place = end + 1
     end = _digits_end(text, place, MAX_NUMBER_DIGITS)
     if "0" <= text[end : end + 1] <= "9":
-        return None  # an ack number of more digits; an answer to its first ones would reach nobody
+        return (
+            None  # the ack number has more digits; an answer to its first ones would reach nobody
+        )
     number = int(text[place:end]) if end > place else None
     return Head(kind, attachments, namespace, number, text[end:])
 
 
 def _digits_end(text: str, place: int, most: int) -> int:
-    """Where the ASCII digits that begin at `place` end, `most` of them at most."""
+    """Return where the ASCII digits that begin at `place` end, `most` of them at most."""
     end = place
     limit = min(len(text), place + most)
     while end < limit and "0" <= text[end] <= "9":

@@ -1,1 +1,1 @@
-"""Sessions: what they are made of, and the store that keeps them in Redis."""
+"""Sessions: their data model, and the store that keeps them in Redis."""

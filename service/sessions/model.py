@@ -1,4 +1,4 @@
-"""What a session is made of: states, summaries, and the words the store's scripts answer with."""
+"""The data model of sessions: states, summaries, and the answers of the store's scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ACTIVE = "active"
 INACTIVE = "inactive"
 ARCHIVED = "archived"
 
-#: Command statuses in which nothing more can happen.
+#: Command statuses that are final.
 FINAL_STATUSES = frozenset({"succeeded", "failed", "timed_out", "expired", "cancelled"})
 
 #: Fields of the session hash that a summary is made of, in the order the scripts read them.
@@ -45,24 +45,24 @@ _TOKEN_LETTERS = string.ascii_lowercase + string.digits
 
 
 def new_node_id() -> str:
-    """A name for a process that starts now: host name + random token."""
+    """Make the name of a process that starts now: host name + random token."""
     host = socket.gethostname().split(".")[0][:64] or "node"
     return f"{host}-{''.join(secrets.choice(_TOKEN_LETTERS) for _ in range(10))}"
 
 
 def node_token(node_id_or_sid: str) -> str:
-    """The random part of a node id, with which all its sids begin."""
+    """Return the random part of a node id, with which all its sids begin."""
     head = node_id_or_sid.partition(".")[0] if "." in node_id_or_sid else node_id_or_sid
     return head.rpartition("-")[2]
 
 
 def to_seconds(ms: str | int | None) -> float | None:
-    """A stored time in ms as float seconds since 1970; None where nothing is stored."""
+    """Convert a stored time in ms to float seconds since 1970; None where nothing is stored."""
     return int(ms) / 1000 if ms else None
 
 
 def to_iso(ms: str | int | None) -> str | None:
-    """A stored time in ms as ISO 8601 UTC; None where nothing is stored."""
+    """Convert a stored time in ms to ISO 8601 UTC; None where nothing is stored."""
     if not ms:
         return None
     moment = datetime.fromtimestamp(int(ms) / 1000, UTC)
@@ -70,7 +70,7 @@ def to_iso(ms: str | int | None) -> str | None:
 
 
 def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
-    """The summary that lists and `sessions_update` show.
+    """Build the summary that lists and `sessions_update` show.
 
     Args:
         fields: raw fields of the session hash, and `session_id`.
@@ -101,7 +101,7 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
 
 
 def last_activity_ms(fields: Mapping[str, str]) -> int:
-    """The latest of the last update, sign of life, join, leave, connect and disconnect, in ms."""
+    """Return the latest of last update, sign of life, join, leave, connect and disconnect, in ms."""
     return max(int(fields.get(name) or 0) for name in ("last_activity", "last_update", "last_ping"))
 
 
@@ -115,14 +115,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What `register` answered."""
+    """The answer of `register`."""
 
     session_id: str
     generation: int
     rev: int
     resumed: bool  #: it was in Redis
     restored: bool  #: it came from the archive
-    same: bool  #: this very socket had registered before: nothing changed hands
+    same: bool  #: this very socket had registered before: the owner stays
     last_seq: int
     setup: Any
     setup_version: int
@@ -132,12 +132,12 @@ class Registration:
     meta: str  #: JSON or ""
     created_ms: int
     undelivered: int  #: open commands the device has not acknowledged
-    superseded: Owner | None  #: who held it until now
+    superseded: Owner | None  #: the former owner
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a node still holds, enough to get it back or to make it again in an emptied Redis."""
+    """A claim of a node, with all it takes to reclaim it, or to make it again in an emptied Redis."""
 
     session_id: str
     sid: str
@@ -176,7 +176,7 @@ class AppendPart:
 
 
 class AppendResult(NamedTuple):
-    """The word for one session's part: ok (rev), stale, missing, conflict (last_seq), too_many_keys."""
+    """The answer for one session's part: ok (rev), stale, missing, conflict (last_seq), too_many_keys."""
 
     word: str
     value: int = 0
@@ -184,7 +184,7 @@ class AppendResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SetupState:
-    """A session's setup and where it stands."""
+    """A session's setup, its version, and the version the device runs."""
 
     session_id: str
     setup: Any
@@ -206,11 +206,11 @@ class NewCommand:
     ttl_ms: int
     now: bool = False  #: only while the device is connected; not kept for later
     idempotency_key: str = ""
-    waiter: str = ""  #: node id that wants to hear of its changes
+    waiter: str = ""  #: node id that wants to be notified of its changes
 
 
 def is_reached(status: str, wait: str) -> bool:
-    """Whether a command with this status has come as far as a caller waits for.
+    """Return whether a command with this status has come as far as a caller waits for.
 
     Args:
         wait: "queued", "delivered" or "result".
@@ -258,7 +258,7 @@ class TakenCommand:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """What one call of `expire` found."""
+    """The outcome of one call of `expire`."""
 
     word: str  #: "ok", or "grace": nobody is expired yet
     sessions: int
@@ -268,7 +268,7 @@ class Expiry:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What `delete` removed."""
+    """The outcome of `delete`."""
 
     owner: Owner | None
     generation: int
@@ -293,7 +293,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """All of a session for its archive file: histories are not taken apart."""
+    """A consistent read of a session, for its archive file: histories stay encoded."""
 
     snapshot: Snapshot  #: without histories
     histories: dict[str, bytes]  #: data key → JSON `[[value,ts],…]`, oldest first
@@ -311,7 +311,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class FeedHead:
-    """Where a partition's feed stands: ids `first`…`last` are there (`first` = last + 1 if none)."""
+    """The end of a partition's feed: it has the ids `first`…`last` (`first` = last + 1 if none)."""
 
     epoch: str
     last: int

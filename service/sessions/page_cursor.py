@@ -1,10 +1,10 @@
-"""Where a list stands: the cursor of a page.
+"""Cursors of pages: the position in a list.
 
 A list may go through several indexes (active, inactive, archived), each ordered by (score, id). A session
-that changes its state while somebody pages moves from one index to the end of another, maybe of one that
-was read already. So a place keeps how far it came in each, and when the last is read, all are read once
-more from there: what moved is found where it went. It may come twice then, the later one is right; what
-stays in its state comes exactly once.
+that changes its state while a client pages moves from one index to the end of another, maybe of one that
+was read already. So a cursor keeps a position in each index, and when the last one is read, all are read once
+more from there: a session that moved is found in its new index. It may come twice, the later one is right; a
+session that stays in its state comes exactly once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST: Entry = (float("-inf"), b"")
 #: How often each index is read.
 ROUNDS = 2
 
-#: Every text of this form is a place, so that a cursor is right or wrong without being looked up.
+#: Every text of this form is a cursor, so that one is right or wrong without being looked up.
 CURSOR = r"^[0-5](\.([0-9]{1,15}-([0-9a-f]{2}){0,256})?){1,3}$"
 
 
@@ -32,19 +32,19 @@ class PageCursor:
     marks: tuple[Entry, ...]
 
     def after(self, mark: Entry, *, is_end: bool) -> PageCursor:
-        """The place behind an entry of the present index; at its end the next one has its turn."""
+        """Return the cursor behind an entry of the present index; at its end, in the next index."""
         which = self.turn % len(self.marks)
         marks = (*self.marks[:which], mark, *self.marks[which + 1 :])
         return PageCursor(self.turn + is_end, marks)
 
     def cursor(self) -> str:
-        """The place as text."""
+        """Return the cursor as text."""
         shown = ("" if mark == FIRST else f"{mark[0]:.0f}-{mark[1].hex()}" for mark in self.marks)
         return f"{self.turn}.{'.'.join(shown)}"
 
 
 def parse_cursor(cursor: str | None, indexes: int) -> PageCursor:
-    """The place in a cursor; without one the beginning.
+    """Parse a cursor; None is the beginning.
 
     Raises:
         InvalidRequest

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """The target changed by an RFC 7396 merge patch; neither argument is altered."""
+    """Return the target changed by an RFC 7396 merge patch; neither argument is altered."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -19,7 +19,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def count_nodes(value: Any) -> int:
-    """How many JSON values (objects, arrays, scalars) a document has; 0 for none."""
+    """Return how many JSON values (objects, arrays, scalars) a document has; 0 for none."""
     count, level = 0, [] if value is None else [value]
     while level:
         count += len(level)

@@ -1,13 +1,13 @@
-"""What waits to be sent to one client: the queue behind each Engine.IO socket, counted and bounded.
+"""The backlog of one client: the queue behind each Engine.IO socket, counted and bounded.
 
-Engine.IO's own queue has no bound, so a client that does not read grows the process until it dies. This
-one counts bytes. Above its bound it drops everything and calls `on_overflow`, once. The writer gets at
-most `BURST_BYTES` (or one packet) at a time and what it got counts as waiting until it comes back for
-more, because a burst that a blocked socket does not take has not left this process either. Pings go to
+Engine.IO's own queue has no bound, so a client that does not read makes the process grow until it dies.
+This one counts bytes. Above its bound it drops everything and calls `on_overflow`, once. The writer gets at
+most `BURST_BYTES` (or one packet) at a time, and that burst counts as waiting until the writer comes back
+for more, because a burst that a blocked socket does not take has not left this process either. Pings go to
 the front: a client must answer them in time also when much waits before it.
 
 The interface is the part of `queue.Queue` that python-engineio 4.15 uses (`put`, `get`, `task_done`,
-`join`). `None` is the end and stays there: everybody who asks after it gets it.
+`join`). `None` marks the end and stays in the queue: every later `get` returns it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 #: How much the writer may hold.
 BURST_BYTES = 64 * 1024
-#: What a packet costs besides its text.
+#: What a packet costs beside its text.
 PACKET_BYTES = 64
 
 
@@ -104,7 +104,7 @@ class Backlog:
         self._rouse()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """The next packet, None for the end.
+        """Return the next packet, None for the end.
 
         Raises:
             the class given as `empty`: nothing within `timeout`, or for `block=False`, nothing there or
@@ -132,7 +132,7 @@ class Backlog:
         Args:
             last: packets to send before the end.
             drop: forget what still waits before them.
-            code: of the close frame, where the transport can say it; this one cannot.
+            code: of the close frame; ignored here, where the transport cannot send one.
         """
         if drop:
             self._drop()
@@ -146,7 +146,7 @@ class Backlog:
         self.put(None)
 
     def drain(self) -> tuple[list[Any], bool]:
-        """All that waits, and whether the end does too. For whoever still asks it is at its end."""
+        """Take everything that waits, and whether the end was in it. A later `get` returns the end."""
         waiting = [packet for packet, _ in self._packets if packet is not None]
         is_over = self.finished or len(waiting) < len(self._packets)
         self._drop()
@@ -158,7 +158,7 @@ class Backlog:
         """Part of the interface; nobody waits for it."""
 
     def join(self) -> None:
-        """Return at once: a client that does not read must not hold up who closes it."""
+        """Return at once: a client that does not read must not delay the one who closes it."""
 
     def _rouse(self) -> None:
         if self._asleep:

@@ -1,15 +1,15 @@
-"""Frames that leave together, with one system call."""
+"""Bursts: frames that leave together, with one system call."""
 
 from __future__ import annotations
 
 #: Frames are joined up to about this much.
 BURST_BYTES = 64 * 1024
-#: A frame of more than this leaves alone: it is not copied into a burst.
+#: A larger frame leaves alone: it is not copied into a burst.
 LARGE_BYTES = 16 * 1024
 
 
 def take_burst(out: list[bytes]) -> bytes:
-    """Take the next burst away from the frames that wait; there is at least one."""
+    """Remove the next burst from the frames that wait; there is at least one."""
     size = count = 0
     for frame in out:
         if size + len(frame) > BURST_BYTES or (count and len(frame) > LARGE_BYTES):

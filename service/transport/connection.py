@@ -1,7 +1,7 @@
-"""What the rest of a node needs of its sockets: send a frame, see the backlog, close.
+"""Connections, as the rest of a node sees its sockets: send a frame, see the backlog, close.
 
-A frame is one encoded Socket.IO packet, made once and shared by all that receive it. What carries it
-(`upstream.EngineConnections`) knows nothing of sessions, and who sends knows nothing of Engine.IO.
+A frame is one encoded Socket.IO packet, made once and shared by all that receive it. The transport
+(`upstream.EngineConnections`) knows nothing of sessions, and its users know nothing of Engine.IO.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Frame:
 
     Attributes:
         data: the packet as it goes over the wire, in UTF-8.
-        carrier: what the library transport made of it, shared by all receivers.
-        wire: what the event-driven road made of it, likewise.
+        carrier: the library transport's form of it, shared by all receivers.
+        wire: the event loop transport's form of it, likewise.
     """
 
     __slots__ = ("carrier", "data", "wire")
@@ -36,7 +36,7 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """UTF-8 bytes."""
+        """Return the number of UTF-8 bytes."""
         return len(self.data)
 
     @property
@@ -48,12 +48,12 @@ class Frame:
 
 
 def utf8_size(text: str) -> int:
-    """Bytes of the text as UTF-8, without encoding it where it is ASCII."""
+    """Return the bytes of the text as UTF-8, without encoding it where it is ASCII."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def event_frame(event: str, payload_json: bytes, ack_id: int | None = None) -> Frame:
-    """The frame of an event with one argument.
+    """Build the frame of an event with one argument.
 
     Args:
         payload_json: the argument, already JSON.
@@ -94,20 +94,20 @@ class Connections(Protocol):
 
         Args:
             sid: the socket.
-            last: told to the client before its end.
-            reason: what the disconnect listeners get. With one of `RECONNECT_REASONS` the client
-                loses its transport and comes back by itself, else it is told not to. As
+            last: sent to the client before the close.
+            reason: passed to the disconnect listeners. With one of `RECONNECT_REASONS` the client loses
+                its transport and comes back by itself; with others it gets a Socket.IO disconnect. As
                 `slow_client` what waits is dropped and only `last` is sent.
         """
 
     def hold(self, sid: str) -> None:
-        """Take nothing more from this socket until `release`: what it sends waits at its end.
+        """Read nothing more from this socket until `release`: what it sends waits at its end.
 
-        Its pongs do too, so it is not found dead meanwhile.
+        Its pongs wait too, so it is not considered dead meanwhile.
         """
 
     def release(self, sid: str) -> None:
-        """Take what this socket sends again."""
+        """Read from this socket again."""
 
     def sids(self) -> list[str]:
-        """The sockets that have connected and not yet disconnected."""
+        """Return the sockets that have connected and not yet disconnected."""

@@ -1,4 +1,4 @@
-"""What the links of a node share, and whom a link tells."""
+"""The driver: what all links of a node share, and the interface of a link's owner."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ READ_BYTES = 64 * 1024
 
 
 class Owner(Protocol):
-    """What a link tells, always in the loop: nothing of it may block."""
+    """Receives what a link reads, always in the loop: nothing of it may block."""
 
     def on_text(self, text: str) -> None: ...
     def on_binary(self, data: bytes | bytearray) -> None: ...
 
     def on_fault(self, fault: Fault) -> bytes:
-        """Last words to a peer that broke the protocol, as a frame, or b""."""
+        """Return the last frame to send to a peer that broke the protocol, or b""."""
 
     def on_overflow(self) -> None:
-        """More than `max_pending_bytes` wait. What waited is dropped; only `finish` is of use now."""
+        """Handle that more than `max_pending_bytes` wait. They were dropped; only `finish` has an effect."""
 
     def on_lost(self) -> None:
-        """The peer closed, vanished or broke the protocol. Not called after `finish`."""
+        """Handle that the peer closed, vanished or broke the protocol. Not called after `finish`."""
 
     def on_cut(self) -> None:
-        """The descriptor is closed. Called once, whatever ended the link."""
+        """Handle that the descriptor is closed. Called once, whatever ended the link."""
 
 
 class Sender(Protocol):
@@ -46,8 +46,8 @@ class Driver:
     Args:
         max_bytes: longest message.
         max_pending_bytes: what may wait for one peer.
-        count_received: told how many bytes came in.
-        turns: the share of those who have not logged in; None: they have no share of their own.
+        count_received: called with the number of bytes that came in.
+        turns: the share of peers that have not logged in; None: they have no share of their own.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The event loops of eventlet and gevent, as far as websockets without a task, and turns, need them.
 
-Callbacks run in the loop itself: they must not block, and nothing may escape from them (eventlet would call
-the listener again and forget the descriptor).
+Callbacks run in the loop itself: they must not block, and must not raise (eventlet would call the listener
+again and forget the descriptor).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-#: Called when a descriptor is ready. eventlet hands over the descriptor, gevent nothing.
+#: Called when a descriptor is ready. eventlet passes the descriptor, gevent nothing.
 Ready = Callable[..., object]
 
 
@@ -23,13 +23,13 @@ class Hub(Protocol):
         """Call this in the loop after so long, and after what is ready then."""
 
     def current(self) -> Any:
-        """The task that runs now."""
+        """Return the task that runs now."""
 
     def park(self) -> None:
-        """Let the task that runs now wait until somebody calls `wake`."""
+        """Suspend the running task until somebody calls `wake`."""
 
     def wake(self, task: Any) -> None:
-        """Let a parked task go on, soon."""
+        """Resume a parked task, soon."""
 
     def on_readable(self, fd: int, ready: Ready) -> Any:
         """Call `ready` whenever there is something to read, until `forget`."""
@@ -38,7 +38,7 @@ class Hub(Protocol):
         """Call `ready` whenever something can be written, until `forget`."""
 
     def forget(self, watch: Any) -> None:
-        """End a watch. To be done before its descriptor is closed."""
+        """End a watch. Call it before its descriptor is closed."""
 
 
 class EventletHub:
@@ -128,7 +128,7 @@ class GeventHub:
 
 
 def hub_of(async_mode: str) -> Hub:
-    """The loop of this process.
+    """Return the loop of this process.
 
     Args:
         async_mode: eventlet or gevent.

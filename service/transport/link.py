@@ -1,18 +1,18 @@
-"""One websocket that the event loop drives: no task, no buffer while nothing moves.
+"""A link: one websocket that the event loop drives, without a task and without a buffer while idle.
 
-In: when the loop says that the descriptor is readable, one buffer is read, parsed and handed on message by
-message, in the loop. Whoever gets the messages may `pause` the link: what is parsed already waits, the
-descriptor is not read any more, and TCP tells the peer to wait.
+Input: when the loop reports the descriptor as readable, one buffer is read, parsed and passed on message by
+message, in the loop. The owner may `pause` the link: messages that are parsed already wait, the descriptor
+is not read any more, and TCP makes the peer wait.
 
-Out: frames collect until the end of the loop's turn and leave together, with one system call per socket
-however many acks a flush brings. What the kernel does not take waits here, counted and bounded; the peer's
-own slowness can harm nobody else.
+Output: frames collect until the end of the loop's turn and leave together, with one system call per socket
+however many acks a flush brings. What the kernel does not take waits here, counted and bounded, so a slow
+peer delays nobody but itself.
 
-The end: a close frame goes behind what waits, then our half of the connection is shut, and what the peer
-still sends is read and thrown away until it closes too: a socket closed with unread input is reset, and a
-reset takes back what the peer has not read yet. After `LINGER_S` it is cut in any case.
+The end: a close frame follows what waits, then our half of the connection is shut down, and what the peer
+still sends is read and discarded until it closes too: a socket closed with unread input is reset, and a
+reset destroys what the peer has not read yet. After `LINGER_S` it is cut in any case.
 
-Not here: what messages mean, pings of Engine.IO, and how the descriptor was got.
+Not here: what messages mean, pings of Engine.IO, and how the descriptor was obtained.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 #: How long a peer may take to read its last frames and to close.
 LINGER_S = 2.0
-#: Input thrown away during that time.
+#: How much input is discarded during that time.
 MAX_DISCARD_BYTES = 16 << 20
 #: Handed on in one turn of the loop; a piece of 64 KiB holds a thousand events, or ten thousand crumbs.
 TURN_MESSAGES = 1024
@@ -92,11 +92,11 @@ class Link:
         self._state = _OPEN
         self._is_flowing = True  # open and not paused
         self._pauses = 0
-        self._held: list[Message] | None = None  # parsed, and not yet handed on
+        self._held: list[Message] | None = None  # parsed, and not yet passed on
         self._reading: Any = None
         self._writing: Any = None
         self._out: list[bytes] | None = None
-        self._part: memoryview | None = None  # of a frame whose beginning the kernel has
+        self._part: memoryview | None = None  # of a frame of which the kernel has the beginning
         self._is_unsent = False
         self._discarded = 0
 
@@ -119,21 +119,21 @@ class Link:
     # --- in
 
     def pause(self, why: int) -> None:
-        """Hand nothing on and read nothing, from the next message on."""
+        """Pass nothing on and read nothing, from the next message on."""
         self._pauses |= why
         if self._state == _OPEN:
             self._is_flowing = False
             self._unwatch()
 
     def resume(self, why: int) -> None:
-        """Take this reason back; goes on at the end of the turn if it was the last one."""
+        """Remove this reason; reading goes on at the end of the turn if it was the last one."""
         if self._pauses & why:
             self._pauses &= ~why
             if not self._pauses and self._state == _OPEN:
                 self.driver.hub.soon(self._go_on)
 
     def hand_over(self, owner: Owner) -> None:
-        """Tell another one from the next message on."""
+        """Give the link another owner, from the next message on."""
         self.owner = owner
         self.pause(BUSY)
         self.resume(BUSY)
@@ -160,7 +160,7 @@ class Link:
             self._reading = None
 
     def _read_now(self) -> None:
-        """There is room in this turn for what waited unread."""
+        """Read what waited unread, now that there is room in this turn."""
         if self._is_flowing:
             self._watch(is_its_turn=True)
             self._read()
@@ -169,7 +169,7 @@ class Link:
 
     def _read(self, *_: Any) -> None:
         if self._reading is None:
-            return  # it was ended in this very turn
+            return  # it ended in this very turn
         driver = self.driver
         most = 0  # as much as there is room for
         if self.ticket is not None and self._state == _OPEN:
@@ -196,7 +196,7 @@ class Link:
                 self.cut()
 
     def _may_send(self, size: int) -> bool:
-        """Whether so many bytes may come; a stranger who sends more is sent away."""
+        """Return whether so many bytes may come; a stranger that sends more is disconnected."""
         if self.ticket is None or self.ticket.spend(0, size):
             return True
         self._fail(Fault(frames.POLICY, "Log in first."))
@@ -230,7 +230,7 @@ class Link:
             self.broken(error)
 
     def broken(self, error: Exception) -> None:
-        """Something of ours failed: this connection ends, with 1011."""
+        """End this connection with 1011 after an error of ours."""
         about = {"action": "websocket_failed", "throttle": type(error).__name__}
         log.error("a websocket failed", extra=about, exc_info=error)
         self._fail(Fault(frames.INTERNAL, ""))
@@ -273,9 +273,9 @@ class Link:
         self._append(frame)
 
     def finish(self, last: list[bytes], code: int, *, drop: bool = False) -> None:
-        """Send these frames and close, and forget what waits before them if `drop`.
+        """Send these frames and close; with `drop` forget what waits before them.
 
-        The owner hears `on_cut` when the peer has closed too, or after `LINGER_S`.
+        `on_cut` is called when the peer has closed too, or after `LINGER_S`.
         """
         if self._state == _OPEN:
             if drop:
@@ -297,7 +297,7 @@ class Link:
         self.waiting_bytes = 0
         self.driver.wheel.drop(self)
         self._raw.close()
-        owner, self.owner = self.owner, NOBODY  # no cycle is left for the collector
+        owner, self.owner = self.owner, NOBODY  # leaves no cycle for the garbage collector
         owner.on_cut()
 
     def flush(self) -> None:
@@ -371,12 +371,12 @@ class Link:
     # --- ends
 
     def on_due(self, now_s: float) -> float | None:
-        """The peer has had its time to close."""
+        """Cut the connection: the peer has had its time to close."""
         self.cut()
         return None
 
     def _end(self, last: list[bytes]) -> None:
-        """Our close: send these, then wait for the peer's."""
+        """Begin our close: send these frames, then wait for the peer's close."""
         self._state = _CLOSING
         self._is_flowing = False
         self.is_finished = True
@@ -392,7 +392,7 @@ class Link:
             self._watch()
 
     def _lose(self) -> None:
-        """The peer is gone."""
+        """Handle that the peer is gone."""
         is_news, owner = self._state == _OPEN, self.owner
         self.cut()
         if is_news:

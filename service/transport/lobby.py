@@ -1,12 +1,13 @@
-"""Who is on this node without having logged in: how many, what they have sent, and when it is too much.
+"""Bounds on strangers, the clients that have not logged in: their number, and what they may send.
 
-Two kinds stand here, each in a lobby of its own: HTTP connections, and the Engine.IO sockets that have not
+There are two kinds, each with a lobby of its own: HTTP connections, and the Engine.IO sockets that have not
 connected with a token (without a login: not registered as a device). A bound holds per address and for the
 node. Loopback and trusted proxies have no bound of their own, since many clients come from there.
 
-A number alone would be no bound: who is sent away comes again at once. So what strangers send is a debt of
-their address and of the node, in messages and in bytes. Who logs in has it taken back, what is left is
-forgiven evenly within a minute. A fleet that comes back all at once owes nothing afterwards.
+A bound on their number alone would not help: a client that is disconnected comes again at once. So what
+strangers send is a debt of their address and of the node, in messages and in bytes. The debt of a client
+that logs in is cancelled, the rest is forgiven evenly within a minute. A fleet that comes back all at once
+owes nothing afterwards.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ import ipaddress
 import time
 from collections.abc import Callable
 
-#: What may be owed, for each one that may stand here.
+#: What may be owed, for each stranger that may be here.
 MESSAGES_EACH = 10
 BYTES_EACH = 16 * 1024
-#: All that is owed is forgiven in this time.
+#: All debt is forgiven in this time.
 FORGIVEN_S = 60.0
-#: Read at a time from a websocket of theirs, and thrown away of it once it is to end.
+#: Read at a time from a stranger's websocket, and discarded of it once it is to end.
 READ_BYTES = 1024
 DISCARD_BYTES = 256 * 1024
-#: Addresses that are remembered; those with nobody here are forgotten first.
+#: Addresses that are remembered; those without a connection are forgotten first.
 MAX_ADDRESSES = 20_000
 
 ADDRESS, NODE = "address", "node"
 
 
 class _Account:
-    """One address, or the node."""
+    """The debt of one address, or of the node."""
 
     __slots__ = ("at_s", "count", "messages", "most", "name", "size")
 
@@ -63,7 +64,7 @@ class _Account:
 
 
 class Ticket:
-    """The stay of one connection, from `Lobby.enter` to `leave`."""
+    """The stay of one stranger, from `Lobby.enter` to `leave`."""
 
     __slots__ = ("_account", "_lobby", "messages", "size")
 
@@ -74,7 +75,7 @@ class Ticket:
         self.size = 0
 
     def spend(self, messages: int, size: int) -> bool:
-        """Owe this; False when it is too much, and the connection should end. Free after `leave`."""
+        """Add to the debt; False when it is too much, and the connection should end. Free after `leave`."""
         lobby = self._lobby
         if lobby is None:
             return True
@@ -83,7 +84,7 @@ class Ticket:
         return lobby.owe(self, self._account, messages, size)
 
     def leave(self, *, is_known: bool = False) -> None:
-        """Stand here no more; harmless the second time.
+        """End the stay; harmless the second time.
 
         Args:
             is_known: it logged in, and owes nothing.
@@ -100,8 +101,8 @@ class Lobby:
         per_address: how many of one address; 0: no bound.
         per_node: how many there may be; 0: no bound.
         is_exempt: whether an address has no bound of its own.
-        refused: told of each refusal: the address, and whether it is that of the `address` or of the
-            `node`.
+        refused: called at each refusal with the address, and whether the bound of the `address` or of
+            the `node` was reached.
         max_messages: of one of them; 0: no bound.
         max_bytes: likewise.
     """
@@ -128,11 +129,11 @@ class Lobby:
 
     @property
     def count(self) -> int:
-        """How many stand here."""
+        """Return how many strangers are here."""
         return self._node.count
 
     def enter(self, address: str) -> Ticket | None:
-        """Let somebody in; None where there are too many, or too much is owed."""
+        """Let a connection in; None where there are too many, or too much is owed."""
         account = self._account(address)
         for one, why in ((account, ADDRESS), (self._node, NODE)):
             one.forgive(self._now())
@@ -185,13 +186,13 @@ class Lobby:
         for account in self._addresses.values():
             account.forgive(now)
         kept = {group: one for group, one in self._addresses.items() if not one.is_settled}
-        if len(kept) >= MAX_ADDRESSES:  # who owes most is remembered best by being here
+        if len(kept) >= MAX_ADDRESSES:  # an address that owes much is remembered because it is here
             kept = {group: one for group, one in kept.items() if one.count}
         self._addresses = kept
 
 
 def _group(address: str) -> str:
-    """What counts as one address: of IPv6 the 64 bits that a network is given."""
+    """Return what counts as one address: of IPv6 the 64 bits that identify a network."""
     if ":" not in address:
         return address
     try:

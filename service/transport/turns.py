@@ -1,13 +1,13 @@
-"""A share of each turn of the event loop for those who have not logged in.
+"""Turns: the share of each turn of the event loop for clients that have not logged in.
 
-What is ready is worked for in one turn, all of it, however many connections that are: a thousand that each
-need a millisecond would let everybody else wait for a second. So work for strangers asks here first: a few
-pieces of it fit into a turn, the rest waits for the next ones in the order in which it came. Devices' sockets
-are read, flushes sent and leases renewed in between.
+The loop handles everything that is ready in one turn, however many connections that are: a thousand that
+each need a millisecond would make everybody else wait for a second. So work for strangers asks here first: a
+few pieces of it fit into a turn, the rest waits for the next ones in the order in which it came. Devices'
+sockets are read, flushes sent and leases renewed in between.
 
 A turn that is long without strangers, because many devices are busy, has room for more of them, up to half of
-it: else a fleet that comes back could not get in beside one that is there. Turns are measured in the time that
-this process ran, so that a machine with too little of it does not make them longer still.
+it: otherwise a returning fleet could not log in beside a busy one. Turns are measured in CPU time of this
+process, so that a machine with too little of it does not make them longer still.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Turns:
     """Room for a few pieces of work in each turn of a loop.
 
     Args:
-        least: pieces in one turn, at least.
+        now: seconds of CPU time of this process.
         now: seconds that this process ran.
     """
 
@@ -45,7 +45,7 @@ class Turns:
         self._waiting: deque[Callable[[], object]] = deque()
 
     def enter_or(self, later: Callable[[], object]) -> bool:
-        """Whether there is room in this turn; if not, `later` is called in the one that has."""
+        """Return whether there is room in this turn; if not, `later` is called in the one that has."""
         if self._waiting or self._done >= self._room:
             self._waiting.append(later)
             return False

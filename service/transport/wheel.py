@@ -1,11 +1,11 @@
-"""Deadlines of all sockets of a node on one wheel: pings, pongs, connects, closes.
+"""The timing wheel: deadlines of all sockets of a node, which are pings, pongs, connects and closes.
 
-A deadline costs a set entry in one of the wheel's slots and is taken out again at the same cost, so ten
-thousand connections need neither ten thousand timers nor a look at each of them every second. What is
-further away than one turn waits in the last slot and is put in again.
+A deadline costs a set entry in one of the wheel's slots and is removed at the same cost, so ten thousand
+connections need neither ten thousand timers nor a look at each of them every second. A deadline further
+away than one turn of the wheel waits in the last slot and is put in again.
 
-The wheel has its own clock, which stands still while the process does not run. A node that was stopped, or
-did not get a CPU, must not find its clients dead whose answers wait unread.
+The wheel has its own clock, which stands still while the process does not run: a node that was stopped, or
+did not get a CPU, must not take clients for dead whose answers wait unread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-#: Width of a slot: how late a deadline may be seen.
+#: Width of a slot: how late a deadline may be noticed.
 SLOT_S = 0.25
 #: A turn of the wheel is this many slots.
 SLOTS = 512
-#: More than this between two looks, and the process did not run.
+#: More than this between two looks means that the process did not run.
 PAUSED_S = 1.0
 
 
@@ -32,16 +32,16 @@ class Due(Protocol):
     slot: set[Due] | None
 
     def on_due(self, now_s: float) -> float | None:
-        """Called at or shortly after the deadline; the next one, or None. It may not switch tasks."""
+        """Handle the deadline, at or shortly after it; return the next one, or None. Must not switch tasks."""
 
 
 class Wheel:
-    """Calls what is due; `run` is a task that lives as long as the node."""
+    """Calls `on_due` at the deadlines; `run` is a task that lives as long as the node."""
 
     def __init__(self, sleep: Callable[[float], object]) -> None:
         self._sleep = sleep
         self._slots: list[set[Due]] = [set() for _ in range(SLOTS)]
-        self._turned = 0  # slots that were looked at
+        self._turned = 0  # slots that were handled
         self._stopped = False
         #: Seconds this wheel has been turning.
         self.now_s = 0.0
@@ -79,7 +79,7 @@ class Wheel:
             slot = self._slots[self._turned % SLOTS]
             for one in list(slot):
                 if one.slot is not slot:
-                    continue  # another one's end took it along
+                    continue  # the end of another one removed it
                 slot.discard(one)
                 one.slot = None
                 try:

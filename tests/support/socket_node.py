@@ -172,7 +172,7 @@ def main(
                 getattr(socket.queue, "_asleep", False)
                 for socket in server.server.eio.sockets.values()
             ),
-            "road": "ordinary" if connections.road is None else "fast",
+            "road": "ordinary" if connections.event_loop is None else "fast",
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 

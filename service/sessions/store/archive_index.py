@@ -1,8 +1,8 @@
 """The index of archived sessions, and the two moves between Redis and the archive.
 
 `P:{p}:archived` (id → archived when), `archive_names` (id → file) and `archive_summaries` (id → raw
-summary fields as JSON) change together, in one script. A session stands in `active`, `inactive` or
-`archived`, in exactly one of them.
+summary fields as JSON) change together, in one script. A session is in exactly one of `active`, `inactive`
+and `archived`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ STAGING_MS = 60_000
 COMMITS = 50
 #: Size of one command that fills a staging key, bytes.
 CHUNK_BYTES = 1 << 20
-#: What belongs to a connection, or is said anew by the restore itself.
+#: Fields that belong to a connection, or are written anew by the restore itself.
 _CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
 _NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
-#: Both fields together: half of one service's and half of another's would be nobody's. Whoever has an
-#: archive goes before who has none yet. The first write frees, so that the rest runs at maxmemory.
+#: Sets both fields together: half of one service's and half of another's would be nobody's. A caller with an
+#: archive goes before one without. The first write frees memory, so that the rest runs at maxmemory.
 _NOTE = """
 redis.call('HDEL', KEYS[1], '')
 local is = redis.call('HMGET', KEYS[1], 'service', 'archive')
@@ -43,20 +43,20 @@ return {service, archive}
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What `archive_commit` said: ok, busy, missing, older, newer or deleted."""
+    """The answer of `archive_commit`: ok, busy, missing, older, newer or deleted."""
 
     word: str
     #: newer: the file that is still needed; "" for none.
     name: str = ""
 
     def is_useless(self, name: str) -> bool:
-        """Whether a refused committer may remove its file."""
+        """Return whether a refused committer may remove its file."""
         return self.word == "deleted" or (self.word == "newer" and self.name != name)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A session whose file is durable on disk and which may leave Redis, if it is as it was read."""
+    """A session whose file is durable on disk and which may leave Redis, if it has not changed since."""
 
     session_id: str
     name: str  #: of the file
@@ -67,13 +67,13 @@ class Commit:
 
     @property
     def came_from(self) -> str:
-        """The file that the session was restored from; "": none."""
+        """Return the file that the session was restored from; "": none."""
         return self.fields.get("archived_as", "")
 
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """An archive file as the index knows it."""
+    """An archive file as the index has it."""
 
     session_id: str
     name: str
@@ -96,8 +96,8 @@ class ArchiveIndexStore(StorePart):
     def note(self, service: str, store_id: str = "") -> tuple[str, str]:
         """Says who this service is and which archive it has, where others are not known.
 
-        Of any number of callers the first is heard; all are answered what is known then, as by
-        `known_archive`. Runs at maxmemory.
+        Of several callers the first one wins; all get what is recorded then, as from `known_archive`.
+        Runs at maxmemory.
         """
         known = self.known()
         if all(known):
@@ -134,10 +134,10 @@ class ArchiveIndexStore(StorePart):
         return answers
 
     def restore(self, snapshot: Snapshot, name: str) -> str:
-        """Puts an archived session back, as inactive.
+        """Put an archived session back, as inactive.
 
-        Returns "ok", "exists" (Redis has it: somebody was faster), "deleted" (a tombstone forbids it)
-        or "changed" (the index names another file).
+        Returns "ok", "exists" (Redis has it: another caller was faster), "deleted" (a tombstone forbids
+        it) or "changed" (the index names another file).
 
         Redis: the parts go to staging keys, then lua/restore.lua takes them, atomic.
         """
@@ -199,7 +199,7 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """What a session is kept as: (kind, command that writes it, its arguments)."""
+    """Yield the parts of a session's keys: (kind, command that writes it, its arguments)."""
     for data_key, samples in snapshot.histories.items():
         for chunk in _chunks(samples):
             yield f"history:{data_key}", "RPUSH", chunk

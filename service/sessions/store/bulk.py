@@ -1,4 +1,4 @@
-"""Bulk commands as they are kept: what was asked, which devices, how far it is.
+"""Bulk commands in Redis: the request, its devices, and its progress.
 
 `P:command_batch:<id>` hash · `…:devices` zset, session id → its number · `…:refused` hash, session id →
 error JSON. All with a TTL of `KEEP_S` from the last change.
@@ -13,7 +13,7 @@ import orjson
 
 from service.sessions.store.runner import StorePart
 
-#: How long a batch can be looked at after it was last changed, s.
+#: How long a batch can be read after it was last changed, s.
 KEEP_S = 7 * 24 * 3600
 
 
@@ -97,7 +97,7 @@ class BulkStore(StorePart):
     def commands_of(
         self, wanted: Sequence[tuple[str, str]], *, results: bool
     ) -> list[dict[str, Any] | None]:
-        """Status of commands (session id, command id), with result and error where asked for."""
+        """Return the status of commands (session id, command id), with result and error where asked for."""
 
         def fill(pipe: Any) -> None:
             for session_id, command_id in wanted:

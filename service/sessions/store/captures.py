@@ -1,10 +1,10 @@
-"""Reading sessions entire, for the archive: many at a time, and as few objects as can be.
+"""Consistent reads of whole sessions for the archive: many at a time, with few objects.
 
-A session of 100 kB has thousands of samples. Taken as strings from a pipeline they are the most of what its
-archival costs: all of them live until the last reply is there, and redis-py's way of a reply costs more
-than parsing it. So the histories are read through a connection itself, one reply at a time, each joined at
+A session of 100 kB has thousands of samples. Taken as strings from a pipeline they are most of the cost of
+archiving it: all of them live until the last reply has come, and redis-py spends more time on a reply than
+parsing takes. So the histories are read directly from a connection, one reply at a time, each joined at
 once and never decoded: 0.2 ms of CPU instead of 0.8. Lua would send them joined, at four times the
-time of Redis, which is everybody's.
+time of Redis, which all clients share.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.sessions.store.runner import StorePart
 
 
 def _lrange(key: str) -> bytes:
-    """`LRANGE key 0 -1` as it is sent. redis-py's own packing costs as much as reading the reply."""
+    """Encode `LRANGE key 0 -1`. redis-py's own encoding costs as much as reading the reply."""
     name = key.encode()
     return b"*4\r\n$6\r\nLRANGE\r\n$%d\r\n%b\r\n$1\r\n0\r\n$2\r\n-1\r\n" % (len(name), name)
 
@@ -32,10 +32,10 @@ class CaptureStore(StorePart):
 
         Histories take a second round trip, because their names come with the first, and much can
         happen in between: another archiver commits the session, or Redis is emptied. Lua or MULTI would
-        do it at one moment, but the first is slow for everybody, and the second is refused at
-        `maxmemory`. So every session hash is read once more behind all the rest: every change of
-        anything in a session changes its rev or a time in its hash. What is not as it was, or was read from
-        a Redis that is another one by now, is thrown away.
+        read at one moment, but the first is slow for everybody, and the second is refused at
+        `maxmemory`. So every session hash is read once more behind everything else: every change of a
+        session changes its rev or a time in its hash. A read that was not consistent, or came from a
+        Redis that has lost data meanwhile, is discarded.
 
         Redis: two round trips, O(samples), and two short ones.
         """
@@ -68,13 +68,13 @@ class CaptureStore(StorePart):
         return captures
 
     def _lives(self, session_ids: Sequence[str]) -> dict[int, str]:
-        """The life of Redis in each of these sessions' partitions. Redis: lua/life.lua."""
+        """Return the life of Redis in each of these sessions' partitions. Redis: lua/life.lua."""
         one_of = {self.keys.partition(one): one for one in session_ids}
         answers = self._runner.of_sessions("life", [(one, []) for one in one_of.values()])
         return dict(zip(one_of, answers, strict=True))
 
     def _heads(self, session_ids: Sequence[str]) -> tuple[list[list[Any]], int]:
-        """Everything but the histories of each, the hash first, and when."""
+        """Return everything but the histories of each, the hash first, and the time of reading."""
         keys = self.keys
 
         def fill(pipe: Any) -> None:
@@ -95,7 +95,7 @@ class CaptureStore(StorePart):
     def _lists(
         self, keys: Sequence[str], hashes: Sequence[str]
     ) -> tuple[list[bytes], list[dict[str, str]]]:
-        """Lists of JSON values, each as one JSON array, and then hashes; in one round trip."""
+        """Return lists of JSON values, each as one JSON array, and hashes; in one round trip."""
 
         def call() -> tuple[list[bytes], list[dict[str, str]]]:
             with self._runner.connection() as connection:
@@ -113,5 +113,5 @@ class CaptureStore(StorePart):
 
 
 def _fields(reply: Any) -> dict[str, str]:
-    """A hash, which RESP2 sends as a list."""
+    """Return a hash, which RESP2 sends as a list, as a dict."""
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))

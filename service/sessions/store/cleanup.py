@@ -16,7 +16,7 @@ class CleanupStore(StorePart):
     """The part of the store by which sessions go."""
 
     def idle_ids(self, partition: int, before_ms: int, place: int, limit: int) -> list[str]:
-        """Sessions that never had a connection and were last updated before a moment.
+        """Return sessions that never had a connection and were last updated before a moment.
 
         Redis: O(log sessions + place + limit).
         """
@@ -29,7 +29,7 @@ class CleanupStore(StorePart):
         return list(rows)
 
     def states(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
-        """Raw summary fields with `session_id` and `generation`; None for what Redis does not know."""
+        """Return raw summary fields with `session_id` and `generation`; None for unknown sessions."""
         names = ("generation", *SUMMARY_FIELDS)
 
         def fill(pipe: Any) -> None:
@@ -45,7 +45,7 @@ class CleanupStore(StorePart):
         return found
 
     def deactivate(self, session_ids: Sequence[str]) -> int:
-        """Makes those inactive that have no connection and still count as active; how many.
+        """Make those inactive that have no connection and still count as active; return how many.
 
         Redis: lua/deactivate.lua, atomic per call of at most CALL_SESSIONS sessions of a partition.
         """

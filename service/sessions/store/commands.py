@@ -23,7 +23,7 @@ NOW_MS = 5_000
 
 
 def changes_of(flat: Sequence[str]) -> list[CommandChange]:
-    """Status changes from a script's flat list: id, command id, command, status, waiter."""
+    """Parse status changes from a script's flat list: id, command id, command, status, waiter."""
     return [
         CommandChange(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4])
         for i in range(0, len(flat), 5)
@@ -75,12 +75,12 @@ class CommandStore(StorePart):
     def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
     ) -> list[TakenCommand]:
-        """Marks as sent, in order, what this connection was not sent yet; empty when it lost the session.
+        """Mark as sent, in order, what this connection was not sent yet; empty when it lost the session.
 
         Args:
             after: `position` of the last command this connection was sent; 0: none. The same call
-                again answers the same commands, so that a lost reply loses none; the session counts
-                as pending until a call answers none.
+                again returns the same commands, so that a lost reply loses none; the session counts
+                as pending until a call returns none.
         """
         flat = self._runner.of_session("command_take", session_id, [generation, limit, after])
         taken = []
@@ -109,7 +109,7 @@ class CommandStore(StorePart):
         result_json: str = "",
         error_json: str = "",
     ) -> CommandChange | None:
-        """The device's result; None when the command is unknown.
+        """Record the device's result; None when the command is unknown.
 
         Raises:
             StaleGeneration
@@ -150,7 +150,7 @@ class CommandStore(StorePart):
 
 
 def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The commands in a session's hash of them, as people see them, oldest first."""
+    """Return the commands in a session's hash of them, as people see them, oldest first."""
     ids = [name for name in fields if ":" not in name]
     shown = [
         _shown(

@@ -1,4 +1,4 @@
-"""What Redis tells of itself, which nodes and workers are there, and the book of alarms.
+"""The service in Redis: the server's own figures, nodes and workers, and alarms.
 
 `P:nodes`, `P:workers` zset, process → last beat (ms) · `P:node:<id>`, `P:worker:<name>` hash, its figures;
 TTL `BEAT_TTL_S` ·
@@ -21,9 +21,9 @@ from service.sessions.store.runner import StorePart
 
 Figure = str | int | float
 
-#: How long a process counts as being there after its last beat, s.
+#: How long a process counts as alive after its last beat, s.
 BEAT_TTL_S = 15
-#: Alarms of the past that are kept.
+#: Ended alarms that are kept.
 KEPT_ALARMS = 200
 
 
@@ -52,27 +52,27 @@ class FleetStore(StorePart):
     # -- nodes and workers --
 
     def node_beat(self, node_id: str, figures: Mapping[str, Figure]) -> None:
-        """Says that a node is there, with its figures; forgotten `BEAT_TTL_S` after the last beat."""
+        """Record that a node is alive, with its figures; forgotten `BEAT_TTL_S` after the last beat."""
         self._beat(self.keys.nodes, self.keys.node(node_id), node_id, figures, "node_id")
 
     def node_gone(self, node_id: str) -> None:
-        """Forgets a node that ends cleanly."""
+        """Forget a node that ends cleanly."""
         self._gone(self.keys.nodes, self.keys.node(node_id), node_id)
 
     def nodes(self) -> list[dict[str, str]]:
-        """Nodes that are there, with their figures, oldest beat first."""
+        """Return the nodes that are alive, with their figures, oldest beat first."""
         return self._present(self.keys.nodes, self.keys.node)
 
     def worker_beat(self, worker: str, figures: Mapping[str, Figure]) -> None:
-        """Says that a worker is there; see `node_beat`."""
+        """Record that a worker is alive; see `node_beat`."""
         self._beat(self.keys.workers, self.keys.worker(worker), worker, figures, "worker")
 
     def worker_gone(self, worker: str) -> None:
-        """Forgets a worker that ends cleanly."""
+        """Forget a worker that ends cleanly."""
         self._gone(self.keys.workers, self.keys.worker(worker), worker)
 
     def workers(self) -> list[dict[str, str]]:
-        """Workers that are there, with their figures, oldest beat first."""
+        """Return the workers that are alive, with their figures, oldest beat first."""
         return self._present(self.keys.workers, self.keys.worker)
 
     def _beat(
@@ -114,7 +114,7 @@ class FleetStore(StorePart):
     # -- the service --
 
     def page_of_node(self, node_id: str, *, limit: int, cursor: str | None = None) -> Page:
-        """A page of the sessions that are connected to a node, in the order of their ids.
+        """Return a page of the sessions that are connected to a node, in the order of their ids.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
@@ -150,7 +150,7 @@ class FleetStore(StorePart):
         """The book follows what is wrong now: new alarms begin, others end and become history.
 
         Args:
-            alarms: by a name of their own; one that is in the book keeps its `since`.
+            alarms: present alarms by a name of their own; one that is recorded keeps its `since`.
             now_ms: Redis time.
 
         Guarantees: of any number of callers exactly one ends an alarm.
@@ -173,7 +173,7 @@ class FleetStore(StorePart):
         self._runner.repeat(call)
 
     def alarms(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Alarms of now and of the past, newest first; times in ms."""
+        """Return present and past alarms, newest first; times in ms."""
 
         def fill(pipe: Any) -> None:
             pipe.hvals(self.keys.alarms)

@@ -1,4 +1,4 @@
-"""Reading histories page by page, so that nobody holds a whole session in memory to show it."""
+"""Histories, read page by page, so that no process holds a whole session in memory to show it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from service.sessions.model import Snapshot
 from service.sessions.store.runner import StorePart
 
-#: A page ends after so many samples, or so many bytes and at most 50 samples more.
+#: A page ends after this many samples, or this many bytes and at most 50 samples more.
 PAGE_SAMPLES = 1_000
 PAGE_BYTES = 256 << 10
 
@@ -17,7 +17,7 @@ class HistoryStore(StorePart):
     """The part of the store that reads histories in pages."""
 
     def outline(self, session_id: str) -> Snapshot | None:
-        """All of a session at one moment, but of each history only its latest sample.
+        """Read all of a session at one moment, but of each history only its latest sample.
 
         None when Redis does not know the session.
 
@@ -53,7 +53,7 @@ class HistoryStore(StorePart):
         )
 
     def data_keys(self, session_id: str) -> list[str] | None:
-        """The data keys of a session, sorted; None when Redis does not know the session."""
+        """Return the data keys of a session, sorted; None when Redis does not know the session."""
 
         def fill(pipe: Any) -> None:
             pipe.exists(self.keys.session(session_id))
@@ -65,14 +65,14 @@ class HistoryStore(StorePart):
     def read(
         self, session_id: str, data_key: str, newest: int | None = None
     ) -> Iterator[list[str]]:
-        """Pages of samples as JSON `[value,ts]`, oldest first.
+        """Yield pages of samples as JSON `[value,ts]`, oldest first.
 
         Args:
             session_id: of any session.
             data_key: one of its keys.
-            newest: only so many, the latest; None: all.
+            newest: only this many, the latest; None: all.
 
-        Guarantees: a sample that is there from the first page to the last comes exactly once, also
+        Guarantees: a sample that exists from the first page to the last comes exactly once, also
         while others are pushed and trimmed (samples alike in value and time cannot be told apart).
 
         Redis: lua/history.lua per page, O(history) at worst.

@@ -1,8 +1,8 @@
-"""Reading sessions: one, a page of them, how many.
+"""The index of sessions: reading one, a page of them, and their number.
 
-Lists go by (score, id) of an index, which do not change while a session is there, so a cursor
-neither skips nor repeats anything under churn; nothing scans keys. A filtered page looks at no more
-than SCANNED entries and may come back short, with `next` set.
+Lists are ordered by (score, id) of an index, which do not change while a session is in it, so a cursor
+neither skips nor repeats anything while others come and go; nothing scans keys. A filtered page reads at
+most SCANNED entries and may come back short, with `next` set.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from service.sessions.model import (
 from service.sessions.page_cursor import ROUNDS, Entry, parse_cursor
 from service.sessions.store.runner import StorePart
 
-#: Index entries that one filtered page looks at.
+#: Index entries that one filtered page reads.
 SCANNED = 2_000
 
 
@@ -33,12 +33,12 @@ class IndexStore(StorePart):
     """The part of the store that only reads."""
 
     def get(self, session_id: str) -> dict[str, str] | None:
-        """The raw fields of a session; None when Redis does not know it."""
+        """Return the raw fields of a session; None when Redis does not know it."""
         key = self.keys.session(session_id)
         return self._runner.repeat(lambda: self._runner.client.hgetall(key)) or None
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
-        """Raw summary fields with `session_id`, None where there is no session, archived or not."""
+        """Return raw summary fields with `session_id`, archived sessions too; None where there is none."""
         key, fields_of = self.keys.session, ("generation", *SUMMARY_FIELDS)
         rows = self._runner.ask(
             [("HMGET", key(session_id), *fields_of) for session_id in session_ids]
@@ -54,7 +54,7 @@ class IndexStore(StorePart):
         return found
 
     def _archived(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
-        """Raw summary fields of archived sessions, from the index."""
+        """Return raw summary fields of archived sessions, from the index."""
         if not session_ids:
             return []
         keys = self.keys
@@ -69,7 +69,7 @@ class IndexStore(StorePart):
         ]
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """All of a session at one moment; None when Redis does not know it.
+        """Read all of a session at one moment; None when Redis does not know it.
 
         Args:
             session_id: of any session.
@@ -81,19 +81,19 @@ class IndexStore(StorePart):
         return _snapshot(session_id, answer, entire=entire)
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
-        """Everything people see of one session, as `details_of` shows it; None when it is unknown."""
+        """Return everything people see of one session, see `details_of`; None when it is unknown."""
         snapshot = self.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
     def timeline(self, session_id: str) -> list[dict[str, Any]]:
-        """The last lifecycle events, oldest first; `at` in float seconds."""
+        """Return the last lifecycle events, oldest first; `at` in float seconds."""
         key = self.keys.timeline(session_id)
         lines = self._runner.repeat(lambda: self._runner.client.lrange(key, 0, -1))
         events = [orjson.loads(line) for line in lines]
         return [{**event, "at": to_seconds(event["at"])} for event in events]
 
     def counts(self, project_id: str | None = None) -> dict[str, int]:
-        """How many sessions are active, inactive and archived; of one project, or of all."""
+        """Count active, inactive and archived sessions; of one project, or of all."""
         keys, partitions = self.keys, range(self.keys.partitions)
         indexes = {"active": keys.active, "inactive": keys.inactive, "archived": keys.archived}
 
@@ -119,15 +119,15 @@ class IndexStore(StorePart):
         project_id: str | None = None,
         projects: Container[str] | None = None,
     ) -> Page:
-        """A page of sessions in one state, or in several, one state after the other.
+        """Return a page of sessions in one state, or in several, one state after the other.
 
-        Within a state they come in the order they got into it; those of a project in the order they
-        were made. One that changes its state meanwhile may come twice, none is left out (see places).
+        Within a state they are ordered by when they got into it; those of a project by when they were
+        made. One that changes its state meanwhile may come twice, none is left out (see page_cursor.py).
 
         Args:
             states: active, inactive, archived.
             limit: sessions a page.
-            cursor: `next` of the page before.
+            cursor: `next` of the previous page.
             q: only those whose id or name begins with it (letter case does not matter).
             project_id: only those of this project.
             projects: only those of any of these.
@@ -142,7 +142,7 @@ class IndexStore(StorePart):
         if project_id is not None:
             indexes = [lambda p: self.keys.project(p, project_id)]
         place = parse_cursor(cursor, len(indexes))
-        # what is read in one go, or has one index, needs no second look
+        # a list that is read in one page, or has one index, needs no second pass
         turns = len(indexes) * (1 if len(indexes) == 1 or not cursor else ROUNDS)
         items: list[dict[str, str]] = []
         scanned = 0
@@ -172,14 +172,14 @@ class IndexStore(StorePart):
         return Page(items, place.cursor() if place.turn < turns else None, total)
 
     def _entries(self, index: Callable[[int], str], after: Entry, count: int) -> list[Entry]:
-        """The next entries after (score, id), merged over all partitions."""
+        """Return the next entries after (score, id), merged over all partitions."""
         found: list[list[Entry]] = []
         for p in range(self.keys.partitions):
             key = index(p)
             found.append([])
             offset = 0
             while len(found[-1]) < count:
-                # those with the score of `after` come again and are passed over
+                # those with the score of `after` come again and are skipped
                 page = self._range(key, after[0], offset, count)
                 found[-1] += [entry for entry in page if entry > after]
                 offset += count
@@ -198,7 +198,7 @@ class IndexStore(StorePart):
 
 
 def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapshot | None:
-    """What lua/read.lua answered."""
+    """Parse the answer of lua/read.lua."""
     if not answer:
         return None
     fields, setup, undo, redo, timeline, commands, done, now = answer[:8]
@@ -221,7 +221,7 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
 
 
 def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
-    """What people see of one session.
+    """Build what people see of one session.
 
     The summary and `data` (histories, oldest first), `telemetry` (latest values), `setup`,
     `statistics`, `timeline`.
@@ -266,7 +266,7 @@ def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
 
 
 def is_match(raw: dict[str, str], q: str | None) -> bool:
-    """Whether id or name begins with `q`, whatever the letter case."""
+    """Return whether id or name begins with `q`, in any letter case."""
     if not q:
         return True
     names = (raw["session_id"], raw.get("session_name") or "")

@@ -1,4 +1,4 @@
-"""Names of everything Muster keeps in Redis, in one place (docs/redis.md describes each).
+"""Key names of everything Muster keeps in Redis (docs/redis.md describes each).
 
 A partition's number is the hash tag of all its keys, so that one script touches one slot of a
 cluster. In `history` keys the id part is escaped (`%` as `%25`, `:` as `%3A`), because only there
@@ -11,7 +11,7 @@ from zlib import crc32
 
 
 def escape_id(session_id: str) -> str:
-    """The id as it stands in history keys, injective."""
+    """Escape an id for history keys, injective."""
     return session_id.replace("%", "%25").replace(":", "%3A")
 
 
@@ -29,15 +29,15 @@ class Keys:
         self.upkeep = f"{prefix}:upkeep"
         self.alarms = f"{prefix}:alarms"
         self.alarm_history = f"{prefix}:alarm_history"
-        #: No key: a channel, see replication.py.
+        #: Not a key: a channel, see replication.py.
         self.replicated = f"{prefix}:replicated"
 
     def partition(self, session_id: str) -> int:
-        """The partition of a session: crc32 of the id modulo the number of partitions."""
+        """Return the partition of a session: crc32 of the id modulo the number of partitions."""
         return crc32(session_id.encode()) % self.partitions
 
     def tag(self, partition: int) -> str:
-        """What all keys of a partition begin with, `P:{p}:`."""
+        """Return what all keys of a partition begin with, `P:{p}:`."""
         return self._tags[partition]
 
     def _of(self, kind: str, session_id: str) -> str:

@@ -1,19 +1,19 @@
-"""Answers that wait for replicas: `redis.wait_replicas`.
+"""Replication: answers that wait for replicas, `redis.wait_replicas`.
 
-What Redis answered may be lost with the server, when Sentinels promote a replica that has not got it
-yet. WAIT tells how many replicas have what its own connection wrote last, in which lie two traps:
+What Redis answered may be lost with the server, when Sentinels promote a replica that does not have it
+yet. WAIT returns how many replicas have what its own connection wrote last. There are two traps:
 
 * A script that is run again under the same number answers as before and writes nothing, so WAIT would
-  look at an older write and say that all is well. Hence the PUBLISH before it, to a channel nobody
-  listens to: it goes to replicas as a write does, and who has it has everything before it, because
-  replication is one stream.
+  look at an older write and succeed. Hence the PUBLISH before it, to a channel without subscribers: it is
+  replicated as a write is, and a replica that has it has everything before it, because replication is one
+  stream.
 * After a failover the new primary confirms whatever it is asked. So script, PUBLISH and WAIT go over
   one connection, in one round trip.
 
-An answer that too few replicas have confirmed within WAIT_MS is withheld: StoreUnavailable, as when
-it was lost on its way. It may be stored, and whoever asked asks again. Rejected: answering with a
-flag (nobody can do anything with half an ack), and `min-replicas-to-write` alone, which looks at
-replicas as they were up to ten seconds ago.
+An answer that too few replicas have confirmed within WAIT_MS is withheld: StoreUnavailable, as when it was
+lost on its way. The write may be stored, and the caller asks again. Rejected: answering with a flag (nobody
+can do anything with half an ack), and `min-replicas-to-write` alone, which looks at replicas as they were up
+to ten seconds ago.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from redis.exceptions import NoScriptError
 
 from service import errors
 
-#: Scripts whose answers people and devices rely on: guarantee 1, and what else they are told is done.
+#: Scripts whose answers people and devices rely on: guarantee 1, and other answers that confirm a write.
 #: `register` because its `last_seq` acks all updates before it.
 CONFIRMED = frozenset(
     (
@@ -38,21 +38,21 @@ CONFIRMED = frozenset(
         *("register", "create", "delete_begin", "delete"),
     )
 )
-#: How long replicas have for it, ms; less than clients wait for a reply.
+#: How long replicas may take, ms; less than clients wait for a reply.
 WAIT_MS = 1_000
-#: How long a call waits for its place among those that wait, s.
+#: How long a call waits for a place among those that wait, s.
 PLACE_S = 5.0
 
 _TOO_FEW = "Too few replicas of Redis have it: it may be stored or not, try again later."
 
 
 class Replication:
-    """Runs scripts, and withholds what replicas have not confirmed.
+    """Runs scripts, and withholds answers that replicas have not confirmed.
 
     Args:
         client: of the primary; decodes responses.
         channel: where the PUBLISH goes.
-        replicas: how many have to have it, at least 1.
+        replicas: how many must confirm, at least 1.
     """
 
     def __init__(self, client: redis.Redis, channel: str, replicas: int) -> None:
@@ -68,7 +68,7 @@ class Replication:
         self.withheld = 0
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """The script's answer, once replicas have what it says.
+        """Run the script; return its answer once replicas have what it wrote.
 
         Raises:
             StoreUnavailable: not within WAIT_MS.
@@ -76,15 +76,15 @@ class Replication:
         command: tuple[Any, ...] = ("EVALSHA", script.sha, len(keys), *keys, *args)
         try:
             return self._confirmed(command)
-        except NoScriptError:  # Redis was restarted, or is another one: the text teaches it
+        except NoScriptError:  # Redis was restarted, or is another one: send it the text
             return self._confirmed(("EVAL", script.script, *command[2:]))
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """What this server is told inside, over whichever connections, has to be on its replicas.
+        """Require that replicas have everything written inside, over any connection of this server.
 
         Raises:
-            StoreUnavailable: at the end; also when the primary is another one than at the beginning.
+            StoreUnavailable: at the end, if they have not; also when the primary has changed meanwhile.
         """
         before = self._run_id()
         yield

@@ -1,8 +1,8 @@
-"""Runs the Lua scripts and translates what Redis raises, once, for the whole store.
+"""The script runner: runs the Lua scripts and translates what Redis raises, for the whole store.
 
-Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (a restarted Redis, which has
-forgotten its scripts, is sent the text again by redis-py's `Script`). All get the partition's tag as
-KEYS[1] and the keeping policy as ARGV[1..3].
+Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (redis-py's `Script` sends the text
+again to a restarted Redis, which has forgotten its scripts). All get the partition's tag as KEYS[1] and the
+keeping policy as ARGV[1..3].
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from service.sessions.store.replication import CONFIRMED, Replication
 
 LUA_DIR = Path(__file__).parent / "lua"
 
-#: Redis is away, or is not the one to write to (a replica after a failover), or is just becoming
-#: another one (NOSCRIPT: the text was sent, and another connection brought it to another server).
+#: Redis is away, or is not the one to write to (a replica after a failover), or has just become
+#: another one (NOSCRIPT: the text was sent, and another connection goes to another server).
 UNAVAILABLE = (
     RedisConnectionError,
     RedisTimeoutError,
@@ -76,12 +76,12 @@ class StoreSettings:
     max_queued: int = 100  #: open commands per session
     flapping_registers: int = 10  #: 0: no limit
     flapping_window_ms: int = 10_000
-    wait_replicas: int = 0  #: how many must have what is answered
+    wait_replicas: int = 0  #: how many replicas must have what is answered
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What Redis raises becomes a ServiceError."""
+    """Translate what Redis raises into a ServiceError."""
     try:
         yield
     except OutOfMemoryError as exc:
@@ -103,7 +103,7 @@ class ScriptRunner:
     Args:
         client: must decode responses, and must not retry by itself.
         sleep: how to wait between two tries.
-        on_call: told of every try which script it was (`other`: none), and how many seconds it took.
+        on_call: called after every try with the script's name (`other`: none) and the seconds it took.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class ScriptRunner:
     def connection(self) -> Iterator[Any]:
         """One of the client's connections, for what is asked so often that redis-py's way shows.
 
-        Closed when it is left by an exception: what it has not read is nobody else's answer.
+        Closed when it is left by an exception: nobody else must read the rest of its answers.
         """
         pool = self.client.connection_pool
         connection = pool.get_connection()
@@ -184,7 +184,7 @@ class ScriptRunner:
             pool.release(connection)
 
     def _evaluate(self, script: Script, keys: Sequence[str], argv: Sequence[Any]) -> Any:
-        """`script(keys, argv)`; of 450 arguments, a flush of forty sessions, 77 µs of CPU instead of 128."""
+        """Run `script(keys, argv)`; with 450 arguments (a flush of 40 sessions) 77 µs of CPU, not 128."""
         command = ("EVALSHA", script.sha, len(keys), *keys, *argv)
         with self.connection() as connection:
             connection.send_packed_command([hiredis.pack_command(command)])
@@ -192,7 +192,9 @@ class ScriptRunner:
                 return connection.read_response()
             except ResponseError as exc:
                 failure = exc  # a whole answer: the connection stays
-        if isinstance(failure, NoScriptError):  # Redis was restarted, or is another one: teach it
+        if isinstance(
+            failure, NoScriptError
+        ):  # Redis was restarted, or is another one: send the text
             return script(keys=keys, args=argv)
         raise failure
 
@@ -208,7 +210,7 @@ class ScriptRunner:
         return self.repeat(call) if commands else []
 
     def replicated(self) -> AbstractContextManager[None]:
-        """What is written inside, on this server, has to be on `wait_replicas` replicas at its end.
+        """Require that `wait_replicas` replicas have, at its end, what is written inside on this server.
 
         Raises:
             StoreUnavailable: it is not; it may be stored or not.

@@ -12,7 +12,7 @@ from service.sessions.store.runner import StorePart
 
 
 def setup_of(snapshot: Snapshot) -> SetupState:
-    """The setup in a snapshot of the entire session."""
+    """Return the setup in a snapshot of the whole session."""
     fields = snapshot.fields
     connected = fields.get("is_connected") == "1"
     return SetupState(
@@ -77,12 +77,12 @@ class SetupStore(StorePart):
         timestamp_ms: int | None = None,
         generation: int | None = None,
     ) -> SetupState:
-        """Replaces the setup; what it was can be undone.
+        """Replace the setup; the change can be undone.
 
         Args:
             expected_version: refuse unless this is the present version.
             timestamp_ms: when it was decided; None: now.
-            generation: of the device that writes it; None: a person does.
+            generation: of the device that writes it; None: a person writes it.
 
         Raises:
             SessionNotFound, PreconditionFailed, StaleGeneration

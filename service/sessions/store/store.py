@@ -69,7 +69,7 @@ class RedisSessionStore:
         return self.runner.replicated()
 
     def open(self) -> None:
-        """Checks that this Redis has the layout and the partitions this process expects.
+        """Check that this Redis has the layout and the partitions this process expects.
 
         Raises:
             ConfigError: another schema, or another number of partitions, was fixed at the first start.
@@ -96,7 +96,7 @@ class RedisSessionStore:
                 f"not {self.keys.partitions}"
             )
 
-    # -- who owns what --
+    # -- ownership --
 
     # -- what they sent --
 

@@ -1,7 +1,7 @@
-"""What the sweeps of workers need of Redis, and what they tell about themselves.
+"""Upkeep by workers: what their sweeps read and write in Redis, and their figures.
 
 `P:upkeep` hash: figures of all workers together, such as how often the archive could not be written ·
-`P:{p}:sweeps` hash: where sweeps that go round and round an index stand.
+`P:{p}:sweeps` hash: positions of sweeps that go round and round an index.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Place = tuple[float, str]
 
 @dataclass(frozen=True, slots=True)
 class RedisMemory:
-    """What Redis says of its memory, in bytes."""
+    """Redis's figures of its memory, in bytes."""
 
     used: int
     limit: int  #: `maxmemory`; 0: none
@@ -34,7 +34,7 @@ class RedisMemory:
 
     @property
     def percent(self) -> float | None:
-        """Used part of the limit; None: there is none."""
+        """Return the used part of the limit; None: there is none."""
         return 100 * self.used / self.limit if self.limit else None
 
 
@@ -42,12 +42,12 @@ class UpkeepStore(StorePart):
     """The part of the store that sweeps need."""
 
     def since(self, index: str, before_ms: int, after: Place | None, limit: int) -> list[Place]:
-        """The next (score, id) of an index up to a moment, the oldest first.
+        """Return the next (score, id) of an index up to a moment, the oldest first.
 
         Args:
             index: key of a zset.
             before_ms: highest score.
-            after: the last one that was had; None: from the beginning.
+            after: the last entry of the previous call; None: from the beginning.
             limit: at most so many.
 
         Redis: O(log entries + limit), however many there are; more where many have one score.
@@ -56,7 +56,7 @@ class UpkeepStore(StorePart):
         offset = 0
         while len(found) < limit:
             page = self._scored(index, before_ms, after, offset, limit)
-            # those with the score of `after` come again and are passed over
+            # those with the score of `after` come again and are skipped
             found += [e for e in page if after is None or _order(e) > _order(after)]
             offset += limit
             if len(page) < limit:
@@ -77,17 +77,17 @@ class UpkeepStore(StorePart):
     def inactive_since(
         self, partition: int, before_ms: int, after: Place | None, limit: int
     ) -> list[Place]:
-        """The next (inactive since, id) up to a moment, the longest inactive first; see `since`."""
+        """Return the next (inactive since, id) up to a moment, the longest inactive first; see `since`."""
         return self.since(self.keys.inactive(partition), before_ms, after, limit)
 
     def archived_since(
         self, partition: int, before_ms: int, after: Place | None, limit: int
     ) -> list[Place]:
-        """The next (archived when, id) up to a moment, the oldest first; see `since`."""
+        """Return the next (archived when, id) up to a moment, the oldest first; see `since`."""
         return self.since(self.keys.archived(partition), before_ms, after, limit)
 
     def longest_inactive(self, before_ms: int, page: int) -> Iterator[str]:
-        """Ids of all that are inactive since before a moment, over all partitions in one order."""
+        """Yield ids of all that are inactive since before a moment, over all partitions in one order."""
 
         def of(partition: int) -> Iterator[Place]:
             after: Place | None = None
@@ -99,7 +99,7 @@ class UpkeepStore(StorePart):
             yield session_id
 
     def quiet(self, session_ids: Sequence[str]) -> list[str]:
-        """Those that could be archived now: inactive, no open commands, nobody joined."""
+        """Return those that could be archived now: inactive, no open commands, no clients."""
         keys = self.keys
 
         def fill(pipe: Any) -> None:
@@ -117,9 +117,9 @@ class UpkeepStore(StorePart):
         ]
 
     def extend_ttls(self, partition: int, limit: int) -> int:
-        """Gives those a new TTL that are inactive for long and have less than half of theirs left.
+        """Renew the TTL of sessions that are inactive for long and have less than half of theirs left.
 
-        Looks at no more than `limit` sessions and goes on behind them the next time, round and round.
+        Reads at most `limit` sessions and goes on behind them at the next call, round and round.
         Returns how many it extended.
         """
         ttl_ms = self._runner.settings.ttl_ms
@@ -148,7 +148,7 @@ class UpkeepStore(StorePart):
         return len(short)
 
     def sweep_place(self, partition: int, sweep: str) -> Place | None:
-        """Where a sweep that goes round stands; None: at the beginning."""
+        """Return the position of a sweep that goes round; None: at the beginning."""
         key = self.keys.sweeps(partition)
         text = self._runner.repeat(lambda: self._runner.client.hget(key, sweep))
         if not text:
@@ -157,7 +157,7 @@ class UpkeepStore(StorePart):
         return float(score), str(session_id)
 
     def keep_sweep_place(self, partition: int, sweep: str, place: Place | None) -> None:
-        """Remembers it; None: it begins anew."""
+        """Store the position of a sweep; None: it begins anew."""
         key = self.keys.sweeps(partition)
         if place is None:
             self._runner.repeat(lambda: self._runner.client.hdel(key, sweep))
@@ -166,7 +166,7 @@ class UpkeepStore(StorePart):
             self._runner.repeat(lambda: self._runner.client.hset(key, sweep, text))
 
     def archive_facts(self, session_ids: Sequence[str]) -> list[tuple[str, dict[str, str]] | None]:
-        """File and raw summary fields of archived sessions; None for one that is not archived."""
+        """Return file and raw summary fields of archived sessions; None for one that is not archived."""
         keys = self.keys
 
         def fill(pipe: Any) -> None:
@@ -181,7 +181,7 @@ class UpkeepStore(StorePart):
             for name, summary in zip(found[::2], found[1::2], strict=True)
         ]
 
-    # -- about itself --
+    # -- figures --
 
     def redis_memory(self) -> RedisMemory:
         """How full Redis is."""

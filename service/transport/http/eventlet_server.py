@@ -1,4 +1,4 @@
-"""eventlet's web server with our way in; see the package."""
+"""eventlet's web server, reading requests through `Reader`; see the package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TURN_ACCEPTS = 8
 
 
 class _Listener:
-    """The listening socket, which lets others have a turn while many come."""
+    """The listening socket, which lets other tasks run while many connections come."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -39,7 +39,7 @@ class _Listener:
 
 
 class _Input(wsgi.Input):  # type: ignore[misc]
-    """A body whose chunks are read by `Reader`, and of which little is thrown away."""
+    """A body whose chunks are read by `Reader`, and of which only a little is read and discarded."""
 
     def _chunked_read(
         self, rfile: Any, length: int | None = None, use_readline: bool = False

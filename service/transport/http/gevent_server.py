@@ -1,4 +1,4 @@
-"""gevent's web server with our way in; see the package."""
+"""gevent's web server, reading requests through `Reader`; see the package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TURN_ACCEPTS = 8
 
 
 class _Input(pywsgi.Input):  # type: ignore[misc]
-    """A body whose chunks are read by `Reader`, and of which little is thrown away."""
+    """A body whose chunks are read by `Reader`, and of which only a little is read and discarded."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class _Input(pywsgi.Input):  # type: ignore[misc]
 
 
 class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
-    """One connection. It ends after a websocket: what is still in it is no request."""
+    """One connection. It ends after a websocket: what is still in it is not a request."""
 
     def __init__(self, sock: Any, address: Any, server: Server) -> None:
         self._address = str(address[0]) if isinstance(address, tuple) else ""
@@ -70,7 +70,7 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
             self.close_connection = True
 
     def get_environ(self) -> dict[str, Any]:
-        """Also the path as it was sent, as eventlet has it: `%2F` is no slash."""
+        """Add the path as it was sent, as eventlet does: `%2F` is no slash."""
         environ: dict[str, Any] = super().get_environ()
         self.wsgi_input.__class__ = _Input
         environ["RAW_PATH_INFO"] = self.path.partition("?")[0]

@@ -1,4 +1,4 @@
-"""What both web servers of a node need to know of strangers, and how they turn a request away."""
+"""Bounds for HTTP connections without a login, for both web servers of a node, and their refusals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.transport.turns import Turns
 
 log = logging.getLogger(__name__)
 
-#: Where a request's environ has what is called once its sender has shown that it is known.
+#: The key of a request's environ with the function to call once its sender has logged in.
 KNOWN = "muster.known"
 
 FULL = "503 Service Unavailable"
@@ -24,12 +24,12 @@ class HttpGuard:
     """Bounds for the HTTP connections of one node.
 
     Args:
-        lobby: of connections over which nobody has shown a token.
+        lobby: of connections over which no token was shown.
         turns: their share of the event loop.
-        refused: told why a request was turned away, of `WHY`.
+        refused: called with the reason of each refusal, of `WHY`.
     """
 
-    #: `address` and `node` are told by the lobby itself.
+    #: Refusals for `address` and `node` are reported by the lobby itself.
     WHY = ("malformed", "too_long", "slow")
 
     def __init__(self, lobby: Lobby, turns: Turns, refused: Callable[[str], object]) -> None:
@@ -42,7 +42,7 @@ class HttpGuard:
         return self._lobby.enter(address)
 
     def reader(self, sock: Any, ticket: Ticket) -> Reader:
-        """What the web server reads this connection through."""
+        """Return the reader through which the web server reads this connection."""
         return Reader(sock, ticket, self._turns.enter)
 
     def begin(self, reader: Reader, address: str) -> bytes | None:
@@ -65,13 +65,13 @@ class HttpGuard:
 
 
 def answer(status: str) -> bytes:
-    """A whole answer without a body, after which the connection is closed."""
+    """Build a whole answer without a body, after which the connection is closed."""
     later = "Retry-After: 5\r\n" if status in (FULL, TOO_MUCH) else ""
     return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{later}\r\n".encode()
 
 
 def turn_away(sock: Any, status: str) -> None:
-    """Tell a client that there is no room, without waiting for it to read. Never raises."""
+    """Answer a client that there is no room, without waiting for it to read. Never raises."""
     try:
         sock.settimeout(0)
         sock.send(answer(status))

@@ -1,4 +1,4 @@
-"""The head of an HTTP/1 request: what is read of it, and whether it says in one way only where it ends.
+"""The head of an HTTP/1 request: how it is checked, and where its body ends.
 
 RFC 9112 with its MUSTs and none of its leniencies: whatever two programs might read differently is refused.
 No I/O.
@@ -31,7 +31,7 @@ class Refused(Exception):
     Args:
         status: of the answer, such as `400 Bad Request`.
         why: the reason, as figures have it.
-        what: the part of the request that it is about.
+        what: the part of the request at fault.
     """
 
     def __init__(self, status: str, why: str, what: str = "") -> None:
@@ -48,13 +48,13 @@ class Framing(NamedTuple):
 
 
 def framing(lines: Sequence[bytes]) -> Framing:
-    """Check a head and say where its body ends.
+    """Check a head and return where its body ends.
 
     Args:
         lines: the request line and the header lines, without line ends.
 
     Raises:
-        Refused: it is no request, or one that can be read in two ways.
+        Refused: it is not a request, or one that can be read in two ways.
     """
     request = _REQUEST_LINE.fullmatch(lines[0])
     if request is None:
@@ -80,13 +80,13 @@ def framing(lines: Sequence[bytes]) -> Framing:
 
 
 def chunk_size(line: bytes) -> int:
-    """The size that a chunk begins with.
+    """Parse the size that a chunk begins with.
 
     Args:
         line: without its line end.
 
     Raises:
-        Refused: it is none.
+        Refused: it is not a size.
     """
     found = _CHUNK.fullmatch(line)
     if found is None:
@@ -95,10 +95,10 @@ def chunk_size(line: bytes) -> int:
 
 
 def is_field(line: bytes) -> bool:
-    """Whether this is a header line, without its line end."""
+    """Return whether this is a header line, without its line end."""
     return _FIELD.fullmatch(line) is not None
 
 
 def bad(what: str) -> Refused:
-    """The refusal of what is no HTTP, or HTTP that can be read in two ways."""
+    """Return the refusal of what is not HTTP, or HTTP that can be read in two ways."""
     return Refused("400 Bad Request", "malformed", what)

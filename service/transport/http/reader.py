@@ -1,6 +1,6 @@
-"""What comes in over one HTTP connection, for both web servers: bounded in size, in time and per turn.
+"""The reader of one HTTP connection, for both web servers: bounded in size, in time and per turn.
 
-Stands in for the buffered file that eventlet and gevent would make of the socket. `begin` reads the head of
+It replaces the buffered file that eventlet and gevent would make of the socket. `begin` reads the head of
 the next request; then the library parses it from here, and reads the body through `read` or `read_chunk`.
 
 A wait for the next request may last `KEEP_ALIVE_S`; from its first byte on there is one deadline for the head
@@ -18,15 +18,15 @@ from service.transport.http import heads
 from service.transport.http.heads import Framing, Refused
 from service.transport.lobby import Ticket
 
-#: How long a connection may stand between two requests, s.
+#: How long a connection may stay open between two requests, s.
 KEEP_ALIVE_S = 60.0
 #: How long a head may take, and the first one from the connection on, s.
 HEAD_S = 10.0
 #: How long a body may take, s.
 BODY_S = 60.0
-#: Read at a time, and worked through in one piece: it may be chunks of one byte.
+#: Read at a time, and handled without a task switch: it may be chunks of one byte.
 PIECE_BYTES = 1024
-#: Of a body that nobody wanted, read and thrown away so that the connection can be kept.
+#: How much of an unwanted body is read and discarded so that the connection can be kept.
 MAX_DISCARD_BYTES = 64 * 1024
 
 _SLOW = "408 Request Timeout"
@@ -35,16 +35,16 @@ _LONG_HEAD = "431 Request Header Fields Too Large"
 
 
 class TooMuch(OSError):
-    """More than may come from an address, or to a node, without a login."""
+    """An address, or all of a node's clients, sent more than they may without a login."""
 
 
 class Reader:
-    """The way in of one connection.
+    """The input of one connection.
 
     Args:
         sock: a green socket.
-        ticket: what this connection may cost before somebody shows a token over it.
-        enter: waits until this connection may be worked for in this turn of the event loop.
+        ticket: what this connection may send before somebody logs in over it.
+        enter: waits until this turn of the event loop has room for this connection.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Reader:
         )  # of the chunk that is read; -1: its size comes next; 0 after the last
         #: Where the body of the present request ends.
         self.framing = Framing(0, False)
-        #: What comes is no request any more.
+        #: What comes is not a request any more.
         self.closed = False
 
     # --- heads
@@ -75,7 +75,7 @@ class Reader:
         """Read the next head, to be read again from here; False at the end of the connection.
 
         Raises:
-            Refused: it is none, too long or too slow.
+            Refused: it is not a head, too long or too slow.
             TooMuch: its sender has sent too much.
         """
         if self.closed or not self._wait_for_request():
@@ -90,7 +90,7 @@ class Reader:
             if not line:
                 if lines:
                     break
-                del self._buffer[:end]  # an empty line before a request is passed over
+                del self._buffer[:end]  # an empty line before a request is skipped
                 end = 0
                 self._is_first = False
                 continue
@@ -122,7 +122,7 @@ class Reader:
         return True
 
     def _line_end(self, start: int) -> int:
-        """Where the line that begins at `start` is over, CR and LF included; 0 at the end of input."""
+        """Return where the line that begins at `start` ends, CR and LF included; 0 at the end of input."""
         searched = start
         while True:
             place = self._buffer.find(b"\n", searched)
@@ -140,15 +140,15 @@ class Reader:
             except TimeoutError:
                 raise Refused(_SLOW, "slow") from None
 
-    # --- what the libraries ask
+    # --- what the libraries call
 
     def readline(self, limit: int = -1) -> bytes:
-        """A line of the head that `begin` has read."""
+        """Return a line of the head that `begin` has read."""
         place = self._buffer.find(b"\n") + 1 or len(self._buffer)
         return self._cut(place if limit < 0 else min(place, limit))
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, less at the end of input only.
+        """Return so many bytes, less at the end of input only.
 
         Raises:
             TimeoutError: the body takes too long.
@@ -161,7 +161,7 @@ class Reader:
         return self._cut(min(size, len(self._buffer)))
 
     def peek(self, _size: int = 0) -> bytes:
-        """What is read ahead, or can be without waiting."""
+        """Return what is read ahead, or can be read without waiting."""
         if not self._buffer:
             self._sock.settimeout(0)
             self._buffer += self._sock.recv(PIECE_BYTES)
@@ -169,7 +169,7 @@ class Reader:
 
     @property
     def raw(self) -> Reader:
-        """Where libraries look for the socket, as `raw._sock`."""
+        """Return the object in whose `_sock` libraries look for the socket."""
         return self
 
     def close(self) -> None:
@@ -179,18 +179,18 @@ class Reader:
     # --- chunks
 
     def read_chunked(self, size: int | None, *, is_line: bool = False) -> bytes:
-        """So many bytes of a body in chunks, less at its end only; None: all the rest.
+        """Return so many bytes of a body in chunks, less at its end only; None: all the rest.
 
         Args:
             size: bytes.
             is_line: stop after the first line end.
 
         Raises:
-            Refused: these are no chunks; nothing more is read from this connection.
+            Refused: they are not chunks; nothing more is read from this connection.
             TimeoutError: the body takes too long.
         """
         if self.closed:
-            raise heads.bad("chunk")  # after a broken one nothing is the end of the body
+            raise heads.bad("chunk")  # after a broken chunk nobody can tell where the body ends
         try:
             return self._read_chunked(size, is_line)
         except (Refused, OSError):
@@ -246,7 +246,7 @@ class Reader:
     # --- the rest of a body
 
     def discard(self, left: int | None) -> None:
-        """Throw away what was not read of a body, or end the connection where that is much.
+        """Discard what was not read of a body, or end the connection where that is much.
 
         Args:
             left: bytes; None: what is left of chunks.
@@ -262,7 +262,7 @@ class Reader:
             self.closed = True
 
     def drain(self) -> None:
-        """Throw away what is there: a connection closed with unread input takes its last answer back."""
+        """Discard what has come: closing with unread input resets the connection and loses the answer."""
         try:
             self._sock.settimeout(0)
             self._sock.recv(MAX_DISCARD_BYTES)
@@ -272,11 +272,11 @@ class Reader:
     # --- input
 
     def _fill(self, size: int) -> bool:
-        """Wait for something and put it into the buffer; False at the end of input.
+        """Wait for input and put it into the buffer; False at the end of input.
 
         Raises:
             TimeoutError: it did not come in time.
-            TooMuch: it is more than may come.
+            TooMuch: more came than may.
         """
         left_s = self._deadline - self._now()
         if left_s <= 0:
@@ -293,7 +293,7 @@ class Reader:
         return bool(data)
 
     def _take_turn(self) -> None:
-        """Wait until there is room; that is our doing, and no deadline's."""
+        """Wait until there is room; this wait is ours and counts against no deadline."""
         begun = self._now()
         self._enter()
         self._deadline += self._now() - begun

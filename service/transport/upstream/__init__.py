@@ -1,13 +1,13 @@
-"""Muster's side of python-engineio and python-socketio: everything private that is touched is in here.
+"""Muster's side of python-engineio and python-socketio: only this package touches their internals.
 
-Written for the versions in `WRITTEN_FOR`. Websockets take one of two roads, `node.fast_path` chooses:
+Written for the versions in `WRITTEN_FOR`. Websockets take one of two transports, as `node.fast_path` says:
 
-* the event loop transport (`event_road`, `takeover`): after the handshake the connection is detached from the web
-  server and driven by the event loop, with neither a task nor a buffer of its own;
-* the library transport (`ordinary_road`, `websocket`): the libraries' own, two tasks per websocket. With other
-  versions than those written for it is the only one, and TLS always takes it.
+* the event loop transport (`event_loop`, `takeover`): after the handshake the connection is detached from the
+  web server and driven by the event loop, with neither a task nor a buffer of its own;
+* the library transport (`fallback`, `websocket`): the libraries' own, two tasks per websocket. With versions
+  other than those it is the only one, and TLS always takes it.
 
-Long polling goes through WSGI as ever. Behind these three everything is the same: packets come to
+Long polling goes through WSGI as usual. Behind these three everything is the same: packets come to
 `NodeSocket.accept`, events of namespace `/` go as text straight to the dispatcher, so that they are decoded
 once and need neither a task nor a request context; CONNECT, DISCONNECT and ACK stay with python-socketio.
 
@@ -31,7 +31,7 @@ Overridden on the objects of one server, never on a library's class or module:
 * the websocket objects of eventlet and simple-websocket, on the library transport: `websocket`.
 * the connections of eventlet's and gevent's web servers, on the event loop transport: `takeover`.
 
-The `connect` handler of namespace `/` is ours where somebody is asked who may connect.
+The `connect` handler of namespace `/` is ours where connections are authenticated.
 
 Beside these, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
 number, arguments)` are called.

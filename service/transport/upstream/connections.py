@@ -1,4 +1,4 @@
-"""The sockets of one node over Engine.IO: send, bound, close, look after."""
+"""The connections of one node over Engine.IO: send, bound, close, watch over."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ SHARED_LENGTH = 200
 SLOW_CLIENT = errors.SlowClient.code
 AUTHORIZATION = "HTTP_AUTHORIZATION"
 TICKET = "muster.ticket"
-#: Of one connection that has not logged in: a few tokens and pongs.
+#: What one connection may send before its login: a few tokens and pongs.
 MAX_MESSAGES = 32
 MAX_BYTES = 32 * 1024
 RETRY_AFTER_S = 5.0
-#: What of a request's environ is kept for its connection.
+#: The keys of a request's environ that are kept for its connection.
 KEPT_ENVIRON = frozenset(
     {
         *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME"),
@@ -53,7 +53,7 @@ KEPT_ENVIRON = frozenset(
 
 
 class Counts(incoming.Counts, Protocol):
-    """The figures of this room."""
+    """The figures of connections."""
 
     @property
     def connects(self) -> Counter: ...
@@ -64,14 +64,14 @@ class Counts(incoming.Counts, Protocol):
 
 
 class _AllSeen(set[str]):
-    """Engine.IO logs each kind of bad request once as an error, with what the client sent: not here."""
+    """A set that contains everything, so that Engine.IO never logs bad requests with their content."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
 
 class EngineConnections:
-    """`Connections` over Engine.IO, and the way in for its packets.
+    """`Connections` over Engine.IO, and the entry of its packets.
 
     Args:
         server: the `socketio.Server` of this node, made with `server_options`.
@@ -79,10 +79,10 @@ class EngineConnections:
         max_pending_bytes: backlog of one client above which it is closed as `slow_client`.
         counts: figures.
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
-        fast_path: let the event loop drive websockets where it can; see `event_road`.
-        max_sockets: Engine.IO connections at one time; more are told `overloaded`.
+        fast_path: let the event loop drive websockets where it can; see `event_loop`.
+        max_sockets: Engine.IO connections at one time; more are answered `overloaded`.
         lobby: of those that have not logged in.
-        is_known_at_connect: who connects to namespace `/` has logged in; else `known` says who has.
+        is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """
 
     linger_s = LINGER_S
@@ -106,7 +106,7 @@ class EngineConnections:
         self.connect_timeout_s = connect_timeout_s
         self.wheel = Wheel(server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
-        self.road: EventLoopTransport | None = None
+        self.event_loop: EventLoopTransport | None = None
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
@@ -127,15 +127,15 @@ class EngineConnections:
 
         Args:
             receiver: gets the events.
-            admit: who connects, from address, `auth` of the CONNECT packet and Authorization header; what
-                it returns is handed on with the socket, a ServiceError becomes its connect_error. None:
-                anybody.
+            admit: authenticates a client by address, `auth` of the CONNECT packet and Authorization header;
+                its result is passed on with the socket, a ServiceError becomes the connect_error. None: no
+                authentication.
         """
         self._receiver = receiver
         self._admit_upstream = admit
         self.on_event = receiver.on_event
         server, eio = self.server, self.eio
-        self.road = self._choose_road()
+        self.event_loop = self._choose_transport()
         eio.muster = self
         eio.create_queue = self._new_backlog
         eio.generate_id = self._new_sid
@@ -159,7 +159,7 @@ class EngineConnections:
             server.manager.initialize()
         server.start_background_task(self.wheel.run)
 
-    def _choose_road(self) -> EventLoopTransport | None:
+    def _choose_transport(self) -> EventLoopTransport | None:
         async_mode = self.eio.async_mode
         others = other_versions(async_mode)
         for name, version in others.items():
@@ -178,7 +178,7 @@ class EngineConnections:
         )
 
     def stop(self) -> None:
-        """Cut what is still open, and stop looking after it."""
+        """Cut what is still open, and stop watching over it."""
         self.wheel.stop()
         for socket in list(self.eio.sockets.values()):
             socket.cut()
@@ -218,7 +218,7 @@ class EngineConnections:
         return list(self._by_sid)
 
     def known(self, sid: str) -> None:
-        """This socket counts as logged in."""
+        """Count this socket as logged in."""
         socket = self._by_sid.get(sid)
         if socket is not None:
             socket.known()
@@ -228,7 +228,7 @@ class EngineConnections:
     def _disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
-        """What `server.disconnect` is from now on: sends what waits, then really closes."""
+        """Send what waits, then really close; replaces `server.disconnect`."""
         socket = self._by_sid.get(sid)
         if socket is not None and namespace in (None, NAMESPACE):
             self._end(socket, None, self.eio.reason.SERVER_DISCONNECT)
@@ -236,7 +236,7 @@ class EngineConnections:
             self._disconnect_upstream(sid, namespace=namespace, ignore_queue=ignore_queue)
 
     def _end(self, socket: NodeSocket, last: Frame | None, reason: str) -> None:
-        """Send the last packets, tell the node, and give the client `LINGER_S` to read them."""
+        """Send the last packets, notify the node, and give the client `LINGER_S` to read them."""
         final = [] if last is None else [packet_of(last)]
         code = frames.GOING_AWAY
         if reason not in RECONNECT_REASONS:  # clients come back after a lost transport only
@@ -247,7 +247,7 @@ class EngineConnections:
         self.server._handle_disconnect(socket.sid, NAMESPACE, reason)
 
     def overflowed(self, socket: NodeSocket) -> None:
-        """More than `max_pending_bytes` wait for this client: it is told and closed."""
+        """Close a client for which more than `max_pending_bytes` wait, with an error."""
         self.counts.slow_clients.add("closed")
         error = errors.SlowClient()
         last = event_frame("service_error", orjson.dumps(error.body()))
@@ -256,17 +256,17 @@ class EngineConnections:
 
     def _on_disconnect(self, sid: str, reason: str) -> None:
         socket = self._by_sid.pop(sid, None)
-        self._admitted.pop(sid, None)  # it went before it was announced
+        self._admitted.pop(sid, None)  # it closed before it was announced
         if socket is not None:
             socket.sid_here = ""
             socket.closed_here()
             self.counts.disconnects.add(reason)
             self._receiver.disconnected(sid, reason)
 
-    # --- the way in
+    # --- input
 
     def _admit(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """What `eio.handle_request` is from now on: no more connections than this node can hold.
+        """Limit the connections of this node; replaces `eio.handle_request`.
 
         Counted here because the web server does not know of those that were detached from it.
         """
@@ -274,7 +274,7 @@ class EngineConnections:
         if sids:
             socket = self.eio.sockets.get(sids[0])
             if socket is not None and KNOWN in environ:
-                self._tell_known(socket, environ[KNOWN])
+                self._notify_known(socket, environ[KNOWN])
             return self._handle_request(environ, start_response)
         if len(self.eio.sockets) >= self._max_sockets:
             error: ServiceError = errors.Overloaded(
@@ -295,12 +295,12 @@ class EngineConnections:
                 ticket.leave()  # it did not become a connection
 
     @staticmethod
-    def _tell_known(socket: NodeSocket, tell: Callable[[], object]) -> None:
-        """Over this connection comes a socket that has logged in, or may do so later."""
+    def _notify_known(socket: NodeSocket, notify: Callable[[], object]) -> None:
+        """Call `notify` now if the socket of this connection has logged in, else when it does."""
         if socket.ticket is None:
-            tell()
+            notify()
         else:
-            socket.tell_known = tell
+            socket.notify_known = notify
 
     def _refuse(
         self, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
@@ -329,7 +329,7 @@ class EngineConnections:
         return self._connect_upstream(eio_sid, kept)
 
     def _shared(self, value: Any) -> Any:
-        """An equal value that others have too, if one is known: most clients send the same headers."""
+        """Return an equal value that other sockets share, if any: most clients send the same headers."""
         known = self._environ_values
         if not isinstance(value, str) or len(value) > SHARED_LENGTH:
             return value
@@ -350,7 +350,7 @@ class EngineConnections:
             self._receiver.connected(sid, address, self._admitted.pop(sid))
 
     def _on_namespace(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
-        """python-socketio's `connect`: ask who that is, and forget how they proved it."""
+        """Handle python-socketio's `connect`: authenticate, and forget the credentials."""
         assert self._admit_upstream is not None
         authorization = environ.get(AUTHORIZATION, "")
         try:
@@ -363,7 +363,7 @@ class EngineConnections:
     def count_received(self, size: int) -> None:
         self.counts.received_bytes.add("", size)
 
-    # --- what every socket gets
+    # --- for every socket
 
     def _new_sid(self) -> str:
         return f"{self._token}.{secrets.token_urlsafe(16)}"
@@ -379,7 +379,7 @@ class EngineConnections:
 
 
 def _size_of(packet: Any) -> int:
-    """Bytes of an Engine.IO packet on the wire."""
+    """Return the bytes of an Engine.IO packet on the wire."""
     size = getattr(packet, "size", None)
     if size is None:
         encoded = packet.encode()

@@ -1,4 +1,4 @@
-"""One Engine.IO connection as Muster runs it: polling, or a websocket on either road.
+"""The Engine.IO connection as Muster runs it: polling, or a websocket on either transport.
 
 Written for python-engineio 4.15.1. A new socket's class is changed to this one before anything is read
 from it (see `upstream`). Replaced are, with what was wrong:
@@ -10,7 +10,7 @@ from it (see `upstream`). Replaced are, with what was wrong:
 * socket.py:120 `close` may wait for ever for a client that does not read.
 * socket.py:132 a task per client for its pings: the wheel serves all.
 * socket.py:144 any handshake, with compression; a failed one leaves its socket behind.
-* socket.py:156 two tasks per websocket: `event_road` has none. On the library transport a broken packet leaves
+* socket.py:156 two tasks per websocket: `event_loop` has none. On the library transport a broken packet leaves
   a task and a socket behind, a failed upgrade a silent client.
 * server.py:301 an answer that is a list would be sent with 200: the event loop transport answers with a tuple.
 """
@@ -38,14 +38,14 @@ from service.transport.wheel import Due
 Packet = engineio.packet.Packet
 #: Packets of one client handled before other tasks get a turn.
 TURN_PACKETS = 64
-#: How often a reader that is held looks whether it may go on; library transport only.
+#: How often a held reader checks whether it may go on; library transport only.
 HELD_S = 0.01
-#: The first ping comes up to this part of the interval early, so that clients of one rush spread.
+#: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
 SPREAD = 0.2
 
 
 class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
-    """`server.muster` is the `EngineConnections` it belongs to."""
+    """An Engine.IO connection; `server.muster` is the `EngineConnections` it belongs to."""
 
     #: Where packets for the client go; over the event loop transport a `LinkQueue`.
     queue: Any
@@ -55,18 +55,18 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     sid_here = ""
     #: Attachments of a refused packet that are still to come.
     swallow = 0
-    #: Where it stands as long as it has not logged in.
+    #: Its place among strangers as long as it has not logged in.
     ticket: Ticket | None = None
-    #: Tells the web server when it has logged in.
-    tell_known: Callable[[], object] | None = None
-    is_stranger = True  #: it has not connected to namespace `/` yet: what it may say is bounded
+    #: Tells the web server that it has logged in.
+    notify_known: Callable[[], object] | None = None
+    is_stranger = True  #: it has not connected to namespace `/` yet: what it may send is bounded
     #: The websocket, on the event loop transport.
     link: Link | None = None
     #: A websocket that may replace polling.
     probe: Probe | None = None
-    #: Nothing more is taken from it for now.
+    #: Nothing more is read from it for now.
     is_held = False
-    #: The wheel's: where its deadline is; and the deadlines, in the wheel's seconds.
+    #: Its slot in the wheel; and its deadlines, in the wheel's seconds.
     slot: set[Due] | None = None
     opened_s = 0.0
     next_ping_s = 0.0
@@ -76,7 +76,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     raw: WholeSocket | None = None
     _turn = 0
 
-    # --- out
+    # --- output
 
     def send(self, pkt: Any) -> None:
         if self.closed:
@@ -110,7 +110,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.linger()
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
-        """End the connection; whoever still reads or writes it is cut off soon after. Never waits."""
+        """End the connection; its reader and writer are cut off soon after. Never waits."""
         if self.closed or self.closing:
             return
         super().close(wait=False, abort=abort, reason=reason)
@@ -122,7 +122,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             self.linger()
 
     def linger(self) -> None:
-        """Cut the connection soon if it is still there then."""
+        """Cut the connection if it is still open after `LINGER_S`."""
         if self.cut_s is None:
             muster = self.server.muster
             self.cut_s = muster.wheel.now_s + muster.linger_s
@@ -136,23 +136,23 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             self.raw.abort()
 
     def forget(self) -> None:
-        """Nothing of it is needed any more, and no cycle of it is left for the collector."""
+        """Drop all references, so that no cycle is left for the garbage collector."""
         if self.link is None:
             self.queue.on_overflow = None
-        self.tell_known = None
+        self.notify_known = None
         if self.ticket is not None:
             self.ticket.leave()
         self.server.muster.wheel.drop(self)
         self.server.sockets.pop(self.sid, None)
 
     def poll(self) -> list[Any]:
-        """The next burst to send; nothing at the end. Waits as long as it takes: pings come in time."""
+        """Return the next burst to send; nothing at the end. Waits without limit: pings come in time."""
         return polling.next_burst(self.queue, self.server.get_queue_empty_exception())
 
     # --- deadlines
 
     def schedule_ping(self) -> None:
-        """Engine.IO calls it once a socket is made."""
+        """Schedule the first ping; Engine.IO calls it once a socket is made."""
         muster = self.server.muster
         self.opened_s = muster.wheel.now_s
         early = random.random() * SPREAD * self.server.ping_interval
@@ -160,14 +160,14 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
 
     def closed_here(self) -> None:
-        """It is no Socket.IO connection any more: it may become one again, or is closed soon."""
+        """Note that it is no Socket.IO connection now: it may become one again, or is closed soon."""
         muster = self.server.muster
         self.opened_s = muster.wheel.now_s
         if not self.closed and self.cut_s is None:
             muster.wheel.put(self, self.opened_s)
 
     def on_due(self, now_s: float) -> float | None:
-        """Ping, and end what is dead, never connected or was to end; the next deadline."""
+        """Ping, and end what is dead, never connected or was to end; return the next deadline."""
         server = self.server
         connect_s: float = self.opened_s + server.muster.connect_timeout_s
         due_s: float
@@ -207,7 +207,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     # --- before and after the login
 
     def let_in(self) -> None:
-        """It has connected to namespace `/`: it may say as much as it likes."""
+        """Remove the bound on what it may send: it has connected to namespace `/`."""
         self.is_stranger = False
         if self.link is not None:
             self.link.ticket = None
@@ -217,23 +217,23 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             self.raw.allowance = None
 
     def known(self) -> None:
-        """It has logged in: it stands among strangers no more, and owes nothing."""
+        """Count it as logged in: it is no stranger any more, and owes nothing."""
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             ticket.leave(is_known=True)
-        tell, self.tell_known = self.tell_known, None
-        if tell is not None:
-            tell()
+        notify, self.notify_known = self.notify_known, None
+        if notify is not None:
+            notify()
 
     def send_away(self, last: Any) -> None:
-        """End it after this packet: it says what makes no sense before its connect, or too much."""
+        """Close it after this packet: before its connect it sent nonsense, or too much."""
         if not self.closed and not self.queue.finished:
             self.finish([last], frames.POLICY, drop=False)
 
-    # --- in
+    # --- input
 
     def accept(self, encoded: str | bytes | bytearray) -> None:
-        """Take one packet as it came; what is none is answered and dropped. Never blocks."""
+        """Handle one packet as it came; answer and drop what is no packet. Never blocks."""
         incoming = self.server.muster.incoming
         if self.is_stranger and not incoming.may_say_more(self, len(encoded)):
             return
@@ -263,7 +263,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.server.start_background_task(call)
 
     def hold(self) -> None:
-        """Take nothing more from this client until `release`; TCP tells it to wait."""
+        """Read nothing more from this client until `release`; TCP makes it wait."""
         self.is_held = True
         if self.link is not None:
             self.link.pause(FULL)
@@ -273,11 +273,11 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         if self.link is not None:
             self.link.resume(FULL)
 
-    # --- what a link tells: the event loop transport
+    # --- owner of a link: the event loop transport
 
     def on_text(self, text: str) -> None:
         sid = self.sid_here
-        if sid and text[:2] == "42":  # an event, nearly always: no need to take its head apart
+        if sid and text[:2] == "42":  # an event, nearly always: no need to parse its head
             place = text.find("[", 2, 2 + packets.MAX_NUMBER_DIGITS)
             number = text[2:place]
             if place == 2 or (place > 2 and number.isdecimal() and number.isascii()):
@@ -325,7 +325,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             link.finish([], frames.NORMAL)
 
     def begin_upgrade(self, probe: Probe) -> None:
-        """A websocket has come that wants to replace polling; an earlier one that did not is cut."""
+        """Note a websocket that wants to replace polling; an earlier one that did not is cut."""
         former, self.probe = self.probe, probe
         self.upgrading = True
         if former is not None:
@@ -337,7 +337,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         link.hand_over(self)
 
     def give_up_upgrade(self, probe: Probe) -> None:
-        """That websocket is gone: polling goes on as it was."""
+        """Stay with polling: the websocket that was to replace it is gone."""
         if self.probe is probe:
             self.probe = None
             self.upgrading = False
@@ -348,7 +348,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         polling.take_posted(self, environ)
 
     def take(self, encoded: str | bytes) -> None:
-        """`accept` in a task of the client's: it gives way now and then, and waits while held."""
+        """`accept` in a task of the client's: it lets others run now and then, and waits while held."""
         self._turn += 1
         if self._turn >= TURN_PACKETS:
             self._turn = 0
@@ -368,10 +368,10 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             refusal = handshake.refusal(environ)
             if refusal:
                 return self.server._bad_request(refusal)
-            road = self.server.muster.road
-            if road is not None:
+            event_loop = self.server.muster.event_loop
+            if event_loop is not None:
                 try:
-                    road.open(self, environ)
+                    event_loop.open(self, environ)
                     is_detached = True
                     return ()
                 except CannotDetach:
@@ -390,7 +390,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
 
 
 def packet_of(frame: Frame) -> Any:
-    """The frame as an Engine.IO packet, made once for all its receivers."""
+    """Return the frame as an Engine.IO packet, made once for all its receivers."""
     packet = frame.carrier
     if packet is None:
         packet = frame.carrier = Packet(engineio.packet.MESSAGE, frame.text)

@@ -1,11 +1,11 @@
-"""Websockets without a task: from the handshake to an Engine.IO socket that the event loop drives.
+"""The event loop transport: from the handshake to a websocket that needs no task.
 
-Used where the libraries are those that `upstream` was written for and the connection is a plain socket.
-Everything behind `NodeSocket` is the same on both roads.
+Used where the libraries have the versions that `upstream` was written for and the connection is a plain
+socket. Everything behind `NodeSocket` is the same on both transports.
 
-A websocket that is to replace polling is a `Probe` until its client has gone through with it: `2probe`,
-`3probe`, the poll that waits is ended by a NOOP, `5`. What waited for the next poll goes over the
-websocket then, in its order.
+A websocket that is to replace polling is a `Probe` until its client has completed the upgrade: `2probe`,
+`3probe`, the waiting poll is ended by a NOOP, `5`. What waited for the next poll is then sent over the
+websocket, in its order.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class EventLoopTransport:
 
     Args:
         async_mode: eventlet or gevent.
-        wheel: turns for all sockets of the node.
+        wheel: deadlines of all sockets of the node.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EventLoopTransport:
         )
 
     def open(self, socket: EngineSocket, environ: dict[str, Any]) -> None:
-        """Answer a handshake that is in order, and make its connection the socket's.
+        """Answer a valid handshake, and attach its connection to the socket.
 
         Raises:
             CannotDetach: the library transport has to serve it; nothing was changed.
@@ -79,7 +79,7 @@ class EventLoopTransport:
 
 
 class LinkQueue:
-    """What Engine.IO takes for a socket's queue: packets go to the link at once."""
+    """A socket's queue as Engine.IO sees it: packets go to the link at once."""
 
     __slots__ = ("_link",)
 
@@ -147,7 +147,7 @@ class Probe:
 
 
 def frame_of(packet: Any) -> bytes:
-    """The websocket frame of an Engine.IO packet, made once for all its receivers."""
+    """Return the websocket frame of an Engine.IO packet, made once for all its receivers."""
     frame: bytes | None = getattr(packet, "frame", None)
     if frame is None:
         encoded = packet.encode()

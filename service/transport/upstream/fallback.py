@@ -1,4 +1,4 @@
-"""Websockets on the libraries' own road: a task that reads and one that writes for each.
+"""The library transport: websockets with a task that reads and one that writes for each.
 
 Used for connections that cannot be detached from the web server (TLS), with versions of the libraries that
 the event loop transport was not written for, and with `node.fast_path` off.
@@ -45,7 +45,7 @@ def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
 
 
 def _upgrade(socket: EngineSocket, ws: Any) -> bool:
-    """Move from polling to this websocket; False when the client did not go through with it."""
+    """Move from polling to this websocket; False when the client did not complete the upgrade."""
     socket.upgrading = True
     try:
         if ws.wait() != "2probe":
@@ -60,7 +60,7 @@ def _upgrade(socket: EngineSocket, ws: Any) -> bool:
 
 
 def _read_all(socket: EngineSocket, ws: Any) -> str:
-    """Take all packets until the connection ends; why it did."""
+    """Take all packets until the connection ends; return the reason of its end."""
     reason = str(socket.server.reason.TRANSPORT_CLOSE)
     while True:
         try:

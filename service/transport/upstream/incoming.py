@@ -1,4 +1,4 @@
-"""The way in: Engine.IO messages become events of the dispatcher, and what is none is answered."""
+"""Incoming packets: Engine.IO messages become events of the dispatcher, everything else is answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.transport.upstream.engine_socket import NodeSocket
 log = logging.getLogger(__name__)
 
 NAMESPACE = "/"
-#: The last words to a socket that sends anything else before its CONNECT.
+#: The last packet to a socket that sends anything else before its CONNECT.
 _NOT_CONNECTED = engineio.packet.Packet(
     engineio.packet.MESSAGE,
     packets.CONNECT_ERROR + '{"message":"Connect to the namespace `/` first."}',
@@ -26,7 +26,7 @@ _NOT_CONNECTED = engineio.packet.Packet(
 
 
 class Receiver(Protocol):
-    """Where sockets and events are announced; see `service.sockets.dispatch`."""
+    """Receives sockets and events; see `service.sockets.dispatch`."""
 
     def connected(self, sid: str, address: str, passed: Any = ..., /) -> None: ...
     def disconnected(self, sid: str, reason: str) -> None: ...
@@ -42,7 +42,7 @@ class Counter(Protocol):
 
 
 class Counts(Protocol):
-    """The figures of what comes in."""
+    """The figures of incoming packets."""
 
     @property
     def bad_input(self) -> Counter: ...
@@ -106,7 +106,7 @@ class Incoming:
             self.refuse(socket, None, "packet", "Only the service sends this packet.", len(data))
 
     def on_rare(self, socket: NodeSocket, encoded: str) -> None:
-        """Take one Engine.IO packet that carries none of Socket.IO."""
+        """Handle one Engine.IO packet that carries no Socket.IO packet."""
         reason = self._eio.reason.CLIENT_DISCONNECT
         try:
             packet = engineio.packet.Packet(encoded_packet=encoded)
@@ -124,7 +124,7 @@ class Incoming:
             self.refuse(socket, None, "packet", "This is no Engine.IO packet.", len(encoded))
 
     def on_binary(self, socket: NodeSocket, size: int) -> None:
-        """Take so many bytes of binary data: an attachment of what was refused, or nothing we know."""
+        """Handle so many bytes of binary data: an attachment of a refused packet, or nothing we know."""
         if socket.closed or socket.queue.finished:
             return
         if socket.swallow > 0:
@@ -148,7 +148,7 @@ class Incoming:
             socket.send_away(_NOT_CONNECTED)
 
     def may_say_more(self, socket: NodeSocket, size: int) -> bool:
-        """Whether a socket that has not connected yet may send this packet; else it ends."""
+        """Return whether a socket that has not connected yet may send this packet; else end it."""
         ticket = socket.ticket
         # The bytes of a link are counted where they are read.
         if ticket is None or ticket.spend(1, 0 if socket.link is not None else size):
@@ -159,7 +159,7 @@ class Incoming:
         return False
 
     def refuse_size(self) -> str:
-        """Count a message that is too long; the Engine.IO text that tells its client."""
+        """Count a message that is too long; return the Engine.IO text that answers it."""
         self._counts.bad_input.add("too_large")
         most = self._eio.max_http_buffer_size
         error = errors.TooLarge(f"A message may have {most} bytes.", max_bytes=most)
@@ -167,7 +167,7 @@ class Incoming:
         return f"{engineio.packet.MESSAGE}{frame.text}"
 
     def _on_open(self, socket: NodeSocket, head: packets.Head, data: str) -> None:
-        """CONNECT: python-socketio's own handler decides."""
+        """Handle a CONNECT by python-socketio's own handler."""
         if socket.sid_here and head.namespace == NAMESPACE:
             self.refuse(socket, None, "packet", "This socket is already connected.", len(data))
             return
@@ -187,7 +187,7 @@ class Incoming:
             self._opened(socket, sid)
 
     def _on_ack(self, socket: NodeSocket, head: packets.Head, size: int) -> None:
-        """The answer to an event of ours; one with binary data counts as one without arguments."""
+        """Handle the answer to an event of ours; one with binary data counts as without arguments."""
         body = head.body if head.kind == packets.ACK else ""
         number = head.number
         if not number:  # python-socketio keeps its counter under 0
@@ -202,7 +202,7 @@ class Incoming:
         self._server_ack(socket, number, arguments if isinstance(arguments, list) else [])
 
     def _server_ack(self, socket: NodeSocket, number: int, arguments: list[Any]) -> None:
-        """The answer to an event of python-socketio's own; whoever waits for it may block."""
+        """Handle the answer to an event of python-socketio's own, whose callback may block."""
         sid = socket.sid_here
 
         def call() -> None:

@@ -1,4 +1,4 @@
-"""How the server of a node is made, and for which versions of the libraries."""
+"""Options of a node's Socket.IO server, and the versions of the libraries they are for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StrictJson:
 def server_options(
     async_mode: str, ping_interval_s: float, ping_timeout_s: float, max_frame_bytes: int
 ) -> dict[str, Any]:
-    """Keyword arguments for `flask_socketio.SocketIO` that `EngineConnections` counts on."""
+    """Return the keyword arguments for `flask_socketio.SocketIO` that `EngineConnections` needs."""
     return {
         "async_mode": async_mode,
         "ping_interval": ping_interval_s,
@@ -52,14 +52,14 @@ def server_options(
 
 
 def _quiet_logger(name: str) -> logging.Logger:
-    """The library's log under our name: failures of ours, none of what clients do or send."""
+    """Return a logger of ours for the library: for our failures, not for what clients do or send."""
     logger = logging.getLogger(f"{__name__}.{name}")
     logger.setLevel(logging.ERROR)
     return logger
 
 
 def other_versions(async_mode: str) -> dict[str, str]:
-    """Installed versions that differ from those this module was written for.
+    """Return the installed versions that differ from those this package was written for.
 
     Args:
         async_mode: eventlet or gevent; the other one does not matter.

@@ -1,4 +1,4 @@
-"""Long polling: what a client posts, and what it is given."""
+"""Long polling: the packets that a client posts, and those that it fetches."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
     """Take the packets of one long-polling request; it is answered with 200.
 
     Raises:
-        EngineIOError: it does not come to its end, or a client that has not logged in sends too much:
-            that client is disconnected.
+        EngineIOError: it is incomplete, or a client that has not logged in sends too much: that client
+            is disconnected.
     """
     muster = socket.server.muster
     try:
@@ -54,7 +54,7 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
 
 
 def next_burst(queue: Any, empty: type[Exception]) -> list[Any]:
-    """What a poll, or one write of a websocket, takes from a socket's queue; nothing at its end."""
+    """Return what a poll, or one write of a websocket, takes from a queue; nothing at its end."""
     packets = [queue.get()]
     if packets[0] is None:
         return []

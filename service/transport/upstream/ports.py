@@ -1,4 +1,4 @@
-"""What the transports ask of the Engine.IO socket whose packets they carry: `NodeSocket`, seen from below."""
+"""The interface of `NodeSocket` to the transports that carry its packets."""
 
 from __future__ import annotations
 

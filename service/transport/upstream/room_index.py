@@ -1,4 +1,4 @@
-"""Which rooms each sid is in, so that a disconnect need not look into every room of the node.
+"""The room index: the rooms of each sid, so that a disconnect does not search all rooms of the node.
 
 python-socketio 5.18.1 walks all rooms at each disconnect (base_manager.py:138): 0.5 ms with 10,000
 clients, because each client has a room of its own. The index is put onto a manager object in place of
@@ -36,7 +36,7 @@ class RoomIndex:
                 del self._rooms[namespace, sid]
 
     def rooms(self, sid: str, namespace: str) -> list[str]:
-        """The rooms a client is in, that of its own sid included."""
+        """Return the rooms a client is in, that of its own sid included."""
         return [room for room in self._rooms.get((namespace, sid), ()) if room is not None]
 
     def disconnect(self, sid: str, namespace: str, **_: Any) -> None:

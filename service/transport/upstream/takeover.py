@@ -1,15 +1,15 @@
-"""Taking a connection away from the web server that accepted it, after its request was read.
+"""Takeover of a connection from the web server that accepted it, after its request was read.
 
 Written for eventlet 0.41.3 and gevent 26.9.0. The descriptor is detached, not duplicated: at the end of a
-request both servers shut their connection down, which would end every duplicate. Detached, they find
-descriptor -1 and are content.
+request both servers shut their connection down, which would end every duplicate. After the detach they find
+descriptor -1 and do nothing.
 
 * eventlet/wsgi.py:687 `WSGI_LOCAL.already_handled` keeps the server from answering; its own websockets use
   it too. eventlet/wsgi.py:871 and :1101 shut down and close.
 * gevent/pywsgi.py:770 and :813: a closed `rfile` ends the loop over the requests of a connection.
 
-A client may send its first frame with the handshake. What the server's buffered reader has read of it is
-taken along.
+A client may send its first frame with the handshake, so what the server's buffered reader has read of it
+is taken along.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CannotDetach(Exception):
 
 
 def detach(async_mode: str, environ: dict[str, Any]) -> tuple[Any, bytes]:
-    """A non-blocking socket that the web server has nothing to do with any more, and what was read ahead.
+    """Return a non-blocking socket, detached from the web server, and what was read ahead.
 
     Raises:
         CannotDetach: nothing was changed.

@@ -1,17 +1,17 @@
-"""The websocket objects of eventlet and of simple-websocket (gevent), made fit for hostile clients.
+"""The websocket objects of eventlet and of simple-websocket (gevent), hardened against hostile clients.
 
-Written for eventlet 0.41.3 and simple-websocket 1.1.0. What is wrong with them as they are:
+Written for eventlet 0.41.3 and simple-websocket 1.1.0. Without this module they have these faults:
 
 * A message in fragments has no bound (eventlet checks each frame, engineio the whole, but only when it is
   complete; simple-websocket has a bound that engineio does not set).
-* A message that is too long closes the connection without a word.
+* A message that is too long closes the connection without an answer.
 * eventlet closes with 1011, as if it had failed itself, when a text is not UTF-8.
 * eventlet unmasks byte by byte in Python: 6 MB/s, so one frame of 1 MiB stops the node for 160 ms.
 * simple-websocket writes with `send`, which under gevent may write a part only, and writes from two tasks
   at once: both tear frames. Its reader takes whatever comes into an unbounded list.
 * A client that sends without pause never lets another task run, because reading does not switch while
   there is something to read.
-* After a close the reader of a dead connection would sit there until the kernel gives up.
+* After a close the reader of a dead connection would wait until the kernel gives up.
 
 `tame` mends these on one connection, without touching the libraries. Compression is never negotiated
 (see `upstream`): 256 KiB per connection is more than everything else we keep for it.
@@ -33,16 +33,16 @@ TURN_BYTES = 64 * 1024
 #: Bytes that may come before the login, and how long a client that sends more is given to log in.
 STRANGER_BYTES = 32 * 1024
 STRANGER_S = 1.0
-#: Messages read ahead of the handler (gevent).
+#: Messages that are read ahead of the handler (gevent).
 MAX_READ_AHEAD = 64
-#: After a refusal this much is read and thrown away, so that the client gets to see it. A connection that
-#: is closed with unread input is reset, and a reset takes back what was sent.
+#: After a refusal this much is read and discarded, so that the client can read it. A connection that is
+#: closed with unread input is reset, and a reset destroys what was sent.
 MAX_DISCARD_BYTES = 4 << 20
 DISCARD_S = 1.0
 
 
 class WholeSocket:
-    """A green socket that writes whole messages, one task at a time, and reads with manners."""
+    """A green socket that writes whole messages, one task at a time, and lets others run while reading."""
 
     def __init__(self, inner: Any, give_way: Callable[[], None]) -> None:
         self._inner = inner
@@ -74,7 +74,7 @@ class WholeSocket:
         return data
 
     def _may_come(self) -> bool:
-        """Whether more may come; a client that has just sent its CONNECT is waited for."""
+        """Return whether more may come; a client that has just sent its CONNECT is waited for."""
         until = time.monotonic() + STRANGER_S
         while self.allowance is not None and self.allowance <= 0:
             if time.monotonic() >= until:
@@ -83,7 +83,7 @@ class WholeSocket:
         return True
 
     def abort(self) -> None:
-        """End both directions at once; whoever reads or writes wakes up. Harmless when closed."""
+        """End both directions at once and wake its reader and writer. Harmless when closed."""
         try:
             self._inner.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -141,7 +141,7 @@ def tame(
     give_way: Callable[[], None],
     new_event: Callable[[], Any],
 ) -> WholeSocket:
-    """Mend one connection that has just been opened; its socket.
+    """Harden one connection that has just been opened; return its socket.
 
     Args:
         ws: what engineio's `_websocket_handler` was given.
@@ -227,7 +227,7 @@ def _tame_simple(
 
 
 def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
-    """The payload of a frame without its mask (RFC 6455, section 5.3), at once.
+    """Take the mask off the payload of a frame (RFC 6455, section 5.3), at once.
 
     Args:
         data: a piece of the payload.
