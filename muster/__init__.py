@@ -4,7 +4,7 @@
 
     manager = SessionManager.connect("redis://127.0.0.1:6379/0")
 
-What is not listed here is not promised: `service` and `workers` are the server's own.
+Only the names listed here are stable: `service` and `workers` are the server's own.
 """
 
 from __future__ import annotations

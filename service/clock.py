@@ -1,8 +1,8 @@
 """Redis time without asking Redis each time: the monotonic clock plus a measured offset.
 
 Every stored deadline is in Redis time, and a node's own wall clock may be wrong or jump. At each lease
-renewal the node asks Redis for the time and notes how far that is from its monotonic clock, which never
-jumps. A measurement whose round trip took long says little and is used only when the last good one is old.
+renewal the node asks Redis for the time and notes its distance from the monotonic clock, which never jumps.
+A measurement with a long round trip is inexact and is used only when the last good one is old.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-#: A slower round trip says too little about the moment at which Redis looked at its clock.
+#: A slower round trip leaves the moment of Redis's answer too uncertain.
 GOOD_ROUND_TRIP_S = 0.1
 #: After this long any measurement is better than none: monotonic clocks drift.
 KEEP_GOOD_S = 60.0
@@ -48,7 +48,7 @@ class RedisClock:
         return int((self._monotonic() + self._offset_s) * 1000)
 
     def measure(self, redis_now_ms: Callable[[], int]) -> None:
-        """Compare with Redis: one round trip. What `redis_now_ms` raises comes through."""
+        """Compare with Redis: one round trip. Raises what `redis_now_ms` raises."""
         before = self._monotonic()
         redis_s = redis_now_ms() / 1000
         after = self._monotonic()

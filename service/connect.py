@@ -1,15 +1,15 @@
-"""Opens what holds sessions, Redis and the archive, for nodes, workers and programs alike.
+"""Connecting a process to a service: opens Redis and the archive, for nodes, workers and programs.
 
 The archive belongs to the service: `P:meta` has the service's id and the archive's store id, the marker in
-the archive's root has both too. A process whose disk carries others, or none because it is not mounted,
-is refused; so is one that names no archive where there is one, because it would take archived sessions
-for unknown ones.
+the archive's root has both too. A process whose disk has others, or none because it is not mounted, is
+refused; so is one whose settings name no archive although the service has one, because it would take
+archived sessions for unknown ones.
 
-Where `P:meta` knows no archive (the first start, or Redis was lost) only a folder that is new and empty is
-taken. One that is marked may be that of a service whose Redis was lost, or another's that is in use: no
-process can tell, so a person does (`adopt_archive`, behind `muster archive adopt`). An archive whose
-marker names no service, of a version that noted none, is taken by a service that has noted its store id,
-the first one of several.
+Where `P:meta` has no archive (the first start, or Redis was lost) only a folder that is new and empty is
+taken. A marked folder may be that of a service whose Redis was lost, or another's that is in use: no process
+can know, so a person decides (`adopt_archive`, behind `muster archive adopt`). An archive whose marker names
+no service, written by an older version, is taken by a service that has recorded its store id, the first one
+of several.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ ADOPT = (
 
 
 def keys_of(config: Config) -> Keys:
-    """Key names under the configured prefix."""
+    """Return the key names under the configured prefix."""
     return Keys(config.redis.key_prefix, config.redis.partitions)
 
 
 def store_settings(config: Config) -> StoreSettings:
-    """Bounds and times of the store, in its units."""
+    """Return bounds and times of the store, in its units."""
     sessions, limits = config.sessions, config.limits
     return StoreSettings(
         lease_ms=round(sessions.lease_s * 1000),
@@ -72,7 +72,7 @@ def store_settings(config: Config) -> StoreSettings:
 
 
 def make_store(config: Config, client: redis.Redis, **options: Any) -> RedisSessionStore:
-    """The session store over a client that decodes responses; options of `StoreBase` go through."""
+    """Make the session store over a client that decodes responses; options go to `StoreBase`."""
     return RedisSessionStore(client, keys_of(config), store_settings(config), **options)
 
 
@@ -89,13 +89,13 @@ def open_archiver(
     Args:
         config: `archive.url` and `archive.compression_level`.
         store: open already.
-        calls: how the disk is asked; None: in the caller's own thread.
-        lenient: for tools that look at a service: an archive that cannot be had is one whose every
-            call says so, and none is claimed.
+        calls: runs the calls to the disk; None: in the caller's own thread.
+        lenient: for tools that only read: an archive that cannot be opened becomes one whose every call
+            raises the reason, and none is claimed.
         options: of the Archiver.
 
     Raises:
-        ConfigError: it is another one, its disk is not mounted, or it is not named.
+        ConfigError: it is another service's, its disk is not mounted, or it is not named.
     """
     known = store.archive_index.known()
     if not config.archive.url and not known[1]:
@@ -122,10 +122,10 @@ def open_archiver(
 
 
 def open_files(config: Config, calls: NativeCalls | None = None) -> ArchiveStore:
-    """The files of `archive.url`, not open yet.
+    """Return the files of `archive.url`, not open yet.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: `archive.url` names none.
     """
     if not config.archive.url:
         raise ConfigError(
@@ -137,9 +137,9 @@ def open_files(config: Config, calls: NativeCalls | None = None) -> ArchiveStore
 
 
 def adopt_archive(config: Config, store: RedisSessionStore, files: ArchiveStore, was: str) -> str:
-    """Makes the archive with the store id `was` this service's, whoever had it; its new store id.
+    """Make the archive with the store id `was` this service's, whoever had it; return its new store id.
 
-    The marker first: cut off before Redis hears of it, it is done by the next start or `adopt`.
+    The marker goes first: interrupted before Redis has it, the next start or `adopt` completes it.
 
     Raises:
         WrongArchive: it has another id by now.
@@ -154,7 +154,7 @@ def adopt_archive(config: Config, store: RedisSessionStore, files: ArchiveStore,
 
 
 def adopt_lost_archive(config: Config, store: RedisSessionStore) -> bool:
-    """Adopts the marked folder of a service whose Redis knows no archive: for who owns both.
+    """Adopt the marked folder of a service whose Redis has no archive; for callers that own both.
 
     Raises:
         ArchiveUnavailable, StoreUnavailable
@@ -173,7 +173,7 @@ def _owner(config: Config, service: str) -> Owner:
 
 
 def _mark_of(files: ArchiveStore) -> Mark | None:
-    """What the marker says; None where there is none, or it cannot be read."""
+    """Read the marker; None where there is none, or it cannot be read."""
     try:
         return files.identify()
     except ArchiveUnavailable:
@@ -181,7 +181,7 @@ def _mark_of(files: ArchiveStore) -> Mark | None:
 
 
 def _look_into(config: Config, files: ArchiveStore, known: tuple[str, str]) -> None:
-    """Opens the files for a tool, which changes nothing about whose they are."""
+    """Open the files for a tool, which does not change their owner."""
     service, store_id = known
     if not store_id:
         raise ForeignArchive(_belongs(config, files.identify()))
@@ -204,12 +204,12 @@ def _hold(files: ArchiveStore, store: RedisSessionStore, config: Config) -> tupl
     except WrongArchive:
         raise
     except ArchiveUnavailable:
-        pass  # a read-only disk: the keeper says so, and what is there can be read
+        pass  # a read-only disk: the keeper reports it, and the files can be read
     return owner, store_id
 
 
 def _check_free(config: Config, files: ArchiveStore, service: str, store_id: str) -> None:
-    """Refuses a marked folder, before anything is written, that is not known to be this service's."""
+    """Refuse a marked folder, before anything is written, unless it is known to be this service's."""
     mark = _mark_of(files)
     if mark is None or (service and mark.owner.service == service):
         return
@@ -223,7 +223,7 @@ def _belongs(config: Config, mark: Mark) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as a program reaches it without a node."""
+    """A service as a program uses it without a node."""
 
     config: Config
     store: RedisSessionStore
@@ -234,11 +234,11 @@ class Service:
 
 
 def open_service(url: str, config: Config | None = None, *, lenient: bool = False) -> Service:
-    """Store, message queue and archive of the service on the Redis at `url`.
+    """Open store, message queue and archive of the service on the Redis at `url`.
 
     Args:
         config: None: config.json and the environment.
-        lenient: as in `open_archiver`, which says what it raises.
+        lenient: as in `open_archiver`, whose errors this raises.
     """
     config = config or load_config()
     client = redis_factory(url, config.redis.max_connections)()

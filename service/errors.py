@@ -1,8 +1,8 @@
-"""Every error a client or caller can see, one family.
+"""Errors that clients and callers can see, in one family.
 
 The class docstring is the default message. `code` is the word on the wire, `status` the HTTP status,
 `retryable` tells a client whether the same request may succeed later. Fields given by keyword
-(`retry_after_s`, `expected_seq`, …) travel in the error body beside them.
+(`retry_after_s`, `expected_seq`, …) are sent in the error body beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ServiceError(Exception):
         super().__init__(self.message)
 
     def body(self) -> dict[str, Any]:
-        """The error as every door shows it: code, message, retryable and the extra fields."""
+        """Return the error body of every API: code, message, retryable and the extra fields."""
         return {
             "code": self.code,
             "message": self.message,
@@ -182,15 +182,15 @@ class ConfigError(Exception):
 
 
 def passed_over(error: Exception, work: str, item: str) -> ServiceError:
-    """For a loop over many: what befell one of them, logged, so that the work goes on with the others.
+    """Log the failure of one item in a loop over many, so that the loop goes on with the others.
 
     Args:
         error: caught around one item.
-        work: what is done to all, a word.
-        item: which one.
+        work: what is done to all items, a word.
+        item: the failed one.
 
     Raises:
-        `error` itself, where it is not about this one: Redis is away or full. One that names its session
+        `error` itself, where it is not about this item: Redis is away or full. One that names its session
             is about that session.
     """
     whole = isinstance(error, StoreUnavailable | Overloaded) and "session_id" not in error.fields

@@ -32,12 +32,12 @@ class Event(Protocol):
 
 
 class Tasks(Protocol):
-    """How code under service/live and service/sockets runs beside the caller, sleeps and waits."""
+    """The way in which code under service/live and service/sockets spawns tasks, sleeps and waits."""
 
     def spawn(self, function: Callable[..., object], *args: Any) -> None:
         """Run `function(*args)` in a task of its own.
 
-        Guarantees: when tasks are green nothing switches here, so what the caller does until its
+        Guarantees: when tasks are green, `spawn` does not switch, so what the caller does until its
         next blocking call happens first. What the task raises is logged and ends only the task. A
         task never keeps the process alive.
         """
@@ -46,7 +46,7 @@ class Tasks(Protocol):
         """Let other tasks run for this long; 0 gives them one turn."""
 
     def event(self) -> Event:
-        """A new flag, not set."""
+        """Make a flag that is not set."""
 
 
 class ThreadTasks:

@@ -1,1 +1,1 @@
-"""Workers: the slow work, by RQ. `service` never imports anything of here."""
+"""Workers: the slow work, run by RQ. `service` imports nothing of this package."""

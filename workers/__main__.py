@@ -9,7 +9,7 @@ from service.errors import ConfigError
 
 
 def main() -> int:
-    """Runs until SIGTERM; exit code 2 when the settings are refused."""
+    """Run until SIGTERM; exit code 2 when the settings are refused."""
     try:
         config = load_config()
         require_redis(config, "a worker")

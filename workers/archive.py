@@ -1,4 +1,4 @@
-"""What workers do with the archive: fill it, keep what cannot go there alive, purge it.
+"""Archive work of workers: filling it, keeping alive what cannot go there, purging it.
 
 * `sweep_inactive` goes through the index of inactive sessions, the longest inactive first. Busy ones
   (open commands, people that joined) and single ones that cannot be archived are passed over and block
@@ -31,25 +31,25 @@ _log = logging.getLogger(__name__)
 
 #: A run ends after this time, s, so that other jobs have their turn; the next one goes on.
 RUN_S = 20.0
-#: Sessions per partition and run whose TTL is looked at.
+#: Sessions per partition and run whose TTL is checked.
 EXTENDED = 5_000
-#: What interrupted writers left is removed after this time, s.
+#: Leftovers of interrupted writers are removed after this time, s.
 LITTER_S = 3600.0
 _DAY_MS = 24 * 3600 * 1000
 
 
 def run_for(seconds: float) -> Callable[[], bool]:
-    """Says whether that time is over."""
+    """Return a function that says whether that time is over."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() >= end
 
 
 @dataclass
 class Outcome:
-    """What a run did; its fields are the job's result."""
+    """The outcome of a run; its fields are the job's result."""
 
     archived: int = 0
-    #: Sessions that stay in Redis, by why.
+    #: Sessions that stay in Redis, by reason.
     left: dict[str, int] = field(default_factory=dict)
     #: Why the disk refused; empty: it did not.
     error: str = ""
@@ -84,7 +84,7 @@ def archive_all(
 
 
 def tell(store: RedisSessionStore, outcome: Outcome) -> None:
-    """Counts what happened where everybody sees it."""
+    """Log the outcome, and count it in Redis for all to see."""
     if outcome.error:
         store.upkeep.count(
             {"archived": outcome.archived, "archive_failures": 1},
@@ -106,7 +106,7 @@ def tell(store: RedisSessionStore, outcome: Outcome) -> None:
 def sweep_inactive(
     store: RedisSessionStore, archiver: Archiver, archive_after_s: float, batch: int
 ) -> Outcome:
-    """One run: archives what is due, and keeps alive what should have gone long ago."""
+    """Run once: archive what is due, and keep alive what should have left Redis long ago."""
     outcome = Outcome()
     if archiver.exists:
         before_ms = store.now_ms() - round(archive_after_s * 1000)
@@ -123,7 +123,7 @@ def sweep_inactive(
 
 
 def retention_days(retention: RetentionSettings, summary: Mapping[str, str]) -> float:
-    """How long a session with this summary is kept; 0: for ever."""
+    """Return how long a session with this summary is kept, days; 0: for ever."""
     name, project = summary.get("session_name", ""), summary.get("project_id", "")
     if name in retention.names:
         return retention.names[name]
@@ -131,7 +131,7 @@ def retention_days(retention: RetentionSettings, summary: Mapping[str, str]) -> 
 
 
 def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
-    """One run; returns how many archived sessions it removed for good."""
+    """Run once; return how many archived sessions were removed for good."""
     days = [retention.days, *retention.names.values(), *retention.projects.values()]
     shortest = min((one for one in days if one), default=0)
     if not shortest:

@@ -1,4 +1,4 @@
-"""Tells that a worker is there, for `muster status`, `muster doctor`, alarms and figures.
+"""The beat of a worker: reports it as alive, for `muster status`, `muster doctor`, alarms and figures.
 
 RQ has a register of its own, but keeps a killed worker in it for minutes, and for ever when it was the last.
 """
@@ -21,7 +21,7 @@ class Beat:
 
     Args:
         name: of the worker.
-        settings: what it has in common with all others; see service.config.fingerprint.
+        settings: the fingerprint that all processes share; see service.config.fingerprint.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Beat:
         self._next = 0.0
 
     def run(self, store: RedisSessionStore) -> None:
-        """Says so when it is time to."""
+        """Report the worker when it is time to."""
         if self._monotonic() >= self._next:
             store.fleet.worker_beat(self._name, self._figures)
             self._next = self._monotonic() + EVERY_S

@@ -5,24 +5,24 @@
   per partition of `workers.batch` sessions each. Result: how many it changed.
 * `sweep_inactive`: what is inactive for longer than `sessions.archive_after_s` goes to the archive, the
   longest inactive first; see workers/archive.py. Result: `{archived, left, error}`.
-* `purge_expired_archives`: what is archived for longer than `archive.retention` says goes for good.
+* `purge_expired_archives`: sessions archived for longer than `archive.retention` says are removed for good.
   Result: how many.
-* `collect_litter`: what interrupted writers left in the archive goes. Result: how many files.
+* `collect_litter`: removes what interrupted writers left in the archive. Result: how many files.
 * `relieve_memory_pressure`: archives early while memory is short; see workers/memory.py. Result:
   `{archived, left, error}`.
 * `archive_sessions(ids)`: archives these now. Result: id → `archived`, or why it stays in Redis.
-* `restore_session(id)`: brings one back as inactive. Result: `restored`, `missing`, or `corrupt` where its
-  file was bad.
+* `restore_session(id)`: restores a session as inactive. Result: `restored`, `missing`, or `corrupt` where
+  its file was bad.
 * `verify_archive`: checks every file with all its checksums; moves none. Result:
   `{checked, bad, unreadable, beside, wrong: [{name, session_id, reason, unreadable}]}`, of `wrong` the first
   `MAX_WRONG`. Takes one worker for its time.
-* `watch_alarms`: brings the book of alarms up to date.
-* `send_batch(batch_id)`: queues a bulk command for each of its devices. Goes on where it was when it
-  is run again. Result: how many devices this run went through.
+  * `watch_alarms`: brings the recorded alarms up to date.
+  * `send_batch(batch_id)`: queues a bulk command for each of its devices. Continues where it was when it
+    is run again. Result: how many devices this run went through.
 * `cleanup({max_inactive_hours, purge, limit})`: takes unused sessions out of Redis, at most `limit`.
   Result: `{removed_sessions, failed_sessions, more}`, or `{error}`; one that fails holds up no other.
 
-Each is idempotent and bounded; what is left over is for the next turn (see `schedule`). A job opens
+Each is idempotent and bounded; the rest is left for the next turn (see `schedule`). A job opens
 its own connections, because it runs in a process that RQ forked for it.
 """
 
@@ -47,12 +47,12 @@ _log = logging.getLogger(__name__)
 
 #: Calls per partition and run: a run ends in bounded time, whatever waits.
 MAX_CALLS = 100
-#: Files that are wrong which `verify_archive` names.
+#: How many bad files `verify_archive` names.
 MAX_WRONG = 1_000
 
 
 def sweep_idle() -> int:
-    """Runs the sweep over all partitions; returns how many sessions it changed."""
+    """Sweep all partitions; return how many sessions it changed."""
     config = load_config()
     with open_store(config) as store:
         changed = sum(
@@ -65,7 +65,7 @@ def sweep_idle() -> int:
 
 
 def sweep_partition(store: RedisSessionStore, partition: int, batch: int) -> int:
-    """The sweep of one partition, `batch` sessions a call."""
+    """Sweep one partition, `batch` sessions a call."""
     changed = 0
     for _ in range(MAX_CALLS):
         now_changed = store.cleanup.sweep_idle(partition, batch)
@@ -76,7 +76,7 @@ def sweep_partition(store: RedisSessionStore, partition: int, batch: int) -> int
 
 
 def sweep_inactive() -> dict[str, Any]:
-    """One run of the sweep; see workers/archive.py."""
+    """Run the sweep once; see workers/archive.py."""
     config = load_config()
     with open_manager(config) as manager:
         after_s, batch = config.sessions.archive_after_s, config.workers.batch
@@ -86,7 +86,7 @@ def sweep_inactive() -> dict[str, Any]:
 
 
 def purge_expired_archives() -> int:
-    """One run; see workers/archive.py."""
+    """Purge once; see workers/archive.py."""
     config = load_config()
     with open_manager(config) as manager:
         if not manager.archiver.exists:
@@ -95,7 +95,7 @@ def purge_expired_archives() -> int:
 
 
 def collect_litter() -> int:
-    """Removes what interrupted writers left in the archive."""
+    """Remove what interrupted writers left in the archive."""
     with open_manager(load_config()) as manager:
         if not manager.archiver.exists:
             return 0
@@ -103,7 +103,7 @@ def collect_litter() -> int:
 
 
 def relieve_memory_pressure() -> dict[str, Any]:
-    """One run; see workers/memory.py."""
+    """Relieve memory once; see workers/memory.py."""
     config = load_config()
     with open_manager(config) as manager:
         if not manager.archiver.exists:
@@ -115,7 +115,7 @@ def relieve_memory_pressure() -> dict[str, Any]:
 
 
 def archive_sessions(session_ids: list[str]) -> dict[str, str]:
-    """Archives these now, also those that only count as active; id → `archived`, or why it stays.
+    """Archive these now, also those that only count as active; id → `archived`, or why it stays.
 
     Raises:
         Conflict: there is no archive.
@@ -133,7 +133,7 @@ def archive_sessions(session_ids: list[str]) -> dict[str, str]:
 
 
 def restore_session(session_id: str) -> str:
-    """Brings an archived session back as inactive; `restored`, `missing` or `corrupt`.
+    """Restore an archived session as inactive; `restored`, `missing` or `corrupt`.
 
     Raises:
         ArchiveUnavailable: the job is tried again.
@@ -148,11 +148,11 @@ def restore_session(session_id: str) -> str:
 
 
 def verify_archive() -> dict[str, Any]:
-    """Checks every file; see the module.
+    """Check every file; see the module.
 
     Raises:
         Conflict: there is no archive.
-        ArchiveUnavailable: as a whole; the job is tried again.
+        ArchiveUnavailable: the whole archive; the job is tried again.
     """
     checked = bad = unreadable = beside = 0
     wrong: list[dict[str, Any]] = []
@@ -176,14 +176,14 @@ def verify_archive() -> dict[str, Any]:
 
 
 def watch_alarms() -> None:
-    """Brings the book of alarms up to date."""
+    """Bring the recorded alarms up to date."""
     config = load_config()
     with open_store(config) as store, open_jobs(config) as jobs:
         AlarmBook(store, jobs).update()
 
 
 def send_batch(batch_id: str) -> int:
-    """Does what is left of a bulk command; returns how many devices it went through."""
+    """Do the rest of a bulk command; return how many devices it went through."""
     with open_manager(load_config()) as manager:
         devices = run_batch(manager, batch_id)
     _log.info(
@@ -194,7 +194,7 @@ def send_batch(batch_id: str) -> int:
 
 
 def cleanup(order: dict[str, Any]) -> dict[str, Any]:
-    """Takes unused sessions out of Redis; see the module."""
+    """Remove unused sessions from Redis; see the module."""
     hours, limit, purge = order["max_inactive_hours"], order["limit"], order["purge"]
     with open_manager(load_config()) as manager:
         try:

@@ -5,8 +5,8 @@ Two things are watched: the memory of this machine (psutil), and `used_memory` o
 inactive, or the disk refuses. Active sessions are never touched, and nothing is dropped.
 
 `relieve_memory_pressure` is a job. When Redis answers OOM nothing can be enqueued, and the worker's own
-loop (`watch`) runs the same, a little at a time: archive_commit frees with its first write, so it runs
-then too. Where Redis gives memory back to the machine late or not at all, archiving does not help the
+loop (`watch`) runs the same, a little at a time: archive_commit frees memory with its first write, so it
+succeeds then too. Where Redis returns memory to the machine late or not at all, archiving does not help the
 machine; the run then ends when nothing is left to archive, and nothing is lost by it.
 """
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 #: Available memory of the machine at which it is relieved, in parts of `min_available_percent`.
 RELIEVED_PART = 1.5
-#: Sessions between two looks at the memory: few at first, because it may be enough, then more.
+#: Sessions between two readings of the memory: few at first, because that may be enough, then more.
 FIRST_BATCH, LARGEST_BATCH = 8, 256
 #: How long Redis may take to free what was removed, s.
 FREEING_S = 0.2
@@ -49,7 +49,7 @@ class Reading:
 
 
 def read_memory(store: RedisSessionStore) -> Reading:
-    """Looks at this machine and at Redis, which may be freeing still: that is waited for."""
+    """Read the memory of this machine and of Redis; wait while Redis is still freeing."""
     deadline = time.monotonic() + FREEING_S
     while True:
         memory = store.upkeep.redis_memory()
@@ -59,14 +59,14 @@ def read_memory(store: RedisSessionStore) -> Reading:
 
 
 def is_high(reading: Reading, marks: MemorySettings) -> bool:
-    """Whether sessions have to go now."""
+    """Return whether sessions have to be archived now."""
     return reading.available_percent < marks.min_available_percent or (
         reading.redis_percent is not None and reading.redis_percent >= marks.redis_high_percent
     )
 
 
 def is_relieved(reading: Reading, began: Reading, marks: MemorySettings) -> bool:
-    """Whether what was too high at the beginning is low enough."""
+    """Return whether what was too high at the beginning is low enough."""
     host_was_high = began.available_percent < marks.min_available_percent
     wanted = min(100.0, RELIEVED_PART * marks.min_available_percent)
     if host_was_high and reading.available_percent < wanted:
@@ -82,7 +82,7 @@ def relieve(
     read: Callable[[RedisSessionStore], Reading] = read_memory,
     batch: int = FIRST_BATCH,
 ) -> tuple[Outcome, Reading, Reading]:
-    """One run; what it did, and the memory before and after."""
+    """Run once; return the outcome, and the memory before and after."""
     store = archiver.store
     began = now = read(store)
     total = Outcome()
@@ -104,7 +104,7 @@ def relieve(
 
 
 def tell(manager: SessionManager, outcome: Outcome, before: Reading, after: Reading) -> None:
-    """Tells the log, the figures and the dashboards what a run did."""
+    """Log the outcome of a run, count it, and notify the dashboards."""
     about: dict[str, Any] = {
         "archived": outcome.archived,
         "before": before.shown(),
@@ -117,7 +117,7 @@ def tell(manager: SessionManager, outcome: Outcome, before: Reading, after: Read
         extra={"action": "memory_relieved", **about, **quiet},
     )
     if not outcome.archived and not outcome.error:
-        return  # nothing to do about it here; whoever watches sees it by the alarms
+        return  # nothing can be done here; the alarms show it
     store = manager.store
     store.upkeep.count({"relieved": outcome.archived}, relieved_at=store.now_ms())
     for node in store.fleet.nodes():

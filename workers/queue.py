@@ -16,7 +16,7 @@ from service.redis_access.clients import redis_factory
 JOBS = "workers.jobs."
 #: How often dead workers' jobs are looked for.
 MAINTENANCE_S = 30
-#: How often the heart of a running job beats.
+#: How often a running job sends a heartbeat.
 MONITOR_S = 5
 #: A sweep that takes longer is ended; its next turn goes on.
 TIMEOUT_S = 120
@@ -27,14 +27,14 @@ WORKER_TTL_S = SILENT_S + 5
 
 
 class KnownJob(Job):
-    """A job that runs functions of `workers.jobs` only: who can write to Redis cannot run others."""
+    """A job that runs functions of `workers.jobs` only, so that writers to Redis cannot run others."""
 
     @property
     def func(self) -> Callable[..., Any]:
-        """The function behind the dotted name.
+        """Return the function behind the dotted name.
 
         Raises:
-            ValueError: It is none of ours.
+            ValueError: It is not one of ours.
         """
         name = str(self.func_name)
         if not name.startswith(JOBS) or "." in name.removeprefix(JOBS):
@@ -50,12 +50,12 @@ class OurWorker(Worker):
     max_connection_wait_time = 2.0  # RQ's own minute is a long time without sweeps
 
     def handle_warm_shutdown_request(self) -> None:
-        """Called by RQ at the first SIGTERM or SIGINT."""
+        """Note the request to end; RQ calls this at the first SIGTERM or SIGINT."""
         self.asked_to_end = True
 
 
 def connect(config: Config) -> redis.Redis:
-    """A client for RQ, which speaks bytes and waits for jobs in blocking calls.
+    """Make a client for RQ, which speaks bytes and waits for jobs in blocking calls.
 
     The server is `redis.queue_url` where that is set: RQ does not run on a cluster.
     """
@@ -65,7 +65,7 @@ def connect(config: Config) -> redis.Redis:
 
 
 def open_queue(client: redis.Redis, key_prefix: str) -> Queue:
-    """The queue of one service; `redis.key_prefix` keeps services apart."""
+    """Open the queue of one service; `redis.key_prefix` keeps services apart."""
     return Queue(
         queue_name(key_prefix),
         connection=client,
@@ -76,7 +76,7 @@ def open_queue(client: redis.Redis, key_prefix: str) -> Queue:
 
 
 def open_worker(queue: Queue, name: str) -> OurWorker:
-    """A worker of that queue; each job runs in a process of its own."""
+    """Make a worker of that queue; each job runs in a process of its own."""
     return OurWorker(
         [queue],
         name=name,

@@ -1,9 +1,9 @@
-"""Takes up what dead workers left, within a minute, and tells how the queue stands.
+"""Rescue of jobs that dead workers left, within a minute, and the state of the queue.
 
-RQ keeps a started job for a minute after its worker's last heartbeat and looks every few minutes; a job
-that was taken from the queue and not started yet waits longer still. Here every worker looks every
+RQ keeps a started job for a minute after its worker's last heartbeat and checks every few minutes; a job
+that was taken from the queue and not started yet waits longer still. Here every worker checks every
 `EVERY_S`: a job without a heartbeat for `DEAD_S` is retried as its retries say, or has failed for good
-and stays visible. A worker that was only slow may so do a job twice, which all jobs bear.
+and stays visible. A job of a worker that was only slow may run twice in this way, which all jobs tolerate.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from workers.queue import MONITOR_S, KnownJob
 _log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
-#: A job whose worker has not been heard of for this long is taken up.
+#: A job whose worker has sent no heartbeat for this long is rescued.
 DEAD_S = 20.0
 #: RQ lets a started job live this much longer than the time to its next heartbeat, s.
 _RQ_SPARE_S = 60
 
 
 class Rescue:
-    """Looks after the queue; one per worker."""
+    """Watches over the queue; one per worker."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -40,11 +40,11 @@ class Rescue:
         self._next = 0.0
 
     def is_due(self) -> bool:
-        """Whether it is time to look."""
+        """Return whether it is time to check."""
         return time.monotonic() >= self._next
 
     def run(self, store: RedisSessionStore) -> None:
-        """Looks once."""
+        """Check once."""
         self._next = time.monotonic() + EVERY_S
         self.take_up_started()
         self.take_up_taken()
@@ -53,11 +53,11 @@ class Rescue:
         store.upkeep.count({}, jobs_failed=failed, jobs_queued=len(self._queue))
 
     def take_up_started(self, dead_s: float = DEAD_S) -> None:
-        """Retries, or fails, started jobs whose worker died."""
+        """Retry, or fail, started jobs whose worker died."""
         self._started.cleanup(timestamp=time.time() + MONITOR_S + _RQ_SPARE_S - dead_s)
 
     def take_up_taken(self, dead_s: float = DEAD_S) -> int:
-        """Puts jobs back that were taken from the queue and never started; how many."""
+        """Put jobs back that were taken from the queue and never started; return how many."""
         between, now = self._queue.intermediate_queue, time.monotonic()
         seen = {job_id: self._between.get(job_id, now) for job_id in between.get_job_ids()}
         self._between = seen

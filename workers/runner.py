@@ -36,7 +36,7 @@ PURGE_EVERY, LITTER_EVERY = 6, 60
 
 
 def run(config: Config) -> None:
-    """Works until SIGTERM or SIGINT; the job under way is finished then.
+    """Work until SIGTERM or SIGINT, and finish the running job then.
 
     Raises:
         ConfigError: The data in Redis has another layout.
@@ -78,10 +78,10 @@ def run(config: Config) -> None:
 
 
 def sweeps_of(every_s: float) -> list[Sweep]:
-    """All sweeps, each with how often it runs.
+    """Return all sweeps, each with how often it runs.
 
     Args:
-        every_s: `workers.sweep_every_s`, for those that are in a hurry.
+        every_s: `workers.sweep_every_s`, for those that are urgent.
     """
     return [
         Sweep("sweep_idle", every_s),
@@ -93,7 +93,7 @@ def sweeps_of(every_s: float) -> list[Sweep]:
 
 
 def _check(config: Config) -> None:
-    """Refuses to start on data of another layout; waits for a Redis that is away."""
+    """Refuse to start on data of another layout; wait for a Redis that is away."""
     try:
         SessionManager.connect(config.redis.url, config).close()
     except (StoreUnavailable, Overloaded) as exc:
@@ -103,7 +103,7 @@ def _check(config: Config) -> None:
 
 
 def _work(queue: Queue, name: str) -> bool:
-    """RQ's loop; True when it was asked to end, False when it gave up because of Redis."""
+    """Run RQ's loop; True when it was asked to end, False when it gave up because of Redis."""
     worker = None
     try:
         worker = queues.open_worker(queue, f"{name}-{secrets.token_hex(2)}")

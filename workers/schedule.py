@@ -1,13 +1,13 @@
-"""Turn-taking: every sweep runs every `workers.sweep_every_s`, once, however many workers there are.
+"""The schedule of sweeps: each runs every `workers.sweep_every_s`, once, however many workers there are.
 
-Who sets the turn's key first (`SET NX PX`, so Redis counts the time) enqueues the job. The job's id
-is fixed and unique: while one waits or runs there is no second. `result_ttl=0` and `failure_ttl=0`
+The worker that sets the turn's key first (`SET NX PX`, so Redis counts the time) enqueues the job. The job's
+id is fixed and unique: while one waits or runs there is no second. `result_ttl=0` and `failure_ttl=0`
 free the id at once, so a failed sweep is tried again at the next turn. RQ's own cron has no leader
 and no JSON serializer.
 
-A worker that dies within a sweep leaves it `started`, and RQ would keep the id for minutes. Its heart
-beats every `queue.MONITOR_S`; when it has not for `ABANDONED_S` the next turn takes the id over. Should
-the worker have been slow and not dead, two run at once, which sweeps are made to bear.
+A worker that dies within a sweep leaves it `started`, and RQ would keep the id for minutes. A running job
+sends a heartbeat every `queue.MONITOR_S`; when there was none for `ABANDONED_S` the next turn takes the id
+over. If the worker was slow and not dead, two run at once, which sweeps are made to tolerate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workers.queue import JOBS
 
 _log = logging.getLogger(__name__)
 
-#: A started job whose worker has not been heard of for this long is nobody's.
+#: A started job whose worker has sent no heartbeat for this long is abandoned.
 ABANDONED_S = 15.0
 
 
@@ -35,7 +35,7 @@ ABANDONED_S = 15.0
 class Sweep:
     """A job that runs again and again."""
 
-    #: Of a function in workers.jobs.
+    #: Name of a function in workers.jobs.
     name: str
     every_s: float
 
@@ -55,7 +55,7 @@ class Schedule:
         self._sweeps = sweeps
 
     def take_turns(self) -> list[str]:
-        """Enqueues each sweep whose turn nobody else has taken; returns their names."""
+        """Enqueue each sweep whose turn nobody else has taken; return their names."""
         return [
             sweep.name for sweep in self._sweeps if self._is_mine(sweep) and self._enqueue(sweep)
         ]
@@ -65,7 +65,7 @@ class Schedule:
         return bool(self._client.set(key, "1", nx=True, px=max(1, int(sweep.every_s * 1000))))
 
     def enqueue_now(self, name: str) -> bool:
-        """Enqueues a sweep without its turn; False while one waits or runs."""
+        """Enqueue a sweep without its turn; False while one waits or runs."""
         return self._enqueue(Sweep(name, 0))
 
     def _enqueue(self, sweep: Sweep) -> bool:
@@ -82,14 +82,14 @@ class Schedule:
         return False
 
     def _drop_abandoned(self, job_id: str) -> bool:
-        """Forgets a job whose worker died; False while it waits or runs."""
+        """Forget a job whose worker died; False while it waits or runs."""
         job = self._queue.fetch_job(job_id)
         if job is None:
             return True  # it ended just now
         status = job.get_status()
         if status == JobStatus.QUEUED and self._queue.get_job_position(job_id) is not None:
             return False
-        # Taken from the queue but not started yet counts from when it was enqueued.
+        # A job that was taken from the queue but not started yet counts from when it was enqueued.
         beat = job.last_heartbeat if status == JobStatus.STARTED else job.enqueued_at
         now = datetime.now(UTC)
         if beat is None or (now - beat.astimezone(UTC)).total_seconds() < ABANDONED_S:

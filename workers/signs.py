@@ -1,6 +1,6 @@
-"""The worker's signs of life in the marker of the archive, in a thread of their own.
+"""Signs of life of a worker in the archive's marker, in a thread of their own.
 
-A disk that hangs would otherwise hold up the watch, which has to see that nodes died.
+In the thread of the watch a disk that hangs would delay the watch, which has to notice dead nodes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Signs:
-    """The thread.
+    """The thread that gives them.
 
     Args:
         connect: makes a manager of its own; called again until it works.
@@ -29,11 +29,11 @@ class Signs:
         self._thread = threading.Thread(target=self._run, name="signs", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it; a thread that a disk holds is left behind."""
+        """End the thread; one that a disk holds is left behind."""
         self._end.set()
         self._thread.join(1)
 

@@ -1,9 +1,9 @@
-"""What a worker does each second beside its jobs, in one thread.
+"""The watch of a worker: what it does each second beside its jobs, in one thread.
 
-It sees to it that dead nodes are noticed also when no node is left, that sweeps get their turn, that
-memory is relieved when it is short, that jobs of dead workers are taken up, and that jobs which wait
-for a time (retries) are moved into the queue. The last is RQ's scheduler; it runs here and not in the
-process RQ would fork for it, because that process outlives a killed worker.
+It notices dead nodes also when no node is left, takes turns for sweeps, relieves memory when it is short,
+rescues jobs of dead workers, and moves jobs that wait for a time (retries) into the queue. The last is RQ's
+scheduler; it runs here and not in the process RQ would fork for it, because that process outlives a killed
+worker.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ EVERY_S = 1.0
 MAX_CALLS = 20
 #: How long the lock of RQ's scheduler outlives its owner, s.
 LOCK_S = 10
-#: How long memory is relieved here before dead nodes are looked for again, s.
+#: How long memory is relieved here before dead nodes are checked again, s.
 RELIEVE_S = 0.8
-#: Pause between two jobs that relieve memory, s: where nothing is left to archive they are in vain.
+#: Pause between two jobs that relieve memory, s: where nothing is left to archive they have no effect.
 AGAIN_S = 3.0
 
 
 class Watch:
-    """The thread. Redis being away is said once, then tried every second.
+    """The thread. A Redis that is away is logged once, then tried every second.
 
     Args:
         connect: Makes the manager; called again until it works.
         schedule: Takes turns with other workers.
         scheduler: RQ's; only the worker that holds its lock moves jobs.
-        memory: looks at the memory.
-        rescue: looks after jobs of dead workers.
-        beat: tells that this worker is there.
+        memory: watches the memory.
+        rescue: watches over jobs of dead workers.
+        beat: reports that this worker is alive.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Watch:
         self._manager: SessionManager | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._failing: set[str] = set()  #: steps that Redis does not take now
+        self._failing: set[str] = set()  #: steps that Redis refuses now
 
     def start(self) -> None:
-        """Begins to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; waits up to 5 s for what it is doing."""
+        """End the thread; wait up to 5 s for what it is doing."""
         self._end.set()
         self._thread.join(5)
         for close in (self._scheduler.release_locks, self._leave):
             try:
                 close()
             except (ServiceError, RedisError, OSError):
-                pass  # Redis is away: its locks run out by themselves
+                pass  # Redis is away: its locks expire by themselves
 
     def _leave(self) -> None:
         if self._manager is not None:
@@ -124,26 +124,26 @@ class Watch:
         return self._manager
 
     def watch_memory(self) -> None:
-        """Has memory relieved when it is short."""
+        """Relieve memory when it is short."""
         self._memory.look(self._manage())
 
     def say(self) -> None:
-        """Says what this service is, should Redis have been emptied."""
+        """Record this service's identity again, in case Redis was emptied."""
         keeper = self._manage().keeper
         if keeper is not None:
             keeper.say()
 
     def beat(self) -> None:
-        """Tells that this worker is there."""
+        """Report that this worker is alive."""
         self._beat.run(self._manage().store)
 
     def rescue(self) -> None:
-        """Takes up dead workers' jobs, and tells how the queue stands."""
+        """Rescue dead workers' jobs, and record the state of the queue."""
         if self._rescue.is_due():
             self._rescue.run(self._manage().store)
 
     def expire(self) -> int:
-        """Lets go of dead nodes' sessions and of overdue commands; returns how many sessions."""
+        """Free dead nodes' sessions and end overdue commands; return how many sessions."""
         manager, sessions = self._manage(), 0
         for partition in range(manager.store.keys.partitions):
             for _ in range(MAX_CALLS):
@@ -160,10 +160,10 @@ class Watch:
         return sessions
 
     def move_scheduled(self) -> None:
-        """RQ's scheduler, one step.
+        """Run one step of RQ's scheduler.
 
-        RQ gives its lock a minute, and who did not get it tries again after ten: too long for the
-        jobs of a scheduler that died. Here it has `LOCK_S`, and all others try each second.
+        RQ gives its lock a minute, and a process that did not get it tries again after ten: too long
+        for the jobs of a scheduler that died. Here it has `LOCK_S`, and all others try each second.
         """
         scheduler = self._scheduler
         if not scheduler.acquired_locks:
@@ -176,7 +176,7 @@ class Watch:
 
 
 class MemoryWatch:
-    """Has memory relieved: by a job, or here while Redis has no room for a job.
+    """Relieves memory: by a job, or here while Redis has no room for a job.
 
     Args:
         marks: the group `memory` of the settings.

@@ -1,4 +1,4 @@
-"""Opens what a worker and its jobs need."""
+"""Wiring of workers: opens what a worker and its jobs need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.queue import connect
 
 @contextmanager
 def open_manager(config: Config) -> Iterator[SessionManager]:
-    """A SessionManager on the configured Redis.
+    """Open a SessionManager on the configured Redis.
 
     Raises:
         ConfigError: The data there has another layout.
@@ -29,13 +29,13 @@ def open_manager(config: Config) -> Iterator[SessionManager]:
 
 @contextmanager
 def open_store(config: Config) -> Iterator[RedisSessionStore]:
-    """The store alone; raises as `open_manager`."""
+    """Open the store alone; raises as `open_manager`."""
     with open_manager(config) as manager:
         yield manager.store
 
 
 @contextmanager
 def open_jobs(config: Config) -> Iterator[JobQueue]:
-    """The queue of jobs as nodes see it."""
+    """Open the queue of jobs as nodes use it."""
     with connect(config) as client:
         yield JobQueue(client, queue_name(config.redis.key_prefix))

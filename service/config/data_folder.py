@@ -1,15 +1,15 @@
-"""The data folder of a `muster up`: where other programs find its Redis and its archive."""
+"""The data folder of a `muster up`, in which other programs find its Redis and its archive."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: Where `muster up` keeps its data unless it is told otherwise, below the current folder.
+#: The folder of `muster up` unless another one is given, below the current folder.
 DEFAULT_DATA = Path("muster-data")
 
 
 def read_url(folder: Path) -> str | None:
-    """The URL of the Redis that runs there; None: none does."""
+    """Return the URL of the Redis that runs there; None: none does."""
     try:
         return (folder / "redis.url").read_text().strip() or None
     except OSError:
@@ -17,5 +17,5 @@ def read_url(folder: Path) -> str | None:
 
 
 def archive_url(folder: Path) -> str:
-    """The archive that belongs to it where `archive.url` names none."""
+    """Return the URL of the folder's archive, for when `archive.url` names none."""
     return (folder.absolute() / "archive").as_uri()

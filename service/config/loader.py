@@ -1,10 +1,10 @@
-"""Loads settings: one file, overridden by the environment, overridden by flags, refused when odd.
+"""Loading of settings: one file, overridden by the environment, overridden by flags, strictly checked.
 
 Layers are merged per setting (`group.key`), not deeper: an object given in the environment
-replaces the whole object of the file. Every layer is checked strictly, so that a typing slip
+replaces the whole object of the file. Every layer is checked strictly, so that a typing error
 stops the start with the path of the setting instead of becoming a value nobody meant. Names
-in the environment without `__` are left alone: container platforms put such as
-`MUSTER_PORT=tcp://…` there by themselves.
+in the environment without `__` are ignored: container platforms set such names by themselves,
+like `MUSTER_PORT=tcp://…`.
 
 This is the only module that reads `os.environ` (through pydantic-settings).
 """
@@ -31,7 +31,7 @@ from service.config import settings
 from service.errors import ConfigError
 
 PREFIX = "MUSTER_"
-#: Names of ours that are no settings: which file, and what clients show a node.
+#: Names of ours in the environment that are no settings: the file's path, and a client's token.
 _NO_SETTINGS = ("muster_config", "muster_token")
 
 
@@ -75,17 +75,17 @@ class Loaded:
     path: Path
     #: `group.key` → `default`, the file, the name in the environment or `flag`.
     sources: Mapping[str, str]
-    #: Names in the environment that look like ours and mean nothing.
+    #: Names in the environment that begin like ours and are not known.
     ignored: tuple[str, ...] = field(default=())
 
 
 def load_config(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
-    """The configuration for one process; see `load`."""
+    """Load the configuration for one process; see `load`."""
     return load(path, flags).config
 
 
 def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
-    """The configuration with the source of each value.
+    """Load the configuration with the source of each value.
 
     Args:
         path: The file; None: the one `MUSTER_CONFIG` names, else the config.json of Muster itself.
@@ -130,7 +130,7 @@ def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None)
 
 
 def require_redis(config: Config, who: str) -> None:
-    """Refuses `embedded` for everybody but `muster up`.
+    """Refuse `embedded` for every program but `muster up`.
 
     Raises:
         ConfigError
@@ -143,18 +143,18 @@ def require_redis(config: Config, who: str) -> None:
 
 
 def queue_name(key_prefix: str) -> str:
-    """RQ's name of the queue, also the beginning of job ids: letters, digits, `_` and `-`."""
+    """Return RQ's name of the queue, also the start of job ids: letters, digits, `_` and `-`."""
     return "".join(c if c.isalnum() or c in "_-" else f"-{ord(c):x}-" for c in key_prefix)
 
 
 def shipped_path() -> Path:
-    """The config.json with every default: beside this module, or in the repository."""
+    """Return the config.json with every default: beside this module, or in the repository."""
     packaged = Path(__file__).with_name("config.json")
     return packaged if packaged.exists() else Path(__file__).parents[2] / "config.json"
 
 
 def redact_url(url: str) -> str:
-    """`url` without its password, wherever redis-py would take one from."""
+    """Return `url` without its password, wherever redis-py would take one from."""
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     user, colon, _password = credentials.partition(":")
@@ -163,7 +163,7 @@ def redact_url(url: str) -> str:
 
 
 def redacted(config: Config) -> dict[str, dict[str, Any]]:
-    """All settings as JSON values, secrets replaced by `***`."""
+    """Return all settings as JSON values, secrets replaced by `***`."""
     shown = config.model_dump(mode="json")
     for key in ("url", "queue_url"):
         shown["redis"][key] = redact_url(shown["redis"][key])
@@ -173,7 +173,7 @@ def redacted(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def to_environment(config: Config) -> dict[str, str]:
-    """The environment in which another process loads exactly this configuration."""
+    """Return the environment in which another process loads exactly this configuration."""
     shown = config.model_dump(mode="json")
     return {
         f"{PREFIX}{group}__{key}".upper(): value if isinstance(value, str) else json.dumps(value)
@@ -183,13 +183,13 @@ def to_environment(config: Config) -> dict[str, str]:
 
 
 def child_environment(config: Config) -> dict[str, str]:
-    """This process's environment, but with all of `config` in it, for a process it starts."""
+    """Return this process's environment with all of `config` in it, for a process it starts."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
     return kept | to_environment(config)
 
 
 def client_environment(token: str) -> dict[str, str]:
-    """This process's environment for a client it starts, which shows this token and has no secret."""
+    """Return this process's environment for a client it starts, with this token and without secrets."""
     secret = f"{PREFIX}AUTH__SECRET"
     kept = {name: text for name, text in os.environ.items() if name.upper() != secret}
     return {**kept, f"{PREFIX}TOKEN": token}
@@ -250,7 +250,7 @@ def _has_password(url: Any) -> bool:
 
 
 def _from_text(setting: str, text: str, name: str) -> Any:
-    """The value of an environment variable: words as they are, all else as JSON."""
+    """Parse the value of an environment variable: words as they are, all else as JSON."""
     group, _, key = setting.partition(".")
     info = Config.model_fields.get(group)
     known = info and _group_model(info.annotation).model_fields.get(key)

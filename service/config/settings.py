@@ -73,7 +73,7 @@ class NodeSettings(Group):
     max_pending_bytes: Count = 4 * 1024 * 1024
     #: Longest message a client may send.
     max_frame_bytes: Count = 1024 * 1024
-    #: Let the event loop drive websockets, without a task for each; off: the libraries' own road.
+    #: Let the event loop drive websockets, without a task for each; off: the library transport.
     fast_path: bool = True
     #: Host headers that are answered besides the names of loopback and `host`; `*`: any.
     allowed_hosts: Words = ()

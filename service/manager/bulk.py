@@ -1,10 +1,10 @@
 """Bulk commands: one command for many devices, in a background job.
 
 A batch is a record in Redis before its job is enqueued, and the job moves it along: first it finds the
-devices (those named, or page by page those that fit a filter), then it queues the command for one after
-the other, and after every CHUNK notes how far it is. The command's id follows from batch and device,
+devices (those named, or page by page those that match a filter), then it queues the command for one after
+the other, and records its progress after every CHUNK. The command's id follows from batch and device,
 and the store takes an id once. So the job may die at any point, run again, or run twice at a time:
-every device has the command once.
+every device gets the command once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.sessions.model import to_iso
 from service.sessions.store.index import is_match
 from service.sessions.store.store import RedisSessionStore
 
-#: Devices between two notes of how far it is.
+#: Devices between two records of the progress.
 CHUNK = 100
 
 STATES = {"all": (model.ACTIVE, model.INACTIVE)}
@@ -39,12 +39,12 @@ class Jobs(Protocol):
 
 
 def command_id_of(batch_id: str, session_id: str) -> str:
-    """The id of a batch's command for one device."""
+    """Return the id of a batch's command for one device."""
     return hashlib.sha256(f"{batch_id}\0{session_id}".encode()).hexdigest()[:32]
 
 
 class Batches:
-    """Starts batches and shows them; on nodes.
+    """Starts and shows bulk commands, on nodes.
 
     Args:
         max_value_bytes: bound of `params`.
@@ -58,13 +58,13 @@ class Batches:
     def start(
         self, request: dict[str, Any], session_ids: Sequence[str] | None, idempotency_key: str = ""
     ) -> str:
-        """Keeps a batch and enqueues its job; returns its id.
+        """Store a batch and enqueue its job; return its id.
 
         Args:
             request: `command`, `params`, `ttl_s`, `filter` where no sessions are named, and `projects`
-                where only devices of these get it, wherever they are by then.
+                where only devices that are then in these get it.
             session_ids: the devices; None: those of the filter.
-            idempotency_key: the same again answers the same batch, with nothing new.
+            idempotency_key: the same key again returns the same batch and starts nothing.
 
         Raises:
             InvalidRequest, TooLarge, StoreUnavailable, Overloaded
@@ -105,18 +105,18 @@ class Batches:
         first: int = 0,
         projects: Collection[str] | None = None,
     ) -> dict[str, Any]:
-        """A batch, how many devices have which status, and a page of them.
+        """Return a batch, how many devices have which status, and a page of them.
 
         Args:
             batch_id: of a batch.
             limit: devices at most.
-            first: place of the first one.
-            projects: those that exist for who asks; None: all.
+            first: number of the first one.
+            projects: those that the caller may see; None: all.
 
         Raises:
             BatchNotFound: also when it was not for these projects alone.
 
-        Redis: one look at the command of every device, CALL_SESSIONS in a round trip.
+        Redis: one read of every device's command, CALL_SESSIONS in a round trip.
         """
         fields = self._store.bulk.get(batch_id)
         request = orjson.loads(fields["request"]) if fields else {}
@@ -147,7 +147,7 @@ class Batches:
     def _devices(
         self, batch_id: str, ids: Sequence[str], sent: int, *, results: bool
     ) -> list[dict[str, Any]]:
-        """How it stands at these devices, of which the first `sent` were done."""
+        """Return the status at these devices, of which the first `sent` were done."""
         wanted = [(session_id, command_id_of(batch_id, session_id)) for session_id in ids]
         found = self._store.bulk.commands_of(wanted, results=results)
         refused = self._store.bulk.refused(batch_id, ids)
@@ -172,7 +172,7 @@ class Batches:
 
 
 def _is_within(request: dict[str, Any], projects: Collection[str] | None) -> bool:
-    """Whether a batch was for some of these projects and no other."""
+    """Return whether a batch was for some of these projects and no other."""
     if projects is None:
         return True
     wanted = request.get("projects")
@@ -182,12 +182,12 @@ def _is_within(request: dict[str, Any], projects: Collection[str] | None) -> boo
 def run_batch(
     manager: SessionManager, batch_id: str, step: Callable[[str], None] = lambda name: None
 ) -> int:
-    """Does what is left of a batch; returns how many devices it went through.
+    """Do the rest of a batch; return how many devices it went through.
 
     Args:
         manager: of the service.
-        batch_id: of a batch; an unknown one is as good as done.
-        step: tests stop here; called with the name of each step.
+        batch_id: of a batch; an unknown one counts as done.
+        step: called with the name of each step, so that tests can stop there.
 
     Raises:
         StoreUnavailable, Overloaded: run it again.
@@ -227,7 +227,7 @@ def run_batch(
 def _strangers(
     store: RedisSessionStore, ids: Sequence[str], projects: Collection[str] | None
 ) -> set[str]:
-    """Those that are in none of the projects by now."""
+    """Return the sessions that are in none of the projects by now."""
     if projects is None:
         return set()
     rows = zip(ids, store.index.summaries(ids), strict=True)
@@ -269,7 +269,7 @@ def _find_devices(
 def _send(
     manager: SessionManager, batch_id: str, session_id: str, request: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Queues the command for one device; why not, when that is about this device."""
+    """Queue the command for one device; return the refusal, when it is about this device."""
     try:
         manager.queue_command(
             session_id,

@@ -1,6 +1,6 @@
-"""Finds sessions that nobody needs now: no connection, no clients, no activity for long.
+"""Cleanup of unused sessions: those without a connection, clients or activity for long.
 
-Archived sessions are out of Redis already and none of its business, also with `purge`.
+Archived sessions have left Redis already; cleanup does not touch them, also with `purge`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from service.sessions.store.store import RedisSessionStore
 def find_unused(
     store: RedisSessionStore, max_inactive_hours: float, limit: int, *, purge: bool
 ) -> tuple[list[tuple[str, str]], bool]:
-    """At most `limit` unused sessions as (id, `generation-rev`), and whether there are more.
+    """Return at most `limit` unused sessions as (id, `generation-rev`), and whether there are more.
 
-    Unused is what has no connection, no clients, and its last activity longer ago than that; and,
-    unless they are to be purged, no open commands: such a session cannot be archived.
+    Unused is a session without a connection and clients whose last activity is longer ago than that;
+    and, unless it is to be purged, without open commands, with which it could not be archived.
     """
     before_ms = store.now_ms() - round(max_inactive_hours * 3_600_000)
     found = list(islice(_unused(store, before_ms, purge), limit + 1))
@@ -31,7 +31,7 @@ def find_unused(
 
 
 def _unused(store: RedisSessionStore, before_ms: int, purge: bool) -> Iterator[tuple[str, str]]:
-    """All of them, as `find_unused`, last active before that moment."""
+    """Yield all of them, as `find_unused`, last active before that moment."""
     for partition in range(store.keys.partitions):
         for ids in _without_connection(store, partition, before_ms):
             for raw in store.cleanup.states(ids):
@@ -50,7 +50,7 @@ def _is_unused(raw: dict[str, str], before_ms: int, purge: bool) -> bool:
 def _without_connection(
     store: RedisSessionStore, partition: int, before_ms: int
 ) -> Iterator[list[str]]:
-    """Those that became inactive before it, and those that never had a connection."""
+    """Yield those that became inactive before it, and those that never had a connection."""
     after: tuple[float, str] | None = None
     while page := store.upkeep.inactive_since(partition, before_ms, after, CALL_SESSIONS):
         yield [session_id for _, session_id in page]

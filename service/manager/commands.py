@@ -1,4 +1,4 @@
-"""Commands to a session's device: queued, looked at, cancelled."""
+"""Commands to a session's device: queueing, reading, cancelling."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class CommandManager:
         waiter: str = "",
         command_id: str = "",
     ) -> CommandAdded:
-        """Queues a command and tells the device's node.
+        """Queue a command and notify the device's node.
 
         Args:
-            ttl_s: how long it may wait for the device and then for the result; None: the configured
-                one; 0: now, or DeviceOffline.
-            waiter: node that wants to hear of its changes.
+            ttl_s: how long it may wait for the device and then for the result; None: as configured;
+                0: now, or DeviceOffline.
+            waiter: node that wants to be notified of its changes.
 
         Raises:
             SessionNotFound, DeviceOffline, InvalidRequest, TooLarge
@@ -85,10 +85,10 @@ class CommandManager:
     ) -> dict[str, Any]:
         """Queues a command and waits for it as asked; returns the command as `get` does.
 
-        For callers outside a node; a node's doors wait through live.commands.
+        For callers outside a node; a node's handlers wait through live.commands.
 
         Raises:
-            CommandTimeout: not so far after `timeout_s`; the command goes on.
+            CommandTimeout: the status did not come within `timeout_s`; the command goes on.
         """
         added = self.queue(
             session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key

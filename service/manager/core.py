@@ -1,4 +1,4 @@
-"""What the parts of the session manager share: the store, the archive, how sockets and nodes are told."""
+"""Base of the session manager's parts: the store, the archive, and messages to sockets and nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Messages(Protocol):
-    """How a manager reaches sockets and nodes; implemented by live/queue/manager.py."""
+    """Sends to sockets and nodes; implemented by live/queue/manager.py."""
 
     def emit_to(self, sid: str, event: str, data: object) -> None: ...
 
@@ -59,10 +59,10 @@ class ManagerCore:
         self.count = count
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """A session at one moment, wherever it is; None when it is unknown.
+        """Read a session at one moment, wherever it is; None when it is unknown.
 
         Raises:
-            ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
+            ArchiveUnavailable: Redis does not know it, and the archive cannot be read.
         """
         snapshot = self.store.index.read(session_id, entire=entire)
         if snapshot is None and self.archiver.exists:
@@ -84,8 +84,8 @@ class ManagerCore:
     def tell(send: Callable[..., None], to: str, *message: object) -> None:
         """Sends a message about what Redis has accepted already, which no failure may hide.
 
-        What a lost message leaves undone is seen later: a command by its node's next renewal, a
-        setup by the next register, a delete by the device's next write, a status by the waiter's poll.
+        Each lost message is made up for later: a command by its node's next renewal, a setup by the
+        next register, a delete by the device's next write, a status by the waiter's poll.
         """
         try:
             send(to, *message)
@@ -96,7 +96,7 @@ class ManagerCore:
             )
 
     def tell_waiters(self, changes: list[CommandChange]) -> None:
-        """Tells the nodes that wait for these commands how they stand now."""
+        """Notify the nodes that wait for these commands of their status."""
         for change in changes:
             if change.changed:
                 self.count(change.status)

@@ -1,4 +1,4 @@
-"""The rules of sessions over the store: what the doors and other programs call.
+"""The session manager: the rules of sessions over the store, for handlers and other programs.
 
 Usable without Flask, in any process, against any Redis:
 
@@ -47,11 +47,11 @@ class SessionManager:
 
     Args:
         store: where sessions are.
-        messages: how sockets and nodes are told.
-        archiver: how archived sessions are read, brought back and deleted; None: there is no archive.
+        messages: sends to sockets and nodes.
+        archiver: reads, restores and deletes archived sessions; None: there is no archive.
         command_ttl_s: time to live of a command that names none.
         max_value_bytes: bound of one value, and of a setup document.
-        count: told of every status that a command reached here.
+        count: called with every status that a command reached here.
     """
 
     def __init__(
@@ -90,16 +90,16 @@ class SessionManager:
     def connect(
         cls, url: str, config: Config | None = None, *, lenient: bool = False
     ) -> SessionManager:
-        """A manager of its own on the Redis at `url` (redis://, rediss:// or unix://).
+        """Connect a manager of its own to the Redis at `url` (redis://, rediss:// or unix://).
 
         Args:
             config: prefix, partitions and bounds; None: config.json and the environment.
-            lenient: for programs that only look: an archive that cannot be had is one whose every
-                call says so.
+            lenient: for programs that only read: an archive that cannot be opened becomes one whose
+                every call raises the reason.
 
         Raises:
             ConfigError: the url is `embedded`, the data there has another layout, or the archive that
-                belongs to it cannot be had.
+                belongs to it cannot be opened.
             StoreUnavailable: Redis does not answer.
         """
         service = open_service(url, config, lenient=lenient)
@@ -119,14 +119,14 @@ class SessionManager:
         return self.core.archiver
 
     def close(self) -> None:
-        """Closes the connections that `connect` opened."""
+        """Close the connections that `connect` opened."""
         if self._close is not None:
             self._close()
 
     # -- sessions --
 
     def create_session(self, session_name: str = "", project_id: str = "") -> str:
-        """Makes a session without a connection and returns its id, a UUID4."""
+        """Make a session without a connection; return its id, a UUID4."""
         session_id = str(uuid.uuid4())
         check_name("session_name", session_name, empty=True)
         check_name("project_id", project_id, empty=True)
@@ -134,9 +134,9 @@ class SessionManager:
         return session_id
 
     def get_session(self, session_id: str) -> dict[str, Any] | None:
-        """All that is kept of a session, times as ISO 8601 strings; None when it is unknown.
+        """Return everything stored about a session, times as ISO 8601; None when it is unknown.
 
-        An archived session is read where it is.
+        An archived session is read from the archive.
         """
         return self.details(known_id(session_id), iso=True)
 
@@ -146,7 +146,7 @@ class SessionManager:
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
     def get_active_sessions(self) -> list[str]:
-        """The ids of all active sessions, in the order they became active."""
+        """Return the ids of all active sessions, in the order they became active."""
         ids: list[str] = []
         cursor: str | None = None
         while True:
@@ -167,7 +167,7 @@ class SessionManager:
         projects: Container[str] | None = None,
         iso: bool = True,
     ) -> dict[str, Any]:
-        """A page of summaries: `{sessions, next, total}`; see the store's `page`.
+        """Return a page of summaries: `{sessions, next, total}`; see the store's `page`.
 
         Args:
             state: active, inactive or archived, or several of them, one after the other.
@@ -185,11 +185,11 @@ class SessionManager:
         }
 
     def delete_session(self, session_id: str, *, expected: str = "") -> None:
-        """Removes a session for good; a connected device is told `deleted` and disconnected.
+        """Remove a session for good; a connected device is sent `deleted` and disconnected.
 
         Args:
             session_id: of any session.
-            expected: `generation-rev` it must have; "": whatever it has.
+            expected: `generation-rev` it must have; "": any.
 
         Raises:
             SessionNotFound, PreconditionFailed
@@ -207,7 +207,7 @@ class SessionManager:
     # -- data --
 
     def update_telemetry(self, session_id: str, telemetry: dict[str, Any]) -> int:
-        """Stores one sample per key, now; other keys keep their values. Returns the new rev.
+        """Store one sample per key, now; other keys keep their values. Returns the new rev.
 
         Guarantees: returns after Redis accepted it; a repeat after a lost reply stores nothing twice.
 

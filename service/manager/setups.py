@@ -43,7 +43,7 @@ class SetupManager:
         version: int | None = None,
         generation: int | None = None,
     ) -> SetupState:
-        """Replaces the setup and sends it to the device (unless the device itself wrote it).
+        """Replace the setup and send it to the device (unless the device itself wrote it).
 
         Args:
             timestamp: when it was decided: a datetime, ISO 8601, or seconds since 1970; None: now.

@@ -1,4 +1,4 @@
-"""Whether a node takes who comes: by what they show, and by how the node itself is."""
+"""Admission of clients to a node: by their credentials, and by the state of the node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class NodeAdmission:
-    """Lets clients in, or sends them away with the reason.
+    """Admits clients, or disconnects them with the reason.
 
     Args:
         authenticator: knows who they are.
@@ -72,7 +72,7 @@ class NodeAdmission:
             raise
 
     def greet(self, peer: Peer) -> None:
-        """A socket is connected: it stays, or is told why not and closed."""
+        """Keep a socket that is connected, or send it the reason and close it."""
         if self.refusal() is not None:
             self._drain.send_away(peer.sid)
         elif self._memory.is_critical:
@@ -81,7 +81,7 @@ class NodeAdmission:
             self._connections.close(peer.sid, frame, "overloaded")
 
     def refusal(self) -> errors.ServiceError | None:
-        """Why this node takes no new devices now; None when it does."""
+        """Return why this node takes no new devices now; None when it does."""
         if self._drain.draining:
             return errors.Draining()
         if self._standing.detached:

@@ -1,8 +1,8 @@
-"""A node, put together in four steps, and its life from start to drain.
+"""A node: put together in four steps, and run from start to drain.
 
-Each step takes what the last ones returned and hands on what it made: storage (Redis, the archive), transport
-(the web application, sockets, the message queue), live (what moves), endpoints (what answers). Only these
-steps choose implementations; nothing reaches for another part by import.
+Each step takes what the previous ones returned: storage (Redis, the archive), transport (the web application,
+sockets, the message queue), live (what moves data), endpoints (what answers clients). Only these steps choose
+implementations; nothing gets another part by import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def run_node(config: Config, port: int, *, insecure: bool = False) -> None:
     """Run one node in this process until SIGTERM or SIGINT; see `http_server.serve`.
 
     Raises:
-        ConfigError: the settings do not allow it, or the address cannot be had.
+        ConfigError: the settings do not allow it, or the address is not available.
         StoreUnavailable: there is no Redis.
     """
     node = config.node
@@ -75,13 +75,14 @@ class Node:
         return self.endpoints.stats.row(self.endpoints.health.is_ready())
 
     def begin_drain(self) -> None:
-        """From now on this node is not ready and takes no new clients."""
+        """Report this node as not ready, and take no new clients, from now on."""
         self.transport.drain.begin()
 
     def drain(self) -> None:
-        """Let everything here come to an orderly end within `node.drain_s`.
+        """End everything here in order, within `node.drain_s`.
 
-        The listening socket is closed already. Clients are sent away, what they sent is flushed and
+        The listening socket is closed already. Clients are disconnected, what they sent is flushed and
+        acked, their disconnects are recorded in Redis, and the leases are released.
         acked, Redis is told that they left, and the leases are given back.
         """
         live, drain_s = self.live, self.ground.config.node.drain_s

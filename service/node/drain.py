@@ -1,8 +1,8 @@
-"""Sending clients away: all of them, spread over time, with a word on when to come back.
+"""Drain of a node: disconnects all clients, spread over time, each with a delay for its return.
 
-A node that ends, or that has been without Redis for too long, must not drop everybody in one moment: they
-would all knock at the other nodes in the next one. So each is told `draining` with a delay of its own and
-its connection is closed, batch by batch.
+A node that ends, or that has been without Redis for too long, must not drop all clients in one moment: all
+would connect to the other nodes in the next one. So each is sent `draining` with a delay of its own and its
+connection is closed, batch by batch.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ log = logging.getLogger(__name__)
 
 #: Pause between two batches.
 BATCH_EVERY_S = 0.05
-#: A client waits this long before it connects again, s: spread over the nodes' time to take it.
+#: The longest delay of a client before it connects again, s: spread over the nodes' capacity.
 RECONNECT_WITHIN_S = 2.0
-#: Clients sent away per second when Redis is gone: nothing hurries.
+#: Clients disconnected per second when Redis is gone: there is no hurry.
 DETACH_PER_S = 500
 DETACH_RECONNECT_WITHIN_S = 10.0
 
 
 class Drain:
-    """Closes this node's connections in good order."""
+    """Closes this node's connections, spread over time."""
 
     def __init__(self, connections: Connections, tasks: Tasks) -> None:
         self._connections = connections
         self._tasks = tasks
-        #: The node is going away: it is not ready and takes nobody any more.
+        #: The node is going away: it is not ready and takes no client any more.
         self.draining = False
 
     def begin(self) -> None:
-        """From now on the node is not ready."""
+        """Report the node as not ready from now on."""
         self.draining = True
 
     def drain(self, within_s: float, flush: Callable[[float], bool]) -> None:
-        """Send everybody away within this time; `flush` acks what each batch has sent so far."""
+        """Disconnect all clients within this time; `flush` acks what each batch has sent so far."""
         self.begin()
         deadline = time.monotonic() + within_s
         sids = self._connections.sids()
@@ -55,15 +55,15 @@ class Drain:
             for sid in sids[at : at + size]:
                 self.send_away(sid)
             self._tasks.sleep(BATCH_EVERY_S)
-        for sid in self._connections.sids():  # who came in meanwhile
+        for sid in self._connections.sids():  # those that came in meanwhile
             self.send_away(sid)
 
     def check(self) -> Check:
-        """The node is not going away."""
+        """Check that the node is not going away."""
         return Check(not self.draining)
 
     def detach(self) -> None:
-        """Redis has been away for too long: send everybody to other nodes, in a task."""
+        """Send all clients to other nodes, in a task: Redis has been away for too long."""
         self._tasks.spawn(self._detach)
 
     def _detach(self) -> None:
@@ -79,7 +79,7 @@ class Drain:
     def send_away(
         self, sid: str, reason: str = "draining", within_s: float = RECONNECT_WITHIN_S
     ) -> None:
-        """Tell one client to come back elsewhere, and close its connection."""
+        """Tell one client to connect to another node, and close its connection."""
         self._connections.close(sid, _frame(within_s), reason)
 
 

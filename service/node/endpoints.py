@@ -1,4 +1,4 @@
-"""A node's fourth step: its Socket.IO events, its REST routes, and what it shows of itself."""
+"""Endpoints, a node's fourth step: its Socket.IO events, its REST routes, and its probes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from service.version import installed_version
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What a node answers with."""
+    """The parts of a node that answer clients."""
 
     health: Health
     probe: QueueProbe
@@ -47,7 +47,7 @@ def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live:
 def _open_sockets(
     ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: SessionScope
 ) -> None:
-    """Events of devices and dashboards, and what other nodes say about them."""
+    """Connect the events of devices and dashboards, and the messages of other nodes."""
     config, dispatcher, queue = ground.config, transport.dispatcher, transport.queue
 
     def became_device(owned: OwnedSession) -> None:
@@ -101,7 +101,7 @@ def _open_sockets(
 def _open_api(
     ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: SessionScope
 ) -> None:
-    """The REST routes, behind who may enter."""
+    """Connect the REST routes, behind authentication."""
     config, app = ground.config, transport.app
     authentication.install(app, ground.tokens, session_scope, metrics=config.node.metrics)
     mount(
@@ -119,7 +119,7 @@ def _open_api(
 
 
 def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
-    """Health, readiness and figures."""
+    """Connect health, readiness and figures."""
     config = ground.config
     stats = NodeFigures(
         ground.metrics,

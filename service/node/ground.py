@@ -1,4 +1,4 @@
-"""What the steps of a node stand on: its settings, its identity, and state that many read."""
+"""The ground of a node: its settings, its identity, and state that many parts read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from service.tasks import ThreadTasks
 
 
 class Ground:
-    """Made first; opens nothing.
+    """The base of a node's steps. Made first; opens nothing.
 
     Args:
-        port: where the node will listen; shown to others in its figures.
+        port: where the node will listen; shown in its figures.
         insecure: the operator takes responsibility for an address that is not loopback and has no login.
 
     Raises:

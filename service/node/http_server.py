@@ -1,4 +1,4 @@
-"""Runs a node as a process: its listening socket, its web server, its signals, its end.
+"""The process of a node: its listening socket, its web server, its signals, its end.
 
 The process must be patched before anything of this is imported (service/cli/node_process.py).
 """
@@ -22,17 +22,17 @@ from service.transport.http.guard import HttpGuard
 
 log = logging.getLogger(__name__)
 
-#: Connections that wait to be accepted: a fleet that comes back all at once.
+#: Backlog of connections to accept: a fleet may come back all at once.
 BACKLOG = 1024
-#: Objects made before the collector looks at the young ones, and how many such looks before the older
-#: ones' turn.
+#: Allocations before the garbage collector looks at the young objects, and how many such looks before the
+#: older ones' turn.
 GC_THRESHOLDS = (50_000, 10, 10)
 #: Websockets and requests at one time.
 MAX_CONNECTIONS = 100_000
 
 
 class Node(Protocol):
-    """What is served here."""
+    """The node to serve."""
 
     node_id: str
     app: Any
@@ -56,7 +56,7 @@ def serve(
         drain_s: the process ends at the latest so long after the signal.
 
     Raises:
-        ConfigError: the address cannot be had; and what `build` raises.
+        ConfigError: the address is not available; and what `build` raises.
     """
     allow_many_files()
     listener = listen(host, port)
@@ -79,18 +79,18 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket of this process alone.
+    """Open a listening socket of this process alone.
 
     Raises:
-        ConfigError: the address cannot be had.
+        ConfigError: the address is not available.
     """
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = infos[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. An answer in two writes would else wait for the client to confirm the
-        # first, which a client that asks over one connection again and again does after 40 ms.
+        # Connections inherit it. Without it an answer in two writes would wait for the client to confirm the
+        # first, which a client with one connection for many requests does after 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -100,16 +100,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def allow_many_files() -> None:
-    """As many open files, so sockets, as this process may have; it begins with 1,024 in many places."""
+    """Raise the limit of open files, so of sockets, to the maximum; in many places it starts at 1,024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    except (OSError, ValueError):  # macOS names a limit it does not grant
+    except (OSError, ValueError):  # macOS reports a limit that it does not grant
         log.debug("the limit of open files stays", extra={"action": "file_limit"})
 
 
 class _Stopping:
-    """Whether somebody asked this process to end. Set in a signal handler, so it is a plain flag."""
+    """Whether this process was asked to end. Set in a signal handler, so it is a plain flag."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -135,7 +135,7 @@ def _start(async_mode: str, listener: socket.socket, node: Node) -> Callable[[],
 
 
 def spare_the_collector() -> None:
-    """Let the garbage collector look less often, and never again at what a node is made of.
+    """Let the garbage collector look less often, and never again at the objects a node is made of.
 
     Samples wait in memory for a flush, thousands at a time and none of them garbage. With Python's
     defaults the collector would look at them so often that it takes a third of a busy node's time.
@@ -146,7 +146,7 @@ def spare_the_collector() -> None:
 
 
 def _end_in_any_case(drain_s: float) -> None:
-    """End this process should the drain hang: its time is part of what others are promised.
+    """End this process should the drain hang: clients and operators rely on `drain_s`.
 
     By a signal and not by a task, because tasks do not run while something is stuck.
     """

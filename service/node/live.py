@@ -1,4 +1,4 @@
-"""A node's third step: what moves samples, commands and changes, and keeps the node's sessions its own."""
+"""The live parts, a node's third step: they move samples, commands and changes, and keep its sessions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Live:
 
 
 def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
-    """Nothing of it runs yet."""
+    """Make the live parts; none of them runs yet."""
     config, tasks, store, node_id = ground.config, ground.tasks, storage.store, ground.node_id
     dispatcher, connections = transport.dispatcher, transport.connections
     manager = SessionManager(
@@ -129,7 +129,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
 
 
 class AfterLeases:
-    """What follows from a node's leases: its `LeaseListener`."""
+    """Reacts to what leases find: the node's `LeaseListener`."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class AfterLeases:
         self._drain = drain
 
     def lost_lease(self, partition: int) -> None:
-        """Redis may have come back empty: `P:meta` is written again before others guess."""
+        """Write `P:meta` again, as Redis may have come back empty, and count clients again."""
         try:
             self._keeper.say()
         except (errors.ConfigError, errors.ServiceError) as exc:

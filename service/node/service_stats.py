@@ -1,4 +1,4 @@
-"""What concerns the whole service, as every node shows it: read from Redis now and then."""
+"""Figures of the whole service, as every node shows them: read from Redis at intervals."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class UpkeepFigures:
         self._workers: int | None = None
 
     def run(self) -> None:
-        """A long-lived task."""
+        """Read the figures at intervals until `stop`; a long-lived task."""
         while not self._stopped:
             try:
                 self.look()
             except errors.ServiceError:
-                pass  # the figures stay as they were: that Redis is away is said elsewhere
+                pass  # the figures stay as they were: other parts report that Redis is away
             except Exception:
                 log.exception("figures not read", extra={"action": "figures_failed", "throttle": 1})
             self._tasks.sleep(EVERY_S)
@@ -52,7 +52,7 @@ class UpkeepFigures:
         metrics.redis_limit.set(memory.limit)
 
     def check_workers(self) -> Check:
-        """Somebody does the slow work; a node serves its clients all the same."""
+        """Check that a worker is there; without one a node serves its clients all the same."""
         return Check(bool(self._workers), {"alive": self._workers}, needed=False)
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
-"""What a node shows of itself: readiness checks, its row in `P:nodes`, and figures for Prometheus.
+"""Figures of a node: readiness checks, its row in `P:nodes`, and metrics for Prometheus.
 
-Nothing is counted twice: rooms keep plain numbers, and these are read when somebody asks.
+Nothing is counted twice: the parts keep plain numbers, and these are read on request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BACKLOG_READY = 0.8
 
 
 class NodeFigures:
-    """The numbers of one node, gathered from its rooms.
+    """The numbers of one node, gathered from its parts.
 
     Args:
         about: words about the node that do not change, for its row.
@@ -86,7 +86,7 @@ class NodeFigures:
         return sum(self._dispatcher.backlog_bytes(sid) for sid in watching)
 
     def expose(self) -> bytes:
-        """All figures in the text format of Prometheus."""
+        """Return all figures in the text format of Prometheus."""
         metrics, queue = self._metrics, self._queue.counters
         metrics.queue_messages.values.update(sent=queue.sent, received=queue.received)
         metrics.queue_lost.values[""] = queue.undeliverable + queue.bad
@@ -101,22 +101,22 @@ class NodeFigures:
         return metrics.expose()
 
     def check_redis(self) -> Check:
-        """Redis answers renewals and flushes."""
+        """Check that Redis answers renewals and flushes."""
         return Check(self._standing.ok, {"renewed_s_ago": round(self._standing.age_s, 1)})
 
     def check_backlog(self) -> Check:
-        """What waits for Redis is well below its bound."""
+        """Check that what waits for Redis is well below its bound."""
         waiting = self._ingest.buffered_bytes
         details = {"ingest_bytes": waiting, "queue_bytes": self._queue.pending_bytes}
         return Check(waiting < BACKLOG_READY * MAX_BUFFER_BYTES, details)
 
     def check_memory(self) -> Check:
-        """This machine has memory for new clients."""
+        """Check that this machine has memory for new clients."""
         available = {"available_percent": self._memory.available_percent}
         return Check(not self._memory.is_critical, available)
 
     def row(self, ready: bool) -> dict[str, str | int | float]:
-        """What `P:node:<node_id>` and `muster status` show."""
+        """Return what `P:node:<node_id>` and `muster status` show."""
         return {
             "host": socket.gethostname(),
             **self._about,

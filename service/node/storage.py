@@ -1,4 +1,4 @@
-"""A node's first step: Redis and the archive, open."""
+"""Storage, a node's first step: Redis and the archive, open."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from service.sessions.store.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
 
-#: How long a node that starts waits for a Redis that is not there yet.
+#: How long a node that starts waits for a Redis that does not answer yet.
 PATIENCE_AT_START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a node keeps what must outlive it."""
+    """The storage of what must outlive a node."""
 
     redis_factory: Callable[..., redis.Redis]
     client: redis.Redis
@@ -36,17 +36,17 @@ class Storage:
     keeper: ArchiveKeeper
 
     def close(self) -> None:
-        """Leave Redis."""
+        """Close the connections to Redis."""
         self.client.close()
         self.queue_client.close()
 
 
 def open_storage(ground: Ground) -> Storage:
-    """Opens Redis and the archive of the settings.
+    """Open Redis and the archive of the settings.
 
     Raises:
         ConfigError: they are not this service's, or hold another layout.
-        StoreUnavailable: Redis did not come.
+        StoreUnavailable: Redis did not answer in time.
     """
     config = ground.config
     factory = redis_factory(config.redis.url, config.redis.max_connections)

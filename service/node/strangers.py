@@ -1,4 +1,4 @@
-"""The bounds of one node for those who have not logged in: two lobbies, a guard, what is counted and logged."""
+"""Bounds of one node for clients that have not logged in: two lobbies, a guard, counters and log lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Strangers:
-    """Makes them from the settings.
+    """Makes lobbies and guard from the settings.
 
     Args:
         async_mode: eventlet or gevent.
@@ -53,7 +53,7 @@ class Strangers:
         metrics.unauthenticated.read_from(lambda: self.sockets.count + connections.count)
 
     def _is_exempt(self, address: str) -> bool:
-        """Whether many clients come from there: this machine, and proxies that say who they speak for."""
+        """Return whether many clients come from there: this machine, and trusted proxies."""
         try:
             found = ipaddress.ip_address(address)
         except ValueError:

@@ -1,4 +1,4 @@
-"""A node's second step: the web server's application, its sockets, and the message queue."""
+"""Transport, a node's second step: the web application, its sockets, and the message queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONNECT_TIMEOUT_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How clients and other nodes reach a node."""
+    """The parts through which clients and other nodes reach a node."""
 
     app: Flask
     http_guard: HttpGuard
@@ -40,7 +40,7 @@ class Transport:
 
 
 def make_transport(ground: Ground, storage: Storage) -> Transport:
-    """Nothing of it listens yet."""
+    """Make the transport; nothing of it listens yet."""
     config, node, tasks = ground.config, ground.config.node, ground.tasks
     is_open = ground.tokens is None
     app = web_app.create_app()

@@ -1,6 +1,6 @@
-"""The web server's side of a node: Flask, Flask-SocketIO, and the few pages without an API.
+"""The web application of a node: Flask, Flask-SocketIO, and the few pages without an API.
 
-Everything here is put together from what the node's steps built; nothing is opened.
+This module only puts together what the node's steps built; it opens nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SECURITY_HEADERS = {
 
 
 def create_app() -> Flask:
-    """The Flask application: pages, and errors as `application/problem+json`."""
+    """Create the Flask application: pages, and errors as `application/problem+json`."""
     app = Flask("muster", static_folder=None)
 
     @app.get("/")
@@ -66,7 +66,7 @@ def create_app() -> Flask:
 def install_probes(
     app: Flask, *, health: Health, expose_metrics: Callable[[], bytes], node_id: str
 ) -> None:
-    """What those ask who watch the node: /healthz, /readyz, /metrics."""
+    """Add the routes for those that watch the node: /healthz, /readyz, /metrics."""
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -77,7 +77,7 @@ def install_probes(
         ready, shown = health.look()
         if not current_identity().may(
             permissions.ROUTES["GET /metrics"]
-        ):  # what nodes are like is not for everybody
+        ):  # the state of nodes is not for everybody
             shown = {"ready": ready}
         return _json({**shown, "node_id": node_id}, 200 if ready else 503)
 
@@ -87,7 +87,7 @@ def install_probes(
 
 
 def create_socketio(app: Flask, client_manager: Any, server_options: dict[str, Any]) -> SocketIO:
-    """Flask-SocketIO around the app.
+    """Wrap the app in Flask-SocketIO.
 
     Origins are checked by `HttpGuard` before anything gets here, so what arrives is answered with
     the CORS headers it needs.

@@ -1,8 +1,8 @@
-"""What needs a person: decided from figures that are there anyway, kept in a book in Redis.
+"""Alarms, the conditions that need a person: decided from existing figures, recorded in Redis.
 
-Nothing is watched for alarms: whoever asks (GET /api/v1/alarms) has the book brought up to date first,
-and so has the worker that takes the turn of `watch_alarms`, so that the past is known also when nobody
-looks. docs/operations.md says of each what to do.
+Nothing is watched for alarms alone: a request (GET /api/v1/alarms) brings the record up to date first, and
+so does the worker that takes the turn of `watch_alarms`, so that past alarms are known also when nobody
+looks. docs/operations.md says for each what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.sessions.store.store import RedisSessionStore
 
 #: Part of `maxmemory` above which Redis is nearly full.
 MEMORY_HIGH = 0.9
-#: A node tells its first figures before it is ready, s.
+#: A node writes its first figures before it is ready, s.
 STARTING_S = 10
 #: Jobs that wait.
 MANY_JOBS = 1_000
@@ -35,18 +35,18 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What alarms are decided from."""
+    """The figures that alarms are decided from."""
 
     nodes: Sequence[Mapping[str, str]]
     server: Mapping[str, Any]
     jobs: Mapping[str, int]
     workers: Sequence[Mapping[str, str]]
-    #: Figures of the slow work.
+    #: Figures of upkeep.
     upkeep: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide_alarms(facts: Facts) -> Iterator[Alarm]:
-    """What is wrong."""
+    """Yield the alarms that these facts call for."""
     for node in facts.nodes:
         is_starting = int(node.get("uptime_s", STARTING_S)) < STARTING_S
         if node.get("ready") == "0" and node.get("draining") != "1" and not is_starting:
@@ -98,14 +98,14 @@ class Jobs(Protocol):
 
 
 class AlarmBook:
-    """Alarms of now and of the past."""
+    """Present and past alarms."""
 
     def __init__(self, store: RedisSessionStore, jobs: Jobs) -> None:
         self._store = store
         self._jobs = jobs
 
     def update(self) -> None:
-        """Brings the book up to date.
+        """Bring the recorded alarms up to date.
 
         Raises:
             StoreUnavailable
@@ -114,7 +114,7 @@ class AlarmBook:
         self._write(self._decide(), self._store.now_ms())
 
     def look(self) -> dict[str, Any]:
-        """What is wrong now and what was, times as ISO 8601; also when Redis has no room to note it."""
+        """Return present and past alarms, times as ISO 8601; also when Redis has no room to record them."""
         alarms, now_ms = self._decide(), self._store.now_ms()
         try:
             self._write(alarms, now_ms)

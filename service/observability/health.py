@@ -1,8 +1,8 @@
-"""Is this node alive, and should it get new clients.
+"""Health of a node: whether it is alive, and whether it should get new clients.
 
-Alive is whoever answers. Ready is a node whose needed checks all hold: each is named, tells what it saw, and
-is cheap, because it reads what tasks of the node find out anyway (`QueueProbe` for the message queue). That
-no worker is there is shown and makes no node unready: devices and dashboards need none.
+A node that answers is alive. It is ready when all its required checks hold: each has a name, reports what it
+saw, and is cheap, because it reads what tasks of the node find out anyway (`QueueProbe` for the message
+queue). A missing worker is shown but makes no node unready: devices and dashboards need none.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PROBE_TIMEOUT_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check saw."""
+    """The result of one check."""
 
     ok: bool
     details: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether the node is ready only when it is ok; else it is shown for whoever looks.
+    #: Whether the node is ready only while this is ok; otherwise it is shown for information.
     needed: bool = True
 
 
@@ -39,11 +39,11 @@ class Health:
         self._checks = checks
 
     def is_ready(self) -> bool:
-        """Whether the node should get new clients."""
+        """Return whether the node should get new clients."""
         return self.look()[0]
 
     def look(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the node is ready, and what each check says."""
+        """Return whether the node is ready, and the result of each check."""
         seen = {name: check() for name, check in self._checks.items()}
         ready = all(check.ok for check in seen.values() if check.needed)
         shown = {
@@ -54,7 +54,7 @@ class Health:
 
 
 class Echo(Protocol):
-    """A message queue that can hear itself."""
+    """A message queue that can send to itself."""
 
     def echo(self, timeout_s: float = ...) -> bool: ...
 
@@ -73,7 +73,7 @@ class QueueProbe:
         self.ok = False
 
     def run(self) -> None:
-        """A long-lived task."""
+        """Try the queue at intervals until `stop`; a long-lived task."""
         while not self._stopped:
             self.try_once()
             self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
@@ -82,7 +82,7 @@ class QueueProbe:
         try:
             self.ok = self._queue.echo(PROBE_TIMEOUT_S)
         except Exception:
-            self.ok = False  # what was true a moment ago is not known any more
+            self.ok = False  # the last result does not hold any more
             log.exception("the message queue was not tried", extra={"action": "probe_failed"})
         if self.ok:
             self._heard_at = self._monotonic()

@@ -1,7 +1,7 @@
-"""Memory of this machine, and when there is too little of it.
+"""Host memory: how much this machine has available, and when that is too little.
 
-What counts is the machine's available memory, as the kernel estimates it. In a container with a limit
-of its own that is not the container's.
+The figure is the machine's available memory, as the kernel estimates it. In a container with a limit of its
+own that is not the container's.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import psutil
 
 #: Part of `memory.min_available_percent` below which nodes take no new connections.
 CRITICAL_PART = 0.5
-#: How long one look is good for, s.
+#: How long one reading is good for, s.
 FRESH_S = 0.5
 
 
 def available_percent() -> float:
-    """Memory that programs can have without swapping, of all there is."""
+    """Return the memory that programs can have without swapping, in percent of all."""
     seen = psutil.virtual_memory()
     return 100.0 * float(seen.available) / float(seen.total)
 
@@ -28,7 +28,7 @@ class HostMemory:
 
     Args:
         min_available_percent: `memory.min_available_percent`; 0: never too little.
-        read: looks.
+        read: returns the available memory, percent.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HostMemory:
 
     @property
     def is_critical(self) -> bool:
-        """Whether new connections are to be refused."""
+        """Return whether new connections are to be refused."""
         if not self.critical_percent:
             return False
         now = self._monotonic()

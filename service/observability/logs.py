@@ -1,10 +1,9 @@
 """Logging: structlog renders what the standard library's `logging` collects, one line each.
 
-Rooms log with `logging.getLogger(__name__)`: a constant sentence and `extra={"action": …}` with
-fields. What a client sent stands in fields only; everything that is not printable is escaped
+Modules log with `log = logging.getLogger(__name__)`: a constant sentence and `extra={"action": …}` with
+fields. What a client sent appears in fields only; everything that is not printable is escaped
 here, in the one place all lines pass, so no id or error text can begin a line of its own,
 colour a terminal or turn the reading direction around.
-
 A line a client can cause at will carries `extra={"throttle": <word>}`: of those with the same
 sentence and word only some get through in a window, the next one says how many did not.
 """
@@ -23,7 +22,7 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-#: What must not be in any line: tokens (all begin with `{"` in base64), passwords in URLs.
+#: What no line may hold: tokens (all begin with `{"` in base64), passwords in URLs.
 _SECRETS = re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*){0,4}|(?<=://)[^\s/@:\"']*:[^\s/@\"']+(?=@)")
 HIDDEN = "***"
 #: Longer texts are cut: a line is for reading, and a client may send a megabyte.
@@ -59,7 +58,7 @@ class Throttle(logging.Filter):
         self._kinds: OrderedDict[tuple[str, str, str], list[float]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write this record; sets its `suppressed` when others before it were not."""
+        """Return whether to write this record; sets its `suppressed` when others before it were not."""
         word = record.__dict__.pop("throttle", None)
         if record.name in _LOUD:
             kind = (record.name, "", "")
@@ -68,7 +67,7 @@ class Throttle(logging.Filter):
         else:
             kind = (record.name, str(record.msg), str(word)[:100])
         now = self._clock()
-        seen = self._kinds.get(kind)  # [window's begin, let through, suppressed]
+        seen = self._kinds.get(kind)  # [start of the window, passed, suppressed]
         if seen is None or now - seen[0] >= self._window_s:
             if seen and seen[2]:
                 record.suppressed = int(seen[2])
@@ -92,13 +91,13 @@ def configure(
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
 ) -> None:
-    """Sends all logging of this process to `stream`.
+    """Send all logging of this process to `stream`.
 
     Args:
         level: Lowest level that is written.
         form: `auto`: console on a terminal, else JSON.
         secrets: Texts that no line may hold.
-        process: What wrote the line, such as `node` or `worker`; empty: left out.
+        process: Name of the process in each line, such as `node` or `worker`; empty: left out.
         stream: stderr unless given.
     """
     out = stream or sys.stderr
@@ -134,7 +133,7 @@ def configure(
 
 
 class _Redacting(logging.Formatter):
-    """Takes out of whole lines, tracebacks too, what nobody may read there."""
+    """Removes secrets from whole lines, tracebacks too."""
 
     def __init__(self, inner: logging.Formatter, secrets: Iterable[str]) -> None:
         super().__init__()
@@ -146,14 +145,14 @@ class _Redacting(logging.Formatter):
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without tokens, passwords in URLs, and these secrets."""
+    """Return the text without tokens, passwords in URLs, and these secrets."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return _SECRETS.sub(HIDDEN, text)
 
 
 class _Named(logging.Filter):
-    """Says of every line which process wrote it."""
+    """Adds the name of the process to every line."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__()
@@ -167,7 +166,7 @@ class _Named(logging.Filter):
 
 
 def bind(**fields: str) -> None:
-    """From now on these stand in every line of this process, such as `node_id`."""
+    """Add these fields to every line of this process from now on, such as `node_id`."""
     for handler in logging.getLogger().handlers:
         for one in handler.filters:
             if isinstance(one, _Named):
@@ -175,7 +174,7 @@ def bind(**fields: str) -> None:
 
 
 class _AsLines(io.TextIOBase):
-    """What others print to stderr, as log lines: eventlet and gevent print tracebacks by themselves.
+    """Turns what others print to stderr into log lines: eventlet and gevent print tracebacks.
 
     An error text in them may hold what a client sent.
     """
@@ -191,12 +190,12 @@ class _AsLines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
-        if self._is_writing:  # logging itself failed and says so: that must not go round in circles
+        if self._is_writing:  # logging itself failed and prints that: it must not be logged again
             return len(text)
         self._is_writing = True
         try:
             for line in filter(str.strip, lines):
-                kind = re.sub(r"[\d\W]+", " ", line[:38])  # not what a client sent, nor when
+                kind = re.sub(r"[\d\W]+", " ", line[:38])  # neither what a client sent nor a time
                 _printed.warning("%s", line, extra={"action": "printed", "throttle": kind})
         finally:
             self._is_writing = False
@@ -204,21 +203,21 @@ class _AsLines(io.TextIOBase):
 
 
 def printable(text: str) -> str:
-    """`text` on one line: cut at `MAX_TEXT`, anything unprintable as \\uXXXX."""
+    """Return `text` on one line: cut at `MAX_TEXT`, anything unprintable as \\uXXXX."""
     if len(text) > MAX_TEXT:
         text = f"{text[:MAX_TEXT]}… ({len(text)} characters)"
     return text if text.isprintable() else escape(text)
 
 
 def render_json(_logger: Any, _method: str, event: Event) -> str:
-    """One JSON object on one line."""
+    """Render one JSON object on one line."""
     line = {"at": event.pop("timestamp", None), "level": event.pop("level", None)}
     line |= {"event": event.pop("event", ""), **event}
     return escape(json.dumps({k: _bounded(v, k) for k, v in line.items()}, ensure_ascii=False))
 
 
 def render_console(_logger: Any, _method: str, event: Event) -> str:
-    """Time, level, sentence and fields; a traceback below, each of its lines indented."""
+    """Render time, level, sentence and fields; a traceback below, each of its lines indented."""
     at = str(event.pop("timestamp", ""))[11:23]
     level = str(event.pop("level", ""))
     sentence = printable(str(event.pop("event", "")))
@@ -237,7 +236,7 @@ def _field(value: Any) -> str:
 
 
 def _bounded(value: Any, name: str = "") -> Any:
-    """`value` as something JSON has, with long texts cut (tracebacks are not)."""
+    """Return `value` as something JSON has, with long texts cut (tracebacks are not)."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
@@ -255,7 +254,7 @@ def _is_json(value: Any) -> bool:
 
 
 def escape(text: str) -> str:
-    """Unprintable characters as JSON escapes them: valid inside JSON strings, harmless outside."""
+    """Escape unprintable characters as JSON does: valid inside JSON strings, harmless outside."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -1,7 +1,7 @@
-"""What figures are made of: counters, gauges, histograms, timings, each shown as a family of Prometheus.
+"""Metric types: counters, gauges, histograms, timings, each shown as a family of Prometheus.
 
-Plain numbers that are read when somebody scrapes, without locks: tasks of a node switch nowhere in here.
-prometheus_client's own instruments take a lock for every count and show a `_created` series beside each.
+They are plain numbers, read at each scrape, without locks: tasks of a node do not switch in here.
+prometheus_client's own types take a lock for every count and show a `_created` series beside each.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Counter:
 
 
 class Gauge:
-    """A number as it is now: set, or read from where it lives when somebody scrapes."""
+    """A number as it is now: set, or read from its source at each scrape."""
 
     __slots__ = ("_read", "name", "text", "value")
 
@@ -105,7 +105,7 @@ class Facts:
 
 
 class Histogram:
-    """How many values were at most so large.
+    """How many values were at most as large as each bound.
 
     Args:
         bounds: upper ends of the buckets, ascending; one more has the rest.
@@ -135,7 +135,7 @@ class Histogram:
 
 
 class Timings:
-    """How often things were done and how long all of it took, by what it was.
+    """How often things were done and how long all of it took, by kind.
 
     Its label has few values, and none that a client gave.
     """

@@ -1,4 +1,4 @@
-"""What a node counts, in a registry of its own, shown to Prometheus.
+"""Metrics of a node, in a registry of its own, for Prometheus.
 
 Counters that move with every event are plain integers, read when somebody scrapes: an event costs a dict
 lookup and an addition. Labels have few values, all known beforehand: names of events that are handled,
@@ -24,7 +24,7 @@ ERROR_CODES = frozenset(
     for error in vars(errors).values()
     if isinstance(error, type) and issubclass(error, errors.ServiceError)
 )
-#: Why sockets end; Engine.IO's own words and ours.
+#: Why sockets close; Engine.IO's own words and ours.
 DISCONNECT_REASONS = (
     "client disconnect",
     "server disconnect",
@@ -42,11 +42,11 @@ DISCONNECT_REASONS = (
     "not_registered",
 )
 BAD_INPUT = ("binary", "namespace", "not_connected", "packet", "too_large")
-#: Why something is refused before anybody has shown a token.
+#: Why something is refused before its sender has logged in.
 REFUSED = ("address", "malformed", "node", "slow", "too_long")
 #: What Redis answers to a reclaim, see lua/reclaim.lua.
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
-#: What commands are counted by; `sent` is on the way to these.
+#: The statuses by which commands are counted; `sent` only leads to these.
 COMMAND_STATUSES = ("queued", "delivered", *sorted(FINAL_STATUSES))
 #: Why dashboards have to begin anew.
 FEED_LOSSES = ("epoch_changed", "feed_trimmed", "unreadable")
@@ -184,7 +184,7 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)  # CPU, memory, open files of this process
 
-    # --- what the dispatcher counts
+    # --- for the dispatcher
 
     def expect_event(self, name: str) -> None:
         self.events.allow((name,))
@@ -198,10 +198,10 @@ class Metrics(Collector):
     def error(self, code: str) -> None:
         self.errors.add(code)
 
-    # --- what Prometheus gets
+    # --- for Prometheus
 
     def expose(self) -> bytes:
-        """All figures in the text format of Prometheus."""
+        """Return all figures in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:

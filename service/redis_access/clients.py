@@ -1,4 +1,4 @@
-"""Opens Redis: the one place that turns a URL into a client.
+"""Clients of Redis: the one place that turns a URL into a client.
 
 Every client has timeouts and a pool that makes its callers wait instead of failing at the hundredth
 connection. None of them retries by itself: each user knows what may be repeated, and how.
@@ -37,10 +37,10 @@ _CONNECTIONS = {"redis": TcpConnection, "rediss": TlsConnection, "unix": UnixCon
 
 
 def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Redis]:
-    """Makes clients of one Redis; keyword options of `redis.Redis.from_url` win over ours.
+    """Return a function that makes clients of one Redis; its keyword options override ours.
 
     Raises:
-        ConfigError: the URL is none that a process other than `muster up` can connect to.
+        ConfigError: the URL is `embedded`, or not one of Redis.
     """
     if url == EMBEDDED:
         raise ConfigError(
@@ -66,17 +66,17 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
             pool = redis.BlockingConnectionPool.from_url(url, **{**defaults, **options})
         except ValueError as exc:
             raise ConfigError(f"redis.url: {exc}") from exc
-        return redis.Redis.from_pool(pool)  # which is closed with it
+        return redis.Redis.from_pool(pool)  # it is closed with the client
 
     return make
 
 
 @dataclass(frozen=True)
 class SentinelUrl:
-    """What a `redis+sentinel://` URL says."""
+    """The parts of a `redis+sentinel://` URL."""
 
     sentinels: list[tuple[str, int]]
-    #: Under which they watch the primary.
+    #: The name under which Sentinels watch the primary.
     name: str
     database: int
     #: `username` and `password` where they are given: of the servers, and of the Sentinels.
@@ -85,7 +85,7 @@ class SentinelUrl:
 
 
 def parse_sentinel(url: str) -> SentinelUrl:
-    """`redis+sentinel://[user:pass@]h:p,…/db/name[?sentinel_username=…&sentinel_password=…]`.
+    """Parse `redis+sentinel://[user:pass@]h:p,…/db/name[?sentinel_username=…&sentinel_password=…]`.
 
     Raises:
         ConfigError: it has another form.
@@ -115,7 +115,7 @@ def parse_sentinel(url: str) -> SentinelUrl:
 
 
 def _place(text: str) -> tuple[str, int]:
-    """Host and port of `host`, `host:port` or `[::1]:port`."""
+    """Parse host and port of `host`, `host:port` or `[::1]:port`."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, ""

@@ -1,10 +1,10 @@
-"""Connections to Redis: what redis-py's own lack here.
+"""Connections to Redis: what redis-py's own lack for this service.
 
 `redis+sentinel://` has a connection of its own instead of redis-py's `Sentinel.master_for`, because
-that one (redis 8.1, sentinel.py:73) stays open when the reading of a reply is broken off by a signal,
-a timeout or the end of a task, and whoever takes it from the pool next reads the reply of the call
-before. RQ ends its wait for jobs just so. Its pool also raises at the limit instead of making its
-callers wait. Here only the address is another at each connect; all else is the ordinary connection
+that one (redis 8.1, sentinel.py:73) stays open when the reading of a reply is interrupted by a signal,
+a timeout or the end of a task, and the next user that takes it from the pool reads the reply of the
+previous call. RQ ends its wait for jobs in this way. Its pool also raises at the limit instead of making
+its callers wait. Here only the address is another at each connect; all else is the ordinary connection
 in the ordinary pool, also after a fork.
 """
 
@@ -21,11 +21,11 @@ from redis.sentinel import Sentinel
 
 
 class _QuickCheck:
-    """Sees without the event loop that nothing waits on a connection that is taken from the pool.
+    """Checks without the event loop that a connection taken from the pool has nothing to read.
 
-    redis-py 8.1 (connection.py:3739) asks `can_read` before every call, and asks by `select`. Under
-    eventlet and gevent that is two turns of the loop, more than the call itself costs. The usual answer,
-    that there is nothing, is found here; in any other case redis-py looks by itself.
+    redis-py 8.1 (connection.py:3739) calls `can_read` before every command, which uses `select`. Under
+    eventlet and gevent that is two turns of the loop, more than the command itself costs. The usual answer,
+    that there is nothing, is found here; in any other case redis-py's own check runs.
     """
 
     _sock: Any
@@ -45,9 +45,9 @@ class _QuickCheck:
 
 
 class _OnlyPrimary:
-    """A connection that ends when its server says that it is a replica.
+    """A connection that closes when its server says that it is a replica.
 
-    A primary that was demoted goes on to answer. A connection that is kept would be refused its
+    A primary that was demoted goes on answering. A connection that stayed open would be refused its
     writes for ever; the next one may reach another server behind the same name.
     """
 
@@ -72,7 +72,7 @@ class TlsConnection(_OnlyPrimary, redis.SSLConnection):
 
 
 class Primary:
-    """Where the primary of a name is, as its Sentinels say.
+    """The address of a primary, asked of its Sentinels.
 
     Args:
         sentinels: hosts and ports.
@@ -85,14 +85,14 @@ class Primary:
     ) -> None:
         self._sentinel = Sentinel(sentinels, sentinel_kwargs=options)
         self._name = name
-        #: To which a connection led the last time that one was made.
+        #: The address of the last connection that was made.
         self.address: tuple[str, int] | None = None
 
     def find(self) -> tuple[str, int]:
-        """Asks the Sentinels, the one that answered last first.
+        """Ask the Sentinels, the one that answered last first.
 
         Raises:
-            redis.ConnectionError: None of them answers, or knows one that is up.
+            redis.ConnectionError: None of them answers, or knows a primary that is up.
         """
         host, port = self._sentinel.discover_master(self._name)
         return host, port
@@ -111,7 +111,7 @@ class SentinelConnection(TcpConnection):
         super().__init__(**options)  # type: ignore[no-untyped-call]
 
     def connect(self) -> None:
-        """Called whenever it is taken from its pool: it may stand and lead to a former primary."""
+        """Connect to the present primary. Runs whenever this is taken from its pool: it may be open."""
         if self._sock is not None and (self.host, self.port) != self._primary.address:
             self.disconnect()  # type: ignore[no-untyped-call]
         super().connect()  # type: ignore[no-untyped-call]
@@ -131,7 +131,7 @@ class SentinelConnection(TcpConnection):
 
 
 def _is_silent(sock: Any) -> bool:
-    """Whether a plain socket is open and has nothing to read now."""
+    """Return whether a plain socket is open and has nothing to read now."""
     raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())
     try:
         raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -1,7 +1,7 @@
-"""The queue of background jobs as nodes see it: enqueue by dotted name, look, try again.
+"""The queue of background jobs as nodes use it: enqueue by dotted name, read, retry.
 
-RQ with its JSON serializer, as in workers/queue.py; functions are named, never imported: what runs
-them is the workers' business.
+RQ with its JSON serializer, as in workers/queue.py; functions are named, never imported: only workers
+run them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ RETRIES_S = (5, 15, 60, 300, 900)
 #: A batch may be large; a job of it that takes longer is tried again and goes on where it was.
 BATCH_TIMEOUT_S = 3600
 CLEANUP_TIMEOUT_S = 600
-#: How long finished and failed jobs can be looked at, s.
+#: How long finished and failed jobs can be read, s.
 RESULT_TTL_S = 3600
 FAILURE_TTL_S = 7 * 24 * 3600
-#: How often a job that is waited for is looked at, s.
+#: How often a job that is waited for is read, s.
 POLL_S = 0.1
-#: Of what a job failed with, so much is shown.
+#: How much of a job's error is shown.
 MAX_ERROR = 500
 
 STATES = ("queued", "started", "scheduled", "deferred", "finished", "failed")
@@ -62,17 +62,17 @@ class JobQueue:
     # -- enqueuing --
 
     def enqueue_batch(self, batch_id: str) -> None:
-        """The job of a bulk command; harmless while there is one."""
+        """Enqueue the job of a bulk command; harmless while there is one."""
         self._enqueue(
             "send_batch", [batch_id], f"batch-{batch_id}", BATCH_TIMEOUT_S, retries_s=RETRIES_S
         )
 
     def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str:
-        """A cleanup, whose result is what it removed; returns the job's id."""
+        """Enqueue a cleanup, whose result is what it removed; return the job's id."""
         return self._enqueue("cleanup", [arguments], f"cleanup-{number}", CLEANUP_TIMEOUT_S)
 
     def enqueue_archive(self, session_ids: Sequence[str], number: str) -> str:
-        """Archives these; the result is id → `archived` or why not. Returns the job's id."""
+        """Archive these; the result is id → `archived` or why not. Returns the job's id."""
         ids = list(session_ids)
         return self._enqueue(
             "archive_sessions",
@@ -83,7 +83,7 @@ class JobQueue:
         )
 
     def enqueue_restore(self, session_id: str, number: str) -> str:
-        """Brings one back from the archive; the result is what became of it. Returns the job's id."""
+        """Restore a session from the archive; the result is what became of it. Returns the job's id."""
         return self._enqueue(
             "restore_session",
             [session_id],
@@ -93,7 +93,7 @@ class JobQueue:
         )
 
     def enqueue_verify(self) -> str:
-        """Checks the archive's files; while that goes on it is the same job. Returns the job's id."""
+        """Check the archive's files; while that runs it is the same job. Returns the job's id."""
         return self._enqueue("verify_archive", [], "verify", BATCH_TIMEOUT_S, retries_s=RETRIES_S)
 
     def _enqueue(
@@ -123,15 +123,15 @@ class JobQueue:
         return full_id
 
     def _revive(self, job_id: str) -> None:
-        """One that has ended is enqueued again; one that waits or runs is left alone."""
+        """Enqueue a job that has ended again; leave one that waits or runs alone."""
         job = self._find(job_id)
         if job is not None and job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED):
             job.requeue() if job.is_failed else self._queue.enqueue_job(job)
 
-    # -- looking --
+    # -- reading --
 
     def get(self, job_id: str) -> dict[str, Any]:
-        """A job as the API shows it.
+        """Return a job as the API shows it.
 
         Raises:
             JobNotFound
@@ -143,7 +143,7 @@ class JobQueue:
             return _shown(job)
 
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]:
-        """At most `limit` jobs in these states, newest first within each."""
+        """Return at most `limit` jobs in these states, newest first within each."""
         found: list[dict[str, Any]] = []
         with _translated():
             for state in states:
@@ -159,7 +159,7 @@ class JobQueue:
         return found
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Count the jobs in each state."""
         with _translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.llen(self._queue.key)
             for state in STATES[1:]:
@@ -167,7 +167,7 @@ class JobQueue:
             return dict(zip(STATES, map(int, pipe.execute()), strict=True))
 
     def oldest_s(self) -> float | None:
-        """For how long the job that is next has waited, s; None: none waits."""
+        """Return for how long the next job has waited, s; None: none waits."""
         with _translated():
             first: Any = self._client.lindex(self._queue.key, 0)
             job = self._find(first.decode()) if first else None
@@ -177,7 +177,7 @@ class JobQueue:
         return max(0.0, waited.total_seconds())
 
     def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
-        """The job once it has ended, or as it is after `timeout_s`.
+        """Return the job once it has ended, or as it is after `timeout_s`.
 
         Raises:
             JobNotFound
@@ -190,7 +190,7 @@ class JobQueue:
             self._sleep(POLL_S)
 
     def retry(self, job_id: str) -> dict[str, Any]:
-        """Enqueues a failed job again.
+        """Enqueue a failed job again.
 
         Raises:
             JobNotFound
@@ -208,15 +208,15 @@ class JobQueue:
             return _shown(job)
 
     def _find(self, job_id: str) -> Job | None:
-        """A job of this queue."""
+        """Return a job of this queue; None: there is none of this id."""
         try:
             job = Job.fetch(job_id, connection=self._client, serializer=JSONSerializer)
-        except (NoSuchJobError, ValueError):  # ValueError: an id that RQ would never give
+        except (NoSuchJobError, ValueError):  # ValueError: an id that RQ would never make
             return None
         return job if job.origin == self._queue.name else None
 
     def _ids(self, state: str, limit: int) -> list[str]:
-        """The newest. Not by RQ's registries, which tidy up when they are read: workers do that."""
+        """Return the newest ids. RQ's registries are not used: reading them cleans up, as workers do."""
         if limit <= 0:
             return []
         ids: Any
@@ -237,7 +237,7 @@ def _shown(job: Job) -> dict[str, Any]:
     trace = (result.exc_string if result is not None else None) or ""
     try:
         name, arguments = str(job.func_name), list(job.args or ())
-    except DeserializationError:  # written by something that is none of ours
+    except DeserializationError:  # written by another program
         name, arguments = "", []
     return {
         "job_id": str(job.id),

@@ -1,7 +1,7 @@
-"""How much of anything the service takes: every bound of input, stated once.
+"""Limits of input: every bound of what the service takes, stated once.
 
-What an operator may set (docs/configuration.md) is not here, only its default where a door works without
-settings. Scripts in Lua have none of these: who calls them cuts what he sends to these sizes.
+Settings of an operator (docs/configuration.md) are not here, only their defaults where code runs without
+settings. Scripts in Lua have none of these: their callers cut what they send to these sizes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 MAX_NAME_BYTES = 256
 #: Levels of objects and arrays in one value or document.
 MAX_DEPTH = 32
-#: Largest value, as JSON, when nothing else is configured.
+#: Largest value, as JSON, unless another is configured.
 MAX_VALUE_BYTES = 64 * 1024
 #: `meta` is kept in memory with its connection, so it has a bound of its own, as JSON.
 MAX_META_BYTES = 16 * 1024
@@ -24,7 +24,7 @@ CALL_BYTES = 1 << 20
 MAX_SAMPLES = CALL_SAMPLES
 #: Samples of each key that a reader may ask for.
 MAX_SAMPLES_READ = 1_000_000
-#: Most sessions a list answers with.
+#: Most sessions that a list returns.
 MAX_LIST = 500
 #: Sessions a dashboard may name; bounds the memory of a subscription. Larger sets watch a project.
 MAX_WATCHED = 1_000
@@ -41,14 +41,14 @@ MAX_COUNT = 2**53 - 1
 MAX_TTL_S = 30 * 24 * 3600
 #: How long a socket may wait for a command.
 MAX_TIMEOUT_S = 3600
-#: The same for a request; whatever stands between gives up sooner than for a socket.
+#: The same for a request; proxies in between give up sooner than on a socket.
 MAX_WAIT_S = 300
 MAX_INTERVAL_MS = 60_000
 
 #: A token of a snapshot's page carries the ids of its scope.
 MAX_PAGE_CHARACTERS = 2 * 1024 * 1024
 MAX_CURSOR_CHARACTERS = 64 * 1024
-#: A longer bearer token is refused before it is looked at.
+#: A longer bearer token is refused before it is parsed.
 MAX_TOKEN_CHARACTERS = 8192
 #: Projects one token may name.
 MAX_PROJECTS = 100

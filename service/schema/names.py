@@ -1,18 +1,18 @@
-"""What may be a name: of a session, a device, a project, a data key, a command.
+"""Names of sessions, devices, projects, data keys and commands: which texts are allowed.
 
-Names stand in logs, in terminals and in the lists of people, so a *new* one is refused what makes one
-text look like another or like more than one line:
+Names appear in logs, in terminals and in the lists of people, so a *new* one may not contain characters that
+make one text look like another or like more than one line:
 
 * control characters (Unicode's category Cc);
 * line and paragraph separators (U+2028, U+2029);
-* controls that turn the direction of what stands around them (U+202A–U+202E, U+2066–U+2069);
+* controls that turn the direction of the text around them (U+202A–U+202E, U+2066–U+2069);
 * halves of surrogate pairs, which are no text at all.
 
 Letters of every script, spaces, joiners and direction marks are fine.
 
-What *is there* is another matter. This rule was not always the same, and Redis or an archive may hold a
-session that an older version took. It has to be shown, archived, restored and deleted all the same, so
-whatever names something that exists takes any text (`is_text`): it is found or it is not.
+An *existing* name is another matter. This rule was not always the same, and Redis or an archive may hold a
+session that an older version took. It has to be shown, archived, restored and deleted all the same, so a
+request that names something existing may use any text (`is_text`): it is found or it is not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REFUSED = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last 
 
 
 def is_name(text: str) -> bool:
-    """Whether something new may have this name: 1–256 UTF-8 bytes, see the module."""
+    """Return whether something new may have this name: 1–256 UTF-8 bytes, see the module."""
     if text.isascii():
         return text.isprintable() and 0 < len(text) <= MAX_NAME_BYTES
     try:
@@ -44,7 +44,7 @@ def is_name(text: str) -> bool:
 
 
 def is_text(text: str) -> bool:
-    """Whether something that exists could have this name: any text but none."""
+    """Return whether something that exists could have this name: any text that is not empty."""
     try:
         return bool(text.encode())
     except UnicodeEncodeError:
@@ -52,12 +52,12 @@ def is_text(text: str) -> bool:
 
 
 def check_name(field: str, value: Any, *, empty: bool = False) -> str:
-    """The name of something new.
+    """Check the name of something new, and return it.
 
     Args:
-        field: what the message calls it.
+        field: its name in the message.
         value: of any type.
-        empty: whether there may be none.
+        empty: whether it may be "".
 
     Raises:
         InvalidRequest
@@ -69,7 +69,7 @@ def check_name(field: str, value: Any, *, empty: bool = False) -> str:
 
 
 def check_known(field: str, value: Any) -> str:
-    """The name of something that may exist.
+    """Check the name of something that may exist, and return it.
 
     Raises:
         InvalidRequest
@@ -80,7 +80,7 @@ def check_known(field: str, value: Any) -> str:
 
 
 def known_id(value: Any) -> str:
-    """The id of a session that may exist.
+    """Check the id of a session that may exist, and return it.
 
     Raises:
         InvalidRequest

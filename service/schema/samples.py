@@ -1,7 +1,7 @@
-"""Samples out of an `update_data` or `update_telemetry` payload, checked and encoded once.
+"""Samples of an `update_data` or `update_telemetry` payload, checked and encoded once.
 
-Written by hand because it runs for every sample: a value is encoded here and these bytes are what Redis
-stores and what dashboards get. Values have already been through a strict JSON parser, which refuses NaN
+Written by hand because it runs for every sample: a value is encoded here, and these bytes are what Redis
+stores and what dashboards get. Values have already passed a strict JSON parser, which refuses NaN
 and infinities and broken text; what is left to check is size, depth and form.
 """
 
@@ -25,7 +25,7 @@ from service.schema.limits import (
 from service.schema.names import WITHOUT, is_name
 from service.schema.values import check_depth
 
-#: JSON of a value and its time that is shorter cannot be too deep.
+#: A value and its time whose JSON is shorter than this cannot be too deep.
 SHALLOW_BYTES = 2 * MAX_DEPTH
 
 ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
@@ -36,7 +36,7 @@ Sample = tuple[str, bytes, bytes]
 
 
 class Update(NamedTuple):
-    """What one event brought."""
+    """The content of one event."""
 
     samples: list[Sample]
     seq: int | None
@@ -48,7 +48,7 @@ _update: Callable[[tuple[list[Sample], int | None, int]], Update] = partial(tupl
 
 
 def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
-    """The samples of an `update_data` payload.
+    """Parse the samples of an `update_data` payload.
 
     Args:
         payload: `{key, value}`, `{data}` or `{samples}`, each with `ts?` and `seq?`, as parsed JSON.
@@ -57,7 +57,7 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
 
     Raises:
         InvalidRequest: another form, a wrong type, no samples or too deep.
-        TooLarge: a value or the number of samples.
+        TooLarge: a value is too large, or there are too many samples.
     """
     if payload.__class__ is not dict:
         raise InvalidRequest("The payload should be an object.")
@@ -87,7 +87,7 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
 
 
 def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
-    """The samples of an `update_telemetry` payload, `{telemetry: {…}}` with `ts?` and `seq?`.
+    """Parse the samples of an `update_telemetry` payload, `{telemetry: {…}}` with `ts?` and `seq?`.
 
     Raises:
         InvalidRequest, TooLarge: as `parse_update`.
@@ -147,13 +147,13 @@ def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
         check_depth(value)
     if size > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
         raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
-    # What is kept is a copy: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of
-    # those costs five times what making them does.
+    # A copy is kept: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of these costs
+    # five times what making them does.
     body = value_ts[1:]
     return key, b"[" + body, head + body
 
 
 @lru_cache(maxsize=10_000)
 def _feed_head(key: str) -> bytes:
-    """`["key",` for a legal key, else b"". Devices send the same few keys again and again."""
+    """Return `["key",` for a legal key, else b"". Devices send the same few keys again and again."""
     return b"[%b," % orjson.dumps(key) if is_name(key) else b""

@@ -1,4 +1,4 @@
-"""What may be a value and a time."""
+"""Values and times: what is allowed, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NESTED: frozenset[type] = frozenset((dict, list, tuple))
 
 
 def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
-    """Nothing, for a value of at most so many levels of objects and arrays.
+    """Raise unless a value has at most so many levels of objects and arrays.
 
     Raises:
         InvalidRequest: it is deeper.
@@ -37,7 +37,7 @@ def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
 
 
 def check_value(field: str, value: Any, max_bytes: int) -> bytes:
-    """A value of a caller in Python as JSON; strict parsers have refused all but its size already.
+    """Encode a value of a caller in Python as JSON; strict parsers leave only its size to check.
 
     Raises:
         InvalidRequest: not JSON (NaN, infinities, too deep, other types).
@@ -57,7 +57,7 @@ def check_value(field: str, value: Any, max_bytes: int) -> bytes:
 
 
 def _check_finite(value: Any) -> None:
-    """Orjson writes NaN and infinities as null."""
+    """Raise for NaN and infinities, which orjson writes as null."""
     kind: type = value.__class__
     if kind in _NESTED:
         for inner in value.values() if kind is dict else value:
@@ -67,7 +67,7 @@ def _check_finite(value: Any) -> None:
 
 
 def unix_seconds(value: Any) -> float:
-    """A moment in seconds since 1970, from a datetime, ISO 8601 (UTC unless it says) or seconds.
+    """Convert a datetime, ISO 8601 (UTC unless it says) or seconds to seconds since 1970.
 
     Raises:
         InvalidRequest

@@ -1,14 +1,14 @@
-"""Which HTTP requests get in at all: Host, Origin and forwarding headers, before anything else looks.
+"""Guard of HTTP requests: Host, Origin and forwarding headers, checked before anything else.
 
-A service without a login is protected by where it listens, and a browser undoes that: any page the user
-opens may send requests to loopback, and a name that its owner points at 127.0.0.1 makes them same-origin.
-So the Host header must be a name this node is known by, and an Origin must be that same host or be
-listed. A forwarding header means that a proxy stands in front, and whoever can reach the proxy can
-reach us: without a login it is refused. With one it is believed from the proxies that are listed, so
-that limits and logs know the client's address; of everybody else it is dropped.
+A service without a login is protected by the address it listens on, and a browser undoes that: any page the
+user opens may send requests to loopback, and a name that its owner points at 127.0.0.1 makes them
+same-origin. So the Host header must be a name this node is known by, and an Origin must be that same host or
+be listed. A forwarding header means that a proxy stands in front, and every client of the proxy can reach
+us: without a login it is refused. With one it is believed from the proxies that are listed, so that limits
+and logs know the client's address; from everybody else it is dropped.
 
-This is WSGI middleware around everything, Engine.IO and its websockets included. `/healthz` passes always:
-it says nothing but that the process lives.
+This is WSGI middleware around everything, Engine.IO and its websockets included. `/healthz` always passes:
+it says only that the process lives.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WsgiApp = Callable[..., Iterable[bytes]]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine alone."""
+    """Return whether an address to listen on is reachable from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -79,12 +79,12 @@ class HttpGuard:
             return _forbid(refused, environ.get("PATH_INFO", ""), start_response)
         if self._is_proxy(environ.get("REMOTE_ADDR", "")):
             self._believe(environ)
-        for header in FORWARDING_HEADERS:  # nobody behind this believes them
+        for header in FORWARDING_HEADERS:  # nobody behind this may believe them
             environ.pop(header, None)
         return self._app(environ, start_response)
 
     def refusal(self, environ: dict[str, Any]) -> str | None:
-        """Why this request is refused; None when it may pass."""
+        """Return why this request is refused; None when it may pass."""
         if environ.get("PATH_INFO") in ALWAYS_OPEN:
             return None
         host = environ.get("HTTP_HOST", "").lower()
@@ -108,10 +108,10 @@ class HttpGuard:
         return any((mapped or found) in network for network in self._proxies)
 
     def _believe(self, environ: dict[str, Any]) -> None:
-        """Put the client's address and scheme where the proxy's are.
+        """Replace the proxy's address and scheme by the client's.
 
-        Each proxy appends whom it was asked by: from the right, the first that is no proxy of ours is
-        the client; what stands left of it anybody may have written.
+        Each proxy appends the address it was asked by: from the right, the first that is no proxy of
+        ours is the client; everything left of it may be forged.
         """
         for address in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             try:
@@ -135,7 +135,7 @@ class HttpGuard:
         return bool(name) and (name in self._hosts or host in self._hosts)
 
     def is_own_or_listed(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin may talk to us, who are known to it as `host`."""
+        """Return whether a page of this origin may send requests to this node, which it knows as `host`."""
         origin = origin.lower()
         if ANY in self._origins or origin in self._origins:
             return True

@@ -1,8 +1,8 @@
-"""Who may do what: one table of roles against events and routes, and what a token says of its bearer.
+"""Permissions: one table of roles against events and routes, and the limits in a token.
 
-Every door asks this table and nothing else, and what does not stand in it is refused, so an event or a
-route that somebody adds works for nobody until it has a row. docs/protocol.md shows the table, and
-tests compare both with the code.
+Every entry point asks this table and nothing else, and what is not in it is refused, so a new event or
+route works for nobody until it has a row. docs/protocol.md shows the table, and tests compare both with
+the code.
 
 A row names roles and a *reach*: which sessions the event or route touches. The reach says how the two
 limits of a token apply. A token of a device is bound to one id or a prefix and acts on those only; a
@@ -28,13 +28,13 @@ ROLES: Final = (DEVICE, VIEWER, OPERATOR, ADMIN)
 
 OWN, ONE, SOME, ALL, OPEN = "own", "one", "some", "all", "open"
 
-#: What a prefix must end in, so that a token for `kiosk-1-` is none for `kiosk-12`.
+#: The last character of a prefix, so that a token for `kiosk-1-` is not one for `kiosk-12`.
 PREFIX_ENDS = ("-", "_", ".", ":", "/")
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A row: who, and on which sessions. No roles: everybody, also without a token."""
+    """A row: which roles, and on which sessions. No roles: everybody, also without a token."""
 
     roles: frozenset[str]
     reach: str
@@ -130,43 +130,43 @@ ROUTES: Mapping[str, Right] = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is, as the door they came through found out."""
+    """The bearer of a token, as authentication found it."""
 
     role: str
-    #: Of a device: the one id it may have, or what its id begins with.
+    #: Of a device: the one id it may register, or the prefix of its ids.
     device: str = ""
     prefix: str = ""
     #: None: every project. Empty: none at all.
     projects: frozenset[str] | None = None
-    #: When the token ends, seconds since 1970; None: never.
+    #: When the token expires, seconds since 1970; None: never.
     expires_s: float | None = None
-    #: The same for the same token; "" without one.
+    #: Equal for the same token; "" without one.
     token_id: str = ""
 
     def may(self, right: Right | None) -> bool:
-        """Whether the role stands in this row; without a row nobody may."""
+        """Return whether the role is in this row; without a row nobody may."""
         return right is not None and (right.is_public or self.role in right.roles)
 
     @property
     def events(self) -> frozenset[str]:
-        """The events that this role may send."""
+        """Return the events that this role may send."""
         return _EVENTS_OF.get(self.role, frozenset())
 
     def owns(self, session_id: str) -> bool:
-        """Whether a device's token is bound to this id."""
+        """Return whether a device's token is bound to this id."""
         if self.prefix:
             return len(session_id) > len(self.prefix) and session_id.startswith(self.prefix)
         return bool(self.device) and session_id == self.device
 
     def sees(self, project_id: str | None) -> bool:
-        """Whether sessions of this project exist for the bearer."""
+        """Return whether sessions of this project exist for the bearer."""
         return self.projects is None or (project_id or "") in self.projects
 
     def narrow(self, project_id: str | None) -> tuple[str | None, frozenset[str] | None]:
-        """What a list may show: the one project that is asked for, and those to filter by.
+        """Return what a list may show: the one project that is asked for, and those to filter by.
 
         Raises:
-            NotAllowed: the project asked for is none of the token's.
+            NotAllowed: the project asked for is not one of the token's.
         """
         if self.projects is None:
             return project_id or None, None
@@ -179,10 +179,10 @@ class Identity:
         return None, self.projects
 
     def one_project(self, project_id: str | None) -> str | None:
-        """The project of something new: the one named, or the token's only one.
+        """Return the project of something new: the one named, or the token's only one.
 
         Raises:
-            NotAllowed: it is none of the token's, or the token has several and none is named.
+            NotAllowed: it is not one of the token's, or the token has several and none is named.
         """
         if self.projects is None:
             return project_id
@@ -203,5 +203,5 @@ _EVENTS_OF: Mapping[str, frozenset[str]] = {
 
 #: Everybody, where there is no login (`auth.mode` open).
 EVERYBODY: Final = Identity(ADMIN)
-#: Somebody who has shown no token.
+#: A client without a token.
 NOBODY: Final = Identity("")

@@ -1,8 +1,8 @@
-"""Which sessions somebody may touch: the limits of a token that depend on what is stored.
+"""Session scope: which sessions an identity may touch, by what is stored about them.
 
-The table (`service.security.permissions`) says which role may send an event; this says about which sessions. Both are
-asked before a handler runs. For everybody whose token has no projects and is no device's, nothing here
-costs a call to Redis.
+The table (`service.security.permissions`) says which role may send an event; this module says about which
+sessions. Both are asked before a handler runs. For a token without projects that is not a device's, nothing
+here costs a call to Redis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Summaries(Protocol):
 
 
 class Reads(Protocol):
-    """The part of the session manager that looks into the archive too."""
+    """The part of the session manager that reads the archive too."""
 
     def details(self, session_id: str) -> dict[str, Any] | None: ...
 
@@ -37,12 +37,12 @@ class SessionScope:
         self._reads = reads
 
     def check_session(self, identity: Identity, session_id: str) -> None:
-        """Whether this session exists for the bearer.
+        """Raise unless this session exists for the bearer.
 
         Raises:
-            InvalidRequest: this is no id: nothing is asked about it.
-            NotAllowed: a device's token, of another id.
-            SessionNotFound: it is in no project of the token's, or nowhere.
+            InvalidRequest: it is not an id; nothing is read.
+            NotAllowed: the token is a device's, of another id.
+            SessionNotFound: the session is in no project of the token's, or does not exist.
 
         Redis: one read, where the token has projects.
         """
@@ -56,7 +56,7 @@ class SessionScope:
             raise errors.SessionNotFound(session_id=session_id)
 
     def check_sessions(self, identity: Identity, session_ids: Sequence[str]) -> None:
-        """Whether all of these exist for the bearer; raises as `check_session`."""
+        """Raise unless all of these exist for the bearer, as `check_session`."""
         if identity.role == permissions.DEVICE or identity.projects is None:
             return
         for begin in range(0, len(session_ids), CALL_SESSIONS):
@@ -68,10 +68,10 @@ class SessionScope:
     def registration(
         self, identity: Identity, session_id: str, project_id: str | None
     ) -> str | None:
-        """The project that a device registers with; None: the session keeps its own.
+        """Return the project that a device registers with; None: the session keeps its own.
 
         Raises:
-            NotAllowed: the id or the project, the present one too, is none of the token's.
+            NotAllowed: the id or the project, the present one too, is not one of the token's.
 
         Redis: one read, where the token has projects; of an id that Redis does not know, the archive.
         """
@@ -89,7 +89,7 @@ class SessionScope:
 
 
 def named_session(payload: Any) -> str | None:
-    """The id that an event's payload names; None where it has none, or something that is none."""
+    """Return the id that an event's payload names; None where it has none, or it is not an id."""
     if not isinstance(payload, dict):
         return None
     named = payload.get("session_id")

@@ -1,8 +1,8 @@
 """Tokens: JSON Web Tokens signed with HS256 and one secret, read strictly.
 
-PyJWT checks the signature, with the one algorithm named here whatever the token says of itself. What the
-claims mean is checked here, by type and value, because libraries are generous (a text as `exp`, a
-fractional list of nothing) and because time is Redis time in this service.
+PyJWT checks the signature, with the one algorithm named here whatever the token says of itself. The
+claims are checked here, by type and value, because libraries are generous (a text as `exp`, a fractional
+number, an empty list) and because time is Redis time in this service.
 
 | claim | of | meaning |
 |---|---|---|
@@ -12,9 +12,9 @@ fractional list of nothing) and because time is Redis time in this service.
 | `projects` | all, optional | the projects whose sessions exist for the bearer |
 | `exp`, `nbf`, `iat` | all, optional | seconds since 1970 |
 
-A token that ends is refused to the second; one that begins may begin LEEWAY_S early, because it may have
-been made a moment ago by a machine whose clock is ahead. There is no list of revoked tokens: short lives
-and a new secret are what takes them back (docs/decisions/0008-tokens.md).
+A token is refused from the second in which it expires; one that is not valid yet passes LEEWAY_S early,
+because it may have been made a moment ago by a machine whose clock is ahead. There is no list of revoked
+tokens: short lifetimes and a new secret replace it (docs/decisions/0008-tokens.md).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from service.security import permissions
 from service.security.permissions import Identity
 
 ALGORITHM = "HS256"
-#: HS256 is as strong as its secret: not shorter than the hash.
+#: HS256 is as strong as its secret, which may not be shorter than the hash.
 MIN_SECRET_BYTES = 32
-#: How far the clock of who made a token may be ahead.
+#: How far the clock of a token's maker may be ahead.
 LEEWAY_S = 5.0
 
 
@@ -57,10 +57,10 @@ class Tokens:
         return "Tokens(…)"
 
     def read(self, token: object) -> Identity:
-        """Who bears this token.
+        """Verify a token; return its bearer.
 
         Raises:
-            NotAuthenticated: with what is wrong; never with anything that the token holds.
+            NotAuthenticated: with what is wrong; never with anything from the token.
         """
         if not isinstance(token, str) or not token:
             raise NotAuthenticated("A token is a text.")
@@ -84,7 +84,7 @@ class Tokens:
         return Identity(role, device, prefix, _projects(claims), expires_s, token_id)
 
     def _verified(self, token: str) -> tuple[dict[str, Any], str]:
-        """The claims of a token whose signature is ours, and a word for it."""
+        """Verify the signature; return the claims and a word that identifies the token."""
         try:
             found = jwt.decode_complete(
                 token,
@@ -102,7 +102,7 @@ class Tokens:
                 },
             )
         except (jwt.PyJWTError, ValueError, TypeError, LookupError, RecursionError):
-            # `from None`: the library's words may quote the token
+            # `from None`: the library's message may quote the token
             raise NotAuthenticated("The token is not one of this service.") from None
         return found["payload"], hashlib.sha256(found["signature"]).hexdigest()[:16]
 
@@ -115,17 +115,17 @@ class Tokens:
         projects: Sequence[str] | None = None,
         lifetime_s: float | None = None,
     ) -> str:
-        """A token that `read` takes.
+        """Make a token that `read` accepts.
 
         Args:
             role: device, viewer, operator or admin.
             device: of a device: its id.
-            prefix: or what its ids begin with.
+            prefix: or the prefix of its ids.
             projects: the only ones it is for; None: all.
             lifetime_s: from now on; None: for ever.
 
         Raises:
-            ValueError: `read` would not take it; says why.
+            ValueError: `read` would refuse it; says why.
         """
         now_s = self._now_s()
         claims: dict[str, Any] = {"role": role, "iat": math.floor(now_s)}
@@ -159,7 +159,7 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
 
 
 def _binding(claims: dict[str, Any]) -> tuple[str, str]:
-    """A device's id, or its prefix."""
+    """Return a device's id, or its prefix."""
     if ("sub" in claims) == ("prefix" in claims):
         raise NotAuthenticated("A device's token has one of `sub`, its id, and `prefix`.")
     if "sub" in claims:
@@ -188,13 +188,13 @@ def _name(value: Any, claim: str) -> str:
 
 
 def credentials(auth: Any, authorization: str) -> object:
-    """What a client showed: `auth: {token}` of Socket.IO, else a `Bearer` header; None: nothing."""
+    """Return the client's token: `auth: {token}` of Socket.IO, else a `Bearer` header; None: none."""
     if isinstance(auth, dict) and auth.get("token") is not None:
         return auth["token"]
     return bearer(authorization)
 
 
 def bearer(authorization: str) -> str | None:
-    """The token of an Authorization header; None where there is none."""
+    """Return the token of an Authorization header; None where there is none."""
     scheme, _, token = authorization.strip().partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
