@@ -237,7 +237,7 @@ def open_service(url: str, config: Config | None = None, *, lenient: bool = Fals
     """Open store, message queue and archive of the service on the Redis at `url`.
 
     Args:
-        config: None: config.json and the environment.
+        config: none: config.json and the environment.
         lenient: as in `open_archiver`, whose errors this raises.
     """
     config = config or load_config()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ServiceError(Exception):
@@ -198,8 +198,8 @@ def passed_over(error: Exception, work: str, item: str) -> ServiceError:
         raise error
     told = error if isinstance(error, ServiceError) else Internal()
     about = {"action": "passed_over", "work": work, "item": item, "code": told.code}
-    _log.warning(
-        "one was passed over",
+    log.warning(
+        "an item failed and was passed over",
         extra={**about, "why": str(error)[:200], "throttle": f"{work} {told.code}"},
         exc_info=None if told is error else error,
     )

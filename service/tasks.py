@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Event(Protocol):
@@ -65,6 +65,6 @@ class ThreadTasks:
 def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:
     try:
         function(*args)
-    except Exception:  # noqa: BLE001 the last frame of a task; logged
+    except Exception:  # the last frame of a task; logged
         name = getattr(function, "__qualname__", repr(function))
-        _log.exception("a task ended with an error", extra={"action": "task_failed", "task": name})
+        log.exception("a task ended with an error", extra={"action": "task_failed", "task": name})

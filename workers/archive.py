@@ -27,7 +27,7 @@ from service.archiving.each import archive_each
 from service.config.settings import RetentionSettings
 from service.sessions.store.store import RedisSessionStore
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: A run ends after this time, s, so that other jobs have their turn; the next one goes on.
 RUN_S = 20.0
@@ -91,15 +91,15 @@ def tell(store: RedisSessionStore, outcome: Outcome) -> None:
             archive_failed_at=store.now_ms(),
             archive_error=outcome.error,
         )
-        _log.error(
-            "The archive cannot be written; sessions stay in Redis.",
+        log.error(
+            "the archive cannot be written; sessions stay in Redis",
             extra={"action": "archive_failed", "error": outcome.error},
         )
     elif outcome.archived:
         store.upkeep.count({"archived": outcome.archived}, archived_at=store.now_ms())
     if outcome.archived:
-        _log.info(
-            "Sessions were archived.", extra={"action": "archived", "sessions": outcome.archived}
+        log.info(
+            "sessions were archived", extra={"action": "archived", "sessions": outcome.archived}
         )
 
 

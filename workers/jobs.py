@@ -43,7 +43,7 @@ from service.sessions.store.store import RedisSessionStore
 from workers import archive, memory
 from workers.wiring import open_jobs, open_manager, open_store
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: Calls per partition and run: a run ends in bounded time, whatever waits.
 MAX_CALLS = 100
@@ -60,7 +60,7 @@ def sweep_idle() -> int:
             for partition in range(store.keys.partitions)
         )
     if changed:
-        _log.info("Idle sessions were swept.", extra={"action": "sweep_idle", "sessions": changed})
+        log.info("idle sessions were swept", extra={"action": "sweep_idle", "sessions": changed})
     return changed
 
 
@@ -171,7 +171,7 @@ def verify_archive() -> dict[str, Any]:
                 wrong.append({"name": name, "session_id": session_id, **why})
     counts = {"checked": checked, "bad": bad, "unreadable": unreadable, "beside": beside}
     about = {"action": "archive_verified", **counts}
-    (_log.error if wrong else _log.info)("The archive was checked.", extra=about)
+    (log.error if wrong else log.info)("The archive was checked.", extra=about)
     return {**counts, "wrong": wrong}
 
 
@@ -186,8 +186,8 @@ def send_batch(batch_id: str) -> int:
     """Do the rest of a bulk command; return how many devices it went through."""
     with open_manager(load_config()) as manager:
         devices = run_batch(manager, batch_id)
-    _log.info(
-        "A bulk command was queued.",
+    log.info(
+        "a bulk command was queued",
         extra={"action": "send_batch", "batch_id": batch_id, "devices": devices},
     )
     return devices

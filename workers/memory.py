@@ -27,7 +27,7 @@ from service.observability.host_memory import available_percent
 from service.sessions.store.store import RedisSessionStore
 from workers.archive import Outcome, archive_all
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: Available memory of the machine at which it is relieved, in parts of `min_available_percent`.
 RELIEVED_PART = 1.5
@@ -112,8 +112,8 @@ def tell(manager: SessionManager, outcome: Outcome, before: Reading, after: Read
         "error": outcome.error,
     }
     quiet = {} if outcome.archived else {"throttle": "nothing archived"}
-    _log.warning(
-        "Memory is short: sessions were archived early.",
+    log.warning(
+        "memory is short: sessions were archived early",
         extra={"action": "memory_relieved", **about, **quiet},
     )
     if not outcome.archived and not outcome.error:

@@ -34,7 +34,7 @@ class KnownJob(Job):
         """Return the function behind the dotted name.
 
         Raises:
-            ValueError: It is not one of ours.
+            ValueError: it is not one of ours.
         """
         name = str(self.func_name)
         if not name.startswith(JOBS) or "." in name.removeprefix(JOBS):

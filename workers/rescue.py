@@ -19,7 +19,7 @@ from service.errors import passed_over
 from service.sessions.store.store import RedisSessionStore
 from workers.queue import MONITOR_S, KnownJob
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 #: A job whose worker has sent no heartbeat for this long is rescued.
@@ -72,8 +72,8 @@ class Rescue:
             except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours
                 passed_over(exc, "rescue", job_id)
         if count:
-            _log.warning(
-                "Jobs of a dead worker were put back.",
+            log.warning(
+                "jobs of a dead worker were put back",
                 extra={"action": "job_abandoned", "jobs": count},
             )
         return count

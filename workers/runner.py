@@ -28,7 +28,7 @@ from workers.schedule import Schedule, Sweep
 from workers.signs import Signs
 from workers.watch import MemoryWatch, Watch
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 #: Turns of the other sweeps between two of these.
@@ -39,7 +39,7 @@ def run(config: Config) -> None:
     """Work until SIGTERM or SIGINT, and finish the running job then.
 
     Raises:
-        ConfigError: The data in Redis has another layout.
+        ConfigError: the data in Redis has another layout.
     """
     _check(config)
     client = queues.connect(config)
@@ -61,8 +61,8 @@ def run(config: Config) -> None:
     signs = Signs(lambda: SessionManager.connect(config.redis.url, config))
     watch.start()
     signs.start()
-    _log.info(
-        "The worker is ready.",
+    log.info(
+        "the worker is ready",
         extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},
     )
     try:
@@ -74,7 +74,7 @@ def run(config: Config) -> None:
         signs.stop()
         watch.stop()
         client.close()
-        _log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})
+        log.info("the worker has ended", extra={"action": "worker_stopped", "worker": name})
 
 
 def sweeps_of(every_s: float) -> list[Sweep]:
@@ -97,8 +97,8 @@ def _check(config: Config) -> None:
     try:
         SessionManager.connect(config.redis.url, config).close()
     except (StoreUnavailable, Overloaded) as exc:
-        _log.warning(
-            "Redis does not answer yet.", extra={"action": "worker_waits", "error": exc.message}
+        log.warning(
+            "Redis does not answer yet", extra={"action": "worker_waits", "error": exc.message}
         )
 
 
@@ -110,5 +110,5 @@ def _work(queue: Queue, name: str) -> bool:
         worker.work(logging_level="WARNING")
     except (RedisError, OSError) as exc:
         about = {"action": "worker_waits", "error": str(exc)}
-        _log.warning("The worker's queue failed.", extra=about)
+        log.warning("the worker's queue failed", extra=about)
     return worker is not None and worker.asked_to_end

@@ -25,7 +25,7 @@ from rq.job import JobStatus
 from service.sessions.store.keys import Keys
 from workers.queue import JOBS
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: A started job whose worker has sent no heartbeat for this long is abandoned.
 ABANDONED_S = 15.0
@@ -44,8 +44,8 @@ class Schedule:
     """Enqueues what is due; called about once per second by every worker.
 
     Args:
-        client: Of the queue's server.
-        keys: Names of the service's keys.
+        client: of the queue's server.
+        keys: names of the service's keys.
     """
 
     def __init__(self, client: redis.Redis, queue: Queue, keys: Keys, sweeps: list[Sweep]) -> None:
@@ -94,8 +94,8 @@ class Schedule:
         now = datetime.now(UTC)
         if beat is None or (now - beat.astimezone(UTC)).total_seconds() < ABANDONED_S:
             return False
-        _log.warning(
-            "The worker of a sweep died, somebody else does it.",
+        log.warning(
+            "the worker of a sweep died, somebody else does it",
             extra={"action": "job_abandoned", "job": job_id, "worker": job.worker_name},
         )
         job.delete()

@@ -13,7 +13,7 @@ from service.archiving.keeper import SIGN_EVERY_S
 from service.errors import ConfigError, ServiceError
 from service.manager.manager import SessionManager
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Signs:
@@ -45,13 +45,13 @@ class Signs:
                 if manager.keeper is not None:
                     manager.keeper.keep()
             except (ServiceError, ConfigError) as exc:
-                _log.warning(
-                    "No sign of life in the archive.",
+                log.warning(
+                    "no sign of life in the archive",
                     extra={"action": "keep_failed", "error": str(exc), "throttle": 1},
                 )
-            except Exception:  # noqa: BLE001 the thread has to live on
+            except Exception:  # the thread has to live on
                 extra = {"action": "keep_failed", "throttle": 1}
-                _log.exception("No sign of life in the archive.", extra=extra)
+                log.exception("no sign of life in the archive", extra=extra)
             self._end.wait(SIGN_EVERY_S)
         if manager is not None:
             manager.close()

@@ -24,7 +24,7 @@ from workers.beat import Beat
 from workers.rescue import Rescue
 from workers.schedule import Schedule
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 #: Calls per partition and second, each of up to 500 sessions.
@@ -41,8 +41,8 @@ class Watch:
     """The thread. A Redis that is away is logged once, then tried every second.
 
     Args:
-        connect: Makes the manager; called again until it works.
-        schedule: Takes turns with other workers.
+        connect: makes the manager; called again until it works.
+        schedule: takes turns with other workers.
         scheduler: RQ's; only the worker that holds its lock moves jobs.
         memory: watches the memory.
         rescue: watches over jobs of dead workers.
@@ -106,17 +106,17 @@ class Watch:
             step()
         except (ServiceError, RedisError, OSError) as exc:
             if name not in self._failing:
-                _log.warning(
-                    "A step has to wait, trying again each second.",
+                log.warning(
+                    "a step has to wait, trying again each second",
                     extra={"action": "worker_waits", "step": name, "error": str(exc)},
                 )
             self._failing.add(name)
-        except Exception:  # noqa: BLE001 the thread has to live on
-            _log.exception("A step failed.", extra={"action": "worker_step_failed", "throttle": 1})
+        except Exception:  # the thread has to live on
+            log.exception("a step failed", extra={"action": "worker_step_failed", "throttle": 1})
         else:
             if name in self._failing:
                 self._failing.discard(name)
-                _log.info("A step goes on.", extra={"action": "worker_goes_on", "step": name})
+                log.info("a step goes on", extra={"action": "worker_goes_on", "step": name})
 
     def _manage(self) -> SessionManager:
         if self._manager is None:
@@ -153,8 +153,8 @@ class Watch:
                 if not expiry.more:
                     break
         if sessions:
-            _log.info(
-                "Sessions of dead nodes were let go.",
+            log.info(
+                "sessions of dead nodes were let go",
                 extra={"action": "lease_expired", "sessions": sessions},
             )
         return sessions

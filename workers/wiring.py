@@ -17,7 +17,7 @@ def open_manager(config: Config) -> Iterator[SessionManager]:
     """Open a SessionManager on the configured Redis.
 
     Raises:
-        ConfigError: The data there has another layout.
+        ConfigError: the data there has another layout.
         StoreUnavailable: Redis does not answer.
     """
     manager = SessionManager.connect(config.redis.url, config)

@@ -59,7 +59,7 @@ class Archives:
     # -- sessions
 
     def archive_session(self, path: request_models.SessionPath) -> Response:
-        """Takes a session out of Redis and into the archive now.
+        """Take a session out of Redis and into the archive now.
 
         200 once it is archived, also when it was. It is a job; 202 when it takes longer than 30 s.
         One that is connected, has open commands or is looked at stays where it is: `conflict`.
@@ -134,7 +134,7 @@ class Archives:
     def download_archive(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
-        """The file of an archived session, as `muster archive import` takes it.
+        """Download the file of an archived session, as `muster archive import` takes it.
 
         A session that is in Redis has none: `file_not_found`. The ETag is that of the session.
         """
@@ -157,7 +157,7 @@ class Archives:
         return response
 
     def verify_archive(self) -> Response:
-        """Checks every file of the archive with all its checksums; moves none.
+        """Check every file of the archive with all its checksums; move none.
 
         It is a job; 202 when it takes longer than 30 s: then look at `GET /jobs/{job_id}`, whose
         `result` is the answer. While one goes on, a second request joins it.
@@ -184,7 +184,7 @@ class Archives:
         )
 
     def unquarantine(self, body: request_models.PutBackOrder) -> Response:
-        """Puts a file back where it was, when it can be read by now, and its session into the lists.
+        """Put a file back where it was, when it can be read by now, and its session into the lists.
 
         `conflict`: it is still bad, or there is a file of its name again.
         """
@@ -202,7 +202,7 @@ class Archives:
 
 
 def file_name(name: str) -> str:
-    """What a download is called: nothing of an id that a header or a shell takes for its own."""
+    """Name a download: nothing of an id that a header or a shell takes for its own."""
     return re.sub(r"%..", "_", name.rpartition("/")[2])
 
 
@@ -227,7 +227,7 @@ def _place_of(cursor: str | None) -> tuple[int, str]:
 
 
 def register(api: Api, archives: Archives) -> None:
-    """The routes."""
+    """Add the routes."""
     one = "/sessions/<segment:session_id>"
     not_found = (errors.SessionNotFound, errors.ArchiveCorrupt)
     job = {202: response_models.JobAccepted}

@@ -98,7 +98,7 @@ def install(
 
 
 def _nobody_asks() -> None:
-    """The web server does not want to know."""
+    """Do nothing: the web server does not want to know."""
 
 
 def _identity(tokens: Reader | None, right: permissions.Right | None) -> Identity:
@@ -136,6 +136,6 @@ def _check(
 
 
 def route_of(method: str, rule: str) -> str:
-    """A route as the table names it."""
+    """Name a route as the table does."""
     verb = "GET" if method == "HEAD" else method
     return f"{verb} {re.sub(r'<[a-z]+:', '<', rule)}"

@@ -136,11 +136,11 @@ class Commands:
         return json_response({"session_id": path.session_id, "commands": commands})
 
     def get_command(self, path: request_models.CommandPath) -> Response:
-        """A command and how it stands."""
+        """Show a command and how it stands."""
         return json_response(self._shown(path.session_id, path.command_id))
 
     def cancel_command(self, path: request_models.CommandPath) -> Response:
-        """Cancels a command that has not ended; one that a device has already may still be done."""
+        """Cancel a command that has not ended; one that a device has already may still be done."""
         change = self._rules.cancel_command(path.session_id, path.command_id)
         if not change.changed and change.status != "cancelled":
             raise errors.Conflict(
@@ -187,7 +187,7 @@ class Commands:
 
 
 def shown(session_id: str, command: Mapping[str, Any]) -> dict[str, Any]:
-    """A command with times as ISO 8601."""
+    """Show a command with times as ISO 8601."""
     times = {
         name: iso_of_seconds(command[name]) for name in ("created_at", "updated_at", "ends_at")
     }
@@ -199,7 +199,7 @@ def _url(session_id: str, command_id: str) -> str:
 
 
 def register(api: Api, commands: Commands) -> None:
-    """The routes."""
+    """Add the routes."""
     rule = "/sessions/<segment:session_id>/commands"
     not_found = (errors.SessionNotFound,)
     api.add("POST", rule, commands.send_command, tag="commands", headers=["Location"],

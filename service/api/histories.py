@@ -51,7 +51,7 @@ class Histories:
     def get_data(
         self, path: request_models.SessionPath, query: request_models.DataQuery
     ) -> Response:
-        """The histories of all data keys.
+        """Read the histories of all data keys.
 
         As JSON, CSV or NDJSON, as `Accept` says. `ts` is in seconds since 1970, as the device or
         Redis gave it.
@@ -61,13 +61,13 @@ class Histories:
     def get_data_of_key(
         self, path: request_models.KeyPath, query: request_models.DataQuery
     ) -> Response:
-        """The history of one data key, in the same forms."""
+        """Read the history of one data key, in the same forms."""
         return self._answer(path.session_id, path.key, query)
 
     def post_telemetry(
         self, path: request_models.SessionPath, body: request_models.Telemetry
     ) -> Response:
-        """Stores one sample per key, now; other keys keep their values."""
+        """Store one sample per key, now; other keys keep their values."""
         rev = self._rules.update_telemetry(path.session_id, body.telemetry)
         return json_response({"session_id": path.session_id, "rev": rev})
 
@@ -94,7 +94,7 @@ class Histories:
         return response
 
     def _find(self, session_id: str, key: str | None, limit: int | None) -> tuple[list[str], Pages]:
-        """The data keys and their pages, from Redis or from the archive.
+        """Return the data keys and their pages, from Redis or from the archive.
 
         Raises:
             SessionNotFound, KeyNotFound
@@ -116,7 +116,7 @@ class Histories:
         return keys, [(name, archived[name][-(limit or 0) :]) for name in keys]
 
     def of(self, session_id: str, keys: list[str], limit: int | None = None) -> Pages:
-        """The pages of these data keys."""
+        """Yield the pages of these data keys."""
         for name in keys:
             for samples in self._store.read(session_id, name, limit):
                 yield name, samples
@@ -186,7 +186,7 @@ def _json_parts(head: dict[str, Any], pages: Pages, keys: Iterable[str]) -> Iter
 
 
 def as_ndjson(pages: Pages) -> Iterator[bytes]:
-    """A line `{"key","value","ts"}` per sample."""
+    """Yield a line `{"key","value","ts"}` per sample."""
     return _pieces(_lines(pages))
 
 
@@ -198,7 +198,7 @@ def _lines(pages: Pages) -> Iterator[bytes]:
 
 
 def as_csv(pages: Pages) -> Iterator[bytes]:
-    """A head and a line `key,ts,time,value` per sample; values that are no scalars as JSON."""
+    """Yield a head and a line `key,ts,time,value` per sample; values that are no scalars as JSON."""
     return _pieces(_csv_rows(pages))
 
 
@@ -222,14 +222,14 @@ _FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\x00-\x1f]*[=+\-@＝＋－＠])")
 
 
 def cell(value: Any) -> str:
-    """A value as a spreadsheet shows it; a text that could become a formula gets a `'`."""
+    """Return a value as a spreadsheet shows it; a text that could become a formula gets a `'`."""
     if isinstance(value, str):
         return _FORMULA.sub(r"\1'", value)
     return orjson.dumps(value).decode()
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces worth sending."""
+    """Yield the same bytes in pieces worth sending."""
     held = bytearray()
     for part in parts:
         held += part
@@ -241,7 +241,7 @@ def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def register(api: Api, histories: Histories) -> None:
-    """The routes."""
+    """Add the routes."""
     one = "/sessions/<segment:session_id>"
     forms = {JSON: response_models.Data, NDJSON: response_models.DataLine, CSV: None}
     for rule, handler, missing in (

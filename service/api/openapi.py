@@ -49,7 +49,7 @@ Shape = type[BaseModel] | Mapping[str, type[BaseModel] | type[bytes] | None] | N
 
 def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: Any, body: Any,
           raw: Any, **_: Any) -> Callable[..., Response]:  # fmt: skip
-    """What Flask calls for `func`: everything it takes is read and checked."""
+    """Return what Flask calls for `func`: everything it takes is read and checked."""
 
     @wraps(func)
     def view(**segments: str) -> Response:
@@ -94,7 +94,7 @@ class Api(APIBlueprint):
         headers: Iterable[str] = (),
         refuses: Iterable[int] = (),
     ) -> None:
-        """A route. Its docstring is its description; the function's name is its operationId.
+        """Add a route. Its docstring is its description; the function's name is its operationId.
 
         Args:
             method: of HTTP.
@@ -131,7 +131,7 @@ class Api(APIBlueprint):
             self._describe_body(method, rule, body)
 
     def _describe_body(self, method: str, rule: str, body: type[BaseModel]) -> None:
-        """What flask-openapi3 does not know: other media types, and that it may be left out."""
+        """Add what flask-openapi3 does not know: other media types, and that it may be left out."""
         self._bodies.append(body)
         path = PREFIX + re.sub(r"<segment:(\w+)>", r"{\1}", rule)
         request_body = getattr(self.paths[path], method.lower()).requestBody
@@ -141,7 +141,7 @@ class Api(APIBlueprint):
         request_body.content = dict.fromkeys(kinds, schema)
 
     def _component(self, model: type[BaseModel]) -> dict[str, str]:
-        """A reference to the model, which becomes a component."""
+        """Return a reference to the model, which becomes a component."""
         self._answers.append(model)
         return {"$ref": f"#/components/schemas/{model.__name__}"}
 
@@ -159,7 +159,7 @@ class Api(APIBlueprint):
                         setattr(item, method, _of_word(operation, name[1], word))
 
     def document(self, version: str) -> dict[str, Any]:
-        """The OpenAPI 3.1 document of all routes added so far."""
+        """Return the OpenAPI 3.1 document of all routes added so far."""
         self._add_reserved_ids()
         about = Info(
             title="Muster",
@@ -197,7 +197,7 @@ class Api(APIBlueprint):
 
 
 def _of_word(operation: Operation, name: str, word: str) -> Operation:
-    """The operation for the id that is this word."""
+    """Return the operation for the id that is this word."""
     return operation.model_copy(
         update={
             "operationId": f"{operation.operationId}_{word}",
@@ -208,7 +208,7 @@ def _of_word(operation: Operation, name: str, word: str) -> Operation:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter that is left out is not null: it is left out."""
+    """Describe a parameter that is left out as left out, not as null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "title")}
     if rest.get("default", 0) is None:
@@ -219,7 +219,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(handler: Handler) -> tuple[str, str]:
-    """The first line of its docstring, and the rest but for sections that are for programmers."""
+    """Return the first line of its docstring, and the rest but for sections that are for programmers."""
     summary, _, rest = (inspect.getdoc(handler) or handler.__name__).partition("\n")
     text = re.split(r"^(?:Args|Raises|Returns|Redis):$", rest, maxsplit=1, flags=re.MULTILINE)[0]
     return summary.rstrip("."), text.strip()

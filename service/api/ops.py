@@ -55,7 +55,7 @@ class Operations:
         self._preview = preview
 
     def cleanup(self, body: request_models.CleanupOrder) -> Response:
-        """Takes sessions out of Redis that nobody needs now.
+        """Take sessions out of Redis that nobody needs now.
 
         Those with no connection, no clients and no activity for `max_inactive_hours` go to the
         archive, or with `purge` for good; what is archived already stays. It is a job; 202 when
@@ -87,7 +87,7 @@ class Operations:
         )
 
     def get_job(self, path: request_models.JobPath) -> Response:
-        """A background job."""
+        """Show a background job."""
         return json_response(self._jobs.get(path.job_id))
 
     def retry_job(self, path: request_models.JobPath) -> Response:
@@ -95,7 +95,7 @@ class Operations:
         return json_response(self._jobs.retry(path.job_id))
 
     def list_alarms(self) -> Response:
-        """What is wrong now, and what was."""
+        """Show what is wrong now, and what was."""
         return json_response(self._alarms.look())
 
     def get_stats(self) -> Response:
@@ -145,7 +145,7 @@ def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:
 
 
 def node_shown(raw: Mapping[str, str]) -> dict[str, Any]:
-    """A node's figures with their types."""
+    """Return a node's figures with their types."""
     shown: dict[str, Any] = {}
     for name, text in raw.items():
         if name == "seen_at":
@@ -168,7 +168,7 @@ def _number(text: str) -> Any:
 
 
 def register(api: Api, operations: Operations) -> None:
-    """The routes."""
+    """Add the routes."""
     not_found = (errors.JobNotFound,)
     api.add("POST", "/sessions/cleanup", operations.cleanup, tag="sessions",
             returns={200: response_models.Cleanup, 202: response_models.JobAccepted}, headers=["Location"],

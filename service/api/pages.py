@@ -33,7 +33,7 @@ _CACHE = "public, max-age=3600"
 
 
 def install(app: Flask, document: dict[str, Any], events: dict[str, Any]) -> None:
-    """The pages.
+    """Add the pages.
 
     Args:
         app: which has answered no request yet.

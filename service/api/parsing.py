@@ -47,7 +47,7 @@ class AnyJson(RootModel[Document]):
 
 
 def read_query(model: type[Query]) -> Query:
-    """The query as `model`.
+    """Read the query as `model`.
 
     Raises:
         InvalidRequest
@@ -70,7 +70,7 @@ def _checked(model: type[Checked], value: Any) -> Checked:
 
 
 def read_path(model: type[Checked], segments: dict[str, str]) -> Checked:
-    """What stands in the path.
+    """Read what stands in the path.
 
     Raises:
         InvalidRequest
@@ -79,7 +79,7 @@ def read_path(model: type[Checked], segments: dict[str, str]) -> Checked:
 
 
 def read_headers(model: type[Payload]) -> Payload:
-    """The headers that `model` names.
+    """Read the headers that `model` names.
 
     Raises:
         InvalidRequest
@@ -96,7 +96,7 @@ def read_headers(model: type[Payload]) -> Payload:
 
 
 def read_body(model: type[Model]) -> Model:
-    """The body as `model`.
+    """Read the body as `model`.
 
     Raises:
         InvalidRequest, TooLarge
@@ -126,14 +126,14 @@ def read_body(model: type[Model]) -> Model:
 
 
 def wanted_tags() -> list[str] | None:
-    """The ETags that If-Match names, without their quotes; None: any will do."""
+    """Return the ETags that If-Match names, without their quotes; None: any will do."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     return list(request.if_match)
 
 
 def wanted_version(present: Callable[[], int]) -> int | None:
-    """The version that If-Match asks for; None: any will do.
+    """Return the version that If-Match asks for; None: any will do.
 
     Args:
         present: the version now, asked where several are named.

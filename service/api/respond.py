@@ -36,5 +36,5 @@ def not_modified(tag: str) -> Response | None:
 
 
 def iso_of_seconds(seconds: float | None) -> str | None:
-    """A time as ISO 8601."""
+    """Return a time as ISO 8601."""
     return None if seconds is None else to_iso(round(seconds * 1000))

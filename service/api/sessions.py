@@ -45,7 +45,7 @@ class Sessions:
         self._histories = histories
 
     def list_sessions(self, query: request_models.SessionsQuery) -> Response:
-        """A page of sessions.
+        """List a page of sessions.
 
         Those of one state come in the order they got into it, so a page neither skips nor repeats
         what others join or leave meanwhile. A page may be shorter than `limit`, even empty, and have
@@ -86,7 +86,7 @@ class Sessions:
         return Page(rows, page.next, None)
 
     def create_session(self, body: request_models.NewSession) -> Response:
-        """A new session, whose id the service makes."""
+        """Make a new session, whose id the service makes."""
         project_id = current_identity().one_project(body.project_id) or ""
         session_id = self._rules.create_session(body.session_name, project_id)
         [raw] = self._store.index.summaries([session_id])
@@ -117,7 +117,7 @@ class Sessions:
         return response
 
     def _snapshot(self, session_id: str) -> Snapshot:
-        """A session, with histories only where it is archived.
+        """Show a session, with histories only where it is archived.
 
         Raises:
             SessionNotFound
@@ -128,7 +128,7 @@ class Sessions:
         return snapshot
 
     def get_session_info(self, path: request_models.SessionPath) -> Response:
-        """A session in short."""
+        """Show a session in short."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response(
             {
@@ -146,7 +146,7 @@ class Sessions:
     def delete_session(
         self, path: request_models.SessionPath, header: request_models.IfMatch
     ) -> Response:
-        """Removes a session for good, from Redis and disk; its device is told and disconnected."""
+        """Remove a session for good, from Redis and disk; its device is told and disconnected."""
         tags = wanted_tags()
         if tags is not None and len(tags) != 1:
             present = tag_of(self._snapshot(path.session_id).fields)
@@ -157,7 +157,7 @@ class Sessions:
         return no_content()
 
     def get_timeline(self, path: request_models.SessionPath) -> Response:
-        """The last lifecycle events, oldest first."""
+        """List the last lifecycle events, oldest first."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
 
@@ -178,7 +178,7 @@ class Sessions:
 
 
 def tag_of(fields: dict[str, str]) -> str:
-    """The ETag of a session without its quotes."""
+    """Return the ETag of a session without its quotes."""
     return f"{fields['generation']}-{fields.get('rev') or 0}"
 
 
@@ -188,7 +188,7 @@ def url_of(session_id: str) -> str:
 
 
 def register(api: Api, sessions: Sessions) -> None:
-    """The routes."""
+    """Add the routes."""
     not_found = (errors.SessionNotFound,)
     one = "/sessions/<segment:session_id>"
     tag = "sessions"

@@ -37,7 +37,7 @@ class Setups:
     def get_setup(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
-        """The setup. Its ETag is its version."""
+        """Show the setup. Its ETag is its version."""
         state = self._rules.get_setup(path.session_id)
         return not_modified(str(state.version)) or _shown(state)
 
@@ -47,7 +47,7 @@ class Setups:
         header: request_models.IfMatch,
         body: request_models.WholeSetup,
     ) -> Response:
-        """Replaces the setup and sends it to the device."""
+        """Replace the setup and send it to the device."""
         version = self._version(path.session_id)
         return _shown(self._rules.update_setup(path.session_id, body.setup, version=version))
 
@@ -57,7 +57,7 @@ class Setups:
         header: request_models.IfMatch,
         body: request_models.MergePatch,
     ) -> Response:
-        """Changes the setup by an RFC 7396 merge patch; without If-Match it wins every race."""
+        """Change the setup by an RFC 7396 merge patch; without If-Match it wins every race."""
         version = self._version(path.session_id)
         return _shown(self._rules.patch_setup(path.session_id, body.root, version=version))
 
@@ -71,7 +71,7 @@ class Setups:
     def redo_setup(
         self, path: request_models.SessionPath, header: request_models.IfMatch
     ) -> Response:
-        """Takes the last undo back."""
+        """Take the last undo back."""
         version = self._version(path.session_id)
         return _shown(self._rules.redo_setup(path.session_id, version=version))
 
@@ -97,7 +97,7 @@ def _shown(state: SetupState) -> Response:
 
 
 def register(api: Api, setups: Setups) -> None:
-    """The routes."""
+    """Add the routes."""
     rule = "/sessions/<segment:session_id>/setup"
     changes = (errors.SessionNotFound, errors.PreconditionFailed, errors.Overloaded)
     api.add("GET", rule, setups.get_setup, tag="setup", headers=["ETag"],

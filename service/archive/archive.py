@@ -29,7 +29,7 @@ class Archive:
         """Write the records; return their names in order, all durable.
 
         Raises:
-            RecordTooLarge: One is; none was written.
+            RecordTooLarge: one is; none was written.
             ArchiveUnavailable
         """
         files = [(one.name, self.encode(one)) for one in batch]
@@ -48,8 +48,8 @@ class Archive:
         """Return the record of this name; None: there is none.
 
         Raises:
-            BadRecord: Its file was bad and is in quarantine now, with the reason.
-            ArchiveUnavailable: It could not be read; it is where it was.
+            BadRecord: its file was bad and is in quarantine now, with the reason.
+            ArchiveUnavailable: it could not be read; it is where it was.
         """
         try:
             data = self.store.get(name)
@@ -87,7 +87,7 @@ class Archive:
         """Yield a file of this size, piece by piece.
 
         Raises:
-            ArchiveUnavailable: Also when it is removed meanwhile.
+            ArchiveUnavailable: also when it is removed meanwhile.
         """
         offset = 0
         while offset < size:

@@ -123,7 +123,7 @@ def read_file(root: int, path: str, max_bytes: int) -> bytes | None:
     """Read a regular file; None: there is nothing of this name.
 
     Raises:
-        BadRecord: It is not a regular file, or longer.
+        BadRecord: it is not a regular file, or longer.
     """
     with opened(root, path, max_bytes) as descriptor:
         return None if descriptor is None else read_all(descriptor)
@@ -142,7 +142,7 @@ def read_piece(root: int, path: str, offset: int, size: int, max_bytes: int) -> 
     """Read at most `size` bytes of a regular file; None: there is nothing of this name.
 
     Raises:
-        BadRecord: As `read_file`.
+        BadRecord: as `read_file`.
     """
     with opened(root, path, max_bytes) as descriptor:
         return None if descriptor is None else os.pread(descriptor, size, offset)
@@ -153,7 +153,7 @@ def opened(root: int, path: str, max_bytes: int) -> Iterator[int | None]:
     """Open a regular file to read; None: there is nothing of this name.
 
     Raises:
-        BadRecord: As `read_file`.
+        BadRecord: as `read_file`.
     """
     # without O_NONBLOCK opening a pipe would wait for its other end
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -46,7 +46,7 @@ def path_of_url(url: str) -> Path:
     """Return the folder that a `file://` URL names.
 
     Raises:
-        ConfigError: It is another kind of URL, or no absolute path.
+        ConfigError: it is another kind of URL, or no absolute path.
     """
     parts = urlsplit(url)
     path = unquote(parts.path)
@@ -59,9 +59,9 @@ class FileArchiveStore:
     """Records as files below `root`.
 
     Args:
-        root: The folder; made by `claim` where it is missing.
-        share_sync: None: as `durable.can_sync_all` finds; False: every file its own fsync.
-        step: Called with the name of each step when it is done, for tests that stop there.
+        root: the folder; made by `claim` where it is missing.
+        share_sync: none: as `durable.can_sync_all` finds; False: every file its own fsync.
+        step: called with the name of each step when it is done, for tests that stop there.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class FileArchiveStore:
         """Return whether the file of this name has this content; False: it is gone, or was moved away.
 
         Raises:
-            NameTaken: It has other content.
+            NameTaken: it has other content.
         """
         try:
             there = durable.read_file(root, name, MAX_TEXT_BYTES)

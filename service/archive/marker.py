@@ -81,8 +81,8 @@ def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None
         owner: who claims it; None: nobody yet.
 
     Raises:
-        ForeignArchive: It is another service's.
-        WrongArchive: It is neither an archive nor empty.
+        ForeignArchive: it is another service's.
+        WrongArchive: it is neither an archive nor empty.
     """
     mark = look(root)
     if mark is None:
@@ -103,7 +103,7 @@ def identify(root: int, path: Path) -> Mark:
     """Read the marker of an archive.
 
     Raises:
-        WrongArchive: It is not an archive.
+        WrongArchive: it is not an archive.
     """
     return _understood(look(root), path)
 
@@ -115,7 +115,7 @@ def check(root: int, path: Path, store_id: str, service: str = "") -> None:
         service: "": any owner will do.
 
     Raises:
-        ForeignArchive: It is another service's.
+        ForeignArchive: it is another service's.
         WrongArchive
     """
     found = look(root)
@@ -149,7 +149,7 @@ def touch(
     """Set the owner's sign of life; set the owner first where there is none.
 
     Raises:
-        WrongArchive: As `check`.
+        WrongArchive: as `check`.
     """
     check(root, path, store_id, owner.service)
     with _opened(root) as (descriptor, mark):
@@ -172,7 +172,7 @@ def replace(
     Of several processes at once one does it: the others find that it is done, or that it is another's.
 
     Raises:
-        WrongArchive: Another marker is there by now.
+        WrongArchive: another marker is there by now.
     """
     with _alone(root, path):
         found = _understood(look(root), path)

@@ -32,8 +32,8 @@ class Quarantine:
     """The quarantine below an open root; methods raise OSError.
 
     Args:
-        root: Descriptor of the archive's root.
-        step: Called with the name of each step when it is done.
+        root: descriptor of the archive's root.
+        step: called with the name of each step when it is done.
     """
 
     def __init__(self, root: int, step: Callable[[str], None]) -> None:
@@ -78,7 +78,7 @@ class Quarantine:
         """Move the file to where it was.
 
         Raises:
-            BadRecord: It is no file, or its former place is not known.
+            BadRecord: it is no file, or its former place is not known.
         """
         found = self._item(item)
         if found is None:

@@ -96,12 +96,12 @@ def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
     """Encode the record as a file's content.
 
     Args:
-        record: What to keep.
+        record: what to keep.
         level: zstd's, 1 (quick) to 19 (small).
 
     Raises:
         RecordTooLarge
-        TypeError: The body is not JSON.
+        TypeError: the body is not JSON.
     """
     body = orjson.dumps(record.body)
     header = orjson.dumps(
@@ -135,11 +135,11 @@ def decode(data: bytes, name: str | None = None) -> Record:
     """Decode the record in a file's content, with every checksum checked.
 
     Args:
-        data: All of the file.
-        name: Where it was found; None: anywhere.
+        data: all of the file.
+        name: where it was found; None: anywhere.
 
     Raises:
-        BadRecord: Cut, flipped, not ours, another session's, or of an unknown format.
+        BadRecord: cut, flipped, not ours, another session's, or of an unknown format.
     """
     frame, size = _checked_frame(data)
     decompressor = zstd.ZstdDecompressor()
@@ -175,7 +175,7 @@ def read_header(data: bytes, name: str | None = None) -> Header:
     Of the body it is checked only that the file's bytes are the ones that were written.
 
     Raises:
-        BadRecord: As `decode`.
+        BadRecord: as `decode`.
     """
     frame, size = _checked_frame(data)
     decompressor = zstd.ZstdDecompressor()
@@ -215,7 +215,7 @@ class FileCheck:
         """Return the size of the file, bytes, after its last piece.
 
         Raises:
-            BadRecord: Empty, cut, flipped or not ours.
+            BadRecord: empty, cut, flipped or not ours.
         """
         if not self._size:
             raise BadRecord("it is empty")

@@ -40,15 +40,15 @@ class ArchiveStore(Protocol):
             owner: the service it is for; None: the one that notes the id.
 
         Raises:
-            ForeignArchive: It is another service's, or names no owner.
-            WrongArchive: The root is not empty and no archive: nothing is written to it.
+            ForeignArchive: it is another service's, or names no owner.
+            WrongArchive: the root is not empty and no archive: nothing is written to it.
         """
 
     def identify(self) -> Mark:
         """Return which archive this is, and whose. Writes nothing.
 
         Raises:
-            WrongArchive: It is not an archive.
+            WrongArchive: it is not an archive.
         """
 
     def silent_s(self) -> float:
@@ -57,7 +57,7 @@ class ArchiveStore(Protocol):
         Negative when that clock went back.
 
         Raises:
-            WrongArchive: It is not an archive.
+            WrongArchive: it is not an archive.
         """
 
     def adopt(self, was: str, owner: Owner) -> str:
@@ -66,7 +66,7 @@ class ArchiveStore(Protocol):
         From now on every call of the former owner's processes is refused.
 
         Raises:
-            WrongArchive: It has another id by now.
+            WrongArchive: it has another id by now.
         """
 
     def open(self, store_id: str, owner: Owner | None = None) -> None:
@@ -77,15 +77,15 @@ class ArchiveStore(Protocol):
                 any owner will do, for tools that work on an archive alone.
 
         Raises:
-            ForeignArchive: It is another service's.
-            WrongArchive: It has no id or another. A later call succeeds once the right one is there.
+            ForeignArchive: it is another service's.
+            WrongArchive: it has no id or another. A later call succeeds once the right one is there.
         """
 
     def touch(self) -> None:
         """Set the owner's sign of life; set the owner first where there is none.
 
         Raises:
-            WrongArchive: As `open`.
+            WrongArchive: as `open`.
         """
 
     def put(self, files: Sequence[tuple[str, bytes]]) -> None:
@@ -98,21 +98,21 @@ class ArchiveStore(Protocol):
         Cost: many files in one call share their waits for the disk.
 
         Raises:
-            NameTaken: A file of one of these names has other content; it stays.
+            NameTaken: a file of one of these names has other content; it stays.
         """
 
     def get(self, name: str) -> bytes | None:
         """Return the file's content; None: there is none.
 
         Raises:
-            BadRecord: It is not a file, or too large to be a record.
+            BadRecord: it is not a file, or too large to be a record.
         """
 
     def get_piece(self, name: str, offset: int, size: int) -> bytes | None:
         """Return at most `size` bytes of the file from `offset` on, none at its end; None: no file.
 
         Raises:
-            BadRecord: As `get`.
+            BadRecord: as `get`.
         """
 
     def delete(self, names: Sequence[str]) -> int:
@@ -134,15 +134,15 @@ class ArchiveStore(Protocol):
         """Return the content of a quarantined file; None: there is no such item.
 
         Raises:
-            BadRecord: As `get`.
+            BadRecord: as `get`.
         """
 
     def unquarantine(self, item: str) -> str | None:
         """Move a quarantined file back to its name, which is returned; None: no such item.
 
         Raises:
-            NameTaken: A file has that name by now; nothing is replaced.
-            BadRecord: It is not a file, or its former place is not known.
+            NameTaken: a file has that name by now; nothing is replaced.
+            BadRecord: it is not a file, or its former place is not known.
         """
 
     def collect_litter(self, older_than_s: float) -> int:

@@ -40,8 +40,8 @@ def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
     """One name per session, its newest; names that are none are left out, folders that cannot be read are not.
 
     Args:
-        store: Where to look.
-        after: A name that this yielded before; goes on with the next session.
+        store: where to look.
+        after: a name that this yielded before; goes on with the next session.
     """
     best: tuple[tuple[int, int, str], str] | None = None
     for name in names(store, after):
@@ -69,7 +69,7 @@ def verdicts(archive: Archive) -> Iterator[Verdict]:
     """Check every file with all its checksums; move none.
 
     Raises:
-        WrongArchive: The archive as a whole is gone; one file that cannot be read is a verdict.
+        WrongArchive: the archive as a whole is gone; one file that cannot be read is a verdict.
     """
     for _, of_one in groupby(names(archive.store), key=_stem):
         found = [_verdict(archive, name) for name in of_one]

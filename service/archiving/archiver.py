@@ -131,7 +131,10 @@ class Archiver:
                 stale += others.superseded
                 if others.beside:
                     about = {"session_id": commit.session_id, "files": others.beside}
-                    log.warning("files stay beside", extra={"action": "archive_beside", **about})
+                    log.warning(
+                        "files that the committed one does not replace stay",
+                        extra={"action": "archive_beside", **about},
+                    )
             elif done.is_useless(commit.name):
                 stale.append(commit.name)
             word = "archived" if done.word == "ok" else done.word

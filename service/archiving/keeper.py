@@ -62,9 +62,11 @@ class ArchiveKeeper:
                 failed = str(exc)
             except Exception as exc:  # a task that must live
                 failed = repr(exc)
-                log.exception("archive not kept", extra={"action": "keep_failed", "throttle": 1})
+                log.exception(
+                    "keeping the archive failed", extra={"action": "keep_failed", "throttle": 1}
+                )
             if failed and not self._failed:
-                log.warning("meta not said", extra={"action": "meta_failed", "error": failed})
+                log.warning("meta not written", extra={"action": "meta_failed", "error": failed})
             self._failed = failed
             sleep(SIGN_EVERY_S)
 
@@ -92,15 +94,15 @@ class ArchiveKeeper:
             wrong = exc.message
         if wrong and not self.wrong:
             about = {"action": "archive_lost", "error": wrong}
-            log.error("The archive cannot be used or not be written.", extra=about)
+            log.error("the archive cannot be used or written", extra=about)
         elif self.wrong and not wrong:
-            log.info("The archive is there again.", extra={"action": "archive_found"})
+            log.info("the archive is there again", extra={"action": "archive_found"})
         self.wrong = wrong
 
     def say(self) -> None:
         """Record this service's identity in case Redis was emptied; otherwise touches no disk.
 
-        Raises: as `keep`.
+        Raises as `keep`.
         """
         self._store.open()
         if self._files is None or self._owner is None:
@@ -109,7 +111,7 @@ class ArchiveKeeper:
         if (service, store_id) == (self._owner.service, self._store_id):
             return
         log.warning(
-            "This service has another archive now.",
+            "this service has another archive now",
             extra={"action": "archive_changed", "archive": store_id, "before": self._store_id},
         )
         self._owner = dataclasses.replace(self._owner, service=service)

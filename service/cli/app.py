@@ -50,7 +50,7 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """The real command behind a name of the table."""
+    """Return the real command behind a name of the table."""
     module_name, attribute, _help = COMMANDS[name]
     target = getattr(importlib.import_module(f"service.cli.{module_name}"), attribute)
     if isinstance(target, typer.Typer):
@@ -90,7 +90,7 @@ def muster(
 
 
 def run() -> None:
-    """Runs the command of this process's arguments: a failure is one line and an exit code."""
+    """Run the command of this process's arguments: a failure is one line and an exit code."""
     try:
         app(prog_name="muster")
     except ConfigError as exc:

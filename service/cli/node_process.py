@@ -13,7 +13,7 @@ import warnings
 
 
 def patch(async_mode: str) -> None:
-    """Replaces blocking parts of the standard library by those of eventlet or gevent."""
+    """Replace blocking parts of the standard library by those of eventlet or gevent."""
     if async_mode == "gevent":
         from gevent import monkey
 
@@ -27,7 +27,7 @@ def patch(async_mode: str) -> None:
 
 
 def main() -> int:
-    """Runs the node until SIGTERM; returns the exit code."""
+    """Run the node until SIGTERM; return the exit code."""
     from service.config.loader import load_config
     from service.errors import ConfigError, ServiceError
     from service.observability import logs

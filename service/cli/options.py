@@ -30,7 +30,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 
 def find_redis(config: Config, redis: str | None, data: Path | None) -> str:
-    """The URL to ask: the flags, the settings, or the folder of a `muster up` that runs here.
+    """Return the URL to ask: the flags, the settings, or the folder of a `muster up` that runs here.
 
     Raises:
         ConfigError: Nothing names one.
@@ -59,7 +59,7 @@ def find_redis(config: Config, redis: str | None, data: Path | None) -> str:
 def open_manager(
     redis: str | None, data: Path | None, config: Path | None
 ) -> Iterator[SessionManager]:
-    """A SessionManager on the Redis that the options name.
+    """Open a SessionManager on the Redis that the options name.
 
     Raises:
         ConfigError: None is named, or its layout is another one.
@@ -74,7 +74,7 @@ def open_manager(
 
 
 def with_archive(settings: Config, redis: str | None, data: Path | None) -> Config:
-    """The settings with the archive of the `muster up` that `find_redis` finds, if they name none."""
+    """Return the settings with the archive of the `muster up` that `find_redis` finds, if they name none."""
     if settings.archive.url or redis or (data is None and settings.redis.url != EMBEDDED):
         return settings
     archive = settings.archive.model_copy(update={"url": find_archive(settings, None, data)})
@@ -82,7 +82,7 @@ def with_archive(settings: Config, redis: str | None, data: Path | None) -> Conf
 
 
 def find_archive(config: Config, place: str | None, data: Path | None) -> str:
-    """The URL of the archive that flags and settings name, else that of a `muster up` here.
+    """Return the URL of the archive that flags and settings name, else that of a `muster up` here.
 
     An empty one where that has none either.
     """
@@ -98,7 +98,7 @@ def find_archive(config: Config, place: str | None, data: Path | None) -> str:
 
 @contextmanager
 def connected(url: str, settings: Config) -> Iterator[SessionManager]:
-    """A SessionManager on this Redis, whatever became of its archive; raises as `open_manager`."""
+    """Open a SessionManager on this Redis, whatever became of its archive; raises as `open_manager`."""
     from service.manager.manager import SessionManager
 
     try:
@@ -137,7 +137,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str
 
 
 def when(seconds: float | None) -> str:
-    """A point in time for people, in local time."""
+    """Return a point in time for people, in local time."""
     from datetime import datetime
 
     if not seconds:

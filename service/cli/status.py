@@ -103,7 +103,7 @@ def _words(archive: dict[str, Any]) -> list[str]:
 
 
 def _typed(figures: dict[str, str]) -> dict[str, str | float | bool]:
-    """A node's figures as programs want them: numbers, truth values, times in seconds."""
+    """Return a node's figures as programs want them: numbers, truth values, times in seconds."""
     typed: dict[str, str | float | bool] = {}
     for name, text in figures.items():
         if name in _FLAGS:

@@ -88,12 +88,12 @@ def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None)
     """Load the configuration with the source of each value.
 
     Args:
-        path: The file; None: the one `MUSTER_CONFIG` names, else the config.json of Muster itself.
+        path: the file; None: the one `MUSTER_CONFIG` names, else the config.json of Muster itself.
             Settings that a file leaves out have their defaults.
         flags: `group.key` → value from the command line; None as value: not given.
 
     Raises:
-        ConfigError: Naming the setting and its source, for unknown names, wrong types,
+        ConfigError: naming the setting and its source, for unknown names, wrong types,
             impossible relations and unreadable files.
     """
     environment = EnvSettingsSource(Config).env_vars  # names in lower case, empty ones left out

@@ -64,7 +64,7 @@ class Strangers:
     def _refused(self, address: str, why: str) -> None:
         self._metrics.refused.add(why)
         log.warning(
-            "too many that have not logged in",
+            "too many clients that have not logged in",
             extra={
                 "action": "unauthenticated_refused",
                 "address": address,

@@ -41,9 +41,9 @@ class Throttle(logging.Filter):
     """Lets `burst` records of a kind through per window; kinds are forgotten oldest first.
 
     Args:
-        burst: Records of one sentence and `throttle` word within a window.
-        window_s: Seconds.
-        clock: Seconds that never go back.
+        burst: records of one sentence and `throttle` word within a window.
+        window_s: seconds.
+        clock: seconds that never go back.
     """
 
     max_kinds = 1000
@@ -94,10 +94,10 @@ def configure(
     """Send all logging of this process to `stream`.
 
     Args:
-        level: Lowest level that is written.
+        level: lowest level that is written.
         form: `auto`: console on a terminal, else JSON.
-        secrets: Texts that no line may hold.
-        process: Name of the process in each line, such as `node` or `worker`; empty: left out.
+        secrets: texts that no line may hold.
+        process: name of the process in each line, such as `node` or `worker`; empty: left out.
         stream: stderr unless given.
     """
     out = stream or sys.stderr

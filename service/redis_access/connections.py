@@ -92,7 +92,7 @@ class Primary:
         """Ask the Sentinels, the one that answered last first.
 
         Raises:
-            redis.ConnectionError: None of them answers, or knows a primary that is up.
+            redis.ConnectionError: none of them answers, or knows a primary that is up.
         """
         host, port = self._sentinel.discover_master(self._name)
         return host, port

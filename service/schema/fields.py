@@ -103,7 +103,7 @@ class Payload(BaseModel):
 
     @classmethod
     def parse(cls, payload: Any) -> Self:
-        """The checked payload; no argument at all is an empty object.
+        """Return the checked payload; no argument at all is an empty object.
 
         Raises:
             InvalidRequest: names the fields that are wrong, never their content.
@@ -120,7 +120,7 @@ class Payload(BaseModel):
 
 
 def refusal(faults: list[ErrorDetails]) -> ServiceError:
-    """The error for what pydantic found; names fields, never their content."""
+    """Return the error for what pydantic found; names fields, never their content."""
     words = "; ".join(
         f"`{_path(fault['loc'])}`: {fault['msg'][:200]}" for fault in faults[:MAX_FAULTS]
     )

@@ -58,7 +58,7 @@ class Takeovers:
         try:
             self._messages.notify(owner.node_id, "superseded", told)
         except errors.StoreUnavailable:  # its own node finds out with the next flush or comparison
-            log.warning("superseded socket not told", extra={"action": "superseded_not_told"})
+            log.warning("superseded socket not notified", extra={"action": "superseded_not_told"})
 
     def on_superseded(self, data: Any) -> None:
         """Handle the `superseded` message: another socket took over from one of this node."""

@@ -172,7 +172,7 @@ def test_worker_and_its_jobs_say_who_they_are(cluster: MakeCluster, tmp_path: Pa
         settings={"MUSTER_LOG__FORMAT": "json", "MUSTER_SESSIONS__IDLE_AFTER_S": "0.1"},
     )
     try:
-        worker.await_output("Idle sessions were swept.", 40)
+        worker.await_output("idle sessions were swept", 40)
         named = [json.loads(line) for line in worker.output.splitlines()]
         assert {line["process_name"] for line in named} == {"worker"}
         assert len({line["worker"] for line in named}) == 1

@@ -14,7 +14,7 @@ WriteSample = Callable[[str, str, float, Any], None]
 
 
 def export_samples(content: bytes, name: str, key: str | None, write: WriteSample) -> None:
-    """Writes all samples of one record, key by key, oldest first.
+    """Write all samples of one record, key by key, oldest first.
 
     Raises:
         BadRecord
@@ -37,7 +37,7 @@ def ndjson(target: TextIO) -> WriteSample:
 
 
 def comma_separated(target: TextIO) -> WriteSample:
-    """A header line, then one sample a line."""
+    """Write a header line, then one sample a line."""
     writer = csv.writer(target)
     writer.writerow(["session_id", "key", "ts", "value"])
 
@@ -48,7 +48,7 @@ def comma_separated(target: TextIO) -> WriteSample:
 
 
 def cell(value: Any) -> str | int | float:
-    """A value as a CSV cell: numbers as they are, text guarded, all else as JSON."""
+    """Return a value as a CSV cell: numbers as they are, text guarded, all else as JSON."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, (int, float)):

@@ -25,7 +25,7 @@ ArchiveOption = Annotated[
 
 
 def open_archive(place: str | None, data: Path | None) -> Archive:
-    """The archive that the options name; it must be there.
+    """Open the archive that the options name; it must be there.
 
     Raises:
         ConfigError: There is none.

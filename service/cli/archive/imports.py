@@ -39,7 +39,7 @@ Histories = dict[str, list[list[Any]]]
 def open_service(
     place: str | None, redis: str | None, data: Path | None, config: Path | None
 ) -> tuple[Archiver, Any]:
-    """The archiver of the service that the options name, and what closes it.
+    """Return the archiver of the service that the options name, and what closes it.
 
     Raises:
         ConfigError: there is no archive, or it is another service's.
@@ -184,7 +184,7 @@ def import_files(
 
 
 def _import(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
-    """What became of each session (or file) below a path."""
+    """Yield what became of each session (or file) below a path."""
     if path.is_dir():
         for file in sorted(path.rglob(f"*{SUFFIX}")):
             if "quarantine" not in file.relative_to(path).parts[:-1]:

@@ -50,7 +50,7 @@ def _check_disk(folder: str) -> list[Finding]:
 
 
 def _last_error(patient: Patient) -> str:
-    """What the archive failed with, if it was not written since; "": nothing."""
+    """Return what the archive failed with, if it was not written since; "": nothing."""
     at_ms = int(patient.upkeep.get("archive_failed_at", 0))
     if at_ms <= int(patient.upkeep.get("archived_at", 0)):
         return ""

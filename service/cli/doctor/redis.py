@@ -50,7 +50,7 @@ def check_memory(patient: Patient) -> list[Finding]:
 
 
 def check_persistence(patient: Patient) -> list[Finding]:
-    """What is acked has to survive a restart of Redis."""
+    """Check that what is acked survives a restart of Redis."""
     info = patient.info
     disk = "look at its disk and its log: while that lasts it refuses writes"
     if info.get("rdb_last_bgsave_status") == "err":
@@ -88,7 +88,7 @@ def check_replicas(patient: Patient) -> list[Finding]:
 
 
 def _setting(patient: Patient, name: str) -> str:
-    """A setting of Redis; "" where CONFIG is not allowed."""
+    """Return a setting of Redis; "" where CONFIG is not allowed."""
     try:
         found: dict[Any, Any] = patient.client.config_get(name)
     except ResponseError:

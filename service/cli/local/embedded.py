@@ -89,7 +89,7 @@ class EmbeddedServer:
         self.port = self._choose_port()
 
     def _choose_port(self) -> int:
-        """The port of the last time when it is free, so that programs keep their URL."""
+        """Return the port of the last time when it is free, so that programs keep their URL."""
         known = re.search(r":(\d+)/", read_url(self.folder) or "")
         if known and is_free(int(known[1])):
             return int(known[1])
@@ -103,7 +103,7 @@ class EmbeddedServer:
         return True
 
     def argv(self) -> list[str]:
-        """The command line; options of the server's own that differ from its defaults."""
+        """Return the command line; options of the server's own that differ from its defaults."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -125,7 +125,7 @@ class EmbeddedServer:
         return (self._lock_fd,)
 
     def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        """Returns once it answers, its data loaded.
+        """Return once it answers, its data loaded.
 
         Raises:
             ConfigError: It ended, or does not answer; with its last words.
@@ -140,11 +140,11 @@ class EmbeddedServer:
             time.sleep(0.02)
 
     def announce(self) -> None:
-        """Writes `redis.url` into the folder, where other `muster` commands look."""
+        """Write `redis.url` into the folder, where other `muster` commands look."""
         write_url(self.folder, self.url)
 
     def release(self) -> None:
-        """Gives the folder back, once the server has ended."""
+        """Give the folder back, once the server has ended."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -179,7 +179,7 @@ def find_binary() -> str:
 
 
 def oldest(kind: str) -> str:
-    """The oldest version of Redis or Valkey that will do, for people."""
+    """Return the oldest version of Redis or Valkey that will do, for people."""
     return ".".join(map(str, OLDEST[kind]))
 
 
@@ -206,7 +206,7 @@ def write_url(folder: Path, url: str) -> None:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
+    """Return a loopback port nobody listens on now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -227,7 +227,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def last_lines(path: Path, count: int = 5) -> str:
-    """The end of a log."""
+    """Return the end of a log."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4000))

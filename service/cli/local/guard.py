@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def follow(lines: Iterable[str]) -> dict[int, tuple[int, float]]:
-    """What is left when the lines end: pid → (rank, patience in seconds)."""
+    """Return what is left when the lines end: pid → (rank, patience in seconds)."""
     left: dict[int, tuple[int, float]] = {}
     for line in lines:
         word, pid, *rest = line.split()
@@ -33,7 +33,7 @@ def follow(lines: Iterable[str]) -> dict[int, tuple[int, float]]:
 
 
 def end_all(left: dict[int, tuple[int, float]]) -> None:
-    """Ends these processes in the order of their ranks."""
+    """End these processes in the order of their ranks."""
     for rank in sorted({rank for rank, _ in left.values()}):
         pids = [pid for pid, (its_rank, _) in left.items() if its_rank == rank and _leads(pid)]
         for pid in pids:

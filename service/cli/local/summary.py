@@ -45,11 +45,11 @@ class Figures:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def now(self) -> Fleet | None:
-        """The latest answer; None while there is none."""
+        """Return the latest answer; None while there is none."""
         return self._fleet
 
     def close(self) -> None:
-        """Stops asking."""
+        """Stop asking."""
         self._end.set()
 
     def _follow(self) -> None:
@@ -68,7 +68,7 @@ class Figures:
             manager.close()
 
     def _rate(self, nodes: Sequence[dict[str, str]]) -> float | None:
-        """Samples per second: how far the nodes' counters moved between their beats."""
+        """Return samples per second: how far the nodes' counters moved between their beats."""
         rate, known = 0.0, False
         for figures in nodes:
             node_id = figures["node_id"]
@@ -95,7 +95,7 @@ class Display:
         self._last = ""
 
     def say(self, text: str) -> None:
-        """A line (or several) that stays."""
+        """Print a line (or several) that stays."""
         try:
             self._console.print(text, markup=False)
             sys.stdout.flush()
@@ -103,7 +103,7 @@ class Display:
             pass
 
     def show(self, fleet: Fleet | None, children: Sequence[Child]) -> None:
-        """The state of things, over the one before where that is possible."""
+        """Show the state of things, over the one before where that is possible."""
         text, now_s = _line(fleet, children), time.monotonic()
         try:
             if self._console.is_terminal:
@@ -121,7 +121,7 @@ class Display:
             pass
 
     def close(self) -> None:
-        """Takes the table away."""
+        """Take the table away."""
         try:
             if self._live is not None:
                 self._live.stop()

@@ -90,7 +90,7 @@ class Supervisor:
         self.stopping.set()
 
     def add(self, child: Child) -> Child:
-        """Starts a child and keeps it running from now on."""
+        """Start a child and keep it running from now on."""
         self.children.append(child)
         self._start(child)
         return child
@@ -116,7 +116,7 @@ class Supervisor:
         child.due_s = None
 
     def watch(self) -> None:
-        """Looks after all children once: call it a few times per second.
+        """Look after all children once: call it a few times per second.
 
         Raises:
             Refused: A child's settings were refused.
@@ -155,7 +155,7 @@ class Supervisor:
         child.process = None
 
     def stop(self) -> None:
-        """Ends all children in order; afterwards none of them is there."""
+        """End all children in order; afterwards none of them is there."""
         for rank in sorted({child.rank for child in self.children}):
             group = [child for child in self.children if child.rank == rank]
             for child in group:
@@ -181,7 +181,7 @@ class Supervisor:
         self._dismiss_guard()
 
     def _dismiss_guard(self) -> None:
-        """Ends the guard, and with it what it still knows."""
+        """End the guard, and with it what it still knows."""
         if self._guard is not None and self._guard.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.close()

@@ -87,7 +87,7 @@ class _Run:
         return [f"http://127.0.0.1:{port}" for port in self._ports]
 
     def go(self) -> None:
-        """Starts everything in order, watches it, ends it in reverse."""
+        """Start everything in order, watch it, end it in reverse."""
         self._supervisor.install_signals()
         try:
             self._start_redis()
@@ -158,7 +158,7 @@ class _Run:
             )
 
     def _shows_token(self, prefix: str) -> dict[str, str] | None:
-        """The environment of a device of ours, with a token in it where the nodes want one."""
+        """Return the environment of a device of ours, with a token in it where the nodes want one."""
         if self._config.auth.mode == "open":
             return None
         from service.security.tokens import Tokens

@@ -70,7 +70,7 @@ class Readings:
         return readings
 
     def machine(self) -> dict[str, Any]:
-        """What does not change: the answer of `describe`."""
+        """Return what does not change: the answer of `describe`."""
         return {
             "host": platform.node(),
             "system": f"{platform.system()} {platform.release()}",

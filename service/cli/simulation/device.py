@@ -317,7 +317,7 @@ class Device:
             self._acked(self._in_hand.pop(stored))
 
     def _send_again(self, first_seq: int) -> None:
-        """Number what is in hand from `first_seq` on and send it; then what waits."""
+        """Renumber what is in hand from `first_seq` on and send it; then what waits."""
         updates = list(self._in_hand.values())
         self._mending, self._backing_off, self._expected = False, False, None
         self._in_hand.clear()

@@ -38,7 +38,7 @@ class Latencies:
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def percentile_s(self, percent: float) -> float:
-        """The duration that `percent` of all stay within; 0 when there are none."""
+        """Return the duration that `percent` of all stay within; 0 when there are none."""
         left = self.count * percent / 100
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]

@@ -105,7 +105,7 @@ async def _ask_node(
 
 
 def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missing | None, int]:
-    """What `session` lacks of the updates acked to a device, and how many ticks it has twice."""
+    """Return what `session` lacks of the updates acked to a device, and how many ticks it has twice."""
     counts, device_id = one.device.counts, one.device.device_id
     if session is None:
         return Missing(device_id, counts.acked, "the session is gone"), 0
@@ -135,7 +135,7 @@ def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missi
 
 
 async def _session(dashboard: websocket.Connection, device_id: str) -> dict[str, Any] | None:
-    """The session wherever it is; asked twice for `active`, which it may become in between."""
+    """Return the session wherever it is; asked twice for `active`, which it may become in between."""
     for event in ("get_active_session", "get_inactive_session", "get_active_session"):
         while True:
             answer = await dashboard.call(event, {"device_id": device_id}, 30.0)

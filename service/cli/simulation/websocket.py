@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._send_packet(packets.event(orjson.dumps([event, payload]), number))
 
     async def call(self, event: str, payload: Any, timeout_s: float = 10.0) -> Any:
-        """The ack of an event.
+        """Wait for the ack of an event.
 
         Raises:
             ConnectionError: The connection ended first.
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         self._end(reason)
 
     def backlog_bytes(self) -> int:
-        """What the network has not taken yet."""
+        """Return what the network has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport else 0
 
     # -- asyncio.Protocol -------------------------------------------------------------------
@@ -281,7 +281,7 @@ class Connection(asyncio.Protocol):
 async def connect(
     url: str, *, on_event: OnEvent, on_closed: OnClosed, auth: Any = None, timeout_s: float = 10.0
 ) -> Connection:
-    """A connected socket.
+    """Return a connected socket.
 
     Args:
         url: `http`, `https`, `ws` or `wss`; a path in it stands before `/socket.io/`.

@@ -53,8 +53,8 @@ class Scope:
         """Parse the scope of a `register_vue` payload; None is the fleet.
 
         Raises:
-            errors.InvalidRequest: neither "fleet" nor `{sessions: […]}` nor `{project_id}`.
-            errors.TooLarge: more than `MAX_WATCHED` ids.
+            InvalidRequest: neither "fleet" nor `{sessions: […]}` nor `{project_id}`.
+            TooLarge: more than `MAX_WATCHED` ids.
         """
         if value is None or value == FLEET:
             return cls()
@@ -84,7 +84,7 @@ class Scope:
         """Return the part of this scope that is in these projects; None: all of it.
 
         Raises:
-            errors.NotAllowed: the scope is another project.
+            NotAllowed: the scope is another project.
         """
         if projects is None:
             return self

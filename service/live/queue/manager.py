@@ -35,7 +35,7 @@ from service.sessions import model
 from service.sessions.store.keys import Keys
 from service.tasks import Event, Tasks
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: An echo that has not come back for this long counts as lost, and another is sent.
 _ECHO_LOST_S = 2.0
@@ -74,7 +74,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         json: Any = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        super().__init__(channel=keys.mq, logger=logger or _log, json=json or standard_json)
+        super().__init__(channel=keys.mq, logger=logger or log, json=json or standard_json)
         self.counters = QueueCounters()
         self.token = model.node_token(node_id)
         self.host_id = self.token  # where callbacks come back to
@@ -289,14 +289,14 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
                 self._reader.drop()
                 self._tasks.sleep(streams.RETRY_S)
                 continue
-            except Exception:  # noqa: BLE001 the reader must live; logged, tried again
-                _log.exception("reading failed", extra={"action": "message_reader_failed"})
+            except Exception:  # the reader must live; logged, tried again
+                log.exception("reading failed", extra={"action": "message_reader_failed"})
                 self._reader.drop()
                 self._tasks.sleep(streams.RETRY_S)
                 continue
             if is_lost:
                 is_lost = False
-                _log.info("messages arrive again", extra={"action": "message_reader_back"})
+                log.info("messages arrive again", extra={"action": "message_reader_back"})
             for entry in entries:
                 self._receive(entry)
             self._acks.forget_late()
@@ -307,7 +307,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
 
     @staticmethod
     def _log_outage(error: Exception) -> None:
-        _log.warning(
+        log.warning(
             "messages do not arrive: Redis does not answer",
             extra={"action": "message_reader_waits", "reason": str(error)[:200]},
         )
@@ -321,9 +321,9 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         try:
             self._actions[message["method"]](message)
             self.counters.received += 1
-        except Exception:  # noqa: BLE001 a message of others must not end the reader
+        except Exception:  # a message of others must not end the reader
             self.counters.bad += 1
-            _log.exception(
+            log.exception(
                 "a message could not be acted on",
                 extra={"action": "message_failed", "method": message["method"]},
             )

@@ -28,7 +28,7 @@ from service.live.queue import streams
 from service.live.queue.streams import QueueCounters, RedisFactory
 from service.tasks import Tasks
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: One MULTI.
 _BATCH_ENTRIES = 500
@@ -183,7 +183,7 @@ class Outbox:
                     self._hold(message)
                 elif isinstance(reply, Exception):
                     self._counters.undeliverable += 1
-                    _log.error(
+                    log.error(
                         "Redis refused a message for good",
                         extra={"action": "message_refused", "reason": str(reply)[:200]},
                     )
@@ -223,7 +223,7 @@ class Outbox:
         if self.is_connected:
             self.is_connected = False
             self._counters.outages += 1
-            _log.warning(
+            log.warning(
                 "messages wait: Redis does not take them",
                 extra={"action": "message_outbox_waits", "reason": str(error)[:200]},
             )
@@ -232,7 +232,7 @@ class Outbox:
     def _note_success(self) -> None:
         if not self.is_connected:
             self.is_connected = True
-            _log.info("messages leave again", extra={"action": "message_outbox_back"})
+            log.info("messages leave again", extra={"action": "message_outbox_back"})
 
     def _hold(self, message: _Outgoing) -> None:
         held = self._held.get(message.stream)

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from service.live.queue import routing, streams
 from service.live.queue.streams import QueueCounters, RedisFactory, parse_id
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: How often the reader checks that its inbox still exists, and renews its TTL.
 _RENEW_S = 1.0
@@ -120,7 +120,7 @@ class StreamReader:
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + _RENEW_S
             if not client.expire(self._inbox, self._inbox_ttl_s):
-                _log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
+                log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
                 self._look_after(client)
         keys = list(self._last)
         places = [self._last[key] for key in keys]
@@ -151,7 +151,7 @@ class StreamReader:
     def refuse(self, entry_id: object, reason: str) -> None:
         """Count and log an entry that cannot be acted on."""
         self._counters.bad += 1
-        _log.warning(
+        log.warning(
             "a message in the queue was skipped",
             extra={"action": "message_skipped", "entry": repr(entry_id)[:40], "reason": reason},
         )

@@ -80,7 +80,7 @@ class EngineConnections:
         counts: figures.
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
         fast_path: let the event loop drive websockets where it can; see `event_loop`.
-        max_sockets: Engine.IO connections at one time; more are answered `overloaded`.
+        max_sockets: engine.IO connections at one time; more are answered `overloaded`.
         lobby: of those that have not logged in.
         is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """

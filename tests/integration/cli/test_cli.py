@@ -276,7 +276,7 @@ def test_node_and_worker_run_until_sigterm(
     worker = Running("worker", folder=tmp_path / "worker", settings=settings)
     try:
         assert async_mode in node.await_output("serving")
-        worker.await_output("The worker is ready.")
+        worker.await_output("the worker is ready")
         findings = answered(run("doctor", "--json"))["findings"]
         seen = {(one["check"], one["seen"]) for one in findings}
         assert {("nodes", "1 running"), ("workers", "1 running")} <= seen

@@ -1,0 +1,68 @@
+"""One style of logging, so that a line is found by its sentence and counted by its action."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
+TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in FILES}
+CALLS = {
+    f"log.{level}"
+    for level in ("debug", "info", "warning", "error", "exception", "critical", "log")
+}
+#: `Leases._report` is given the sentence, a constant, by three loops.
+GIVEN = {("service/live/ownership/leases.py", "sentence")}
+#: A sentence begins with a small letter, unless its first word is a name.
+NAMES = {"Redis"}
+
+
+def _lines() -> Iterator[tuple[str, ast.Call]]:
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
+                yield name, node
+
+
+def _has_action(name: str, value: ast.expr | None) -> bool:
+    """Whether fields have an `action`; a variable has what any dict of its name in the module has."""
+    if isinstance(value, ast.Name):
+        made = [
+            one.value
+            for one in ast.walk(TREES[name])
+            if isinstance(one, (ast.Assign, ast.AnnAssign))
+            and value.id in ast.unparse(one).split()[0]
+        ]
+        return any(_has_action(name, one) for one in made)
+    return isinstance(value, ast.Dict) and any(
+        _has_action(name, held) if key is None else ast.unparse(key) == "'action'"
+        for key, held in zip(value.keys, value.values, strict=True)
+    )
+
+
+def test_every_module_calls_its_logger_log() -> None:
+    named = {
+        (name, ast.unparse(node))
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "logging.getLogger(__name__)"
+    }
+    assert {text for _, text in named} == {"log = logging.getLogger(__name__)"}, sorted(named)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [pytest.param(n, c, id=f"{n}:{c.lineno}") for n, c in _lines()]
+)
+def test_a_log_line_is_a_constant_sentence_with_an_action(name: str, line: ast.Call) -> None:
+    sentence = line.args[0]
+    if (name, ast.unparse(sentence)) not in GIVEN:
+        assert isinstance(sentence, ast.Constant), "a constant"
+        words = str(sentence.value)
+        assert words.split()[0] in NAMES or words[0].islower(), "a small letter first"
+        assert not words.endswith(".") and "%" not in words
+    extra = next((one.value for one in line.keywords if one.arg == "extra"), None)
+    assert _has_action(name, extra), "an action in `extra`"
