@@ -22,7 +22,7 @@ from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.cli.local.embedded import free_port
-from service.node.http_server import spare_the_collector
+from service.node.http_server import tune_garbage_collector
 from service.sessions.model import AppendPart
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import StoreSettings
@@ -111,7 +111,7 @@ def used_bytes(client: redis.Redis) -> int:
 def as_in_a_node() -> Iterator[None]:
     """Python's collector as nodes have it."""
     thresholds = gc.get_threshold()
-    spare_the_collector()
+    tune_garbage_collector()
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)

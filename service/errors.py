@@ -196,11 +196,11 @@ def passed_over(error: Exception, work: str, item: str) -> ServiceError:
     whole = isinstance(error, StoreUnavailable | Overloaded) and "session_id" not in error.fields
     if whole:
         raise error
-    told = error if isinstance(error, ServiceError) else Internal()
-    about = {"action": "passed_over", "work": work, "item": item, "code": told.code}
+    failure = error if isinstance(error, ServiceError) else Internal()
+    about = {"action": "passed_over", "work": work, "item": item, "code": failure.code}
     log.warning(
         "an item failed and was passed over",
-        extra={**about, "why": str(error)[:200], "throttle": f"{work} {told.code}"},
-        exc_info=None if told is error else error,
+        extra={**about, "why": str(error)[:200], "throttle": f"{work} {failure.code}"},
+        exc_info=None if failure is error else error,
     )
-    return told
+    return failure

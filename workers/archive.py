@@ -83,7 +83,7 @@ def archive_all(
     return outcome
 
 
-def tell(store: RedisSessionStore, outcome: Outcome) -> None:
+def report(store: RedisSessionStore, outcome: Outcome) -> None:
     """Log the outcome, and count it in Redis for all to see."""
     if outcome.error:
         store.upkeep.count(

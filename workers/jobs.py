@@ -110,7 +110,7 @@ def relieve_memory_pressure() -> dict[str, Any]:
             return asdict(archive.Outcome(error="there is no archive"))
         is_over = archive.run_for(archive.RUN_S)
         outcome, before, after = memory.relieve(manager.archiver, config.memory, is_over)
-        memory.tell(manager, outcome, before, after)
+        memory.report(manager, outcome, before, after)
     return asdict(outcome)
 
 

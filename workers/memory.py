@@ -103,7 +103,7 @@ def relieve(
     return total, began, now
 
 
-def tell(manager: SessionManager, outcome: Outcome, before: Reading, after: Reading) -> None:
+def report(manager: SessionManager, outcome: Outcome, before: Reading, after: Reading) -> None:
     """Log the outcome of a run, count it, and notify the dashboards."""
     about: dict[str, Any] = {
         "archived": outcome.archived,

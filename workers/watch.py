@@ -149,7 +149,7 @@ class Watch:
             for _ in range(MAX_CALLS):
                 expiry = manager.store.ownership.expire(partition)
                 sessions += expiry.sessions
-                manager.tell_waiters(expiry.commands)
+                manager.notify_waiters(expiry.commands)
                 if not expiry.more:
                     break
         if sessions:
@@ -199,4 +199,4 @@ class MemoryWatch:
         except OutOfMemoryError:
             is_over = archive.run_for(RELIEVE_S)
             outcome, before, after = memory.relieve(manager.archiver, self._marks, is_over)
-            memory.tell(manager, outcome, before, after)
+            memory.report(manager, outcome, before, after)

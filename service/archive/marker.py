@@ -92,7 +92,7 @@ def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None
             if strange:
                 raise WrongArchive(f"{path} is not empty and has no {MARKER}: it is no archive")
             mark = _mark_new(root, path, owner or Owner(""), step)
-    mark = _understood(mark, path)
+    mark = _checked(mark, path)
     if owner is not None and mark.owner.service != owner.service:
         raise ForeignArchive(f"{path} belongs to {mark}")
     durable.sync_folder(root)
@@ -105,7 +105,7 @@ def identify(root: int, path: Path) -> Mark:
     Raises:
         WrongArchive: it is not an archive.
     """
-    return _understood(look(root), path)
+    return _checked(look(root), path)
 
 
 def check(root: int, path: Path, store_id: str, service: str = "") -> None:
@@ -174,8 +174,8 @@ def replace(
     Raises:
         WrongArchive: another marker is there by now.
     """
-    with _alone(root, path):
-        found = _understood(look(root), path)
+    with _locked(root, path):
+        found = _checked(look(root), path)
         if found.owner.service and found.store_id == store_id:
             check(root, path, store_id, owner.service)
             return
@@ -222,9 +222,9 @@ def _opened(root: int) -> Iterator[tuple[int, Mark | None]]:
 
 def _decode(data: bytes, seen_at: float) -> Mark:
     try:
-        told = json.loads(data)
-        store_id = told["store_id"]
-        names = [told.get(one, "") for one in ("service", "key_prefix", "host")]
+        content = json.loads(data)
+        store_id = content["store_id"]
+        names = [content.get(one, "") for one in ("service", "key_prefix", "host")]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Mark("", Owner(""), seen_at)
     if not all(isinstance(one, str) for one in (store_id, *names)):
@@ -232,7 +232,7 @@ def _decode(data: bytes, seen_at: float) -> Mark:
     return Mark(store_id, Owner(*(one[:_MAX_NAME] for one in names)), seen_at)
 
 
-def _understood(mark: Mark | None, path: Path) -> Mark:
+def _checked(mark: Mark | None, path: Path) -> Mark:
     if mark is None:
         raise WrongArchive(f"{path} has no {MARKER}: it is no archive, or its disk is not mounted")
     if not mark.store_id:
@@ -245,7 +245,7 @@ def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) 
     temporary = _write(root, secrets.token_hex(16), owner, step)
     try:
         if not durable.link(root, temporary, MARKER):
-            with _alone(root, path):
+            with _locked(root, path):
                 if look(root) is None:
                     os.rename(temporary, MARKER, src_dir_fd=root, dst_dir_fd=root)
     except FileExistsError:
@@ -258,16 +258,16 @@ def _mark_new(root: int, path: Path, owner: Owner, step: Callable[[str], None]) 
 
 def _write(root: int, store_id: str, owner: Owner, step: Callable[[str], None]) -> str:
     """Write a marker under a temporary name, synced; return that name."""
-    told = {"muster_archive": 1, "store_id": store_id}
+    content = {"muster_archive": 1, "store_id": store_id}
     names = {"service": owner.service, "key_prefix": owner.key_prefix, "host": owner.host}
-    told |= {name: text[:_MAX_NAME] for name, text in names.items() if text}
+    content |= {name: text[:_MAX_NAME] for name, text in names.items() if text}
     temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
-    durable.write_new(root, temporary, f"{json.dumps(told)}\n".encode(), sync=True, step=step)
+    durable.write_new(root, temporary, f"{json.dumps(content)}\n".encode(), sync=True, step=step)
     return temporary
 
 
 @contextmanager
-def _alone(root: int, path: Path) -> Iterator[None]:
+def _locked(root: int, path: Path) -> Iterator[None]:
     """Keep other processes from replacing the marker meanwhile, on file systems that have locks.
 
     On others the last one wins, and the earlier one finds out at its next call.

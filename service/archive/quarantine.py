@@ -50,8 +50,8 @@ class Quarantine:
         place = f"{QUARANTINE}/{item}"
         durable.make_folder(self._root, QUARANTINE)
         os.mkdir(place, durable.FOLDER_MODE, dir_fd=self._root)
-        told = {"name": name, "reason": reason, "at_ms": time.time_ns() // 1_000_000}
-        text = json.dumps(told).encode()
+        about = {"name": name, "reason": reason, "at_ms": time.time_ns() // 1_000_000}
+        text = json.dumps(about).encode()
         durable.write_new(self._root, f"{place}/{_REASON}", text, sync=True, step=self._step)
         durable.sync_folder(self._root, place)
         self._step("reason_written")

@@ -205,10 +205,10 @@ def run_batch(
     done = 0
     while ids := store.bulk.devices(batch_id, sent, CHUNK):
         refused = {}
-        strangers = _strangers(store, ids, request.get("projects"))
+        outside = _outside_projects(store, ids, request.get("projects"))
         for session_id in ids:
             error: dict[str, Any] | None
-            if session_id in strangers:
+            if session_id in outside:
                 error = errors.SessionNotFound(session_id=session_id).body()
             else:
                 error = _send(manager, batch_id, session_id, request)
@@ -224,7 +224,7 @@ def run_batch(
     return done
 
 
-def _strangers(
+def _outside_projects(
     store: RedisSessionStore, ids: Sequence[str], projects: Collection[str] | None
 ) -> set[str]:
     """Return the sessions that are in none of the projects by now."""

@@ -95,7 +95,7 @@ class ManagerCore:
                 extra={"action": "message_not_sent", "to": to, "code": exc.code},
             )
 
-    def tell_waiters(self, changes: list[CommandChange]) -> None:
+    def notify_waiters(self, changes: list[CommandChange]) -> None:
         """Notify the nodes that wait for these commands of their status."""
         for change in changes:
             if change.changed:

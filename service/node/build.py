@@ -83,7 +83,6 @@ class Node:
 
         The listening socket is closed already. Clients are disconnected, what they sent is flushed and
         acked, their disconnects are recorded in Redis, and the leases are released.
-        acked, Redis is told that they left, and the leases are given back.
         """
         live, drain_s = self.live, self.ground.config.node.drain_s
         deadline = time.monotonic() + drain_s

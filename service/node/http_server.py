@@ -65,14 +65,14 @@ def serve(
     logs.bind(node_id=node.node_id)
     stopping = _catch_signals()
     node.start()
-    spare_the_collector()
+    tune_garbage_collector()
     stop_accepting = _start(async_mode, listener, node)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
     while not stopping.asked:
         time.sleep(0.05)
     node.begin_drain()
-    _end_in_any_case(drain_s)
+    _end_if_drain_hangs(drain_s)
     stop_accepting()
     node.drain()
     log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
@@ -134,7 +134,7 @@ def _start(async_mode: str, listener: socket.socket, node: Node) -> Callable[[],
     return start(listener, node.app, node.http_guard, MAX_CONNECTIONS)
 
 
-def spare_the_collector() -> None:
+def tune_garbage_collector() -> None:
     """Let the garbage collector look less often, and never again at the objects a node is made of.
 
     Samples wait in memory for a flush, thousands at a time and none of them garbage. With Python's
@@ -145,7 +145,7 @@ def spare_the_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _end_in_any_case(drain_s: float) -> None:
+def _end_if_drain_hangs(drain_s: float) -> None:
     """End this process should the drain hang: clients and operators rely on `drain_s`.
 
     By a signal and not by a task, because tasks do not run while something is stuck.

@@ -86,7 +86,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         store.commands,
         dispatcher,
         sessions.of,
-        manager.tell_waiters,
+        manager.notify_waiters,
         tasks,
         max_result_bytes=config.sessions.max_value_bytes,
     )
@@ -157,7 +157,7 @@ class AfterLeases:
         self._commands.deliver(session_id)
 
     def ended(self, commands: list[CommandChange]) -> None:
-        self._manager.tell_waiters(commands)
+        self._manager.notify_waiters(commands)
 
     def detach(self) -> None:
         self._drain.detach()

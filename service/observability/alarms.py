@@ -124,8 +124,8 @@ class AlarmBook:
         since = {_key(alarm): alarm["since"] for alarm in known}
         active = [{**asdict(a), "since": since.get(_key(asdict(a)), now_ms)} for a in alarms]
         return {
-            "active": [_shown(a) for a in sorted(active, key=lambda a: -int(a["since"]))],
-            "history": [_shown(alarm) for alarm in history],
+            "active": [_alarm_view(a) for a in sorted(active, key=lambda a: -int(a["since"]))],
+            "history": [_alarm_view(alarm) for alarm in history],
         }
 
     def _write(self, alarms: Sequence[Alarm], now_ms: int) -> None:
@@ -146,5 +146,5 @@ def _key(alarm: Mapping[str, Any]) -> str:
     return f"{alarm['name']} {alarm['subject']}"
 
 
-def _shown(alarm: Mapping[str, Any]) -> dict[str, Any]:
+def _alarm_view(alarm: Mapping[str, Any]) -> dict[str, Any]:
     return {**alarm, "since": to_iso(alarm["since"]), "until": to_iso(alarm.get("until"))}

@@ -80,7 +80,7 @@ class Metrics(Collector):
         self.event_counts = self.events.values
         self.acks = counter("muster_acks", "Events acknowledged with ok.")
         self.errors = counter(
-            "muster_errors", "Errors told to clients, by code.", "code", ERROR_CODES
+            "muster_errors", "Errors sent to clients, by code.", "code", ERROR_CODES
         )
         self.bad_input = counter(
             "muster_bad_input",
@@ -122,7 +122,7 @@ class Metrics(Collector):
             "muster_commands", "Commands, by the status they reached.", "status", COMMAND_STATUSES
         )
         self.feed_losses = counter(
-            "muster_feed_losses", "Dashboards told to resync, by why.", "reason", FEED_LOSSES
+            "muster_feed_losses", "Dashboards sent resync, by reason.", "reason", FEED_LOSSES
         )
         self.queue_messages = counter(
             "muster_queue_messages",

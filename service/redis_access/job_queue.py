@@ -140,7 +140,7 @@ class JobQueue:
             job = self._find(job_id)
             if job is None:
                 raise errors.JobNotFound(job_id=job_id)
-            return _shown(job)
+            return _job_view(job)
 
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]:
         """Return at most `limit` jobs in these states, newest first within each."""
@@ -205,7 +205,7 @@ class JobQueue:
             except InvalidJobOperation as exc:
                 raise errors.Conflict("The job has not failed.", job_id=job_id) from exc
             job.refresh()
-            return _shown(job)
+            return _job_view(job)
 
     def _find(self, job_id: str) -> Job | None:
         """Return a job of this queue; None: there is none of this id."""
@@ -231,7 +231,7 @@ class JobQueue:
         return str(registry.key)
 
 
-def _shown(job: Job) -> dict[str, Any]:
+def _job_view(job: Job) -> dict[str, Any]:
     state = str(job.get_status(refresh=False).value)
     result = job.latest_result() if state in ("finished", "failed") else None
     trace = (result.exc_string if result is not None else None) or ""

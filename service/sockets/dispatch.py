@@ -185,7 +185,7 @@ class Dispatcher:
             watch.left(peer)
         if not peer.busy:  # else the task that is at work takes leave
             peer.busy = True
-            self._tasks.spawn(self._take_leave, peer)
+            self._tasks.spawn(self._run_disconnect_listeners, peer)
 
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None:
         """Take one event. Never blocks, never raises.
@@ -379,7 +379,7 @@ class Dispatcher:
                 waiting = None
                 turn = 0
             if peer.closed:
-                return self._take_leave(peer)
+                return self._run_disconnect_listeners(peer)
             inbox = peer.inbox
             if not inbox:
                 peer.inbox = None
@@ -393,7 +393,7 @@ class Dispatcher:
                 turn = 0
                 self._tasks.sleep(0)
 
-    def _take_leave(self, peer: Peer) -> None:
+    def _run_disconnect_listeners(self, peer: Peer) -> None:
         for listener in self._on_disconnect:
             try:
                 listener(peer, peer.reason)

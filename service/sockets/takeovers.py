@@ -54,9 +54,9 @@ class Takeovers:
             owner: the former owner.
             generation: the new owner's.
         """
-        told = {"sid": owner.sid, "session_id": session_id, "generation": generation}
+        message = {"sid": owner.sid, "session_id": session_id, "generation": generation}
         try:
-            self._messages.notify(owner.node_id, "superseded", told)
+            self._messages.notify(owner.node_id, "superseded", message)
         except errors.StoreUnavailable:  # its own node finds out with the next flush or comparison
             log.warning("superseded socket not notified", extra={"action": "superseded_not_told"})
 

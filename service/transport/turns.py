@@ -6,7 +6,7 @@ few pieces of it fit into a turn, the rest waits for the next ones in the order 
 sockets are read, flushes sent and leases renewed in between.
 
 A turn that is long without strangers, because many devices are busy, has room for more of them, up to half of
-it: otherwise a returning fleet could not log in beside a busy one. Turns are measured in CPU time of this
+it: otherwise a returning fleet could not log in beside a busy one. Turns are measured in CPU time of our
 process, so that a machine with too little of it does not make them longer still.
 """
 
@@ -29,8 +29,8 @@ class Turns:
     """Room for a few pieces of work in each turn of a loop.
 
     Args:
-        now: seconds of CPU time of this process.
-        now: seconds that this process ran.
+        least: pieces in one turn, at least.
+        now: seconds of CPU time.
     """
 
     def __init__(

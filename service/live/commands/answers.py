@@ -66,19 +66,19 @@ class CommandAnswers:
     """Records the answers of the devices connected here.
 
     Args:
-        tell_waiters: called with every change that an answer made to a command.
+        notify_waiters: called with every change that an answer made to a command.
         max_result_bytes: a longer result is not kept; the command still ends.
     """
 
     def __init__(
         self,
         store: AnswerStore,
-        tell_waiters: Callable[[list[model.CommandChange]], None],
+        notify_waiters: Callable[[list[model.CommandChange]], None],
         tasks: Tasks,
         max_result_bytes: int = 64 * 1024,
     ) -> None:
         self._store = store
-        self._tell_waiters = tell_waiters
+        self._notify_waiters = notify_waiters
         self._tasks = tasks
         self._max_result_bytes = max_result_bytes
         self._lock = threading.Lock()
@@ -162,7 +162,7 @@ class CommandAnswers:
                 error_json=answer.error_json,
             )
         if change is not None:
-            self._tell_waiters([change])
+            self._notify_waiters([change])
         return change
 
     def finish(

@@ -69,7 +69,7 @@ class CommandDelivery:
 
     Args:
         find_owned: returns the session as this node holds it now, None when it does not.
-        tell_waiters, max_result_bytes: as in `CommandAnswers`.
+        notify_waiters, max_result_bytes: as in `CommandAnswers`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CommandDelivery:
         store: CommandStore,
         sockets: Sockets,
         find_owned: Callable[[str], Owned | None],
-        tell_waiters: Callable[[list[model.CommandChange]], None],
+        notify_waiters: Callable[[list[model.CommandChange]], None],
         tasks: Tasks,
         *,
         max_result_bytes: int = 64 * 1024,
@@ -86,7 +86,7 @@ class CommandDelivery:
         self._sockets = sockets
         self._find_owned = find_owned
         self._tasks = tasks
-        self.answers = CommandAnswers(store, tell_waiters, tasks, max_result_bytes)
+        self.answers = CommandAnswers(store, notify_waiters, tasks, max_result_bytes)
         self._lock = threading.Lock()
         self._sending: dict[str, bool] = {}  # session -> asked for again meanwhile
         self._sent: dict[str, tuple[int, int]] = {}  # session -> generation, last position emitted

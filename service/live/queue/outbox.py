@@ -139,7 +139,7 @@ class Outbox:
             elif not self._ended:
                 self._wake.wait(_HOLD_EVERY_S if self._held else None)
             if self._held:
-                self._look_after_held()
+                self._retry_held()
         self._drop()
 
     def close(self, timeout_s: float) -> None:
@@ -244,7 +244,7 @@ class Outbox:
         held.messages.append(message)
         self._held_bytes += message.size
 
-    def _look_after_held(self) -> None:
+    def _retry_held(self) -> None:
         """Send what is held for inboxes that exist again, drop what is held for too long."""
         keys = list(self._held)
         try:

@@ -71,9 +71,9 @@ class StreamReader:
         """
         self._attempts += 1
         client = self._client = streams.dedicated_client(self._factory)
-        self._look_after(client)
+        self._keep_inbox(client)
 
-    def _look_after(self, client: redis.Redis) -> None:
+    def _keep_inbox(self, client: redis.Redis) -> None:
         self._renew_at = time.monotonic() + _RENEW_S
         self._find_inbox(client)
         self._find_broadcast(client)
@@ -121,7 +121,7 @@ class StreamReader:
             self._renew_at = time.monotonic() + _RENEW_S
             if not client.expire(self._inbox, self._inbox_ttl_s):
                 log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
-                self._look_after(client)
+                self._keep_inbox(client)
         keys = list(self._last)
         places = [self._last[key] for key in keys]
         reply = client.execute_command(

@@ -153,7 +153,7 @@ def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the commands in a session's hash of them, as people see them, oldest first."""
     ids = [name for name in fields if ":" not in name]
     shown = [
-        _shown(
+        _command_view(
             command_id,
             fields[command_id],
             *(fields.get(f"{command_id}:{part}") for part in ("params", "result", "error")),
@@ -163,7 +163,7 @@ def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
     return sorted(shown, key=lambda command: command["created_at"])
 
 
-def _shown(
+def _command_view(
     command_id: str, record: str, params: str | None, result: str | None, error: str | None
 ) -> dict[str, Any]:
     stored = orjson.loads(record)

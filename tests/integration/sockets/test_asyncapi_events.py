@@ -91,7 +91,7 @@ def talk(told: Recorder, cluster: Cluster) -> None:
     each.emit("register_vue", {"scope": "nonsense"})
     wait_until(lambda: told.seen("service_error"), 10)
     manager = SessionManager.connect(cluster.server.url, load_config(None, cluster.settings))
-    memory.tell(manager, Outcome(archived=3), memory.read_memory(manager.store),
+    memory.report(manager, Outcome(archived=3), memory.read_memory(manager.store),
                 memory.Reading(50.0, None))  # fmt: skip
     manager.close()
     wait_until(lambda: told.seen("memory_relieved"), 10)
