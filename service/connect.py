@@ -84,7 +84,7 @@ def open_archiver(
     lenient: bool = False,
     **options: Any,
 ) -> tuple[Archiver, ArchiveKeeper]:
-    """What moves sessions between this store and its archive, and its keeper.
+    """Return what moves sessions between this store and its archive, and its keeper.
 
     Args:
         config: `archive.url` and `archive.compression_level`.
@@ -189,7 +189,7 @@ def _look_into(config: Config, files: ArchiveStore, known: tuple[str, str]) -> N
 
 
 def _hold(files: ArchiveStore, store: RedisSessionStore, config: Config) -> tuple[Owner, str]:
-    """Opens the files as this service's; as whose, and their store id."""
+    """Open the files as this service's; as whose, and their store id."""
     service, store_id = store.archive_index.known()
     if not service or not store_id:
         _check_free(config, files, service, store_id)

@@ -62,7 +62,7 @@ class Outcome:
 def archive_all(
     archiver: Archiver, session_ids: Iterator[str], batch: int, is_over: Callable[[], bool]
 ) -> Outcome:
-    """Archives these until it `is_over`; stops when the disk refuses."""
+    """Archive these until it `is_over`; stops when the disk refuses."""
     outcome = Outcome()
     while not is_over():
         ids = list(islice(session_ids, batch))
@@ -79,7 +79,7 @@ def archive_all(
         if refusal is not None:
             outcome.error = refusal.message
             break
-    tell(archiver.store, outcome)
+    report(archiver.store, outcome)
     return outcome
 
 
@@ -115,7 +115,7 @@ def sweep_inactive(
     extended = sum(store.upkeep.extend_ttls(p, EXTENDED) for p in range(store.keys.partitions))
     if extended:
         store.upkeep.count({"ttls_extended": extended})
-        _log.warning(
+        log.warning(
             "Sessions that should be archived by now were kept alive in Redis.",
             extra={"action": "ttls_extended", "sessions": extended},
         )
@@ -158,7 +158,7 @@ def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
             store.upkeep.keep_sweep_place(partition, "purge", after)
     if purged:
         store.upkeep.count({"purged": purged})
-        _log.info("Old archives were removed.", extra={"action": "purged", "sessions": purged})
+        log.info("Old archives were removed.", extra={"action": "purged", "sessions": purged})
     return purged
 
 

@@ -44,5 +44,5 @@ class Beat:
             self._next = self._monotonic() + EVERY_S
 
     def end(self, store: RedisSessionStore) -> None:
-        """The worker goes."""
+        """Return the worker goes."""
         store.fleet.worker_gone(self._name)

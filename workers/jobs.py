@@ -203,5 +203,5 @@ def cleanup(order: dict[str, Any]) -> dict[str, Any]:
             return {"error": {**exc.body(), "status": exc.status}}
     removed, failed = cleaned.removed, cleaned.failed
     about = {"action": "cleanup", "sessions": len(removed), "failed": len(failed), "purge": purge}
-    _log.info("Unused sessions left Redis.", extra=about)
+    log.info("Unused sessions left Redis.", extra=about)
     return {"removed_sessions": removed, "failed_sessions": failed, "more": cleaned.more}

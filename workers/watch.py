@@ -188,7 +188,7 @@ class MemoryWatch:
         self._next = 0.0
 
     def look(self, manager: SessionManager) -> None:
-        """Looks once; archives for `RELIEVE_S` at most when it has to be done here."""
+        """Look once; archives for `RELIEVE_S` at most when it has to be done here."""
         if not manager.archiver.exists or time.monotonic() < self._next:
             return
         if not memory.is_high(memory.read_memory(manager.store), self._marks):

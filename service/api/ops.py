@@ -71,7 +71,7 @@ class Operations:
         return when_done(self._jobs, job_id, _cleaned_by_job)
 
     def list_nodes(self) -> Response:
-        """The nodes that are there, with the figures each last told."""
+        """Return the nodes that are there, with the figures each last told."""
         return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
     def list_jobs(self, query: request_models.JobsQuery) -> Response:
@@ -99,7 +99,7 @@ class Operations:
         return json_response(self._alarms.look())
 
     def get_stats(self) -> Response:
-        """The whole service in figures."""
+        """Return the whole service in figures."""
         nodes = [node_shown(node) for node in self._store.fleet.nodes()]
 
         def total(name: str) -> int:

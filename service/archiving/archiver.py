@@ -88,7 +88,7 @@ class Archiver:
     # -- archiving --
 
     def required(self) -> Archiver:
-        """This archiver, for what is impossible without an archive.
+        """Return this archiver, for what is impossible without an archive.
 
         Raises:
             Conflict: there is none.

@@ -15,7 +15,7 @@ REFUSALS = 3
 def archive_each(
     archiver: Archiver, session_ids: Sequence[str]
 ) -> tuple[list[Archived], ArchiveUnavailable | None]:
-    """What became of these, and why the disk refused to go on; None: it did not.
+    """Return what became of these, and why the disk refused to go on; None: it did not.
 
     Where it refuses some together, they are tried in halves, down to one alone, which has `failed`: its place
     on the disk may be broken, or there may be room for fewer. After `REFUSALS` of them in a row, or when

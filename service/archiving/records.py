@@ -87,7 +87,7 @@ def snapshot_of(record: Record) -> Snapshot:
 
 
 def index_entry(one: Header | Record) -> IndexEntry:
-    """A file as the index takes it."""
+    """Return a file as the index takes it."""
     summary = sound_fields(one.summary)
     return IndexEntry(
         one.session_id, one.name, one.generation, one.rev, one.archived_at_ms, summary
@@ -95,7 +95,7 @@ def index_entry(one: Header | Record) -> IndexEntry:
 
 
 def sound_fields(fields: Mapping[Any, Any]) -> dict[str, str]:
-    """The fields of a session, with 0 for numbers that are none and for times beyond the year 9999.
+    """Return the fields of a session, with 0 for numbers that are none and for times beyond the year 9999.
 
     A file may come from anywhere, and one session must not spoil the lists that it is in.
     """

@@ -70,7 +70,7 @@ class Printer:
 
 
 def follow(url: str, store: RedisSessionStore, session_id: str, *, as_json: bool) -> None:
-    """Writes every change of a session from now on until it is deleted, or Ctrl-C."""
+    """Write every change of a session from now on until it is deleted, or Ctrl-C."""
     feed = Feed(redis_factory(url), store.keys, store.samples)
     partition = store.keys.partition(session_id)
     routes, printer = Routes(), Printer(as_json)

@@ -73,7 +73,7 @@ class Cleaned:
 def clean_up(
     manager: SessionManager, max_inactive_hours: float, limit: int, *, purge: bool
 ) -> Cleaned:
-    """Takes unused sessions out of Redis.
+    """Take unused sessions out of Redis.
 
     A session that changes between being found and being taken is left alone. One that cannot be taken
     holds up no other.

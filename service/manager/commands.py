@@ -117,7 +117,7 @@ class CommandManager:
         return shown
 
     def all(self, session_id: str) -> list[dict[str, Any]]:
-        """The open and the last finished commands of a session, wherever it is, oldest first.
+        """Return the open and the last finished commands of a session, wherever it is, oldest first.
 
         Raises:
             SessionNotFound
@@ -130,7 +130,7 @@ class CommandManager:
         return commands_of(snapshot.commands)
 
     def cancel(self, session_id: str, command_id: str) -> CommandChange:
-        """Ends an open command; `changed` is False when it had ended already.
+        """End an open command; `changed` is False when it had ended already.
 
         Raises:
             SessionNotFound, CommandNotFound
@@ -140,5 +140,5 @@ class CommandManager:
             shown = self.get(session_id, command_id)
             command, status = shown["command"], shown["status"]
             return CommandChange(session_id, command_id, command, status, "", changed=False)
-        self._core.tell_waiters([change])
+        self._core.notify_waiters([change])
         return change

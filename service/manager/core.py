@@ -72,7 +72,7 @@ class ManagerCore:
         return snapshot
 
     def awake(self, session_id: str, change: Callable[[], T]) -> T:
-        """Makes a change; an archived session comes back for it, as inactive."""
+        """Make a change; an archived session comes back for it, as inactive."""
         try:
             return change()
         except errors.SessionNotFound:
@@ -82,7 +82,7 @@ class ManagerCore:
 
     @staticmethod
     def tell(send: Callable[..., None], to: str, *message: object) -> None:
-        """Sends a message about what Redis has accepted already, which no failure may hide.
+        """Send a message about what Redis has accepted already, which no failure may hide.
 
         Each lost message is made up for later: a command by its node's next renewal, a setup by the
         next register, a delete by the device's next write, a status by the waiter's poll.

@@ -202,7 +202,7 @@ class SessionManager:
             sid = deleted.owner.sid
             self.core.tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
             self.core.tell(self.messages.disconnect, sid)
-        self.core.tell_waiters(deleted.commands)
+        self.core.notify_waiters(deleted.commands)
 
     # -- data --
 
@@ -255,7 +255,7 @@ class SessionManager:
         return result
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """A session at one moment, wherever it is; None when it is unknown.
+        """Return a session at one moment, wherever it is; None when it is unknown.
 
         Raises:
             ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
@@ -313,21 +313,21 @@ class SessionManager:
         return self._commands.get(session_id, command_id)
 
     def get_commands(self, session_id: str) -> list[dict[str, Any]]:
-        """The open and the last finished commands of a session; raises SessionNotFound."""
+        """Return the open and the last finished commands of a session; raises SessionNotFound."""
         return self._commands.all(session_id)
 
     def cancel_command(self, session_id: str, command_id: str) -> CommandChange:
-        """Ends an open command; raises SessionNotFound, CommandNotFound."""
+        """End an open command; raises SessionNotFound, CommandNotFound."""
         return self._commands.cancel(session_id, command_id)
 
-    def tell_waiters(self, changes: list[CommandChange]) -> None:
+    def notify_waiters(self, changes: list[CommandChange]) -> None:
         """Tells the nodes that wait for these commands how they stand now."""
-        self.core.tell_waiters(changes)
+        self.core.notify_waiters(changes)
 
     # -- setups; see manager/setups.py --
 
     def get_setup(self, session_id: str) -> SetupState:
-        """The setup and its versions; raises SessionNotFound."""
+        """Return the setup and its versions; raises SessionNotFound."""
         return self._setups.get(session_id)
 
     def update_setup(
@@ -339,13 +339,13 @@ class SessionManager:
         version: int | None = None,
         generation: int | None = None,
     ) -> SetupState:
-        """Replaces the setup and sends it to the device; see `SetupManager.update`."""
+        """Replace the setup and sends it to the device; see `SetupManager.update`."""
         return self._setups.update(
             session_id, setup, timestamp, version=version, generation=generation
         )
 
     def patch_setup(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
-        """Changes the setup by an RFC 7396 merge patch; see `SetupManager.patch`."""
+        """Change the setup by an RFC 7396 merge patch; see `SetupManager.patch`."""
         return self._setups.patch(session_id, patch, version=version)
 
     def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
@@ -353,5 +353,5 @@ class SessionManager:
         return self._setups.undo(session_id, version=version)
 
     def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Takes the last undo back; raises Conflict where there is nothing to redo."""
+        """Take the last undo back; raises Conflict where there is nothing to redo."""
         return self._setups.redo(session_id, version=version)

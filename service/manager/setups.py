@@ -21,7 +21,7 @@ class SetupManager:
         self._core = core
 
     def get(self, session_id: str) -> SetupState:
-        """The setup and its versions.
+        """Return the setup and its versions.
 
         Raises:
             SessionNotFound
@@ -68,7 +68,7 @@ class SetupManager:
         return state if generation is not None else self._send_setup(state)
 
     def patch(self, session_id: str, patch: Any, *, version: int | None = None) -> SetupState:
-        """Changes the setup by an RFC 7396 merge patch; without `version` it wins every race.
+        """Change the setup by an RFC 7396 merge patch; without `version` it wins every race.
 
         Raises:
             SessionNotFound, PreconditionFailed, InvalidRequest, TooLarge
@@ -99,7 +99,7 @@ class SetupManager:
         )
 
     def redo(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Takes the last undo back.
+        """Take the last undo back.
 
         Raises:
             SessionNotFound, PreconditionFailed

@@ -37,7 +37,7 @@ class UpkeepFigures:
             self._tasks.sleep(EVERY_S)
 
     def look(self) -> None:
-        """Looks once."""
+        """Look once."""
         seen, metrics = self._store.upkeep.read(), self._metrics
         metrics.archived_sessions.set(self._store.index.counts()["archived"])
         for what in ("archived", "relieved", "purged"):

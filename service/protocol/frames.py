@@ -182,7 +182,7 @@ class Parser:
         return None
 
     def _check_length(self, length: int, written_in: int) -> Fault | None:
-        """What is wrong with the length of a piece of a message, written in so many bytes of its own."""
+        """Return what is wrong with the length of a piece of a message, written in so many bytes of its own."""
         shortest = {0: 0, 2: 126, 8: 65536}[written_in]
         if length < shortest or length >> 63:
             return Fault(PROTOCOL_ERROR, "The length is not written as it should be.")
@@ -223,7 +223,7 @@ class Parser:
 
 
 def apply_mask(key: bytes, data: bytes) -> bytes | bytearray:
-    """The payload with its mask, or without it where it had one (RFC 6455, section 5.3).
+    """Return the payload with its mask, or without it where it had one (RFC 6455, section 5.3).
 
     Args:
         key: four bytes.
@@ -268,12 +268,12 @@ def encode_masked(opcode: int, payload: bytes, key: bytes) -> bytes:
 
 
 def close_frame(code: int, words: str = "") -> bytes:
-    """The frame with which a server begins or answers a close; see `close_payload`."""
+    """Return the frame with which a server begins or answers a close; see `close_payload`."""
     return encode(CLOSE, close_payload(code, words))
 
 
 def close_payload(code: int, words: str = "") -> bytes:
-    """What a close frame carries; `NO_CODE` stands for none."""
+    """Return what a close frame carries; `NO_CODE` stands for none."""
     if code == NO_CODE:
         return b""
     reason = words.encode()[: MAX_CONTROL_BYTES - 2].decode(errors="ignore").encode()

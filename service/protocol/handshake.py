@@ -17,7 +17,7 @@ VERSION = "13"
 
 
 def proof(key: bytes) -> bytes:
-    """What only a peer that speaks websocket makes of the key."""
+    """Return what only a peer that speaks websocket makes of the key."""
     digest = hashlib.sha1(key.strip() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest)
 
@@ -39,7 +39,7 @@ def refusal(environ: Mapping[str, Any]) -> str:
 
 
 def answer(environ: Mapping[str, Any]) -> bytes:
-    """The response that opens the websocket, to a request that has no `refusal`."""
+    """Return the response that opens the websocket, to a request that has no `refusal`."""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % proof(environ["HTTP_SEC_WEBSOCKET_KEY"].encode())
@@ -50,12 +50,12 @@ def answer(environ: Mapping[str, Any]) -> bytes:
 
 
 def key_of(noise: bytes) -> bytes:
-    """The key of a request, from 16 random bytes."""
+    """Return the key of a request, from 16 random bytes."""
     return base64.b64encode(noise)
 
 
 def request(target: str, host: str, key: bytes) -> bytes:
-    """The request for a websocket.
+    """Return the request for a websocket.
 
     Args:
         target: path and query.
@@ -70,7 +70,7 @@ def request(target: str, host: str, key: bytes) -> bytes:
 
 
 def refusal_of_answer(head: bytes, key: bytes) -> str:
-    """What is wrong with the answer to a `request`, up to its empty line; "" when it opens the websocket."""
+    """Return what is wrong with the answer to a `request`, up to its empty line; "" when it opens the websocket."""
     status, *lines = head.split(b"\r\n")
     headers = {
         name.strip().lower(): value.strip()

@@ -75,17 +75,17 @@ def _digits_end(text: str, place: int, most: int) -> int:
 
 
 def message(packet: bytes) -> bytes:
-    """The Engine.IO packet that carries a Socket.IO packet."""
+    """Return the Engine.IO packet that carries a Socket.IO packet."""
     return b"4" + packet
 
 
 def connect(auth_json: bytes = b"") -> bytes:
-    """The packet of a client that connects to namespace `/`."""
+    """Return the packet of a client that connects to namespace `/`."""
     return b"0" + auth_json
 
 
 def event(body: bytes, number: int | None = None) -> bytes:
-    """The packet of an event, in namespace `/`.
+    """Return the packet of an event, in namespace `/`.
 
     Args:
         body: JSON array of its name and its arguments.
@@ -95,12 +95,12 @@ def event(body: bytes, number: int | None = None) -> bytes:
 
 
 def ack(number: int, body: bytes) -> bytes:
-    """The packet that answers event `number`; its body is a JSON array."""
+    """Return the packet that answers event `number`; its body is a JSON array."""
     return b"3%d%b" % (number, body)
 
 
 def acks(argument: bytes, answers: list[tuple[int, int]]) -> list[bytes]:
-    """What `ack` makes of several answers, of one argument, that differ in one value each.
+    """Return what `ack` makes of several answers, of one argument, that differ in one value each.
 
     Args:
         argument: JSON with `%d` in the place of the value.

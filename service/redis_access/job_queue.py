@@ -151,7 +151,7 @@ class JobQueue:
                 jobs = Job.fetch_many(ids, connection=self._client, serializer=JSONSerializer)
                 for job in filter(None, jobs):
                     try:
-                        found.append(_shown(job))
+                        found.append(_job_view(job))
                     except RedisError:
                         raise
                     except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours

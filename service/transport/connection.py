@@ -64,7 +64,7 @@ def event_frame(event: str, payload_json: bytes, ack_id: int | None = None) -> F
 
 
 def ack_frame(ack_id: int, payload_json: bytes) -> Frame:
-    """The frame that answers event number `ack_id` with one argument."""
+    """Return the frame that answers event number `ack_id` with one argument."""
     return Frame(packets.ack(ack_id, b"[%b]" % payload_json))
 
 

@@ -195,7 +195,7 @@ class Node:
         self.fanout = Fanout(self.feed, self.sockets, tasks, store.index, 10)
         self.owned = OwnedSessions()
         self.delivery = CommandDelivery(
-            store.commands.all, self.dispatcher, self.owned.of, self.manager.tell_waiters, tasks
+            store.commands.all, self.dispatcher, self.owned.of, self.manager.notify_waiters, tasks
         )
         self.waiters = CommandWaiters(store.commands.all, tasks)
         self.rooms = Rooms(

@@ -211,7 +211,7 @@ def _import_record(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _take(archiver: Archiver, record: Record) -> str:
-    """Puts a record into archive and index; one that cannot be written there is passed over."""
+    """Put a record into archive and index; one that cannot be written there is passed over."""
     try:
         return _put(archiver, record)
     except WrongArchive:
@@ -222,7 +222,7 @@ def _take(archiver: Archiver, record: Record) -> str:
 
 
 def _put(archiver: Archiver, record: Record) -> str:
-    """Puts a record into archive and index; nothing is left of one that is not wanted."""
+    """Put a record into archive and index; nothing is left of one that is not wanted."""
     if archiver.archive.store.find(record.session_id):
         return "known"
     if archiver.store.index.get(record.session_id) is not None:

@@ -87,7 +87,7 @@ class ArchiveIndexStore(StorePart):
     """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
 
     def known(self) -> tuple[str, str]:
-        """This service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
+        """Return this service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
         found = self._runner.repeat(
             lambda: self._runner.client.hmget(self.keys.meta, "service", "archive")
         )
@@ -112,7 +112,7 @@ class ArchiveIndexStore(StorePart):
         self._runner.repeat(lambda: self._runner.client.hset(self.keys.meta, mapping=mapping))
 
     def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
-        """Removes sessions from Redis, each unless it changed since it was read.
+        """Remove sessions from Redis, each unless it changed since it was read.
 
         Guarantees: removes nothing unless every field of the session is as it was read, the session
         is inactive, nobody joined it and no command is open. The same file again answers ok.
@@ -162,7 +162,7 @@ class ArchiveIndexStore(StorePart):
         return str(self._runner.of_session("restore", session_id, [*args, *kinds], repeat=False))
 
     def add(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
-        """Puts files found on disk into the index; nothing replaces what is newer.
+        """Put files found on disk into the index; nothing replaces what is newer.
 
         Returns, per entry (at most 500), "ok", "newer" (also, instead of an older state that Redis
         had), "known", "live", "beside" (Redis's state is older, but somebody is connected to it or
@@ -175,11 +175,11 @@ class ArchiveIndexStore(StorePart):
         return list(self._runner.run("archive_index", partition, args))
 
     def forget(self, session_id: str, name: str) -> bool:
-        """Takes a session out of the index whose file is bad or gone; False: another is indexed."""
+        """Take a session out of the index whose file is bad or gone; False: another is indexed."""
         return bool(self._runner.of_session("archive_forget", session_id, [name]) == "ok")
 
     def name_of(self, session_id: str) -> str | None:
-        """The file a session is indexed with; None: it is not archived, or the index was lost."""
+        """Return the file a session is indexed with; None: it is not archived, or the index was lost."""
         key = self.keys.archive_names(self.keys.partition(session_id))
         name: str | None = self._runner.repeat(lambda: self._runner.client.hget(key, session_id))
         return name

@@ -21,7 +21,7 @@ class BulkStore(StorePart):
     """The part of the store that keeps bulk commands."""
 
     def create(self, batch_id: str, fields: Mapping[str, str | int]) -> bool:
-        """Keeps a new batch; False when it is there already: nothing was changed then.
+        """Keep a new batch; False when it is there already: nothing was changed then.
 
         Redis: one transaction after an HSETNX that decides who makes it.
         """
@@ -38,13 +38,13 @@ class BulkStore(StorePart):
         return made
 
     def get(self, batch_id: str) -> dict[str, str] | None:
-        """What is kept of a batch; None when it is unknown."""
+        """Return what is kept of a batch; None when it is unknown."""
         key = self.keys.command_batch(batch_id)
         fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return fields if "request" in fields else None
 
     def set(self, batch_id: str, fields: Mapping[str, str | int]) -> None:
-        """Changes fields of a batch and keeps all of it longer."""
+        """Change fields of a batch and keeps all of it longer."""
 
         def fill(pipe: Any) -> None:
             pipe.hset(self.keys.command_batch(batch_id), mapping=dict(fields))
@@ -79,7 +79,7 @@ class BulkStore(StorePart):
         return int(self._runner.repeat(lambda: self._runner.client.zcard(key)))
 
     def refuse(self, batch_id: str, refused: Mapping[str, Mapping[str, Any]]) -> None:
-        """Notes why devices have not got it."""
+        """Note why devices have not got it."""
         if not refused:
             return
         key = self.keys.command_batch(batch_id) + ":refused"

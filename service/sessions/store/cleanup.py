@@ -61,7 +61,7 @@ class CleanupStore(StorePart):
         return changed
 
     def sweep_idle(self, partition: int, limit: int = CALL_SESSIONS) -> int:
-        """Makes sessions inactive that never had a connection and were not updated for long.
+        """Make sessions inactive that never had a connection and were not updated for long.
 
         Also drops index entries of sessions whose keys ran out. Returns how many it changed; call
         again while that is `limit`.
@@ -78,7 +78,7 @@ class CleanupStore(StorePart):
         expected: str = "",
         archived_as: str = "",
     ) -> bool:
-        """Sets the tombstone; False when neither Redis nor the disk knows the session.
+        """Set the tombstone; False when neither Redis nor the disk knows the session.
 
         Args:
             session_id: of any session.
@@ -96,7 +96,7 @@ class CleanupStore(StorePart):
         return bool(word == "ok")
 
     def delete(self, session_id: str, expected: str = "") -> Deletion | None:
-        """Removes a session for good and leaves a tombstone; None when it is unknown.
+        """Remove a session for good and leaves a tombstone; None when it is unknown.
 
         Args:
             session_id: of any session.

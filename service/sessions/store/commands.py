@@ -91,7 +91,7 @@ class CommandStore(StorePart):
         return taken
 
     def delivered(self, session_id: str, generation: int, command_id: str) -> CommandChange | None:
-        """The device has acknowledged it; None when the command is unknown.
+        """Return the device has acknowledged it; None when the command is unknown.
 
         Raises:
             StaleGeneration
@@ -120,7 +120,7 @@ class CommandStore(StorePart):
         return self._change(session_id, command_id, answer)
 
     def cancel(self, session_id: str, command_id: str) -> CommandChange | None:
-        """Ends a command by hand; None when it is unknown, `changed` False when it had ended."""
+        """End a command by hand; None when it is unknown, `changed` False when it had ended."""
         answer = self._runner.of_session(
             "command_finish", session_id, ["", command_id, "cancelled", "", ""]
         )
@@ -131,7 +131,7 @@ class CommandStore(StorePart):
         names = [command_id, *(f"{command_id}:{part}" for part in ("params", "result", "error"))]
         key = self.keys.commands(session_id)
         values = self._runner.repeat(lambda: self._runner.client.hmget(key, names))
-        return _shown(command_id, *values) if values[0] else None
+        return _command_view(command_id, *values) if values[0] else None
 
     def all(self, session_id: str) -> list[dict[str, Any]]:
         """All open and the last finished commands, oldest first."""

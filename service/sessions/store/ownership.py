@@ -27,7 +27,7 @@ class OwnershipStore(StorePart):
         self._deadlines: dict[str, dict[int, str]] = {}
 
     def create(self, session_id: str, session_name: str = "", project_id: str = "") -> bool:
-        """Makes a session without a connection; False when it is there already."""
+        """Make a session without a connection; False when it is there already."""
         return bool(
             self._runner.of_session("create", session_id, [session_name, project_id]) == "ok"
         )
@@ -44,7 +44,7 @@ class OwnershipStore(StorePart):
         stream: str = "",
         create: bool = True,
     ) -> Registration:
-        """Makes (node_id, sid) the owner; a field left None keeps what is stored.
+        """Make (node_id, sid) the owner; a field left None keeps what is stored.
 
         Args:
             create: make the session when no index has it; what is archived is never made anew.
@@ -111,7 +111,7 @@ class OwnershipStore(StorePart):
         *,
         create: bool = True,
     ) -> list[tuple[str, Owner | None]]:
-        """Gets back what a node still holds, after a pause, an outage or an emptied Redis.
+        """Get back what a node still holds, after a pause, an outage or an emptied Redis.
 
         Args:
             create: make again what Redis does not know, else that is "unknown".
@@ -157,7 +157,7 @@ class OwnershipStore(StorePart):
         return list(self._runner.run("disconnect", partition, args))
 
     def renew(self, node_id: str) -> list[Renewal]:
-        """Moves a node's lease in every partition; cost: partitions, not sessions.
+        """Move a node's lease in every partition; cost: partitions, not sessions.
 
         Guarantees: `held` only when nothing can have happened to the lease since this process was
         answered the last time.
@@ -172,7 +172,7 @@ class OwnershipStore(StorePart):
         ]
 
     def release(self, node_id: str) -> None:
-        """Gives back a node's leases at a clean end."""
+        """Give back a node's leases at a clean end."""
         self._runner.everywhere("release", lambda p: [node_id])
         self._deadlines.pop(node_id, None)
 
@@ -192,19 +192,19 @@ class OwnershipStore(StorePart):
     def touch(
         self, partition: int, signs: Sequence[tuple[str, int | None, int]], *, refresh: bool
     ) -> None:
-        """Stores signs of life (session id, generation or None, ms or 0); `refresh` renews all TTLs."""
+        """Store signs of life (session id, generation or None, ms or 0); `refresh` renews all TTLs."""
         args: list[Any] = ["1" if refresh else "0"]
         for session_id, generation, last_ping_ms in signs:
             args += [session_id, "" if generation is None else generation, last_ping_ms]
         self._runner.run("touch", partition, args)
 
     def owned(self, partition: int, node_id: str) -> set[str]:
-        """The sessions that Redis says a node owns in a partition."""
+        """Return the sessions that Redis says a node owns in a partition."""
         key = self.keys.owned(partition, node_id)
         return set(self._runner.repeat(lambda: self._runner.client.smembers(key)))
 
     def join(self, session_id: str, node_id: str, sid: str) -> int:
-        """A person's socket joins; returns the exact number of clients.
+        """Return a person's socket joins; returns the exact number of clients.
 
         Raises:
             SessionNotFound: the session is not in Redis.
@@ -219,7 +219,7 @@ class OwnershipStore(StorePart):
         return count
 
     def leave(self, session_id: str, node_id: str, sid: str) -> int:
-        """A person's socket leaves; returns the number of clients left.
+        """Return a person's socket leaves; returns the number of clients left.
 
         Raises:
             SessionNotFound: the session is not in Redis.
@@ -230,6 +230,6 @@ class OwnershipStore(StorePart):
         return count
 
     def clients(self, session_id: str) -> list[str]:
-        """The sockets of people that joined a session, as `node_id#sid`."""
+        """Return the sockets of people that joined a session, as `node_id#sid`."""
         key = self.keys.clients(session_id)
         return sorted(self._runner.repeat(lambda: self._runner.client.smembers(key)))

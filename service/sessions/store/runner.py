@@ -154,7 +154,7 @@ class ScriptRunner:
                 self._sleep(PAUSE_S)
 
     def run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
-        """Runs a script in a partition; `repeat` only where a second run changes nothing more."""
+        """Run a script in a partition; `repeat` only where a second run changes nothing more."""
         script = self.scripts[name]
         keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
         replication = self.replication if name in CONFIRMED else None
@@ -199,7 +199,7 @@ class ScriptRunner:
         raise failure
 
     def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Replies to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
+        """Reply to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
 
         def call() -> list[Any]:
             with self.connection() as connection:
@@ -226,12 +226,12 @@ class ScriptRunner:
     def of_session(
         self, name: str, session_id: str, args: Sequence[Any], *, repeat: bool = True
     ) -> Any:
-        """Runs a script about one session, its id first."""
+        """Run a script about one session, its id first."""
         partition = self.keys.partition(session_id)
         return self.run(name, partition, [session_id, *args], repeat=repeat)
 
     def of_sessions(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        """Runs a script about each of several sessions (id, arguments), in one round trip."""
+        """Run a script about each of several sessions (id, arguments), in one round trip."""
         script = self.scripts[name]
 
         def call() -> list[Any]:
@@ -244,7 +244,7 @@ class ScriptRunner:
         return self.repeat(call, name) if calls else []
 
     def everywhere(self, name: str, args: Callable[[int], Sequence[Any]]) -> list[Any]:
-        """Runs a script in every partition, in one round trip; `args` is asked for each."""
+        """Run a script in every partition, in one round trip; `args` is asked for each."""
 
         def call() -> list[Any]:
             if self.keys.partitions == 1:
@@ -260,7 +260,7 @@ class ScriptRunner:
         return self.repeat(call, name)
 
     def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
-        """Runs reading commands in one round trip, repeated while Redis is away."""
+        """Run reading commands in one round trip, repeated while Redis is away."""
 
         def call() -> list[Any]:
             with self.client.pipeline(transaction=False) as pipe:

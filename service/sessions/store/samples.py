@@ -17,7 +17,7 @@ class SampleStore(StorePart):
     def append(
         self, partition: int, writer_id: str, number: int, parts: Sequence[AppendPart]
     ) -> list[AppendResult]:
-        """Stores a numbered batch; the same number again answers as before and stores nothing.
+        """Store a numbered batch; the same number again answers as before and stores nothing.
 
         At most CALL_SESSIONS sessions, CALL_SAMPLES samples and CALL_BYTES (service.schema.limits).
         After StoreUnavailable the writer repeats the same number with the same parts until it is

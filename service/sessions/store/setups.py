@@ -31,7 +31,7 @@ class SetupStore(StorePart):
     """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic."""
 
     def get(self, session_id: str) -> SetupState:
-        """The present setup.
+        """Return the present setup.
 
         Raises:
             SessionNotFound: the session is not in Redis.
@@ -96,7 +96,7 @@ class SetupStore(StorePart):
         return self._changed("setup_put", session_id, args)
 
     def undo(self, session_id: str, expected_version: int | None = None) -> SetupState:
-        """The setup as it was one change before.
+        """Return the setup as it was one change before.
 
         Raises:
             SessionNotFound, PreconditionFailed
@@ -105,7 +105,7 @@ class SetupStore(StorePart):
         return self._step(session_id, "undo", expected_version)
 
     def redo(self, session_id: str, expected_version: int | None = None) -> SetupState:
-        """Takes the last undo back.
+        """Take the last undo back.
 
         Raises:
             SessionNotFound, PreconditionFailed
@@ -114,7 +114,7 @@ class SetupStore(StorePart):
         return self._step(session_id, "redo", expected_version)
 
     def reported(self, session_id: str, generation: int, version: int) -> None:
-        """The device says which version it runs.
+        """Return the device says which version it runs.
 
         Raises:
             SessionNotFound, StaleGeneration

@@ -193,7 +193,7 @@ class UpkeepStore(StorePart):
         )
 
     def count(self, counts: Mapping[str, int], **notes: str | int) -> None:
-        """Adds to figures of `upkeep` and sets others; forgotten when Redis has no room for it."""
+        """Add to figures of `upkeep` and sets others; forgotten when Redis has no room for it."""
         key = self.keys.upkeep
 
         def fill(pipe: Any) -> None:
