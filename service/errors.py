@@ -36,13 +36,13 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The request is not of the form this event takes."""
+    """The request does not have the form that this event or route requires."""
 
     code, status = "invalid_request", 400
 
 
 class NotAuthenticated(ServiceError):
-    """Show a valid token first."""
+    """A valid token is required."""
 
     code, status = "not_authenticated", 401
 
@@ -90,19 +90,19 @@ class FileNotFound(ServiceError):
 
 
 class NotRegistered(ServiceError):
-    """Send `register` first: this socket is no device yet."""
+    """Send `register` first: this socket is not registered as a device."""
 
     code, status = "not_registered", 409
 
 
 class Conflict(ServiceError):
-    """The request does not fit the present state."""
+    """The request does not fit the current state."""
 
     code, status = "conflict", 409
 
 
 class StaleGeneration(ServiceError):
-    """Another connection owns this session now."""
+    """Another connection now owns this session."""
 
     code, status = "stale_generation", 409
 
@@ -114,7 +114,7 @@ class DeviceOffline(ServiceError):
 
 
 class PreconditionFailed(ServiceError):
-    """The version given is not the present one: read it again, then repeat."""
+    """The given version is not the current one: read the current version, then try again."""
 
     code, status = "precondition_failed", 412
 
@@ -144,13 +144,13 @@ class SlowClient(ServiceError):
 
 
 class CommandTimeout(ServiceError):
-    """The device did not answer in time; the command goes on."""
+    """The device did not answer in time; the command stays open."""
 
     code, status = "command_timeout", 504
 
 
 class Overloaded(ServiceError):
-    """The service has no room for this now: try again later."""
+    """The service has no capacity for this now: try again later."""
 
     code, status, retryable = "overloaded", 503, True
 
@@ -162,7 +162,7 @@ class StoreUnavailable(ServiceError):
 
 
 class Draining(ServiceError):
-    """This node is going away: connect again to reach another."""
+    """This node is shutting down: connect again to reach another node."""
 
     code, status, retryable = "draining", 503, True
 

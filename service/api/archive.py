@@ -1,7 +1,7 @@
-"""The archive: sessions to it and back, their files, and what is in quarantine.
+"""Archive routes: archive and restore sessions, download and verify files, list the quarantine.
 
-What moves sessions or reads all files is a job, because workers do the slow work; the request waits for
-it a while (`awaited`). A file is downloaded piece by piece, after its checksum was checked the same way.
+Operations that move sessions or read all files run as jobs in the workers; the request waits for the job
+for a while (`awaited`). A file is checked and then downloaded piece by piece.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ZSTD = "application/zstd"
 
 
 class Rules(Protocol):
-    """The part of the session manager that knows the archive."""
+    """The part of the session manager that reads archived sessions."""
 
     @property
     def archiver(self) -> Archiver: ...
@@ -59,10 +59,11 @@ class Archives:
     # -- sessions
 
     def archive_session(self, path: request_models.SessionPath) -> Response:
-        """Take a session out of Redis and into the archive now.
+        """Move a session from Redis to the archive now.
 
-        200 once it is archived, also when it was. It is a job; 202 when it takes longer than 30 s.
-        One that is connected, has open commands or is looked at stays where it is: `conflict`.
+        Answers 200 when the session is archived, also if it was archived before. The work is a job:
+        if it takes longer than 30 s, the answer is 202. A session that is connected, has open
+        commands or has clients is not archived: `conflict`.
         """
         row = self._row(path.session_id)
         if row["state"] == model.ARCHIVED:
@@ -79,15 +80,16 @@ class Archives:
             if words.get(path.session_id) == "failed":
                 raise errors.Internal("The session cannot be archived: the worker's log says why.")
             self._check_quiet(now)
-            raise errors.Conflict("The session changed meanwhile: try again.")
+            raise errors.Conflict("The session changed in the meantime: try again.")
 
         job_id = self._jobs.enqueue_archive([path.session_id], secrets.token_hex(8))
         return when_done(self._jobs, job_id, shown)
 
     def restore_session(self, path: request_models.SessionPath) -> Response:
-        """Brings an archived session back, as inactive.
+        """Restore an archived session to Redis, as inactive.
 
-        200 once it is in Redis, also when it was. It is a job; 202 when it takes longer than 30 s.
+        Answers 200 when the session is in Redis, also if it was there before. The work is a job: if
+        it takes longer than 30 s, the answer is 202.
         """
         row = self._row(path.session_id)
         if row["state"] != model.ARCHIVED:
@@ -102,7 +104,7 @@ class Archives:
         return when_done(self._jobs, job_id, shown)
 
     def _row(self, session_id: str) -> dict[str, str]:
-        """Raw summary fields of a session, wherever it is.
+        """Raw summary fields of a session, in Redis or archived.
 
         Raises:
             SessionNotFound
@@ -118,13 +120,13 @@ class Archives:
     @staticmethod
     def _check_quiet(row: dict[str, str]) -> None:
         session_id = row["session_id"]
-        for stays, why in (
+        for is_busy, why in (
             (row.get("is_connected") == "1", "It is connected."),
             (int(row.get("open_commands") or 0), "It has open commands: cancel them first."),
-            (int(row.get("active_clients") or 0), "Somebody looks at it: it has clients."),
+            (int(row.get("active_clients") or 0), "It has clients: they must leave first."),
         ):
-            if stays:
-                raise errors.Conflict(f"The session stays. {why}", session_id=session_id)
+            if is_busy:
+                raise errors.Conflict(f"The session was not archived. {why}", session_id=session_id)
 
     def _archiver(self) -> Archiver:
         return self._rules.archiver.required()
@@ -134,9 +136,9 @@ class Archives:
     def download_archive(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
-        """Download the file of an archived session, as `muster archive import` takes it.
+        """Download the file of an archived session; `muster archive import` reads this format.
 
-        A session that is in Redis has none: `file_not_found`. The ETag is that of the session.
+        A session that is in Redis has no file: `file_not_found`. The ETag is the session's ETag.
         """
         session_id, archiver = path.session_id, self._rules.archiver
         if not archiver.exists or self._store.cleanup.states([session_id]) != [None]:
@@ -157,10 +159,11 @@ class Archives:
         return response
 
     def verify_archive(self) -> Response:
-        """Check every file of the archive with all its checksums; move none.
+        """Check every file of the archive against all its checksums, without moving any file.
 
-        It is a job; 202 when it takes longer than 30 s: then look at `GET /jobs/{job_id}`, whose
-        `result` is the answer. While one goes on, a second request joins it.
+        The work is a job: if it takes longer than 30 s, the answer is 202, and the result is in the
+        field `result` of `GET /jobs/{job_id}`. While a check is running, a second request waits for
+        the same check.
         """
         self._archiver()
         return when_done(self._jobs, self._jobs.enqueue_verify(), json_response)
@@ -168,7 +171,7 @@ class Archives:
     # -- quarantine
 
     def list_quarantine(self, query: request_models.QuarantineQuery) -> Response:
-        """Files that were not what their names say, the oldest first, and why."""
+        """List the files in quarantine, oldest first, each with the reason."""
         archiver = self._rules.archiver
         items = archiver.archive.store.quarantined() if archiver.exists else []
         after = _place_of(query.cursor)
@@ -186,7 +189,7 @@ class Archives:
     def unquarantine(self, body: request_models.PutBackOrder) -> Response:
         """Put a file back where it was, when it can be read by now, and its session into the lists.
 
-        `conflict`: it is still bad, or there is a file of its name again.
+        `conflict`: the file is still invalid, or a file with its name exists again.
         """
         if not self._rules.archiver.exists:
             raise errors.FileNotFound(item=body.item)
@@ -202,7 +205,7 @@ class Archives:
 
 
 def file_name(name: str) -> str:
-    """Name a download: nothing of an id that a header or a shell takes for its own."""
+    """The file name of a download, without characters that are special in a header or a shell."""
     return re.sub(r"%..", "_", name.rpartition("/")[2])
 
 
@@ -221,7 +224,7 @@ def _quarantined(one: Quarantined) -> dict[str, Any]:
     }
 
 
-def _place_of(cursor: str | None) -> tuple[int, str]:
+def _parse_cursor(cursor: str | None) -> tuple[int, str]:
     at_ms, _, item = (cursor or "-1-").rpartition("-")
     return int(at_ms), item
 
@@ -245,5 +248,5 @@ def register(api: Api, archives: Archives) -> None:
     api.add("GET", "/archive/quarantine", archives.list_quarantine, tag="archive",
             returns={200: response_models.Quarantine})  # fmt: skip
     api.add("POST", "/archive/quarantine", archives.unquarantine, tag="archive",
-            returns={200: response_models.PutBack},
+            returns={200: response_models.Unquarantined},
             raises=(errors.FileNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip

@@ -1,11 +1,11 @@
-"""The door of every HTTP route: who asks, whether the table lets them, about which session.
+"""Authentication and authorization of every HTTP route, and CORS headers.
 
-One hook before every request, so no handler is reached past it. A route without a row in
-`service.security.permissions` is refused to everybody. Handlers that show or make many sessions ask
-`current_identity()` whose projects to keep to; about one session there is nothing left to ask.
+One hook runs before every request, so no handler can be reached without it. It refuses every route that
+has no row in `service.security.permissions`, and checks the session that the path names. Handlers that
+list or create sessions must restrict themselves to the projects of `current_identity()`.
 
-A browser page of another origin that is listed (`auth.allowed_origins`) gets the CORS headers it needs;
-`Admission` has refused all others before. No cookies are looked at anywhere, so none are allowed.
+Pages of listed origins (`auth.allowed_origins`) get the CORS headers they need; `Admission` has refused
+all other origins before. The service reads no cookies, so CORS allows none.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Reader(Protocol):
 
 
 class SessionScope(Protocol):
-    """Which sessions somebody may touch."""
+    """Checks which sessions an identity may use."""
 
     def check_session(self, identity: Identity, session_id: str) -> None: ...
 
 
 def current_identity() -> Identity:
-    """Who asks now."""
+    """The identity of the current request."""
     found: Identity = g.get("identity", permissions.EVERYBODY)
     return found
 
@@ -54,10 +54,10 @@ def install(
     """Guard every route of the application, those that are added later too.
 
     Args:
-        app: which has answered no request yet.
-        tokens: reads them; None: there is no login, everybody is an admin.
-        session_scope: for routes about one session.
-        metrics: who may have /metrics: who has a token, everybody, nobody.
+        app: must not have answered a request yet.
+        tokens: reads tokens; None: there is no login, every caller is an admin.
+        session_scope: checks routes about one session.
+        metrics: who may read /metrics: callers with a token, everybody, nobody.
     """
 
     @app.before_request
@@ -65,19 +65,19 @@ def install(
         if request.url_rule is None:
             return None  # 404 or 405 to everybody
         if request.method == "OPTIONS":
-            return None  # says which methods there are, and that stands in the docs
+            return None  # it only lists methods, which are documented anyway
         row = route_of(request.method, request.url_rule.rule)
         right = permissions.ROUTES.get(row)
         if row == "GET /metrics":
             if metrics == "off":
-                abort(404, "This node shows no metrics.")
+                abort(404, "Metrics are switched off on this node.")
             if metrics == "public":
                 right = permissions.Right(frozenset(), permissions.OPEN)
         g.identity = _identity(tokens, right)
         _check(g.identity, right, session_scope)
         is_shown = tokens is not None or right is None or not right.is_public
         if g.identity.role and is_shown:
-            request.environ.get(KNOWN, _nobody_asks)()
+            request.environ.get(KNOWN, _ignore)()
         return None
 
     @app.after_request
@@ -86,7 +86,7 @@ def install(
             response.headers["WWW-Authenticate"] = 'Bearer realm="muster"'
         origin = request.headers.get("Origin")
         response.headers.add("Vary", "Origin")
-        if origin and request.path not in ALWAYS_OPEN:  # there nobody looked at the origin
+        if origin and request.path not in ALWAYS_OPEN:  # there the origin was not checked
             headers = response.headers
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
@@ -102,10 +102,10 @@ def _nobody_asks() -> None:
 
 
 def _identity(tokens: Reader | None, right: permissions.Right | None) -> Identity:
-    """Who asks.
+    """The identity of the request.
 
     Raises:
-        NotAuthenticated: with a token that is no good; on a public route that is as none.
+        NotAuthenticated: the token is not valid; a public route ignores such a token.
     """
     if tokens is None:
         return permissions.EVERYBODY
@@ -130,12 +130,12 @@ def _check(
     if right is None or not identity.may(right):
         raise errors.NotAllowed(f"The role `{identity.role}` may not do that.")
     if right.reach == permissions.ALL and identity.projects is not None:
-        raise errors.NotAllowed("This concerns all projects, and the token is for some.")
+        raise errors.NotAllowed("This route covers all projects, but the token is limited to some.")
     if right.reach == permissions.ONE:
         session_scope.check_session(identity, str((request.view_args or {})["session_id"]))
 
 
 def route_of(method: str, rule: str) -> str:
-    """Name a route as the table does."""
+    """The name of a route in the table of permissions."""
     verb = "GET" if method == "HEAD" else method
     return f"{verb} {re.sub(r'<[a-z]+:', '<', rule)}"

@@ -1,4 +1,4 @@
-"""Routes whose work is a job: the request waits for it a while, and says where to look after that."""
+"""Routes whose work is a job: the request waits for the job, and after `WAIT_S` answers where to look."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.api.openapi import PREFIX
 from service.api.paths import in_path
 from service.api.respond import json_response
 
-#: How long a job is waited for, s.
+#: How long a request waits for its job, s.
 WAIT_S = 30.0
 
 
@@ -23,7 +23,7 @@ class Waiting(Protocol):
 
 
 def when_done(jobs: Waiting, job_id: str, shown: Callable[[Any], Response]) -> Response:
-    """Answer what `shown` makes of the job's result; 202 when that takes longer than WAIT_S.
+    """The answer that `shown` makes from the job's result; 202 if the job takes longer than WAIT_S.
 
     Raises:
         Internal: the job failed for good.
@@ -32,6 +32,6 @@ def when_done(jobs: Waiting, job_id: str, shown: Callable[[Any], Response]) -> R
     if job["state"] == "finished":
         return shown(job["result"])
     if job["state"] == "failed":
-        raise errors.Internal("The job failed: look at it.", job_id=job_id)
+        raise errors.Internal("The job failed: see GET /jobs/{job_id}.", job_id=job_id)
     accepted = {"job_id": job_id, "state": job["state"]}
     return json_response(accepted, 202, Location=f"{PREFIX}/jobs/{in_path(job_id)}")

@@ -1,4 +1,4 @@
-"""Commands: to one device, and to many."""
+"""Command routes: to one device, and to many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.api.sessions import url_of
 from service.security.permissions import Identity
 from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
 
-#: Requests of one node that may wait for a command at a time; each holds a task and a connection.
+#: How many requests of one node may wait for commands at a time; each holds a task and a connection.
 MAX_WAITS = 1_000
 
 
@@ -64,7 +64,7 @@ class Batches(Protocol):
 
 
 class SessionScope(Protocol):
-    """Which sessions somebody may touch."""
+    """Checks which sessions an identity may use."""
 
     def check_sessions(self, identity: Identity, session_ids: Sequence[str]) -> None: ...
 
@@ -73,7 +73,7 @@ class Commands:
     """The handlers.
 
     Args:
-        node_id: this node, which is told how the commands stand that its requests wait for.
+        node_id: this node; it is notified of the status of commands that its requests wait for.
     """
 
     def __init__(
@@ -97,14 +97,14 @@ class Commands:
         header: request_models.IdempotencyKey,
         body: request_models.NewCommand,
     ) -> Response:
-        """Queues a command, and waits for it as asked.
+        """Queue a command for a device; `wait` says what the request waits for.
 
-        202 while it goes on, 200 once it has ended. It is delivered at least once, in order, also
-        after the device comes back on another node, within `ttl_s`.
+        Answers 202 while the command is open, 200 when it has ended. Commands are delivered in
+        order, at least once within `ttl_s`, also if the device reconnects to another node.
         """
         waits = body.wait != "queued"
         if waits and self._waiting >= MAX_WAITS:
-            raise errors.Overloaded(f"This node waits for {MAX_WAITS} commands already.")
+            raise errors.Overloaded(f"{MAX_WAITS} requests of this node already wait for commands.")
         added = self._rules.queue_command(
             path.session_id,
             body.command,
@@ -130,21 +130,21 @@ class Commands:
         return json_response(shown, status, Location=_url(path.session_id, added.command_id))
 
     def list_commands(self, path: request_models.SessionPath) -> Response:
-        """Open commands and the last finished ones, oldest first."""
+        """List open commands and the last finished ones, oldest first."""
         found = self._rules.get_commands(path.session_id)
         commands = [shown(path.session_id, one) for one in found]
         return json_response({"session_id": path.session_id, "commands": commands})
 
     def get_command(self, path: request_models.CommandPath) -> Response:
-        """Show a command and how it stands."""
+        """Get a command and its status."""
         return json_response(self._shown(path.session_id, path.command_id))
 
     def cancel_command(self, path: request_models.CommandPath) -> Response:
-        """Cancel a command that has not ended; one that a device has already may still be done."""
+        """Cancel an open command; a device that already received it may still execute it."""
         change = self._rules.cancel_command(path.session_id, path.command_id)
         if not change.changed and change.status != "cancelled":
             raise errors.Conflict(
-                f"The command has ended: {change.status}.",
+                f"The command has already ended: {change.status}.",
                 command_id=change.command_id,
                 status_of_command=change.status,
             )
@@ -156,10 +156,10 @@ class Commands:
     def send_bulk(
         self, header: request_models.IdempotencyKey, body: request_models.BulkCommand
     ) -> Response:
-        """Queues a command for many devices, in the background.
+        """Queue a command for many devices, in the background.
 
-        Each device gets it once, whatever happens to the workers meanwhile. See
-        `GET /commands/{batch_id}` for how it stands at each.
+        The command is queued once per device, even if workers fail in the meantime.
+        `GET /commands/{batch_id}` shows the status for each device.
         """
         key, request = header.key or "", body.request()
         identity = current_identity()
@@ -169,7 +169,7 @@ class Commands:
                 request["filter"]["project_id"] = identity.one_project(body.filter.project_id)
             else:
                 self._session_scope.check_sessions(identity, body.names)
-            if key:  # another token's key is another key
+            if key:  # tokens with other projects have other keys
                 key = "\0".join([key, *sorted(identity.projects)])
         batch_id = self._batches.start(request, body.names, key)
         batch = self._batches.show(batch_id, limit=100, projects=identity.projects)
@@ -178,7 +178,7 @@ class Commands:
     def get_batch(
         self, path: request_models.BatchPath, query: request_models.BatchQuery
     ) -> Response:
-        """How a bulk command stands, and a page of its devices."""
+        """Get the state of a bulk command, and a page of its devices."""
         first = int(query.cursor or 0)
         projects = current_identity().projects
         return json_response(

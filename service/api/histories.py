@@ -1,7 +1,8 @@
-"""Histories as JSON, NDJSON or CSV, streamed: at no time is more than a page of samples in memory.
+"""Histories as JSON, NDJSON or CSV, streamed: memory never holds more than one page of samples.
 
-JSON splices the samples as Redis holds them. When Redis goes away in the middle the response breaks
-off, which every client sees (the last chunk is missing): a history is never cut short in silence.
+JSON splices the samples as Redis holds them. If Redis becomes unavailable while a response is being
+sent, the response ends without its last chunk, which every HTTP client detects: a history is never
+silently incomplete.
 """
 
 from __future__ import annotations
@@ -51,23 +52,23 @@ class Histories:
     def get_data(
         self, path: request_models.SessionPath, query: request_models.DataQuery
     ) -> Response:
-        """Read the histories of all data keys.
+        """Get the histories of all data keys.
 
-        As JSON, CSV or NDJSON, as `Accept` says. `ts` is in seconds since 1970, as the device or
-        Redis gave it.
+        `Accept` selects JSON, CSV or NDJSON. `ts` is in seconds since 1970: the device's time, or
+        the time of Redis where the device sent none.
         """
         return self._answer(path.session_id, None, query)
 
     def get_data_of_key(
         self, path: request_models.KeyPath, query: request_models.DataQuery
     ) -> Response:
-        """Read the history of one data key, in the same forms."""
+        """Get the history of one data key, in the same formats."""
         return self._answer(path.session_id, path.key, query)
 
     def post_telemetry(
         self, path: request_models.SessionPath, body: request_models.Telemetry
     ) -> Response:
-        """Store one sample per key, now; other keys keep their values."""
+        """Store one sample per key with the present time; other keys keep their values."""
         rev = self._rules.update_telemetry(path.session_id, body.telemetry)
         return json_response({"session_id": path.session_id, "rev": rev})
 
@@ -79,7 +80,9 @@ class Histories:
         if query.since is not None:
             pages = _since(pages, request_models.moment_of(query.since))
         pages = iter(pages)
-        first = list(_take_one(pages))  # now, so that an error is still an answer
+        first = list(
+            _take_one(pages)
+        )  # before the first byte, so that an error can still be answered
         pages = chain(first, pages)
         if kind == CSV:
             parts = as_csv(pages)
@@ -144,7 +147,7 @@ def _wanted_kind() -> str:
         return JSON
     best = request.accept_mimetypes.best_match([*_CONTENT_TYPES, *_NAMES])
     if best is None:
-        raise NotAcceptable(f"There are {', '.join(_CONTENT_TYPES)}.")
+        raise NotAcceptable(f"Available are {', '.join(_CONTENT_TYPES)}.")
     return _NAMES.get(best, best)
 
 
@@ -162,7 +165,7 @@ def _since(pages: Pages, moment: float) -> Pages:
 
 
 def as_json(head: dict[str, Any], pages: Pages, keys: Iterable[str] = ()) -> Iterator[bytes]:
-    """`head` as a JSON object with `data` as its last field; `keys` appear also without samples."""
+    """`head` as a JSON object with `data` as its last field; `keys` without samples appear as empty lists."""
     return _pieces(_json_parts(head, pages, keys))
 
 
@@ -198,7 +201,7 @@ def _lines(pages: Pages) -> Iterator[bytes]:
 
 
 def as_csv(pages: Pages) -> Iterator[bytes]:
-    """Yield a head and a line `key,ts,time,value` per sample; values that are no scalars as JSON."""
+    """A header line, then `key,ts,time,value` per sample; values that are not scalars as JSON."""
     return _pieces(_csv_rows(pages))
 
 
@@ -216,20 +219,20 @@ def _csv_rows(pages: Pages) -> Iterator[bytes]:
     yield text.getvalue().encode()
 
 
-#: Where a spreadsheet may take what follows for a formula: at the beginning, and behind what another
-#: program may take for the end of a cell.
+#: Positions at which a spreadsheet may read a formula: the beginning of a cell, and after characters that
+#: some programs read as the end of a cell.
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\x00-\x1f]*[=+\-@＝＋－＠])")
 
 
 def cell(value: Any) -> str:
-    """Return a value as a spreadsheet shows it; a text that could become a formula gets a `'`."""
+    """A value as a spreadsheet shows it; a `'` is put before text that could be read as a formula."""
     if isinstance(value, str):
         return _FORMULA.sub(r"\1'", value)
     return orjson.dumps(value).decode()
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in pieces worth sending."""
+    """The same bytes in pieces of at least PIECE_BYTES."""
     held = bytearray()
     for part in parts:
         held += part

@@ -1,4 +1,4 @@
-"""Puts the API onto the application."""
+"""Mounts the API on the Flask application."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def mount(
     version: str = "",
     count_error: Callable[[str], None] = lambda code: None,
 ) -> Api:
-    """All routes below /api/v1, their description, and the page that shows it.
+    """Add all routes below /api/v1, their OpenAPI document, and Swagger UI.
 
     Args:
-        app: which has answered no request yet.
-        manager: the rules.
-        waiters: for commands.
+        app: must not have answered a request yet.
+        manager: the session manager.
+        waiters: wait for commands.
         jobs: the queue of background jobs.
         node_id: this node.
-        max_body_bytes: longest body.
-        max_value_bytes: longest `params` of a bulk command.
-        version: of the service, for the description.
-        asyncapi: the description of the Socket.IO events, shown beside that of the routes.
-        count_error: told the code of every problem.
+        max_body_bytes: limit of a request body.
+        max_value_bytes: limit of the `params` of a bulk command.
+        version: of the service, for the OpenAPI document.
+        asyncapi: the AsyncAPI document of the Socket.IO events, served next to the OpenAPI document.
+        count_error: called with the code of every problem.
     """
     store = manager.store
 

@@ -1,8 +1,8 @@
-"""Routes and their description from one declaration.
+"""Routes and their OpenAPI document, from one declaration.
 
 `Api` is flask-openapi3's blueprint: it reads the models from a handler's annotations (`path`, `query`,
-`header`, `body`) and collects the OpenAPI 3.1 document from them. How a request is read is ours
-(`incoming`), because theirs answers broken JSON, wrong types and doubled parameters too generously.
+`header`, `body`) and collects the OpenAPI 3.1 document from them. Requests are
+read by `parsing`, because flask-openapi3 accepts broken JSON, wrong types and repeated parameters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from service.api.response_models import Problem
 PREFIX = "/api/v1"
 DOCUMENT = PREFIX + "/openapi.json"
 
-#: What any request may be answered, besides what a route names.
+#: Errors that any request may get, in addition to those that a route names.
 ALWAYS = (
     errors.InvalidRequest,
     errors.NotAuthenticated,
@@ -42,14 +42,14 @@ WITH_BODY = (errors.TooLarge,)
 _UNSUPPORTED_MEDIA_TYPE = 415
 
 Handler = Callable[..., Response]
-#: Of a successful answer: a model of its JSON; or, by media type, a model, None for text or `bytes`; or
-#: nothing.
+#: Content of a successful answer: the model of its JSON; or, by media type, a model, None for text, or
+#: `bytes`; None: no content.
 Shape = type[BaseModel] | Mapping[str, type[BaseModel] | type[bytes] | None] | None
 
 
 def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: Any, body: Any,
           raw: Any, **_: Any) -> Callable[..., Response]:  # fmt: skip
-    """Return what Flask calls for `func`: everything it takes is read and checked."""
+    """The view that Flask calls: it reads and checks every argument of `func`."""
 
     @wraps(func)
     def view(**segments: str) -> Response:
@@ -74,7 +74,7 @@ class Api(APIBlueprint):
 
     create_view_func = staticmethod(_view)  # type: ignore[assignment]
 
-    #: Components beside those that handlers name.
+    #: Components in addition to those that handlers name.
     shared_models: ClassVar[tuple[type[BaseModel], ...]] = (Problem,)
 
     def __init__(self) -> None:
@@ -94,17 +94,17 @@ class Api(APIBlueprint):
         headers: Iterable[str] = (),
         refuses: Iterable[int] = (),
     ) -> None:
-        """Add a route. Its docstring is its description; the function's name is its operationId.
+        """Add a route. The handler's docstring is its description, the function's name its operationId.
 
         Args:
-            method: of HTTP.
-            rule: as Flask takes it, ids as `<segment:name>`.
+            method: the HTTP method.
+            rule: a Flask rule, with ids as `<segment:name>`.
             handler: takes any of `path`, `query`, `header`, `body` by keyword, each a model.
-            tag: what it is listed under.
-            returns: shapes of successful answers by status.
-            raises: errors besides those any request may get.
-            headers: names of headers of successful answers.
-            refuses: statuses of other refusals, all `invalid_request`.
+            tag: the group that lists it.
+            returns: content of successful answers by status.
+            raises: errors in addition to those that any request may get.
+            headers: names of the headers of successful answers.
+            refuses: other statuses it may answer, all with the code `invalid_request`.
         """
         hints = inspect.signature(handler, eval_str=True).parameters
         body = hints["body"].annotation if "body" in hints else None
@@ -131,7 +131,7 @@ class Api(APIBlueprint):
             self._describe_body(method, rule, body)
 
     def _describe_body(self, method: str, rule: str, body: type[BaseModel]) -> None:
-        """Add what flask-openapi3 does not know: other media types, and that it may be left out."""
+        """Add what flask-openapi3 cannot declare: other media types, and optional bodies."""
         self._bodies.append(body)
         path = PREFIX + re.sub(r"<segment:(\w+)>", r"{\1}", rule)
         request_body = getattr(self.paths[path], method.lower()).requestBody
@@ -141,12 +141,12 @@ class Api(APIBlueprint):
         request_body.content = dict.fromkeys(kinds, schema)
 
     def _component(self, model: type[BaseModel]) -> dict[str, str]:
-        """Return a reference to the model, which becomes a component."""
+        """Make the model a component and return a reference to it."""
         self._answers.append(model)
         return {"$ref": f"#/components/schemas/{model.__name__}"}
 
     def _add_reserved_ids(self) -> None:
-        """Words of ours are ids too: `GET /sessions/cleanup` is about the session `cleanup`."""
+        """Describe fixed path words as ids: `GET /sessions/cleanup` is about the session `cleanup`."""
         for path, item in list(self.paths.items()):
             parent, _, word = path.rpartition("/")
             for other, general in self.paths.items():
@@ -164,8 +164,8 @@ class Api(APIBlueprint):
         about = Info(
             title="Muster",
             version=version,
-            description="Sessions of a device fleet. What is guaranteed, how ids are written in "
-            "paths, and examples stand in docs/api.md.",
+            description="Sessions of a device fleet. Guarantees, the encoding of ids in paths, and "
+            "examples are in docs/api.md.",
         )
         spec = APISpec(openapi="3.1.0", info=about, paths=self.paths, tags=self.tags)
         shown: dict[str, Any] = spec.model_dump(
@@ -185,7 +185,7 @@ class Api(APIBlueprint):
         _, schemas = models_json_schema(
             [*answers, *bodies], ref_template="#/components/schemas/{model}"
         )
-        # `{}` besides: without a login (`auth.mode` open) nobody needs a token
+        # `{}` as well: with `auth.mode` open no token is needed
         shown["components"] = {
             "schemas": schemas["$defs"],
             "securitySchemes": {
@@ -197,7 +197,7 @@ class Api(APIBlueprint):
 
 
 def _of_word(operation: Operation, name: str, word: str) -> Operation:
-    """Return the operation for the id that is this word."""
+    """The same operation for the session, or other item, whose id is this word."""
     return operation.model_copy(
         update={
             "operationId": f"{operation.operationId}_{word}",
@@ -208,7 +208,7 @@ def _of_word(operation: Operation, name: str, word: str) -> Operation:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Describe a parameter that is left out as left out, not as null."""
+    """The schema of an optional parameter, without null: a query cannot send null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "title")}
     if rest.get("default", 0) is None:
@@ -219,7 +219,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(handler: Handler) -> tuple[str, str]:
-    """Return the first line of its docstring, and the rest but for sections that are for programmers."""
+    """The first line of the docstring, and the rest without the sections for programmers."""
     summary, _, rest = (inspect.getdoc(handler) or handler.__name__).partition("\n")
     text = re.split(r"^(?:Args|Raises|Returns|Redis):$", rest, maxsplit=1, flags=re.MULTILINE)[0]
     return summary.rstrip("."), text.strip()
@@ -252,10 +252,8 @@ def _success(
         elif issubclass(model, BaseModel):
             content[kind] = {"schema": component(model)}
         else:
-            content[kind] = {
-                "schema": {}
-            }  # bytes as they are: no JSON Schema says anything of them
-    answer: dict[str, Any] = {"description": "Done." if content else "Done, no content."}
+            content[kind] = {"schema": {}}  # raw bytes, which JSON Schema cannot describe
+    answer: dict[str, Any] = {"description": "Success." if content else "Success, no content."}
     if content:
         answer["content"] = content
     named = {name: {"schema": {"type": "string"}} for name in headers}

@@ -1,4 +1,4 @@
-"""For operators: nodes, jobs, alarms, figures, cleanup."""
+"""Routes for operators: nodes, jobs, alarms, statistics, cleanup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.security import permissions
 from service.sessions.model import to_iso
 from service.sessions.store.store import RedisSessionStore
 
-#: Figures of a node that are numbers, and those that are flags.
+#: Fields of a node that are flags, and those that are text; the others are numbers.
 _FLAGS = ("ready", "draining")
 _WORDS = ("node_id", "host", "address", "version", "async_mode", "auth", "settings")
 
@@ -34,12 +34,12 @@ class Jobs(Waiting, Protocol):
 
 
 class Alarms(Protocol):
-    """What is wrong."""
+    """The alarms."""
 
     def look(self) -> dict[str, Any]: ...
 
 
-#: What a cleanup would take: max_inactive_hours, limit, purge → sessions, whether there are more.
+#: What a cleanup would remove: max_inactive_hours, limit, purge → sessions, whether there are more.
 Preview = Callable[[float, int, bool], tuple[list[str], bool]]
 
 
@@ -57,9 +57,10 @@ class Operations:
     def cleanup(self, body: request_models.CleanupOrder) -> Response:
         """Take sessions out of Redis that nobody needs now.
 
-        Those with no connection, no clients and no activity for `max_inactive_hours` go to the
-        archive, or with `purge` for good; what is archived already stays. It is a job; 202 when
-        it takes longer than 30 s: then look at `GET /jobs/{job_id}`.
+        A session is not in use if it has no connection, no clients and no activity for
+        `max_inactive_hours`. Sessions with open commands are deleted, but not archived. Sessions
+        that are already archived are left alone. The work is a job: if it takes longer than 30 s,
+        the answer is 202, and the result is in the field `result` of `GET /jobs/{job_id}`.
         """
         if body.purge and current_identity().role != permissions.ADMIN:
             raise errors.NotAllowed("Only an admin may `purge`.")
@@ -75,7 +76,7 @@ class Operations:
         return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
     def list_jobs(self, query: request_models.JobsQuery) -> Response:
-        """Background jobs, newest first within a state, and how many there are in each."""
+        """List background jobs by state, newest first, with the number of jobs in each state."""
         states = [query.state] if query.state else ["started", "queued", "failed", "scheduled",
                                                     "deferred", "finished"]  # fmt: skip
         return json_response(
@@ -87,11 +88,11 @@ class Operations:
         )
 
     def get_job(self, path: request_models.JobPath) -> Response:
-        """Show a background job."""
+        """Get a background job."""
         return json_response(self._jobs.get(path.job_id))
 
     def retry_job(self, path: request_models.JobPath) -> Response:
-        """Enqueues a failed job again."""
+        """Enqueue a failed job again."""
         return json_response(self._jobs.retry(path.job_id))
 
     def list_alarms(self) -> Response:
@@ -145,7 +146,7 @@ def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:
 
 
 def node_shown(raw: Mapping[str, str]) -> dict[str, Any]:
-    """Return a node's figures with their types."""
+    """The fields of a node, each with its type."""
     shown: dict[str, Any] = {}
     for name, text in raw.items():
         if name == "seen_at":

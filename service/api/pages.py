@@ -1,8 +1,8 @@
 """The descriptions at /api/v1/openapi.json and asyncapi.json, and Swagger UI at /api/docs.
 
-Swagger UI comes from the PyPI package flask-openapi3-swagger and is served from here: a page that looks at
-an API must not need the internet. Of that package only the files are used; its page has inline scripts,
-which our CSP forbids.
+Swagger UI comes from the PyPI package flask-openapi3-swagger and is served by the node, so that it works
+without the internet. Only the package's static files are used: its page has inline scripts, which our CSP
+forbids.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _ASSETS = {
     "swagger-ui-bundle.js": ("js/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
     "swagger.svg": ("images/swagger.svg", "image/svg+xml"),
 }
-#: They change with the package alone.
+#: The files change only with the package.
 _CACHE = "public, max-age=3600"
 
 
 def install(app: Flask, document: dict[str, Any], events: dict[str, Any]) -> None:
-    """Add the pages.
+    """Add the documents and the page.
 
     Args:
-        app: which has answered no request yet.
-        document: OpenAPI, of the routes.
-        events: AsyncAPI, of what goes over sockets.
+        app: must not have answered a request yet.
+        document: the OpenAPI document of the routes.
+        events: the AsyncAPI document of the Socket.IO events.
     """
     for path, shown in ((DOCUMENT, document), (EVENTS, events)):
         text = orjson.dumps(shown)
@@ -56,7 +56,7 @@ def install(app: Flask, document: dict[str, Any], events: dict[str, Any]) -> Non
 
 
 class _Later:
-    """A file that is read when it is first asked for: nodes hold 2 MB less while nobody looks."""
+    """A file that is read at each request: keeping the files in memory would cost every node 2 MB."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,7 +1,7 @@
-"""Reads requests: query, headers and bodies become checked models, or a clear error.
+"""Parsing of requests: query, headers and bodies become checked models, or a clear error.
 
-Strict where Flask is generous: one JSON value that really is JSON, only `application/json` (and what a
-model names besides), no query parameter twice, none that does not exist, no body beyond the limit.
+Stricter than Flask: a body must be one valid JSON value, sent as `application/json` (or a media type that
+the model names) and within the size limit; a query parameter must exist and appear once.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Checked = TypeVar("Checked", bound=Payload)
 
 
 class Query(Payload):
-    """Parameters behind the `?`. A text that is too long is as wrong as any other."""
+    """Query parameters. A text that is too long is `invalid_request`, not `too_large`."""
 
     model_config = ConfigDict(strict=False, extra="forbid", frozen=True)
 
 
 class Body(Payload):
-    """A JSON object as body. Fields that are not named are ignored, as in events."""
+    """A JSON object as body. Unknown fields are ignored, as in events."""
 
     #: Whether the body may be left out; it is `{}` then.
     optional: ClassVar[bool] = False
@@ -62,7 +62,7 @@ def read_query(model: type[Query]) -> Query:
 
 
 def _checked(model: type[Checked], value: Any) -> Checked:
-    """As `parse`; a text or list that is too long is InvalidRequest, TooLarge is about bytes."""
+    """Parse `value`; TooLarge becomes InvalidRequest, because `too_large` is about body bytes."""
     try:
         return model.parse(value)
     except errors.TooLarge as exc:
@@ -70,7 +70,7 @@ def _checked(model: type[Checked], value: Any) -> Checked:
 
 
 def read_path(model: type[Checked], segments: dict[str, str]) -> Checked:
-    """Read what stands in the path.
+    """The ids in the path.
 
     Raises:
         InvalidRequest
@@ -106,7 +106,7 @@ def read_body(model: type[Model]) -> Model:
     kinds: tuple[str, ...] = getattr(model, "media_types", (JSON,))
     text = request.get_data(cache=False)
     if request.content_length is None and len(text) >= (request.max_content_length or math.inf):
-        raise RequestEntityTooLarge  # sent in chunks: Werkzeug stops reading, and says nothing
+        raise RequestEntityTooLarge  # chunked: Werkzeug stops reading at the limit without an error
     if not text and getattr(model, "optional", False):
         return model.model_validate({})
     if request.mimetype not in kinds:
@@ -126,20 +126,20 @@ def read_body(model: type[Model]) -> Model:
 
 
 def wanted_tags() -> list[str] | None:
-    """Return the ETags that If-Match names, without their quotes; None: any will do."""
+    """The ETags of If-Match, without quotes; None: no condition."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     return list(request.if_match)
 
 
 def wanted_version(present: Callable[[], int]) -> int | None:
-    """Return the version that If-Match asks for; None: any will do.
+    """The version that If-Match requires; None: no condition.
 
     Args:
-        present: the version now, asked where several are named.
+        present: returns the current version; called if If-Match names several.
 
     Raises:
-        PreconditionFailed: none that it names can be.
+        PreconditionFailed: no version in If-Match can be the current one.
     """
     tags = wanted_tags()
     if tags is None:

@@ -1,15 +1,15 @@
 """Ids in paths: percent-encoded, slashes too, so that every legal id works in every path.
 
-WSGI hands on a path that is decoded already: `sessions/a%2Fb/data` and `sessions/a/b/data` look the same
-in PATH_INFO. So this middleware goes back to the path as it was sent (eventlet's and our gevent handler's
-RAW_PATH_INFO, elsewhere REQUEST_URI), takes it apart at its slashes, and gives the router a PATH_INFO in
-which each segment is encoded in one way; `Segment` decodes it again when a route is found. Nothing else
-looks at the middle form.
+WSGI passes on a path that is already decoded: `sessions/a%2Fb/data` and `sessions/a/b/data` look the same
+in PATH_INFO. So this middleware takes the path as it was sent (RAW_PATH_INFO of eventlet and of our gevent
+handler, elsewhere REQUEST_URI), splits it at its slashes, and gives the router a PATH_INFO in which each
+segment is encoded in one way. `Segment` decodes it again when a route is found; nothing else sees the
+encoded form.
 
-`.` and `..` are legal ids, but browsers and curl fold such segments away, however they are encoded,
-before a request is sent. For them, and for ids that are words of this API (`cleanup`), an id may be
-written with `%7F` before it. No new id begins with that character, which is a control character; one of
-an older version that does has to be written with one more.
+`.` and `..` are legal ids, but browsers and curl remove such segments before they send a request, however
+they are encoded. For these ids, and for ids that are words of this API (`cleanup`), an id may be written
+with `%7F` before it. New ids cannot begin with this control character; an id of an older version that
+does must be written with one more.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ WsgiApp = Callable[..., Iterable[bytes]]
 
 
 class EncodedSegments:
-    """Middleware: paths below `prefix` get to the router with every segment encoded.
+    """Middleware: the router gets paths below `prefix` with every segment encoded.
 
     Args:
-        app: what is around the router.
+        app: the WSGI application that contains the router.
         prefix: such as `/api/`.
     """
 
@@ -51,7 +51,7 @@ class EncodedSegments:
 
 
 def _segments(environ: dict[str, Any]) -> list[bytes]:
-    """Return what stands between the slashes of the path as it was sent."""
+    """The segments of the path as it was sent, decoded."""
     path: str = environ["PATH_INFO"]
     sent: str = (
         environ.get("RAW_PATH_INFO") or environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
@@ -62,13 +62,13 @@ def _segments(environ: dict[str, Any]) -> list[bytes]:
 
 
 def encoded(segment: bytes) -> str:
-    """Return a segment as the router gets it; plain words stay as they are."""
+    """A segment as the router gets it; unreserved characters are not changed."""
     text = segment.decode("latin-1")
     return text if _PLAIN.fullmatch(text) else quote(segment, safe="")
 
 
 class Segment(BaseConverter):
-    """An id in a rule, `<segment:session_id>`; what is not UTF-8 comes out as lone surrogates."""
+    """An id in a rule, `<segment:session_id>`; bytes that are not UTF-8 become lone surrogates."""
 
     def to_python(self, value: str) -> str:
         segment = unquote_to_bytes(value)
@@ -81,6 +81,6 @@ class Segment(BaseConverter):
 
 
 def in_path(text: str) -> str:
-    """Return an id as it stands in a URL that every client leaves as it is."""
+    """An id encoded for a URL path such that no client changes it."""
     folded = text and not text.strip(".")
     return quote("\x7f" + text if folded or text.startswith("\x7f") else text, safe="")

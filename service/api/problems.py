@@ -1,7 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`, in one place for every route and page.
 
-The body is the one that sockets get (code, message, retryable and fields such as `retry_after_s`) with
-`type`, `title`, `status`, `detail` and `instance` beside it.
+The body is the error that sockets get (code, message, retryable and fields such as `retry_after_s`), plus
+`type`, `title`, `status`, `detail` and `instance`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from service import errors
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-#: What comes before the code in `type`.
+#: Prefix of `type`; the code follows.
 TYPE_PREFIX = "urn:muster:problem:"
-#: When to come again after an error that may be over soon, where it does not say itself, s.
+#: `Retry-After` of retryable errors without `retry_after_s`, s.
 RETRY_AFTER_S = {"store_unavailable": 2, "draining": 1}
-#: Codes of what the router and the server refuse; all else is `invalid_request`.
+#: Codes of errors that Flask and Werkzeug raise; the others are `invalid_request`.
 _CODES = {401: "not_authenticated", 403: "not_allowed", 413: "too_large", 429: "rate_limited"}
 
 
 def install(app: Flask, count: Callable[[str], None] = lambda code: None) -> None:
-    """Answers everything that is raised in a request with a problem.
+    """Answer every exception raised in a request with a problem.
 
     Args:
         app: the application.
-        count: told the code of each.
+        count: called with the code of each problem.
     """
 
     @app.errorhandler(errors.ServiceError)
@@ -73,7 +73,7 @@ def install(app: Flask, count: Callable[[str], None] = lambda code: None) -> Non
 
 
 def problem(status: int, body: dict[str, Any]) -> Response:
-    """Make a response for an error body; `Retry-After` where coming again helps."""
+    """A response for an error body, with `Retry-After` if the error is retryable."""
     shown = {
         "type": TYPE_PREFIX + body["code"],
         "title": _title(status),

@@ -1,4 +1,4 @@
-"""What routes take: paths, queries, headers and bodies, as models."""
+"""Request models: paths, queries, headers and bodies."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from service.schema.limits import (
 )
 from service.sessions.page_cursor import CURSOR
 
-#: Opaque to callers; the patterns say exactly what is taken, so that a wrong one is refused as such.
+#: Opaque to callers; the patterns are exact, so that a wrong cursor is an `invalid_request`.
 Cursor = Annotated[str, StringConstraints(pattern=CURSOR)]
-Place = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
+DeviceCursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIST)]
 Ttl = Annotated[float, Field(ge=0, le=MAX_TTL_S, allow_inf_nan=False)]
 
@@ -73,7 +73,7 @@ def _moment(value: str) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """JSON does not tell 2.0 from 2."""
+    """2.0 as 2: JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -92,31 +92,31 @@ Moment = Annotated[
 
 
 class SessionPath(Payload):
-    """Of one session."""
+    """Path of one session."""
 
-    session_id: Known = Field(description="Percent-encoded, slashes too.")
+    session_id: Known = Field(description="Percent-encoded, including slashes.")
 
 
 class KeyPath(SessionPath):
-    """Of one data key."""
+    """Path of one data key."""
 
-    key: Known = Field(description="Percent-encoded, slashes too.")
+    key: Known = Field(description="Percent-encoded, including slashes.")
 
 
 class CommandPath(SessionPath):
-    """Of one command."""
+    """Path of one command."""
 
     command_id: Known
 
 
 class BatchPath(Payload):
-    """Of one bulk command."""
+    """Path of one bulk command."""
 
     batch_id: Known
 
 
 class JobPath(Payload):
-    """Of one job."""
+    """Path of one job."""
 
     job_id: Known
 
@@ -125,23 +125,24 @@ class SessionsQuery(Query):
     """Which sessions, and which page of them."""
 
     state: Literal["active", "inactive", "archived", "all"] | None = Field(
-        None, description="Left out: active and inactive."
+        None, description="Without it: active and inactive sessions."
     )
-    q: Sought | None = Field(None, description="What the id or the name begins with.")
+    q: Sought | None = Field(None, description="Prefix of the id or the name.")
     project_id: Sought | None = None
-    node_id: Sought | None = Field(None, description="Where it is connected.")
+    node_id: Sought | None = Field(None, description="The node that the device is connected to.")
     limit: Limit = 100
-    cursor: Cursor | None = Field(None, description="`next` of the page before.")
+    cursor: Cursor | None = Field(None, description="`next` of the previous page.")
 
 
 class DataQuery(Query):
     """Which samples."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES_READ)] | None = Field(
-        None, description="Only so many of each key, the newest."
+        None, description="Only the newest samples of each key, at most this many."
     )
     since: Moment | None = Field(
-        None, description="Of those only the ones of this moment or later: seconds, or ISO 8601."
+        None,
+        description="Of those, only samples at or after this time: seconds since 1970, or RFC 3339.",
     )
 
 
@@ -149,7 +150,7 @@ class BatchQuery(Query):
     """Which devices of a bulk command."""
 
     limit: Limit = 100
-    cursor: Place | None = None
+    cursor: DeviceCursor | None = Field(None, description="`next` of the previous page.")
 
 
 class JobsQuery(Query):
@@ -164,44 +165,48 @@ class QuarantineQuery(Query):
 
     limit: Limit = 100
     cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}-[0-9a-f]{12}$")] | None = Field(
-        None, description="`next` of the page before."
+        None, description="`next` of the previous page."
     )
 
 
-class PutBackOrder(Body):
-    """Which file goes back."""
+class UnquarantineRequest(Body):
+    """The file to move back from quarantine."""
 
-    item: Known = Field(description="As `GET /archive/quarantine` names it.")
+    item: Known = Field(description="`item` in `GET /archive/quarantine`.")
 
 
 class IfMatch(Payload):
-    """What must not have changed."""
+    """The version that must not have changed."""
 
     if_match: str | None = Field(
-        None, alias="If-Match", description="An ETag: refuse unless it is the present one."
+        None,
+        alias="If-Match",
+        description="An ETag: the request is refused unless it is the current one.",
     )
 
 
 class IfNoneMatch(Payload):
-    """What the caller has already."""
+    """The version that the caller already has."""
 
     if_none_match: str | None = Field(
-        None, alias="If-None-Match", description="An ETag: answer 304 while it is the present one."
+        None,
+        alias="If-None-Match",
+        description="An ETag: the answer is 304 if it is the current one.",
     )
 
 
 class IdempotencyKey(Payload):
-    """What makes a repeated request harmless."""
+    """Makes a repeated request harmless."""
 
     key: Name | None = Field(
         None,
         alias="Idempotency-Key",
-        description="The same key again answers what the first request made.",
+        description="A repeated request with the same key returns what the first one created.",
     )
 
 
 class NewSession(Body):
-    """A session to make."""
+    """A session to create."""
 
     optional: ClassVar[bool] = True
 
@@ -220,13 +225,13 @@ class Telemetry(Body):
 
 
 class WholeSetup(Body):
-    """A setup, entire."""
+    """A complete setup."""
 
     setup: Document
 
 
 class MergePatch(AnyJson):
-    """An RFC 7396 merge patch: what it names is set, what it sets to null is removed."""
+    """An RFC 7396 merge patch: fields in it are set; fields that are null in it are removed."""
 
     media_types: ClassVar[tuple[str, ...]] = (MERGE_PATCH, JSON)
 
@@ -236,8 +241,8 @@ class _Command(Body):
     params: Document = None
     ttl_s: Ttl | None = Field(
         None,
-        description="How long it waits for the device and then for the result; 0: now, or "
-        "`device_offline`; left out: `commands.ttl_s`.",
+        description="How long the command waits for the device, and then again for the result. 0: the "
+        "device must be connected now, else `device_offline`. Without it: `commands.ttl_s`.",
     )
 
 
@@ -245,15 +250,15 @@ class NewCommand(_Command):
     """A command for one device."""
 
     wait: Literal["queued", "delivered", "result"] = Field(
-        "queued", description="What the answer waits for."
+        "queued", description="The step that the answer waits for."
     )
     timeout_s: Annotated[float, Field(gt=0, le=MAX_WAIT_S, allow_inf_nan=False)] = Field(
-        30, description="How long at most."
+        30, description="How long the answer waits at most."
     )
 
 
 class Filter(Body):
-    """Sessions, as a list has them."""
+    """A filter of sessions, as in `GET /sessions`."""
 
     state: Literal["active", "inactive", "all"] = "all"
     q: Sought | None = None
@@ -262,7 +267,7 @@ class Filter(Body):
 
 
 class BulkCommand(_Command):
-    """A command for many devices: those named, or those that fit a filter."""
+    """A command for many devices: those in `session_ids`, or those that match `filter`."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["session_ids"]}, {"required": ["filter"]}]}
@@ -271,7 +276,7 @@ class BulkCommand(_Command):
     session_ids: Annotated[list[Known], Field(min_length=1, max_length=MAX_BULK)] = Field(
         default=[]
     )
-    filter: Filter = Field(Filter(), description="`{}` is the whole fleet.")
+    filter: Filter = Field(Filter(), description="`{}` matches the whole fleet.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -280,21 +285,21 @@ class BulkCommand(_Command):
         return self
 
     def request(self) -> dict[str, Any]:
-        """As a batch keeps it."""
+        """The fields that a bulk command keeps."""
         return self.model_dump(mode="json", exclude={"session_ids"})
 
     @property
     def names(self) -> list[str] | None:
-        """The devices, each once; None: those of the filter."""
+        """The devices, without duplicates; None: those that match the filter."""
         return list(dict.fromkeys(self.session_ids)) or None
 
 
-class CleanupOrder(Body):
-    """Which sessions go."""
+class CleanupRequest(Body):
+    """The sessions to archive or delete."""
 
     optional: ClassVar[bool] = True
 
     max_inactive_hours: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 24
-    dry_run: bool = Field(False, description="Only say which.")
-    purge: bool = Field(False, description="Delete them for good instead of archiving them.")
+    dry_run: bool = Field(False, description="Only list the sessions, remove nothing.")
+    purge: bool = Field(False, description="Delete them instead of archiving them.")
     limit: Annotated[int, Field(ge=1, le=MAX_CLEANUP), BeforeValidator(_whole)] = 1000

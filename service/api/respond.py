@@ -1,4 +1,4 @@
-"""Small answers: JSON with times as ISO 8601, ETags, 304."""
+"""Helpers for responses: JSON with times as ISO 8601, ETags, 304."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.sessions.model import to_iso
 
 
 def json_response(body: Any, status: int = 200, **headers: str) -> Response:
-    """`body` as JSON; header names with `_` for `-`."""
+    """`body` as JSON; header names are given with `_` instead of `-`."""
     response = Response(orjson.dumps(body), status, content_type="application/json")
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value

@@ -1,4 +1,4 @@
-"""What routes answer, as models: they describe, and tests compare real answers with them."""
+"""Response models: they make the OpenAPI document, and tests compare real answers with them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ Answer = shown.View
 
 
 class Problem(Answer):
-    """RFC 9457, with our fields."""
+    """An error: RFC 9457 problem details, with additional fields."""
 
-    type: str = Field(description="`urn:muster:problem:` and the code.")
+    type: str = Field(description="`urn:muster:problem:` followed by the code.")
     title: str
     status: int
     detail: str
-    instance: str = Field(description="The path that was asked for.")
+    instance: str = Field(description="The path of the request.")
     code: str
-    message: str = Field(description="The same as `detail`, as sockets get it.")
+    message: str = Field(
+        description="The same as `detail`; errors over sockets have only this field."
+    )
     retryable: bool = Field(description="Whether the same request may succeed later.")
 
 
@@ -33,21 +35,25 @@ class Summary(shown.Summary[Time]):
 
 
 class Event(shown.Event[Time]):
-    """A line of the timeline."""
+    """An entry of the timeline."""
 
 
 class Session(shown.Session[Time]):
-    """All that is kept of a session."""
+    """A session with its setup, statistics, timeline and samples."""
 
     timeline: list[Event]
 
 
 class SessionsPage(Answer):
-    """A page of a list."""
+    """A page of sessions."""
 
     sessions: list[Summary]
-    next: str | None = Field(description="The `cursor` of the next page; null: this was the last.")
-    total: int | None = Field(description="How many there are; null for filtered lists.")
+    next: str | None = Field(
+        description="The `cursor` of the next page; null: this is the last page."
+    )
+    total: int | None = Field(
+        description="Number of sessions in the list; null for filtered lists."
+    )
 
 
 class Metadata(Answer):
@@ -59,12 +65,14 @@ class Metadata(Answer):
 
 
 class SessionInfo(Answer):
-    """A session in short."""
+    """A short description of a session."""
 
     session_id: str
     metadata: Metadata
     project_id: str
-    node_count: int = Field(description="JSON values (objects, arrays, scalars) in the setup.")
+    node_count: int = Field(
+        description="Number of JSON values (objects, arrays, scalars) in the setup."
+    )
     undo_available: bool
     redo_available: bool
 
@@ -77,14 +85,14 @@ class Timeline(Answer):
 
 
 class Client(Answer):
-    """A person's socket that has joined."""
+    """A dashboard's socket that has joined the session."""
 
-    client_id: str = Field(description="Names the socket; it is no key to it.")
+    client_id: str = Field(description="Identifies the socket; it cannot be used to access it.")
     node_id: str
 
 
 class Clients(Answer):
-    """Who has joined a session."""
+    """The clients that have joined a session."""
 
     session_id: str
     active_clients: int
@@ -92,7 +100,7 @@ class Clients(Answer):
 
 
 class Data(Answer):
-    """Histories."""
+    """Histories of data keys."""
 
     session_id: str
     data: dict[str, list[Sample]] = Field(
@@ -101,7 +109,7 @@ class Data(Answer):
 
 
 class DataLine(Answer):
-    """One line of NDJSON."""
+    """One sample, a line of NDJSON."""
 
     key: str
     value: Any
@@ -109,18 +117,18 @@ class DataLine(Answer):
 
 
 class Stored(Answer):
-    """Redis accepted it."""
+    """The samples were stored in Redis."""
 
     session_id: str
     rev: int
 
 
 class Setup(Answer):
-    """A setup and where it stands."""
+    """A setup and its state."""
 
     session_id: str
     setup: Any
-    setup_version: int = Field(description="Also the ETag.")
+    setup_version: int = Field(description="The ETag has the same value.")
     setup_timestamp: Time | None
     reported_version: int
     in_sync: bool
@@ -129,7 +137,7 @@ class Setup(Answer):
 
 
 class Command(Answer):
-    """A command and how it stands."""
+    """A command and its status."""
 
     session_id: str
     command_id: str
@@ -152,12 +160,12 @@ class Commands(Answer):
 
 
 class BatchDevice(Answer):
-    """What became of a bulk command at one device."""
+    """The outcome of a bulk command for one device."""
 
     session_id: str
     status: str = Field(
-        description="As of a command; or `waiting` (not queued yet), `refused` (see `error`), "
-        "`unknown` (forgotten, or gone with its session)."
+        description="The status of the command; or `waiting` (not queued yet), `refused` (see `error`), "
+        "`unknown` (the command or its session is no longer kept)."
     )
     command_id: str | None
     result: Any = None
@@ -171,18 +179,18 @@ class Batch(Answer):
     command: str
     params: Any
     state: Literal["queued", "running", "done"] = Field(
-        description="`done`: every device has it in its queue, or refused."
+        description="`done`: the command is queued or refused for every device."
     )
     created_at: Time
     finished_at: Time | None
-    total: int | None = Field(description="Devices; null while they are being found.")
-    statuses: dict[str, int] = Field(description="How many devices have which status.")
+    total: int | None = Field(description="Number of devices; null while they are being found.")
+    statuses: dict[str, int] = Field(description="Number of devices by status.")
     devices: list[BatchDevice]
     next: str | None
 
 
 class CleanupFailure(Answer):
-    """A session that could not be removed, and why; the others were."""
+    """A session that could not be removed, and the error code."""
 
     session_id: str
     code: str
@@ -194,68 +202,70 @@ class Cleanup(Answer):
     removed_sessions: list[str]
     count: int
     failed_sessions: list[CleanupFailure]
-    more: bool = Field(description="There are more: call again.")
+    more: bool = Field(description="Whether there are more such sessions; if so, call again.")
     dry_run: bool
 
 
 class JobAccepted(Answer):
-    """It goes on in a job."""
+    """The work continues in a job."""
 
     job_id: str
     state: str
 
 
 class WrongFile(Answer):
-    """A file of the archive that is not what its name says."""
+    """An archive file whose content does not match its name, or that could not be read."""
 
     name: str
-    session_id: str | None = Field(description="Null where the name does not tell it.")
+    session_id: str | None = Field(description="Null if the name does not contain it.")
     reason: str
-    unreadable: bool = Field(description="The disk did not give it: nothing is known of it.")
+    unreadable: bool = Field(
+        description="True: the disk could not read the file, so its content is unknown."
+    )
 
 
 class Verification(Answer):
-    """What a check of the archive found."""
+    """The result of a check of the archive."""
 
-    checked: int = Field(description="Files.")
+    checked: int = Field(description="Number of files.")
     bad: int
     unreadable: int
-    beside: int = Field(description="Files beside a newer one of their session.")
-    wrong: list[WrongFile] = Field(description="The first 1,000 of both.")
+    beside: int = Field(description="Number of files of sessions that have a newer file.")
+    wrong: list[WrongFile] = Field(description="The bad and the unreadable files; at most 1,000.")
 
 
 class QuarantinedFile(Answer):
     """A file in quarantine."""
 
-    item: str = Field(description="Names it here.")
-    name: str = Field(description="Where it was.")
-    session_id: str | None = Field(description="Null where the name does not tell it.")
+    item: str = Field(description="Id of the file in the quarantine.")
+    name: str = Field(description="Its name in the archive, before the quarantine.")
+    session_id: str | None = Field(description="Null if the name does not contain it.")
     reason: str
     at: Time
     bytes: int
 
 
 class Quarantine(Answer):
-    """A page of the quarantine, the oldest first."""
+    """A page of files in quarantine, oldest first."""
 
     items: list[QuarantinedFile]
     next: str | None
     total: int
 
 
-class PutBack(Answer):
-    """A file that is in its place again."""
+class Unquarantined(Answer):
+    """A file that was moved back from quarantine."""
 
     item: str
     name: str
     session_id: str
     is_archived: bool = Field(
-        description="Whether its session is archived now; false: it is in Redis, or was deleted."
+        description="Whether its session is archived now; false: the session is in Redis, or was deleted."
     )
 
 
 class Node(Answer):
-    """A node as it described itself last."""
+    """A node, as it last reported itself."""
 
     node_id: str
     seen_at: Time
@@ -264,7 +274,7 @@ class Node(Answer):
 
 
 class Nodes(Answer):
-    """Nodes that are there."""
+    """The running nodes."""
 
     nodes: list[Node]
 
@@ -289,7 +299,7 @@ class Job(Answer):
 
 
 class Jobs(Answer):
-    """Background jobs, newest first within a state."""
+    """Background jobs by state, newest first."""
 
     jobs: list[Job]
     counts: dict[str, int]
@@ -297,25 +307,25 @@ class Jobs(Answer):
 
 
 class Alarm(Answer):
-    """Something that needs a person."""
+    """A condition that needs an operator."""
 
     name: str
     severity: Literal["warning", "critical"]
     message: str
-    subject: str = Field(description="Which node, queue or server; may be empty.")
+    subject: str = Field(description="The node, queue or server concerned; may be empty.")
     since: Time
     until: Time | None
 
 
 class Alarms(Answer):
-    """What is wrong now, and what was, newest first."""
+    """Active alarms, and past ones, newest first."""
 
     active: list[Alarm]
     history: list[Alarm]
 
 
 class RedisStats(Answer):
-    """The server that holds the state."""
+    """The Redis server."""
 
     version: str
     used_memory_bytes: int
@@ -323,14 +333,16 @@ class RedisStats(Answer):
 
 
 class Stats(Answer):
-    """The whole service in figures."""
+    """Figures of the whole service."""
 
     sessions: Counts
     nodes: int
     connections: int
     devices: int
     dashboards: int
-    samples_stored: int = Field(description="By the nodes that are there, since they started.")
+    samples_stored: int = Field(
+        description="Samples that the running nodes have stored since they started."
+    )
     workers: int
     jobs: dict[str, int]
     redis: RedisStats

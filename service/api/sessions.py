@@ -1,4 +1,4 @@
-"""Sessions: lists, one, its clients and its timeline."""
+"""Session routes: lists, one session, its clients and its timeline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.sessions.values import count_nodes
 
 
 class Rules(Protocol):
-    """The part of the session manager that makes, shows and removes sessions."""
+    """The part of the session manager that creates, reads and deletes sessions."""
 
     def create_session(self, session_name: str = ..., project_id: str = ...) -> str: ...
     def read(self, session_id: str) -> Snapshot | None: ...
@@ -45,11 +45,11 @@ class Sessions:
         self._histories = histories
 
     def list_sessions(self, query: request_models.SessionsQuery) -> Response:
-        """List a page of sessions.
+        """List sessions, page by page.
 
-        Those of one state come in the order they got into it, so a page neither skips nor repeats
-        what others join or leave meanwhile. A page may be shorter than `limit`, even empty, and have
-        a `next` all the same.
+        Sessions of one state are listed in the order in which they entered it. Pages neither skip
+        nor repeat a session while other sessions enter or leave that state. A page may have fewer
+        sessions than `limit`, even none, and still have a `next`.
         """
         page = self._page(query)
         return json_response(
@@ -86,7 +86,7 @@ class Sessions:
         return Page(rows, page.next, None)
 
     def create_session(self, body: request_models.NewSession) -> Response:
-        """Make a new session, whose id the service makes."""
+        """Create a session; the service chooses its id."""
         project_id = current_identity().one_project(body.project_id) or ""
         session_id = self._rules.create_session(body.session_name, project_id)
         [raw] = self._store.index.summaries([session_id])
@@ -97,10 +97,10 @@ class Sessions:
     def get_session(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
-        """All that is kept of a session.
+        """Get a session with its setup, statistics, timeline and all samples.
 
-        The ETag changes with `generation` and `rev`, so with every sample and everything that is
-        archived; signs of life and the time connected so far pass without it.
+        The ETag changes with `generation` and `rev`: with every sample and every other change that
+        the archive keeps. It does not change with heartbeats or the time connected.
         """
         snapshot = self._snapshot(path.session_id)
         tag = tag_of(snapshot.fields)
@@ -117,7 +117,7 @@ class Sessions:
         return response
 
     def _snapshot(self, session_id: str) -> Snapshot:
-        """Show a session, with histories only where it is archived.
+        """A session; its histories are included only if it is archived.
 
         Raises:
             SessionNotFound
@@ -128,7 +128,7 @@ class Sessions:
         return snapshot
 
     def get_session_info(self, path: request_models.SessionPath) -> Response:
-        """Show a session in short."""
+        """Get a short description of a session."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response(
             {
@@ -146,7 +146,7 @@ class Sessions:
     def delete_session(
         self, path: request_models.SessionPath, header: request_models.IfMatch
     ) -> Response:
-        """Remove a session for good, from Redis and disk; its device is told and disconnected."""
+        """Delete a session from Redis and from disk; its device is notified and disconnected."""
         tags = wanted_tags()
         if tags is not None and len(tags) != 1:
             present = tag_of(self._snapshot(path.session_id).fields)
@@ -157,7 +157,7 @@ class Sessions:
         return no_content()
 
     def get_timeline(self, path: request_models.SessionPath) -> Response:
-        """List the last lifecycle events, oldest first."""
+        """List the last lifecycle events of a session, oldest first."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
 
@@ -178,12 +178,12 @@ class Sessions:
 
 
 def tag_of(fields: dict[str, str]) -> str:
-    """Return the ETag of a session without its quotes."""
+    """The ETag of a session, without quotes."""
     return f"{fields['generation']}-{fields.get('rev') or 0}"
 
 
 def url_of(session_id: str) -> str:
-    """Where a session is found."""
+    """The URL path of a session."""
     return f"{PREFIX}/sessions/{in_path(session_id)}"
 
 

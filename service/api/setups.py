@@ -1,4 +1,4 @@
-"""Setups: the desired configuration of a device, with versions, undo and redo."""
+"""Setup routes: the desired configuration of a device, with versions, undo and redo."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Setups:
     def get_setup(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch
     ) -> Response:
-        """Show the setup. Its ETag is its version."""
+        """Get the setup; its version is the ETag."""
         state = self._rules.get_setup(path.session_id)
         return not_modified(str(state.version)) or _shown(state)
 
@@ -57,21 +57,24 @@ class Setups:
         header: request_models.IfMatch,
         body: request_models.MergePatch,
     ) -> Response:
-        """Change the setup by an RFC 7396 merge patch; without If-Match it wins every race."""
+        """Change the setup by an RFC 7396 merge patch.
+
+        Without If-Match the patch is applied to the current setup, even if it has just changed.
+        """
         version = self._version(path.session_id)
         return _shown(self._rules.patch_setup(path.session_id, body.root, version=version))
 
     def undo_setup(
         self, path: request_models.SessionPath, header: request_models.IfMatch
     ) -> Response:
-        """Goes one setup back."""
+        """Go back to the previous setup."""
         version = self._version(path.session_id)
         return _shown(self._rules.undo_setup(path.session_id, version=version))
 
     def redo_setup(
         self, path: request_models.SessionPath, header: request_models.IfMatch
     ) -> Response:
-        """Take the last undo back."""
+        """Undo the last undo."""
         version = self._version(path.session_id)
         return _shown(self._rules.redo_setup(path.session_id, version=version))
 

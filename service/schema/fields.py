@@ -1,4 +1,4 @@
-"""Types that payloads are made of, and how a wrong payload is told."""
+"""Field types of payloads, and the error for an invalid payload."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.schema.limits import MAX_COUNT, MAX_NAME_BYTES
 from service.schema.names import LETTER, WITHOUT, is_name, is_text
 from service.schema.values import check_depth
 
-#: Of a wrong payload this many faults are told.
+#: The error for an invalid payload names at most this many fields.
 MAX_FAULTS = 3
 
 
@@ -44,13 +44,13 @@ def _words(text: str) -> str:
 
 def _known(text: str) -> str:
     if not is_text(text):
-        raise PydanticCustomError("known", "should be a text that is not empty")
+        raise PydanticCustomError("known", "should be a string that is not empty")
     return text
 
 
 def _sought(text: str) -> str:
     if text and not is_text(text):
-        raise PydanticCustomError("sought", "should be a text")
+        raise PydanticCustomError("sought", "should be a string")
     return text
 
 
@@ -58,7 +58,7 @@ def _document(value: Any) -> Any:
     try:
         check_depth(value)
     except InvalidRequest as error:
-        raise PydanticCustomError("depth", "should not be that deep") from error
+        raise PydanticCustomError("depth", "is nested too deeply") from error
     return value
 
 
@@ -68,7 +68,7 @@ def _finite(number: float) -> float:
     return number
 
 
-#: For readers of a description, who may send what it says; JSON Schema counts characters, not bytes.
+#: For the OpenAPI and AsyncAPI documents. JSON Schema counts characters, the check above counts bytes.
 NAME: JsonSchemaValue = {
     "type": "string",
     "minLength": 1,
@@ -84,11 +84,11 @@ KNOWN: JsonSchemaValue = {"type": "string", "minLength": 1}
 
 #: The name of something new; see `service.schema.names`.
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema(NAME)]
-#: The same, or nothing.
+#: The same, or an empty string.
 Words = Annotated[str, AfterValidator(_words), WithJsonSchema(_WORDS)]
 #: The name of something that may exist.
 Known = Annotated[str, AfterValidator(_known), WithJsonSchema(KNOWN)]
-#: What such names begin with or are, or nothing.
+#: A name or its beginning, or an empty string.
 Sought = Annotated[str, AfterValidator(_sought), WithJsonSchema({"type": "string"})]
 #: Any JSON value of at most 32 levels.
 Document = Annotated[Any, AfterValidator(_document)]
@@ -103,10 +103,10 @@ class Payload(BaseModel):
 
     @classmethod
     def parse(cls, payload: Any) -> Self:
-        """Return the checked payload; no argument at all is an empty object.
+        """The checked payload; None, for an event without an argument, is an empty object.
 
         Raises:
-            InvalidRequest: names the fields that are wrong, never their content.
+            InvalidRequest: names the invalid fields, never their content.
             TooLarge
         """
         if payload is None:
@@ -120,7 +120,7 @@ class Payload(BaseModel):
 
 
 def refusal(faults: list[ErrorDetails]) -> ServiceError:
-    """Return the error for what pydantic found; names fields, never their content."""
+    """The error for pydantic's findings; it names fields, never their content."""
     words = "; ".join(
         f"`{_path(fault['loc'])}`: {fault['msg'][:200]}" for fault in faults[:MAX_FAULTS]
     )
@@ -130,6 +130,6 @@ def refusal(faults: list[ErrorDetails]) -> ServiceError:
 
 
 def _path(places: tuple[int | str, ...]) -> str:
-    """Where the fault is; keys that a client made up are not repeated."""
+    """The path of the invalid field, without keys that a client chose."""
     shown = [str(place) for place in places if isinstance(place, int) or place.isidentifier()]
     return ".".join(shown)[:100] or "payload"

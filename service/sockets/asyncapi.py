@@ -1,8 +1,8 @@
-"""The AsyncAPI 3 document of every event, from the models that read and describe them.
+"""The AsyncAPI 3 document of every event, made from the models in `payloads` and `outgoing`.
 
-The document describes the service: it receives what clients send and sends what they get. All events
-go over one channel, the namespace `/`; an ack is a reply. Keys of messages name the sender, because
-`ping`, `pong` and `update_setup` have other payloads in the other direction: `client.…`, `server.…`, `ack.…`.
+It is written from the view of the service: `receive` is what clients send. All events use one channel, the
+namespace `/`; an ack is a reply. Message keys begin with the sender (`client.…`, `server.…`, `ack.…`),
+because the payloads of `ping`, `pong` and `update_setup` differ by direction.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ _CHANNEL = {"$ref": "#/channels/events"}
 
 #: A sentence for each event that clients send.
 CLIENT_WORDS: Mapping[str, str] = {
-    "register": "Makes this socket the owner of a session.",
-    "update_data": "Stores samples: `key` and `value`, `data`, or `samples`.",
-    "update_telemetry": "Stores one sample per key; other keys keep their values.",
-    "update_setup": "Stores a setup, changes it by a merge patch, or reports the version that runs.",
-    "ping": "A sign of life that is answered by `pong`.",
-    "pong": "Answers the service's `ping`.",
-    "command_result": "How a command ended that was delivered before.",
-    "register_vue": "Watches a scope: a snapshot, then every change.",
-    "get_active_sessions": "A page of active sessions.",
-    "get_inactive_sessions": "A page of inactive sessions, then archived ones.",
-    "get_active_session": "All that is kept of an active session.",
-    "get_inactive_session": "All that is kept of an inactive or archived session.",
-    "send_command": "Sends a command to a device, wherever it is connected.",
-    "delete_session": "Removes a session for good.",
-    "join_session": "This socket looks at a session.",
-    "leave_session": "This socket looks at it no more.",
-    "undo_setup": "Goes one setup back.",
-    "redo_setup": "Takes the last undo back.",
+    "register": "Make this socket the owner of a session; create or restore the session if needed.",
+    "update_data": "Store samples: `key` and `value`, `data`, or `samples`.",
+    "update_telemetry": "Store one sample per key; other keys keep their values.",
+    "update_setup": "Store a setup, change it by a merge patch, or report the version that the device runs.",
+    "ping": "A heartbeat; the answer is `pong`.",
+    "pong": "Answer the service's `ping`.",
+    "command_result": "Report the result of a command that was delivered earlier.",
+    "register_vue": "Watch a scope: a snapshot, then every change.",
+    "get_active_sessions": "List active sessions, page by page.",
+    "get_inactive_sessions": "List inactive sessions, then archived ones, page by page.",
+    "get_active_session": "Get an active session with all its data.",
+    "get_inactive_session": "Get an inactive or archived session with all its data.",
+    "send_command": "Send a command to a device, on whatever node it is connected.",
+    "delete_session": "Delete a session from Redis and from the archive.",
+    "join_session": "Count this socket as a client of a session.",
+    "leave_session": "No longer count this socket as a client of a session.",
+    "undo_setup": "Go back to the previous setup.",
+    "redo_setup": "Undo the last undo.",
 }
 #: And for each that the service sends.
 SERVER_WORDS: Mapping[str, str] = {
-    "registered": "The ack of `register` once more.",
-    "ping": "Wants a `pong`.",
-    "pong": "The payload of the client's `ping` back, with the time.",
-    "command": "To be carried out once; any ack means delivered.",
-    "setup": "Somebody else changed the setup.",
+    "registered": "The content of the ack of `register`, as an event.",
+    "ping": "Asks for a `pong`.",
+    "pong": "The payload of the client's `ping`, with the time added.",
+    "command": "A command to execute once; any ack means delivered.",
+    "setup": "The setup was changed by another client.",
     "superseded": "Another socket registered this id; the connection is closed.",
-    "deleted": "Somebody deleted the session; the connection is closed.",
-    "draining": "This node is going away; the connection is closed.",
+    "deleted": "The session was deleted; the connection is closed.",
+    "draining": "This node is shutting down; the connection is closed.",
     "sessions_update": "Sessions of the scope changed.",
-    "session_data_key_update": "A sample, with `batch` false.",
-    "session_data_updates": "Samples, with `batch` true.",
+    "session_data_key_update": "One sample; sent if `batch` is false.",
+    "session_data_updates": "A batch of samples; sent if `batch` is true.",
     "command_update": "A command of the scope has a new status.",
-    "active_sessions": "The ack of `get_active_sessions` once more.",
-    "inactive_sessions": "The ack of `get_inactive_sessions` once more.",
-    "active_session": "The ack of `get_active_session` once more.",
-    "inactive_session": "The ack of `get_inactive_session` once more.",
-    "resync": "Ask again with `register_vue`: nothing more follows until then.",
-    "memory_relieved": "Sessions were archived early, because memory was short.",
-    "service_error": "An error with no ack to carry it.",
+    "active_sessions": "The content of the ack of `get_active_sessions`, as an event.",
+    "inactive_sessions": "The content of the ack of `get_inactive_sessions`, as an event.",
+    "active_session": "The content of the ack of `get_active_session`, as an event.",
+    "inactive_session": "The content of the ack of `get_inactive_session`, as an event.",
+    "resync": "Changes were lost; no more events follow until the next `register_vue`.",
+    "memory_relieved": "Sessions were archived early, because memory was low.",
+    "service_error": "An error of an event that asked for no ack, or that concerns the connection.",
 }
 
 
@@ -96,7 +96,7 @@ def document(version: str) -> Json:
             "title": "Muster",
             "version": version,
             "description": "Devices and dashboards over Socket.IO v5 (Engine.IO v4), websocket or "
-            "polling. What is guaranteed, and examples, stand in docs/protocol.md.",
+            "polling. Guarantees and examples are in docs/protocol.md.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -104,7 +104,7 @@ def document(version: str) -> Json:
                 "host": "{host}",
                 "pathname": "/socket.io/",
                 "protocol": "ws",
-                "description": "Any node, or the load balancer before them.",
+                "description": "Any node, or the load balancer in front of the nodes.",
                 "variables": {"host": {"default": "localhost:5000"}},
                 "security": [{"$ref": "#/components/securitySchemes/token"}],
             }
@@ -114,8 +114,8 @@ def document(version: str) -> Json:
                 "address": "/",
                 "title": "Namespace /",
                 "description": "A message is a Socket.IO event: its `name` and one JSON object. "
-                "Events may ask for an ack, which is the reply; without one an error comes as "
-                "`service_error`.",
+                "Every event may ask for an ack, which is the reply; if it asks for none, an error "
+                "is sent as `service_error`.",
                 "messages": {key: {"$ref": f"#/components/messages/{key}"} for key in messages},
             }
         },
@@ -128,8 +128,8 @@ def document(version: str) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "As `auth: {token}` of the connect, or in the handshake's header. "
-                    "Without a login (`auth.mode` open) nobody needs one.",
+                    "description": "Sent as `auth: {token}` of the connect, or in the `Authorization` "
+                    "header of the handshake. With `auth.mode` open no token is needed.",
                 }
             },
         },
@@ -154,7 +154,9 @@ def _messages() -> Json:
         found[f"ack.{event}"] = ack
     found["ack.refused"] = _message("refused", "Ack of an event that failed.", [outgoing.Refused])
     found["ack.command"] = _message(
-        "command ack", "The device has it; with `ok` it has ended.", [payloads.CommandAck]
+        "command ack",
+        "The device has received the command; with `ok`, also its result.",
+        [payloads.CommandAck],
     )
     return found
 

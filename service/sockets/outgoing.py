@@ -1,7 +1,7 @@
-"""What the service sends over sockets: one model per event and ack of docs/protocol.md.
+"""Models of the events and acks that the service sends, one per event of docs/protocol.md.
 
-They describe (`service.sockets.asyncapi`), and tests compare what nodes really send with them. Nothing is
-built from them while the service runs: summaries, samples and command updates are spliced from bytes.
+They make the AsyncAPI document (`service.sockets.asyncapi`), and tests compare what nodes send with them. The
+service builds no object of them at run time: summaries, samples and command updates are spliced from bytes.
 Times are float seconds since 1970.
 """
 
@@ -33,24 +33,30 @@ CODES: tuple[str, ...] = tuple(
 
 
 class Error(View):
-    """What went wrong; fields such as `session_id` or `max_bytes` may stand beside these."""
+    """An error. It may have more fields, such as `session_id` or `max_bytes`."""
 
     code: str = Field(json_schema_extra={"enum": [*CODES]})
     message: str
-    retryable: bool = Field(description="Whether the same may succeed later.")
-    retry_after_s: float | None = Field(None, description="How long to wait, where that is known.")
-    expected_seq: int | None = Field(None, description="Of a `conflict`: the `seq` that is next.")
-    log_id: str | None = Field(None, description="Of an `internal`: finds it in the log.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    retry_after_s: float | None = Field(
+        None, description="How long to wait before trying again, if known."
+    )
+    expected_seq: int | None = Field(
+        None, description="Only with `conflict`: the `seq` that the service expects next."
+    )
+    log_id: str | None = Field(
+        None, description="Only with `internal`: identifies the error in the log."
+    )
 
 
 class Ok(View):
-    """Done."""
+    """The event succeeded."""
 
     ok: Literal[True]
 
 
 class Refused(View):
-    """Not done."""
+    """The event failed."""
 
     ok: Literal[False]
     error: Error
@@ -71,21 +77,25 @@ class Summary(shown.Summary[Seconds]):
 
 
 class Event(shown.Event[Seconds]):
-    """A line of the timeline."""
+    """An entry of the timeline."""
 
 
 class Session(shown.Session[Seconds]):
-    """All that is kept of a session."""
+    """A session with its setup, statistics, timeline and samples."""
 
     timeline: list[Event]
 
 
 class SessionsPage(View):
-    """A page of a list."""
+    """A page of sessions."""
 
     sessions: list[Summary]
-    next: str | None = Field(description="The `cursor` of the next page; null: this was the last.")
-    total: int | None = Field(description="How many there are; null for filtered lists.")
+    next: str | None = Field(
+        description="The `cursor` of the next page; null: this is the last page."
+    )
+    total: int | None = Field(
+        description="Number of sessions in the list; null for filtered lists."
+    )
 
 
 class FoundSession(View):
@@ -95,7 +105,7 @@ class FoundSession(View):
 
 
 class OfSession(View):
-    """Which session."""
+    """The session concerned."""
 
     session_id: str
 
@@ -104,21 +114,21 @@ class OfSession(View):
 
 
 class Registered(View):
-    """This socket owns the session now."""
+    """This socket now owns the session."""
 
     session_id: str
     generation: int = Field(description="Fencing token of this ownership.")
-    resumed: bool = Field(description="Redis knew the session.")
-    restored: bool = Field(description="It came back from the archive, whole.")
+    resumed: bool = Field(description="Whether the session existed already.")
+    restored: bool = Field(description="Whether the session was restored from the archive.")
     rev: int
     last_seq: int = Field(description="Highest `seq` stored in this `stream`; 0: none.")
     setup: Any
-    setup_version: int = Field(description="0: there never was a setup.")
+    setup_version: int = Field(description="0: no setup was ever set.")
     server_time: Seconds
 
 
 class ServerTime(View):
-    """What time it is; a `pong` has the payload of its `ping` beside it."""
+    """The time; a `pong` also has the fields of its `ping`."""
 
     server_time: Seconds
 
@@ -129,7 +139,7 @@ class Command(View):
     command_id: str
     command: str
     params: Any
-    attempt: int = Field(description="From 1; the same command again has one more.")
+    attempt: int = Field(description="Counts from 1; higher if the command was sent before.")
 
 
 class Setup(View):
@@ -140,26 +150,26 @@ class Setup(View):
 
 
 class Draining(View):
-    """When to connect again, elsewhere."""
+    """When to connect again, to another node."""
 
     reconnect_after_s: float
 
 
 class Stored(View):
-    """Redis has it."""
+    """The update was stored in Redis."""
 
     rev: int
-    duplicate: Literal[True] | None = Field(None, description="It had it before.")
+    duplicate: Literal[True] | None = Field(None, description="The update had already been stored.")
 
 
 class Reported(View):
-    """The version that the device says it runs."""
+    """The setup version that the device runs, as it reported."""
 
     reported_version: int
 
 
 class CommandState(View):
-    """How a command stands."""
+    """A command and its status."""
 
     command_id: str
     status: Status
@@ -187,19 +197,21 @@ class SampleUpdate(View):
     ts: float
     rev: int
     conflated: Literal[True] | None = Field(
-        None, description="The latest of several that this dashboard read too slowly for."
+        None,
+        description="This is the latest of several samples, because this dashboard reads too slowly.",
     )
 
 
 class SampleUpdates(View):
-    """Samples of some time."""
+    """A batch of samples."""
 
     updates: list[tuple[str, int, list[SampleRow]]] = Field(
-        description="`[session_id, rev after them, samples]`, oldest first."
+        description="`[session_id, rev after these samples, samples]`, oldest first."
     )
     cursor: str
     conflated: Literal[True] | None = Field(
-        None, description="The latest of each key: this dashboard reads too slowly for all."
+        None,
+        description="Only the latest sample of each key, because this dashboard reads too slowly.",
     )
 
 
@@ -214,16 +226,18 @@ class CommandUpdate(CommandState):
 
 
 class Resync(View):
-    """What follows the cursor cannot be had any more."""
+    """The changes after the cursor are no longer available."""
 
     reason: Literal["epoch_changed", "feed_trimmed", "unreadable"]
 
 
 class Memory(View):
-    """Memory, in percent."""
+    """Memory in percent."""
 
-    available_percent: float = Field(description="Of the worker's machine.")
-    redis_percent: float | None = Field(description="Of Redis's `maxmemory`; null: it has none.")
+    available_percent: float = Field(description="Available memory of the worker's machine.")
+    redis_percent: float | None = Field(
+        description="Used part of Redis's `maxmemory`; null: Redis has no limit."
+    )
 
 
 class MemoryRelieved(View):
@@ -232,22 +246,26 @@ class MemoryRelieved(View):
     archived: int
     before: Memory
     after: Memory
-    error: str = Field(description="Why no more could be archived; may be empty.")
+    error: str = Field(description="Why no more sessions could be archived; may be empty.")
 
 
 class Snapshot(View):
-    """Where a dashboard begins, or goes on."""
+    """The state of the scope, or the confirmation that the cursor is continued."""
 
-    recovered: bool
-    cursor: str | None = Field(description="Null while there are more pages.")
+    recovered: bool = Field(
+        description="True: the changes since the cursor follow as events, and the lists are empty."
+    )
+    cursor: str | None = Field(description="Null while more pages follow.")
     counts: Counts
     active: list[Summary]
     inactive: list[Summary]
-    next: str | None = Field(None, description="Only if there are more: the next `page`.")
+    next: str | None = Field(
+        None, description="Only if more pages follow: the `page` to send next."
+    )
 
 
 class SetupChanged(View):
-    """Where the setup stands now."""
+    """The state of the setup after the change."""
 
     setup_version: int
     undo_available: bool
@@ -255,14 +273,14 @@ class SetupChanged(View):
 
 
 class CommandOutcome(CommandState):
-    """How far a command came."""
+    """The status of a command when the ack was sent."""
 
     result: Any = None
     error: Any = None
 
 
 class Clients(View):
-    """How many look at the session."""
+    """The number of clients that have joined the session."""
 
     active_clients: int
 
@@ -290,7 +308,7 @@ SERVER_EVENTS: Mapping[str, type[View]] = {
     "service_error": Error,
 }
 
-#: What the ack of each client event has beside `ok: true`; none: nothing.
+#: The fields of the ack of each client event, in addition to `ok: true`; empty: none.
 ACKS: Mapping[str, tuple[type[View], ...]] = {
     "register": (Registered,),
     "update_data": (Stored,),

@@ -1,9 +1,9 @@
-"""What clients may send: one model per event of docs/protocol.md, and the table of all events.
+"""Payload models of the events that clients send, one per event of docs/protocol.md, and their table.
 
-Fields that are not named here are ignored; those that are must have their type: nothing is converted.
+Unknown fields are ignored; known fields must have their type: nothing is converted.
 `device_id` and `session_id` are one field. `update_data` and `update_telemetry` run for every sample, so
-`service.schema.samples` reads them by hand; their models here take and refuse the same (a test compares
-both) and are for those who read a description.
+`service.schema.samples` parses them without a model. Their models here accept and refuse the same payloads
+(a test compares both) and serve the AsyncAPI document.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ __all__ = [
     "parse_update",
 ]
 
-#: When something was measured: seconds, never milliseconds.
+#: The time of a measurement: seconds, never milliseconds.
 Time = Annotated[float, Field(ge=0, le=MAX_TS_S, allow_inf_nan=False)]
 #: JSON has no tuples: `Strict` would refuse its lists.
 Row = (
@@ -82,7 +82,7 @@ Row = (
 
 
 def _both_words(schema: JsonDict) -> None:
-    """For readers of a description: the id by either word, and whether one is needed."""
+    """For the AsyncAPI document: the id under both names, and whether it is required."""
     fields, needed = schema["properties"], schema.get("required")
     assert isinstance(fields, dict)
     fields["device_id"] = fields["session_id"]
@@ -93,7 +93,7 @@ def _both_words(schema: JsonDict) -> None:
         schema["anyOf"] = [{"required": ["session_id"]}, {"required": ["device_id"]}]
 
 
-#: What `service.live.feed.scope` takes.
+#: The scopes that `service.live.feed.scope` accepts.
 _SCOPE: JsonSchemaValue = {
     "oneOf": [
         {"enum": ["fleet", None]},
@@ -115,7 +115,7 @@ _SCOPE: JsonSchemaValue = {
 
 
 class _OfSession(Payload):
-    """An event about one session, named by either word."""
+    """An event about one session, named by `session_id` or `device_id`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
 
@@ -137,7 +137,7 @@ def _one_id(payload: Any) -> Any:
 
 
 class Connect(Payload):
-    """`auth` of the connect: who it is. Read by `service.security.tokens.credentials`."""
+    """`auth` of the connect: the token."""
 
     token: Annotated[str, Field(max_length=MAX_TOKEN_CHARACTERS)] | None = None
 
@@ -146,7 +146,7 @@ class Connect(Payload):
 
 
 class Register(Payload):
-    """`register`: this socket is the device; without an id the service makes one."""
+    """`register`: this socket is the device; without an id the service creates one."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
 
@@ -166,16 +166,16 @@ class Register(Payload):
 
 def _bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
     if len(orjson.dumps(meta)) > MAX_META_BYTES:
-        raise PydanticCustomError("too_large", f"may have {MAX_META_BYTES} bytes")
+        raise PydanticCustomError("too_large", f"may have at most {MAX_META_BYTES} bytes")
     return meta
 
 
 class _Samples(Payload):
-    """What both ways of sending samples have."""
+    """Fields of `update_data` and `update_telemetry`."""
 
-    ts: Time | None = Field(None, description="When it was measured; left out: now.")
+    ts: Time | None = Field(None, description="The time of the measurement; without it: now.")
     seq: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
-        None, description="1, 2, 3, … within a `stream`: makes repeating harmless."
+        None, description="1, 2, 3, … within a `stream`: makes it harmless to send an update again."
     )
 
 
@@ -195,7 +195,7 @@ class UpdateData(_Samples):
     key: Name = ""
     value: Document = None
     data: Annotated[dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
-        {}, description="Several keys at one moment."
+        {}, description="Values by data key, all measured at the same time."
     )
     samples: Annotated[list[Row], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
         [], description="`[key, value]` or `[key, value, ts]`, oldest first."
@@ -216,7 +216,7 @@ class UpdateTelemetry(_Samples):
 
 
 class CommandAck(Payload):
-    """A device's ack of `command`, whose every form means delivered; one with `ok` ends it."""
+    """A device's ack of `command`. Any ack means delivered; an ack with `ok` also carries the result."""
 
     ok: bool | None = None
     result: Document = None
@@ -239,7 +239,7 @@ class DeviceSetup(Payload):
 
 
 class CommandResult(Payload):
-    """`command_result`: how a command ended that was delivered before."""
+    """`command_result`: the result of a command that was delivered earlier."""
 
     command_id: Known
     ok: bool
@@ -251,9 +251,9 @@ class CommandResult(Payload):
 
 
 class RegisterVue(Payload):
-    """`register_vue`: watch a scope from now on, or from a cursor on."""
+    """`register_vue`: watch a scope, from now on or from a cursor on."""
 
-    scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: judged by `service.live.feed.scope`
+    scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: checked by `service.live.feed.scope`
     batch: bool = False
     interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS)] | None = None
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
@@ -274,7 +274,7 @@ class OneSession(_OfSession):
 
 
 class SendCommand(_OfSession):
-    """`send_command`: for a device, wherever it is connected."""
+    """`send_command`: a command for a device, on whatever node it is connected."""
 
     command: Name
     params: Document = None
@@ -285,7 +285,7 @@ class SendCommand(_OfSession):
 
 
 class SetupEdit(_OfSession):
-    """`update_setup` of a dashboard: a whole setup, or an RFC 7396 merge patch."""
+    """`update_setup` of a dashboard: a complete setup, or an RFC 7396 merge patch."""
 
     setup: Document = None
     patch: Document = None
@@ -309,12 +309,12 @@ class SetupStep(_OfSession):
 
 
 class Anything(Payload):
-    """`ping`, `pong`: whatever the client sends comes back."""
+    """`ping`, `pong`: any object; the fields of a `ping` are sent back in the `pong`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
 
-#: Every event a client may send: its models, those of a device first.
+#: Every event that a client may send, with its models; the model for devices is first.
 CLIENT_EVENTS: Mapping[str, tuple[type[Payload], ...]] = {
     "register": (Register,),
     "update_data": (UpdateData,),

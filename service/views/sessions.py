@@ -1,8 +1,8 @@
-"""A session as people are shown it. Both doors show the same; a time is written as each door does.
+"""Models of sessions, the same in REST and Socket.IO except for the format of times.
 
-REST writes times as ISO 8601, Socket.IO as float seconds: `Summary[Time]`, `Summary[Seconds]`. These
-models describe (OpenAPI, AsyncAPI) and tests compare what is really sent with them; what is sent is
-made by `service.sessions.model.summary` and the feed, which never build objects for it.
+REST writes times as ISO 8601, Socket.IO as float seconds: `Summary[Time]`, `Summary[Seconds]`. The models
+make the OpenAPI and AsyncAPI documents, and tests compare what is sent with them. What is sent is made by
+`service.sessions.model.summary` and the feed, which build no objects for it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 Sample = Annotated[list[Any], Field(min_length=2, max_length=2)]
-#: How a door writes a time.
+#: The type of a time: ISO 8601 in REST, seconds over Socket.IO.
 Moment = TypeVar("Moment")
 
 
 class View(BaseModel):
-    """A JSON object; more fields may come in later versions."""
+    """A JSON object; later versions may add fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -27,18 +27,20 @@ class Summary(View, Generic[Moment]):
     """A session in a list."""
 
     session_id: str
-    device_id: str = Field(description="The same.")
+    device_id: str = Field(description="The same as `session_id`.")
     session_name: str
     project_id: str
     state: Literal["active", "inactive", "archived"]
     is_connected: bool
-    node_id: str | None = Field(description="Where it is connected.")
+    node_id: str | None = Field(description="The node that the device is connected to.")
     created_at: Moment | None
-    start_time: Moment | None = Field(description="Of the present or last connection.")
+    start_time: Moment | None = Field(description="Start of the current or last connection.")
     disconnected_at: Moment | None
     disconnect_reason: str | None
     setup_version: int
-    in_sync: bool = Field(description="Whether the device said that it runs this version.")
+    in_sync: bool = Field(
+        description="Whether the device has reported that it runs this setup version."
+    )
     active_clients: int
     open_commands: int
     last_activity: Moment | None
@@ -46,7 +48,7 @@ class Summary(View, Generic[Moment]):
 
 
 class Event(View, Generic[Moment]):
-    """A line of the timeline."""
+    """An entry of the timeline."""
 
     at: Moment
     event: str
@@ -62,7 +64,7 @@ class Statistics(View):
 
 
 class Session(Summary[Moment], Generic[Moment]):
-    """All that is kept of a session."""
+    """A session with its setup, statistics, timeline and samples."""
 
     generation: int
     stream: str
@@ -91,7 +93,7 @@ class Counts(View):
     archived: int
 
 
-#: Of a command; the last five are final.
+#: Statuses of a command; the last five are final.
 Status = Literal[
     "queued", "sent", "delivered", "succeeded", "failed", "timed_out", "expired", "cancelled"
 ]
