@@ -122,15 +122,19 @@ LOADS = (
     ),
     Load(
         "gevent",
-        "One sample per event, as fast as it goes: gevent beside eventlet",
+        "One sample per event, as fast as it goes: gevent compared with eventlet",
         _alone(MUSTER, GEVENT),
-        (Goal("CPU beside eventlet", "beside", "event_us", 1.15, "muster", "muster-gevent"),),
+        (
+            Goal(
+                "CPU compared with eventlet", "beside", "event_us", 1.15, "muster", "muster-gevent"
+            ),
+        ),
         EVENTS,
         SATURATED,
     ),
     Load(
         "other-node",
-        "Devices on one node, as fast as it goes; a fleet dashboard on a second; nobody on a third",
+        "Devices on one node, as fast as it goes; a fleet dashboard on a second; no clients on a third",
         (_other_node(MUSTER), _other_node(NODE_REDIS)),
         (
             Goal("CPU of the dashboard's node per event", "value", "dashboards_node_us", 2),
