@@ -241,8 +241,8 @@ class _Command(Body):
     params: Document = None
     ttl_s: Ttl | None = Field(
         None,
-        description="How long the command waits for the device, and then again for the result. 0: the "
-        "device must be connected now, else `device_offline`. Without it: `commands.ttl_s`.",
+        description="Time from now until the result, at most. 0: the device must be connected now, else "
+        "`device_offline`. Without it: `commands.ttl_s`.",
     )
 
 

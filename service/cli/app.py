@@ -21,13 +21,13 @@ COMMANDS = {
     "worker": ("worker", "worker", "Run one worker."),
     "agent": ("simulation.agent", "agent", "Report this machine's real readings as a device."),
     "simulate": ("simulation.simulate", "simulate", "Run a fleet of simulated devices."),
-    "status": ("status", "status", "Show nodes and how many sessions there are."),
+    "status": ("status", "status", "Show alarms, nodes and the number of sessions."),
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
     "send": ("send", "send", "Send a command to a device."),
-    "archive": ("archive.command", "archive", "List, check and move what left Redis for the disk."),
-    "token": ("token", "token", "Make a token for a device or a person."),
+    "archive": ("archive.command", "archive", "List, check, export and import archived sessions."),
+    "token": ("token", "token", "Create a token for a device or a person."),
     "config": ("config", "config", "Check and show the settings."),
-    "doctor": ("doctor.command", "doctor", "Look for what is wrong, and say how to mend it."),
+    "doctor": ("doctor.command", "doctor", "Look for problems, and say how to fix them."),
 }
 
 
@@ -80,7 +80,8 @@ def _show_version(value: bool) -> None:
 @app.callback()
 def muster(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Muster: sessions of device fleets, live, over any number of nodes.

@@ -22,13 +22,13 @@ def check(
     file: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Say whether the settings of this environment are right; exit code 2 when not."""
+    """Check the settings of this environment; exit code 2 if one is invalid."""
     loaded = load(file)
     if json_output:
         options.show_json({"ok": True, "file": str(loaded.path), "ignored": loaded.ignored})
         return
     _warn(loaded)
-    typer.echo(f"{loaded.path} and the environment are right.")
+    typer.echo(f"{loaded.path} and the environment are valid.")
 
 
 @config.command()
@@ -36,7 +36,7 @@ def show(
     file: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Show every setting with its value and where that comes from; passwords are left out."""
+    """Show every setting with its value and its source; passwords are hidden."""
     loaded = load(file)
     values = redacted(loaded.config)
     if json_output:
@@ -53,4 +53,4 @@ def show(
 
 def _warn(loaded: Loaded) -> None:
     for name in loaded.ignored:
-        typer.echo(f"note: {name} is no setting (two underscores after the group)", err=True)
+        typer.echo(f"note: {name} is not a setting (two underscores after the group)", err=True)

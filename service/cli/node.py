@@ -17,19 +17,22 @@ NODE_ARGV = [sys.executable, "-P", "-m", "service.cli.node_process"]
 def node(
     port: Annotated[int | None, typer.Option(help="Port to listen on; node.port.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; node.host.")] = None,
-    redis: Annotated[str | None, typer.Option(help="Where state lives; redis.url.")] = None,
+    redis: Annotated[str | None, typer.Option(help="URL of Redis; redis.url.")] = None,
     async_mode: Annotated[
         str | None, typer.Option(help="eventlet or gevent; node.async_mode.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="File of settings.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Path of the settings file.")] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let everybody who reaches this address in.")
+        bool,
+        typer.Option(
+            "--insecure", help="Accept every client that reaches this address, without a login."
+        ),
     ] = False,
 ) -> None:
     """Run one node: a process that devices and dashboards connect to.
 
-    It listens on loopback unless told otherwise. SIGTERM drains it: clients are told to go
-    elsewhere, what they sent is written, then it ends.
+    It listens on loopback by default. SIGTERM drains it: it writes what clients have sent, sends
+    them to other nodes, and then ends.
     """
     flags = {
         "node.port": port,

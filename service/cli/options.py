@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from service.manager.manager import SessionManager
 
 RedisOption = Annotated[
-    str | None, typer.Option("--redis", help="URL of Redis; else that of --data, else redis.url.")
+    str | None,
+    typer.Option("--redis", help="URL of Redis; without it that of --data, else redis.url."),
 ]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Data folder of a `muster up`; ./muster-data.")
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="File of settings.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Path of the settings file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def find_redis(config: Config, redis: str | None, data: Path | None) -> str:

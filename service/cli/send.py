@@ -16,24 +16,29 @@ _FAILED = ("failed", "timed_out", "expired", "cancelled")
 
 def send(
     session_id: Annotated[str, typer.Argument(help="The device id.")],
-    command: Annotated[str, typer.Argument(help="The command's name, such as `reboot`.")],
-    params: Annotated[str | None, typer.Argument(help="Its parameters, as JSON.")] = None,
+    command: Annotated[str, typer.Argument(help="Name of the command, such as `reboot`.")],
+    params: Annotated[
+        str | None, typer.Argument(help="Parameters of the command, as JSON.")
+    ] = None,
     wait: Annotated[
-        Literal["queued", "delivered", "result"], typer.Option(help="How far to wait.")
+        Literal["queued", "delivered", "result"], typer.Option(help="The step to wait for.")
     ] = "result",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 30,
     ttl: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds it stays open; commands.ttl_s; 0: now or not at all."),
+        typer.Option(
+            min=0,
+            help="Seconds that the command stays open; commands.ttl_s; 0: the device must be connected now.",
+        ),
     ] = None,
     redis: options.RedisOption = None,
     data: options.DataOption = None,
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Send a command to a device, wherever it is connected.
+    """Send a command to a device, on whatever node it is connected.
 
-    Exit code 1 when it failed, ran out of time or was not answered within --timeout (it goes on then).
+    Exit code 1 if the command failed, expired, or got no answer within --timeout (then it stays open).
     """
     parameters = _parse(params)
     with options.open_manager(redis, data, config) as manager:
@@ -59,5 +64,5 @@ def _parse(text: str | None) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise typer.BadParameter(
-            f"{text!r} is not JSON; a text needs its quotes: '\"on\"'", param_hint="params"
+            f"{text!r} is not JSON; a string needs quotes: '\"on\"'", param_hint="params"
         ) from exc

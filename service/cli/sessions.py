@@ -18,7 +18,7 @@ sessions = typer.Typer(
 )
 
 SessionId = Annotated[
-    str, typer.Argument(help="The device id; after `--` when it begins with `-`.")
+    str, typer.Argument(help="The device id; put `--` before it if it begins with `-`.")
 ]
 
 
@@ -26,17 +26,17 @@ SessionId = Annotated[
 def list_sessions(
     state: Annotated[
         Literal["active", "inactive", "archived", "all"],
-        typer.Option(help="Which ones; all: those in Redis."),
+        typer.Option(help="State of the sessions; all: all that are in Redis."),
     ] = "all",
-    q: Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")] = None,
-    project: Annotated[str | None, typer.Option(help="Only of this project_id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
+    q: Annotated[str | None, typer.Option("-q", help="Prefix of the id or the name.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only sessions of this project_id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of sessions.")] = 100,
     redis: options.RedisOption = None,
     data: options.DataOption = None,
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """List sessions, the active ones first."""
+    """List sessions, active ones first."""
     found: list[dict[str, Any]] = []
     more = False
     with options.open_manager(redis, data, config) as manager:
@@ -89,7 +89,7 @@ def show(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Show all that is kept of one session."""
+    """Show a session with all its data."""
     with options.open_manager(redis, data, config) as manager:
         session = manager.get_session(session_id)
         commands = manager.store.commands.all(session_id) if session else []
@@ -146,7 +146,7 @@ def delete(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Delete a session for good; a connected device is told and disconnected."""
+    """Delete a session; its device, if connected, is notified and disconnected."""
     if not yes:
         typer.confirm(f"Delete {printable(session_id)!r} with all its data?", abort=True, err=True)
     with options.open_manager(redis, data, config) as manager:

@@ -26,7 +26,7 @@ def status(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Show what is wrong, which nodes are there, how many sessions, and how the slow work goes."""
+    """Show alarms, nodes, the number of sessions and the state of the workers."""
     with options.open_manager(redis, data, config) as manager:
         counts = manager.store.index.counts()
         nodes: list[dict[str, str]] = [*manager.store.fleet.nodes()]

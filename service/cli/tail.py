@@ -90,7 +90,7 @@ def follow(url: str, store: RedisSessionStore, session_id: str, *, as_json: bool
                     after = number
             time.sleep(_EVERY_S)
     except FeedLost as exc:
-        typer.echo(f"Redis lost changes ({exc}): ask again for what there is now.", err=True)
+        typer.echo(f"Redis lost changes ({exc}): run the command again.", err=True)
         raise typer.Exit(1) from exc
     except KeyboardInterrupt:
         pass

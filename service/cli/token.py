@@ -20,7 +20,7 @@ TokenOption = Annotated[
         "--token",
         envvar=f"{PREFIX}TOKEN",
         show_default=False,
-        help="What to show the node, where it has a login; see `muster token`.",
+        help="Token, if the nodes require a login; see `muster token`.",
     ),
 ]
 
@@ -30,30 +30,33 @@ def token(
         Literal["device", "viewer", "operator", "admin"],
         typer.Option(help="device, viewer, operator or admin."),
     ],
-    device: Annotated[str | None, typer.Option(help="Of a device: its id.")] = None,
+    device: Annotated[str | None, typer.Option(help="For a device: its id.")] = None,
     prefix: Annotated[
         str | None,
-        typer.Option(help="Instead: what its id begins with, up to a `-`, `_`, `.`, `:` or `/`."),
+        typer.Option(
+            help="For devices, instead: prefix of their ids; ends in `-`, `_`, `.`, `:` or `/`."
+        ),
     ] = None,
     project: Annotated[
-        list[str] | None, typer.Option(help="The only project it is for; may be repeated.")
+        list[str] | None, typer.Option(help="Limit the token to this project; may be repeated.")
     ] = None,
     expires: Annotated[
-        str, typer.Option(help="How long it is good for, such as 90s, 15m, 12h, 30d; or `never`.")
+        str,
+        typer.Option(help="How long the token is valid, such as 90s, 15m, 12h, 30d; or `never`."),
     ] = "30d",
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
     """Print a token, signed with auth.secret of this environment.
 
-    A token cannot be taken back before it ends, but by another secret, which ends all of them.
+    A single token cannot be revoked; a new auth.secret ends all tokens.
     """
     from service.security.tokens import Tokens
 
     secret = load_config(config).auth.secret
     if not secret:
         raise ConfigError(
-            f"auth.secret: tokens are signed with it: set {PREFIX}AUTH__SECRET, the same as for the nodes"
+            f"auth.secret is not set: set {PREFIX}AUTH__SECRET to the secret of the nodes"
         )
     lifetime_s = parse_lifetime(expires)
     if role == "device" and not device and not prefix:
@@ -91,5 +94,5 @@ def parse_lifetime(text: str) -> float | None:
         )
     seconds = int(match[1]) * _UNITS_S[match[2]]
     if seconds > 100 * 366 * 86400:
-        raise typer.BadParameter("more than a hundred years: say `never`", param_hint="--expires")
+        raise typer.BadParameter("more than a hundred years: use `never`", param_hint="--expires")
     return float(seconds)

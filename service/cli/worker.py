@@ -13,12 +13,12 @@ from service.config.loader import child_environment, load_config, require_redis
 
 
 def worker(
-    redis: Annotated[str | None, typer.Option(help="Where state lives; redis.url.")] = None,
-    config: Annotated[Path | None, typer.Option(help="File of settings.")] = None,
+    redis: Annotated[str | None, typer.Option(help="URL of Redis; redis.url.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Path of the settings file.")] = None,
 ) -> None:
-    """Run one worker: the slow work, and the watch over nodes that died.
+    """Run one worker, for slow and periodic work.
 
-    SIGTERM lets the job under way finish.
+    On SIGTERM it finishes its current job and ends.
     """
     settings = load_config(config, {"redis.url": redis})
     require_redis(settings, "muster worker")

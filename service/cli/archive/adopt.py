@@ -1,4 +1,4 @@
-"""`muster archive adopt`: an archive becomes this service's, because a person says so."""
+"""`muster archive adopt`: an operator makes an archive belong to this service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from service.observability.logs import printable
 ForceOption = Annotated[
     bool,
     typer.Option(
-        "--force", help="Also from an owner that was seen lately, or in place of another."
+        "--force",
+        help="Take it even if its owner was seen recently, or if this service has another archive.",
     ),
 ]
 
@@ -32,10 +33,10 @@ def adopt(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Take over an archive: after this service's Redis was lost, or from a service that is no more.
+    """Take over an archive: after Redis lost its data, or from a service that no longer exists.
 
-    Shows whose it is and the last sign of life. An owner that was seen within the last five minutes
-    keeps it, unless you say --force; from then on his nodes and workers are refused by it.
+    Shows the owner and its last heartbeat. If the owner was seen within the last five minutes, --force
+    is required. Afterwards the archive refuses the nodes and workers of the former owner.
     """
     from service.connect import adopt_archive, make_store, open_files
     from service.redis_access.clients import redis_factory
@@ -47,7 +48,9 @@ def adopt(
         update={"archive": settings.archive.model_copy(update={"url": where})}
     )
     if not where:
-        raise ConfigError("--archive: which archive? Give it, or --data, or set archive.url")
+        raise ConfigError(
+            "--archive: no archive given: use --archive or --data, or set archive.url"
+        )
     files = open_files(settings)
     try:
         mark = files.identify()
@@ -69,30 +72,30 @@ def adopt(
     if json_output:
         options.show_json(_shown(mark, where, service, store_id, not mine))
     elif mine:
-        typer.echo("That is this service: there is nothing to do.")
+        typer.echo("It already belongs to this service: there is nothing to do.")
     else:
         typer.echo(
-            f"It is this service's now ({service}). Sessions come back when their devices do; "
-            "`muster archive reindex` puts all of them into the lists."
+            f"It now belongs to this service ({service}). Sessions are restored when their devices "
+            "register; `muster archive reindex` lists all of them again."
         )
 
 
 def _check(mark: Mark, service: str, known: str, silent_s: float) -> None:
     if known and known != mark.store_id:
         raise Conflict(
-            f"This service has another archive, {known}: what is in that one would not be found any "
-            "more. If that is lost, say --force."
+            f"This service has another archive, {known}: its sessions would no longer be found. If that "
+            "archive is lost, use --force."
         )
     if not mark.owner.service:
         raise Conflict(
-            "It names no service, so there is no sign of life to look at: if nobody uses it any more, "
-            "say --force."
+            "Its marker names no service, so there is no heartbeat to check: if no service uses it any "
+            "more, use --force."
         )
     if mark.owner.service != service and silent_s < RECENT_S:
-        ago = f"{silent_s:.0f} s ago" if silent_s >= 0 else "in the future: a clock was wrong"
+        ago = f"{silent_s:.0f} s ago" if silent_s >= 0 else "in the future (a clock was wrong)"
         raise Conflict(
-            f"Its owner was seen {ago}: end its nodes and "
-            f"workers and wait {RECENT_S / 60:.0f} minutes, or say --force if they are gone for good."
+            f"Its owner was seen {ago}: stop its nodes and workers and wait "
+            f"{RECENT_S / 60:.0f} minutes, or use --force if they will never run again."
         )
 
 

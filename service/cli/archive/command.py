@@ -25,7 +25,7 @@ from service.errors import SessionNotFound
 from service.observability.logs import printable
 
 archive = typer.Typer(
-    help="List, check and move what left Redis for the disk.",
+    help="List, check, export and import archived sessions.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,23 +36,23 @@ archive.command()(reindex)
 archive.command("put-back")(put_back)
 archive.command()(adopt)
 
-PrefixOption = Annotated[str | None, typer.Option("-q", help="Id or name begins with this.")]
-ProjectOption = Annotated[str | None, typer.Option(help="Only of this project_id.")]
+PrefixOption = Annotated[str | None, typer.Option("-q", help="Prefix of the id or the name.")]
+ProjectOption = Annotated[str | None, typer.Option(help="Only sessions of this project_id.")]
 
 
 @archive.command("list")
 def list_archived(
     q: PrefixOption = None,
     project: ProjectOption = None,
-    after: Annotated[str, typer.Option(help="`next` of the page before.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
+    after: Annotated[str, typer.Option(help="`next` of the previous page.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of sessions.")] = 100,
     place: ArchiveOption = None,
     data: options.DataOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """List sessions that have a file, with the newest one of each.
+    """List sessions that have a file, each with its newest file.
 
-    A session that came back from the archive keeps its last file until it is archived again.
+    A restored session keeps its last file until it is archived again.
     """
     opened = open_archive(place, data)
     bad = 0
@@ -86,7 +86,7 @@ def list_archived(
     if more:
         typer.echo(f"… and more: --after {following}", err=True)
     if bad:
-        typer.echo(f"{bad} bad files are left out: `muster archive verify` tells more", err=True)
+        typer.echo(f"{bad} invalid files are left out: see `muster archive verify`", err=True)
 
 
 def _matches(header: Header, q: str | None, project: str | None) -> bool:
@@ -114,15 +114,15 @@ def _row(header: Header, size: int) -> dict[str, Any]:
 @archive.command()
 def verify(
     move: Annotated[
-        bool, typer.Option("--quarantine", help="Move bad files to quarantine.")
+        bool, typer.Option("--quarantine", help="Move invalid files to quarantine.")
     ] = False,
     place: ArchiveOption = None,
     data: options.DataOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Check all checksums of all files; exit code 1 when one is bad or cannot be read.
+    """Check all checksums of all files; exit code 1 if a file is invalid or cannot be read.
 
-    Shows, too, which files lie beside a newer one of their session: `put-back` takes one of those.
+    Also shows files of sessions that have a newer file; `put-back` makes one of them the newest.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -184,10 +184,10 @@ def verify(
         )
         if beside:
             rows = [[one, walk.session_of(one)] for one in beside]
-            options.show_table(["beside a newer one", "session"], rows, "")
+            options.show_table(["has a newer file", "session"], rows, "")
         bad = len(wrong) - unreadable
         typer.echo(
-            f"{checked} files: {bad} bad, {unreadable} cannot be read, {len(beside)} beside a newer one."
+            f"{checked} files: {bad} bad, {unreadable} cannot be read, {len(beside)} with a newer file."
         )
     if wrong:
         raise typer.Exit(1)
@@ -196,19 +196,22 @@ def verify(
 @archive.command()
 def export(
     session_ids: Annotated[
-        list[str] | None, typer.Argument(help="Which sessions; none: all.", show_default=False)
+        list[str] | None,
+        typer.Argument(help="Ids of the sessions; none: all sessions.", show_default=False),
     ] = None,
     form: Annotated[Literal["ndjson", "csv"], typer.Option("--format")] = "ndjson",
     key: Annotated[str | None, typer.Option(help="Only this data key.")] = None,
     q: PrefixOption = None,
     project: ProjectOption = None,
-    output: Annotated[Path | None, typer.Option("-o", help="Else standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", help="Output file; without it standard output.")
+    ] = None,
     place: ArchiveOption = None,
     data: options.DataOption = None,
 ) -> None:
     """Write histories as lines of session_id, key, ts (seconds since 1970) and value.
 
-    In CSV, values that are no numbers are JSON or text, guarded from becoming formulas.
+    In CSV, values that are not numbers are written as JSON or as text that spreadsheets do not read as formulas.
     """
     opened = open_archive(place, data)
     chosen = walk.newest_names(opened.store)

@@ -19,7 +19,7 @@ ArchiveOption = Annotated[
     str | None,
     typer.Option(
         "--archive",
-        help="Its folder, or a file:// URL; else archive/ in --data, else archive.url.",
+        help="Folder of the archive, or a file:// URL; without it archive/ in --data, else archive.url.",
     ),
 ]
 

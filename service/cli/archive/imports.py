@@ -53,7 +53,9 @@ def open_service(
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
     if not manager.archiver.exists:
         manager.close()
-        raise ConfigError("--archive: which archive? Give it, or --data, or set archive.url")
+        raise ConfigError(
+            "--archive: no archive given: use --archive or --data, or set archive.url"
+        )
     return manager.archiver, manager.close
 
 
@@ -64,12 +66,12 @@ def reindex(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Put every archived session into Redis's index again, after Redis was lost or moved.
+    """Add every archived session to the index in Redis again, after Redis lost data or was replaced.
 
-    A file that is newer than what Redis has of its session takes its place (`newer`), unless
-    somebody is connected to that or changed it since (`beside`: see `put-back`). Newer states in
-    Redis, newer files that are known, and deletions of the last hour stay as they are. Bad files
-    go to quarantine. It may run while the service does, and run twice.
+    A file that is newer than the state in Redis replaces it (`newer`), unless the session is
+    connected or has changed since (`beside`: see `put-back`). Newer states in Redis, newer files in
+    the index, and deletions of the last hour stay unchanged. Invalid files are moved to quarantine.
+    The command may run while the service is running, and it may run twice.
     """
     archiver, close = open_service(place, redis, data, config)
     try:
@@ -102,10 +104,10 @@ def put_back(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Make a file that lies beside a newer one the session's newest state again.
+    """Make an older file the newest state of its session again.
 
-    What the session is now is archived first and lies beside in its turn, so the same again undoes
-    it. A session that is connected or busy stays as it is.
+    The current state is archived first and kept as an older file, so the same command can undo
+    this. A session that is connected, has clients or has open commands stays unchanged.
     """
     archiver, close = open_service(place, redis, data, config)
     try:
@@ -118,7 +120,7 @@ def put_back(
     if json_output:
         options.show_json({"put_back": name, "name": now})
     else:
-        typer.echo(f"{name} is {now} now, the newest of its session.")
+        typer.echo(f"{name} is now {now}, the newest file of its session.")
 
 
 def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
@@ -127,7 +129,7 @@ def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
         try:
             header = archive.load_header(name)
         except BadRecord as exc:
-            typer.echo(f"{printable(name)} is in quarantine now: {exc.reason}", err=True)
+            typer.echo(f"{printable(name)} was moved to quarantine: {exc.reason}", err=True)
             yield None
             continue
         except WrongArchive:
@@ -152,7 +154,7 @@ def _index(archiver: Archiver, entries: list[IndexEntry], counts: dict[str, int]
 def import_files(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files of an archive, folders of them, or NDJSON of `export`."),
+        typer.Argument(help="Archive files, folders of them, or NDJSON files of `export`."),
     ],
     place: ArchiveOption = None,
     redis: options.RedisOption = None,
@@ -160,10 +162,10 @@ def import_files(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Take sessions into the archive: from a copy of another one, or from exported histories.
+    """Import sessions into the archive: from a copy of an archive, or from exported histories.
 
-    A file brings its session whole. Exported lines make sessions that have these histories and
-    nothing else. What the service knows already, in Redis or in its archive, stays as it is.
+    A file has a complete session. Exported lines become sessions that have only these histories.
+    Sessions that the service already has, in Redis or in its archive, stay unchanged.
     """
     archiver, close = open_service(place, redis, data, config)
     counts: dict[str, int] = {"imported": 0}

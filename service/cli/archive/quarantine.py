@@ -16,13 +16,13 @@ from service.errors import FileNotFound, ServiceError
 from service.observability.logs import printable
 
 quarantine = typer.Typer(
-    help="Files that could not be read as what their name says: list, show, put back.",
+    help="List, show and move back invalid files.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-ItemArgument = Annotated[str, typer.Argument(help="As `list` shows it.")]
+ItemArgument = Annotated[str, typer.Argument(help="Id of the file, as shown by `list`.")]
 
 
 @quarantine.command("list")
@@ -31,7 +31,7 @@ def list_items(
     data: options.DataOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """List what is in quarantine, the oldest first, and why."""
+    """List the files in quarantine, oldest first, each with the reason."""
     items = open_archive(place, data).store.quarantined()
     if json_output:
         options.show_json({"items": [_shown(one) for one in items]})
@@ -48,7 +48,7 @@ def list_items(
             ]
             for one in items
         ],
-        "Nothing is in quarantine.",
+        "The quarantine is empty.",
     )
 
 
@@ -59,10 +59,10 @@ def show(
     data: options.DataOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Show one file: where it was, why it is here, and whether it can be read now."""
+    """Show one file: its former name, the reason, and whether it is valid now."""
     opened = open_archive(place, data)
     found = _find(opened, item)
-    shown = {**_shown(found), "now": opened.check_quarantined(found) or "it can be read"}
+    shown = {**_shown(found), "now": opened.check_quarantined(found) or "it is valid"}
     if json_output:
         options.show_json(shown)
     else:
@@ -73,23 +73,27 @@ def show(
 @quarantine.command("put-back")
 def unquarantine(
     item: ItemArgument,
-    force: Annotated[bool, typer.Option("--force", help="Also when it is still bad.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Move the file even if it is still invalid.")
+    ] = False,
     place: ArchiveOption = None,
     data: options.DataOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Move a file back to where it was, when it can be read by now."""
+    """Move a file back to its place, if it is valid now."""
     opened = open_archive(place, data)
     found = _find(opened, item)
     wrong = opened.check_quarantined(found)
     if wrong and not force:
-        raise ServiceError(f"{item} stays: {wrong}. (--force moves it all the same.)")
+        raise ServiceError(f"{item} stays in quarantine: {wrong}. (--force moves it anyway.)")
     try:
         name = opened.store.unquarantine(item)
     except NameTaken as exc:
-        raise ServiceError(f"{item} stays: there is a file {found.name} again.") from exc
+        raise ServiceError(
+            f"{item} stays in quarantine: a file {found.name} exists again."
+        ) from exc
     except BadRecord as exc:
-        raise ServiceError(f"{item} stays: {exc.reason}.") from exc
+        raise ServiceError(f"{item} stays in quarantine: {exc.reason}.") from exc
     if json_output:
         options.show_json({"item": item, "name": name})
     else:

@@ -1,4 +1,4 @@
-"""`muster doctor`: looks for what is wrong or will be, and says how to mend it."""
+"""`muster doctor`: looks for problems, and says how to fix them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
     doctor_redis.check_replicas,
     doctor_redis.check_clock,
     service.check_nodes,
-    service.check_agreement,
+    service.check_consistency,
     service.check_files,
     service.check_login,
     service.check_workers,
@@ -44,9 +44,9 @@ def doctor(
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Look for what is wrong with Redis, nodes, workers and archive, and say how to mend it.
+    """Look for problems of Redis, nodes, workers and archive, and say how to fix them.
 
-    Exit code 0: all is well or could be better; 1: something is wrong.
+    Exit code 0: no errors, perhaps warnings; 1: at least one error.
     """
     settings = load_config(config)
     url = options.find_redis(settings, redis, data)

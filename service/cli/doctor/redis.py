@@ -1,4 +1,4 @@
-"""What `muster doctor` asks Redis."""
+"""Checks of Redis for `muster doctor`."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def check_memory(patient: Patient) -> list[Finding]:
     used = int(info.get("used_memory") or 0)
     found = [Finding("eviction", "ok", f"maxmemory-policy is {policy}")]
     if policy != "noeviction":
-        mend = "CONFIG SET maxmemory-policy noeviction, and in its configuration: sessions get lost"
+        mend = "CONFIG SET maxmemory-policy noeviction, and set it in its configuration: else sessions are lost"
         found = [Finding("eviction", "error", f"maxmemory-policy is {policy}", mend)]
     if not limit:
-        mend = "set maxmemory to half of its machine's memory: without it the kernel ends Redis"
+        mend = "set maxmemory to half of the memory of its machine: without it the kernel may kill Redis"
         return [*found, Finding("memory", "warning", f"{_mib(used)} used, no maxmemory", mend)]
     percent = 100 * used / limit
     seen = f"{_mib(used)} of {_mib(limit)} used ({percent:.0f} %)"
@@ -52,16 +52,16 @@ def check_memory(patient: Patient) -> list[Finding]:
 def check_persistence(patient: Patient) -> list[Finding]:
     """Check that what is acked survives a restart of Redis."""
     info = patient.info
-    disk = "look at its disk and its log: while that lasts it refuses writes"
+    disk = "check its disk and its log: until this is fixed it refuses writes"
     if info.get("rdb_last_bgsave_status") == "err":
         return [Finding("persistence", "error", "the last snapshot (RDB) failed", disk)]
     if not int(info.get("aof_enabled") or 0):
-        mend = "CONFIG SET appendonly yes: a restart of Redis loses what was acked"
+        mend = "CONFIG SET appendonly yes: without it a restart of Redis loses acked data"
         return [Finding("persistence", "warning", "AOF is off", mend)]
     if info.get("aof_last_write_status") == "err":
         return [Finding("persistence", "error", "the last write of the AOF failed", disk)]
     if info.get("aof_last_bgrewrite_status") == "err":
-        mend = "look at its disk and its log: the AOF grows without end"
+        mend = "check its disk and its log: the AOF grows without limit"
         return [Finding("persistence", "warning", "the last rewrite of the AOF failed", mend)]
     if _setting(patient, "appendfsync") == "no":
         mend = "CONFIG SET appendfsync everysec (may lose 2 s) or always"
@@ -73,7 +73,7 @@ def check_replicas(patient: Patient) -> list[Finding]:
     """Nothing is acked with fewer replicas than acks wait for."""
     needed, role = patient.config.redis.wait_replicas, patient.info.get("role")
     if role not in ("master", None):
-        mend = "name the primary in redis.url, or its Sentinels: redis+sentinel://"
+        mend = "set redis.url to the primary, or to its Sentinels: redis+sentinel://"
         return [Finding("replicas", "error", "this is a replica: nothing can be written", mend)]
     there = sum(
         replica.get("state") == "online"
@@ -82,7 +82,7 @@ def check_replicas(patient: Patient) -> list[Finding]:
     )
     seen = f"{there} connected, acks wait for {needed}"
     if there < needed:
-        mend = "start replicas, or set redis.wait_replicas lower: nothing is acked meanwhile"
+        mend = "start replicas, or lower redis.wait_replicas: until then nothing is acked"
         return [Finding("replicas", "error", seen, mend)]
     return [Finding("replicas", "ok", seen)]
 
@@ -102,7 +102,11 @@ def check_clock(patient: Patient) -> list[Finding]:
     off_s = time.time() - (int(seconds) + int(micros) / 1e6)
     seen = f"this machine and Redis differ by {abs(off_s):.1f} s"
     if abs(off_s) > CLOCK_S:
-        return [Finding("clock", "warning", seen, "let NTP set both: times of devices look wrong")]
+        return [
+            Finding(
+                "clock", "warning", seen, "synchronize both by NTP: times of devices look wrong"
+            )
+        ]
     return [Finding("clock", "ok", seen)]
 
 

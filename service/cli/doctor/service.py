@@ -1,4 +1,4 @@
-"""What `muster doctor` knows of nodes, workers, jobs and logins."""
+"""Checks of nodes, workers, jobs and logins for `muster doctor`."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ FEW_CHARACTERS = 12
 
 
 def check_nodes(patient: Patient) -> list[Finding]:
-    """Nodes are there and ready."""
+    """Nodes are running and ready."""
     nodes = patient.nodes
     if not nodes:
-        mend = "start one: `muster node`, or all of it: `muster up`"
+        mend = "start one with `muster node`, or everything with `muster up`"
         return [Finding("nodes", "warning", "none is running", mend)]
     found = [Finding("nodes", "ok", f"{len(nodes)} running")]
     for figures in nodes:
         if figures.get("ready") == "0" and figures.get("draining") != "1":
-            mend = f"look at http://{figures.get('address', '')}/readyz and at its log"
+            mend = f"check http://{figures.get('address', '')}/readyz and its log"
             is_starting = int(figures.get("uptime_s", STARTING_S)) < STARTING_S
             verdict: Verdict = "warning" if is_starting else "error"
             found.append(Finding("nodes", verdict, f"{figures['node_id']} is not ready", mend))
     return found
 
 
-def check_agreement(patient: Patient) -> list[Finding]:
-    """Nodes and workers are of one version and have the settings alike that must be."""
+def check_consistency(patient: Patient) -> list[Finding]:
+    """Nodes and workers have the same version, and the same settings where they must."""
     found = []
     for what, mend in (
         ("version", "finish the upgrade: restart the old ones"),
-        ("settings", f"compare `muster config show` of both: {', '.join(GROUPS)} must be alike"),
+        ("settings", f"compare `muster config show` of both: {', '.join(GROUPS)} must be the same"),
     ):
         values: dict[str, list[str]] = {}
         for name, figures in patient.processes():
@@ -59,7 +59,7 @@ def check_files(patient: Patient) -> list[Finding]:
     for figures in patient.nodes:
         most, connections = int(figures.get("max_files", 0)), int(figures.get("connections", 0))
         seen = f"{figures['node_id']} has {connections} connections and may open {most} files"
-        mend = "raise the hard limit (ulimit -Hn, LimitNOFILE, nofile), restart it; or more nodes"
+        mend = "raise the hard limit (ulimit -Hn, LimitNOFILE, nofile) and restart it, or start more nodes"
         if most > 0 and (most < FEW_FILES or connections > FILES_FULL * most):
             found.append(Finding("files", "warning", seen, mend))
     if patient.nodes and not found:
@@ -68,9 +68,9 @@ def check_files(patient: Patient) -> list[Finding]:
 
 
 def check_workers(patient: Patient) -> list[Finding]:
-    """Somebody does the slow work, and does all of it."""
+    """Workers are running, and sweeps finish."""
     if not patient.workers:
-        mend = "start one: `muster worker`: nothing is archived meanwhile, retries wait"
+        mend = "start one with `muster worker`: until then nothing is archived, and retries wait"
         return [Finding("workers", "warning", "none is running", mend)]
     found = [Finding("workers", "ok", f"{len(patient.workers)} running")]
     swept_ms = int(patient.upkeep.get("swept_at", 0))
@@ -78,46 +78,51 @@ def check_workers(patient: Patient) -> list[Finding]:
         ago_s = (patient.now_ms - swept_ms) / 1000
         seen = f"the last sweep ended {ago_s:.0f} s ago"
         if ago_s > MISSED_TURNS * max(10.0, patient.config.workers.sweep_every_s):
-            mend = "look at the workers' logs: is one job in the way of all?"
+            mend = "check the logs of the workers: does one job block the others?"
             return [*found, Finding("sweeps", "warning", seen, mend)]
         found.append(Finding("sweeps", "ok", seen))
     return found
 
 
 def check_queue(patient: Patient) -> list[Finding]:
-    """Jobs do not wait for long, and none has failed for good."""
+    """Jobs do not wait for long, and none has used up its retries."""
     queue, found = patient.queue, []
     length, oldest_s = queue.counts["queued"], queue.oldest_s or 0.0
     seen = f"{length} jobs wait" + (f", the oldest for {oldest_s:.0f} s" if length else "")
     if length > LONG_QUEUE or oldest_s > LONG_WAIT_S:
-        found.append(Finding("queue", "warning", seen, "start more workers, look at their logs"))
+        found.append(Finding("queue", "warning", seen, "start more workers, check their logs"))
     else:
         found.append(Finding("queue", "ok", seen))
     failed = queue.counts["failed"]
     if failed:
-        mend = "look at them and try them again: GET /api/v1/jobs?state=failed, POST …/retry"
-        return [*found, Finding("jobs", "warning", f"{failed} failed for good", mend)]
+        mend = "check them and retry them: GET /api/v1/jobs?state=failed, POST …/retry"
+        return [
+            *found,
+            Finding("jobs", "warning", f"{failed} failed, with all retries used up", mend),
+        ]
     return [*found, Finding("jobs", "ok", "none has failed")]
 
 
 def check_login(patient: Patient) -> list[Finding]:
-    """Nobody gets in without a token where others can reach a node."""
+    """A node that others can reach requires a token."""
     found = []
     modes = {figures["auth"] for figures in patient.nodes if figures.get("auth")}
     if len(modes) > 1:
         mend = "give all nodes the same auth.mode and restart them"
-        found.append(Finding("login", "error", "some nodes want a token, others do not", mend))
+        found.append(Finding("login", "error", "some nodes require a token, others do not", mend))
     for figures in patient.nodes:
         host = figures.get("address", "").rpartition(":")[0]
         if figures.get("auth") == "open" and host and not is_loopback(host):
-            seen = f"{figures['node_id']} listens on {host} and lets in everybody as admin"
+            seen = f"{figures['node_id']} listens on {host} and accepts every client as admin"
             mend = "set auth.mode to token, and auth.secret in the environment"
             found.append(Finding("login", "error", seen, mend))
     auth = patient.config.auth
     if auth.secret and len(set(auth.secret)) < FEW_CHARACTERS:
-        seen = "auth.secret looks as if it can be guessed"
-        found.append(Finding("login", "warning", seen, "`openssl rand -hex 32` makes a better one"))
+        seen = "auth.secret looks easy to guess"
+        found.append(
+            Finding("login", "warning", seen, "`openssl rand -hex 32` creates a better one")
+        )
     if auth.secret and auth.mode == "open":
-        seen = "there is an auth.secret, and auth.mode is open: nobody needs a token"
+        seen = "auth.secret is set, but auth.mode is open: no token is needed"
         found.append(Finding("login", "warning", seen, "set auth.mode to token"))
     return found or [Finding("login", "ok", f"auth.mode {', '.join(modes) or auth.mode}")]

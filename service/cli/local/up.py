@@ -31,35 +31,38 @@ _DEMO_RATE = "0.5"
 
 
 def up(
-    nodes: Annotated[int, typer.Option(min=1, help="How many nodes, on consecutive ports.")] = 2,
+    nodes: Annotated[int, typer.Option(min=1, help="Number of nodes, on consecutive ports.")] = 2,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="How many workers; workers.count.")
+        int | None, typer.Option(min=0, help="Number of workers; workers.count.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port of the first node; node.port.")] = None,
-    data: Annotated[Path, typer.Option(help="Folder that keeps everything.")] = Path("muster-data"),
+    data: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("muster-data"),
     demo: Annotated[
-        int, typer.Option(min=0, help="Simulated devices to start, and an agent for this machine.")
+        int,
+        typer.Option(
+            min=0, help="Number of simulated devices to start, plus an agent for this machine."
+        ),
     ] = 0,
-    config: Annotated[Path | None, typer.Option(help="File of settings.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Path of the settings file.")] = None,
 ) -> None:
-    """Run everything on this machine: Redis, nodes, workers, and devices to look at with --demo.
+    """Run everything on this machine: Redis, nodes, workers, and with --demo simulated devices.
 
-    Redis is a server of our own that keeps its data in the data folder, unless redis.url names another
-    one. What ends unexpectedly is started again. Ctrl-C drains and ends every process, a second one at
-    once. The next start on the same folder finds everything again.
+    Redis is a server of its own, with its data in the data folder, unless redis.url names another
+    server. A process that ends unexpectedly is restarted. Ctrl-C drains and stops everything, a second
+    Ctrl-C stops at once. The next start with the same folder has the same data again.
     """
     flags = {"workers.count": workers, "node.port": port, "node.host": "127.0.0.1"}
     settings = load(config, flags).config
     first = settings.node.port
     ports = list(range(first, first + nodes))
     if ports[-1] > 65535:
-        raise ConfigError(f"node.port: {nodes} nodes from {first} on end above 65535")
+        raise ConfigError(f"node.port: {nodes} nodes from {first} on would need ports above 65535")
     for number in ports:
         if not embedded.is_free(number):
             raise ConfigError(
                 f"node.port: {number} is taken by another program"
                 + (" (on a Mac often the AirPlay receiver)" if number == 5000 else "")
-                + ": choose others with --port"
+                + ": choose another with --port"
             )
     run = _Run(settings, ports, data, demo)
     try:
@@ -104,7 +107,7 @@ class _Run:
             self._supervisor.stop()
             if self._server is not None:
                 self._server.release()
-        self._display.say("Stopped; nothing is left running.")
+        self._display.say("Stopped; no process is left running.")
 
     def _start_redis(self) -> None:
         if self._url == EMBEDDED:
@@ -131,8 +134,8 @@ class _Run:
         with redis_factory(self._url)() as client:
             if adopt_lost_archive(self._config, make_store(self._config, client)):
                 self._display.say(
-                    "Redis is new, the archive is not: sessions come back when their devices do, "
-                    f"`muster archive reindex --data {self._data}` puts all of them into the lists."
+                    "Redis is new, the archive is not: sessions are restored when their devices register, "
+                    f"`muster archive reindex --data {self._data}` lists all of them again."
                 )
 
     def _start_rest(self) -> None:
@@ -184,7 +187,7 @@ class _Run:
         deadline_s = time.monotonic() + _NODE_READY_S
         while not _is_up(port) and not self._supervisor.stopping.is_set():
             if time.monotonic() > deadline_s:
-                self._display.say(f"node-{port} does not answer yet, going on without it")
+                self._display.say(f"node-{port} does not answer yet, continuing without it")
                 return
             self._supervisor.watch()
             self._supervisor.stopping.wait(0.05)
@@ -192,10 +195,10 @@ class _Run:
     def _tell_where(self) -> None:
         lines = [f"  node    {url}   test page {url}/test" for url in self._urls]
         if self._config.auth.mode == "token":
-            lines.append("  login   with a token: `muster token --role admin` makes one")
+            lines.append("  login   with a token: create one with `muster token --role admin`")
         lines.append(f"  redis   {redact_url(self._url)}")
         lines.append(
-            f"  data    {self._data.absolute()}   (logs in logs/, quiet sessions in archive/)"
+            f"  data    {self._data.absolute()}   (logs in logs/, archived sessions in archive/)"
         )
         self._display.say("Muster is up. Ctrl-C drains and stops everything.\n" + "\n".join(lines))
 

@@ -201,14 +201,15 @@ def agent(
         list[str] | None, typer.Option("--url", help="Nodes, separated by commas or repeated.")
     ] = None,
     device_id: Annotated[
-        str | None, typer.Option("--id", help="Device id; agent-<host name> when left out.")
+        str | None, typer.Option("--id", help="Device id; without it agent-<host name>.")
     ] = None,
     interval: Annotated[
         float,
         typer.Option(min=_MIN_INTERVAL_S, max=_MAX_INTERVAL_S, help="Seconds between readings."),
     ] = 5.0,
     keep: Annotated[
-        int, typer.Option(min=1, help="Readings that wait while no node can be reached.")
+        int,
+        typer.Option(min=1, help="Maximum number of readings kept while no node can be reached."),
     ] = 1000,
     project: Annotated[str | None, typer.Option(help="project_id of the device.")] = None,
     token: TokenOption = None,

@@ -27,35 +27,39 @@ _KINDS = ("mixed", "car", "kiosk", "robot")
 
 
 def simulate(
-    devices: Annotated[int, typer.Option("--devices", "-n", min=1, help="How many devices.")] = 20,
-    rate: Annotated[float, typer.Option(min=0.001, help="Updates per second of each.")] = 1.0,
+    devices: Annotated[int, typer.Option("--devices", "-n", min=1, help="Number of devices.")] = 20,
+    rate: Annotated[
+        float, typer.Option(min=0.001, help="Updates per second of each device.")
+    ] = 1.0,
     seconds: Annotated[
-        float, typer.Option(min=0, help="How long; 0: until a signal, nothing is verified then.")
+        float,
+        typer.Option(min=0, help="Duration in seconds; 0: until a signal, without verification."),
     ] = 30.0,
     url: Annotated[
         list[str] | None, typer.Option("--url", help="Nodes, separated by commas or repeated.")
     ] = None,
     kind: Annotated[str, typer.Option(help="mixed, car, kiosk or robot.")] = "mixed",
     values: Annotated[
-        int, typer.Option(min=0, help="Readings per update besides `tick`; 0: all it has.")
+        int, typer.Option(min=0, help="Readings per update in addition to `tick`; 0: all.")
     ] = 0,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for all to connect before sending.")
+        float,
+        typer.Option(min=0, help="Seconds to wait for all devices to connect before sending."),
     ] = 30.0,
-    prefix: Annotated[str, typer.Option(help="What the device ids begin with.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix of the device ids.")] = "",
     project: Annotated[str | None, typer.Option(help="project_id of the devices.")] = None,
     token: TokenOption = None,
     verified: Annotated[
         bool,
         typer.Option(
-            "--verify/--no-verify", help="Ask the service afterwards for everything that was acked."
+            "--verify/--no-verify", help="Check at the end that no acked update is missing."
         ),
     ] = True,
     json_output: Annotated[
-        bool, typer.Option("--json", help="The summary as JSON on standard output.")
+        bool, typer.Option("--json", help="Print the summary as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Run a fleet of simulated devices; exit code 1 when anything acked is missing afterwards."""
+    """Run a fleet of simulated devices; exit code 1 if an acked update is missing at the end."""
     if kind not in _KINDS:
         raise typer.BadParameter(f"one of {', '.join(_KINDS)}", param_hint="--kind")
     fleet = Fleet(
@@ -164,7 +168,9 @@ class _Run:
         self._progress.remove_task(task)
 
     async def _ask(self) -> None:
-        task = self._progress.add_task("asking the service", total=len(self.fleet.members), told="")
+        task = self._progress.add_task(
+            "reading from the service", total=len(self.fleet.members), told=""
+        )
         self.verdict = await verify(
             self.fleet,
             lambda asked: self._progress.update(task, completed=asked, told=f"{asked} sessions"),
@@ -228,7 +234,7 @@ def _text(summary: dict[str, Any]) -> str:
         ("sent", f"{summary['sent']} updates"),
         ("acked", f"{summary['acked']} ({summary['updates_per_s']} per second)"),
         ("unacked", f"{summary['unacked']} without an answer at the end"),
-        ("lost", f"{summary['lost']} acked, but not there afterwards"),
+        ("lost", f"{summary['lost']} acked, but missing at the end"),
         ("reconnects", str(summary["reconnects"])),
         ("latency", " · ".join(f"{name} {value} ms" for name, value in latency.items())),
     ]

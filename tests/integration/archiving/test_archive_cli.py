@@ -246,7 +246,7 @@ def test_quarantine_is_listed_shown_and_put_back(store, run, tmp_path):
         "its checksum is wrong",
     )
     assert "its checksum is wrong" in run("quarantine", "list").stdout
-    assert "it can be read" in run("quarantine", "show", item).stdout
+    assert "it is valid" in run("quarantine", "show", item).stdout
     assert json.loads(run("quarantine", "show", item, "--json").stdout)["name"] == name
 
     assert run("quarantine", "put-back", item).exit_code == 0
@@ -440,7 +440,7 @@ def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_c
 
     told = one.muster("archive", "put-back", first)
 
-    assert told == {"put_back": first, "name": one.manager.store.archive_index.name_of("d")}
+    assert told == {"put_back": first, "name": one.manager.store.archive_name("d")}
     assert one.values("d") == ["lost?"]
     assert one.muster("archive", "verify")["beside"] == [second]
     for wrong in ("nothing", second.replace("d~", "e~"), first):

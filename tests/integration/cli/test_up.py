@@ -107,7 +107,7 @@ def test_up_demo_runs_and_ctrl_c_leaves_nothing(start: Callable[..., Running], d
 
     assert running.stop(signal.SIGINT) == 0
     assert running.leftovers() == []
-    assert "Stopped; nothing is left running." in running.output
+    assert "Stopped; no process is left running." in running.output
     assert "Traceback" not in running.output
 
 

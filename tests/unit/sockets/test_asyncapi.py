@@ -85,7 +85,7 @@ def test_events_are_those_of_the_protocol_in_both_directions() -> None:
         re.findall(r"^### `(\w+)`\n\n(.*?)(?=^##|\Z)", PROTOCOL, re.MULTILINE | re.DOTALL)
     )
     sent = {event for event, text in sections.items() if text.startswith("From the service")}
-    both = {event for event, text in sections.items() if text.startswith("Both ways")}
+    both = {event for event, text in sections.items() if text.startswith("In both directions")}
     operations = DOCUMENT["operations"].keys()
     told = {name.removeprefix("send_") for name in operations if name.startswith("send_")}
     taken = {name.removeprefix("receive_") for name in operations if name.startswith("receive_")}
