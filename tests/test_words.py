@@ -1,0 +1,134 @@
+"""Docs, API documents and help texts use the words of the field, not words that only this project knows.
+
+Code in backquotes and in fences is not read: names in it are checked by `test_docs.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service import errors
+from service.cli.app import COMMANDS, load_command
+from service.sockets import asyncapi
+from tests.test_docs import PAGES, ROOT, describe_api, families, subcommands
+
+#: What was said, and what to write instead.
+PRIVATE = {
+    r"roads?": "path, transport, how … travels",
+    r"whoever": "the client, caller or process that …",
+    r"besides?": "next to, in addition to, compared with",
+    r"told": "receives, gets, is notified",
+    r"doors?": "endpoint, handler, API",
+    r"farewells?": "drain",
+    r"receptions?": "admission",
+    r"entrances?": "authentication",
+    r"gates?": "authentication, rate limits",
+    r"agreements?": "settings fingerprint",
+    r"rooms of the house|floors?": "layout, layers",
+    r"knocks?": "connects",
+    r"(?:gives?|gave) way": "is replaced, is superseded",
+    r"lets? go": "makes inactive, releases",
+    r"(?:takes?|took) leave": "disconnects",
+    r"anew": "again, from the beginning",
+    r"nobody|somebody": "no client, another client, an operator",
+    r"go(?:es)? on": "continues, stays open",
+    r"put aside": "in quarantine",
+    r"signs? of life": "heartbeat",
+    r"captures?": "consistent read",
+    r"shall": "must",
+}
+#: Names of the code's former layout. They are wrong in code spans too.
+FORMER = (
+    "Farewell",
+    "Reception",
+    "Entrance",
+    "Permits",
+    "Departures",
+    "Preparer",
+    "take_leave",
+    "see_off",
+)
+#: Where such a word is the right one: (where, words around it).
+EXCEPTIONS = {
+    ("0006-rest-description.md", "none besides Flask and pydantic"),
+}
+
+
+def prose(text: str) -> str:
+    """A page without its code."""
+    return re.sub(
+        r"`[^`\n]+`", "`…`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    )
+
+
+def descriptions(document: Any) -> Iterator[str]:
+    """Every summary and description of an OpenAPI or AsyncAPI document."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if name in ("description", "summary") and isinstance(value, str):
+                yield value
+            else:
+                yield from descriptions(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from descriptions(value)
+
+
+def helps() -> Iterator[str]:
+    """Help texts of all commands, their arguments and options."""
+    for name in COMMANDS:
+        yield COMMANDS[name][2]
+        for command in subcommands(load_command(name)):
+            yield command.help or ""
+            yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+
+
+def texts() -> dict[str, str]:
+    """All that is read by people who do not read the code."""
+    found = {page.name: page.read_text() for page in PAGES}
+    found["rules.yml"] = (ROOT / "deploy/prometheus/rules.yml").read_text()
+    found["openapi.json"] = "\n".join(descriptions(describe_api()))
+    found["asyncapi.json"] = "\n".join(descriptions(asyncapi.document("1")))
+    found["help of muster"] = "\n".join(helps())
+    found["messages of errors"] = "\n".join(
+        error().message for error in families(errors.ServiceError)
+    )
+    return found
+
+
+TEXTS = texts()
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_texts_use_no_private_words(where: str) -> None:
+    text = prose(TEXTS[where])
+    for place, words in EXCEPTIONS:
+        if place == where:
+            assert words in text, "an exception that is not needed any more"
+            text = text.replace(words, "")
+    found = {
+        text[max(0, match.start() - 40) : match.end() + 40]: instead
+        for word, instead in PRIVATE.items()
+        for match in re.finditer(rf"\b(?:{word})\b", text, re.IGNORECASE)
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_texts_name_nothing_by_a_former_name(where: str) -> None:
+    named = re.findall(rf"\b(?:{'|'.join(FORMER)})\b", TEXTS[where])
+    assert named == []
+
+
+def test_every_operation_of_the_api_is_summed_up_in_one_line() -> None:
+    """Swagger UI shows it next to the path: a verb first, and short enough to fit."""
+    operations = [
+        operation for path in describe_api()["paths"].values() for operation in path.values()
+    ]
+    summaries = [operation["summary"] for operation in operations]
+    assert [one for one in summaries if len(one) > 130 or one.endswith(".")] == []
+    assert [one for one in summaries if re.match(r"(?:An?|The|All|How|What|Who) ", one)] == []
