@@ -174,7 +174,7 @@ class Archives:
         """List the files in quarantine, oldest first, each with the reason."""
         archiver = self._rules.archiver
         items = archiver.archive.store.quarantined() if archiver.exists else []
-        after = _place_of(query.cursor)
+        after = _parse_cursor(query.cursor)
         page = [one for one in items if (one.at_ms, one.item) > after]
         more = len(page) > query.limit
         page = page[: query.limit]
@@ -186,7 +186,7 @@ class Archives:
             }
         )
 
-    def unquarantine(self, body: request_models.PutBackOrder) -> Response:
+    def unquarantine(self, body: request_models.UnquarantineRequest) -> Response:
         """Put a file back where it was, when it can be read by now, and its session into the lists.
 
         `conflict`: the file is still invalid, or a file with its name exists again.
@@ -205,7 +205,7 @@ class Archives:
 
 
 def file_name(name: str) -> str:
-    """The file name of a download, without characters that are special in a header or a shell."""
+    """Return the file name of a download, without characters that are special in a header or a shell."""
     return re.sub(r"%..", "_", name.rpartition("/")[2])
 
 

@@ -43,7 +43,7 @@ class SessionScope(Protocol):
 
 
 def current_identity() -> Identity:
-    """The identity of the current request."""
+    """Return the identity of the current request."""
     found: Identity = g.get("identity", permissions.EVERYBODY)
     return found
 
@@ -97,12 +97,12 @@ def install(
         return response
 
 
-def _nobody_asks() -> None:
-    """Do nothing: the web server does not want to know."""
+def _ignore() -> None:
+    """Do nothing: this web server does not track authenticated connections."""
 
 
 def _identity(tokens: Reader | None, right: permissions.Right | None) -> Identity:
-    """The identity of the request.
+    """Return the identity of the request.
 
     Raises:
         NotAuthenticated: the token is not valid; a public route ignores such a token.
@@ -136,6 +136,6 @@ def _check(
 
 
 def route_of(method: str, rule: str) -> str:
-    """The name of a route in the table of permissions."""
+    """Return the name of a route in the table of permissions."""
     verb = "GET" if method == "HEAD" else method
     return f"{verb} {re.sub(r'<[a-z]+:', '<', rule)}"

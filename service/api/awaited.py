@@ -23,7 +23,7 @@ class Waiting(Protocol):
 
 
 def when_done(jobs: Waiting, job_id: str, shown: Callable[[Any], Response]) -> Response:
-    """The answer that `shown` makes from the job's result; 202 if the job takes longer than WAIT_S.
+    """Return the answer that `shown` makes from the job's result; 202 if the job takes longer than WAIT_S.
 
     Raises:
         Internal: the job failed for good.

@@ -201,7 +201,7 @@ def _lines(pages: Pages) -> Iterator[bytes]:
 
 
 def as_csv(pages: Pages) -> Iterator[bytes]:
-    """A header line, then `key,ts,time,value` per sample; values that are not scalars as JSON."""
+    """Return a header line, then `key,ts,time,value` per sample; values that are not scalars as JSON."""
     return _pieces(_csv_rows(pages))
 
 
@@ -225,14 +225,14 @@ _FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\x00-\x1f]*[=+\-@＝＋－＠])")
 
 
 def cell(value: Any) -> str:
-    """A value as a spreadsheet shows it; a `'` is put before text that could be read as a formula."""
+    """Return a value as a spreadsheet shows it; a `'` is put before text that could be read as a formula."""
     if isinstance(value, str):
         return _FORMULA.sub(r"\1'", value)
     return orjson.dumps(value).decode()
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of at least PIECE_BYTES."""
+    """Return the same bytes in pieces of at least PIECE_BYTES."""
     held = bytearray()
     for part in parts:
         held += part

@@ -49,7 +49,7 @@ Shape = type[BaseModel] | Mapping[str, type[BaseModel] | type[bytes] | None] | N
 
 def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: Any, body: Any,
           raw: Any, **_: Any) -> Callable[..., Response]:  # fmt: skip
-    """The view that Flask calls: it reads and checks every argument of `func`."""
+    """Return the view that Flask calls: it reads and checks every argument of `func`."""
 
     @wraps(func)
     def view(**segments: str) -> Response:
@@ -197,7 +197,7 @@ class Api(APIBlueprint):
 
 
 def _of_word(operation: Operation, name: str, word: str) -> Operation:
-    """The same operation for the session, or other item, whose id is this word."""
+    """Return the same operation for the session, or other item, whose id is this word."""
     return operation.model_copy(
         update={
             "operationId": f"{operation.operationId}_{word}",
@@ -208,7 +208,7 @@ def _of_word(operation: Operation, name: str, word: str) -> Operation:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an optional parameter, without null: a query cannot send null."""
+    """Return the schema of an optional parameter, without null: a query cannot send null."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "title")}
     if rest.get("default", 0) is None:
@@ -219,7 +219,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(handler: Handler) -> tuple[str, str]:
-    """The first line of the docstring, and the rest without the sections for programmers."""
+    """Return the first line of the docstring, and the rest without the sections for programmers."""
     summary, _, rest = (inspect.getdoc(handler) or handler.__name__).partition("\n")
     text = re.split(r"^(?:Args|Raises|Returns|Redis):$", rest, maxsplit=1, flags=re.MULTILINE)[0]
     return summary.rstrip("."), text.strip()

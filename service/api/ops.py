@@ -54,7 +54,7 @@ class Operations:
         self._alarms = alarms
         self._preview = preview
 
-    def cleanup(self, body: request_models.CleanupOrder) -> Response:
+    def cleanup(self, body: request_models.CleanupRequest) -> Response:
         """Take sessions out of Redis that nobody needs now.
 
         A session is not in use if it has no connection, no clients and no activity for
@@ -146,7 +146,7 @@ def _cleaned(result: Mapping[str, Any], *, dry_run: bool) -> Response:
 
 
 def node_shown(raw: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a node, each with its type."""
+    """Return the fields of a node, each with its type."""
     shown: dict[str, Any] = {}
     for name, text in raw.items():
         if name == "seen_at":

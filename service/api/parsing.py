@@ -70,7 +70,7 @@ def _checked(model: type[Checked], value: Any) -> Checked:
 
 
 def read_path(model: type[Checked], segments: dict[str, str]) -> Checked:
-    """The ids in the path.
+    """Return the ids in the path.
 
     Raises:
         InvalidRequest
@@ -126,14 +126,14 @@ def read_body(model: type[Model]) -> Model:
 
 
 def wanted_tags() -> list[str] | None:
-    """The ETags of If-Match, without quotes; None: no condition."""
+    """Return the ETags of If-Match, without quotes; None: no condition."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
     return list(request.if_match)
 
 
 def wanted_version(present: Callable[[], int]) -> int | None:
-    """The version that If-Match requires; None: no condition.
+    """Return the version that If-Match requires; None: no condition.
 
     Args:
         present: returns the current version; called if If-Match names several.

@@ -51,7 +51,7 @@ class EncodedSegments:
 
 
 def _segments(environ: dict[str, Any]) -> list[bytes]:
-    """The segments of the path as it was sent, decoded."""
+    """Return the segments of the path as it was sent, decoded."""
     path: str = environ["PATH_INFO"]
     sent: str = (
         environ.get("RAW_PATH_INFO") or environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
@@ -62,7 +62,7 @@ def _segments(environ: dict[str, Any]) -> list[bytes]:
 
 
 def encoded(segment: bytes) -> str:
-    """A segment as the router gets it; unreserved characters are not changed."""
+    """Return a segment as the router gets it; unreserved characters are not changed."""
     text = segment.decode("latin-1")
     return text if _PLAIN.fullmatch(text) else quote(segment, safe="")
 
@@ -81,6 +81,6 @@ class Segment(BaseConverter):
 
 
 def in_path(text: str) -> str:
-    """An id encoded for a URL path such that no client changes it."""
+    """Return an id encoded for a URL path such that no client changes it."""
     folded = text and not text.strip(".")
     return quote("\x7f" + text if folded or text.startswith("\x7f") else text, safe="")

@@ -73,7 +73,7 @@ def install(app: Flask, count: Callable[[str], None] = lambda code: None) -> Non
 
 
 def problem(status: int, body: dict[str, Any]) -> Response:
-    """A response for an error body, with `Retry-After` if the error is retryable."""
+    """Return a response for an error body, with `Retry-After` if the error is retryable."""
     shown = {
         "type": TYPE_PREFIX + body["code"],
         "title": _title(status),

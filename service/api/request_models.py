@@ -285,7 +285,7 @@ class BulkCommand(_Command):
         return self
 
     def request(self) -> dict[str, Any]:
-        """The fields that a bulk command keeps."""
+        """Return the fields that a bulk command keeps."""
         return self.model_dump(mode="json", exclude={"session_ids"})
 
     @property

@@ -117,7 +117,7 @@ class Sessions:
         return response
 
     def _snapshot(self, session_id: str) -> Snapshot:
-        """A session; its histories are included only if it is archived.
+        """Return a session; its histories are included only if it is archived.
 
         Raises:
             SessionNotFound
@@ -178,12 +178,12 @@ class Sessions:
 
 
 def tag_of(fields: dict[str, str]) -> str:
-    """The ETag of a session, without quotes."""
+    """Return the ETag of a session, without quotes."""
     return f"{fields['generation']}-{fields.get('rev') or 0}"
 
 
 def url_of(session_id: str) -> str:
-    """The URL path of a session."""
+    """Return the URL path of a session."""
     return f"{PREFIX}/sessions/{in_path(session_id)}"
 
 

@@ -103,7 +103,7 @@ class Payload(BaseModel):
 
     @classmethod
     def parse(cls, payload: Any) -> Self:
-        """The checked payload; None, for an event without an argument, is an empty object.
+        """Return the checked payload; None, for an event without an argument, is an empty object.
 
         Raises:
             InvalidRequest: names the invalid fields, never their content.
@@ -120,7 +120,7 @@ class Payload(BaseModel):
 
 
 def refusal(faults: list[ErrorDetails]) -> ServiceError:
-    """The error for pydantic's findings; it names fields, never their content."""
+    """Return the error for pydantic's findings; it names fields, never their content."""
     words = "; ".join(
         f"`{_path(fault['loc'])}`: {fault['msg'][:200]}" for fault in faults[:MAX_FAULTS]
     )
@@ -130,6 +130,6 @@ def refusal(faults: list[ErrorDetails]) -> ServiceError:
 
 
 def _path(places: tuple[int | str, ...]) -> str:
-    """The path of the invalid field, without keys that a client chose."""
+    """Return the path of the invalid field, without keys that a client chose."""
     shown = [str(place) for place in places if isinstance(place, int) or place.isidentifier()]
     return ".".join(shown)[:100] or "payload"

@@ -104,7 +104,7 @@ def check_queue(patient: Patient) -> list[Finding]:
 
 
 def check_login(patient: Patient) -> list[Finding]:
-    """A node that others can reach requires a token."""
+    """Return a node that others can reach requires a token."""
     found = []
     modes = {figures["auth"] for figures in patient.nodes if figures.get("auth")}
     if len(modes) > 1:
