@@ -15,11 +15,12 @@ import pytest
 from tests.cluster.test_dashboards import batches, last_cursor
 from tests.support.bare import Bare
 from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.sizes import sampled
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
-DEVICES = 50
+DEVICES = sampled(50, 15)
 DRAIN_S = 4.0
 #: What a device may need beside the time it was told to wait: finding a node, its turn on two busy cores.
 RECONNECT_S = 3.0
