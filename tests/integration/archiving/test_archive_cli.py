@@ -107,7 +107,7 @@ def test_list_table_says_what_is_left_out(store, run):
     result = run("list", "--limit", "1")
 
     assert "--after" in result.stderr
-    assert "1 bad files" in run("list").stderr
+    assert "1 invalid files" in run("list").stderr
     assert "pump" not in result.stdout
 
 
@@ -117,7 +117,7 @@ def test_verify_of_a_sound_archive_is_0(store, run):
     result = run("verify")
 
     assert result.exit_code == 0
-    assert "20 files: 0 bad, 0 cannot be read, 0 beside a newer one." in result.stdout
+    assert "20 files: 0 bad, 0 cannot be read, 0 with a newer file." in result.stdout
 
 
 def test_verify_finds_every_kind_of_damage_and_is_1(store, run, tmp_path):
@@ -436,7 +436,7 @@ def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_c
     told = one.muster("archive", "verify")
     assert (told["ok"], told["beside"]) == (True, [first])
     shown = muster("archive", "verify", settings=one.settings)
-    assert "1 beside a newer one" in shown.stdout
+    assert "1 with a newer file" in shown.stdout
 
     told = one.muster("archive", "put-back", first)
 

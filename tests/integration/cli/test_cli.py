@@ -304,7 +304,7 @@ def test_config_show_values_sources_and_no_secret() -> None:
     assert shown["sources"]["node.host"].endswith("config.json")
     result = muster("config", "show", settings=settings)
     assert "hush" not in result.stdout + result.stderr
-    assert "MUSTER_PORT is no setting" in result.stderr
+    assert "MUSTER_PORT is not a setting" in result.stderr
 
 
 def test_config_check_right_and_wrong() -> None:

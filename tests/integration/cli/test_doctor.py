@@ -117,7 +117,7 @@ Illness = Callable[[Ward], object]
          "settings", "warning", "bbbbbbbb: w2", "muster config show"),
         (lambda w: w.node(max_files=1024), "files", "warning", "may open 1024", "ulimit"),
         (lambda w: w.node(connections=90_000), "files", "warning", "90000", "ulimit"),
-        (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "everybody", "auth.mode"),
+        (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "every client", "auth.mode"),
         (lambda w: w.node("m-bbbbbbbbbb", auth="token"), "login", "error", "some nodes", "auth.mode"),
         (lambda w: w.store.fleet.worker_gone("w1"), "workers", "warning", "none", "muster worker"),
         (lambda w: w.store.upkeep.count({}, swept_at=1), "sweeps", "warning", "ago", "logs"),
