@@ -14,6 +14,8 @@ from typing import Any
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = "13"
+#: The header that asks for another protocol, as WSGI has it.
+UPGRADE = "HTTP_UPGRADE"
 
 
 def proof(key: bytes) -> bytes:
@@ -26,7 +28,12 @@ def proof(key: bytes) -> bytes:
 
 
 def refusal(environ: Mapping[str, Any]) -> str:
-    """Return what is wrong with a websocket request, given its WSGI environ; "" when nothing is."""
+    """Return what is wrong with a request for a websocket, as WSGI has it; "" when nothing is."""
+    if environ.get(UPGRADE, "").strip().lower() != "websocket":
+        return "`Upgrade: websocket` is missing: a proxy on the way may have dropped it."
+    options = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    if "upgrade" not in (option.strip() for option in options):
+        return "`Connection: Upgrade` is missing: a proxy on the way may have dropped it."
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
         return "Websocket version 13 is needed."
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")

@@ -80,6 +80,11 @@ class Backlog:
         self._taken = 0  # bytes the writer holds
         self._burst = 0  # bytes it got since it last came back
 
+    @property
+    def is_at_end(self) -> bool:
+        """Nothing waits any more, nor will."""
+        return bool(self._packets) and self._packets[0][0] is None
+
     def put(self, packet: Any) -> None:
         """Append a packet, or None for the end; never blocks. Nothing is accepted after `finish`."""
         if packet is None:

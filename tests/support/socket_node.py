@@ -54,6 +54,7 @@ def main(
         max_pending_bytes=max_pending_bytes,
         counts=metrics,
         connect_timeout_s=2.0,
+        upgrade_timeout_s=3.0,
         fast_path=road != "ordinary",
         max_sockets=400,
     )

@@ -14,14 +14,15 @@ import socketio.exceptions
 
 from service import errors
 from service.errors import ServiceError
-from service.protocol import frames, packets
+from service.protocol import frames, handshake, packets
 from service.transport.backlog import Backlog
-from service.transport.connection import RECONNECT_REASONS, Frame, event_frame, utf8_size
+from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import KNOWN
 from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
 from service.transport.upstream import incoming
-from service.transport.upstream.engine_socket import NodeSocket, packet_of
+from service.transport.upstream.engine_packets import is_ping, packet_of, size_of
+from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.options import other_versions
@@ -79,8 +80,9 @@ class EngineConnections:
         max_pending_bytes: backlog of one client above which it is closed as `slow_client`.
         counts: figures.
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
+        upgrade_timeout_s: how long a websocket that is to replace polling may take to do so.
         fast_path: let the event loop drive websockets where it can; see `event_loop`.
-        max_sockets: engine.IO connections at one time; more are answered `overloaded`.
+        max_sockets: Engine.IO connections at one time; more are told `overloaded`.
         lobby: of those that have not logged in.
         is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """
@@ -95,6 +97,7 @@ class EngineConnections:
         max_pending_bytes: int,
         counts: Counts,
         connect_timeout_s: float = 15.0,
+        upgrade_timeout_s: float = 10.0,
         fast_path: bool = True,
         max_sockets: int = MAX_SOCKETS,
         lobby: Lobby | None = None,
@@ -104,6 +107,7 @@ class EngineConnections:
         self.eio = server.eio
         self.counts = counts
         self.connect_timeout_s = connect_timeout_s
+        self.upgrade_timeout_s = upgrade_timeout_s
         self.wheel = Wheel(server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None
@@ -268,9 +272,15 @@ class EngineConnections:
     def _admit(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Limit the connections of this node; replaces `eio.handle_request`.
 
-        Counted here because the web server does not know of those that were detached from it.
+        Counted here because the web server does not know of those that were detached from it. The request
+        is looked at before anything is changed for it.
         """
-        sids = parse_qs(environ.get("QUERY_STRING", "")).get("sid")  # as engineio/server.py:231
+        query = parse_qs(environ.get("QUERY_STRING", ""))  # as engineio/server.py:231
+        if query.get("transport", [""])[0] != "websocket":
+            environ.pop(handshake.UPGRADE, None)  # some proxies put it on every request
+        elif environ["REQUEST_METHOD"] == "GET" and (why := handshake.refusal(environ)):
+            return self._refuse_handshake(environ, start_response, why)
+        sids = query.get("sid")
         if sids:
             socket = self.eio.sockets.get(sids[0])
             if socket is not None and KNOWN in environ:
@@ -301,6 +311,15 @@ class EngineConnections:
             notify()
         else:
             socket.notify_known = notify
+
+    def _refuse_handshake(
+        self, environ: dict[str, Any], start_response: Any, why: str
+    ) -> list[bytes]:
+        about = {"action": "websocket_refused", "why": why, "throttle": why}
+        log.info("a request for a websocket was refused", extra=about)
+        refusal = self.eio._bad_request(why)
+        start_response(refusal["status"], [*refusal["headers"], *self.eio._cors_headers(environ)])
+        return [refusal["response"]]
 
     def _refuse(
         self, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
@@ -373,19 +392,6 @@ class EngineConnections:
             self._max_pending_bytes,
             self.eio.create_event(),
             self.eio.get_queue_empty_exception(),
-            is_urgent=_is_ping,
-            size_of=_size_of,
+            is_urgent=is_ping,
+            size_of=size_of,
         )
-
-
-def _size_of(packet: Any) -> int:
-    """Return the bytes of an Engine.IO packet on the wire."""
-    size = getattr(packet, "size", None)
-    if size is None:
-        encoded = packet.encode()
-        size = packet.size = utf8_size(encoded) if isinstance(encoded, str) else len(encoded)
-    return int(size)
-
-
-def _is_ping(packet: Any) -> bool:
-    return bool(packet.packet_type == engineio.packet.PING)

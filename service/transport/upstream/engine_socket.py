@@ -6,6 +6,8 @@ from it (see `upstream`). Replaced are, with what was wrong:
 * socket.py:12 `poll` gives up after a ping's time, so a node that was paused loses all its clients.
 * socket.py:31 `receive` decodes JSON that is no JSON, and logs.
 * socket.py:65 `send` looks for a ping timeout by the wall clock: the wheel looks, by its own.
+* socket.py:90 a handshake without `Connection: Upgrade` is a poll; one with it stops polling at once and for
+  good, whatever comes of it; the poll that waits at the end is answered with nothing, which is no payload.
 * socket.py:111 a POST with a broken packet is logged and lost, one with more than 16 packets too.
 * socket.py:120 `close` may wait for ever for a client that does not read.
 * socket.py:132 a task per client for its pings: the wheel serves all.
@@ -31,7 +33,9 @@ from service.transport.connection import Frame
 from service.transport.link import BUSY, FULL, Link
 from service.transport.lobby import Ticket
 from service.transport.upstream import fallback, polling
-from service.transport.upstream.event_loop import CannotDetach, LinkQueue, Probe, frame_of
+from service.transport.upstream.engine_packets import packet_of
+from service.transport.upstream.event_loop import CannotDetach, LinkQueue
+from service.transport.upstream.upgrade import Upgrade
 from service.transport.upstream.websocket import WholeSocket
 from service.transport.wheel import Due
 
@@ -63,8 +67,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     #: The websocket, on the event loop transport.
     link: Link | None = None
     #: A websocket that may replace polling.
-    probe: Probe | None = None
-    #: Nothing more is read from it for now.
+    probe: Upgrade | None = None
+    #: Nothing more is taken from it for now.
     is_held = False
     #: Its slot in the wheel; and its deadlines, in the wheel's seconds.
     slot: set[Due] | None = None
@@ -115,7 +119,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
             return
         super().close(wait=False, abort=abort, reason=reason)
         if self.probe is not None:
-            self.probe.link.cut()
+            self.probe.cut()
         if self.link is not None and self.link.is_closed:
             self.forget()
         else:
@@ -158,6 +162,12 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         early = random.random() * SPREAD * self.server.ping_interval
         self.next_ping_s = self.opened_s + self.server.ping_interval - early
         muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
+
+    def ping_early(self) -> None:
+        """Let the next ping come now."""
+        muster = self.server.muster
+        self.next_ping_s = min(self.next_ping_s, muster.wheel.now_s)
+        muster.wheel.put(self, muster.wheel.now_s)
 
     def closed_here(self) -> None:
         """Note that it is no Socket.IO connection now: it may become one again, or is closed soon."""
@@ -212,7 +222,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         if self.link is not None:
             self.link.ticket = None
         if self.probe is not None:
-            self.probe.link.ticket = None
+            self.probe.let_in()
         if self.raw is not None:
             self.raw.allowance = None
 
@@ -314,35 +324,34 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.link = link
         self.queue = LinkQueue(link)
         self.connected = self.upgraded = True
-        self.upgrading = False
+        if self.is_held:
+            link.pause(FULL)
+        self._move(waiting)
+
+    def leave_polling(self) -> None:
+        """Take what waits from another queue from now on: the poll that waits at the old one ends."""
+        waiting = self.queue
+        self.queue = self.server.create_queue()
+        self.queue.on_overflow = waiting.on_overflow
+        self._move(waiting)
+
+    def _move(self, waiting: Any) -> None:
         packets, is_over = waiting.drain()
         for packet in packets:
             if packet.packet_type != engineio.packet.NOOP:
-                link.send(frame_of(packet))
-        if self.is_held:
-            link.pause(FULL)
+                self.queue.put(packet)
         if is_over:
-            link.finish([], frames.NORMAL)
-
-    def begin_upgrade(self, probe: Probe) -> None:
-        """Note a websocket that wants to replace polling; an earlier one that did not is cut."""
-        former, self.probe = self.probe, probe
-        self.upgrading = True
-        if former is not None:
-            former.link.cut()
-
-    def finish_upgrade(self, link: Link) -> None:
-        self.probe = None
-        self.attach(link)
-        link.hand_over(self)
-
-    def give_up_upgrade(self, probe: Probe) -> None:
-        """Stay with polling: the websocket that was to replace it is gone."""
-        if self.probe is probe:
-            self.probe = None
-            self.upgrading = False
+            self.queue.finish([], drop=False, code=frames.NORMAL)
 
     # --- long polling
+
+    def handle_get_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a websocket, or one poll; `EngineConnections` has seen that the request is whole."""
+        if handshake.UPGRADE in environ:
+            return self._upgrade_websocket(environ, start_response)
+        if self.queue.is_at_end:
+            raise engineio.exceptions.EngineIOError("it has ended")
+        return self.poll() or [Packet(engineio.packet.NOOP)]
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         polling.take_posted(self, environ)
@@ -365,9 +374,6 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         is_detached = False
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # no compression
         try:
-            refusal = handshake.refusal(environ)
-            if refusal:
-                return self.server._bad_request(refusal)
             event_loop = self.server.muster.event_loop
             if event_loop is not None:
                 try:
@@ -387,12 +393,3 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
 
     def _websocket_handler(self, ws: Any) -> list[bytes]:
         return fallback.serve(self, ws)
-
-
-def packet_of(frame: Frame) -> Any:
-    """Return the frame as an Engine.IO packet, made once for all its receivers."""
-    packet = frame.carrier
-    if packet is None:
-        packet = frame.carrier = Packet(engineio.packet.MESSAGE, frame.text)
-        packet.size = frame.size + 1
-    return packet

@@ -1,11 +1,8 @@
 """The event loop transport: from the handshake to a websocket that needs no task.
 
-Used where the libraries have the versions that `upstream` was written for and the connection is a plain
-socket. Everything behind `NodeSocket` is the same on both transports.
-
-A websocket that is to replace polling is a `Probe` until its client has completed the upgrade: `2probe`,
-`3probe`, the waiting poll is ended by a NOOP, `5`. What waited for the next poll is then sent over the
-websocket, in its order.
+Used where the libraries are those that `upstream` was written for and the connection is a plain socket.
+Everything behind `NodeSocket` is the same on both roads. A websocket that is to replace polling belongs to a
+`LinkUpgrade` until its client has gone through with it.
 """
 
 from __future__ import annotations
@@ -14,21 +11,21 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import engineio.packet
-
 from service.protocol import frames, handshake
 from service.protocol.frames import Fault
 from service.transport.driver import Driver
 from service.transport.hub import hub_of
 from service.transport.link import Link
 from service.transport.turns import Turns
+from service.transport.upstream.engine_packets import frame_of
 from service.transport.upstream.ports import EngineSocket
 from service.transport.upstream.takeover import CannotDetach, detach
+from service.transport.upstream.upgrade import PROBED, Upgrade
 from service.transport.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
-__all__ = ["CannotDetach", "EventLoopTransport", "LinkQueue", "Probe", "frame_of"]
+__all__ = ["CannotDetach", "EventLoopTransport", "LinkQueue", "LinkUpgrade"]
 
 
 #: Links of strangers read in one turn of the loop; such a read takes a fraction of a request.
@@ -67,9 +64,8 @@ class EventLoopTransport:
         raw, early = detach(self._async_mode, environ)
         ticket = socket.ticket if socket.is_stranger else None
         if socket.connected:
-            probe = Probe(socket)
-            probe.link = link = Link(raw, probe, self.driver, ticket)
-            socket.begin_upgrade(probe)
+            upgrade = LinkUpgrade(socket)
+            upgrade.link = link = Link(raw, upgrade, self.driver, ticket)
             link.send(handshake.answer(environ))
         else:
             link = Link(raw, socket, self.driver, ticket)
@@ -112,21 +108,24 @@ class LinkQueue:
         """Part of the interface; nothing is waited for."""
 
 
-class Probe:
-    """A websocket that wants to replace its client's polling; the link's owner until then."""
+class LinkUpgrade(Upgrade):
+    """An upgrade over a link, whose owner it is until then."""
 
-    def __init__(self, socket: EngineSocket) -> None:
-        self.link: Link
-        self._socket = socket
-        self._is_probed = False
+    link: Link
+
+    def cut(self) -> None:
+        self.link.cut()
+
+    def let_in(self) -> None:
+        self.link.ticket = None
 
     def on_text(self, text: str) -> None:
-        if not self._is_probed and text == "2probe":
-            self._is_probed = True
-            self.link.send(frames.encode(frames.TEXT, b"3probe"))
-            self._socket.queue.put(engineio.packet.Packet(engineio.packet.NOOP))  # ends the poll
-        elif self._is_probed and text == "5" and not self._socket.closed:
-            self._socket.finish_upgrade(self.link)
+        if self.is_probe(text):
+            self.link.send(frames.encode(frames.TEXT, PROBED.encode()))
+        elif self.is_done(text):
+            self.end()
+            self.socket.attach(self.link)
+            self.link.hand_over(self.socket)
         else:
             self.link.finish([], frames.NORMAL)
 
@@ -140,20 +139,7 @@ class Probe:
         self.link.cut()
 
     def on_lost(self) -> None:
-        self._socket.give_up_upgrade(self)
+        self.end()
 
     def on_cut(self) -> None:
-        self._socket.give_up_upgrade(self)
-
-
-def frame_of(packet: Any) -> bytes:
-    """Return the websocket frame of an Engine.IO packet, made once for all its receivers."""
-    frame: bytes | None = getattr(packet, "frame", None)
-    if frame is None:
-        encoded = packet.encode()
-        if isinstance(encoded, str):
-            frame = frames.encode(frames.TEXT, encoded.encode())
-        else:
-            frame = frames.encode(frames.BINARY, encoded)
-        packet.frame = frame
-    return frame
+        self.end()

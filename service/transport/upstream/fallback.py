@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import engineio.packet
-
 from service.transport.upstream.ports import EngineSocket
-from service.transport.upstream.websocket import tame
-
-Packet = engineio.packet.Packet
+from service.transport.upstream.upgrade import PROBED, Upgrade
+from service.transport.upstream.websocket import WholeSocket, tame
 
 
 def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
@@ -28,13 +25,14 @@ def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
         new_event=server.create_event,
     )
     try:
-        if not is_new and not _upgrade(socket, ws):
-            return []
+        if not is_new:
+            if not _upgrade(socket, ws, raw):
+                return []
+            socket.leave_polling()
         if not socket.is_stranger:
             raw.allowance = None
         socket.raw = raw
         socket.connected = socket.upgraded = True
-        socket.upgrading = False
         writer = server.start_background_task(_write_all, socket, ws)
         reason = _read_all(socket, ws)
         socket.close(wait=False, abort=True, reason=reason)
@@ -44,19 +42,31 @@ def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
     return []
 
 
-def _upgrade(socket: EngineSocket, ws: Any) -> bool:
-    """Move from polling to this websocket; False when the client did not complete the upgrade."""
-    socket.upgrading = True
+class TaskUpgrade(Upgrade):
+    """An upgrade over a websocket that a task reads."""
+
+    def __init__(self, socket: EngineSocket, raw: WholeSocket) -> None:
+        self._raw = raw
+        super().__init__(socket)
+
+    def cut(self) -> None:
+        self._raw.abort()
+
+    def let_in(self) -> None:
+        self._raw.allowance = None
+
+
+def _upgrade(socket: EngineSocket, ws: Any, raw: WholeSocket) -> bool:
+    """Whether the client moves from polling to this websocket; waits until that is clear."""
+    upgrade = TaskUpgrade(socket, raw)
     try:
-        if ws.wait() != "2probe":
-            return False
-        ws.send("3probe")
-        socket.queue.put(Packet(engineio.packet.NOOP))  # ends the poll that waits
-        return bool(ws.wait() == "5") and not socket.closed
+        while upgrade.is_probe(text := ws.wait()):
+            ws.send(PROBED)
+        return upgrade.is_done(text)
     except Exception:  # noqa: BLE001  whatever the library raises: polling goes on
         return False
     finally:
-        socket.upgrading = False
+        upgrade.end()
 
 
 def _read_all(socket: EngineSocket, ws: Any) -> str:

@@ -60,7 +60,33 @@ def test_answer_that_proves_nothing_is_refused(head: bytes) -> None:
     assert handshake.refusal_of_answer(head, b"dGhlIHNhbXBsZSBub25jZQ==").startswith("no websocket")
 
 
-@pytest.mark.parametrize("key", ["", "x", "dGhl", "dGhlIHNhbXBsZSBub25jZQ=", "ü" * 24])
-def test_request_without_a_key_of_16_bytes_is_refused(key: str) -> None:
-    environ = {"HTTP_SEC_WEBSOCKET_VERSION": "13", "HTTP_SEC_WEBSOCKET_KEY": key}
-    assert "key" in handshake.refusal(environ)
+GOOD = {
+    "HTTP_UPGRADE": "WebSocket",
+    "HTTP_CONNECTION": "keep-alive, upgrade",
+    "HTTP_SEC_WEBSOCKET_VERSION": "13",
+    "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def test_request_may_name_other_options_and_write_as_it_likes() -> None:
+    assert handshake.refusal(GOOD) == ""
+
+
+@pytest.mark.parametrize("missing", GOOD)
+def test_request_without_one_of_its_headers_is_refused(missing: str) -> None:
+    assert handshake.refusal({name: value for name, value in GOOD.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTP_UPGRADE", "h2c"),
+        ("HTTP_CONNECTION", "close"),
+        ("HTTP_CONNECTION", "upgraded"),
+        ("HTTP_SEC_WEBSOCKET_VERSION", "12"),
+        *(("HTTP_SEC_WEBSOCKET_KEY", key) for key in ("", "x", "dGhl", "dGhlIHNhbXBsZSBub25jZQ=")),
+        ("HTTP_SEC_WEBSOCKET_KEY", "ü" * 24),
+    ],
+)
+def test_request_with_another_value_is_refused(name: str, value: str) -> None:
+    assert handshake.refusal(GOOD | {name: value})

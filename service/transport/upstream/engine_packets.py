@@ -1,0 +1,47 @@
+"""Engine.IO's packet objects: made of frames, made into frames, measured; each once for all its receivers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import engineio.packet
+
+from service.protocol import frames
+from service.transport.connection import Frame, utf8_size
+
+Packet = engineio.packet.Packet
+
+
+def packet_of(frame: Frame) -> Any:
+    """Return the frame as an Engine.IO packet."""
+    packet = frame.carrier
+    if packet is None:
+        packet = frame.carrier = Packet(engineio.packet.MESSAGE, frame.text)
+        packet.size = frame.size + 1
+    return packet
+
+
+def frame_of(packet: Any) -> bytes:
+    """Return the websocket frame of an Engine.IO packet."""
+    frame: bytes | None = getattr(packet, "frame", None)
+    if frame is None:
+        encoded = packet.encode()
+        if isinstance(encoded, str):
+            frame = frames.encode(frames.TEXT, encoded.encode())
+        else:
+            frame = frames.encode(frames.BINARY, encoded)
+        packet.frame = frame
+    return frame
+
+
+def size_of(packet: Any) -> int:
+    """Bytes of an Engine.IO packet on the wire."""
+    size = getattr(packet, "size", None)
+    if size is None:
+        encoded = packet.encode()
+        size = packet.size = utf8_size(encoded) if isinstance(encoded, str) else len(encoded)
+    return int(size)
+
+
+def is_ping(packet: Any) -> bool:
+    return bool(packet.packet_type == engineio.packet.PING)
