@@ -161,6 +161,10 @@ class StoreUnavailable(ServiceError):
     code, status, retryable = "store_unavailable", 503, True
 
 
+class StoreRefuses(StoreUnavailable):
+    """Redis refuses what this service needs, until whoever runs it sets that right: try again later."""
+
+
 class Draining(ServiceError):
     """This node is shutting down: connect again to reach another node."""
 

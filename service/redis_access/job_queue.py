@@ -7,13 +7,11 @@ run them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError
 from rq import Queue, Retry
 from rq.exceptions import (
     DeserializationError,
@@ -26,6 +24,7 @@ from rq.registry import BaseRegistry
 from rq.serializers import JSONSerializer
 
 from service import errors
+from service.redis_access.replies import RAISED, translated
 
 JOBS = "workers.jobs."
 #: Pauses between the tries of a job whose worker died or which failed, s.
@@ -106,7 +105,7 @@ class JobQueue:
         retries_s: Sequence[int] = (),
     ) -> str:
         full_id = f"{self._queue.name}-{job_id}"
-        with _translated():
+        with translated():
             try:
                 self._queue.enqueue(
                     JOBS + function,
@@ -136,7 +135,7 @@ class JobQueue:
         Raises:
             JobNotFound
         """
-        with _translated():
+        with translated():
             job = self._find(job_id)
             if job is None:
                 raise errors.JobNotFound(job_id=job_id)
@@ -145,30 +144,30 @@ class JobQueue:
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]:
         """Return at most `limit` jobs in these states, newest first within each."""
         found: list[dict[str, Any]] = []
-        with _translated():
+        with translated():
             for state in states:
                 ids = self._ids(state, limit - len(found))
                 jobs = Job.fetch_many(ids, connection=self._client, serializer=JSONSerializer)
                 for job in filter(None, jobs):
                     try:
                         found.append(_job_view(job))
-                    except RedisError:
+                    except RAISED:
                         raise
                     except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours
                         errors.passed_over(exc, "jobs", str(job.id))
         return found
 
     def counts(self) -> dict[str, int]:
-        """Count the jobs in each state."""
-        with _translated(), self._client.pipeline(transaction=False) as pipe:
+        """How many jobs are in each state."""
+        with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.llen(self._queue.key)
             for state in STATES[1:]:
                 pipe.zcard(self._registry(state))
             return dict(zip(STATES, map(int, pipe.execute()), strict=True))
 
     def oldest_s(self) -> float | None:
-        """Return for how long the next job has waited, s; None: none waits."""
-        with _translated():
+        """For how long the job that is next has waited, s; None: none waits."""
+        with translated():
             first: Any = self._client.lindex(self._queue.key, 0)
             job = self._find(first.decode()) if first else None
         if job is None or job.enqueued_at is None:
@@ -196,7 +195,7 @@ class JobQueue:
             JobNotFound
             Conflict: it has not failed.
         """
-        with _translated():
+        with translated():
             job = self._find(job_id)
             if job is None:
                 raise errors.JobNotFound(job_id=job_id)
@@ -263,13 +262,3 @@ def _iso(moment: datetime | None) -> str | None:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except redis.exceptions.OutOfMemoryError as exc:
-        raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
-    except (RedisError, OSError) as exc:
-        raise errors.StoreUnavailable from exc

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.bare import Bare
 from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
@@ -111,6 +112,29 @@ def test_simulate_node_killed_loses_nothing_acked(pair: Cluster, tmp_path: Path)
     for kind in KINDS:
         ticks = [json.loads(one)[0] for one in history(pair, f"{kind}-001", "tick")]
         assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+
+
+def test_simulate_through_somebodys_long_script_gives_nothing_up(
+    pair: Cluster, tmp_path: Path
+) -> None:
+    """A shared Redis answers BUSY meanwhile: devices are told to wait, and keep what they have."""
+    pair.redis.config_set("busy-reply-threshold", 50)
+    running = simulating(pair, tmp_path, "-n", "10", "--rate", "20", "--seconds", "6")
+    wait_until(lambda: updates_of(pair, "robot-001") > 20, 15, what="under way")
+    stay_busy(pair, 3)
+    code, summary = ended(running)
+    assert code == 0, running.output
+    assert (summary["given_up"], summary["lost"], summary["unacked"]) == (0, 0, 0)
+    assert summary["acked"] == summary["sent"]
+
+
+def stay_busy(cluster: Cluster, seconds: int) -> None:
+    """Keep Redis at a script for so long."""
+    text = """local function now() local t = redis.call('TIME') return t[1] + t[2] / 1e6 end
+        local ends = now() + ARGV[1]
+        while now() < ends do end"""
+    with redis.Redis.from_url(cluster.server.url, socket_timeout=60) as stranger:
+        stranger.eval(text, 0, seconds)
 
 
 def history(cluster: Cluster, session_id: str, key: str) -> list[str]:

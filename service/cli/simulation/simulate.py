@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ from service.cli.urls import parse_urls
 _SETTLE_S = 15.0
 #: Between two lines of progress where there is no terminal.
 _LINE_EVERY_S = 5.0
+#: Said of a run that was to be verified by nobody.
+NOT_ASKED_FOR = "not asked for"
 _KINDS = ("mixed", "car", "kiosk", "robot")
 
 
@@ -59,7 +62,7 @@ def simulate(
         bool, typer.Option("--json", help="Print the summary as JSON on standard output.")
     ] = False,
 ) -> None:
-    """Run a fleet of simulated devices; exit code 1 if an acked update is missing at the end."""
+    """Run a fleet of simulated devices; exit code 1 when anything is missing afterwards."""
     if kind not in _KINDS:
         raise typer.BadParameter(f"one of {', '.join(_KINDS)}", param_hint="--kind")
     fleet = Fleet(
@@ -79,10 +82,14 @@ def simulate(
         typer.echo(json.dumps(summary, indent=2))
     else:
         typer.echo(_text(summary))
-    if not summary["acked"] and seconds:
+    if has_failed(summary) or (seconds and not summary["acked"]):
         raise typer.Exit(1)
-    if summary["lost"] or (run.verdict is not None and run.verdict.unasked):
-        raise typer.Exit(1)
+
+
+def has_failed(summary: Mapping[str, Any]) -> bool:
+    """Whether something that was sent or acked is missing, or nobody could be asked."""
+    unasked = summary["not_verified"] not in ("", NOT_ASKED_FOR)
+    return bool(summary["lost"] or summary["given_up"] or unasked)
 
 
 class _Run:
@@ -209,10 +216,11 @@ class _Run:
             "refused": fleet.total("refused"),
             "deferred": fleet.total("deferred"),
             "dropped": fleet.total("dropped"),
+            "given_up": fleet.total("refused") + fleet.total("dropped"),
             "lost": verdict.lost if verdict else 0,
             "repeated": verdict.repeated if verdict else 0,
             "verified_sessions": verdict.asked if verdict else 0,
-            "not_verified": verdict.unasked if verdict else "not asked for",
+            "not_verified": verdict.unasked if verdict else NOT_ASKED_FOR,
             "missing": [asdict(one) for one in verdict.missing[:20]] if verdict else [],
             "reconnects": fleet.total("reconnects"),
             "commands": fleet.total("commands"),
@@ -238,7 +246,7 @@ def _text(summary: dict[str, Any]) -> str:
         ("reconnects", str(summary["reconnects"])),
         ("latency", " · ".join(f"{name} {value} ms" for name, value in latency.items())),
     ]
-    seldom = ("refused", "deferred", "dropped", "repeated", "commands", "ended")
+    seldom = ("given_up", "refused", "deferred", "dropped", "repeated", "commands", "ended")
     lines += [(name, str(summary[name])) for name in seldom if summary[name]]
     if summary["not_verified"]:
         lines.append(("verified", f"no: {summary['not_verified']}"))

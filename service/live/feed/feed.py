@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import redis
-from redis.exceptions import RedisError
 
 from service import errors
 from service.live.feed import position as positions
 from service.live.feed.position import FeedLost, Position, epochs_digest
 from service.live.feed.scope import Scope
+from service.redis_access.replies import RAISED, translated
 from service.sessions.model import FeedHead
 from service.sessions.store.keys import Keys
 
@@ -141,7 +141,7 @@ class Feed:
             StoreUnavailable
         """
         count = self._count(PAGE_BYTES)
-        with _translated():
+        with translated():
             client = self._client
             if client is None:
                 client = self._client = self._connect(
@@ -206,7 +206,7 @@ class FeedReader:
             StoreUnavailable
         """
         self.close()
-        with _translated():
+        with translated():
             if self._pool is None:
                 options = {"decode_responses": False, "protocol": 2, "socket_timeout": SILENT_S}
                 self._pool = self._connect(**options).connection_pool
@@ -239,7 +239,7 @@ class FeedReader:
         if connection is None:
             raise errors.StoreUnavailable
         try:
-            with _translated():
+            with translated():
                 connection.send_packed_command(connection.pack_commands(commands))
                 found = connection.read_response(timeout=block_s + SILENT_S)
                 epochs = [connection.read_response() for _ in partitions]
@@ -279,16 +279,8 @@ def _chunks(partitions: list[int], replies: list[Any], epochs: list[Any]) -> lis
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise errors.StoreUnavailable from error
-
-
-@contextmanager
 def _ignored() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError):
+    except RAISED:
         return

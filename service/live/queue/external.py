@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from redis.exceptions import OutOfMemoryError
 
 from service import errors
 from service.live.queue import routing, streams
+from service.redis_access.replies import RAISED, service_error
 from service.sessions import model
 from service.sessions.store.keys import Keys
 
@@ -188,9 +188,10 @@ class ExternalMessages:
             try:
                 attempt()
                 return
-            except OutOfMemoryError as error:
-                raise errors.Overloaded from error
-            except streams.UNAVAILABLE as error:
-                if time.monotonic() >= deadline:
-                    raise errors.StoreUnavailable from error
+            except RAISED as error:
+                told = service_error(error)
+                if told is None:
+                    raise
+                if type(told) is not errors.StoreUnavailable or time.monotonic() >= deadline:
+                    raise told from error
                 time.sleep(_RETRY_S)

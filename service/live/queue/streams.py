@@ -15,14 +15,15 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
-#: Makes a client from the keyword options of `redis.Redis.from_url`; the given options override.
+from service.redis_access.replies import RAISED
+
+#: Makes a client from the keyword options of `redis.Redis.from_url`; the options given are to win.
 RedisFactory = Callable[..., redis.Redis]
 
-#: What is raised when Redis is away, refuses or answers nonsense.
-UNAVAILABLE = (RedisError, OSError)
+#: What is waited out by those who go on for ever.
+UNAVAILABLE = RAISED
 
 #: How often reconnection is tried.
 RETRY_S = 0.5

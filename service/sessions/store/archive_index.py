@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
+from service.redis_access.replies import translated
 from service.sessions.model import Snapshot
-from service.sessions.store.runner import StorePart, translated
+from service.sessions.store.runner import StorePart
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
 STAGING_MS = 60_000

@@ -1,4 +1,4 @@
-"""The script runner: runs the Lua scripts and translates what Redis raises, for the whole store.
+"""Runs the Lua scripts, and repeats what Redis did not take, once, for the whole store.
 
 Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (redis-py's `Script` sends the text
 again to a restarted Redis, which has forgotten its scripts). All get the partition's tag as KEYS[1] and the
@@ -7,7 +7,6 @@ keeping policy as ARGV[1..3].
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,41 +17,14 @@ from typing import Any, TypeVar
 import hiredis
 import redis
 from redis.commands.core import Script
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    MasterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
+from service.redis_access.replies import translated
 from service.sessions.store.keys import Keys
 from service.sessions.store.replication import CONFIRMED, Replication
 
 LUA_DIR = Path(__file__).parent / "lua"
-
-#: Redis is away, or is not the one to write to (a replica after a failover), or has just become
-#: another one (NOSCRIPT: the text was sent, and another connection goes to another server).
-UNAVAILABLE = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    ReadOnlyError,
-    MasterDownError,
-    NoScriptError,
-    TryAgainError,
-    OSError,
-)
-#: The same, where redis-py has no class for it: `min-replicas-to-write` is not fulfilled; the server
-#: became a replica while a call waited.
-_UNAVAILABLE_WORDS = re.compile(r"(^|caused error: )(NOREPLICAS|UNBLOCKED) ")
 
 #: How long a call is repeated while Redis cannot be reached, s.
 PATIENCE_S = 1.0
@@ -77,24 +49,6 @@ class StoreSettings:
     flapping_registers: int = 10  #: 0: no limit
     flapping_window_ms: int = 10_000
     wait_replicas: int = 0  #: how many replicas must have what is answered
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate what Redis raises into a ServiceError."""
-    try:
-        yield
-    except OutOfMemoryError as exc:
-        raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
-    except UNAVAILABLE as exc:
-        raise errors.StoreUnavailable from exc
-    except ResponseError as exc:
-        if "OOM command not allowed" in str(exc):
-            raise errors.Overloaded("Redis is at its memory limit: try again later.") from exc
-        # MISCONF: its disk is full or broken, so it takes no writes
-        if _UNAVAILABLE_WORDS.search(str(exc)) or "MISCONF" in str(exc):
-            raise errors.StoreUnavailable from exc
-        raise
 
 
 class ScriptRunner:
@@ -148,8 +102,8 @@ class ScriptRunner:
         while True:
             try:
                 return self.once(call, name)
-            except errors.StoreUnavailable:
-                if time.monotonic() >= deadline:
+            except errors.StoreUnavailable as exc:
+                if isinstance(exc, errors.StoreRefuses) or time.monotonic() >= deadline:
                     raise
                 self._sleep(PAUSE_S)
 

@@ -440,7 +440,7 @@ def test_files_beside_a_newer_one_are_shown_and_can_be_put_back(service, redis_c
 
     told = one.muster("archive", "put-back", first)
 
-    assert told == {"put_back": first, "name": one.manager.store.archive_name("d")}
+    assert told == {"put_back": first, "name": one.manager.store.archive_index.name_of("d")}
     assert one.values("d") == ["lost?"]
     assert one.muster("archive", "verify")["beside"] == [second]
     for wrong in ("nothing", second.replace("d~", "e~"), first):

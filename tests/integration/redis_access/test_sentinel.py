@@ -15,8 +15,8 @@ from service import errors
 from service.manager.bulk import Batches
 from service.redis_access.clients import redis_factory
 from service.redis_access.job_queue import JobQueue
+from service.redis_access.replies import translated
 from service.sessions.model import AppendPart, AppendResult
-from service.sessions.store.runner import translated
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
 from tests.support.sentinels import Watched

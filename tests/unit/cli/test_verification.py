@@ -11,6 +11,7 @@ import pytest
 from service.cli.simulation import websocket
 from service.cli.simulation.fleet import Fleet, Latencies, SimulatedDevice
 from service.cli.simulation.machines import KINDS
+from service.cli.simulation.simulate import NOT_ASKED_FOR, has_failed
 from service.cli.simulation.verification import Verdict, compare, verify
 
 
@@ -147,3 +148,20 @@ def test_verify_goes_on_at_the_next_node(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_verify_without_a_node_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "down" in verdict_of(monkeypatch, {}).unasked
+
+
+@pytest.mark.parametrize(
+    ("more", "failed"),
+    [
+        ({}, False),
+        ({"not_verified": NOT_ASKED_FOR}, False),
+        ({"lost": 1}, True),
+        ({"given_up": 1}, True),
+        ({"not_verified": "nobody answers"}, True),
+    ],
+)
+def test_run_fails_when_anything_is_missing_or_nobody_could_be_asked(
+    more: dict[str, Any], failed: bool
+) -> None:
+    """What was refused for good is as missing as what was acked and is not there."""
+    assert has_failed({"lost": 0, "given_up": 0, "not_verified": "", **more}) is failed
