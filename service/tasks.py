@@ -13,10 +13,18 @@ import _thread
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from service.errors import ServiceError
+
 log = logging.getLogger(__name__)
+
+#: Pauses of a long-lived task after a turn that failed: the first, doubled up to the last, s.
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+#: Task → how often it failed, in this process since its start; for figures.
+failures: Counter[str] = Counter()
 
 
 class Event(Protocol):
@@ -62,9 +70,50 @@ class ThreadTasks:
         return threading.Event()
 
 
+def keep_going(
+    task: str,
+    turn: Callable[[], object],
+    sleep: Callable[[float], object],
+    is_over: Callable[[], bool],
+) -> None:
+    """Be a long-lived task: `turn` again and again until `is_over`, whatever a turn raises.
+
+    A failure is logged (throttled) and counted, and the next turn waits a little, longer each time. So
+    nothing that one call may raise, now or after the next change, stops what a node does all its life;
+    what is no Exception means an end and ends it.
+
+    Args:
+        task: its name in figures and log.
+        turn: does the work once, and waits for the next time.
+        sleep: gets seconds.
+        is_over: asked before each turn.
+    """
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            if is_over():
+                return
+            turn()
+        except Exception as error:
+            failures[task] += 1
+            expected = isinstance(error, ServiceError)
+            about = {"action": "task_goes_on", "task": task, "error": str(error)[:200]}
+            log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "a long-lived task failed and goes on",
+                extra={**about, "throttle": f"{task} {type(error).__name__}"},
+                exc_info=None if expected else error,
+            )
+            sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+        else:
+            pause_s = FIRST_PAUSE_S
+
+
 def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:
     try:
         function(*args)
     except Exception:  # the last frame of a task; logged
         name = getattr(function, "__qualname__", repr(function))
+        failures[name] += 1
         log.exception("a task ended with an error", extra={"action": "task_failed", "task": name})

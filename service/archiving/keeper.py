@@ -18,6 +18,7 @@ from service.archive.store import ArchiveStore
 from service.errors import ConfigError, ServiceError
 from service.observability.health import Check
 from service.sessions.store.store import RedisSessionStore
+from service.tasks import keep_going
 
 log = logging.getLogger(__name__)
 
@@ -53,22 +54,20 @@ class ArchiveKeeper:
         self.wrong = ""
 
     def run(self, sleep: Callable[[float], object]) -> None:
-        """Keep the archive until `stop`; a long-lived task. `sleep` gets seconds."""
-        while not self._stopped:
+        """Run until `stop`: a long-lived task; `sleep` gets seconds."""
+
+        def turn() -> None:
             failed = ""
             try:
                 self.keep()
             except (ServiceError, ConfigError) as exc:
                 failed = str(exc)
-            except Exception as exc:  # a task that must live
-                failed = repr(exc)
-                log.exception(
-                    "keeping the archive failed", extra={"action": "keep_failed", "throttle": 1}
-                )
             if failed and not self._failed:
                 log.warning("meta not written", extra={"action": "meta_failed", "error": failed})
             self._failed = failed
             sleep(SIGN_EVERY_S)
+
+        keep_going("archive_keeper", turn, sleep, lambda: self._stopped)
 
     def stop(self) -> None:
         self._stopped = True

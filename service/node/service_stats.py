@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from service import errors
 from service.observability.health import Check
 from service.observability.metrics import Metrics
 from service.sessions.store.store import RedisSessionStore
-from service.tasks import Tasks
-
-log = logging.getLogger(__name__)
+from service.tasks import Tasks, keep_going
 
 EVERY_S = 5.0
 
@@ -26,15 +22,15 @@ class UpkeepFigures:
         self._workers: int | None = None
 
     def run(self) -> None:
-        """Read the figures at intervals until `stop`; a long-lived task."""
-        while not self._stopped:
-            try:
-                self.look()
-            except errors.ServiceError:
-                pass  # the figures stay as they were: other parts report that Redis is away
-            except Exception:
-                log.exception("figures not read", extra={"action": "figures_failed", "throttle": 1})
-            self._tasks.sleep(EVERY_S)
+        """Run until `stop`: a long-lived task."""
+        keep_going("service_stats", self._turn, self._tasks.sleep, lambda: self._stopped)
+
+    def _turn(self) -> None:
+        try:
+            self.look()
+        except errors.ServiceError:
+            pass  # the figures stay as they were: that Redis is away is said elsewhere
+        self._tasks.sleep(EVERY_S)
 
     def look(self) -> None:
         """Look once."""

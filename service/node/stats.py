@@ -24,6 +24,7 @@ from service.observability.host_memory import HostMemory, available_percent
 from service.observability.metrics import Metrics
 from service.sessions.store.replication import Replication
 from service.sockets.dispatch import Dispatcher
+from service.tasks import failures as task_failures
 from service.version import installed_version
 
 #: Above this part of its buffer a node is not ready: it must not get more devices.
@@ -92,6 +93,7 @@ class NodeFigures:
         metrics.queue_lost.values[""] = queue.undeliverable + queue.bad
         metrics.queue_errors.values[""] = queue.outages
         metrics.redis_errors.values[""] = self._ingest.repeats + self._leases.failures
+        metrics.task_failures.values.update(task_failures)
         if self._replication is not None:
             metrics.withheld_answers.values[""] = self._replication.withheld
         metrics.lease_expiries.values[""] = self._leases.expired

@@ -7,15 +7,12 @@ queue). A missing worker is shown but makes no node unready: devices and dashboa
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from service.tasks import Tasks
-
-log = logging.getLogger(__name__)
+from service.tasks import Tasks, keep_going
 
 #: How often the message queue is tried, and how soon again after it failed.
 PROBE_EVERY_S = 2.0
@@ -73,17 +70,19 @@ class QueueProbe:
         self.ok = False
 
     def run(self) -> None:
-        """Try the queue at intervals until `stop`; a long-lived task."""
-        while not self._stopped:
-            self.try_once()
-            self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
+        """Run until `stop`: a long-lived task."""
+        keep_going("queue_probe", self._turn, self._tasks.sleep, lambda: self._stopped)
+
+    def _turn(self) -> None:
+        self.try_once()
+        self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
 
     def try_once(self) -> None:
         try:
             self.ok = self._queue.echo(PROBE_TIMEOUT_S)
-        except Exception:
-            self.ok = False  # the last result does not hold any more
-            log.exception("the message queue was not tried", extra={"action": "probe_failed"})
+        except BaseException:
+            self.ok = False  # what was true a moment ago is not known any more
+            raise
         if self.ok:
             self._heard_at = self._monotonic()
 

@@ -135,6 +135,9 @@ class Metrics(Collector):
         self.redis_errors = counter(
             "muster_redis_errors", "Renewals and flushes that Redis did not answer."
         )
+        self.task_failures = counter(
+            "muster_task_failures", "Turns of long-lived tasks that failed, by task.", "task", ()
+        )
         self.withheld_answers = counter(
             "muster_withheld_answers", "Answers that too few replicas confirmed in time."
         )

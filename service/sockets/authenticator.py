@@ -21,7 +21,7 @@ from service.errors import NotAuthenticated
 from service.security import permissions
 from service.security.permissions import Identity
 from service.sockets.call import Peer, error_frame
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 from service.transport.connection import Connections
 
 log = logging.getLogger(__name__)
@@ -106,13 +106,12 @@ class Authenticator:
     # --- ends
 
     def run(self) -> None:
-        """Return a long-lived task."""
-        while not self._stopped:
-            self._tasks.sleep(LOOK_EVERY_S)
-            try:
-                self.look()
-            except Exception:
-                log.exception("looking for ends failed", extra={"action": "authenticator_failed"})
+        """Run until `stop`: a long-lived task."""
+        keep_going("authenticator", self._wait_and_look, self._tasks.sleep, lambda: self._stopped)
+
+    def _wait_and_look(self) -> None:
+        self._tasks.sleep(LOOK_EVERY_S)
+        self.look()
 
     def stop(self) -> None:
         self._stopped = True

@@ -6,7 +6,7 @@ import orjson
 
 from service.clock import Clock
 from service.live.ownership.owned import OwnedSession, OwnedSessions
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 from service.transport.connection import Connections, event_frame
 
 #: The pings of all devices are spread over slots of this length.
@@ -42,10 +42,12 @@ class DevicePings:
         self._stopped = True
 
     def run(self) -> None:
-        """Ping the devices of one slot after the other; a long-lived task."""
-        while not self._stopped:
-            self._tasks.sleep(self._slot_s)
-            self.turn()
+        """Run until `stop`: a long-lived task."""
+        keep_going("pings", self._wait_and_ping, self._tasks.sleep, lambda: self._stopped)
+
+    def _wait_and_ping(self) -> None:
+        self._tasks.sleep(self._slot_s)
+        self.turn()
 
     def turn(self) -> None:
         """Ping the devices of the next slot, and forget those that are gone."""

@@ -137,7 +137,7 @@ class Rooms:
                 except (errors.StoreUnavailable, errors.Overloaded):
                     self._tasks.sleep(RETRY_S)
                     continue
-                except Exception:
+                except Exception:  # this one only: the others must not wait for the next lease
                     log.exception("not joined again", extra={"action": "rejoin_failed"})
             waiting.pop()
 

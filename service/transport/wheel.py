@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from service.tasks import keep_going
+
 log = logging.getLogger(__name__)
 
 #: Width of a slot: how late a deadline may be noticed.
@@ -43,6 +45,7 @@ class Wheel:
         self._slots: list[set[Due]] = [set() for _ in range(SLOTS)]
         self._turned = 0  # slots that were handled
         self._stopped = False
+        self._looked_at = 0.0
         #: Seconds this wheel has been turning.
         self.now_s = 0.0
 
@@ -61,12 +64,14 @@ class Wheel:
             one.slot = None
 
     def run(self) -> None:
-        before = time.monotonic()
-        while not self._stopped:
-            self._sleep(SLOT_S)
-            now = time.monotonic()
-            passed, before = now - before, now
-            self.turn(passed if passed <= PAUSED_S else SLOT_S)
+        self._looked_at = time.monotonic()
+        keep_going("deadlines", self._wait_and_turn, self._sleep, lambda: self._stopped)
+
+    def _wait_and_turn(self) -> None:
+        self._sleep(SLOT_S)
+        now = time.monotonic()
+        passed, self._looked_at = now - self._looked_at, now
+        self.turn(passed if passed <= PAUSED_S else SLOT_S)
 
     def stop(self) -> None:
         self._stopped = True

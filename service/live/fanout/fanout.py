@@ -32,7 +32,7 @@ from service.live.feed.entries import Routes
 from service.live.feed.feed import Feed, FeedReader
 from service.live.feed.position import FeedLost, Position
 from service.live.feed.scope import Scope
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 from service.transport.connection import Connections
 
 log = logging.getLogger(__name__)
@@ -208,26 +208,31 @@ class Fanout:
     # -- the reader --
 
     def _run(self) -> None:
-        """Read until nobody watches. Goes on after any error."""
-        while True:
-            with self._lock:
-                if not self._readers:
-                    self._is_running = False
-                    self._reader.close()
-                    self._note_lag(0)
-                    return
-            try:
-                self._step()
-            except errors.ServiceError:  # Redis is away, or refuses the write that opens a feed
-                self._reader.close()
-                self._note_lag(None)
-                self._flusher.flush(self._groups.values(), ask=False)
-                self._tasks.sleep(RECONNECT_S)
-            except Exception:
-                log.exception("fan-out failed", extra={"action": "fanout_failed"})
-                self._reader.close()
-                self._note_lag(None)
-                self._tasks.sleep(RECONNECT_S)
+        """Read until nobody watches."""
+        keep_going("fanout", self._turn, self._tasks.sleep, self._is_idle)
+
+    def _is_idle(self) -> bool:
+        """Whether nobody watches: then this task ends, and the next one who does makes another."""
+        with self._lock:
+            if self._readers:
+                return False
+            self._is_running = False
+            self._reader.close()
+            self._note_lag(0)
+            return True
+
+    def _turn(self) -> None:
+        try:
+            self._step()
+        except errors.ServiceError:  # Redis is away, or cannot take what opening a feed writes
+            self._reader.close()
+            self._note_lag(None)
+            self._flusher.flush(self._groups.values(), ask=False)
+            self._tasks.sleep(RECONNECT_S)
+        except Exception:
+            self._reader.close()
+            self._note_lag(None)
+            raise
 
     def _step(self) -> None:
         """Read everything that is watched once, and send what is due."""

@@ -36,7 +36,7 @@ from service.live.standing import Standing
 from service.observability.metrics import Metrics
 from service.schema import limits
 from service.sessions.model import AppendPart, AppendResult
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +200,11 @@ class Ingest:
 
     def run(self) -> None:
         """Flush every interval until `stop`; a long-lived task."""
-        while not self._stopped:
-            self._tasks.sleep(self._flush_interval_s)
-            self.kick()
+        keep_going("ingest", self._wait_and_kick, self._tasks.sleep, lambda: self._stopped)
+
+    def _wait_and_kick(self) -> None:
+        self._tasks.sleep(self._flush_interval_s)
+        self.kick()
 
     def stop(self) -> None:
         self._stopped = True

@@ -30,7 +30,7 @@ from service.live.standing import Standing
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import CommandChange
 from service.sessions.store.store import RedisSessionStore
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class Leases:
         self._listener = listener
         self._figures: Callable[[], Figures] = dict
         self._stopped = False
+        self._is_failing = False  # to renew
         #: Partitions in which the lease was over and not everything is reclaimed yet.
         self._lost: set[int] = set()
         #: Sessions taken from dead nodes by this one, and renewals that failed, since the start.
@@ -134,25 +135,24 @@ class Leases:
     # -- renewal
 
     def run_renewals(self) -> None:
-        failing = False
-        while True:
-            self._tasks.sleep(RETRY_S if failing else self._times.renew_s)
-            if self._stopped:
-                return
-            try:
-                self.renew()
-                failing = False
-            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
-                self.failures += 1
-                if not failing:
-                    self._report("lease not renewed", "renew_failed", error)
-                failing = True
-                if (
-                    self._standing.age_s > self._times.detach_after_s
-                    and not self._standing.detached
-                ):
-                    self._standing.detached = True
-                    self._listener.detach()
+        """Run until `stop`: a long-lived task."""
+        self._keep_going("leases", self._wait_and_renew)
+
+    def _wait_and_renew(self) -> None:
+        self._tasks.sleep(RETRY_S if self._is_failing else self._times.renew_s)
+        if self._stopped:
+            return
+        try:
+            self.renew()
+            self._is_failing = False
+        except Exception as error:  # noqa: BLE001  reported below; tried again sooner than others
+            self.failures += 1
+            was_failing, self._is_failing = self._is_failing, True
+            if not was_failing:
+                self._report("lease not renewed", "renew_failed", error)
+            if self._standing.age_s > self._times.detach_after_s and not self._standing.detached:
+                self._standing.detached = True
+                self._listener.detach()
 
     def renew(self) -> None:
         """Move the leases; reclaim where they were over; report sessions with undelivered commands.
@@ -225,17 +225,13 @@ class Leases:
     # -- expiry
 
     def run_expiry(self) -> None:
-        failing = False
+        """Run until `stop`: a long-lived task."""
         self._tasks.sleep(random.random() * EXPIRE_EVERY_S)  # nodes started together take turns
-        while not self._stopped:
-            try:
-                self.expire()
-                failing = False
-            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
-                if not failing:
-                    self._report("expiry failed", "expire_failed", error)
-                failing = True
-            self._tasks.sleep(EXPIRE_EVERY_S)
+        self._keep_going("expiry", self._expire_and_wait)
+
+    def _expire_and_wait(self) -> None:
+        self.expire()
+        self._tasks.sleep(EXPIRE_EVERY_S)
 
     def expire(self) -> None:
         """Drain dead nodes and overdue commands in every partition."""
@@ -256,14 +252,13 @@ class Leases:
     # -- comparison
 
     def run_comparison(self) -> None:
-        while True:
-            self._tasks.sleep(COMPARE_EVERY_S * random.uniform(0.8, 1.0))
-            if self._stopped:
-                return
-            try:
-                self.compare()
-            except Exception as error:  # noqa: BLE001  a loop that must live; reported below
-                self._report("comparison failed", "compare_failed", error)
+        """Run until `stop`: a long-lived task."""
+        self._keep_going("comparison", self._wait_and_compare)
+
+    def _wait_and_compare(self) -> None:
+        self._tasks.sleep(COMPARE_EVERY_S * random.uniform(0.8, 1.0))
+        if not self._stopped:
+            self.compare()
 
     def compare(self) -> None:
         """Bring Redis and this node to agree on which sessions it holds.
@@ -291,6 +286,9 @@ class Leases:
             lost = [owned for owned in lost if self._sessions.holds(owned)]
             if lost:
                 self._reconciler.reclaim(partition, lost)
+
+    def _keep_going(self, task: str, turn: Callable[[], None]) -> None:
+        keep_going(task, turn, self._tasks.sleep, lambda: self._stopped)
 
     @staticmethod
     def _report(sentence: str, action: str, error: Exception) -> None:

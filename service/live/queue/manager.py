@@ -33,7 +33,7 @@ from service.live.queue.reader import StreamReader
 from service.live.queue.streams import QueueCounters, RedisFactory
 from service.sessions import model
 from service.sessions.store.keys import Keys
-from service.tasks import Event, Tasks
+from service.tasks import Event, Tasks, keep_going
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         self._echo_sent_at = 0.0
         self._is_started = False
         self._is_closing = False
+        self._is_lost = False  # what others say does not arrive
         self._ended = tasks.event()
         self._actions: dict[str, Callable[[dict[str, Any]], object]] = {
             "emit": self._handle_emit,
@@ -278,32 +279,33 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
     # What arrives
 
     def _read_on(self) -> None:
-        is_lost = False
-        while not self._is_closing:
-            try:
-                entries = self._reader.read()
-            except streams.UNAVAILABLE as error:
-                if not is_lost:
-                    is_lost = True
-                    self._log_outage(error)
-                self._reader.drop()
-                self._tasks.sleep(streams.RETRY_S)
-                continue
-            except Exception:  # the reader must live; logged, tried again
-                log.exception("reading failed", extra={"action": "message_reader_failed"})
-                self._reader.drop()
-                self._tasks.sleep(streams.RETRY_S)
-                continue
-            if is_lost:
-                is_lost = False
-                log.info("messages arrive again", extra={"action": "message_reader_back"})
-            for entry in entries:
-                self._receive(entry)
-            self._acks.forget_late()
-            if entries:
-                self._tasks.sleep(0)  # a stream of messages must not keep other tasks waiting
-        self._reader.end()
-        self._ended.set()
+        keep_going("message_reader", self._read, self._tasks.sleep, lambda: self._is_closing)
+        try:
+            self._reader.end()
+        finally:
+            self._ended.set()
+
+    def _read(self) -> None:
+        try:
+            entries = self._reader.read()
+        except streams.UNAVAILABLE as error:
+            if not self._is_lost:
+                self._is_lost = True
+                self._log_outage(error)
+            self._reader.drop()
+            self._tasks.sleep(streams.RETRY_S)
+            return
+        except Exception:
+            self._reader.drop()
+            raise
+        if self._is_lost:
+            self._is_lost = False
+            log.info("messages arrive again", extra={"action": "message_reader_back"})
+        for entry in entries:
+            self._receive(entry)
+        self._acks.forget_late()
+        if entries:
+            self._tasks.sleep(0)  # a stream of messages must not keep other tasks waiting
 
     @staticmethod
     def _log_outage(error: Exception) -> None:

@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 from service import errors
 from service.live.queue import streams
 from service.live.queue.streams import QueueCounters, RedisFactory
-from service.tasks import Tasks
+from service.tasks import Tasks, keep_going
 
 log = logging.getLogger(__name__)
 
@@ -130,17 +130,19 @@ class Outbox:
         self._wake.set()
 
     def run(self) -> None:
-        """Send what is put until `close`; runs in a task of its own."""
-        while not self._ended:
-            self._wake.clear()
-            batch = self._take()
-            if batch:
-                self._deliver(batch)
-            elif not self._ended:
-                self._wake.wait(_HOLD_EVERY_S if self._held else None)
-            if self._held:
-                self._retry_held()
+        """Return the pump; returns after `close`."""
+        keep_going("outbox", self._turn, self._tasks.sleep, lambda: self._ended)
         self._drop()
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        batch = self._take()
+        if batch:
+            self._deliver(batch)
+        elif not self._ended:
+            self._wake.wait(_HOLD_EVERY_S if self._held else None)
+        if self._held:
+            self._retry_held()
 
     def close(self, timeout_s: float) -> None:
         """Accept no more, wait until all is in Redis but not longer than this, and end the task."""
@@ -175,6 +177,10 @@ class Outbox:
             except streams.UNAVAILABLE as error:
                 self._note_outage(error)
                 self._tasks.sleep(streams.RETRY_S)
+            except Exception as error:  # noqa: BLE001 about these messages: the next ones may leave
+                self._drop()
+                replies = [error] * len(batch)
+                break
         self._note_success()
         with self._lock:
             for message, reply in zip(batch, replies, strict=True):
