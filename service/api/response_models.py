@@ -327,9 +327,9 @@ class Alarms(Answer):
 class RedisStats(Answer):
     """The Redis server."""
 
-    version: str
-    used_memory_bytes: int
-    max_memory_bytes: int = Field(description="0: no limit.")
+    version: str = Field(description="Empty where Redis does not let the service ask (INFO).")
+    used_memory_bytes: int | None = Field(description="null: not told.")
+    max_memory_bytes: int | None = Field(description="0: no limit; null: not told.")
 
 
 class Stats(Answer):

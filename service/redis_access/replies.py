@@ -41,7 +41,7 @@ _OUR_FAULT = re.compile(
 #: Replies that only a person can change: rights within a script, a command that is not there.
 _TO_SET_RIGHT = re.compile(
     r"(?:ERR )?(?:(?:NOPERM|NOAUTH|WRONGPASS) |ACL failure in script|unknown (?:sub)?command"
-    r"|DB index is out of range)",
+    r"|DB index is out of range|Could not find scripting engine)",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[A-Z]{2,20}(?= |\Z)")

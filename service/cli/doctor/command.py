@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from redis.exceptions import RedisError
@@ -14,6 +14,7 @@ from service.cli import options
 from service.cli.doctor import archive, service
 from service.cli.doctor import redis as doctor_redis
 from service.cli.doctor.findings import Archive, Finding, Patient, Queue
+from service.cli.doctor.rights import check_rights
 from service.config.loader import Config, load_config, queue_name, redact_url
 from service.errors import ConfigError, ServiceError, StoreUnavailable
 from service.redis_access.clients import redis_factory
@@ -66,11 +67,13 @@ def examine(url: str, config: Config) -> list[Finding]:
     """All findings about the service on this Redis."""
     try:
         with redis_factory(url)() as client:
-            info: dict[str, Any] = client.info()
+            rights = check_rights(client, config)
+            if any(finding.verdict == "error" for finding in rights):
+                return rights  # whatever else is asked may be refused
             with options.connected(url, config) as manager:
                 patient = Patient(
                     client,
-                    info,
+                    manager.store.info(),
                     config,
                     manager.store.now_ms(),
                     manager.store.fleet.nodes(),
@@ -79,12 +82,18 @@ def examine(url: str, config: Config) -> list[Finding]:
                     _look_at_queue(url, config),
                     _look_at_archive(manager, config),
                 )
-            return [finding for check in CHECKS for finding in check(patient)]
+            found = [finding for check in _checks(patient) for finding in check(patient)]
+            return [*rights, *found]
     except (RedisError, OSError, StoreUnavailable) as exc:
         mend = "start it, or check --redis, redis.url, its password and the firewall"
         return [Finding("redis", "error", f"{redact_url(url)} does not answer: {exc}", mend)]
     except ConfigError as exc:
         return [Finding("layout", "error", str(exc), "use the settings of the first start")]
+
+
+def _checks(patient: Patient) -> list[Callable[[Patient], list[Finding]]]:
+    """All that can be looked at: what INFO tells only where it may be asked."""
+    return [check for check in CHECKS if patient.info or check not in doctor_redis.NEED_INFO]
 
 
 def _look_at_queue(url: str, config: Config) -> Queue:

@@ -110,5 +110,9 @@ def check_clock(patient: Patient) -> list[Finding]:
     return [Finding("clock", "ok", seen)]
 
 
+#: Without INFO these would take what they cannot see for bad; `check_rights` says so.
+NEED_INFO = (check_version, check_memory, check_persistence, check_replicas)
+
+
 def _mib(size: int) -> str:
     return f"{size / 1024 / 1024:.1f} MiB"

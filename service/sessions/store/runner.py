@@ -20,7 +20,7 @@ from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
-from service.redis_access.replies import translated
+from service.redis_access.replies import is_to_set_right, translated, words_of
 from service.sessions.store.keys import Keys
 from service.sessions.store.replication import CONFIRMED, Replication
 
@@ -86,6 +86,7 @@ class ScriptRunner:
         self.replication: Replication | None = None
         if bounds.wait_replicas:
             self.replication = Replication(client, keys.replicated, bounds.wait_replicas)
+        self._runs_scripts = False
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
     def once(self, call: Callable[[], T], name: str) -> T:
@@ -220,6 +221,41 @@ class ScriptRunner:
             with self.client.pipeline(transaction=False) as pipe:
                 fill(pipe)
                 return list(pipe.execute())
+
+        return self.repeat(call)
+
+    def check_scripts(self) -> None:
+        """Ask, until it was answered once, whether this server runs scripts.
+
+        Raises:
+            ConfigError: it does not, or not for this user.
+        """
+
+        def call() -> None:
+            try:
+                self.client.eval("return 1", 0)
+            except ResponseError as exc:
+                if not is_to_set_right(exc):
+                    raise
+                raise errors.ConfigError(
+                    "redis.url: this server, or this user of it, runs no Lua scripts (EVAL), without which "
+                    f"nothing of Muster works: {words_of(exc)}"
+                ) from exc
+
+        if not self._runs_scripts:
+            self.repeat(call)
+            self._runs_scripts = True
+
+    def info(self, section: str = "") -> dict[str, Any]:
+        """Return what the server tells of itself; nothing where it is not allowed to be asked (INFO)."""
+
+        def call() -> dict[str, Any]:
+            try:
+                return dict(self.client.info(*filter(None, [section])))
+            except ResponseError as exc:
+                if not is_to_set_right(exc):
+                    raise
+                return {}
 
         return self.repeat(call)
 

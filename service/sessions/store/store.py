@@ -72,8 +72,10 @@ class RedisSessionStore:
         """Check that this Redis has the layout and the partitions this process expects.
 
         Raises:
-            ConfigError: another schema, or another number of partitions, was fixed at the first start.
+            ConfigError: another schema, or another number of partitions, was fixed at the first start; or
+                it runs no scripts.
         """
+        self.runner.check_scripts()
 
         def call() -> dict[str, str]:
             meta = self.keys.meta

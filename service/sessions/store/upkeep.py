@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -16,6 +17,8 @@ import orjson
 from service import errors
 from service.sessions.model import INACTIVE
 from service.sessions.store.runner import StorePart
+
+log = logging.getLogger(__name__)
 
 #: Sessions whose TTLs one call refreshes: each has many keys.
 TOUCHED_PER_CALL = 50
@@ -40,6 +43,8 @@ class RedisMemory:
 
 class UpkeepStore(StorePart):
     """The part of the store that sweeps need."""
+
+    _is_blind = False  #: what `redis_memory` cannot see is said
 
     def since(self, index: str, before_ms: int, after: Place | None, limit: int) -> list[Place]:
         """Return the next (score, id) of an index up to a moment, the oldest first.
@@ -184,8 +189,14 @@ class UpkeepStore(StorePart):
     # -- figures --
 
     def redis_memory(self) -> RedisMemory:
-        """How full Redis is."""
-        info = self._runner.repeat(lambda: self._runner.client.info("memory"))
+        """How full Redis is; all zeros, and said once, where it is not allowed to be asked."""
+        info = self._runner.info("memory")
+        if not info and not self._is_blind:
+            self._is_blind = True
+            log.warning(
+                "Redis does not tell how full it is: its memory cannot be watched or relieved",
+                extra={"action": "redis_is_silent", "needs": "the right to INFO"},
+            )
         return RedisMemory(
             int(info.get("used_memory") or 0),
             int(info.get("maxmemory") or 0),

@@ -88,7 +88,7 @@ def test_doctor_of_a_healthy_service_has_nothing_to_mend(ward: Ward) -> None:
     assert not any(one.mend for one in findings)
     assert {one.check for one in findings} == {
         *("version", "eviction", "memory", "persistence", "clock", "nodes", "settings", "files"),
-        *("login", "workers", "sweeps", "queue", "jobs", "archive", "disk", "replicas"),
+        *("login", "workers", "sweeps", "queue", "jobs", "archive", "disk", "replicas", "rights"),
     }
 
 
