@@ -15,6 +15,7 @@ from service.config.loader import Config, load_config, redact_url
 from service.config.settings import EMBEDDED
 from service.errors import ConfigError, StoreUnavailable
 from service.observability.logs import printable
+from service.redis_access.trouble import trouble_of
 
 if TYPE_CHECKING:
     from service.manager.manager import SessionManager
@@ -109,7 +110,8 @@ def connected(url: str, settings: Config) -> Iterator[SessionManager]:
         finally:
             manager.close()
     except StoreUnavailable as exc:
-        raise StoreUnavailable(f"Redis at {redact_url(url)} cannot be reached.") from exc
+        why = trouble_of(exc)
+        raise StoreUnavailable(f"Redis at {redact_url(url)} cannot be reached: {why}.") from exc
 
 
 def show_json(value: Any) -> None:

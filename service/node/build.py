@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 from service import errors
 from service.config.loader import Config
@@ -38,22 +40,35 @@ def run_node(config: Config, port: int, *, insecure: bool = False) -> None:
 
 
 class Node:
-    """One node, put together and not yet serving; arguments as `Ground` has them.
+    """One node, not open yet; arguments as `Ground` has them.
 
     Raises:
-        ConfigError: the settings do not allow a node like this, or Redis holds another layout.
-        StoreUnavailable: there is no Redis.
+        ConfigError: the settings do not allow a node like this.
     """
 
     def __init__(self, config: Config, port: int, *, insecure: bool = False) -> None:
-        self.ground = ground = Ground(config, port, insecure=insecure)
-        self.storage = open_storage(ground)
+        self.ground = Ground(config, port, insecure=insecure)
+        self.node_id = self.ground.node_id
+        self.http_guard = self.ground.strangers.http_guard
+
+    def open(self, told: Callable[[str], object]) -> Any:
+        """Put it together; what is to be served.
+
+        Args:
+            told: what is waited for, again and again.
+
+        Raises:
+            ConfigError: Redis or the archive are not this service's, or cannot be had like this.
+            StoreUnavailable: there is no Redis.
+        """
+        ground = self.ground
+        self.storage = open_storage(ground, told)
+        ground.tasks.sleep(0)  # whoever asks meanwhile has an answer before the rest is made
         self.transport = make_transport(ground, self.storage)
+        ground.tasks.sleep(0)
         self.live = make_live(ground, self.storage, self.transport)
         self.endpoints = open_endpoints(ground, self.storage, self.transport, self.live)
-        self.node_id = ground.node_id
-        self.app = self.transport.app
-        self.http_guard = self.transport.http_guard
+        return self.transport.app
 
     def start(self) -> None:
         """Take the leases and start everything that runs beside requests.

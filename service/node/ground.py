@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from service import errors
 from service.clock import RedisClock
-from service.config.loader import Config
+from service.config.loader import Config, redact_url
 from service.live.standing import Standing
+from service.node.strangers import Strangers
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.http_guard import is_loopback
@@ -41,5 +42,15 @@ class Ground:
         self.clock = RedisClock()
         self.standing = Standing(config.sessions.renew_s)
         self.memory = HostMemory(config.memory.min_available_percent)
+        self.strangers = Strangers(
+            config.node.async_mode,
+            per_address=config.limits.unauthenticated_per_address,
+            per_node=config.limits.unauthenticated_per_node,
+            trusted_proxies=config.node.trusted_proxies,
+            metrics=self.metrics,
+        )
+        #: URLs without their passwords, for people.
+        self.redis_shown = redact_url(config.redis.url)
+        self.queue_shown = redact_url(config.redis.queue_url)
         #: None: there is no login.
         self.tokens = None if is_open else Tokens(config.auth.secret, self.clock.now_s)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from service.errors import ConfigError
+from service.node.entrance import Entrance
 from service.observability import logs
 from service.transport.http.guard import HttpGuard
 
@@ -35,9 +36,9 @@ class Node(Protocol):
     """The node to serve."""
 
     node_id: str
-    app: Any
     http_guard: HttpGuard
 
+    def open(self, told: Callable[[str], object]) -> Any: ...
     def start(self) -> None: ...
     def begin_drain(self) -> None: ...
     def drain(self) -> None: ...
@@ -49,24 +50,28 @@ def serve(
     """Serve a node until SIGTERM or SIGINT, drain it, return.
 
     Args:
-        build: makes the node, given the port it will listen on.
+        build: makes the node, not open yet, given the port it will listen on.
         host: address to listen on.
         port: 0: any free one.
         async_mode: eventlet or gevent; the process is patched for it.
         drain_s: the process ends at the latest so long after the signal.
 
     Raises:
-        ConfigError: the address is not available; and what `build` raises.
+        ConfigError: the address cannot be had; and what `build` and `open` raise.
     """
     allow_many_files()
-    listener = listen(host, port)
+    listener = bind(host, port)
     port = listener.getsockname()[1]
     node = build(port)
     logs.bind(node_id=node.node_id)
+    entrance = Entrance(
+        node.node_id, lambda app: _start(async_mode, listener, app, node.http_guard)
+    )
+    app = node.open(entrance.wait)
     stopping = _catch_signals()
     node.start()
     tune_garbage_collector()
-    stop_accepting = _start(async_mode, listener, node)
+    stop_accepting = entrance.serve(app)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
     while not stopping.asked:
@@ -78,8 +83,8 @@ def serve(
     log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket of this process alone.
+def bind(host: str, port: int) -> socket.socket:
+    """Return the address for this process alone. Nobody can connect before `_start` listens.
 
     Raises:
         ConfigError: the address is not available.
@@ -93,7 +98,6 @@ def listen(host: str, port: int) -> socket.socket:
         # first, which a client with one connection for many requests does after 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as exc:
         raise ConfigError(f"node.port: cannot listen on {host}:{port}: {exc.strerror}") from exc
     return listener
@@ -125,13 +129,21 @@ def _catch_signals() -> _Stopping:
     return stopping
 
 
-def _start(async_mode: str, listener: socket.socket, node: Node) -> Callable[[], None]:
-    """Start the web server in a task; what it returns closes the listening socket."""
+def _start(
+    async_mode: str, listener: socket.socket, app: Any, guard: HttpGuard
+) -> Callable[[], None]:
+    """Listen, and start the web server in a task; what it returns closes the listening socket."""
     if async_mode == "gevent":
         from service.transport.http.gevent_server import start
     else:
         from service.transport.http.eventlet_server import start
-    return start(listener, node.app, node.http_guard, MAX_CONNECTIONS)
+    try:
+        listener.listen(BACKLOG)
+    except OSError as exc:  # two may bind one address, and only one may listen
+        raise ConfigError(
+            f"node.port: cannot listen on {listener.getsockname()}: {exc.strerror}"
+        ) from exc
+    return start(listener, app, guard, MAX_CONNECTIONS)
 
 
 def tune_garbage_collector() -> None:

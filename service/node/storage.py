@@ -16,6 +16,8 @@ from service.archiving.keeper import ArchiveKeeper
 from service.connect import make_store, open_archiver
 from service.node.ground import Ground
 from service.redis_access.clients import redis_factory
+from service.redis_access.replies import RAISED
+from service.redis_access.trouble import trouble_of
 from service.sessions.store.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
@@ -41,33 +43,57 @@ class Storage:
         self.queue_client.close()
 
 
-def open_storage(ground: Ground) -> Storage:
+def open_storage(ground: Ground, told: Callable[[str], object]) -> Storage:
     """Open Redis and the archive of the settings.
 
+    Args:
+        told: what is waited for, again and again.
+
     Raises:
-        ConfigError: they are not this service's, or hold another layout.
-        StoreUnavailable: Redis did not answer in time.
+        ConfigError: they are not this service's, hold another layout, or Redis refuses us in a way that
+            waiting does not mend.
+        StoreUnavailable: Redis did not come.
     """
     config = ground.config
     factory = redis_factory(config.redis.url, config.redis.max_connections)
     client = factory()
     store = make_store(config, client, on_call=ground.metrics.redis_calls.observe)
-    _await_redis(store, ground)
     queue_url = config.redis.queue_url or config.redis.url
     jobs = redis_factory(queue_url, config.redis.max_connections)(decode_responses=False)
+    _await_redis(store, ground, told)
+    if config.redis.queue_url:
+        _check_queue(jobs, ground.queue_shown)
     calls = native_calls(config.node.async_mode)
     archiver, keeper = open_archiver(config, store, calls=calls)
     return Storage(factory, client, jobs, store, archiver, keeper)
 
 
-def _await_redis(store: RedisSessionStore, ground: Ground) -> None:
-    deadline = time.monotonic() + PATIENCE_AT_START_S
+def _await_redis(store: RedisSessionStore, ground: Ground, told: Callable[[str], object]) -> None:
+    began = time.monotonic()
     while True:
         try:
             store.open()
             return
-        except errors.StoreUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            log.warning("waiting for Redis", extra={"action": "start_waits"})
+        except (errors.StoreUnavailable, errors.Overloaded) as exc:
+            trouble = trouble_of(exc)
+            waited_s = time.monotonic() - began
+            if trouble.patience_s is not None and waited_s >= trouble.patience_s:
+                raise errors.ConfigError(f"redis.url: {ground.redis_shown}: {trouble}") from exc
+            if waited_s > PATIENCE_AT_START_S:
+                raise errors.StoreUnavailable(f"Redis at {ground.redis_shown}: {trouble}") from exc
+            about = {"action": "start_waits", "redis": ground.redis_shown, "reason": str(trouble)}
+            log.warning("waiting for Redis", extra={**about, "throttle": trouble.words})
+            told(f"waiting for Redis: {trouble.words}")
             ground.tasks.sleep(1.0)
+
+
+def _check_queue(jobs: redis.Redis, server: str) -> None:
+    """Refuse a queue of jobs that refuses us; its users wait for one that is away."""
+    try:
+        jobs.ping()
+    except RAISED as exc:
+        trouble = trouble_of(exc)
+        if trouble.patience_s == 0:
+            raise errors.ConfigError(f"redis.queue_url: {server}: {trouble}") from exc
+        about = {"action": "queue_waits", "redis": server, "reason": str(trouble)}
+        log.warning("the queue of jobs does not answer yet", extra=about)

@@ -12,12 +12,10 @@ from service.node.admission import NodeAdmission
 from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.storage import Storage
-from service.node.strangers import Strangers
 from service.sessions.model import node_token
 from service.sockets.authenticator import SILENT_S, Authenticator
 from service.sockets.dispatch import Dispatcher
 from service.sockets.rate_limits import Limits, RateLimiter
-from service.transport.http.guard import HttpGuard
 from service.transport.upstream import EngineConnections, StrictJson, server_options
 
 #: How long a connection may be without a Socket.IO session where there is no login, s.
@@ -29,7 +27,6 @@ class Transport:
     """The parts through which clients and other nodes reach a node."""
 
     app: Flask
-    http_guard: HttpGuard
     queue: StreamManager
     connections: EngineConnections
     authenticator: Authenticator
@@ -59,20 +56,13 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         refuse_forwarded=is_open and not ground.insecure,
         trusted_proxies=node.trusted_proxies,
     )
-    strangers = Strangers(
-        node.async_mode,
-        per_address=config.limits.unauthenticated_per_address,
-        per_node=config.limits.unauthenticated_per_node,
-        trusted_proxies=node.trusted_proxies,
-        metrics=ground.metrics,
-    )
     connections = EngineConnections(
         socketio.server,
         node_token=node_token(ground.node_id),
         max_pending_bytes=node.max_pending_bytes,
         counts=ground.metrics,
         fast_path=node.fast_path,
-        lobby=strangers.sockets,
+        lobby=ground.strangers.sockets,
         is_known_at_connect=not is_open,
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )
@@ -88,7 +78,6 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
     drain = Drain(connections, tasks)
     return Transport(
         app=app,
-        http_guard=strangers.http_guard,
         queue=queue,
         connections=connections,
         authenticator=authenticator,

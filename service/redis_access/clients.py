@@ -24,6 +24,7 @@ from service.redis_access.connections import (
     TlsConnection,
     UnixConnection,
 )
+from service.redis_access.trouble import unknown_option
 
 SENTINEL_SCHEME = "redis+sentinel"
 DEFAULT_SENTINEL_PORT = 26379
@@ -57,6 +58,7 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
     }
     if url.startswith(SENTINEL_SCHEME + "://"):
         return _sentinel_factory(url, defaults)
+    _check_database(url)
     connection_class = _CONNECTIONS.get(url.partition(":")[0])
     if connection_class is not None:
         defaults["connection_class"] = connection_class
@@ -64,11 +66,22 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
     def make(**options: Any) -> redis.Redis:
         try:
             pool = redis.BlockingConnectionPool.from_url(url, **{**defaults, **options})
+            pool.connection_class(**pool.connection_kwargs)  # opens nothing
         except ValueError as exc:
             raise ConfigError(f"redis.url: {exc}") from exc
-        return redis.Redis.from_pool(pool)  # it is closed with the client
+        except TypeError as exc:
+            raise ConfigError(f"redis.url: there is no option {unknown_option(exc)!r}") from exc
+        return redis.Redis.from_pool(pool)  # which is closed with it
 
     return make
+
+
+def _check_database(url: str) -> None:
+    """redis-py takes a database that is no number for 0."""
+    if url.partition(":")[0] in ("redis", "rediss"):
+        database = urlsplit(url).path.strip("/")
+        if database and not database.isdecimal():
+            raise ConfigError(f"redis.url: the database should be a number, not {database!r}")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def examine(url: str, config: Config) -> list[Finding]:
             with options.connected(url, config) as manager:
                 patient = Patient(
                     client,
-                    manager.store.info(),
+                    manager.store.runner.info(),
                     config,
                     manager.store.now_ms(),
                     manager.store.fleet.nodes(),

@@ -60,7 +60,7 @@ Command = tuple[str, ...]
 
 
 def check_rights(client: redis.Redis, config: Config) -> list[Finding]:
-    """This user may do what nodes and workers do; nothing is said of a server that is a replica."""
+    """Check that this user may do what nodes and workers do; nothing is said of a server that is a replica."""
     try:
         missing = _refused(client, _needed(config))
     except RedisConnectionError:

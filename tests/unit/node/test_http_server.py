@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 
-from service.node.http_server import listen
+from service.node.http_server import bind
 
 
 def test_accepted_connection_sends_small_writes_at_once() -> None:
-    with listen("127.0.0.1", 0) as listener:
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen()
         with socket.create_connection(listener.getsockname()):
             accepted, _ = listener.accept()
             with accepted:
