@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from service.config.loader import load_config, require_redis
-from service.errors import ConfigError
+from service import endings
 
 
 def main() -> int:
     """Run until SIGTERM; exit code 2 when the settings are refused."""
+    endings.end_at_once()  # before all else: imports take their time too
+    from service.config.loader import load_config, require_redis
+    from service.errors import ConfigError
+
     try:
         config = load_config()
         require_redis(config, "a worker")

@@ -1,7 +1,7 @@
 """The process of a node: `python -m service.cli.node_process`, what `muster node` becomes.
 
 Sockets, locks and threads that exist before eventlet or gevent patch the standard library stay as they
-are, and typer and pydantic bring some. So this begins with nothing but the standard library, finds the
+are, and typer and pydantic bring some. So this begins with nothing but the standard library, hears signals, finds the
 mode in the environment, where `muster node` and `muster up` put all settings, and patches first.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+
+from service.endings import end_at_once
 
 
 def patch(async_mode: str) -> None:
@@ -50,5 +52,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_at_once()
     patch(os.environ.get("MUSTER_NODE__ASYNC_MODE", "eventlet"))
     sys.exit(main())
