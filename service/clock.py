@@ -1,20 +1,36 @@
 """Redis time without asking Redis each time: the monotonic clock plus a measured offset.
 
 Every stored deadline is in Redis time, and a node's own wall clock may be wrong or jump. At each lease
-renewal the node asks Redis for the time and notes its distance from the monotonic clock, which never jumps.
+renewal the node asks Redis for the time and notes its distance from the monotonic clock, which never jumps;
+so a jump of Redis's clock is noticed.
 A measurement with a long round trip is inexact and is used only when the last good one is old.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 #: A slower round trip leaves the moment of Redis's answer too uncertain.
 GOOD_ROUND_TRIP_S = 0.1
 #: After this long any measurement is better than none: monotonic clocks drift.
 KEEP_GOOD_S = 60.0
+#: NTP moves a clock by less. A jump forward takes its time from every TTL and deadline in Redis.
+JUMP_S = 60.0
+
+
+def steady_s() -> float:
+    """Seconds that nobody sets and that pass while the machine sleeps, where the system has such a clock."""
+    if _BOOTTIME is None:
+        return time.monotonic()
+    return time.clock_gettime(_BOOTTIME)
+
+
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
@@ -34,12 +50,15 @@ class RedisClock:
 
     def __init__(
         self,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = steady_s,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
         self._measured_at: float | None = None
+        #: Jumps of Redis's clock that were seen, and how far the last went that is not told yet, s.
+        self.jumps = 0
+        self._untold_s = 0.0
 
     def now_s(self) -> float:
         return self._monotonic() + self._offset_s
@@ -53,6 +72,27 @@ class RedisClock:
         redis_s = redis_now_ms() / 1000
         after = self._monotonic()
         last = self._measured_at
-        if after - before <= GOOD_ROUND_TRIP_S or last is None or after - last > KEEP_GOOD_S:
-            self._offset_s = redis_s - (before + after) / 2
+        offset_s = redis_s - (before + after) / 2
+        has_jumped = (
+            last is not None and abs(offset_s - self._offset_s) > JUMP_S + (after - before) / 2
+        )
+        if has_jumped:
+            self._untold_s += offset_s - self._offset_s
+            self.jumps += 1
+        is_good = after - before <= GOOD_ROUND_TRIP_S
+        if is_good or has_jumped or last is None or after - last > KEEP_GOOD_S:
+            self._offset_s = offset_s
             self._measured_at = after
+
+    def tell_jump(self, note: Callable[[float], object]) -> None:
+        """Tells of a jump that nobody was told of: seconds, back is negative.
+
+        Args:
+            note: what it raises comes through, and the jump is told the next time.
+        """
+        if not self._untold_s:
+            return
+        note(self._untold_s)
+        extra = {"action": "redis_clock_jumped", "jump_s": round(self._untold_s)}
+        log.error("Redis's clock jumped.", extra=extra)
+        self._untold_s = 0.0

@@ -243,7 +243,14 @@ def all_alarms() -> dict[str, str]:
         server={**server, "aof_enabled": 0},
         jobs={"failed": 1, "queued": 100_000},
         workers=(),
-        upkeep={"archive_failed_at": "2", "archived_at": "1"},
+        upkeep={
+            "archive_failed_at": "2",
+            "archived_at": "1",
+            "clock_jumped_at": "4000000",
+            "sweeps": '{"sweep_idle": 10}',
+            "ran_at:sweep_idle": "1",
+        },
+        now_ms=4_000_000,
     )
     others = replace(facts, workers=[{"settings": "a"}, {"settings": "b"}])
     return {a.name: a.severity for some in (facts, others) for a in decide_alarms(some)}
@@ -339,6 +346,8 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
         keys.alarms,
         keys.alarm_history,
         keys.upkeep,
+        keys.turns,
+        keys.quarantined_jobs,
     }
     batch = keys.command_batch("<batch_id>")
     made |= {batch + ":devices", batch + ":refused"}

@@ -37,10 +37,10 @@ class Beat:
         self._monotonic = monotonic
         self._next = 0.0
 
-    def run(self, store: RedisSessionStore) -> None:
-        """Report the worker when it is time to."""
+    def run(self, store: RedisSessionStore, failures: int = 0) -> None:
+        """Says so when it is time to; `failures`: defects that its tasks ran into."""
         if self._monotonic() >= self._next:
-            store.fleet.worker_beat(self._name, self._figures)
+            store.fleet.worker_beat(self._name, {**self._figures, "failures": failures})
             self._next = self._monotonic() + EVERY_S
 
     def end(self, store: RedisSessionStore) -> None:

@@ -1,11 +1,14 @@
 """Jobs: what RQ runs, addressed by dotted name.
 
+* `run_sweep(sweep, token, every_s)`: a turn of one of the next six; see workers/turns.py. Keeps the turn
+  meanwhile, notes that the sweep ran, or does nothing when somebody else has the turn by now.
 * `sweep_idle`: sessions that never had a connection and were not updated for `sessions.idle_after_s`
   become inactive; index entries whose sessions ran out are dropped. Limit per run: `MAX_CALLS` calls
   per partition of `workers.batch` sessions each. Result: how many it changed.
 * `sweep_inactive`: what is inactive for longer than `sessions.archive_after_s` goes to the archive, the
   longest inactive first; see workers/archive.py. Result: `{archived, left, error}`.
-* `purge_expired_archives`: sessions archived for longer than `archive.retention` says are removed for good.
+* `purge_expired_archives`: what is archived for longer than `archive.retention` says goes for good; nothing
+  in the hour after a jump of Redis's clock, which would make all of it look old.
   Result: how many.
 * `collect_litter`: removes what interrupted writers left in the archive. Result: how many files.
 * `relieve_memory_pressure`: archives early while memory is short; see workers/memory.py. Result:
@@ -29,6 +32,7 @@ its own connections, because it runs in a process that RQ forked for it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -38,10 +42,11 @@ from service.archiving.each import archive_each
 from service.config.loader import load_config
 from service.manager.bulk import run_batch
 from service.manager.cleanup import clean_up
-from service.observability.alarms import AlarmBook
+from service.observability.alarms import AlarmBook, has_clock_jumped
 from service.sessions.store.store import RedisSessionStore
 from workers import archive, memory
-from workers.wiring import open_jobs, open_manager, open_store
+from workers.turns import Sweep
+from workers.wiring import open_jobs, open_manager, open_store, open_turns, open_upkeep
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,19 @@ log = logging.getLogger(__name__)
 MAX_CALLS = 100
 #: How many bad files `verify_archive` names.
 MAX_WRONG = 1_000
+
+
+def run_sweep(sweep: str, token: str, every_s: float) -> Any:
+    """One turn; the sweep's result, None when it is another's turn."""
+    function = SWEEPS[sweep]
+    config = load_config()
+    with open_turns(config) as turns, turns.held(Sweep(sweep, every_s), token) as is_mine:
+        if not is_mine:
+            return None
+        result = function()
+        with open_upkeep(config) as store:
+            store.upkeep.count({}, **{f"ran_at:{sweep}": store.now_ms()})
+    return result
 
 
 def sweep_idle() -> int:
@@ -81,7 +99,6 @@ def sweep_inactive() -> dict[str, Any]:
     with open_manager(config) as manager:
         after_s, batch = config.sessions.archive_after_s, config.workers.batch
         outcome = archive.sweep_inactive(manager.store, manager.archiver, after_s, batch)
-        manager.store.upkeep.count({}, swept_at=manager.store.now_ms())
     return asdict(outcome)
 
 
@@ -90,6 +107,11 @@ def purge_expired_archives() -> int:
     config = load_config()
     with open_manager(config) as manager:
         if not manager.archiver.exists:
+            return 0
+        if has_clock_jumped(manager.store.upkeep.read(), manager.store.now_ms()):
+            log.warning(
+                "Nothing is purged.", extra={"action": "purge_waits", "error": "clock_jumped"}
+            )
             return 0
         return archive.purge(manager.archiver, config.archive.retention, config.workers.batch)
 
@@ -180,6 +202,16 @@ def watch_alarms() -> None:
     config = load_config()
     with open_store(config) as store, open_jobs(config) as jobs:
         AlarmBook(store, jobs).update()
+
+
+#: What `run_sweep` runs.
+SWEEPS: dict[str, Callable[[], Any]] = {
+    function.__name__: function
+    for function in (
+        *(sweep_idle, sweep_inactive, purge_expired_archives, collect_litter),
+        *(relieve_memory_pressure, watch_alarms),
+    )
+}
 
 
 def send_batch(batch_id: str) -> int:

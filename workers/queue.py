@@ -7,16 +7,14 @@ from typing import Any
 
 import redis
 from rq import Queue, Worker
-from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from service.config.loader import Config, queue_name
 from service.redis_access.clients import redis_factory
+from service.sessions.store.keys import Keys
+from workers.entries import KnownJob, NoJobOfOurs, Quarantine, drop_rest, read_job, redis_ms
 
-JOBS = "workers.jobs."
-#: How often dead workers' jobs are looked for.
-MAINTENANCE_S = 30
-#: How often a running job sends a heartbeat.
+#: How often the heart of a running job beats.
 MONITOR_S = 5
 #: A sweep that takes longer is ended; its next turn goes on.
 TIMEOUT_S = 120
@@ -26,65 +24,111 @@ SILENT_S = 20
 WORKER_TTL_S = SILENT_S + 5
 
 
-class KnownJob(Job):
-    """A job that runs functions of `workers.jobs` only, so that writers to Redis cannot run others."""
+class JobsQueue(Queue):
+    """RQ's queue, which hands out jobs of ours only."""
 
-    @property
-    def func(self) -> Callable[..., Any]:
-        """Return the function behind the dotted name.
+    quarantine: Quarantine
 
-        Raises:
-            ValueError: it is not one of ours.
-        """
-        name = str(self.func_name)
-        if not name.startswith(JOBS) or "." in name.removeprefix(JOBS):
-            raise ValueError(f"{name!r} is no job of Muster")
-        function: Callable[..., Any] = super().func
-        return function
+    @classmethod
+    def dequeue_any(  # type: ignore[override]
+        cls, queues: Any, timeout: int | None, connection: redis.Redis, **_options: Any
+    ) -> Any:
+        """Return the next job and its queue; None when there is none and nobody waits. RQ calls it."""
+        (queue,) = queues
+        found: Any
+        while True:
+            found = cls.lmove(connection, queue.key, timeout)
+            if found is None:
+                return None
+            job = queue.admit(found[1])
+            if job is not None:
+                return job, queue
+
+    def admit(self, entry: bytes) -> KnownJob | None:
+        """Return the job behind an entry that was just taken; None: there is none, and it is put aside."""
+        try:
+            return read_job(self.connection, entry, self.name)
+        except NoJobOfOurs as exc:
+            # one that is there no more was taken back by who enqueued it, or found by somebody else
+            if self.connection.lrem(self.intermediate_queue.key, 1, entry):  # type: ignore[arg-type]
+                self.put_aside(entry, str(exc))
+            return None
+
+    def put_aside(self, entry: bytes, reason: str) -> None:
+        """Keep an entry that is no job for people to look at."""
+        self.quarantine.put(entry, reason, redis_ms(self.connection))
 
 
-class OurWorker(Worker):
-    """RQ's worker, which also remembers that it was asked to end."""
+class JobsWorker(Worker):
+    """RQ's worker, without what `rescue` does better, and that says when it was asked to end.
 
-    asked_to_end = False
+    Args:
+        asked: called by the first SIGTERM or SIGINT.
+    """
+
+    queue_class = JobsQueue
     max_connection_wait_time = 2.0  # RQ's own minute is a long time without sweeps
+    should_run_maintenance_tasks = False
+
+    def __init__(
+        self, *args: Any, asked: Callable[[], None] = lambda: None, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._asked = asked
 
     def handle_warm_shutdown_request(self) -> None:
-        """Note the request to end; RQ calls this at the first SIGTERM or SIGINT."""
-        self.asked_to_end = True
+        """Ask the worker to end: RQ calls this at the first SIGTERM or SIGINT."""
+        self._asked()
+
+    def set_shutdown_requested_date(self) -> None:
+        """Not noted: it would ask a Redis that may hang, within a signal handler."""
+
+    def subscribe(self) -> None:
+        """To nothing: RQ's commands would let whoever writes to Redis end workers, and need a thread."""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        """One job, and nothing stays of it that it did not want to keep."""
+        try:
+            super().execute_job(job, queue)
+        finally:
+            drop_rest(self.connection, job.id)
 
 
-def connect(config: Config) -> redis.Redis:
-    """Make a client for RQ, which speaks bytes and waits for jobs in blocking calls.
+def connect(config: Config, socket_timeout: float = SILENT_S) -> redis.Redis:
+    """Return a client for RQ, which speaks bytes and waits for jobs in blocking calls.
 
     The server is `redis.queue_url` where that is set: RQ does not run on a cluster.
     """
     return redis_factory(config.redis.queue_url or config.redis.url, config.redis.max_connections)(
-        decode_responses=False, socket_timeout=SILENT_S
+        decode_responses=False, socket_timeout=socket_timeout
     )
 
 
-def open_queue(client: redis.Redis, key_prefix: str) -> Queue:
-    """Open the queue of one service; `redis.key_prefix` keeps services apart."""
-    return Queue(
+def open_queue(client: redis.Redis, key_prefix: str) -> JobsQueue:
+    """Return the queue of one service; `redis.key_prefix` keeps services apart."""
+    queue = JobsQueue(
         queue_name(key_prefix),
         connection=client,
         serializer=JSONSerializer,
         job_class=KnownJob,
         default_timeout=TIMEOUT_S,
     )
+    queue.quarantine = Quarantine(client, Keys(key_prefix).quarantined_jobs)
+    return queue
 
 
-def open_worker(queue: Queue, name: str) -> OurWorker:
-    """Make a worker of that queue; each job runs in a process of its own."""
-    return OurWorker(
+def open_worker(
+    queue: JobsQueue, name: str, asked: Callable[[], None] = lambda: None
+) -> JobsWorker:
+    """Return a worker of that queue; each job runs in a process of its own."""
+    return JobsWorker(
         [queue],
         name=name,
         connection=queue.connection,
         serializer=JSONSerializer,
         job_class=KnownJob,
         worker_ttl=WORKER_TTL_S,
-        maintenance_interval=MAINTENANCE_S,
         job_monitoring_interval=MONITOR_S,
         log_job_description=False,
+        asked=asked,
     )

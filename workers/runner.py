@@ -8,11 +8,10 @@ import platform
 import secrets
 import threading
 
+import redis
 from redis.exceptions import RedisError
-from rq import Queue
 from rq.exceptions import StopRequested
-from rq.scheduler import RQScheduler
-from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
 
 from service.config.fingerprint import fingerprint
 from service.config.loader import Config, redact_url
@@ -20,12 +19,15 @@ from service.connect import keys_of
 from service.errors import Overloaded, StoreUnavailable
 from service.manager.manager import SessionManager
 from service.observability import logs
+from workers import ending
 from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
 from workers.beat import Beat
+from workers.ending import Ending
 from workers.rescue import Rescue
-from workers.schedule import Schedule, Sweep
+from workers.schedule import Schedule
 from workers.signs import Signs
+from workers.turns import Sweep
 from workers.watch import MemoryWatch, Watch
 
 log = logging.getLogger(__name__)
@@ -47,34 +49,76 @@ def run(config: Config) -> None:
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
     logs.bind(worker=name)
     schedule = Schedule(client, queue, keys_of(config), sweeps_of(config.workers.sweep_every_s))
-    scheduler = RQScheduler(
-        [queue.name], connection=client, logging_level="WARNING", serializer=JSONSerializer
-    )
     watch = Watch(
         lambda: SessionManager.connect(config.redis.url, config),
         schedule,
-        scheduler,
         MemoryWatch(config.memory, schedule),
         Rescue(queue),
         Beat(name, fingerprint(config)),
     )
     signs = Signs(lambda: SessionManager.connect(config.redis.url, config))
-    watch.start()
-    signs.start()
+    probe = queues.connect(config, socket_timeout=ending.PATIENCE_S / 3)
+    shift = Shift(queue, name, probe)
+    shift.ending.catch_signals()
+    shift.ending.start()
+    watch.loop.start()
+    signs.loop.start()
     log.info(
-        "the worker is ready",
+        "The worker is ready.",
         extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},
     )
     try:
-        while not _work(queue, name):
-            threading.Event().wait(_RETRY_S)  # Redis is away
-    except StopRequested:
-        pass  # SIGTERM during that wait: the handler is still RQ's
+        shift.run()
     finally:
-        signs.stop()
-        watch.stop()
+        signs.loop.stop(1)
+        watch.loop.stop(5)
         client.close()
-        log.info("the worker has ended", extra={"action": "worker_stopped", "worker": name})
+        probe.close()
+        log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})
+
+
+class Shift:
+    """RQ's loop, begun anew whenever it gives up because of Redis, until somebody wants it to end.
+
+    Args:
+        name: of this worker.
+        probe: asked whether Redis is there.
+    """
+
+    def __init__(self, queue: queues.JobsQueue, name: str, probe: redis.Redis) -> None:
+        self._queue = queue
+        self._name = name
+        self._worker: queues.JobsWorker | None = None
+        self.ending = Ending(lambda: bool(probe.ping()), self._is_busy, self._horse)
+
+    def _is_busy(self) -> bool:
+        return self._worker is not None and self._worker.get_state() == WorkerStatus.BUSY
+
+    def _horse(self) -> int:
+        return self._worker.horse_pid if self._worker is not None else 0
+
+    def run(self) -> None:
+        """Works until SIGTERM or SIGINT."""
+        try:
+            self.ending.may_break = True
+            while not self.ending.asked:
+                self._work()
+                self.ending.catch_signals()  # RQ's handlers belong to the worker that is gone
+                if not self.ending.asked:
+                    threading.Event().wait(_RETRY_S)  # Redis is away
+        except StopRequested:
+            pass
+
+    def _work(self) -> None:
+        try:
+            name = f"{self._name}-{secrets.token_hex(2)}"
+            self._worker = queues.open_worker(self._queue, name, self.ending.ask)
+            self._worker.work(logging_level="WARNING")
+        except (RedisError, OSError) as exc:
+            about = {"action": "worker_waits", "error": str(exc)}
+            log.warning("The worker's queue failed.", extra=about)
+        finally:
+            self._worker = None
 
 
 def sweeps_of(every_s: float) -> list[Sweep]:
@@ -100,15 +144,3 @@ def _check(config: Config) -> None:
         log.warning(
             "Redis does not answer yet", extra={"action": "worker_waits", "error": exc.message}
         )
-
-
-def _work(queue: Queue, name: str) -> bool:
-    """Run RQ's loop; True when it was asked to end, False when it gave up because of Redis."""
-    worker = None
-    try:
-        worker = queues.open_worker(queue, f"{name}-{secrets.token_hex(2)}")
-        worker.work(logging_level="WARNING")
-    except (RedisError, OSError) as exc:
-        about = {"action": "worker_waits", "error": str(exc)}
-        log.warning("the worker's queue failed", extra=about)
-    return worker is not None and worker.asked_to_end

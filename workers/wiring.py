@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rq import Queue
+
 from service.config.loader import Config, queue_name
+from service.connect import keys_of, make_store
 from service.manager.manager import SessionManager
+from service.redis_access.clients import redis_factory
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
 from workers.queue import connect
+from workers.turns import Turns
 
 
 @contextmanager
@@ -32,6 +37,21 @@ def open_store(config: Config) -> Iterator[RedisSessionStore]:
     """Open the store alone; raises as `open_manager`."""
     with open_manager(config) as manager:
         yield manager.store
+
+
+@contextmanager
+def open_upkeep(config: Config) -> Iterator[RedisSessionStore]:
+    """Return the store for figures of the slow work, without a look at data or archive."""
+    with redis_factory(config.redis.url)() as client:
+        yield make_store(config, client)
+
+
+@contextmanager
+def open_turns(config: Config) -> Iterator[Turns]:
+    """Return the turns of sweeps, over a connection that waits for no hanging server."""
+    with redis_factory(config.redis.queue_url or config.redis.url)() as client:
+        name = queue_name(config.redis.key_prefix)
+        yield Turns(client, keys_of(config), Queue.redis_queue_namespace_prefix + name, name)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def status(
         server = manager.store.fleet.server()
         archive = _archive(manager, upkeep)
     jobs = {name: int(upkeep.get(f"jobs_{name}", 0)) for name in ("queued", "failed")}
-    alarms = list(decide_alarms(Facts(nodes, server, jobs, workers, upkeep)))
+    alarms = list(decide_alarms(Facts(nodes, server, jobs, workers, upkeep, now_ms)))
     if json_output:
         options.show_json(
             {

@@ -134,6 +134,7 @@ def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: L
         ground.standing,
         live.leases,
         ground.memory,
+        ground.clock,
         about={
             "address": f"{config.node.host}:{ground.port}",
             "async_mode": config.node.async_mode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service import errors
+from service.observability.alarms import late_sweeps
 from service.observability.health import Check
 from service.observability.metrics import Metrics
 from service.sessions.store.store import RedisSessionStore
@@ -40,6 +41,7 @@ class UpkeepFigures:
             metrics.upkeep.values[what] = int(seen.get(what, 0))
         metrics.archive_failures.values[""] = int(seen.get("archive_failures", 0))
         metrics.failed_jobs.set(int(seen.get("jobs_failed", 0)))
+        metrics.late_sweeps.set(len(late_sweeps(seen, self._store.now_ms())))
         metrics.waiting_jobs.set(int(seen.get("jobs_queued", 0)))
         self._workers = len(self._store.fleet.workers())
         metrics.workers.set(self._workers)

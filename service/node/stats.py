@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+from service.clock import RedisClock
 from service.live.fanout.fanout import Fanout
 from service.live.ingest.ingest import MAX_BUFFER_BYTES, Ingest
 from service.live.ownership.claims import OwnershipReconciler
@@ -52,6 +53,7 @@ class NodeFigures:
         standing: Standing,
         leases: Leases,
         memory: HostMemory,
+        clock: RedisClock,
         *,
         about: Mapping[str, str],
     ) -> None:
@@ -67,6 +69,7 @@ class NodeFigures:
         self._standing = standing
         self._leases = leases
         self._memory = memory
+        self._clock = clock
         self._about = about
         self._started = time.monotonic()
         metrics.connections.read_from(lambda: len(dispatcher.peers))
@@ -96,6 +99,7 @@ class NodeFigures:
         metrics.task_failures.values.update(task_failures)
         if self._replication is not None:
             metrics.withheld_answers.values[""] = self._replication.withheld
+        metrics.clock_jumps.values[""] = self._clock.jumps
         metrics.lease_expiries.values[""] = self._leases.expired
         metrics.reclaims.values.update(self._reconciler.answers)
         metrics.feed_losses.values.update(self._fanout.resyncs)

@@ -7,6 +7,7 @@ looks. docs/operations.md says for each what to do.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
@@ -21,6 +22,11 @@ MEMORY_HIGH = 0.9
 STARTING_S = 10
 #: Jobs that wait.
 MANY_JOBS = 1_000
+#: Turns that a sweep may miss; one run may take as long as the shortest turn that is counted, s.
+MISSED_TURNS = 3
+SHORTEST_TURN_S = 20.0
+#: For how long after a jump of Redis's clock somebody should look, s.
+CLOCK_JUMPED_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,20 @@ class Facts:
     workers: Sequence[Mapping[str, str]]
     #: Figures of upkeep.
     upkeep: Mapping[str, str] = field(default_factory=dict)
+    #: Redis's time.
+    now_ms: int = 0
+
+
+def late_sweeps(upkeep: Mapping[str, str], now_ms: int) -> list[str]:
+    """Sweeps that have not run for `MISSED_TURNS` turns, as the figures of the slow work say."""
+    late = []
+    for name, every_ms in json.loads(upkeep.get("sweeps") or "{}").items():
+        turn_ms = max(int(every_ms), 1000 * SHORTEST_TURN_S)
+        ago_ms = now_ms - int(upkeep.get(f"ran_at:{name}", 0))
+        # one that ran in the future has not run since Redis's clock went back
+        if not -turn_ms <= ago_ms <= MISSED_TURNS * turn_ms:
+            late.append(name)
+    return sorted(late)
 
 
 def decide_alarms(facts: Facts) -> Iterator[Alarm]:
@@ -74,7 +94,24 @@ def decide_alarms(facts: Facts) -> Iterator[Alarm]:
             "critical",
             "The archive cannot be written: sessions stay in Redis, which fills.",
         )
+    late = late_sweeps(facts.upkeep, facts.now_ms) if facts.workers else []
+    if late:
+        yield Alarm("sweeps_late", "critical", f"Sweeps do not run: {', '.join(late)}.")
+    yield from _about_clock(facts.upkeep, facts.now_ms)
     yield from _about_redis(facts.server)
+
+
+def has_clock_jumped(upkeep: Mapping[str, str], now_ms: int) -> bool:
+    """Whether Redis's clock jumped within the last hour."""
+    at_ms = int(upkeep.get("clock_jumped_at", 0))
+    return at_ms > 0 and abs(now_ms - at_ms) < 1000 * CLOCK_JUMPED_S
+
+
+def _about_clock(upkeep: Mapping[str, str], now_ms: int) -> Iterator[Alarm]:
+    if has_clock_jumped(upkeep, now_ms):
+        seconds = int(upkeep.get("clock_jump_s", 0))
+        way = "forward" if seconds > 0 else "back"
+        yield Alarm("clock_jumped", "critical", f"Redis's clock jumped {abs(seconds)} s {way}.")
 
 
 def _about_redis(server: Mapping[str, Any]) -> Iterator[Alarm]:
@@ -111,11 +148,11 @@ class AlarmBook:
             StoreUnavailable
             Overloaded: Redis has no room for it.
         """
-        self._write(self._decide(), self._store.now_ms())
+        self._write(*self._decide())
 
     def look(self) -> dict[str, Any]:
-        """Return present and past alarms, times as ISO 8601; also when Redis has no room to record them."""
-        alarms, now_ms = self._decide(), self._store.now_ms()
+        """Return what is wrong now and what was, times as ISO 8601; also when Redis has no room to note it."""
+        alarms, now_ms = self._decide()
         try:
             self._write(alarms, now_ms)
         except errors.Overloaded:
@@ -131,15 +168,17 @@ class AlarmBook:
     def _write(self, alarms: Sequence[Alarm], now_ms: int) -> None:
         self._store.fleet.update_alarms({_key(one): one for one in map(asdict, alarms)}, now_ms)
 
-    def _decide(self) -> list[Alarm]:
+    def _decide(self) -> tuple[list[Alarm], int]:
+        now_ms = self._store.now_ms()
         facts = Facts(
             self._store.fleet.nodes(),
             self._store.fleet.server(),
             self._jobs.counts(),
             self._store.fleet.workers(),
             self._store.upkeep.read(),
+            now_ms,
         )
-        return list(decide_alarms(facts))
+        return list(decide_alarms(facts)), now_ms
 
 
 def _key(alarm: Mapping[str, Any]) -> str:

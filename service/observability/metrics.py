@@ -163,6 +163,10 @@ class Metrics(Collector):
             "muster_archive_failures", "Times that workers could not write the archive."
         )
         self.failed_jobs = gauge("muster_failed_jobs", "Jobs that failed for good.")
+        self.late_sweeps = gauge("muster_late_sweeps", "Sweeps that have not run for three turns.")
+        self.clock_jumps = counter(
+            "muster_redis_clock_jumps", "Jumps of Redis's clock that this node has seen."
+        )
         self.waiting_jobs = gauge("muster_waiting_jobs", "Jobs that wait for a worker.")
         self.workers = gauge("muster_workers", "Workers that are there.")
         self.queue_outbox_bytes = gauge(

@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, Retry
 from rq.exceptions import (
     DeserializationError,
     DuplicateJobError,
     InvalidJobOperation,
-    NoSuchJobError,
 )
 from rq.job import Job, JobStatus
 from rq.registry import BaseRegistry
 from rq.serializers import JSONSerializer
 
 from service import errors
-from service.redis_access.replies import RAISED, translated
+from service.redis_access.replies import translated
 
 JOBS = "workers.jobs."
 #: Pauses between the tries of a job whose worker died or which failed, s.
@@ -105,26 +105,36 @@ class JobQueue:
         retries_s: Sequence[int] = (),
     ) -> str:
         full_id = f"{self._queue.name}-{job_id}"
+
+        def enqueue(unique: bool) -> None:
+            self._queue.enqueue(
+                JOBS + function,
+                args=tuple(args),
+                job_id=full_id,
+                unique=unique,
+                job_timeout=timeout_s,
+                retry=Retry(len(retries_s), list(retries_s)) if retries_s else None,
+                result_ttl=RESULT_TTL_S,
+                failure_ttl=FAILURE_TTL_S,
+            )
+
         with translated():
             try:
-                self._queue.enqueue(
-                    JOBS + function,
-                    args=tuple(args),
-                    job_id=full_id,
-                    unique=True,
-                    job_timeout=timeout_s,
-                    retry=Retry(len(retries_s), list(retries_s)) if retries_s else None,
-                    result_ttl=RESULT_TTL_S,
-                    failure_ttl=FAILURE_TTL_S,
-                )
+                enqueue(True)
             except DuplicateJobError:
-                self._revive(full_id)
+                self._revive(full_id, enqueue)
         return full_id
 
-    def _revive(self, job_id: str) -> None:
-        """Enqueue a job that has ended again; leave one that waits or runs alone."""
+    def _revive(self, job_id: str, enqueue: Callable[[bool], None]) -> None:
+        """One that has ended is enqueued again; one that waits or runs is left alone.
+
+        A record without a job is what a late heartbeat of RQ left of one that is gone: no job at all.
+        """
         job = self._find(job_id)
-        if job is not None and job.get_status() in (JobStatus.FINISHED, JobStatus.FAILED):
+        if job is None:
+            self._client.unlink(Job.key_for(job_id))
+            enqueue(False)
+        elif job.get_status(refresh=False) in (JobStatus.FINISHED, JobStatus.FAILED):
             job.requeue() if job.is_failed else self._queue.enqueue_job(job)
 
     # -- reading --
@@ -147,13 +157,12 @@ class JobQueue:
         with translated():
             for state in states:
                 ids = self._ids(state, limit - len(found))
-                jobs = Job.fetch_many(ids, connection=self._client, serializer=JSONSerializer)
-                for job in filter(None, jobs):
+                for job in filter(None, self._read(ids)):
                     try:
                         found.append(_job_view(job))
                     except RAISED:
                         raise
-                    except Exception as exc:  # noqa: BLE001  logged; written by something that is none of ours
+                    except Exception as exc:  # noqa: BLE001  logged; something else wrote it
                         errors.passed_over(exc, "jobs", str(job.id))
         return found
 
@@ -169,7 +178,7 @@ class JobQueue:
         """For how long the job that is next has waited, s; None: none waits."""
         with translated():
             first: Any = self._client.lindex(self._queue.key, 0)
-            job = self._find(first.decode()) if first else None
+            job = self._find(_text(first)) if first else None
         if job is None or job.enqueued_at is None:
             return None
         waited = datetime.now(UTC) - _aware(job.enqueued_at)
@@ -207,10 +216,24 @@ class JobQueue:
             return _job_view(job)
 
     def _find(self, job_id: str) -> Job | None:
-        """Return a job of this queue; None: there is none of this id."""
+        """Return a job of this queue; None: there is none, or it cannot be read, which workers see to."""
+        return self._read([job_id])[0]
+
+    def _read(self, ids: Sequence[str]) -> list[Job | None]:
+        """Read many jobs in one round trip, each as `_find` does."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(Job.key_for(job_id))
+            records = pipe.execute(raise_on_error=False)
+        return [self._parse(*one) for one in zip(ids, records, strict=True)]
+
+    def _parse(self, job_id: str, record: Any) -> Job | None:
+        if isinstance(record, RedisError) and not isinstance(record, ResponseError):
+            raise record
         try:
-            job = Job.fetch(job_id, connection=self._client, serializer=JSONSerializer)
-        except (NoSuchJobError, ValueError):  # ValueError: an id that RQ would never make
+            job = Job(job_id, connection=self._client, serializer=JSONSerializer)
+            job.restore(record)
+        except Exception:  # noqa: BLE001 whoever writes to Redis can write anything
             return None
         return job if job.origin == self._queue.name else None
 
@@ -223,7 +246,7 @@ class JobQueue:
             ids = reversed(self._client.lrange(self._queue.key, -limit, -1))
         else:
             ids = self._client.zrevrange(self._registry(state), 0, limit - 1)
-        return [job_id.decode().partition(":")[0] for job_id in ids]
+        return [_text(job_id).partition(":")[0] for job_id in ids]
 
     def _registry(self, state: str) -> str:
         registry: BaseRegistry = getattr(self._queue, state + "_job_registry")
@@ -236,7 +259,7 @@ def _job_view(job: Job) -> dict[str, Any]:
     trace = (result.exc_string if result is not None else None) or ""
     try:
         name, arguments = str(job.func_name), list(job.args or ())
-    except DeserializationError:  # written by another program
+    except (DeserializationError, TypeError):  # written by something that is none of ours
         name, arguments = "", []
     return {
         "job_id": str(job.id),
@@ -251,6 +274,10 @@ def _job_view(job: Job) -> dict[str, Any]:
         "result": result.return_value if result is not None else None,
         "error": (trace.strip().splitlines() or [""])[-1][:MAX_ERROR] or None,
     }
+
+
+def _text(job_id: bytes) -> str:
+    return job_id.decode(errors="backslashreplace")
 
 
 def _iso(moment: datetime | None) -> str | None:

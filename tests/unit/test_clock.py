@@ -50,11 +50,43 @@ def test_measure_with_a_slow_round_trip_is_left_out_while_the_last_is_fresh(mono
 
     def slow() -> int:
         monotonic.now += 3
-        return 9_000_000
+        return 8_010_000
 
     clock.measure(slow)
     assert clock.now_s() == pytest.approx(8003)
 
     monotonic.now += 100
     clock.measure(slow)
-    assert clock.now_s() == pytest.approx(9001.5)
+    assert clock.now_s() == pytest.approx(8011.5)
+
+
+@pytest.mark.parametrize("jump_s", [40 * 86_400, 61, -3600])
+def test_a_jump_of_redis_is_noticed_told_once_and_followed(monotonic: Monotonic, jump_s: int):
+    """Against a clock that nobody sets; told again only while telling fails."""
+    clock = RedisClock(monotonic)
+    clock.measure(lambda: 8_000_000)
+    monotonic.now += 3
+    clock.measure(lambda: 8_003_000 + 1000 * jump_s)
+    assert clock.now_s() == 8003 + jump_s
+    with pytest.raises(ZeroDivisionError):
+        clock.tell_jump(lambda seconds: 1 / 0)
+    told: list[float] = []
+    for _ in range(2):
+        clock.tell_jump(told.append)
+    assert told == [jump_s]
+    assert clock.jumps == 1
+
+
+def test_what_is_no_jump_is_none(monotonic: Monotonic):
+    """NTP moves a clock, and an answer that came late says little."""
+    clock = RedisClock(monotonic)
+    told: list[float] = []
+    for redis_ms, passed_s in ((8_000_000, 0), (8_058_000, 0), (8_058_000, 50), (8_500_000, 400)):
+
+        def ask(answer: int = redis_ms, takes_s: float = passed_s) -> int:
+            monotonic.now += takes_s
+            return answer
+
+        clock.measure(ask)
+        clock.tell_jump(told.append)
+    assert (told, clock.jumps) == ([], 0)

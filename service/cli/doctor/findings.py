@@ -8,6 +8,7 @@ from typing import Any, Literal
 import redis
 
 from service.config.loader import Config
+from service.sessions.store.keys import Keys
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -57,6 +58,11 @@ class Patient:
     upkeep: dict[str, str]
     queue: Queue
     archive: Archive = field(default_factory=lambda: Archive(None))
+
+    @property
+    def quarantine(self) -> str:
+        """Key of what was found in the queue and is no job."""
+        return Keys(self.config.redis.key_prefix).quarantined_jobs
 
     def processes(self) -> list[tuple[str, dict[str, str]]]:
         """Nodes and workers by their names."""

@@ -10,10 +10,11 @@ from redis.exceptions import ResponseError
 
 from service.cli.doctor.findings import Finding, Patient, Verdict
 from service.cli.local.embedded import OLDEST, oldest
+from service.observability.alarms import has_clock_jumped
 
 #: Above these parts of its memory Redis is close to refusing writes, and all but there.
 FULL_PERCENT, AT_LIMIT_PERCENT = 85, 98
-#: Clocks that differ by more make times of devices look wrong; nothing stored depends on it.
+#: Clocks that differ by more make times of devices look wrong; nothing stored depends on that.
 CLOCK_S = 2.0
 
 
@@ -97,8 +98,12 @@ def _setting(patient: Patient, name: str) -> str:
 
 
 def check_clock(patient: Patient) -> list[Finding]:
-    """Deadlines are in Redis time; a far-off clock only makes times look wrong."""
+    """Deadlines are in Redis time: it must not jump. Any other clock only makes times look wrong."""
     seconds, micros = patient.client.time()
+    if has_clock_jumped(patient.upkeep, patient.now_ms):
+        seen = f"Redis's clock jumped by {patient.upkeep.get('clock_jump_s')} s"
+        mend = "set it by NTP that slews; forward by more than sessions.ttl_s loses what is not archived"
+        return [Finding("clock", "error", seen, mend)]
     off_s = time.time() - (int(seconds) + int(micros) / 1e6)
     seen = f"this machine and Redis differ by {abs(off_s):.1f} s"
     if abs(off_s) > CLOCK_S:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from service.cli.doctor.findings import Finding, Patient, Verdict
 from service.config.fingerprint import GROUPS
-from service.observability.alarms import STARTING_S
+from service.observability.alarms import MISSED_TURNS, STARTING_S, late_sweeps
 from service.security.http_guard import is_loopback
 
 #: A queue this long, or a job that has waited this long, is not being worked on.
 LONG_QUEUE, LONG_WAIT_S = 1000, 300
-#: Turns that sweeps may miss.
-MISSED_TURNS = 6
 #: A node that may open fewer files than this was not set up for a fleet.
 FEW_FILES = 4096
 #: Part of the open files that may be connections.
@@ -73,15 +71,12 @@ def check_workers(patient: Patient) -> list[Finding]:
         mend = "start one with `muster worker`: until then nothing is archived, and retries wait"
         return [Finding("workers", "warning", "none is running", mend)]
     found = [Finding("workers", "ok", f"{len(patient.workers)} running")]
-    swept_ms = int(patient.upkeep.get("swept_at", 0))
-    if swept_ms:
-        ago_s = (patient.now_ms - swept_ms) / 1000
-        seen = f"the last sweep ended {ago_s:.0f} s ago"
-        if ago_s > MISSED_TURNS * max(10.0, patient.config.workers.sweep_every_s):
-            mend = "check the logs of the workers: does one job block the others?"
-            return [*found, Finding("sweeps", "warning", seen, mend)]
-        found.append(Finding("sweeps", "ok", seen))
-    return found
+    late = late_sweeps(patient.upkeep, patient.now_ms)
+    if late:
+        seen = f"these have not run for {MISSED_TURNS} turns: {', '.join(late)}"
+        mend = "look at the workers' logs: do they fail, or is one job in the way of all?"
+        return [*found, Finding("sweeps", "error", seen, mend)]
+    return [*found, Finding("sweeps", "ok", "each of them has run")]
 
 
 def check_queue(patient: Patient) -> list[Finding]:
@@ -93,6 +88,10 @@ def check_queue(patient: Patient) -> list[Finding]:
         found.append(Finding("queue", "warning", seen, "start more workers, check their logs"))
     else:
         found.append(Finding("queue", "ok", seen))
+    strange = int(patient.upkeep.get("jobs_quarantined", 0))
+    if strange:
+        mend = f"who writes to Redis? LRANGE {patient.quarantine} 0 -1 shows them, DEL forgets them"
+        found.append(Finding("quarantine", "warning", f"{strange} entries were no jobs", mend))
     failed = queue.counts["failed"]
     if failed:
         mend = "check them and retry them: GET /api/v1/jobs?state=failed, POST …/retry"

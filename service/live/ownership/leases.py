@@ -171,6 +171,7 @@ class Leases:
                 if owned is not None and not owned.lost:
                     self._listener.pending(session_id)
         self._clock.measure(self._store.now_ms)
+        self._clock.tell_jump(self._store.upkeep.note_clock_jump)
         self.touch()
         self._store.fleet.node_beat(self._node_id, dict(self._figures()))
         if failed is not None:

@@ -29,6 +29,8 @@ class Keys:
         self.upkeep = f"{prefix}:upkeep"
         self.alarms = f"{prefix}:alarms"
         self.alarm_history = f"{prefix}:alarm_history"
+        self.turns = f"{prefix}:turns"
+        self.quarantined_jobs = f"{prefix}:quarantined_jobs"
         #: Not a key: a channel, see replication.py.
         self.replicated = f"{prefix}:replicated"
 

@@ -218,6 +218,25 @@ class UpkeepStore(StorePart):
         except errors.Overloaded:
             pass
 
+    def note_sweeps(self, every_s: Mapping[str, float]) -> None:
+        """Says which sweeps there are, and how often each should run; one that is new counts as run now."""
+        key, now_ms = self.keys.upkeep, self._runner.now_ms()
+        known = orjson.dumps({name: round(1000 * seconds) for name, seconds in every_s.items()})
+
+        def fill(pipe: Any) -> None:
+            pipe.hset(key, "sweeps", known)
+            for name in every_s:
+                pipe.hsetnx(key, f"ran_at:{name}", now_ms)
+
+        try:
+            self._runner.pipeline(fill)
+        except errors.Overloaded:
+            pass
+
+    def note_clock_jump(self, jump_s: float) -> None:
+        """Says that Redis's clock jumped, so far and now; several processes may see the same jump."""
+        self.count({}, clock_jumped_at=self._runner.now_ms(), clock_jump_s=round(jump_s))
+
     def read(self) -> dict[str, str]:
         """Figures of the slow work: what sweeps did, what failed, how long the queue is."""
         found: dict[str, str] = self._runner.repeat(

@@ -50,7 +50,7 @@ class Ward:
         self.store = self.manager.store
         self.client = redis.Redis.from_url(server.url, decode_responses=True)
         self.client.config_set("maxmemory", 100_000_000)
-        self.store.upkeep.count({}, swept_at=self.store.now_ms())
+        self.store.upkeep.note_sweeps({"sweep_idle": 10, "collect_litter": 600})
         self.node()
         self.store.fleet.worker_beat("w1", HEALTHY_WORKER)
 
@@ -120,7 +120,11 @@ Illness = Callable[[Ward], object]
         (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "every client", "auth.mode"),
         (lambda w: w.node("m-bbbbbbbbbb", auth="token"), "login", "error", "some nodes", "auth.mode"),
         (lambda w: w.store.fleet.worker_gone("w1"), "workers", "warning", "none", "muster worker"),
-        (lambda w: w.store.upkeep.count({}, swept_at=1), "sweeps", "warning", "ago", "logs"),
+        (lambda w: w.client.hset(w.store.keys.upkeep, "ran_at:sweep_idle", 1),
+         "sweeps", "error", "sweep_idle", "logs"),
+        (lambda w: w.store.upkeep.count({}, jobs_quarantined=2),
+         "quarantine", "warning", "2 entries", "quarantined_jobs 0 -1"),
+        (lambda w: w.store.upkeep.note_clock_jump(40 * 86_400), "clock", "error", "3456000", "ttl_s"),
         (lambda w: w.store.upkeep.count({}, archive_failed_at=w.store.now_ms(), archive_error="EIO"),
          "archive", "error", "EIO", "make room"),
         (lambda w: w.root.rename(w.root.with_name("away")), "archive", "error", "", "mount"),
@@ -129,7 +133,8 @@ Illness = Callable[[Ward], object]
     ids=[
         *("evicts", "no maxmemory", "nearly full", "full", "no aof", "no fsync", "replica"),
         *("not ready", "no node", "versions", "settings", "few files", "files used up", "open to all"),
-        *("mixed logins", "no worker", "sweeps stand", "archive failed", "archive away", "another disk"),
+        *("mixed logins", "no worker", "sweeps stand", "strange jobs"),
+        *("clock jumped", "archive failed", "archive away", "another disk"),
     ],
 )  # fmt: skip
 def test_doctor_finds_what_is_wrong_and_says_how_to_mend_it(

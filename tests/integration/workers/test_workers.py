@@ -7,17 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from rq import Retry
-from rq.job import JobStatus
-from rq.registry import FailedJobRegistry
-from rq.scheduler import RQScheduler
-from rq.serializers import JSONSerializer
 
 from service.config.loader import Config, load_config, to_environment
 from service.manager.manager import SessionManager
@@ -27,8 +21,8 @@ from tests.support.processes import environment
 from tests.support.waiting import wait_until
 from workers import jobs
 from workers import queue as queues
-from workers.rescue import Rescue
-from workers.schedule import ABANDONED_S, Schedule, Sweep
+from workers.schedule import Schedule
+from workers.turns import Sweep
 from workers.watch import Watch
 
 pytestmark = pytest.mark.processes
@@ -72,11 +66,11 @@ def client(config: Config) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def queue(client: redis.Redis, key_prefix: str) -> queues.Queue:
+def queue(client: redis.Redis, key_prefix: str) -> queues.JobsQueue:
     return queues.open_queue(client, key_prefix)
 
 
-def work(queue: queues.Queue) -> None:
+def work(queue: queues.JobsQueue) -> None:
     """Everything in the queue, by a real worker that forks for each job."""
     queues.open_worker(queue, f"test-{os.urandom(4).hex()}").work(burst=True)
 
@@ -125,7 +119,7 @@ def test_sweep_idle_more_than_a_batch_sweeps_all(settings: Config, manager: Sess
 
 
 def test_worker_runs_a_sweep_and_leaves_nothing(
-    settings: Config, manager: SessionManager, queue: queues.Queue, client: redis.Redis
+    settings: Config, manager: SessionManager, queue: queues.JobsQueue, client: redis.Redis
 ) -> None:
     """A sweep through RQ: JSON only, its id free again right afterwards."""
     idle_sessions(manager, 2)
@@ -136,114 +130,6 @@ def test_worker_runs_a_sweep_and_leaves_nothing(
     assert client.keys(f"rq:job:{queue.name}*") == []
 
 
-def test_schedule_of_many_workers_only_one_takes_a_turn(
-    client: redis.Redis, queue: queues.Queue, key_prefix: str
-) -> None:
-    """Exactly one job per turn, however many ask; the next turn comes when Redis says so."""
-    schedules = [
-        Schedule(client, queue, Keys(key_prefix), [Sweep("sweep_idle", 0.2)]) for _ in range(5)
-    ]
-    assert sum(len(schedule.take_turns()) for schedule in schedules) == 1
-    assert len(queue) == 1
-    wait_until(lambda: not client.exists(Keys(key_prefix).turn("sweep_idle")), 5)
-    # the turn is free again, the job still waits: unique keeps it at one
-    assert sum(len(schedule.take_turns()) for schedule in schedules) == 0
-    assert len(queue) == 1
-
-
-def test_schedule_failed_sweep_is_tried_at_the_next_turn(
-    client: redis.Redis, queue: queues.Queue, key_prefix: str
-) -> None:
-    """A sweep that raised blocks nothing and leaves nothing."""
-    schedule = Schedule(client, queue, Keys(key_prefix), [Sweep("no_such_job", 0.05)])
-    assert schedule.take_turns() == ["no_such_job"]
-    work(queue)
-    assert FailedJobRegistry(queue=queue).get_job_ids() == []
-    wait_until(lambda: schedule.take_turns() == ["no_such_job"], 5)
-
-
-def test_schedule_sweep_of_a_dead_worker_is_taken_over(
-    client: redis.Redis, queue: queues.Queue, key_prefix: str
-) -> None:
-    """A worker killed within a sweep does not stop the sweeps for RQ's minutes."""
-    schedule = Schedule(client, queue, Keys(key_prefix), [Sweep("sweep_idle", 0.01)])
-    assert schedule.take_turns() == ["sweep_idle"]
-    (job,) = queue.jobs
-    queue.remove(job)
-    job.set_status(JobStatus.STARTED)
-    job.heartbeat(datetime.now(UTC), ttl=100)
-    wait_until(lambda: not client.exists(Keys(key_prefix).turn("sweep_idle")), 5)
-    assert schedule.take_turns() == []
-    job.heartbeat(datetime.now(UTC) - timedelta(seconds=ABANDONED_S + 1), ttl=100)
-    wait_until(lambda: schedule.take_turns() == ["sweep_idle"], 5)
-    assert len(queue) == 1
-
-
-def test_rescue_job_taken_and_never_started_is_put_back_once(
-    queue: queues.Queue, client: redis.Redis
-) -> None:
-    """A worker killed between queue and start: of all workers that see it one puts it back."""
-    job = queue.enqueue("workers.jobs.sweep_idle", job_id=f"{queue.name}-one")
-    client.lmove(queue.key, queue.intermediate_queue.key)
-    rescues = [Rescue(queue) for _ in range(3)]
-    assert [rescue.take_up_taken(dead_s=3600) for rescue in rescues] == [0, 0, 0]
-    assert sum(rescue.take_up_taken(dead_s=0) for rescue in rescues) == 1
-    assert queue.get_job_ids() == [job.id]
-    assert client.llen(queue.intermediate_queue.key) == 0
-
-
-def test_rescue_started_job_of_a_dead_worker_is_retried_or_fails(
-    queue: queues.Queue, client: redis.Redis
-) -> None:
-    """As its retries say; one that still beats is left alone."""
-    retry = Retry(max=1)
-    for name, options in (("retried", {"retry": retry}), ("failed", {}), ("alive", {})):
-        queue.enqueue("workers.jobs.sweep_idle", job_id=f"{queue.name}-{name}", **options)
-    worker = queues.open_worker(queue, f"dead-{os.urandom(4).hex()}")
-    for job in queue.jobs:
-        queue.remove(job)
-        worker.prepare_execution(job)
-        worker.prepare_job_execution(job)
-        if not job.id.endswith("alive"):
-            (entry,) = [
-                one for one in client.zrange(f"rq:wip:{queue.name}", 0, -1) if job.id in str(one)
-            ]
-            client.zincrby(f"rq:wip:{queue.name}", -30, entry)
-    Rescue(queue).take_up_started()
-    assert queue.get_job_ids() == [f"{queue.name}-retried"]
-    assert FailedJobRegistry(queue=queue).get_job_ids(cleanup=False) == [f"{queue.name}-failed"]
-    alive = queue.fetch_job(f"{queue.name}-alive")
-    assert alive is not None
-    assert alive.is_started
-
-
-def test_scheduled_retries_of_a_dead_scheduler_go_on_within_seconds(
-    config: Config, client: redis.Redis, queue: queues.Queue
-) -> None:
-    """RQ's lock would outlive its worker for a minute, and others would not try for ten."""
-
-    def scheduler() -> RQScheduler:
-        return RQScheduler([queue.name], connection=client, serializer=JSONSerializer)
-
-    watches = [Watch(None, None, scheduler(), None, None, None) for _ in range(2)]  # type: ignore[arg-type]
-    for watch in watches:
-        watch.move_scheduled()
-    assert 0 < client.pttl(RQScheduler.get_locking_key(queue.name)) <= 10_000
-    client.delete(RQScheduler.get_locking_key(queue.name))  # the first died, and time passed
-    queue.enqueue_in(timedelta(0), "workers.jobs.sweep_idle", job_id=f"{queue.name}-late")
-    wait_until(lambda: watches[1].move_scheduled() or queue.get_job_ids(), 5)
-
-
-@pytest.mark.parametrize("name", ["os.system", "workers.jobs.os.system", "workers.jobs._log.info"])
-def test_worker_refuses_functions_that_are_no_jobs(queue: queues.Queue, name: str) -> None:
-    """Who can write to Redis cannot make a worker run something else."""
-    job = queue.enqueue(name, "true", job_id=f"forged-{os.urandom(4).hex()}")
-    work(queue)
-    job.refresh()
-    assert job.get_status() == JobStatus.FAILED
-    assert "is no job of Muster" in (job.latest_result().exc_string or "")
-
-
 def test_queue_names_keep_services_apart() -> None:
     """Two services on one Redis do not take each other's jobs."""
     names = {queues.queue_name(prefix) for prefix in ("a", "a:b", "a.b", "a-b", "a_b")}
@@ -252,14 +138,14 @@ def test_queue_names_keep_services_apart() -> None:
 
 
 def test_watch_dead_node_its_sessions_are_let_go(
-    config: Config, manager: SessionManager, client: redis.Redis, queue: queues.Queue
+    config: Config, manager: SessionManager, client: redis.Redis, queue: queues.JobsQueue
 ) -> None:
     """Where no node is left, a worker sees that the last one died."""
     manager.store.ownership.renew("dead-node")
     manager.store.ownership.register("device", node_id="dead-node", sid="dead.sid")
     assert manager.store.index.counts()["active"] == 1
     schedule = Schedule(client, queue, Keys(config.redis.key_prefix), [])
-    watch = Watch(lambda: manager, schedule, None, None, None, None)  # type: ignore[arg-type]
+    watch = Watch(lambda: manager, schedule, None, None, None)  # type: ignore[arg-type]
 
     def expired() -> bool:
         watch.expire()
@@ -287,14 +173,13 @@ def test_worker_process_sweeps_and_watches_until_sigterm(
 def test_worker_killed_leaves_no_process_and_another_goes_on(
     start: Callable[..., subprocess.Popen[bytes]],
     manager: SessionManager,
-    queue: queues.Queue,
+    queue: queues.JobsQueue,
     client: redis.Redis,
 ) -> None:
     """kill -9 of a worker: nothing of it goes on, and the turns are taken by the next one."""
     first = start()
     turn = f"{manager.store.keys.meta.rpartition(':')[0]}:turn:sweep_idle"
-    job = f"rq:job:{queue.name}-sweep_idle"
-    wait_until(lambda: client.exists(turn) and not client.exists(job), 20)
+    wait_until(lambda: client.exists(turn), 20)
     first.kill()
     first.wait(60)
     wait_until(lambda: _group_is_empty(first.pid), 10)
