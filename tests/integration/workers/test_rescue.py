@@ -114,7 +114,7 @@ def test_clocks_of_workers_decide_nothing(
     for _ in range(10):
         rescue.take_up_started()
         monotonic.now += 5
-        client.zincrby(f"rq:wip:{queue.name}", 5, entry)
+        client.zadd(f"rq:wip:{queue.name}", {entry: 5}, xx=True, incr=True)
     assert client.zcard(f"rq:wip:{queue.name}") == 1
     for _ in range(2):
         rescue.take_up_started()
