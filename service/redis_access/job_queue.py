@@ -24,7 +24,7 @@ from rq.registry import BaseRegistry
 from rq.serializers import JSONSerializer
 
 from service import errors
-from service.redis_access.replies import translated
+from service.redis_access.replies import RAISED, translated
 
 JOBS = "workers.jobs."
 #: Pauses between the tries of a job whose worker died or which failed, s.

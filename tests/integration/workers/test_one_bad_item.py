@@ -524,14 +524,14 @@ def test_jobs_are_listed_and_taken_up_behind_one_that_is_no_job(
         jobs = JobQueue(client, key_prefix)
         ids = [jobs.enqueue_cleanup({"n": n}, str(n)) for n in range(3)]
         queue = Queue(key_prefix, connection=client, serializer=JSONSerializer)
-        real = job_queue._shown
+        real = job_queue._job_view
 
         def odd(job: Any) -> dict[str, Any]:
             if job.id == ids[1]:
                 raise ValueError("odd")
             return real(job)
 
-        monkeypatch.setattr(job_queue, "_shown", odd)
+        monkeypatch.setattr(job_queue, "_job_view", odd)
         assert {one["job_id"] for one in jobs.jobs(["queued"], 10)} == {ids[0], ids[2]}
         for _ in ids:
             client.lmove(queue.key, queue.intermediate_queue.key)
