@@ -234,7 +234,7 @@ def test_events_are_counted_as_the_figures_do(event: str) -> None:
 @given(st.binary(min_size=4, max_size=4), st.text(max_size=frames._LANES_FROM + 9))
 def test_frames_are_unmasked_in_place_as_by_the_function(key: bytes, text: str) -> None:
     data = text.encode()[:125].decode(errors="ignore").encode()
-    masked = bytes(frames.unmask(key, data))
+    masked = bytes(frames.apply_mask(key, data))
     sent = bytes([0x81, 0x80 | len(data)]) + key + masked
     assert frames.Parser(1 << 20).feed(sent) == [data.decode()]
 

@@ -24,8 +24,8 @@ from service.node.service_stats import UpkeepFigures
 from service.observability.health import QueueProbe
 from service.observability.metrics import Metrics
 from service.sessions.store.keys import Keys
+from service.sockets.authenticator import Authenticator
 from service.sockets.pings import DevicePings
-from service.sockets.rate_limits import Gate, Limits
 from service.tasks import keep_going
 from service.transport.wheel import Wheel
 
@@ -119,9 +119,8 @@ def _pings(trouble: Any, tasks: Any) -> Callable[[], None]:
     return made.run
 
 
-def _gate(trouble: Any, tasks: Any) -> Callable[[], None]:
-    limits = Limits(events_per_s=0, bytes_per_s=0, connections_per_address=0, sessions_per_token=0)
-    return Gate(None, trouble, tasks, limits=limits, now_s=trouble, monotonic=trouble).run
+def _authenticator(trouble: Any, tasks: Any) -> Callable[[], None]:
+    return Authenticator(None, trouble, tasks, now_s=trouble, monotonic=trouble).run
 
 
 def _outbox(trouble: Any, tasks: Any) -> Callable[[], None]:
@@ -148,7 +147,7 @@ def _fanout(trouble: Any, tasks: Any) -> Callable[[], None]:
 LOOPS: dict[str, Callable[[Any, Any], Callable[[], None]]] = {
     "service_stats": lambda trouble, tasks: UpkeepFigures(trouble, Metrics(), tasks).run,
     "pings": _pings,
-    "gate": _gate,
+    "authenticator": _authenticator,
     "queue_probe": lambda trouble, tasks: QueueProbe(trouble, tasks, trouble).run,
     "archive_keeper": lambda trouble, tasks: (
         lambda: ArchiveKeeper(trouble, trouble, trouble).run(tasks.sleep)
