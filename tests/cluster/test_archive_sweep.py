@@ -196,6 +196,6 @@ def test_job_that_fails_for_good_is_seen(service: MakeService) -> None:
     )
     told = muster("status", "--json", settings=settings)
     assert '"failed": 1' in told.stdout, told.stderr
-    assert "1 failed for good" in muster("doctor", settings=settings).stdout
+    assert "1 failed, with all retries used up" in muster("doctor", settings=settings).stdout
     (node,) = one.cluster.nodes
     wait_until(lambda: "muster_failed_jobs 1.0" in node.get("/metrics")[1], 15, what="the metric")

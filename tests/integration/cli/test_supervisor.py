@@ -103,7 +103,7 @@ def test_watch_child_that_died_is_started_again_with_growing_delay(
 
     wait_until(lambda: watched(4), 20)
     assert child.delay_s >= 0.16
-    assert "ended unexpectedly (exit code 7), starting it again in 0.02 s" in said[0]
+    assert "ended unexpectedly (exit code 7), restarting it in 0.02 s" in said[0]
     assert "in 0.08 s" in said[2]
 
 
@@ -119,7 +119,7 @@ def test_watch_child_that_ran_well_is_started_soon(
     child.process.kill()
     child.process.wait()
     supervisor.watch()
-    assert "(SIGKILL), starting it again in 0.5 s" in said[0]
+    assert "(SIGKILL), restarting it in 0.5 s" in said[0]
 
 
 def test_watch_child_refused_its_settings_ends_the_attempt(

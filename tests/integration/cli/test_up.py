@@ -174,7 +174,7 @@ def test_up_what_dies_is_started_again(start: Callable[..., Running], word: str)
     (url,) = urls(running)
     (victim,) = below(running, word)
     victim.kill()
-    running.await_output("ended unexpectedly (SIGKILL), starting it again in 0.5 s")
+    running.await_output("ended unexpectedly (SIGKILL), restarting it in 0.5 s")
 
     def is_ready() -> bool:
         try:

@@ -72,6 +72,11 @@ def test_request_may_name_other_options_and_write_as_it_likes() -> None:
     assert handshake.refusal(GOOD) == ""
 
 
+def test_request_is_answered_as_in_the_rfc() -> None:
+    """RFC 6455, section 1.3."""
+    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in handshake.answer(GOOD)
+
+
 @pytest.mark.parametrize("missing", GOOD)
 def test_request_without_one_of_its_headers_is_refused(missing: str) -> None:
     assert handshake.refusal({name: value for name, value in GOOD.items() if name != missing})
@@ -85,6 +90,7 @@ def test_request_without_one_of_its_headers_is_refused(missing: str) -> None:
         ("HTTP_CONNECTION", "upgraded"),
         ("HTTP_SEC_WEBSOCKET_VERSION", "12"),
         *(("HTTP_SEC_WEBSOCKET_KEY", key) for key in ("", "x", "dGhl", "dGhlIHNhbXBsZSBub25jZQ=")),
+        ("HTTP_SEC_WEBSOCKET_KEY", "no base64 at all!!!!!!!!"),
         ("HTTP_SEC_WEBSOCKET_KEY", "ü" * 24),
     ],
 )

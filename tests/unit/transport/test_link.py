@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.protocol import frames, handshake
+from service.protocol import frames
 from service.protocol.frames import Fault
 from service.transport.driver import Driver
 from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, TURN_MESSAGES, Link
@@ -497,31 +497,3 @@ def test_wheel_stands_still_while_the_process_did_not_run(monkeypatch: pytest.Mo
     wheel = Wheel(sleep)
     wheel.run()
     assert wheel.now_s == 1.0
-
-
-# --- the handshake
-
-
-GOOD = {
-    "HTTP_SEC_WEBSOCKET_VERSION": "13",
-    "HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==",
-}
-
-
-def test_handshake_is_answered_as_in_the_rfc() -> None:
-    assert handshake.refusal(GOOD) == ""
-    assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in handshake.answer(GOOD)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"HTTP_SEC_WEBSOCKET_VERSION": "8"},
-        {"HTTP_SEC_WEBSOCKET_KEY": ""},
-        {"HTTP_SEC_WEBSOCKET_KEY": "c2hvcnQ="},
-        {"HTTP_SEC_WEBSOCKET_KEY": "no base64 at all!!!!!!!!"},
-        {"HTTP_SEC_WEBSOCKET_KEY": "ünicode"},
-    ],
-)
-def test_handshake_that_is_none_is_refused(wrong: dict[str, str]) -> None:
-    assert handshake.refusal({**GOOD, **wrong})
