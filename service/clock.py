@@ -94,5 +94,5 @@ class RedisClock:
             return
         note(self._untold_s)
         extra = {"action": "redis_clock_jumped", "jump_s": round(self._untold_s)}
-        log.error("Redis's clock jumped.", extra=extra)
+        log.error("the clock of Redis jumped", extra=extra)
         self._untold_s = 0.0

@@ -162,7 +162,7 @@ class StoreUnavailable(ServiceError):
 
 
 class StoreRefuses(StoreUnavailable):
-    """Redis refuses what this service needs, until whoever runs it sets that right: try again later."""
+    """Redis refuses what this service needs, until its operator grants it: try again later."""
 
 
 class Draining(ServiceError):

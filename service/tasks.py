@@ -98,12 +98,11 @@ def keep_going(
             failures[task] += 1
             expected = isinstance(error, ServiceError)
             about = {"action": "task_goes_on", "task": task, "error": str(error)[:200]}
-            log.log(
-                logging.WARNING if expected else logging.ERROR,
-                "a long-lived task failed and goes on",
-                extra={**about, "throttle": f"{task} {type(error).__name__}"},
-                exc_info=None if expected else error,
-            )
+            about["throttle"] = f"{task} {type(error).__name__}"
+            if expected:
+                log.warning("a long-lived task failed and continues", extra={**about})
+            else:
+                log.exception("a long-lived task failed and continues", extra={**about})
             sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
         else:

@@ -226,7 +226,7 @@ def test_parameters_of_lists_stand_in_the_docs() -> None:
 
 def describe_api() -> Any:
     """The OpenAPI document, of an application that nobody calls."""
-    nothing: Any = SimpleNamespace(store=None)
+    nothing: Any = SimpleNamespace(store=SimpleNamespace(index=None, histories=None))
     app = Flask("docs")
     mount(
         app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1, asyncapi={}

@@ -116,7 +116,7 @@ def sweep_inactive(
     if extended:
         store.upkeep.count({"ttls_extended": extended})
         log.warning(
-            "Sessions that should be archived by now were kept alive in Redis.",
+            "sessions that should be archived by now were kept alive in Redis",
             extra={"action": "ttls_extended", "sessions": extended},
         )
     return outcome
@@ -158,7 +158,7 @@ def purge(archiver: Archiver, retention: RetentionSettings, batch: int) -> int:
             store.upkeep.keep_sweep_place(partition, "purge", after)
     if purged:
         store.upkeep.count({"purged": purged})
-        log.info("Old archives were removed.", extra={"action": "purged", "sessions": purged})
+        log.info("old archives were removed", extra={"action": "purged", "sessions": purged})
     return purged
 
 

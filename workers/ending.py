@@ -83,7 +83,7 @@ class Ending:
         elif not hangs:
             time.sleep(END_S)
         about = {"action": "worker_left", "error": "Redis does not answer" if hangs else "too slow"}
-        log.warning("The worker ends without its goodbyes.", extra=about)
+        log.warning("the worker ends without its goodbyes", extra=about)
         self._leave(0)
 
     def _is_there(self) -> bool:

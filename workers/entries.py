@@ -156,7 +156,7 @@ class Quarantine:
         """Keep one, which its finder has taken from where it was."""
         shown = _text(entry)
         log.error(
-            "An entry of the queue is no job and was put aside.",
+            "an entry of the queue is no job and was put aside",
             extra={"action": "job_quarantined", "job": shown, "error": reason, "throttle": 1},
         )
         record = self._record(entry)

@@ -110,7 +110,7 @@ def purge_expired_archives() -> int:
             return 0
         if has_clock_jumped(manager.store.upkeep.read(), manager.store.now_ms()):
             log.warning(
-                "Nothing is purged.", extra={"action": "purge_waits", "error": "clock_jumped"}
+                "nothing is purged", extra={"action": "purge_waits", "error": "clock_jumped"}
             )
             return 0
         return archive.purge(manager.archiver, config.archive.retention, config.workers.batch)
@@ -235,5 +235,5 @@ def cleanup(order: dict[str, Any]) -> dict[str, Any]:
             return {"error": {**exc.body(), "status": exc.status}}
     removed, failed = cleaned.removed, cleaned.failed
     about = {"action": "cleanup", "sessions": len(removed), "failed": len(failed), "purge": purge}
-    log.info("Unused sessions left Redis.", extra=about)
+    log.info("unused sessions left Redis", extra=about)
     return {"removed_sessions": removed, "failed_sessions": failed, "more": cleaned.more}

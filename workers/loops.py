@@ -71,16 +71,16 @@ class Loop:
         except _AWAY as exc:
             if step not in self._failing:
                 extra = {"action": "worker_waits", "error": str(exc), **about}
-                log.warning("A step has to wait, trying again.", extra=extra)
+                log.warning("a step has to wait, trying again", extra=extra)
             self._failing.add(step)
         except Exception:
             self.failures += 1
             extra = {"action": "worker_step_failed", "throttle": 1, **about}
-            log.exception("A step failed, trying again.", extra=extra)
+            log.exception("a step failed, trying again", extra=extra)
         else:
             if step in self._failing:
                 self._failing.discard(step)
-                log.info("A step goes on.", extra={"action": "worker_goes_on", **about})
+                log.info("a step goes on", extra={"action": "worker_goes_on", **about})
 
 
 def run_all(steps: Iterable[Step]) -> None:

@@ -135,7 +135,7 @@ class Rescue:
             except WatchError:
                 return  # another job's heart beat: the next look has it
         about = {"action": "job_abandoned", "job": job.id, "worker": job.worker_name}
-        log.warning("The worker of a job died, the job was taken up.", extra=about)
+        log.warning("the worker of a job died, the job was taken up", extra=about)
 
     def _decide(self, job: KnownJob, pipe: Any) -> None:
         if job.failure_ttl == 0:  # a sweep: its next turn has another job
@@ -171,7 +171,7 @@ class Rescue:
         finally:
             if count:
                 extra = {"action": "job_abandoned", "jobs": count}
-                log.warning("Jobs of a dead worker were put back.", extra=extra)
+                log.warning("jobs of a dead worker were put back", extra=extra)
         return count
 
     # -- scheduled --

@@ -64,7 +64,7 @@ def run(config: Config) -> None:
     watch.loop.start()
     signs.loop.start()
     log.info(
-        "The worker is ready.",
+        "the worker is ready",
         extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},
     )
     try:
@@ -74,7 +74,7 @@ def run(config: Config) -> None:
         watch.loop.stop(5)
         client.close()
         probe.close()
-        log.info("The worker has ended.", extra={"action": "worker_stopped", "worker": name})
+        log.info("the worker has ended", extra={"action": "worker_stopped", "worker": name})
 
 
 class Shift:
@@ -116,7 +116,7 @@ class Shift:
             self._worker.work(logging_level="WARNING")
         except (RedisError, OSError) as exc:
             about = {"action": "worker_waits", "error": str(exc)}
-            log.warning("The worker's queue failed.", extra=about)
+            log.warning("the worker's queue failed", extra=about)
         finally:
             self._worker = None
 

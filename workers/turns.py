@@ -130,4 +130,4 @@ class Turns:
             self.hold(sweep, token, seconds)
         except Exception as exc:  # noqa: BLE001 the thread has to live on
             extra = {"action": "turn_not_kept", "sweep": sweep, "error": str(exc)}
-            log.warning("A turn was not renewed.", extra=extra)
+            log.warning("a turn was not renewed", extra=extra)

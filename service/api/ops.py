@@ -55,7 +55,7 @@ class Operations:
         self._preview = preview
 
     def cleanup(self, body: request_models.CleanupRequest) -> Response:
-        """Take sessions out of Redis that nobody needs now.
+        """Archive, or with `purge` delete, sessions that are not in use.
 
         A session is not in use if it has no connection, no clients and no activity for
         `max_inactive_hours`. Sessions with open commands are deleted, but not archived. Sessions
@@ -72,7 +72,7 @@ class Operations:
         return when_done(self._jobs, job_id, _cleaned_by_job)
 
     def list_nodes(self) -> Response:
-        """Return the nodes that are there, with the figures each last told."""
+        """List the running nodes, each with the figures it last reported."""
         return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
     def list_jobs(self, query: request_models.JobsQuery) -> Response:

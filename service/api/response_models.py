@@ -328,8 +328,8 @@ class RedisStats(Answer):
     """The Redis server."""
 
     version: str = Field(description="Empty where Redis does not let the service ask (INFO).")
-    used_memory_bytes: int | None = Field(description="null: not told.")
-    max_memory_bytes: int | None = Field(description="0: no limit; null: not told.")
+    used_memory_bytes: int | None = Field(description="null: not known.")
+    max_memory_bytes: int | None = Field(description="0: no limit; null: not known.")
 
 
 class Stats(Answer):

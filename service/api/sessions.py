@@ -162,7 +162,7 @@ class Sessions:
         return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
 
     def get_clients(self, path: request_models.SessionPath) -> Response:
-        """Who has joined the session, on any node."""
+        """List the clients that have joined the session, on any node."""
         if self._store.index.summaries([path.session_id]) == [None]:
             raise errors.SessionNotFound(session_id=path.session_id)
         joined = [

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from rq import Queue, Retry
 from rq.exceptions import (
     DeserializationError,
@@ -228,7 +228,7 @@ class JobQueue:
         return [self._parse(*one) for one in zip(ids, records, strict=True)]
 
     def _parse(self, job_id: str, record: Any) -> Job | None:
-        if isinstance(record, RedisError) and not isinstance(record, ResponseError):
+        if isinstance(record, RedisError) and not str(record).startswith("WRONGTYPE"):
             raise record
         try:
             job = Job(job_id, connection=self._client, serializer=JSONSerializer)

@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service import errors
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 #: What is raised when Redis is away, refuses or answers nonsense.
 RAISED = (RedisError, OSError)
@@ -65,7 +65,7 @@ def service_error(error: Exception) -> errors.ServiceError | None:
         return errors.Overloaded("Redis is at its memory limit: try again later.")
     if is_to_set_right(error):
         about = {"action": "redis_refuses", "reason": str(error)[:300], "throttle": "refuses"}
-        _log.error("Redis refuses what this service needs: see docs/operations.md", extra=about)
+        log.error("Redis refuses what this service needs: see docs/operations.md", extra=about)
         return errors.StoreRefuses()
     reply = words_of(error)
     if isinstance(error, DataError) or _OUR_FAULT.match(reply):

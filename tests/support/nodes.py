@@ -195,9 +195,9 @@ class Node:
         self.fanout = Fanout(self.feed, self.sockets, tasks, store.index, 10)
         self.owned = OwnedSessions()
         self.delivery = CommandDelivery(
-            store.commands.all, self.dispatcher, self.owned.of, self.manager.notify_waiters, tasks
+            store.commands, self.dispatcher, self.owned.of, self.manager.notify_waiters, tasks
         )
-        self.waiters = CommandWaiters(store.commands.all, tasks)
+        self.waiters = CommandWaiters(store.commands, tasks)
         self.rooms = Rooms(
             store.ownership, self.node_id, self.dispatcher.peers.values, store.keys.partition, tasks
         )

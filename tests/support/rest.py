@@ -57,7 +57,7 @@ class Rest:
         self.store: RedisSessionStore = make_store(self.redis, prefix, partitions, **settings)
         self.messages = FakeMessages()
         self.manager = SessionManager(self.store, self.messages)
-        self.waiters = CommandWaiters(self.store.commands.all, ThreadTasks(), poll_s=0.05)
+        self.waiters = CommandWaiters(self.store.commands, ThreadTasks(), poll_s=0.05)
         self.jobs = JobQueue(self.raw_redis, queue_name(prefix))
         self.codes: list[str] = []
         self.app: Flask = create_app()

@@ -18,6 +18,8 @@ from tests.support.archive_files import contents
 from tests.support.archive_owners import Services, archived, at_once
 from tests.support.archiving import come_and_go
 
+pytestmark = pytest.mark.processes
+
 
 def test_adopt_refuses_an_owner_that_was_seen_lately(services: Services) -> None:
     archived(services.start("p"))
@@ -96,7 +98,7 @@ def test_former_owner_touches_nothing_after_adopt(services: Services) -> None:
     )
 
 
-@pytest.mark.parametrize("step", ["created", "synced", "renamed", "durable"])
+@pytest.mark.parametrize("step", ["created", "synced", "shown", "durable"])
 def test_session_stays_in_redis_when_the_archive_is_taken_while_its_file_is_written(
     services: Services, step: str
 ) -> None:

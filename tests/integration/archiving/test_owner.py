@@ -22,6 +22,8 @@ from tests.conftest import RealServer
 from tests.support.archive_files import contents
 from tests.support.archive_owners import Services, archived, at_once
 
+pytestmark = pytest.mark.processes
+
 # -- a start --
 
 
@@ -82,7 +84,7 @@ def test_archive_that_is_set_later_is_claimed_by_the_service_there_is(services: 
     without = config.model_copy(update={"archive": load_config(None, {}).archive})
     first = SessionManager.connect(services.url, without)
     services.made.append(first)
-    assert first.archiver is None
+    assert not first.archiver.exists
     assert "service" not in services.meta("p")
 
     archived(services.start("p"))

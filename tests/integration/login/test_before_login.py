@@ -20,6 +20,8 @@ from tests.support.raw_clients import RawPolling, RawWebsocket
 from tests.support.soak_strangers import figure, peak_mib, run
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 POST = b"POST /api/v1/commands HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 

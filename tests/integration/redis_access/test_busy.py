@@ -76,7 +76,7 @@ def test_everybody_who_asks_a_busy_redis_is_told_to_come_again(
     factory = redis_factory(server.url)
     jobs = JobQueue(factory(decode_responses=False), "busy")
     messages = ExternalMessages(client, Keys("busy", 1), retry_s=0.1)
-    feed = Feed(factory, store.keys, store)
+    feed = Feed(factory, store.keys, store.samples)
     reader = feed.reader()
     reader.connect()
     busy()

@@ -51,7 +51,7 @@ def test_take_whose_reply_was_lost_is_reported_and_brought_again_in_order(
             raise errors.StoreUnavailable
         return taken
 
-    monkeypatch.setattr(node.store.commands.all, "take", lossy)
+    monkeypatch.setattr(node.store.commands, "take", lossy)
     first = node.manager.queue_command("d1", "c1").command_id
     wait_until(lambda: not lost and not node.delivery.is_sending("d1"))
     assert status_of(node, first) == "sent"

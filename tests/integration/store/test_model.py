@@ -390,7 +390,9 @@ class SessionMachine(RuleBasedStateMachine):
 
     # -- setups --
 
-    @rule(session_id=st.sampled_from(IDS), setup=st.integers(), wrong=st.booleans())
+    @rule(
+        session_id=st.sampled_from(IDS), setup=st.integers(-(2**63), 2**63 - 1), wrong=st.booleans()
+    )
     def put_setup(self, session_id: str, setup: int, wrong: bool) -> None:
         session = self.sessions.get(session_id)
         expected = (session.version if session else 0) + (1 if wrong else 0)

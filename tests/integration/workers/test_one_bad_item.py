@@ -11,8 +11,6 @@ from typing import Any
 import orjson
 import pytest
 import redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 from typer.testing import CliRunner
 
 from service import errors
@@ -41,6 +39,7 @@ from service.tasks import ThreadTasks
 from tests.support.archiving import Silent
 from tests.support.stores import make_store
 from workers import archive
+from workers.queue import open_queue
 from workers.rescue import Rescue
 
 IDS = [f"d{number}" for number in range(9)]
@@ -523,7 +522,7 @@ def test_jobs_are_listed_and_taken_up_behind_one_that_is_no_job(
     with redis.Redis.from_url(redis_url) as client:
         jobs = JobQueue(client, key_prefix)
         ids = [jobs.enqueue_cleanup({"n": n}, str(n)) for n in range(3)]
-        queue = Queue(key_prefix, connection=client, serializer=JSONSerializer)
+        queue = open_queue(client, key_prefix)
         real = job_queue._job_view
 
         def odd(job: Any) -> dict[str, Any]:
