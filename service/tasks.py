@@ -23,6 +23,22 @@ log = logging.getLogger(__name__)
 
 #: Pauses of a long-lived task after a turn that failed: the first, doubled up to the last, s.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+#: The long-lived tasks of a node, as `keep_going` names them.
+LONG_LIVED = (
+    "archive_keeper",
+    "authenticator",
+    "comparison",
+    "deadlines",
+    "expiry",
+    "fanout",
+    "ingest",
+    "leases",
+    "message_reader",
+    "outbox",
+    "pings",
+    "queue_probe",
+    "service_stats",
+)
 #: Task → how often it failed, in this process since its start; for figures.
 failures: Counter[str] = Counter()
 

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from service import errors
 from service.observability.metric_types import Counter, Facts, Gauge, Histogram, Instrument, Timings
 from service.sessions.model import FINAL_STATUSES
+from service.tasks import LONG_LIVED
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 #: Every code of the table in docs/protocol.md.
@@ -136,7 +137,10 @@ class Metrics(Collector):
             "muster_redis_errors", "Renewals and flushes that Redis did not answer."
         )
         self.task_failures = counter(
-            "muster_task_failures", "Turns of long-lived tasks that failed, by task.", "task", ()
+            "muster_task_failures",
+            "Turns of long-lived tasks that failed, by task.",
+            "task",
+            LONG_LIVED,
         )
         self.withheld_answers = counter(
             "muster_withheld_answers", "Answers that too few replicas confirmed in time."

@@ -74,6 +74,11 @@ class Ticket:
         self.messages = 0
         self.size = 0
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether its client has not logged in."""
+        return self._lobby is not None
+
     def spend(self, messages: int, size: int) -> bool:
         """Add to the debt; False when it is too much, and the connection should end. Free after `leave`."""
         lobby = self._lobby

@@ -108,7 +108,6 @@ def test_hostile_clients_cannot_begin_a_line(
     assert node.stop() == 0
     lines = lines_of(node.log)
     assert any("connection refused" in line for line in lines)
-    assert any("forged" in line for line in lines)  # what was sent is there, escaped
     for line in lines:
         assert line.isprintable(), line
         assert not line.lstrip().startswith("forged"), line

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from service import tasks
 from service.tasks import ThreadTasks
 from tests.support.waiting import wait_until
 
@@ -19,6 +22,7 @@ if sys.argv[1] == "eventlet":
     import eventlet; eventlet.monkey_patch()
 else:
     from gevent import monkey; monkey.patch_all()
+from service import tasks
 from service.tasks import ThreadTasks
 tasks, order, done = ThreadTasks(), [], ThreadTasks().event()
 for i in range(1000):
@@ -52,3 +56,14 @@ def test_spawn_under_monkey_patching_does_not_switch(mode: str) -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM, mode], capture_output=True, timeout=60)
     assert ran.returncode == 0, ran.stderr.decode()
     assert b"ZeroDivisionError" in ran.stderr
+
+
+def test_long_lived_tasks_are_counted_from_zero_on() -> None:
+    """An alarm sees the first failure of each: the list has every name that `keep_going` is given."""
+    service = Path(tasks.__file__).parent
+    named = {
+        name
+        for path in service.rglob("*.py")
+        for name in re.findall(r"keep_going\(\s*\"(\w+)\"", path.read_text())
+    }
+    assert named == set(tasks.LONG_LIVED)

@@ -28,6 +28,8 @@ BODY_S = 60.0
 PIECE_BYTES = 1024
 #: How much of an unwanted body is read and discarded so that the connection can be kept.
 MAX_DISCARD_BYTES = 64 * 1024
+#: The same for clients that have logged in: they get the answer to a body that is too large, not a reset.
+MAX_KNOWN_DISCARD_BYTES = 8 << 20
 
 _SLOW = "408 Request Timeout"
 _LONG_LINE = "414 URI Too Long"
@@ -251,13 +253,21 @@ class Reader:
         Args:
             left: bytes; None: what is left of chunks.
         """
-        most = MAX_DISCARD_BYTES
+        most = MAX_DISCARD_BYTES if self._ticket.is_stranger else MAX_KNOWN_DISCARD_BYTES
         try:
-            if left is None:
-                is_much = len(self.read_chunked(most)) == most
-            else:
-                is_much = left > most or len(self.read(left)) < left
-            self.closed = self.closed or is_much
+            if left is not None and left > most:
+                self.closed = True
+                return
+            while most > 0 and left != 0:
+                size = min(MAX_DISCARD_BYTES, most if left is None else left)
+                read = len(self.read_chunked(size) if left is None else self.read(size))
+                if left is None and read < size:
+                    return  # the last chunk
+                if read < size:
+                    break
+                most -= read
+                left = left if left is None else left - read
+            self.closed = self.closed or left != 0
         except (Refused, OSError):
             self.closed = True
 
