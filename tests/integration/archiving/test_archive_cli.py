@@ -250,7 +250,7 @@ def test_quarantine_is_listed_shown_and_put_back(store, run, tmp_path):
     assert json.loads(run("quarantine", "show", item, "--json").stdout)["name"] == name
 
     assert run("quarantine", "put-back", item).exit_code == 0
-    assert store.index.get(name) == data
+    assert store.get(name) == data
     assert json.loads(run("quarantine", "list", "--json").stdout) == {"items": []}
 
 
@@ -261,9 +261,9 @@ def test_quarantine_put_back_of_what_is_still_bad_needs_force(store, run):
 
     with pytest.raises(ServiceError, match="stays"):
         run("quarantine", "put-back", item)
-    assert store.index.get(name) is None
+    assert store.get(name) is None
     assert run("quarantine", "put-back", item, "--force").exit_code == 0
-    assert store.index.get(name) == b"bad"
+    assert store.get(name) == b"bad"
 
 
 def test_quarantine_put_back_replaces_nothing(store, run):
