@@ -44,5 +44,5 @@ class Beat:
             self._next = self._monotonic() + EVERY_S
 
     def end(self, store: RedisSessionStore) -> None:
-        """Return the worker goes."""
+        """Record that the worker ends."""
         store.fleet.worker_gone(self._name)

@@ -125,7 +125,7 @@ class Turns:
             self._try_to_hold(sweep, token, HOLD_S)
 
     def _try_to_hold(self, sweep: str, token: str, seconds: float) -> None:
-        """Return what cannot be renewed runs out by itself."""
+        """Renew the turn once; a turn that cannot be renewed expires by itself."""
         try:
             self.hold(sweep, token, seconds)
         except Exception as exc:  # noqa: BLE001 the thread has to live on

@@ -39,13 +39,13 @@ class Entrance:
         return self._answer(environ, start_response)
 
     def wait(self, reason: str) -> None:
-        """Return the node is not open yet: say so to whoever asks from now on."""
+        """Answer every request from now on that the node is not open yet."""
         self._reason = reason
         if self._stop is None:
             self._stop = self._start(self)
 
     def serve(self, app: WsgiApp) -> Callable[[], None]:
-        """Return the node is open; what is returned ends the accepting."""
+        """Serve the open node; what is returned stops accepting."""
         self._answer = app
         if self._stop is None:
             self._stop = self._start(self)

@@ -88,7 +88,7 @@ class Authenticator:
         return self._tokens.read(token)
 
     def entered(self, peer: Peer) -> None:
-        """Return a socket is connected. Never blocks."""
+        """Note a socket that has connected. Never blocks."""
         self._inside += 1
         identity = peer.identity
         if identity.expires_s is not None:
@@ -97,7 +97,7 @@ class Authenticator:
             self._look_at(peer, self._check_silent, SILENT_S)
 
     def left(self, peer: Peer) -> None:
-        """Return the socket is gone."""
+        """Forget a socket that is gone."""
         self._inside -= 1
         if len(self._ends) > 2 * self._inside + SPARE_ENDS:  # mostly of sockets that are gone
             self._ends = [end for end in self._ends if not end[2].closed]

@@ -101,13 +101,13 @@ class RateLimiter:
             )
 
     def entered(self, peer: Peer) -> None:
-        """Return a socket is connected. Never blocks."""
+        """Note a socket that has connected. Never blocks."""
         self._addresses[peer.address] = self._addresses.get(peer.address, 0) + 1
         if self._is_limited:
             peer.allowance = Allowance(self._limits, self._monotonic())
 
     def left(self, peer: Peer) -> None:
-        """Return the socket is gone."""
+        """Forget a socket that is gone."""
         count = self._addresses.pop(peer.address, 1) - 1
         if count > 0:
             self._addresses[peer.address] = count

@@ -103,7 +103,7 @@ def check_queue(patient: Patient) -> list[Finding]:
 
 
 def check_login(patient: Patient) -> list[Finding]:
-    """Return a node that others can reach requires a token."""
+    """Check that a node that others can reach requires a token."""
     found = []
     modes = {figures["auth"] for figures in patient.nodes if figures.get("auth")}
     if len(modes) > 1:

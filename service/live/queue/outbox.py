@@ -130,7 +130,7 @@ class Outbox:
         self._wake.set()
 
     def run(self) -> None:
-        """Return the pump; returns after `close`."""
+        """Send what is put until `close`; runs in a task of its own."""
         keep_going("outbox", self._turn, self._tasks.sleep, lambda: self._ended)
         self._drop()
 

@@ -91,7 +91,7 @@ class CommandStore(StorePart):
         return taken
 
     def delivered(self, session_id: str, generation: int, command_id: str) -> CommandChange | None:
-        """Return the device has acknowledged it; None when the command is unknown.
+        """Note that the device has acknowledged it; None when the command is unknown.
 
         Raises:
             StaleGeneration

@@ -147,7 +147,7 @@ class FleetStore(StorePart):
         return Page(items, place.after((0, ids[-1]), is_end=False).cursor() if more else None, None)
 
     def update_alarms(self, alarms: Mapping[str, Mapping[str, Any]], now_ms: int) -> None:
-        """Return the book follows what is wrong now: new alarms begin, others end and become history.
+        """Bring the recorded alarms up to date: new ones begin, others end and become history.
 
         Args:
             alarms: present alarms by a name of their own; one that is recorded keeps its `since`.

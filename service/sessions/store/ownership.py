@@ -204,7 +204,7 @@ class OwnershipStore(StorePart):
         return set(self._runner.repeat(lambda: self._runner.client.smembers(key)))
 
     def join(self, session_id: str, node_id: str, sid: str) -> int:
-        """Return a person's socket joins; returns the exact number of clients.
+        """Let a person's socket join; return the exact number of clients.
 
         Raises:
             SessionNotFound: the session is not in Redis.
@@ -219,7 +219,7 @@ class OwnershipStore(StorePart):
         return count
 
     def leave(self, session_id: str, node_id: str, sid: str) -> int:
-        """Return a person's socket leaves; returns the number of clients left.
+        """Let a person's socket leave; return the number of clients left.
 
         Raises:
             SessionNotFound: the session is not in Redis.

@@ -114,7 +114,7 @@ class SetupStore(StorePart):
         return self._step(session_id, "redo", expected_version)
 
     def reported(self, session_id: str, generation: int, version: int) -> None:
-        """Return the device says which version it runs.
+        """Store which version the device says it runs.
 
         Raises:
             SessionNotFound, StaleGeneration
