@@ -192,7 +192,15 @@ def _hold(files: ArchiveStore, store: RedisSessionStore, config: Config) -> tupl
     """Open the files as this service's; as whose, and their store id."""
     service, store_id = store.archive_index.known()
     if not service or not store_id:
-        _check_free(config, files, service, store_id)
+        try:
+            _check_free(config, files, service, store_id)
+        except ForeignArchive:
+            known = store.archive_index.known()
+            if known == (service, store_id):
+                raise
+            # Another process of this service claimed the folder in between: it noted the service first.
+            service, store_id = known
+            _check_free(config, files, service, store_id)
         service, store_id = store.archive_index.note(service or secrets.token_hex(16), store_id)
     if not store_id:
         claimed = files.claim(_owner(config, service))

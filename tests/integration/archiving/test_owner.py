@@ -246,3 +246,26 @@ def test_marker_that_names_nonsense_is_no_marker(services: Services, told: Any) 
     with pytest.raises(ConfigError, match=r"archive\.url: .* cannot be understood"):
         services.start("p")
     assert services.adopt("p", "--force").returncode == 2
+
+
+def test_processes_that_start_together_on_a_new_folder_are_one_service(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One claims the folder after another has read that nobody knows it, and before it looks."""
+    real = FileArchiveStore.identify
+    others: list[SessionManager] = []
+
+    def identify(store: FileArchiveStore) -> marker.Mark:
+        if not others:
+            others.append(services.start("p"))
+        return real(store)
+
+    def late(store: FileArchiveStore) -> marker.Mark:
+        monkeypatch.setattr(FileArchiveStore, "identify", real)
+        return identify(store)
+
+    monkeypatch.setattr(FileArchiveStore, "identify", late)
+    second = services.start("p")
+    assert second.archiver.exists
+    assert len(others) == 1
+    assert services.mark()["service"] == services.meta("p")["service"]
