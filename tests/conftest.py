@@ -56,10 +56,12 @@ def _group(item: pytest.Function) -> str:
     """Who shares nodes stays together, who has some of its own goes anywhere; the rest: by file."""
     file = item.nodeid.partition("::")[0]
     fixtures = item._fixtureinfo.name2fixturedefs
-    shared = sorted(name for name, found in fixtures.items() if found[-1].scope == "module")
+    scopes = {name: found[-1].scope for name, found in fixtures.items()}
+    shared = sorted(name for name in scopes if scopes[name] in ("module", "package"))
     if shared:
         given = item.callspec.params if hasattr(item, "callspec") else {}
-        return "-".join([file, *(str(given[name]) for name in shared if name in given)])
+        place = str(Path(file).parent) if "package" in scopes.values() else file
+        return "-".join([place, *(str(given[name]) for name in shared if name in given)])
     return item.nodeid if item.get_closest_marker("processes") else file
 
 

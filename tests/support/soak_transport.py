@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.integration.transport.test_event_loop import churn_once
 from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.raw_wires import churn_once
 from tests.support.socket_nodes import Node
 
 STEADY = 40

@@ -1,124 +1,35 @@
 """What only websockets that the event loop drives have to prove, on eventlet and on gevent.
 
-Everything they share with the library transport is in `test_upstream`, which runs over both.
+What they share with the library transport is in the other files here, which run over both.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import ssl
 import struct
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import trustme
 import websocket
 
 from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.sizes import sampled
+from tests.support.raw_wires import HANDSHAKE, Wire, masked, text
 from tests.support.socket_nodes import Node
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.parametrize(
+        "node", [("eventlet", "fast"), ("gevent", "fast")], ids="-".join, indirect=True
+    ),
+]
 
-HANDSHAKE = (
-    "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-    "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 Connect = Callable[..., RawWebsocket]
-
-
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
-def node(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
-    node = Node(request.param, "fast", tmp_path_factory.mktemp("node"))
-    assert node.figures()["road"] == "fast"
-    yield node
-    log = node.log.read_text()
-    node.end()
-    assert "Traceback" not in log, log[-4000:]
-    assert "ERROR" not in log, log[-4000:]
-
-
-@pytest.fixture
-def connect(node: Node) -> Iterator[Connect]:
-    made: list[RawWebsocket] = []
-
-    def make(**options: Any) -> RawWebsocket:
-        made.append(RawWebsocket(node.port, **options))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.cut()
-
-
-@pytest.fixture
-def ws(connect: Connect) -> RawWebsocket:
-    return connect()
-
-
-def masked(first: int, payload: bytes) -> bytes:
-    key, size = os.urandom(4), len(payload)
-    head = (
-        bytes([first, 0x80 | size])
-        if size < 126
-        else bytes([first, 0xFE]) + struct.pack(">H", size)
-    )
-    return head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
-
-
-def text(packet: str) -> bytes:
-    return masked(0x81, packet.encode())
-
-
-class Wire:
-    """A TCP connection on which a test writes the bytes of a websocket itself."""
-
-    def __init__(self, port: int, early: bytes = b"", query: str = "") -> None:
-        self.tcp = socket.create_connection(("127.0.0.1", port), timeout=20)
-        self.tcp.sendall(HANDSHAKE.format(port=port, query=query).encode() + early)
-        self._read = self.tcp.makefile("rb")
-        assert self._read.readline().startswith(b"HTTP/1.1 101")
-        self.headers = []
-        while (line := self._read.readline()) != b"\r\n":
-            self.headers.append(line.decode().strip().lower())
-
-    def frame(self) -> tuple[int, bytes]:
-        first, size = self._read.read(2)
-        if size == 126:
-            size = int.from_bytes(self._read.read(2), "big")
-        elif size == 127:
-            size = int.from_bytes(self._read.read(8), "big")
-        return first & 15, self._read.read(size)
-
-    def until(self, head: bytes) -> bytes:
-        while True:
-            _, payload = self.frame()
-            if payload.startswith(head):
-                return payload
-
-    def closed_with(self) -> int:
-        """The code of the close frame; and that the connection ends after it."""
-        while True:
-            opcode, payload = self.frame()
-            if opcode == 8:
-                assert self._read.read() == b""
-                return int.from_bytes(payload[:2], "big") if payload else 0
-
-    def close(self) -> None:
-        self._read.close()
-        self.tcp.close()
 
 
 @pytest.fixture
@@ -397,115 +308,3 @@ def test_connections_over_the_limit_are_told_overloaded(node: Node, connect: Con
             connect()
     wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
     assert connect().call("echo", 1)["ok"]
-
-
-def test_idle_connections_have_no_task_of_their_own(node: Node) -> None:
-    wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
-    before = node.leftovers()["greenlets"]
-    clients = [RawWebsocket(node.port) for _ in range(50)]
-    assert node.leftovers()["greenlets"] <= before + 3
-    for client in clients:
-        client.cut()
-
-
-@pytest.mark.timeout(600)
-def test_churn_leaves_nothing_behind(node: Node) -> None:
-    """Clients come and go, in all ways to go: no socket, task, room, environ or descriptor."""
-
-    def clean() -> bool:
-        figures = node.figures()
-        names = ("engine_sockets", "sids", "peers", "environs", "rooms")
-        return not any(figures[name] for name in names)
-
-    wait_until(clean, 30)
-    before = node.leftovers()
-    faults: list[BaseException] = []
-
-    def come_and_go(worker: int) -> None:
-        try:
-            for number in range(sampled(1250, 125)):
-                churn_once(node.port, (worker + number) % 5)
-        except BaseException as error:  # shown below, in the test's own thread
-            faults.append(error)
-
-    workers = [threading.Thread(target=come_and_go, args=(n,)) for n in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not faults, faults[0]
-    wait_until(clean, 30, what="everything is forgotten")
-    wait_until(
-        lambda: node.leftovers()["descriptors"] <= before["descriptors"] + 1, 15, what="descriptors"
-    )
-    after = node.leftovers()
-    assert (after["links"], after["sockets"]) == (0, 0)
-    assert after["greenlets"] <= before["greenlets"] + 2
-    assert after["rss_kib"] - before["rss_kib"] < 60_000
-
-
-def churn_once(port: int, way: int) -> None:
-    """One client, which goes in one of five ways."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as tcp:
-        tcp.sendall(HANDSHAKE.format(port=port, query="").encode())
-        seen = tcp.recv(4096)
-        if way == 0:  # at once, with unread input
-            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return
-        tcp.sendall(text("40") + text('421["echo",1]'))
-        while b"431[" not in seen:
-            more = tcp.recv(4096)
-            assert more, seen
-            seen += more
-        if way == 1:  # says so
-            tcp.sendall(text("41") + masked(0x88, b"\x03\xe8"))
-            while tcp.recv(4096):
-                pass
-        elif way == 2:  # breaks the protocol
-            tcp.sendall(masked(0x83, b""))
-            while tcp.recv(4096):
-                pass
-        elif way == 3:  # amid a blocking handler
-            tcp.sendall(text('42["slow",{"s":0.01}]'))
-
-
-# --- where the library transport serves
-
-
-@pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
-def test_tls_takes_the_ordinary_road(async_mode: str, tmp_path: Path) -> None:
-    certificate = tmp_path / "node.pem"
-    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
-    node = Node(async_mode, "fast", tmp_path, str(certificate))
-    try:
-        assert node.figures()["road"] == "fast"
-        client = websocket.create_connection(
-            f"wss://127.0.0.1:{node.port}/socket.io/?EIO=4&transport=websocket",
-            timeout=20,
-            sslopt={"cert_reqs": ssl.CERT_NONE},
-        )
-        client.send("40")
-        client.send('421["echo",1]')
-        while not (packet := client.recv()).startswith("431["):
-            assert packet
-        assert node.leftovers()["links"] == 0
-        client.close()
-        wait_until(lambda: node.figures()["engine_sockets"] == 0, 15)
-        assert "Traceback" not in node.log.read_text()
-    finally:
-        node.end()
-
-
-@pytest.mark.parametrize("async_mode", ["eventlet", "gevent"])
-def test_other_versions_take_the_ordinary_road_and_are_told(
-    async_mode: str, tmp_path: Path
-) -> None:
-    node = Node(async_mode, "untried", tmp_path)
-    try:
-        assert node.figures()["road"] == "ordinary"
-        assert "not tried with Muster's transport" in node.log.read_text()
-        client = RawWebsocket(node.port)
-        assert client.call("echo", 1)["ok"]
-        client.close()
-    finally:
-        node.end()

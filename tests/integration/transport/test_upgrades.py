@@ -19,23 +19,6 @@ pytestmark = pytest.mark.processes
 Connect = Callable[..., RawWebsocket]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(mode, road) for mode in ("eventlet", "gevent") for road in ("fast", "ordinary")],
-    ids=lambda param: "-".join(param),
-)
-def node(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Node]:
-    """A node that pings every second and gives an upgrade three."""
-    node = Node(*request.param, tmp_path_factory.mktemp("node"))
-    yield node
-    log = node.log.read_text()
-    node.end()
-    assert "Traceback" not in log, log[-4000:]
-    assert "ERROR" not in log, log[-4000:]
-
-
 @pytest.fixture
 def connect(node: Node) -> Iterator[Connect]:
     made: list[RawWebsocket] = []

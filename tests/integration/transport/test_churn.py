@@ -1,0 +1,65 @@
+"""Clients that come and go by the thousand leave nothing on an event loop, and idle ones cost no task."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.support.raw_clients import RawWebsocket
+from tests.support.raw_wires import churn_once
+from tests.support.sizes import sampled
+from tests.support.socket_nodes import Node
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.parametrize(
+        "node", [("eventlet", "fast"), ("gevent", "fast")], ids="-".join, indirect=True
+    ),
+]
+
+
+def test_idle_connections_have_no_task_of_their_own(node: Node) -> None:
+    wait_until(lambda: node.figures()["engine_sockets"] == 0, 20)
+    before = node.leftovers()["greenlets"]
+    clients = [RawWebsocket(node.port) for _ in range(50)]
+    assert node.leftovers()["greenlets"] <= before + 3
+    for client in clients:
+        client.cut()
+
+
+@pytest.mark.timeout(600)
+def test_churn_leaves_nothing_behind(node: Node) -> None:
+    """Clients come and go, in all ways to go: no socket, task, room, environ or descriptor."""
+
+    def clean() -> bool:
+        figures = node.figures()
+        names = ("engine_sockets", "sids", "peers", "environs", "rooms")
+        return not any(figures[name] for name in names)
+
+    wait_until(clean, 30)
+    before = node.leftovers()
+    faults: list[BaseException] = []
+
+    def come_and_go(worker: int) -> None:
+        try:
+            for number in range(sampled(1250, 125)):
+                churn_once(node.port, (worker + number) % 5)
+        except BaseException as error:  # shown below, in the test's own thread
+            faults.append(error)
+
+    workers = [threading.Thread(target=come_and_go, args=(n,)) for n in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not faults, faults[0]
+    wait_until(clean, 30, what="everything is forgotten")
+    wait_until(
+        lambda: node.leftovers()["descriptors"] <= before["descriptors"] + 1, 15, what="descriptors"
+    )
+    after = node.leftovers()
+    assert (after["links"], after["sockets"]) == (0, 0)
+    assert after["greenlets"] <= before["greenlets"] + 2
+    assert after["rss_kib"] - before["rss_kib"] < 60_000
