@@ -62,9 +62,16 @@ def _pressures() -> list[dict[str, str]]:
 
 
 def wait_until(
-    predicate: Callable[[], T], timeout_s: float = 10.0, *, every_s: float = 0.02, what: str = ""
+    predicate: Callable[[], T],
+    timeout_s: float = 10.0,
+    *,
+    every_s: float | None = None,
+    what: str = "",
 ) -> T:
-    """The first true answer of `predicate`; AssertionError naming `what` after `timeout_s`."""
+    """The first true answer of `predicate`; AssertionError naming `what` after `timeout_s`.
+
+    Without `every_s` it is asked the less often the longer it takes: asking costs CPU, here and in who is asked.
+    """
     watch = Stopwatch()
     while True:
         answer = predicate()
@@ -75,4 +82,5 @@ def wait_until(
                 f"{what or getattr(predicate, '__name__', 'condition')}: not within {timeout_s} s "
                 f"({watch.elapsed_s:.1f} s on this machine), last answer {answer!r}"
             )
-        time.sleep(every_s)
+        patient_s = min(max(0.02, watch.elapsed_s / 10), 0.25)
+        time.sleep(patient_s if every_s is None else every_s)
