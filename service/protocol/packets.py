@@ -5,12 +5,19 @@ JSON goes in and comes out as it is: nothing here reads or writes it.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 #: Of Engine.IO, the first digit of a packet; behind `MESSAGE` stands a packet of Socket.IO.
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
 #: Of Socket.IO.
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = "0123456"
+
+#: Ack numbers that a node gives out: below 2^31, because many clients keep them in an `int`. Two parts of it count
+#: for one socket, so each has numbers of its own: the dispatcher …
+REQUEST_NUMBERS = range(1, 1 << 30)
+#: … and python-socketio, for `emit` with a callback.
+CALLBACK_NUMBERS = range(1 << 30, 1 << 31)
 
 #: Digits of an ack number; all clients count from 0 or 1.
 MAX_NUMBER_DIGITS = 16
@@ -63,6 +70,14 @@ def read_head(text: str) -> Head | None:
         )
     number = int(text[place:end]) if end > place else None
     return Head(kind, attachments, namespace, number, text[end:])
+
+
+def free_number(wanted: int, numbers: range, taken: Container[int]) -> int:
+    """Return the first number from `wanted` on that is not taken; the first follows the last."""
+    number = wanted if wanted in numbers else numbers[0]
+    while number in taken:
+        number = number + 1 if number < numbers[-1] else numbers[0]
+    return number
 
 
 def _digits_end(text: str, place: int, most: int) -> int:

@@ -12,13 +12,11 @@ import orjson
 
 from service import errors
 from service.errors import ServiceError
+from service.protocol import packets
 from service.security.permissions import NOBODY, Identity
 from service.transport.connection import Frame, event_frame
 
 log = logging.getLogger(__name__)
-
-#: Our own ack numbers begin here: python-socketio counts its own up from 1 for each socket.
-FIRST_REQUEST = 1 << 32
 
 
 class Later:
@@ -83,7 +81,7 @@ class Peer:
         self.waiting_bytes = 0
         self.busy = False
         self.acks: dict[int, Callable[[list[Any]], None]] | None = None
-        self.next_request = FIRST_REQUEST
+        self.next_request = packets.REQUEST_NUMBERS[0]
 
 
 class Watch(Protocol):

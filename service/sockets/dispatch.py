@@ -34,7 +34,6 @@ from service.errors import ServiceError
 from service.protocol import packets
 from service.security.permissions import NOBODY, Identity
 from service.sockets.call import (
-    FIRST_REQUEST,
     LATER,
     Call,
     Later,
@@ -48,7 +47,6 @@ from service.sockets.call import (
 from service.transport.connection import Connections, ack_frame, event_frame, utf8_size
 
 __all__ = [
-    "FIRST_REQUEST",
     "LATER",
     "Call",
     "Dispatcher",
@@ -224,7 +222,7 @@ class Dispatcher:
         Args:
             text: JSON text of the array of arguments, or "".
         """
-        if number < FIRST_REQUEST:
+        if number not in packets.REQUEST_NUMBERS:
             return False
         peer = self.peers.get(sid)
         on_ack = peer.acks.pop(number, None) if peer is not None and peer.acks else None
@@ -255,13 +253,14 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
-        if peer.acks is None:
-            peer.acks = {}
-        number = peer.next_request
-        peer.next_request += 1
-        while len(peer.acks) >= MAX_OPEN_REQUESTS:  # this client does not ack: forget the oldest
-            del peer.acks[next(iter(peer.acks))]
-        peer.acks[number] = on_ack
+        acks = peer.acks
+        if acks is None:
+            acks = peer.acks = {}
+        while len(acks) >= MAX_OPEN_REQUESTS:  # this client does not ack: forget the oldest
+            del acks[next(iter(acks))]
+        number = packets.free_number(peer.next_request, packets.REQUEST_NUMBERS, acks)
+        peer.next_request = number + 1
+        acks[number] = on_ack
         self._connections.send(sid, event_frame(event, payload_json, number))
 
     def emit(self, sid: str, event: str, payload: Any) -> None:

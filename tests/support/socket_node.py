@@ -33,6 +33,7 @@ def main(
     import flask_socketio
     import greenlet
 
+    from service.live.queue.acks import PendingAcks
     from service.observability.metrics import Metrics
     from service.sockets import payloads
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
@@ -47,6 +48,9 @@ def main(
     server = flask_socketio.SocketIO(
         app, cors_allowed_origins="*", **server_options(async_mode, 1, 5, 1 << 20)
     )
+    acks = PendingAcks(60)  # numbers them as the message queue of a node does
+    server.server.manager.callbacks = acks.by_sid
+    server.server.manager._generate_ack_id = acks.add
     metrics, tasks = Metrics(), ThreadTasks()
     connections = EngineConnections(
         server.server,

@@ -1,16 +1,17 @@
 """Callbacks of acknowledgements, forgotten when the acknowledgement does not come in time.
 
 python-socketio numbers them per sid and removes them when a socket of its own process disconnects;
-those of sockets elsewhere stay for ever when no answer comes. Here a number is never used
-twice, so a late answer cannot meet a later callback, and each has a deadline.
+those of sockets elsewhere stay for ever when no answer comes. Here each has a deadline, and all sockets share
+one count, so that a number comes again only after a billion others: no late answer meets a later callback.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+
+from service.protocol.packets import CALLBACK_NUMBERS, free_number
 
 
 class PendingAcks:
@@ -22,14 +23,15 @@ class PendingAcks:
 
     def __init__(self, ttl_s: float) -> None:
         self._ttl_s = ttl_s
-        self._numbers = itertools.count(1)
+        self._next = CALLBACK_NUMBERS[0]
         self._deadlines: OrderedDict[int, tuple[float, str]] = OrderedDict()
         #: sid → number → callback; a sid may be removed from outside.
         self.by_sid: dict[str, dict[int, Callable[..., object]]] = {}
 
     def add(self, sid: str, callback: Callable[..., object]) -> int:
         """Store a callback; return the number under which its acknowledgement will come."""
-        number = next(self._numbers)
+        number = free_number(self._next, CALLBACK_NUMBERS, self._deadlines)
+        self._next = number + 1
         self.by_sid.setdefault(sid, {})[number] = callback
         self._deadlines[number] = (time.monotonic() + self._ttl_s, sid)
         return number

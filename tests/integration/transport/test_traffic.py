@@ -93,19 +93,24 @@ def test_compression_is_not_negotiated(node: Node, connect: Connect) -> None:
 
 
 def test_request_hears_of_the_ack_of_its_client(ws: RawWebsocket) -> None:
-    ws.send('421["ask"]')
-    question = ws.receive()
-    number = question[2 : question.index("[")]
-    assert question == f'42{number}["question",{{"a":1}}]'
-    ws.send(f'43{number}[{{"ok":true}},2]')
-    assert ws.answer(1) == {"ok": True, "arguments": [{"ok": True}, 2]}
-
-
-def test_callback_of_python_socketio_still_works(ws: RawWebsocket) -> None:
-    ws.send('421["ask_upstream"]')
+    ws.send('427["ask"]')
     assert ws.receive() == '421["question",{"a":1}]'
-    ws.send('431["yes"]')
-    assert ws.answer(1) == {"ok": True, "arguments": ["yes"]}
+    ws.send('431[{"ok":true},2]')
+    assert ws.answer(7) == {"ok": True, "arguments": [{"ok": True}, 2]}
+
+
+def test_callbacks_of_python_socketio_work_beside_requests(ws: RawWebsocket) -> None:
+    """Both count for the same socket, each below 2^31, as many clients need it."""
+    ws.send('427["ask_upstream"]')
+    theirs = int(ws.receive()[2:].partition("[")[0])
+    ws.send('428["ask"]')
+    ours = int(ws.receive()[2:].partition("[")[0])
+    assert ours != theirs
+    assert max(ours, theirs) < 1 << 31
+    ws.send(f'43{ours}["ours"]')
+    assert ws.answer(8) == {"ok": True, "arguments": ["ours"]}
+    ws.send(f'43{theirs}["theirs"]')
+    assert ws.answer(7) == {"ok": True, "arguments": ["theirs"]}
 
 
 def test_binary_ack_is_an_ack_without_arguments(ws: RawWebsocket) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.live.queue import routing
 from service.live.queue.acks import PendingAcks
 from service.live.queue.routing import Entry
+from service.protocol.packets import CALLBACK_NUMBERS, REQUEST_NUMBERS
 
 SID = "abcdefghi0." + "A-_9" * 5 + "xy"
 
@@ -134,6 +135,19 @@ def test_pending_acks_are_taken_once_and_never_reuse_a_number() -> None:
     assert acks.take("s", second) is repr
     assert acks.by_sid == {}
     assert acks.add("s", print) > second
+
+
+def test_pending_acks_have_numbers_of_their_own_that_fit_31_bits() -> None:
+    acks = PendingAcks(60)
+    first, second = acks.add("s", print), acks.add("s", print)
+    assert (first, second) == (CALLBACK_NUMBERS[0], CALLBACK_NUMBERS[1])
+    assert first not in REQUEST_NUMBERS
+    acks.take("s", first)
+    acks._next = CALLBACK_NUMBERS[-1]
+    last = acks.add("t", repr)
+    assert last == (1 << 31) - 1
+    assert [acks.add("u", repr), acks.add("u", repr)] == [first, second + 1]
+    assert acks.take("s", second) is print
 
 
 def test_pending_acks_are_forgotten_in_time() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service import errors
 from service.observability.metrics import Metrics
+from service.protocol import packets
 from service.security.permissions import Identity
 from service.sockets import dispatch
 from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
@@ -344,10 +345,9 @@ def test_two_handlers_for_one_event_are_refused(bench: Bench) -> None:
 def test_request_hears_of_its_ack_once(bench: Bench) -> None:
     answers: list[Any] = []
     bench.dispatcher.request("s", "command", b'{"a":1}', answers.append)
-    number = dispatch.FIRST_REQUEST
-    assert bench.wires.sent == [f'2{number}["command",{{"a":1}}]']
-    assert bench.dispatcher.on_ack("s", number, '[{"ok":true}]')
-    assert bench.dispatcher.on_ack("s", number, "[2]")
+    assert bench.wires.sent == ['21["command",{"a":1}]']
+    assert bench.dispatcher.on_ack("s", 1, '[{"ok":true}]')
+    assert bench.dispatcher.on_ack("s", 1, "[2]")
     assert answers == [[{"ok": True}]]
 
 
@@ -355,20 +355,38 @@ def test_request_hears_of_its_ack_once(bench: Bench) -> None:
 def test_ack_without_usable_arguments_is_still_an_ack(bench: Bench, text: str) -> None:
     answers: list[Any] = []
     bench.dispatcher.request("s", "command", b"{}", answers.append)
-    assert bench.dispatcher.on_ack("s", dispatch.FIRST_REQUEST, text)
+    assert bench.dispatcher.on_ack("s", 1, text)
     assert answers == [[]]
 
 
 def test_ack_of_python_socketio_is_not_taken(bench: Bench) -> None:
-    assert not bench.dispatcher.on_ack("s", 1, "[]")
+    assert not bench.dispatcher.on_ack("s", packets.CALLBACK_NUMBERS[0], "[]")
+
+
+def test_numbers_of_requests_fit_31_bits_and_none_is_given_out_twice_at_a_time(
+    bench: Bench,
+) -> None:
+    answers: list[Any] = []
+
+    def ask(name: str) -> str:
+        bench.dispatcher.request("s", "command", b"{}", lambda said: answers.append(name))
+        return bench.wires.sent[-1].partition("[")[0]
+
+    assert [ask("a"), ask("b")] == ["21", "22"]
+    assert bench.dispatcher.on_ack("s", 1, "[]")
+    bench.peer.next_request = packets.REQUEST_NUMBERS[-1]
+    assert [ask("c"), ask("d"), ask("e")] == [f"2{(1 << 30) - 1}", "21", "23"]
+    for number in (2, 1, 3, (1 << 30) - 1):
+        assert bench.dispatcher.on_ack("s", number, "[]")
+    assert answers == ["a", "b", "d", "e", "c"]
 
 
 def test_unanswered_requests_are_forgotten_oldest_first(bench: Bench) -> None:
     answers: list[Any] = []
     for n in range(dispatch.MAX_OPEN_REQUESTS + 1):
         bench.dispatcher.request("s", "command", b"{}", lambda said, n=n: answers.append(n))
-    bench.dispatcher.on_ack("s", dispatch.FIRST_REQUEST, "[]")
-    bench.dispatcher.on_ack("s", dispatch.FIRST_REQUEST + 1, "[]")
+    bench.dispatcher.on_ack("s", 1, "[]")
+    bench.dispatcher.on_ack("s", 2, "[]")
     assert answers == [1]
     assert len(bench.peer.acks or ()) == dispatch.MAX_OPEN_REQUESTS - 1
 
