@@ -13,9 +13,10 @@
 * `collect_litter`: removes what interrupted writers left in the archive. Result: how many files.
 * `relieve_memory_pressure`: archives early while memory is short; see workers/memory.py. Result:
   `{archived, left, error}`.
-* `archive_sessions(ids)`: archives these now. Result: id → `archived`, or why it stays in Redis.
-* `restore_session(id)`: restores a session as inactive. Result: `restored`, `missing`, or `corrupt` where
-  its file was bad.
+* `archive_sessions(ids)`: archives these now. Result: id → `{word, session}`: `archived` and the summary
+  that went to the archive, or why it stays in Redis and null.
+* `restore_session(id)`: restores a session as inactive. Result: `{word, session}`: `restored` and its
+  summary then, or `missing`, or `corrupt` where its file was bad, and null.
 * `verify_archive`: checks every file with all its checksums; moves none. Result:
   `{checked, bad, unreadable, beside, wrong: [{name, session_id, reason, unreadable}]}`, of `wrong` the first
   `MAX_WRONG`. Takes one worker for its time.
@@ -43,6 +44,7 @@ from service.config.loader import load_config
 from service.manager.bulk import run_batch
 from service.manager.cleanup import clean_up
 from service.observability.alarms import AlarmBook, has_clock_jumped
+from service.sessions import model
 from service.sessions.store.store import RedisSessionStore
 from workers import archive, memory
 from workers.turns import Sweep
@@ -136,8 +138,8 @@ def relieve_memory_pressure() -> dict[str, Any]:
     return asdict(outcome)
 
 
-def archive_sessions(session_ids: list[str]) -> dict[str, str]:
-    """Archive these now, also those that only count as active; id → `archived`, or why it stays.
+def archive_sessions(session_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Archive these now, also those that only count as active; see the module.
 
     Raises:
         Conflict: there is no archive.
@@ -151,11 +153,17 @@ def archive_sessions(session_ids: list[str]) -> dict[str, str]:
         manager.store.upkeep.count({"archived": archived})
     if refusal is not None:
         raise refusal
-    return {one.session_id: one.word for one in done}
+    return {one.session_id: _moved(one.session_id, one.word, one.summary) for one in done}
 
 
-def restore_session(session_id: str) -> str:
-    """Restore an archived session as inactive; `restored`, `missing` or `corrupt`.
+def _moved(session_id: str, word: str, summary: dict[str, str] | None) -> dict[str, Any]:
+    """Return what became of a session, with the summary that the move itself answered."""
+    row = None if summary is None else {**summary, "session_id": session_id}
+    return {"word": word, "session": row and model.summary(row, iso=True)}
+
+
+def restore_session(session_id: str) -> dict[str, Any]:
+    """Restore an archived session as inactive; see the module.
 
     Raises:
         ArchiveUnavailable: the job is tried again.
@@ -163,10 +171,10 @@ def restore_session(session_id: str) -> str:
     with open_manager(load_config()) as manager:
         archiver = manager.archiver
         try:
-            restored = archiver.bring_back(session_id)
+            summary = archiver.bring_back(session_id)
         except errors.ArchiveCorrupt:
-            return "corrupt"
-    return "restored" if restored else "missing"
+            return _moved(session_id, "corrupt", None)
+    return _moved(session_id, "missing" if summary is None else "restored", summary)
 
 
 def verify_archive() -> dict[str, Any]:

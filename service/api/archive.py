@@ -71,13 +71,16 @@ class Archives:
         self._archiver()
         self._check_quiet(row)
 
-        def shown(words: dict[str, str]) -> Response:
-            now = self._row(path.session_id)
+        def shown(result: dict[str, Any]) -> Response:
+            word, session = _moved(result.get(path.session_id))
+            if session is not None:
+                return json_response(session)
+            now = self._row(path.session_id)  # it stays, or another job archived it
             if now["state"] == model.ARCHIVED:
                 return _shown(now)
-            if words.get(path.session_id) == "too_large":
+            if word == "too_large":
                 raise errors.TooLarge("The session is larger than a file of the archive may be.")
-            if words.get(path.session_id) == "failed":
+            if word == "failed":
                 raise errors.Internal("The session cannot be archived: the worker's log says why.")
             self._check_quiet(now)
             raise errors.Conflict("The session changed in the meantime: try again.")
@@ -95,7 +98,10 @@ class Archives:
         if row["state"] != model.ARCHIVED:
             return _shown(row)
 
-        def shown(word: str) -> Response:
+        def shown(result: Any) -> Response:
+            word, session = _moved(result)
+            if session is not None:
+                return json_response(session)
             if word == "corrupt":
                 raise errors.ArchiveCorrupt(session_id=path.session_id)
             return _shown(self._row(path.session_id))
@@ -207,6 +213,13 @@ class Archives:
 def file_name(name: str) -> str:
     """Return the file name of a download, without characters that are special in a header or a shell."""
     return re.sub(r"%..", "_", name.rpartition("/")[2])
+
+
+def _moved(result: Any) -> tuple[str | None, dict[str, Any] | None]:
+    """Return what became of a session in a job, and its summary; workers of before gave only the word."""
+    if not isinstance(result, dict):
+        return result, None
+    return result["word"], result["session"]
 
 
 def _shown(row: dict[str, str]) -> Response:

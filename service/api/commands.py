@@ -15,7 +15,7 @@ from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
 from service.api.sessions import url_of
 from service.security.permissions import Identity
-from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange
+from service.sessions.model import FINAL_STATUSES, CommandAdded, CommandChange, is_reached
 
 #: How many requests of one node may wait for commands at a time; each holds a task and a connection.
 MAX_WAITS = 1_000
@@ -43,7 +43,7 @@ class Waits(Protocol):
     """Waiting for commands."""
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
+        self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
     ) -> dict[str, Any]: ...
 
 
@@ -113,21 +113,16 @@ class Commands:
             idempotency_key=header.key or "",
             waiter=self._node_id if waits else "",
         )
-        if waits:
+        command = added.view
+        if not is_reached(added.status, body.wait):
             self._waiting += 1
             try:
-                self._waits.wait(
-                    path.session_id,
-                    added.command_id,
-                    body.wait,
-                    body.timeout_s,
-                    status=added.status,
-                )
+                command = self._waits.wait(path.session_id, added.view, body.wait, body.timeout_s)
             finally:
                 self._waiting -= 1
-        shown = self._shown(path.session_id, added.command_id)
-        status = 200 if shown["status"] in FINAL_STATUSES else 202
-        return json_response(shown, status, Location=_url(path.session_id, added.command_id))
+        status = 200 if command["status"] in FINAL_STATUSES else 202
+        location = _url(path.session_id, added.command_id)
+        return json_response(shown(path.session_id, command), status, Location=location)
 
     def list_commands(self, path: request_models.SessionPath) -> Response:
         """List open commands and the last finished ones, oldest first."""
@@ -137,7 +132,8 @@ class Commands:
 
     def get_command(self, path: request_models.CommandPath) -> Response:
         """Get a command and its status."""
-        return json_response(self._shown(path.session_id, path.command_id))
+        command = self._rules.get_command(path.session_id, path.command_id)
+        return json_response(shown(path.session_id, command))
 
     def cancel_command(self, path: request_models.CommandPath) -> Response:
         """Cancel an open command; a device that already received it may still execute it."""
@@ -148,10 +144,7 @@ class Commands:
                 command_id=change.command_id,
                 status_of_command=change.status,
             )
-        return json_response(self._shown(path.session_id, path.command_id))
-
-    def _shown(self, session_id: str, command_id: str) -> dict[str, Any]:
-        return shown(session_id, self._rules.get_command(session_id, command_id))
+        return json_response(shown(path.session_id, change.view or {}))
 
     def send_bulk(
         self, header: request_models.IdempotencyKey, body: request_models.BulkCommand

@@ -25,7 +25,7 @@ from service.sessions.values import count_nodes
 class Rules(Protocol):
     """The part of the session manager that creates, reads and deletes sessions."""
 
-    def create_session(self, session_name: str = ..., project_id: str = ...) -> str: ...
+    def new_session(self, session_name: str = ..., project_id: str = ...) -> dict[str, str]: ...
     def read(self, session_id: str) -> Snapshot | None: ...
     def delete_session(self, session_id: str, *, expected: str = ...) -> None: ...
 
@@ -88,11 +88,9 @@ class Sessions:
     def create_session(self, body: request_models.NewSession) -> Response:
         """Create a session; the service chooses its id."""
         project_id = current_identity().one_project(body.project_id) or ""
-        session_id = self._rules.create_session(body.session_name, project_id)
-        [raw] = self._store.index.summaries([session_id])
-        if raw is None:
-            raise errors.SessionNotFound(session_id=session_id)
-        return json_response(model.summary(raw, iso=True), 201, Location=url_of(session_id))
+        made = self._rules.new_session(body.session_name, project_id)
+        location = url_of(made["session_id"])
+        return json_response(model.summary(made, iso=True), 201, Location=location)
 
     def get_session(
         self, path: request_models.SessionPath, header: request_models.IfNoneMatch

@@ -61,6 +61,7 @@ class Archived:
 
     session_id: str
     word: str
+    summary: dict[str, str] | None = None  #: archived: its raw summary fields, as in its file
 
 
 class Archiver:
@@ -137,8 +138,10 @@ class Archiver:
                     )
             elif done.is_useless(commit.name):
                 stale.append(commit.name)
-            word = "archived" if done.word == "ok" else done.word
-            results.append(Archived(commit.session_id, word))
+            if done.word == "ok":
+                results.append(Archived(commit.session_id, "archived", commit.summary))
+            else:
+                results.append(Archived(commit.session_id, done.word))
         if stale:
             self.archive.store.delete(stale)
 
@@ -204,12 +207,15 @@ class Archiver:
             ArchiveUnavailable: the archive cannot be read.
         """
         try:
-            return self.bring_back(session_id)
+            return self.bring_back(session_id) is not None
         except errors.ArchiveCorrupt:
             return False
 
-    def bring_back(self, session_id: str) -> bool:
+    def bring_back(self, session_id: str) -> dict[str, str] | None:
         """Restore as `restore` does, and raise when the session's file is bad.
+
+        Returns the raw summary fields of the session, as they were when it was in Redis; None: there is
+        nothing to restore.
 
         Raises:
             ArchiveCorrupt: it is in quarantine now: from now on there is no such session.
@@ -218,17 +224,17 @@ class Archiver:
         for _ in range(ATTEMPTS):
             found = self._newest(session_id, self._snapshot)
             if found is None:
-                return False
+                return None
             name, snapshot = found
             self._step("restoring")
-            word = self.store.archive_index.restore(snapshot, name)
-            if word == "ok":
+            done = self.store.archive_index.restore(snapshot, name)
+            if done.word == "ok":
                 log.info("session restored", extra={"action": "restored", "session_id": session_id})
-            if word in ("ok", "exists"):
-                return True
-            if word == "deleted":  # by a delete that may not have been finished
+            if done.summary is not None:
+                return done.summary
+            if done.word == "deleted":  # by a delete that may not have been finished
                 self.delete(session_id)
-                return False
+                return None
         raise errors.StoreUnavailable(MOVES, session_id=session_id)
 
     def read(self, session_id: str) -> Snapshot | None:

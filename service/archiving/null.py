@@ -41,8 +41,8 @@ class NullArchiver(Archiver):
     def restore(self, session_id: str) -> bool:
         return False
 
-    def bring_back(self, session_id: str) -> bool:
-        return False
+    def bring_back(self, session_id: str) -> dict[str, str] | None:
+        return None
 
     def read(self, session_id: str) -> Snapshot | None:
         return None

@@ -93,14 +93,14 @@ class CommandManager:
         added = self.queue(
             session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key
         )
+        shown = added.view
         deadline = time.monotonic() + timeout_s
-        while True:
-            shown = self.get(session_id, added.command_id)
-            if model.is_reached(shown["status"], wait):
-                return shown
+        while not model.is_reached(shown["status"], wait):
             if time.monotonic() >= deadline:
                 raise errors.CommandTimeout(command_id=added.command_id, status=shown["status"])
             time.sleep(POLL_S)
+            shown = self.get(session_id, added.command_id)
+        return shown
 
     def get(self, session_id: str, command_id: str) -> dict[str, Any]:
         """One command.
@@ -139,6 +139,6 @@ class CommandManager:
         if change is None:  # an archived session's are on the disk, and have ended
             shown = self.get(session_id, command_id)
             command, status = shown["command"], shown["status"]
-            return CommandChange(session_id, command_id, command, status, "", changed=False)
+            return CommandChange(session_id, command_id, command, status, "", False, shown)
         self._core.notify_waiters([change])
         return change

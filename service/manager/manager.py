@@ -127,11 +127,13 @@ class SessionManager:
 
     def create_session(self, session_name: str = "", project_id: str = "") -> str:
         """Make a session without a connection; return its id, a UUID4."""
-        session_id = str(uuid.uuid4())
+        return self.new_session(session_name, project_id)["session_id"]
+
+    def new_session(self, session_name: str = "", project_id: str = "") -> dict[str, str]:
+        """Make a session as `create_session` does; return its raw summary fields as it was made."""
         check_name("session_name", session_name, empty=True)
         check_name("project_id", project_id, empty=True)
-        self.store.ownership.create(session_id, session_name, project_id)
-        return session_id
+        return self.store.ownership.create(str(uuid.uuid4()), session_name, project_id)
 
     def get_session(self, session_id: str) -> dict[str, Any] | None:
         """Return everything stored about a session, times as ISO 8601; None when it is unknown.

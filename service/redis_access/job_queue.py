@@ -71,7 +71,7 @@ class JobQueue:
         return self._enqueue("cleanup", [arguments], f"cleanup-{number}", CLEANUP_TIMEOUT_S)
 
     def enqueue_archive(self, session_ids: Sequence[str], number: str) -> str:
-        """Archive these; the result is id → `archived` or why not. Returns the job's id."""
+        """Archive these; the result is id → `{word, session}`. Returns the job's id."""
         ids = list(session_ids)
         return self._enqueue(
             "archive_sessions",
@@ -82,7 +82,7 @@ class JobQueue:
         )
 
     def enqueue_restore(self, session_id: str, number: str) -> str:
-        """Restore a session from the archive; the result is what became of it. Returns the job's id."""
+        """Restore a session from the archive; the result is `{word, session}`. Returns the job's id."""
         return self._enqueue(
             "restore_session",
             [session_id],

@@ -224,10 +224,17 @@ def is_reached(status: str, wait: str) -> bool:
 class CommandAdded:
     """A queued command, or the earlier one with the same idempotency key."""
 
-    command_id: str
-    status: str
+    view: dict[str, Any]  #: as people see it, read by the script that queued it
     created: bool
     owner: Owner | None
+
+    @property
+    def command_id(self) -> str:
+        return str(self.view["command_id"])
+
+    @property
+    def status(self) -> str:
+        return str(self.view["status"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +247,7 @@ class CommandChange:
     status: str
     waiter: str
     changed: bool = True
+    view: dict[str, Any] | None = None  #: as people see it then; only of what people changed
 
     @property
     def final(self) -> bool:

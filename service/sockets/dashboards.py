@@ -9,7 +9,7 @@ waits in a task of its own, so that the next events are not delayed.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from service import errors
@@ -83,7 +83,7 @@ class Waits(Protocol):
     """Waiting for commands."""
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
+        self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
     ) -> dict[str, Any]: ...
 
 
@@ -214,9 +214,7 @@ class Dashboards:
     def _wait(self, call: Call, wanted: SendCommand, added: model.CommandAdded) -> None:
         timeout_s = DEFAULT_TIMEOUT_S if wanted.timeout_s is None else wanted.timeout_s
         try:
-            command = self._waits.wait(
-                wanted.session_id, added.command_id, wanted.wait, timeout_s, status=added.status
-            )
+            command = self._waits.wait(wanted.session_id, added.view, wanted.wait, timeout_s)
             names = ("command_id", "status", "result", "error")
             call.reply({name: command[name] for name in names if name in command})
         except errors.ServiceError as error:

@@ -124,6 +124,7 @@ class Device:
         self._mending = False  # something was refused: answers are awaited, then all is sent again
         self._mend_delay_s = 0.0
         self._backing_off = False  # this round had a refusal that asks for patience
+        self._setup_version = 0  # of the latest setup on the present connection
         self._was_ready = False  # the present or latest connection got as far as `register`
         self._lost = asyncio.Event()
         self._stop = asyncio.Event()
@@ -187,7 +188,7 @@ class Device:
 
     async def _connect_and_stay(self) -> None:
         self._lost.clear()
-        self._was_ready = False
+        self._was_ready, self._setup_version = False, 0
         url = self._urls[0]
         connection = await websocket.connect(
             url, on_event=self._event, on_closed=self._closed, auth=self._auth
@@ -356,7 +357,9 @@ class Device:
             self._drop_connection("the node is going away")
 
     def _setup(self, setup: Any, version: int) -> None:
-        if version and self._connection is not None:
+        # two changes made at the same time may arrive in the other order
+        if version > self._setup_version and self._connection is not None:
+            self._setup_version = version
             if self._on_setup is not None:
                 self._on_setup(setup)
             self._connection.emit("update_setup", {"reported_version": version})

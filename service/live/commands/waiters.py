@@ -63,7 +63,7 @@ class CommandWaiters:
                 event.set()
 
     def wait(
-        self, session_id: str, command_id: str, until: str, timeout_s: float, *, status: str
+        self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
     ) -> dict[str, Any]:
         """Wait until the command is delivered, or with `until` "result" until it is over; return it.
 
@@ -71,30 +71,31 @@ class CommandWaiters:
 
         Args:
             session_id: whose command.
-            command_id: of a command that was just queued, or existed already.
+            command: as it was a moment ago, when it was queued or found. Where that is not enough, the
+                first look waits for a message: there is hardly ever anything new to see yet.
             until: "delivered" or "result".
             timeout_s: how long to wait.
-            status: the command's status a moment ago. Where that is not enough, the first look waits
-                for a message too: there is hardly ever anything new to see yet.
 
         Raises:
             CommandTimeout: the status did not come within `timeout_s`; the command goes on.
         """
+        if model.is_reached(str(command["status"]), until):
+            return dict(command)
+        command_id = str(command["command_id"])
         event = self._tasks.event()
         self._events.setdefault(command_id, {})[event] = until
         deadline = self._clock() + timeout_s
         pause_s = min(FIRST_LOOK_S, self._poll_s)
         try:
-            if not model.is_reached(status, until):
-                event.wait(min(timeout_s, pause_s))
+            event.wait(min(timeout_s, pause_s))
             while True:
                 event.clear()
                 try:
-                    command = self._store.get(session_id, command_id)
-                    if command is None:
-                        return {"command_id": command_id, "status": "cancelled"}
-                    if model.is_reached(str(command["status"]), until):
-                        return dict(command)
+                    found = self._store.get(session_id, command_id)
+                    if found is None:
+                        return {**command, "status": "cancelled"}
+                    if model.is_reached(str(found["status"]), until):
+                        return dict(found)
                 except errors.StoreUnavailable:
                     pass  # Redis may be back before the time is over
                 left_s = deadline - self._clock()

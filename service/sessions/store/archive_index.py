@@ -16,7 +16,7 @@ import orjson
 
 from service.redis_access.replies import translated
 from service.sessions.model import Snapshot
-from service.sessions.store.runner import StorePart
+from service.sessions.store.runner import StorePart, summary_of
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
 STAGING_MS = 60_000
@@ -53,6 +53,18 @@ class CommitResult:
     def is_useless(self, name: str) -> bool:
         """Return whether a refused committer may remove its file."""
         return self.word == "deleted" or (self.word == "newer" and self.name != name)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """The answer of `restore`.
+
+    `word`: ok · exists (Redis has it: another caller was faster) · deleted (a tombstone forbids it) ·
+    changed (the index names another file).
+    """
+
+    word: str
+    summary: dict[str, str] | None = None  #: raw fields, where it is in Redis now
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,8 @@ class ArchiveIndexStore(StorePart):
             ]
         return answers
 
-    def restore(self, snapshot: Snapshot, name: str) -> str:
+    def restore(self, snapshot: Snapshot, name: str) -> RestoreResult:
         """Put an archived session back, as inactive.
-
-        Returns "ok", "exists" (Redis has it: another caller was faster), "deleted" (a tombstone forbids
-        it) or "changed" (the index names another file).
 
         Redis: the parts go to staging keys, then lua/restore.lua takes them, atomic.
         """
@@ -160,7 +169,8 @@ class ArchiveIndexStore(StorePart):
         args: list[Any] = [name, generation, rev, staging, len(fields)]
         for field in fields.items():
             args += field
-        return str(self._runner.of_session("restore", session_id, [*args, *kinds], repeat=False))
+        answer = self._runner.of_session("restore", session_id, [*args, *kinds], repeat=False)
+        return RestoreResult(answer[0], *(summary_of(session_id, flat) for flat in answer[1:]))
 
     def add(self, partition: int, entries: Sequence[IndexEntry]) -> list[str]:
         """Put files found on disk into the index; nothing replaces what is newer.

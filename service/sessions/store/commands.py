@@ -67,10 +67,9 @@ class CommandStore(StorePart):
                 f"The device has {self._runner.settings.max_queued} open commands already.",
                 session_id=session_id,
             )
-        command_id, status, node_id, sid = rest
-        return CommandAdded(
-            command_id, status, word == "queued", Owner(node_id, sid) if sid else None
-        )
+        command_id, node_id, sid, parts = rest
+        view = _command_view(command_id, *parts)
+        return CommandAdded(view, word == "queued", Owner(node_id, sid) if sid else None)
 
     def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
@@ -140,13 +139,14 @@ class CommandStore(StorePart):
         return commands_of(fields)
 
     @staticmethod
-    def _change(session_id: str, command_id: str, answer: list[str]) -> CommandChange | None:
+    def _change(session_id: str, command_id: str, answer: list[Any]) -> CommandChange | None:
         if answer[0] == "missing":
             return None
         if answer[0] == "stale":
             raise errors.StaleGeneration(session_id=session_id)
-        word, command, status, waiter = answer
-        return CommandChange(session_id, command_id, command, status, waiter, word == "ok")
+        word, command, status, waiter, *parts = answer
+        view = _command_view(command_id, *parts[0]) if parts else None
+        return CommandChange(session_id, command_id, command, status, waiter, word == "ok", view)
 
 
 def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from service import errors
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import Expiry, Holding, Owner, Registration, Renewal
 from service.sessions.store.commands import changes_of
-from service.sessions.store.runner import ScriptRunner, StorePart
+from service.sessions.store.runner import ScriptRunner, StorePart, summary_of
 
 
 def _given(value: str | None) -> str:
@@ -26,11 +26,15 @@ class OwnershipStore(StorePart):
         #: node id -> partition -> deadline of its lease, as `renew` answered it last
         self._deadlines: dict[str, dict[int, str]] = {}
 
-    def create(self, session_id: str, session_name: str = "", project_id: str = "") -> bool:
-        """Make a session without a connection; False when it is there already."""
-        return bool(
-            self._runner.of_session("create", session_id, [session_name, project_id]) == "ok"
-        )
+    def create(
+        self, session_id: str, session_name: str = "", project_id: str = ""
+    ) -> dict[str, str]:
+        """Make a session without a connection; one that is there already stays as it is.
+
+        Returns its raw summary fields, with `session_id`, as this call left them.
+        """
+        flat = self._runner.of_session("create", session_id, [session_name, project_id])
+        return summary_of(session_id, flat)
 
     def register(
         self,

@@ -265,6 +265,11 @@ class ScriptRunner:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
+def summary_of(session_id: str, flat: Sequence[str]) -> dict[str, str]:
+    """Return the raw summary fields that a script answered as name, value, name, value …"""
+    return {**dict(zip(flat[::2], flat[1::2], strict=True)), "session_id": session_id}
+
+
 class StorePart:
     """One concern of the store."""
 

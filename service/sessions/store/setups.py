@@ -28,7 +28,10 @@ def setup_of(snapshot: Snapshot) -> SetupState:
 
 
 class SetupStore(StorePart):
-    """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic."""
+    """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic.
+
+    Guarantees: a change answers what it made itself, whoever changes the setup after it.
+    """
 
     def get(self, session_id: str) -> SetupState:
         """Return the present setup.
@@ -36,37 +39,7 @@ class SetupStore(StorePart):
         Raises:
             SessionNotFound: the session is not in Redis.
         """
-
-        def fill(pipe: Any) -> None:
-            keys = self.keys
-            pipe.hmget(
-                keys.session(session_id),
-                "generation",
-                "setup_version",
-                "setup_timestamp",
-                "reported_version",
-                "is_connected",
-                "node_id",
-                "sid",
-            )
-            pipe.get(keys.setup(session_id))
-            pipe.llen(keys.undo(session_id))
-            pipe.llen(keys.redo(session_id))
-
-        fields, document, undo, redo = self._runner.pipeline(fill)
-        generation, version, timestamp, reported, connected, node_id, sid = fields
-        if generation is None:
-            raise errors.SessionNotFound(session_id=session_id)
-        return SetupState(
-            session_id=session_id,
-            setup=orjson.loads(document) if document else None,
-            version=int(version or 0),
-            timestamp_ms=int(timestamp or 0),
-            reported_version=int(reported or 0),
-            undo=undo,
-            redo=redo,
-            owner=Owner(node_id, sid) if connected == "1" else None,
-        )
+        return self._state(session_id, self._runner.of_session("setup_get", session_id, []))
 
     def put(
         self,
@@ -131,10 +104,24 @@ class SetupStore(StorePart):
 
     def _changed(self, script: str, session_id: str, args: list[Any]) -> SetupState:
         # Not repeated when the reply is lost: a second run would be a second change.
-        self._raise_for(
-            self._runner.of_session(script, session_id, args, repeat=False)[0], session_id
+        return self._state(
+            session_id, self._runner.of_session(script, session_id, args, repeat=False)
         )
-        return self.get(session_id)
+
+    def _state(self, session_id: str, answer: list[Any]) -> SetupState:
+        """Return the setup that a script answered, as it was when the script ran."""
+        self._raise_for(answer[0], session_id)
+        document, version, timestamp, reported, undo, redo, node_id, sid = answer[1:]
+        return SetupState(
+            session_id=session_id,
+            setup=orjson.loads(document) if document else None,
+            version=int(version),
+            timestamp_ms=int(timestamp),
+            reported_version=int(reported),
+            undo=undo,
+            redo=redo,
+            owner=Owner(node_id, sid) if sid else None,
+        )
 
     @staticmethod
     def _raise_for(word: str, session_id: str) -> None:

@@ -293,6 +293,22 @@ def test_setup_is_applied_and_its_version_reported(service: FakeService) -> None
     assert reported == [{"reported_version": 1}, {"reported_version": 2}]
 
 
+def test_setup_that_arrives_behind_a_newer_one_is_ignored(service: FakeService) -> None:
+    """Of two changes made at the same time the later one stays, in whatever order they arrive."""
+    applied: list[Any] = []
+    device = Device("d", ["http://a"], on_setup=applied.append)
+
+    async def script() -> None:
+        await until(lambda: device.connected)
+        for version in (5, 4, 6):
+            service.connections[-1].on_event(
+                "setup", {"setup": version, "setup_version": version}, None
+            )
+
+    drive(device, script)
+    assert applied == [5, 6]
+
+
 def take(outcomes: Outcomes, name: str, command_id: str, params: Any = None) -> list[Any]:
     """What the command was acked with."""
     answers: list[Any] = []

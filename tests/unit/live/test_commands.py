@@ -360,13 +360,16 @@ def test_finish_twice_changes_once(world: World) -> None:
     assert world.delivery.finish(world.owned, "unknown", True, "", "") is None
 
 
+QUEUED = {"command_id": "c1", "command": "go", "status": "queued"}
+DELIVERED = {**QUEUED, "status": "delivered"}
+
+
 def test_wait_reached_already_answers_at_once() -> None:
-    """A command that was delivered before the wait began is not waited for."""
+    """A command that was delivered before the wait began is not waited for, nor asked for again."""
     store = MemoryCommands()
-    store.add("c1")
-    store.rows["c1"]["status"] = "delivered"
     waiting = waiters.CommandWaiters(store, ThreadTasks())
-    assert waiting.wait("s", "c1", "delivered", 5.0, status="delivered")["status"] == "delivered"
+    assert waiting.wait("s", DELIVERED, "delivered", 5.0) == DELIVERED
+    assert store.calls == []
 
 
 def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,9 +379,7 @@ def test_wait_message_of_another_node_wakes_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(waiters, "FIRST_LOOK_S", 60.0)
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=60.0)
     got: list[Any] = []
-    task = threading.Thread(
-        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
-    )
+    task = threading.Thread(target=lambda: got.append(waiting.wait("s", QUEUED, "result", 30.0)))
     task.start()
     wait_until(lambda: waiting.count == 1)
     waiting.on_command({"command_id": "c1", "status": "delivered"})  # not what it waits for
@@ -397,9 +398,7 @@ def test_wait_lost_message_is_found_by_looking() -> None:
     store.failures.append(errors.StoreUnavailable())
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.02)
     got: list[Any] = []
-    task = threading.Thread(
-        target=lambda: got.append(waiting.wait("s", "c1", "result", 30.0, status="queued"))
-    )
+    task = threading.Thread(target=lambda: got.append(waiting.wait("s", QUEUED, "result", 30.0)))
     task.start()
     wait_until(lambda: len(store.calls) >= 2)
     store.rows["c1"]["status"] = "expired"
@@ -413,7 +412,7 @@ def test_wait_too_long_raises_and_leaves_nothing() -> None:
     store.add("c1")
     waiting = waiters.CommandWaiters(store, ThreadTasks(), poll_s=0.01)
     with pytest.raises(errors.CommandTimeout) as caught:
-        waiting.wait("s", "c1", "result", 0.05, status="queued")
+        waiting.wait("s", QUEUED, "result", 0.05)
     assert caught.value.fields == {"command_id": "c1"}
     assert waiting.count == 0
     assert store.status("c1") == "queued"
@@ -422,5 +421,5 @@ def test_wait_too_long_raises_and_leaves_nothing() -> None:
 def test_wait_deleted_session_counts_as_cancelled() -> None:
     """A command that went with its session is over."""
     waiting = waiters.CommandWaiters(MemoryCommands(), ThreadTasks())
-    command = waiting.wait("s", "c1", "result", 5.0, status="queued")
-    assert command == {"command_id": "c1", "status": "cancelled"}
+    command = waiting.wait("s", QUEUED, "result", 5.0)
+    assert command == {**QUEUED, "status": "cancelled"}

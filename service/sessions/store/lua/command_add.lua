@@ -2,7 +2,7 @@
 -- ARGV[4] id · [5] command id · [6] command · [7] params JSON · [8] time to live, ms · [9] ms within
 --   which it must be delivered, or '' for the time to live; then only while the device is connected
 --   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
--- Returns {'missing' | 'offline' | 'full'} or {'queued' | 'known', command id, status, node id, sid}
+-- Returns {'missing' | 'offline' | 'full'} or {'queued' | 'known', command id, node id, sid, `command_parts`}
 local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
 local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
 local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -11,10 +11,11 @@ local connected = is[4] == '1'
 local node_id, sid = connected and is[2] or '', connected and is[3] or ''
 if idempotency_key ~= '' then
   local known = call('HGET', commands, 'key:' .. idempotency_key)
-  if known then return {'known', known, command_record(id, known).status, node_id, sid} end
+  if known then return {'known', known, node_id, sid, command_parts(id, known)} end
 end
-local twice = command_record(id, command_id) -- the same call again, after a lost reply
-if twice then return {'queued', command_id, twice.status, node_id, sid} end
+if call('HEXISTS', commands, command_id) == 1 then -- the same call again, after a lost reply
+  return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
+end
 if ARGV[9] ~= '' and not connected then return {'offline'} end
 if call('ZCARD', open) >= tonumber(ARGV[12]) then return {'full'} end
 
@@ -35,4 +36,4 @@ call('HSET', commands, command_id .. ':params', ARGV[7])
 if connected then call('SADD', tag .. 'pending:' .. node_id, id) end
 command_step(id, command_id, record, 'queued')
 refresh(id)
-return {'queued', command_id, 'queued', node_id, sid}
+return {'queued', command_id, node_id, sid, command_parts(id, command_id)}

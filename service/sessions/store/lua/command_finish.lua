@@ -1,11 +1,16 @@
 -- A command ends: by the device's result, or cancelled by a person.
 -- ARGV[4] id · [5] generation of the device ('' for people) · [6] command id · [7] status ·
 --   [8] result JSON or '' · [9] error JSON or ''
--- Returns {'missing' | 'stale'} or {'ok' | 'late', command, status, waiter}; 'late': it had ended.
+-- Returns {'missing' | 'stale'} or {'ok' | 'late', command, status, waiter}; 'late': it had ended. People
+--   get `command_parts` behind that.
 local id, generation, command_id = ARGV[4], ARGV[5], ARGV[6]
 local record = command_record(id, command_id)
 if not record then return {'missing'} end
 if generation ~= '' and call('HGET', key('session', id), 'generation') ~= generation then return {'stale'} end
-if FINAL[record.status] then return {'late', record.command, record.status, record.waiter or ''} end
-command_step(id, command_id, record, ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil, ARGV[9] ~= '' and ARGV[9] or nil)
-return {'ok', record.command, ARGV[7], record.waiter or ''}
+local answer = 'late'
+if not FINAL[record.status] then
+  answer = 'ok'
+  command_step(id, command_id, record, ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil, ARGV[9] ~= '' and ARGV[9] or nil)
+end
+local parts = generation == '' and command_parts(id, command_id) or nil
+return {answer, record.command, record.status, record.waiter or '', parts}

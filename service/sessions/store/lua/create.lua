@@ -1,9 +1,9 @@
 -- A session without a connection is made; it is active while it is updated.
 -- ARGV[4] id · [5] name · [6] project
--- Returns 'ok' or 'exists'.
+-- Returns its summary; one that is there stays as it is.
 local id, name, project = ARGV[4], ARGV[5], ARGV[6]
 local session = key('session', id)
-if call('EXISTS', session) == 1 then return 'exists' end
+if call('EXISTS', session) == 1 then return summary(id, {}) end
 call('HSET', session, 'session_id', id, 'session_name', name, 'project_id', project, 'state', 'active',
   'is_connected', '0', 'generation', '0', 'rev', '0', 'created_at', now_ms, 'last_activity', now_ms,
   'last_update', now_ms)
@@ -13,4 +13,4 @@ if project ~= '' then call('ZADD', tag .. 'project:' .. project, now_ms, id) end
 event(id, 'created')
 feed_state(id)
 refresh(id)
-return 'ok'
+return summary(id, {})

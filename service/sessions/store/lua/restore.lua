@@ -2,18 +2,18 @@
 -- ARGV[4] id · [5] name of the file · [6] generation and [7] rev in the file · [8] staging prefix,
 --   below the tag · [9] number of session fields, then name and value of each · then the parts:
 --   kind ('history' with the data key behind a ':')
--- Returns 'ok', 'exists' (it is in Redis), 'deleted' (a tombstone) or 'changed' (the index names
---   another file).
+-- Returns {'ok' | 'exists', its summary} ('exists': it is in Redis), {'deleted'} (a tombstone) or {'changed'}
+--   (the index names another file).
 local id, name, generation, staging = ARGV[4], ARGV[5], ARGV[6], tag .. ARGV[8]
 local session = key('session', id)
 local first = 10 + 2 * tonumber(ARGV[9])
 
-local function drop(answer)
+local function drop(...)
   for i = first, #ARGV do call('UNLINK', staging .. ARGV[i]) end
-  return answer
+  return {...}
 end
 
-if call('EXISTS', session) == 1 then return drop('exists') end
+if call('EXISTS', session) == 1 then return drop('exists', summary(id, {})) end
 if tonumber(call('GET', key('tombstone', id)) or -1) >= tonumber(generation) then return drop('deleted') end
 local indexed = call('HGET', tag .. 'archive_names', id)
 if indexed and indexed ~= name then return drop('changed') end
@@ -34,4 +34,4 @@ if project ~= '' then call('ZADD', tag .. 'project:' .. project, 'NX', call('HGE
 event(id, 'restored')
 feed_state(id)
 refresh(id)
-return 'ok'
+return {'ok', summary(id, {})}

@@ -1,7 +1,7 @@
 -- A new setup document; the one before can be undone.
 -- ARGV[4] id · [5] document JSON · [6] version it must have now ('' any) · [7] timestamp, ms
 --   ('' now) · [8] generation of the device that writes it ('' for people)
--- Returns {'missing' | 'stale' | 'precondition'} or {'ok'}.
+-- Returns {'missing' | 'stale' | 'precondition'} or `setup_state`: the setup as this very change made it.
 local id, expected, generation = ARGV[4], ARGV[6], ARGV[8]
 local session, setup, undo = key('session', id), key('setup', id), key('undo', id)
 local is = call('HMGET', session, 'generation', 'setup_version')
@@ -17,4 +17,4 @@ call('HSET', session, 'setup_timestamp', ARGV[7] ~= '' and ARGV[7] or now_ms, 'l
 event(id, 'setup_changed', {version = version})
 feed_state(id)
 refresh(id)
-return {'ok'}
+return setup_state(id)

@@ -1,6 +1,6 @@
 -- One step back or forth through the setups of a session.
 -- ARGV[4] id · [5] 'undo' or 'redo' · [6] version it must have now ('' any)
--- Returns {'missing' | 'precondition' | 'nothing'} or {'ok'}.
+-- Returns {'missing' | 'precondition' | 'nothing'} or `setup_state`: the setup as this very step made it.
 local id, direction, expected = ARGV[4], ARGV[5], ARGV[6]
 local session, setup = key('session', id), key('setup', id)
 local version = call('HMGET', session, 'generation', 'setup_version')
@@ -17,4 +17,4 @@ call('HSET', session, 'setup_timestamp', now_ms, 'last_update', now_ms)
 event(id, 'setup_changed', {version = now_version, reason = direction})
 feed_state(id)
 refresh(id)
-return {'ok'}
+return setup_state(id)

@@ -65,16 +65,21 @@ local SUMMARY = {'session_name', 'project_id', 'state', 'is_connected', 'node_id
   'start_time', 'disconnected_at', 'disconnect_reason', 'setup_version', 'reported_version',
   'active_clients', 'open_commands', 'last_activity', 'last_update', 'last_ping', 'rev'}
 
--- The session's summary as it is now becomes a feed entry.
-local function feed_state(id, previous_project)
+-- The session's summary as it is now, behind what is in `fields`: name, value, name, value …
+local function summary(id, fields)
   local values = call('HMGET', key('session', id), unpack(SUMMARY))
-  local fields = {'state', id}
   for i, name in ipairs(SUMMARY) do
     if values[i] then
       fields[#fields + 1] = name
       fields[#fields + 1] = values[i]
     end
   end
+  return fields
+end
+
+-- The session's summary as it is now becomes a feed entry.
+local function feed_state(id, previous_project)
+  local fields = summary(id, {'state', id})
   if previous_project then
     fields[#fields + 1] = 'previous_project_id'
     fields[#fields + 1] = previous_project
@@ -156,11 +161,26 @@ local function life()
   return words.run_id .. ':' .. words.master_replid .. ':' .. (call('HGET', tag .. 'epoch', 'epoch') or '')
 end
 
+-- The setup as it is now, as whoever changed it is answered.
+local function setup_state(id)
+  local is = call('HMGET', key('session', id), 'setup_version', 'setup_timestamp', 'reported_version',
+    'is_connected', 'node_id', 'sid')
+  return {'ok', call('GET', key('setup', id)) or '', is[1] or '0', is[2] or '0', is[3] or '0',
+    call('LLEN', key('undo', id)), call('LLEN', key('redo', id)),
+    is[4] == '1' and is[5] or '', is[4] == '1' and is[6] or ''}
+end
+
 local FINAL = {succeeded = true, failed = true, timed_out = true, expired = true, cancelled = true}
 
 local function command_record(id, command_id)
   local record = call('HGET', key('commands', id), command_id)
   return record and cjson.decode(record)
+end
+
+-- A command as it is now: record, params, result and error as JSON, false for what it has not.
+local function command_parts(id, command_id)
+  return call('HMGET', key('commands', id), command_id, command_id .. ':params',
+    command_id .. ':result', command_id .. ':error')
 end
 
 -- A command takes a new status: record, indexes, timeline, feed. `result`, `error`: JSON or nil.
