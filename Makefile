@@ -44,7 +44,7 @@ engine:
 	@docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1 || \
 		{ echo "There is neither docker compose nor docker-compose here." >&2; exit 3; }
 
-env: ## make .env for docker compose, with secrets of its own; never overwrites
+env: ## make .env for docker compose, with secrets of its own; adds what an existing one lacks
 	@deploy/make-env
 
 lint: $(VENV)/.installed-dev ## check format, style, types and who imports whom

@@ -79,7 +79,8 @@ def test_frame_is_seen_to_go_through(tmp_path: Path) -> None:
     assert program
     (tmp_path / "frame.py").write_text(program[1])
     with running_pair(tmp_path / "nodes") as pair:
-        where = (pair.urls[0].removeprefix("http://"), pair.server.url)
+        (tmp_path / "redis.url").write_text(f"{pair.server.url}\n")
+        where = (pair.urls[0].removeprefix("http://"), str(tmp_path / "redis.url"))
         done = subprocess.run(
             [sys.executable, str(tmp_path / "frame.py"), *where],
             capture_output=True,

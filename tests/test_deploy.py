@@ -153,9 +153,25 @@ def test_variables_of_the_compose_file_stand_in_the_example() -> None:
 
 
 def test_store_never_evicts_and_writes_to_disk() -> None:
-    words = " ".join(compose()["services"]["valkey"]["command"])
-    assert "--maxmemory-policy noeviction" in words
-    assert "--appendonly yes" in words
+    [script] = compose()["services"]["valkey"]["command"]
+    assert "maxmemory-policy noeviction\n" in script
+    assert "appendonly yes\n" in script
+
+
+def test_store_has_a_password_that_no_command_line_shows() -> None:
+    """Compose replaces `$name`, and leaves `$$name` to the container's own environment."""
+    valkey = compose()["services"]["valkey"]
+    [script] = valkey["command"]
+    assert "requirepass $$REDISCLI_AUTH\n" in script
+    assert "VALKEY_PASSWORD" not in script
+    assert valkey["environment"]["REDISCLI_AUTH"].startswith("${VALKEY_PASSWORD:?")
+    assert "-a " not in str(valkey["healthcheck"]["test"])
+
+
+def test_every_container_has_limits() -> None:
+    for name, service in compose()["services"].items():
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
 
 
 def test_there_is_time_to_drain() -> None:
@@ -214,6 +230,10 @@ def test_engine_gets_no_secrets_and_no_data() -> None:
 # -- .env --
 
 
+#: What `make env` draws.
+SECRETS = ["MUSTER_AUTH__SECRET", "VALKEY_PASSWORD", "GRAFANA_PASSWORD"]
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     shutil.copytree(DEPLOY, tmp_path / "deploy")
@@ -233,9 +253,9 @@ def test_make_env_makes_secrets_for_the_owner_alone(checkout: Path) -> None:
     made = checkout / ".env"
     assert made.stat().st_mode & 0o777 == 0o600
     values = dict(re.findall(r"^([A-Z_]+)=(.*)$", made.read_text(), re.MULTILINE))
-    secrets = [values["MUSTER_AUTH__SECRET"], values["GRAFANA_PASSWORD"]]
+    secrets = [values[name] for name in SECRETS]
     assert all(len(secret) == 64 for secret in secrets)
-    assert len(set(secrets)) == 2
+    assert len(set(secrets)) == len(SECRETS)
     assert sorted(path.name for path in checkout.glob(".env*")) == [".env", ".env.example"]
 
 
@@ -252,10 +272,24 @@ def test_make_env_leaves_what_is_there(checkout: Path) -> None:
     assert (checkout / ".env").read_text() == "LISTEN=8080\n"
 
 
+@pytest.mark.processes
+def test_make_env_adds_the_password_that_an_older_file_lacks(checkout: Path) -> None:
+    """All else stays, and what its container may use follows what the store may hold."""
+    old = "MUSTER_AUTH__SECRET=kept\nVALKEY_MAXMEMORY=8gb\nLISTEN=8080"
+    (checkout / ".env").write_text(old)
+    assert make_env(checkout).returncode == 0
+    text = (checkout / ".env").read_text()
+    assert re.fullmatch(
+        rf"{re.escape(old)}\nVALKEY_PASSWORD=[0-9a-f]{{64}}\nVALKEY_MEMORY=24g\n", text
+    )
+    assert make_env(checkout).returncode == 0
+    assert (checkout / ".env").read_text() == text
+
+
 def test_secrets_stay_out_of_the_repository() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     empty = re.findall(
         r"^(\w*(?:SECRET|PASSWORD))=$", (ROOT / ".env.example").read_text(), re.MULTILINE
     )
-    assert empty == ["MUSTER_AUTH__SECRET", "GRAFANA_PASSWORD"]
+    assert empty == SECRETS
     assert RULES.exists()

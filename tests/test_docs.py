@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from service import errors
 from service.api.mount import mount
 from service.cli.app import COMMANDS, load_command
-from service.cli.local.embedded import oldest
+from service.cli.local.embedded import oldest, write_url
 from service.config.loader import Config
 from service.observability.alarms import Facts, decide_alarms
 from service.observability.metrics import Metrics
@@ -542,14 +542,15 @@ def test_readme_snippets_run_against_two_nodes(
         lambda: re.search(r"data .*visitors", watching.output, re.DOTALL), 10, what="samples"
     )
     wait_until(lambda: "result: 'did report_now'" in watching.output, 10, what="command's answer")
-    (tmp_path / "program.py").write_text(
-        program.replace("redis://127.0.0.1:6379/0", pair.server.url)
-    )
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "muster-data").mkdir()
+    write_url(tmp_path / "muster-data", pair.server.url)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "program.py")],
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.config.data_folder import DEFAULT_DATA, archive_url, read_url
+from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config, redact_url
-from service.config.settings import EMBEDDED
-from service.errors import ConfigError, StoreUnavailable
-from service.observability.logs import printable
+from service.errors import StoreUnavailable
+from service.observability.logs import escape, printable
 from service.redis_access.trouble import trouble_of
 
 if TYPE_CHECKING:
@@ -29,32 +28,6 @@ DataOption = Annotated[
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Path of the settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-
-def find_redis(config: Config, redis: str | None, data: Path | None) -> str:
-    """Return the URL to ask: the flags, the settings, or the folder of a `muster up` that runs here.
-
-    Raises:
-        ConfigError: Nothing names one.
-    """
-    if redis:
-        return redis
-    if data is not None:
-        url = read_url(data)
-        if url is None:
-            raise ConfigError(
-                f"--data: {data} is no data folder of a `muster up` (no redis.url in it)"
-            )
-        return url
-    if config.redis.url != EMBEDDED:
-        return config.redis.url
-    url = read_url(DEFAULT_DATA)
-    if url is None:
-        raise ConfigError(
-            "which Redis? Give --redis redis://host:6379/0, or --data with the folder of a running "
-            "`muster up`, or set MUSTER_REDIS__URL"
-        )
-    return url
 
 
 @contextmanager
@@ -75,29 +48,6 @@ def open_manager(
         yield manager
 
 
-def with_archive(settings: Config, redis: str | None, data: Path | None) -> Config:
-    """Return the settings with the archive of the `muster up` that `find_redis` finds, if they name none."""
-    if settings.archive.url or redis or (data is None and settings.redis.url != EMBEDDED):
-        return settings
-    archive = settings.archive.model_copy(update={"url": find_archive(settings, None, data)})
-    return settings.model_copy(update={"archive": archive})
-
-
-def find_archive(config: Config, place: str | None, data: Path | None) -> str:
-    """Return the URL of the archive that flags and settings name, else that of a `muster up` here.
-
-    An empty one where that has none either.
-    """
-    if place is not None:
-        return place if "://" in place else Path(place).absolute().as_uri()
-    if config.archive.url and data is None:
-        return config.archive.url
-    folder = data or DEFAULT_DATA
-    if data is None and not (folder / "archive").exists():
-        return ""
-    return config.archive.url or archive_url(folder)
-
-
 @contextmanager
 def connected(url: str, settings: Config) -> Iterator[SessionManager]:
     """Open a SessionManager on this Redis, whatever became of its archive; raises as `open_manager`."""
@@ -115,8 +65,14 @@ def connected(url: str, settings: Config) -> Iterator[SessionManager]:
 
 
 def show_json(value: Any) -> None:
-    """`value` on standard output, for programs."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Write `value` on standard output, for programs: nothing in it acts on a terminal."""
+    typer.echo(harmless_json(value, indent=2))
+
+
+def harmless_json(value: Any, **layout: Any) -> str:
+    """Return `value` as JSON without raw controls and characters that change the direction of text."""
+    text = json.dumps(value, ensure_ascii=False, default=str, **layout)
+    return "\n".join(map(escape, text.split("\n")))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

@@ -127,10 +127,11 @@ def tail(
 ) -> None:
     """Follow one session live: samples, states, commands; until Ctrl-C."""
     from service.cli.tail import follow
+    from service.config.data_folder import find_redis
     from service.config.loader import load_config
 
     settings = load_config(config)
-    url = options.find_redis(settings, redis, data)
+    url = find_redis(settings, redis, data)
     with options.connected(url, settings) as manager:
         if manager.store.index.get(session_id) is None:
             raise SessionNotFound(f"There is no session {printable(session_id)!r}.")

@@ -66,7 +66,7 @@ class Printer:
         typer.echo(escape(f"{options.when(seconds)}  {text}"))
 
     def _write(self, line: dict[str, Any]) -> None:
-        typer.echo(json.dumps(line, ensure_ascii=False))
+        typer.echo(options.harmless_json(line))
 
 
 def follow(url: str, store: RedisSessionStore, session_id: str, *, as_json: bool) -> None:

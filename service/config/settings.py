@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 EMBEDDED = "embedded"
 #: A secret that is shorter than the hash of HS256 is weaker than it.
 MIN_SECRET_BYTES = 32
+#: A secret has at least this many different characters, and begins anew only after so many.
+MIN_SECRET_CHARACTERS, MIN_SECRET_PERIOD = 8, 16
 _SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 Count = Annotated[int, Field(ge=1)]
@@ -198,9 +200,13 @@ class AuthSettings(Group):
 
     @field_validator("secret")
     @classmethod
-    def _is_long(cls, secret: str) -> str:
+    def _is_hard_to_guess(cls, secret: str) -> str:
         if secret and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"should have at least {MIN_SECRET_BYTES} bytes")
+        is_varied = len(set(secret)) >= MIN_SECRET_CHARACTERS
+        repeats = any(secret[n:] == secret[:-n] for n in range(1, MIN_SECRET_PERIOD))
+        if secret and (repeats or not is_varied):
+            raise ValueError("is easy to guess: `openssl rand -hex 32` makes a better one")
         return secret
 
 

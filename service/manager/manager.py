@@ -2,7 +2,7 @@
 
 Usable without Flask, in any process, against any Redis:
 
-    manager = SessionManager.connect("redis://127.0.0.1:6379/0")
+    manager = SessionManager.connect("redis://127.0.0.1:6379/0")  # or data="muster-data" of a `muster up`
     session_id = manager.create_session()
     manager.update_telemetry(session_id, {"speed": 12.5})
 """
@@ -14,13 +14,15 @@ import time
 import uuid
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
 from service import errors
 from service.archiving.archiver import Archiver
-from service.config.loader import Config
+from service.config.data_folder import find_redis, with_archive
+from service.config.loader import Config, load_config
 from service.connect import open_service
 from service.manager.commands import CommandManager
 from service.manager.core import Keeper, ManagerCore, Messages
@@ -88,21 +90,31 @@ class SessionManager:
 
     @classmethod
     def connect(
-        cls, url: str, config: Config | None = None, *, lenient: bool = False
+        cls,
+        url: str | None = None,
+        config: Config | None = None,
+        *,
+        data: str | Path | None = None,
+        lenient: bool = False,
     ) -> SessionManager:
         """Connect a manager of its own to the Redis at `url` (redis://, rediss:// or unix://).
 
         Args:
+            url: None: the Redis of `data`, else that of the settings, else that of a `muster up` in the
+                current folder; with the archive that belongs to it.
             config: prefix, partitions and bounds; None: config.json and the environment.
             lenient: for programs that only read: an archive that cannot be opened becomes one whose
                 every call raises the reason.
+            data: the data folder of a `muster up`.
 
         Raises:
-            ConfigError: the url is `embedded`, the data there has another layout, or the archive that
-                belongs to it cannot be opened.
+            ConfigError: nothing names a Redis, the url is `embedded`, the data there has another layout, or
+                the archive that belongs to it cannot be opened.
             StoreUnavailable: Redis does not answer.
         """
-        service = open_service(url, config, lenient=lenient)
+        config, folder = config or load_config(), None if data is None else Path(data)
+        found = find_redis(config, url, folder)
+        service = open_service(found, with_archive(config, url, folder), lenient=lenient)
         return cls(
             service.store,
             service.messages,

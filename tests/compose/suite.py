@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,14 +128,56 @@ def test_nodes_become_healthy(stack: Stack) -> None:
 
 def test_compose_file_refuses_to_start_without_a_secret(stack: Stack, tmp_path: Path) -> None:
     shutil.copy(stack.folder / "docker-compose.yml", tmp_path)
-    for content in ("", "MUSTER_AUTH__SECRET=\n"):
+    for content in ("", "MUSTER_AUTH__SECRET=\n", "MUSTER_AUTH__SECRET=x\n"):
         (tmp_path / ".env").write_text(content)
         done = run(*stack.command, "config", cwd=tmp_path, check=False)
         assert done.returncode != 0
         assert "make env" in done.stderr, done.stderr
 
 
+def test_store_lets_nobody_in_without_the_password(stack: Stack) -> None:
+    """It is healthy, with a password that is in no command line, and its limits."""
+    [container] = stack.containers("valkey")
+    password = stack.env("VALKEY_PASSWORD")
+    ask = ("docker", "exec", "--env", "REDISCLI_AUTH=", container, "valkey-cli", "get", "x")
+    done = run(*ask, check=False)
+    assert "NOAUTH" in done.stdout + done.stderr
+    assert run("docker", "exec", container, "valkey-cli", "ping").stdout.strip() == "PONG"
+    lines = run("docker", "exec", container, "sh", "-c", "cat /proc/[0-9]*/cmdline").stdout
+    assert "valkey-server" in lines
+    assert password not in lines
+    for one in stack.containers():
+        host = stack.inspect(one)["HostConfig"]
+        assert host["Memory"] > 0
+        assert host["PidsLimit"] > 0
+
+
 # -- clients through the proxy --
+
+
+def test_one_address_has_a_limit_of_connections(stack: Stack) -> None:
+    """It is so high that no fleet meets it, so it is lowered for a moment."""
+    lower = {**os.environ, "CONNECTIONS_PER_ADDRESS": "5"}
+    alone = ("up", "-d", "--no-build", "--no-deps", "haproxy")
+    stack.compose(*alone, env=lower)
+    try:
+        stack.await_nodes(3)
+        with contextlib.ExitStack() as held:
+            made = [
+                held.enter_context(socket.create_connection(("127.0.0.1", stack.port), timeout=10))
+                for _ in range(8)
+            ]
+            answers = []
+            for one in made:
+                try:
+                    one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    answers.append(one.recv(12))
+                except ConnectionError:
+                    answers.append(b"")
+        assert sorted(answers) == [b""] * 3 + [b"HTTP/1.1 200"] * 5
+    finally:
+        stack.compose(*alone)
+        stack.await_nodes(3)
 
 
 def test_figures_of_nodes_are_not_shown_outside(stack: Stack) -> None:

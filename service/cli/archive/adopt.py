@@ -12,6 +12,7 @@ from service.archive.marker import Mark
 from service.archiving.keeper import RECENT_S
 from service.cli import options
 from service.cli.archive.folder import ArchiveOption
+from service.config.data_folder import find_archive, find_redis
 from service.config.loader import load_config
 from service.errors import ConfigError, Conflict
 from service.observability.logs import printable
@@ -42,8 +43,8 @@ def adopt(
     from service.redis_access.clients import redis_factory
 
     settings = load_config(config)
-    url = options.find_redis(settings, redis, data)
-    where = options.find_archive(settings, place, data)
+    url = find_redis(settings, redis, data)
+    where = find_archive(settings, place, data)
     settings = settings.model_copy(
         update={"archive": settings.archive.model_copy(update={"url": where})}
     )

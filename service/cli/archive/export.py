@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from service.archive.record import decode
+from service.cli.options import harmless_json
 
 #: Takes session id, data key, time in seconds since 1970, value.
 WriteSample = Callable[[str, str, float, Any], None]
@@ -31,7 +32,7 @@ def ndjson(target: TextIO) -> WriteSample:
 
     def write(session_id: str, key: str, ts: float, value: Any) -> None:
         line = {"session_id": session_id, "key": key, "ts": ts, "value": value}
-        target.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        target.write(harmless_json(line, separators=(",", ":")) + "\n")
 
     return write
 

@@ -10,8 +10,7 @@ import typer
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, WrongArchive
 from service.archive.file_store import FileArchiveStore, path_of_url
-from service.cli import options
-from service.config.data_folder import DEFAULT_DATA, archive_url
+from service.config.data_folder import DEFAULT_DATA, archive_url, find_archive
 from service.config.loader import load_config
 from service.errors import ConfigError
 
@@ -31,7 +30,7 @@ def open_archive(place: str | None, data: Path | None) -> Archive:
         ConfigError: There is none.
     """
     config = load_config()
-    url = options.find_archive(config, place, data) or archive_url(DEFAULT_DATA)
+    url = find_archive(config, place, data) or archive_url(DEFAULT_DATA)
     store = FileArchiveStore(path_of_url(url))
     try:
         store.open(store.identify().store_id)

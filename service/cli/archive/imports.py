@@ -22,6 +22,7 @@ from service.archiving.records import index_entry, snapshot_of
 from service.archiving.unquarantine import bring_forward
 from service.cli import options
 from service.cli.archive.folder import ArchiveOption
+from service.config.data_folder import find_archive, find_redis
 from service.config.loader import load_config
 from service.errors import ConfigError, InvalidRequest, ServiceError
 from service.observability.logs import printable
@@ -47,8 +48,8 @@ def open_service(
     from service.manager.manager import SessionManager
 
     settings = load_config(config)
-    url = options.find_redis(settings, redis, data)
-    where = options.find_archive(settings, place, data)
+    url = find_redis(settings, redis, data)
+    where = find_archive(settings, place, data)
     archive = settings.archive.model_copy(update={"url": where})
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
     if not manager.archiver.exists:

@@ -15,6 +15,7 @@ from service.cli.doctor import archive, service
 from service.cli.doctor import redis as doctor_redis
 from service.cli.doctor.findings import Archive, Finding, Patient, Queue
 from service.cli.doctor.rights import check_rights
+from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config, queue_name, redact_url
 from service.errors import ConfigError, ServiceError, StoreUnavailable
 from service.redis_access.clients import redis_factory
@@ -50,8 +51,8 @@ def doctor(
     Exit code 0: no errors, perhaps warnings; 1: at least one error.
     """
     settings = load_config(config)
-    url = options.find_redis(settings, redis, data)
-    findings = examine(url, options.with_archive(settings, redis, data))
+    url = find_redis(settings, redis, data)
+    findings = examine(url, with_archive(settings, redis, data))
     if json_output:
         options.show_json({"redis": redact_url(url), "findings": [asdict(f) for f in findings]})
     else:

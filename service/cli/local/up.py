@@ -115,10 +115,14 @@ class _Run:
             server.claim(self._display.say)
             self._server = server
             self._url = server.url
-            child = self._add("valkey", server.argv(), _REDIS, 15, inherited=server.inherited)
+            child = self._add(
+                "valkey", server.argv(), _REDIS, 15, inherited=server.inherited, umask=0o077
+            )
             assert child.process is not None
             server.wait_ready(child.process)
-        self._data.mkdir(parents=True, exist_ok=True)
+        else:
+            self._data.mkdir(0o700, parents=True, exist_ok=True)
+            embedded.close_to_others(self._data, self._display.say)
         embedded.write_url(self._data, self._url)
         redis = self._config.redis.model_copy(update={"url": self._url})
         archive = self._config.archive
@@ -177,10 +181,11 @@ class _Run:
         patience_s: float = 5,
         environment: dict[str, str] | None = None,
         inherited: tuple[int, ...] = (),
+        umask: int = -1,
     ) -> Child:
         log_path = (self._data / "logs" / f"{name}.log").absolute()
         return self._supervisor.add(
-            Child(name, argv, rank, patience_s, log_path, environment, inherited)
+            Child(name, argv, rank, patience_s, log_path, environment, inherited, umask)
         )
 
     def _await_node(self, port: int) -> None:

@@ -171,8 +171,7 @@ def test_doctor_finds_jobs_that_wait_and_jobs_that_failed(ward: Ward) -> None:
     assert "1 failed" in wrong["jobs"].seen
 
 
-def test_doctor_warns_of_secrets_that_protect_nothing(ward: Ward) -> None:
-    assert "guess" in ward.wrong(auth__mode="token", auth__secret="ab" * 16)["login"].seen
+def test_doctor_warns_of_a_secret_that_protects_nothing(ward: Ward) -> None:
     secret = "0123456789abcdef" * 2
     assert "auth.mode is open" in ward.wrong(auth__secret=secret)["login"].seen
     assert ward.wrong(auth__mode="token", auth__secret=secret) == {}

@@ -27,7 +27,11 @@ class Started:
         self.server.claim()
         with self.server.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self.server.argv(), stdout=log, stderr=log, pass_fds=self.server.inherited
+                self.server.argv(),
+                stdout=log,
+                stderr=log,
+                pass_fds=self.server.inherited,
+                umask=0o077,
             )
         self.server.wait_ready(self.process)
         self.server.announce()

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import redis
 
+from service.config.loader import redact_url
 from tests.support.ports import free_ports
 from tests.support.processes import Running, muster
 from tests.support.waiting import wait_until
@@ -23,6 +24,27 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.processes
 
 UP = "Muster is up."
+
+
+def tell_nobody_else(running: Running, data: Path, secret: str) -> None:
+    """The password is in no command line and no output, and no other user can read a file."""
+    commands = [" ".join(one.cmdline()) for one in running.remember()]
+    doctor = muster("doctor", "--data", str(data))
+    logs = [path.read_text(errors="replace") for path in (data / "logs").iterdir()]
+    assert "redis://:***@" in running.output
+    assert not [
+        text
+        for text in [*commands, *logs, running.output, doctor.stdout, doctor.stderr]
+        if secret in text
+    ]
+    modes = {
+        path: path.stat().st_mode & 0o777
+        for path in (data, *data.glob("*"), *data.glob("redis/**/*"))
+    }
+    modes |= {path: path.stat().st_mode & 0o777 for path in data.glob("logs/*")}
+    assert {path for path, mode in modes.items() if path.is_file() and mode != 0o600} == set()
+    assert modes[data] == 0o700
+    assert len(secret) == 64
 
 
 @pytest.fixture
@@ -92,7 +114,8 @@ def test_up_demo_runs_and_ctrl_c_leaves_nothing(start: Callable[..., Running], d
         wait_until(lambda url=url: get(f"{url}/readyz")[0] == 200, 20)
     wait_until(lambda: status(data)["counts"]["active"] == 4, 30, every_s=0.5)  # type: ignore[index]
     url = (data / "redis.url").read_text().strip()
-    assert url in running.output
+    assert redact_url(url) in running.output
+    tell_nobody_else(running, data, url[len("redis://:") : url.index("@")])
     assert len(running.remember()) >= 7  # valkey, guard, 2 nodes, worker, simulate, agent
 
     listed = json.loads(muster("sessions", "list", "--data", str(data), "--json").stdout)

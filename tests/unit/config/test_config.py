@@ -244,7 +244,7 @@ def test_redacted_has_no_secret() -> None:
 def test_secret_comes_from_the_environment_and_is_shown_nowhere(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "x-y-z-" * 8
+    secret = "a-phrase-that-nobody-guesses-0123456789"
     monkeypatch.setenv("MUSTER_AUTH__SECRET", secret)
     monkeypatch.setenv("MUSTER_AUTH__MODE", "token")
     loaded = load(put(file, {}))
@@ -256,7 +256,20 @@ def test_secret_comes_from_the_environment_and_is_shown_nowhere(
     assert secret not in json.dumps(configuration.client_environment("t"))
 
 
-@pytest.mark.parametrize("secret", ["", "short-secret", "x" * 31])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "short-secret",
+        "x" * 31,
+        "x" * 32,
+        "ab" * 16,
+        "change-me-" * 4,
+        "change-me-change-me-change-me-ch",
+        "0" * 40 + "1",
+        "é" * 32,
+    ],
+)
 def test_login_without_a_good_secret_is_refused_and_does_not_tell_it(
     file: Path, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
