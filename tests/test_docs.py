@@ -27,6 +27,7 @@ from service.config.loader import Config
 from service.observability.alarms import Facts, decide_alarms
 from service.observability.metrics import Metrics
 from service.security import permissions
+from service.security.tokens import CLAIMS
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import LUA_DIR
 from service.sockets.outgoing import SERVER_EVENTS
@@ -305,7 +306,7 @@ def test_claims_in_the_docs_are_those_that_are_read() -> None:
         for names, _ in rows(read("protocol.md"), "claim")
         for name in re.findall(r"`(\w+)`", names)
     }
-    assert documented == {"role", "sub", "prefix", "projects", "exp", "nbf", "iat"}
+    assert documented == {*CLAIMS, "prefix"}
 
 
 # -- metrics, Redis --

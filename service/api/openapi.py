@@ -64,6 +64,8 @@ def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: 
             taken["header"] = parsing.read_headers(header)
         if body:
             taken["body"] = parsing.read_body(body)
+        else:
+            parsing.refuse_body()
         return func(**taken)
 
     return view

@@ -17,9 +17,12 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from service import errors
 from service.schema.fields import Document, Payload, refusal
+from service.schema.unknown import unknown_among
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+#: Of a body where none is expected, so much is read to name what is wrong.
+MAX_NO_BODY_BYTES = 4096
 
 Model = TypeVar("Model", bound=BaseModel)
 Checked = TypeVar("Checked", bound=Payload)
@@ -28,11 +31,12 @@ Checked = TypeVar("Checked", bound=Payload)
 class Query(Payload):
     """Query parameters. A text that is too long is `invalid_request`, not `too_large`."""
 
-    model_config = ConfigDict(strict=False, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=False)
+    what: ClassVar[str] = "parameter"
 
 
 class Body(Payload):
-    """A JSON object as body. Unknown fields are ignored, as in events."""
+    """A JSON object as body."""
 
     #: Whether the body may be left out; it is `{}` then.
     optional: ClassVar[bool] = False
@@ -123,6 +127,25 @@ def read_body(model: type[Model]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise refusal(error.errors(include_url=False, include_input=False)) from None
+
+
+def refuse_body() -> None:
+    """Refuse the body of a request whose route takes none: what it asks for would not be done.
+
+    Raises:
+        InvalidRequest
+    """
+    length = request.content_length
+    if not length and request.headers.get("Transfer-Encoding") is None:
+        return
+    text = b"?" if length and length > MAX_NO_BODY_BYTES else request.stream.read(MAX_NO_BODY_BYTES)
+    try:
+        fields = orjson.loads(text or b"{}")
+    except orjson.JSONDecodeError:
+        fields = []
+    wrong = unknown_among(fields, ()) if isinstance(fields, dict) else "no JSON object"
+    if wrong and fields is not None:
+        raise errors.InvalidRequest(f"This route takes no body: {wrong}")
 
 
 def wanted_tags() -> list[str] | None:

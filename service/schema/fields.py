@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -20,6 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from service.errors import InvalidRequest, ServiceError, TooLarge
 from service.schema.limits import MAX_COUNT, MAX_NAME_BYTES
 from service.schema.names import LETTER, WITHOUT, is_name, is_text
+from service.schema.unknown import unknown_among
 from service.schema.values import check_depth
 
 #: The error for an invalid payload names at most this many fields.
@@ -97,9 +99,25 @@ Seconds = Annotated[float, AfterValidator(_finite)]
 
 
 class Payload(BaseModel):
-    """An event's argument."""
+    """What a client sends: an event's argument, a body, a query. Unknown fields are refused."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    #: What the error for an unknown name calls it.
+    what: ClassVar[str] = "field"
+    #: Names that are taken in addition to those of the fields.
+    synonyms: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known(cls, payload: Any) -> Any:
+        """Refuse an unknown field in better words than pydantic's."""
+        if cls.model_config.get("extra") == "forbid" and isinstance(payload, Mapping):
+            fields = [field.alias or name for name, field in cls.model_fields.items()]
+            wrong = unknown_among(payload, (*fields, *cls.synonyms), cls.what)
+            if wrong:
+                raise PydanticCustomError("unknown", "{wrong}", {"wrong": wrong})
+        return payload
 
     @classmethod
     def parse(cls, payload: Any) -> Self:
@@ -119,14 +137,27 @@ class Payload(BaseModel):
             raise refusal(error.errors(include_url=False, include_input=False)) from None
 
 
+class Report(Payload):
+    """What a device says about itself. Unknown fields are ignored: firmware may be newer than this service."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 def refusal(faults: list[ErrorDetails]) -> ServiceError:
     """Return the error for pydantic's findings; it names fields, never their content."""
-    words = "; ".join(
-        f"`{_path(fault['loc'])}`: {fault['msg'][:200]}" for fault in faults[:MAX_FAULTS]
-    )
+    words = "; ".join(_words_of(fault) for fault in faults[:MAX_FAULTS])
     if all(fault["type"] in ("too_large", "string_too_long", "too_long") for fault in faults):
         return TooLarge(words)
     return InvalidRequest(words)
+
+
+def _words_of(fault: ErrorDetails) -> str:
+    text = fault["msg"][:200]
+    return (
+        text
+        if fault["type"] == "unknown" and not fault["loc"]
+        else f"`{_path(fault['loc'])}`: {text}"
+    )
 
 
 def _path(places: tuple[int | str, ...]) -> str:

@@ -11,6 +11,10 @@ number, an empty list) and because time is Redis time in this service.
 | `prefix` | device | instead of `sub`: what its ids begin with |
 | `projects` | all, optional | the projects whose sessions exist for the bearer |
 | `exp`, `nbf`, `iat` | all, optional | seconds since 1970 |
+| `iss`, `jti` | all, optional | nothing here |
+
+Any other claim is refused: it may narrow the token in a way that only another version or service knows (`aud`,
+`crit`, a misspelt `projects`), and read without it the token would have more rights than its maker gave it.
 
 A token is refused from the second in which it expires; one that is not valid yet passes LEEWAY_S early,
 because it may have been made a moment ago by a machine whose clock is ahead. There is no list of revoked
@@ -29,12 +33,15 @@ import jwt
 from service.errors import NotAuthenticated, ServiceError
 from service.schema.limits import MAX_PROJECTS, MAX_TOKEN_CHARACTERS, MAX_TS_S
 from service.schema.names import check_name
+from service.schema.unknown import unknown_among
 from service.security import permissions
 from service.security.permissions import Identity
 
 ALGORITHM = "HS256"
 #: HS256 is as strong as its secret, which may not be shorter than the hash.
 MIN_SECRET_BYTES = 32
+#: Claims of everybody; a device's token may have `prefix` as well.
+CLAIMS = ("role", "sub", "projects", "exp", "nbf", "iat", "iss", "jti")
 #: How far the clock of a token's maker may be ahead.
 LEEWAY_S = 5.0
 
@@ -60,7 +67,7 @@ class Tokens:
         """Verify a token; return its bearer.
 
         Raises:
-            NotAuthenticated: with what is wrong; never with anything from the token.
+            NotAuthenticated: with what is wrong; never with anything from the token but the name of a claim.
         """
         if not isinstance(token, str) or not token:
             raise NotAuthenticated("A token is a text.")
@@ -80,7 +87,11 @@ class Tokens:
             raise NotAuthenticated(
                 f"The token's `role` should be one of {', '.join(permissions.ROLES)}."
             )
-        device, prefix = _binding(claims) if role == permissions.DEVICE else ("", "")
+        is_device = role == permissions.DEVICE
+        wrong = unknown_among(claims, (*CLAIMS, "prefix") if is_device else CLAIMS, "claim")
+        if wrong:
+            raise NotAuthenticated(f"The token has an {wrong}.".replace("?.", "?"))
+        device, prefix = _binding(claims) if is_device else ("", "")
         return Identity(role, device, prefix, _projects(claims), expires_s, token_id)
 
     def _verified(self, token: str) -> tuple[dict[str, Any], str]:

@@ -1,9 +1,9 @@
 """Payload models of the events that clients send, one per event of docs/protocol.md, and their table.
 
-Unknown fields are ignored; known fields must have their type: nothing is converted.
-`device_id` and `session_id` are one field. `update_data` and `update_telemetry` run for every sample, so
-`service.schema.samples` parses them without a model. Their models here accept and refuse the same payloads
-(a test compares both) and serve the AsyncAPI document.
+Known fields must have their type: nothing is converted. Unknown fields are refused, except in a `Report`,
+which says only what a device has or did. `device_id` and `session_id` are one field. `update_data` and
+`update_telemetry` run for every sample, so `service.schema.samples` parses them without a model. Their models
+here accept and refuse the same payloads (a test compares both) and serve the AsyncAPI document.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from service.schema.fields import (
     Known,
     Name,
     Payload,
+    Report,
     Seconds,
     Sought,
     Version,
@@ -108,8 +109,14 @@ _SCOPE: JsonSchemaValue = {
                 }
             },
             "required": ["sessions"],
+            "additionalProperties": False,
         },
-        {"type": "object", "properties": {"project_id": KNOWN}, "required": ["project_id"]},
+        {
+            "type": "object",
+            "properties": {"project_id": KNOWN},
+            "required": ["project_id"],
+            "additionalProperties": False,
+        },
     ]
 }
 
@@ -118,6 +125,7 @@ class _OfSession(Payload):
     """An event about one session, named by `session_id` or `device_id`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
+    synonyms: ClassVar[tuple[str, ...]] = ("device_id",)
 
     session_id: Known
 
@@ -133,10 +141,12 @@ def _one_id(payload: Any) -> Any:
     device_id, session_id = payload["device_id"], payload.get("session_id")
     if session_id is not None and device_id is not None and session_id != device_id:
         raise PydanticCustomError("two_ids", "`device_id` and `session_id` are the same field")
-    return {**payload, "session_id": session_id if device_id is None else device_id}
+    named = {**payload, "session_id": session_id if device_id is None else device_id}
+    del named["device_id"]
+    return named
 
 
-class Connect(Payload):
+class Connect(Report):
     """`auth` of the connect: the token."""
 
     token: Annotated[str, Field(max_length=MAX_TOKEN_CHARACTERS)] | None = None
@@ -145,7 +155,7 @@ class Connect(Payload):
 # --- devices
 
 
-class Register(Payload):
+class Register(Report):
     """`register`: this socket is the device; without an id the service creates one."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
@@ -170,7 +180,7 @@ def _bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
     return meta
 
 
-class _Samples(Payload):
+class _Samples(Report):
     """Fields of `update_data` and `update_telemetry`."""
 
     ts: Time | None = Field(None, description="The time of the measurement; without it: now.")
@@ -215,7 +225,7 @@ class UpdateTelemetry(_Samples):
     telemetry: Annotated[dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES)]
 
 
-class CommandAck(Payload):
+class CommandAck(Report):
     """A device's ack of `command`. Any ack means delivered; an ack with `ok` also carries the result."""
 
     ok: bool | None = None
@@ -226,9 +236,18 @@ class CommandAck(Payload):
 class DeviceSetup(Payload):
     """`update_setup` of a device: its own new setup, or the version it runs."""
 
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=_both_words)
+    synonyms: ClassVar[tuple[str, ...]] = ("device_id",)
+
+    session_id: Known | None = None  #: its own
     setup: Document = None
     version: Version | None = None
     reported_version: Version | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_word(cls, payload: Any) -> Any:
+        return _one_id(payload)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -238,7 +257,7 @@ class DeviceSetup(Payload):
         return self
 
 
-class CommandResult(Payload):
+class CommandResult(Report):
     """`command_result`: the result of a command that was delivered earlier."""
 
     command_id: Known
@@ -308,7 +327,7 @@ class SetupStep(_OfSession):
     version: Version | None = None
 
 
-class Anything(Payload):
+class Anything(Report):
     """`ping`, `pong`: any object; the fields of a `ping` are sent back in the `pong`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")

@@ -19,6 +19,7 @@ import orjson
 from service import errors
 from service.schema.limits import MAX_WATCHED
 from service.schema.names import check_known
+from service.schema.unknown import unknown_among
 
 FLEET = "fleet"
 SESSIONS = "sessions"
@@ -58,7 +59,11 @@ class Scope:
         """
         if value is None or value == FLEET:
             return cls()
-        if not isinstance(value, dict) or ("sessions" in value) == ("project_id" in value):
+        if isinstance(value, dict):
+            wrong = unknown_among(value, (SESSIONS, "project_id"))
+            if wrong:
+                raise errors.InvalidRequest(f"scope: {wrong}")
+        if not isinstance(value, dict) or len(value) != 1:
             raise errors.InvalidRequest(
                 'scope must be "fleet", {"sessions": [ids]} or {"project_id": id}'
             )

@@ -167,8 +167,29 @@ def test_read_of_a_token_from_a_clock_that_is_a_little_ahead_is_fine() -> None:
     assert TOKENS.read(made({"role": "admin", "iat": NOW_S + LEEWAY_S, "nbf": NOW_S + LEEWAY_S}))
 
 
-def test_unknown_claims_mean_nothing() -> None:
-    assert TOKENS.read(made({"role": "viewer", "aud": "x", "iss": "y", "jti": [], "admin": True}))
+def test_claims_that_say_where_a_token_is_from_mean_nothing() -> None:
+    assert TOKENS.read(made({"role": "viewer", "sub": 5, "iss": "y", "jti": []}))
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"project": ["berlin"]}, "claim 'project'; did you mean 'projects'?"),
+        ({"Projects": ["berlin"]}, "claim 'Projects'; did you mean 'projects'?"),
+        ({"crit": ["sessions"], "sessions": ["kiosk-7"]}, "claim 'crit'"),
+        ({"sessions": ["kiosk-7"]}, "claim 'sessions'"),
+        ({"aud": "another-service"}, "claim 'aud'"),
+        ({"prefix": "kiosk-"}, "claim 'prefix'"),
+        ({"exp ": NOW_S + 9}, "claim 'exp '; did you mean 'exp'?"),
+        ({"a\nb": 1}, "an unknown claim."),
+        ({"x" * 300: 1}, "an unknown claim."),
+    ],
+)
+def test_token_with_a_claim_that_may_narrow_it_is_refused(
+    claims: dict[str, Any], words: str
+) -> None:
+    """Read without it, the token would be one for everything."""
+    assert words in why_refused(made({"role": "admin", **claims}))
 
 
 @pytest.mark.parametrize(
