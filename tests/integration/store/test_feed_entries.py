@@ -1,0 +1,96 @@
+"""The feed at the store: every change, numbered, bounded, with an epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from service import errors
+from service.manager.manager import SessionManager
+from service.sessions.model import NewCommand, Registration
+from service.sessions.store.store import RedisSessionStore
+from tests.support.stores import make_store, part
+
+A = "host-aaaa"
+
+
+def entries(store: RedisSessionStore, client: redis.Redis) -> list[tuple[int, str]]:
+    """(number, type) of all feed entries."""
+    rows = client.xrange(store.keys.feed(0))
+    return [(int(row_id.split("-")[0]), next(iter(fields))) for row_id, fields in rows]
+
+
+def test_feed_has_every_change_numbered_without_a_gap(
+    store: RedisSessionStore, client: redis.Redis, manager: SessionManager
+) -> None:
+    """Each script that changes something writes the entry for it."""
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
+    manager.update_setup("d1", {})
+    store.commands.add("d1", NewCommand("c1", "reboot", "null", 60_000))
+    store.ownership.join("d1", A, "aaaa.2")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
+    store.cleanup.delete("d1")
+    found = entries(store, client)
+    assert [number for number, _ in found] == list(range(1, len(found) + 1))
+    kinds = [kind for _, kind in found]
+    assert kinds[:6] == ["state", "data", "state", "command", "state", "state"]
+    assert kinds[-1] == "removed"
+    head = store.samples.open_feed(0)
+    assert (head.first, head.last) == (1, len(found))
+
+
+def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: str) -> None:
+    """What is kept: the last `keep_s`, and no more than `max_bytes`; a trim is seen by `first`."""
+    store = make_store(client, key_prefix, feed_max_bytes=20_000)
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    for i in range(400):
+        store.samples.append(0, A, i + 1, [part("d1", own.generation, ("k", "x" * 100))])
+    head = store.samples.open_feed(0)
+    size = sum(len(orjson.dumps(fields)) for _, fields in client.xrange(store.keys.feed(0)))
+    assert head.first > 1
+    assert 15_000 < size < 40_000
+    brief = make_store(client, f"{key_prefix}b", feed_keep_ms=1)
+    own = brief.ownership.register("d1", node_id=A, sid="aaaa.1")
+    for i in range(300):
+        brief.samples.append(0, A, i + 1, [part("d1", own.generation, ("k", 1))])
+    assert brief.samples.open_feed(0).first > 100
+
+
+def test_feed_epoch_is_new_when_redis_was_emptied(
+    store: RedisSessionStore, client: redis.Redis, key_prefix: str, own: Registration
+) -> None:
+    """The same data, the same epoch; lost data, another one."""
+    epoch = store.samples.open_feed(0).epoch
+    assert store.samples.open_feed(0).epoch == epoch
+    for key in list(client.scan_iter(f"{key_prefix}:*")):
+        client.delete(key)
+    store.ownership.register("d2", node_id=A, sid="aaaa.2")
+    assert store.samples.open_feed(0).epoch != epoch
+
+
+def test_feed_epoch_is_new_after_a_restart_of_redis(own_server: Any, key_prefix: str) -> None:
+    """A restarted server may have lost its last second."""
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
+        store = make_store(client, key_prefix)
+        own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+        batch = [part("d1", own.generation, ("k", 1))]
+        first = store.samples.append(0, A, 1, batch)
+        epoch = store.samples.open_feed(0).epoch
+        own_server.kill()
+        with pytest.raises(errors.StoreUnavailable):
+            store.samples.open_feed(0)
+        own_server.start()
+        assert store.samples.open_feed(0).epoch != epoch
+        assert store.samples.append(0, A, 1, batch) == first
+        assert len(store.index.details("d1")["data"]["k"]) == 1  # type: ignore[index]
+
+
+def test_open_with_other_partitions_is_refused(client: redis.Redis, key_prefix: str) -> None:
+    """The number of partitions is fixed at the first start."""
+    make_store(client, key_prefix, partitions=1)
+    with pytest.raises(errors.ConfigError, match=r"redis\.partitions"):
+        make_store(client, key_prefix, partitions=2)
