@@ -11,6 +11,7 @@ from service.sessions.model import AppendPart, Holding, Registration
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import StoreSettings
 from service.sessions.store.store import RedisSessionStore
+from tests.support.waiting import wait_until
 
 
 def make_store(
@@ -70,3 +71,22 @@ def expire_all(store: RedisSessionStore, partition: int = 0) -> int:
         count += expiry.sessions
         if not expiry.more:
             return count
+
+
+def index_of(store: RedisSessionStore, session_id: str) -> list[str]:
+    """The state indexes a session stands in; must always be exactly one."""
+    p = store.keys.partition(session_id)
+    client = store.runner.client
+    indexes = {"active": store.keys.active(p), "inactive": store.keys.inactive(p)}
+    return [state for state, key in indexes.items() if client.zscore(key, session_id) is not None]
+
+
+def through_grace(store: RedisSessionStore, *alive: str) -> None:
+    """The grace that every first `expire` begins with is over; nodes `alive` renew meanwhile."""
+
+    def over() -> bool:
+        for node_id in alive:
+            store.ownership.renew(node_id)
+        return store.ownership.expire(0).word == "ok"
+
+    wait_until(over, 3)

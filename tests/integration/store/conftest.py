@@ -1,8 +1,9 @@
-"""A store on a real server and on fakeredis, which is held to what others may test their programs with."""
+"""A store on a real server and on fakeredis, which is held to what others may test with; nodes without sockets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import fakeredis
 import pytest
@@ -10,7 +11,10 @@ import redis
 
 from service.manager.manager import SessionManager
 from service.sessions.model import Registration
+from service.sessions.store.keys import Keys
+from service.sessions.store.runner import StoreSettings
 from service.sessions.store.store import RedisSessionStore
+from tests.support.lease_nodes import Make, Node
 from tests.support.stores import make_store
 from tests.support.told import Told
 
@@ -41,3 +45,18 @@ def manager(store: RedisSessionStore) -> SessionManager:
 @pytest.fixture
 def own(store: RedisSessionStore) -> Registration:
     return store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p1")
+
+
+@pytest.fixture
+def make_node(redis_client: redis.Redis, key_prefix: str) -> Iterator[Make]:
+    keys = Keys(key_prefix, 2)
+    nodes: list[Node] = []
+
+    def make(client: redis.Redis | None = None, **options: Any) -> Node:
+        bounds = {"lease_ms": 300, "ttl_ms": 60_000, "flapping_registers": 0, **options}
+        nodes.append(Node(client or redis_client, keys, StoreSettings(**bounds)))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.leases.stop()

@@ -1,7 +1,6 @@
 """Guarantees 2 and 3 at the store: one owner, late words change nothing, dead nodes are let go.
 
-Every interleaving is forced, on a real server.
-"""
+Every interleaving is forced, on a real server."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ import redis
 from service import errors
 from service.sessions.model import Owner, node_token
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import expire_all, holding, keys_of, make_store, part
+from tests.support.stores import holding, index_of, make_store, part
 from tests.support.waiting import wait_until
 
 A, B = "host-aaaa", "host-bbbb"
@@ -29,25 +28,6 @@ def client(redis_factory: Callable[..., redis.Redis]) -> redis.Redis:
 @pytest.fixture
 def store(client: redis.Redis, key_prefix: str) -> RedisSessionStore:
     return make_store(client, key_prefix, lease_ms=150, flapping_registers=0)
-
-
-def index_of(store: RedisSessionStore, session_id: str) -> list[str]:
-    """The state indexes a session stands in; must always be exactly one."""
-    p = store.keys.partition(session_id)
-    client = store.runner.client
-    indexes = {"active": store.keys.active(p), "inactive": store.keys.inactive(p)}
-    return [state for state, key in indexes.items() if client.zscore(key, session_id) is not None]
-
-
-def through_grace(store: RedisSessionStore, *alive: str) -> None:
-    """The grace that every first `expire` begins with is over; nodes `alive` renew meanwhile."""
-
-    def over() -> bool:
-        for node_id in alive:
-            store.ownership.renew(node_id)
-        return store.ownership.expire(0).word == "ok"
-
-    wait_until(over, 3)
 
 
 def test_register_unknown_id_makes_an_active_session(store: RedisSessionStore) -> None:
@@ -160,113 +140,6 @@ def test_reclaim_after_takeover_and_disconnect_is_refused(store: RedisSessionSto
     assert index_of(store, "d1") == ["inactive"]
 
 
-def test_expire_dead_node_lets_its_sessions_go_and_a_paused_one_reclaims(
-    store: RedisSessionStore,
-) -> None:
-    """Past its lease a node's sessions are inactive; waking, it gets back what nobody else took."""
-    kept = store.ownership.register("kept", node_id=A, sid="aaaa.1")
-    taken = store.ownership.register("taken", node_id=A, sid="aaaa.2")
-    store.ownership.renew(A)
-    through_grace(store)
-    wait_until(lambda: expire_all(store) >= 0 and index_of(store, "kept") == ["inactive"], 3)
-    raw = store.index.get("kept")
-    assert raw is not None
-    assert (raw["disconnect_reason"], raw["node_id"], raw["is_connected"]) == (
-        "lease_expired",
-        "",
-        "0",
-    )
-    store.ownership.register("taken", node_id=B, sid="bbbb.1")
-    assert not store.ownership.renew(A)[0].held
-    answers = store.ownership.reclaim(0, A, [holding(kept, "aaaa.1"), holding(taken, "aaaa.2")])
-    assert [word for word, _ in answers] == ["ok", "superseded"]
-    raw = store.index.get("kept")
-    assert raw is not None
-    assert raw["generation"] == str(kept.generation)
-    assert index_of(store, "kept") == ["active"]
-    assert index_of(store, "taken") == ["active"]
-
-
-def test_expire_node_that_renews_keeps_its_sessions(store: RedisSessionStore) -> None:
-    """Only the node that stopped renewing loses its sessions."""
-    store.ownership.register("alive", node_id=A, sid="aaaa.1")
-    store.ownership.register("dead", node_id=B, sid="bbbb.1")
-    through_grace(store, A)
-
-    def dead_is_gone() -> bool:
-        store.ownership.renew(A)
-        store.ownership.expire(0)
-        return index_of(store, "dead") == ["inactive"]
-
-    wait_until(dead_is_gone, 3)
-    assert index_of(store, "alive") == ["active"]
-
-
-def test_expire_after_a_pause_of_everybody_waits_a_lease(
-    store: RedisSessionStore, client: redis.Redis
-) -> None:
-    """After an outage nobody is expired until every node had a lease's time to renew."""
-    store.ownership.register("d1", node_id=A, sid="aaaa.1")
-    through_grace(store, A)
-    # an outage of an hour: nobody ran `expire`, every lease is long over
-    hour_ago = store.now_ms() - 3_600_000
-    client.hset(store.keys.epoch(0), "expired_at", hour_ago)
-    client.zadd(store.keys.leases(0), {A: hour_ago})
-    assert store.ownership.expire(0).word == "grace"
-    assert index_of(store, "d1") == ["active"]
-    assert not store.ownership.renew(A)[0].held  # so that it reclaims what it holds
-    wait_until(
-        lambda: store.ownership.renew(A)[0].held and store.ownership.expire(0).word == "ok", 3
-    )
-    assert index_of(store, "d1") == ["active"]
-
-
-def test_expire_after_the_clock_jumped_back_still_sees_a_dead_node(
-    store: RedisSessionStore, client: redis.Redis
-) -> None:
-    """A deadline left far in the future by a clock jump is brought back to one lease."""
-    store.ownership.register("d1", node_id=A, sid="aaaa.1")
-    client.zadd(store.keys.leases(0), {A: store.now_ms() + 3_600_000})
-    wait_until(lambda: expire_all(store) >= 0 and index_of(store, "d1") == ["inactive"], 3)
-
-
-def test_expire_drains_more_sessions_than_one_call_takes(store: RedisSessionStore) -> None:
-    """A node with many sessions is drained over several calls, each session once."""
-    for i in range(1_203):
-        store.ownership.register(f"d{i}", node_id=A, sid=f"aaaa.{i}")
-    through_grace(store)
-    gone = 0
-
-    def drained() -> bool:
-        nonlocal gone
-        gone += expire_all(store)
-        return store.index.counts()["active"] == 0
-
-    wait_until(drained, 20)
-    assert store.index.counts() == {"active": 0, "inactive": 1_203, "archived": 0}
-    assert store.ownership.owned(0, A) == set()
-
-
-def test_expire_drops_clients_of_a_dead_node(store: RedisSessionStore) -> None:
-    """`active_clients` counts clients of living nodes only, within the lease bound."""
-    own = store.ownership.register("d1", node_id=B, sid="bbbb.1")
-    assert store.ownership.join("d1", A, "aaaa.7") == 1
-    assert store.ownership.join("d1", B, "bbbb.7") == 2
-    assert store.ownership.join("d1", B, "bbbb.7") == 2
-    through_grace(store, B)
-
-    def only_b() -> bool:
-        store.ownership.renew(B)
-        store.ownership.expire(0)
-        raw = store.index.get("d1")
-        return raw is not None and raw["active_clients"] == "1"
-
-    wait_until(only_b, 3)
-    assert store.ownership.clients("d1") == [f"{B}#bbbb.7"]
-    assert store.ownership.leave("d1", B, "bbbb.7") == 0
-    assert own.generation == int(store.index.get("d1")["generation"])  # type: ignore[index]
-
-
 @pytest.mark.parametrize("first", ["old", "new"])
 def test_reclaim_in_an_emptied_redis_ends_with_the_newer_socket(
     store: RedisSessionStore, client: redis.Redis, key_prefix: str, first: str
@@ -319,79 +192,6 @@ def test_register_too_often_is_flapping_and_refused_ones_do_not_count(
             return False
 
     wait_until(accepted)
-
-
-def test_delete_leaves_no_key_but_the_tombstone(
-    store: RedisSessionStore, client: redis.Redis, key_prefix: str
-) -> None:
-    """After delete nothing names the session, in no index, except the tombstone."""
-    own = store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p1")
-    store.samples.append(0, A, 1, [part("d1", own.generation, ("a", 1), ("b:c", 2))])
-    store.setups.put("d1", b"{}")
-    store.setups.put("d1", b"[]")
-    store.setups.undo("d1")
-    store.ownership.join("d1", B, "bbbb.1")
-    deleted = store.cleanup.delete("d1")
-    assert deleted is not None
-    assert deleted.owner == Owner(A, "aaaa.1")
-    assert keys_of(client, key_prefix, "d1") == [store.keys.tombstone("d1")]
-    for kind in ("active", "inactive", "idle", "project:p1", f"owned:{A}", f"joined:{B}"):
-        assert not client.exists(store.keys.tag(0) + kind), kind
-    assert store.cleanup.delete("d1") is None
-
-
-def test_every_key_of_a_session_has_a_ttl(
-    store: RedisSessionStore, client: redis.Redis, key_prefix: str
-) -> None:
-    """No key of a session lives for ever, whatever order things were made in."""
-    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
-    store.samples.append(0, A, 1, [part("d1", own.generation, ("a", 1))])
-    store.ownership.join("d1", A, "aaaa.9")
-    store.samples.append(0, A, 2, [part("d1", own.generation, ("b", 1))])
-    store.setups.put("d1", b"{}")
-    store.setups.put("d1", b"[]")
-    store.setups.undo("d1")
-    made = store.ownership.create("d2")
-    store.samples.append(0, A, 3, [part("d2", None, ("z", 1))])
-    assert made
-    names = keys_of(client, key_prefix, "d1") + keys_of(client, key_prefix, "d2")
-    assert len(names) >= 12
-    assert {name for name in names if client.pttl(name) < 0} == set()
-
-
-def test_writes_without_a_connection_keep_all_keys_of_a_session_alive(
-    client: redis.Redis, key_prefix: str
-) -> None:
-    """A session that only programs write to has no node that renews its TTLs."""
-    store = make_store(client, key_prefix, ttl_ms=60_000)
-    store.ownership.create("d1")
-    store.samples.append(0, A, 1, [part("d1", None, ("old", 1))])
-    for name in keys_of(client, key_prefix, "d1"):
-        client.pexpire(name, 10_000)
-    store.samples.append(0, A, 2, [part("d1", None, ("new", 1))])
-    lives = {name: client.pttl(name) for name in keys_of(client, key_prefix, "d1")}
-    assert {name for name, left_ms in lives.items() if left_ms < 45_000} == set()
-
-
-def test_keys_of_all_scripts_stay_within_the_partition(
-    client: redis.Redis, key_prefix: str
-) -> None:
-    """Everything a script writes has the hash tag of the session's partition."""
-    store = make_store(client, key_prefix, partitions=4)
-    ids = [f"d{i}" for i in range(12)]
-    for i, session_id in enumerate(ids):
-        own = store.ownership.register(session_id, node_id=A, sid=f"aaaa.{i}", project_id="p")
-        p = store.keys.partition(session_id)
-        store.samples.append(p, A, i + 1, [part(session_id, own.generation, ("k", 1))])
-        store.ownership.join(session_id, A, "aaaa.z")
-        store.setups.put(session_id, b"{}")
-        store.ownership.disconnect(p, A, [(session_id, f"aaaa.{i}", own.generation)], "x")
-    for session_id in ids:
-        tag = store.keys.tag(store.keys.partition(session_id))
-        names = keys_of(client, key_prefix, session_id)
-        assert names
-        assert [name for name in names if not name.startswith(tag)] == []
-    assert store.index.counts() == {"active": 0, "inactive": 12, "archived": 0}
 
 
 def test_register_concurrently_ends_with_exactly_one_owner(redis_url: str, key_prefix: str) -> None:
