@@ -1,0 +1,135 @@
+"""README's snippets run as they stand there, against two nodes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli.local.embedded import write_url
+from tests.support.bare import Bare
+from tests.support.javascript import run_script
+from tests.support.node_processes import Cluster
+from tests.support.pages import ROOT
+from tests.support.shared_pair import running_pair
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The two nodes that the README speaks of."""
+    with running_pair(tmp_path_factory.mktemp("readme")) as made:
+        yield made
+
+
+def snippets(language: str, pair: Cluster) -> list[str]:
+    """README's code in a language, with the addresses of this cluster."""
+    found = re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for port, url in zip((5000, 5001), pair.urls, strict=True):
+        found = [text.replace(f"http://127.0.0.1:{port}", url) for text in found]
+    return found
+
+
+class Program:
+    """A snippet as a program of its own, and what it prints."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(60)
+        self._reader.join(60)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    """Programs that are ended at the end of the test."""
+    running: list[Program] = []
+    yield running
+    for program in running:
+        program.close()
+
+
+@pytest.mark.processes
+def test_readme_snippets_run_against_two_nodes(
+    pair: Cluster, programs: list[Program], tmp_path: Path
+) -> None:
+    """The devices come, send and obey; the dashboard on the other node sees it and commands them."""
+    python_device, program = snippets("python", pair)
+    javascript_device, dashboard, command = snippets("js", pair)
+    for text in (python_device, javascript_device, dashboard):
+        assert len(text.splitlines()) <= 11
+    (tmp_path / "device.py").write_text(python_device)
+    (tmp_path / "device.js").write_text(javascript_device)
+    (tmp_path / "dashboard.js").write_text(dashboard + command)
+
+    programs.append(
+        Program(
+            subprocess.Popen(
+                [sys.executable, "-u", str(tmp_path / "device.py")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    )
+    programs.append(Program(run_script(tmp_path / "device.js")))
+    wait_until(lambda: all("rev" in program.output for program in programs), 20, what="acks")
+
+    operator = Bare(pair.urls[1])
+    for device_id in ("kiosk-py", "kiosk-js"):
+        session = operator.ok("get_active_session", {"device_id": device_id})["session"]
+        assert session["telemetry"]["visitors"] >= 0
+        answer = operator.ok(
+            "send_command", {"device_id": device_id, "command": "report_now", "wait": "result"}
+        )
+        assert answer["result"] == "did report_now"
+
+    watching = Program(run_script(tmp_path / "dashboard.js"))
+    programs.append(watching)
+    wait_until(lambda: "kiosk-py" in watching.output, 15, what="the dashboard's snapshot")
+    wait_until(
+        lambda: re.search(r"data .*visitors", watching.output, re.DOTALL), 10, what="samples"
+    )
+    wait_until(lambda: "result: 'did report_now'" in watching.output, 10, what="command's answer")
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "muster-data").mkdir()
+    write_url(tmp_path / "muster-data", pair.server.url)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.stdout.splitlines()[1:] == ["did report_now", "{'visitors': 1200}"], done.stderr
+    operator.ok("join_session", {"session_id": "kiosk-js"})
+    wait_until(
+        lambda: re.search(r"changed.*kiosk-js", watching.output, re.DOTALL), 10, what="a change"
+    )
+    operator.close()
