@@ -119,6 +119,12 @@ class PreconditionFailed(ServiceError):
     code, status = "precondition_failed", 412
 
 
+class IdempotencyMismatch(ServiceError):
+    """This idempotency key came with another request before: nothing was done now."""
+
+    code, status = "idempotency_mismatch", 422
+
+
 class TooLarge(ServiceError):
     """The value is larger than allowed."""
 

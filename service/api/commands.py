@@ -51,8 +51,13 @@ class Batches(Protocol):
     """Bulk commands."""
 
     def start(
-        self, request: dict[str, Any], session_ids: list[str] | None, idempotency_key: str
-    ) -> str: ...
+        self,
+        request: dict[str, Any],
+        session_ids: list[str] | None,
+        idempotency_key: str,
+        *,
+        projects: Collection[str] | None = ...,
+    ) -> dict[str, Any]: ...
     def show(
         self,
         batch_id: str,
@@ -164,9 +169,9 @@ class Commands:
                 self._session_scope.check_sessions(identity, body.names)
             if key:  # tokens with other projects have other keys
                 key = "\0".join([key, *sorted(identity.projects)])
-        batch_id = self._batches.start(request, body.names, key)
-        batch = self._batches.show(batch_id, limit=100, projects=identity.projects)
-        return json_response(batch, 202, Location=f"{PREFIX}/commands/{in_path(batch_id)}")
+        batch = self._batches.start(request, body.names, key, projects=identity.projects)
+        location = f"{PREFIX}/commands/{in_path(batch['batch_id'])}"
+        return json_response(batch, 202, Location=location)
 
     def get_batch(
         self, path: request_models.BatchPath, query: request_models.BatchQuery
@@ -198,7 +203,7 @@ def register(api: Api, commands: Commands) -> None:
     api.add("POST", rule, commands.send_command, tag="commands", headers=["Location"],
             returns={200: response_models.Command, 202: response_models.Command},
             raises=(*not_found, errors.DeviceOffline, errors.CommandTimeout,
-                    errors.Overloaded))  # fmt: skip
+                    errors.IdempotencyMismatch, errors.Overloaded))  # fmt: skip
     api.add("GET", rule, commands.list_commands, tag="commands", raises=not_found,
             returns={200: response_models.Commands})  # fmt: skip
     api.add("GET", rule + "/<segment:command_id>", commands.get_command, tag="commands",
@@ -207,6 +212,7 @@ def register(api: Api, commands: Commands) -> None:
             raises=(*not_found, errors.CommandNotFound, errors.Conflict),
             returns={200: response_models.Command})  # fmt: skip
     api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
-            returns={202: response_models.Batch}, raises=(*not_found, errors.Overloaded))  # fmt: skip
+            returns={202: response_models.Batch},
+            raises=(*not_found, errors.IdempotencyMismatch, errors.Overloaded))  # fmt: skip
     api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
             raises=(errors.BatchNotFound,), returns={200: response_models.Batch})  # fmt: skip

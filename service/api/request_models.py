@@ -201,7 +201,8 @@ class IdempotencyKey(Payload):
     key: Name | None = Field(
         None,
         alias="Idempotency-Key",
-        description="A repeated request with the same key returns what the first one created.",
+        description="A repeated request with the same key returns what the first one created; "
+        "another request with it is refused.",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -20,7 +20,7 @@ from service import errors
 from service.manager.manager import SessionManager
 from service.schema.limits import CALL_SESSIONS
 from service.schema.names import known_id
-from service.schema.values import check_value
+from service.schema.values import check_value, digest_of
 from service.sessions import model
 from service.sessions.model import to_iso
 from service.sessions.store.index import is_match
@@ -56,43 +56,63 @@ class Batches:
         self._max_value_bytes = max_value_bytes
 
     def start(
-        self, request: dict[str, Any], session_ids: Sequence[str] | None, idempotency_key: str = ""
-    ) -> str:
-        """Store a batch and enqueue its job; return its id.
+        self,
+        request: dict[str, Any],
+        session_ids: Sequence[str] | None,
+        idempotency_key: str = "",
+        *,
+        limit: int = 100,
+        projects: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """Store a batch and enqueue its job; return it as `show` does, as it was stored.
 
         Args:
             request: `command`, `params`, `ttl_s`, `filter` where no sessions are named, and `projects`
                 where only devices that are then in these get it.
             session_ids: the devices; None: those of the filter.
             idempotency_key: the same key again returns the same batch and starts nothing.
+            limit, projects: as for `show`.
 
         Raises:
             InvalidRequest, TooLarge, StoreUnavailable, Overloaded
+            IdempotencyMismatch: the key came with another request before.
         """
         check_value("params", request.get("params"), self._max_value_bytes)
+        ids = None if session_ids is None else [known_id(one) for one in session_ids]
+        digest = digest_of([request, ids])
         if idempotency_key:
             batch_id = hashlib.sha256(b"bulk\0" + idempotency_key.encode()).hexdigest()[:32]
         else:
             batch_id = uuid.uuid4().hex
         with self._store.replicated():
-            known = self._store.bulk.get(batch_id)
-            if known is None or known["state"] == "new":
-                self._keep(batch_id, request, session_ids)
-            if known is None or known["state"] in ("new", "queued"):
+            kept = self._store.bulk.get(batch_id) or self._store.bulk.create(
+                batch_id,
+                {
+                    "request": orjson.dumps(request).decode(),
+                    "digest": digest,
+                    "state": "new",
+                    "created_at": self._store.now_ms(),
+                },
+            )
+            if kept.get("digest", digest) != digest:
+                raise errors.IdempotencyMismatch(batch_id=batch_id)
+            if kept["state"] == "new":
+                self._name_devices(batch_id, ids)
+            if kept["state"] in ("new", "queued"):
                 self._jobs.enqueue_batch(batch_id)
-        return batch_id
+        if kept["state"] != "new":
+            return self.show(batch_id, limit=limit, projects=projects)
+        if ids is None:
+            return _view(batch_id, kept, {}, [], "0")
+        total, named = len(ids), ids[:limit]
+        devices = [_waiting(session_id) for session_id in named]
+        following = str(limit) if total > limit else None
+        return _view(
+            batch_id, {**kept, "total": str(total)}, {"waiting": total}, devices, following
+        )
 
-    def _keep(
-        self, batch_id: str, request: dict[str, Any], session_ids: Sequence[str] | None
-    ) -> None:
-        fields: dict[str, str | int] = {
-            "request": orjson.dumps(request).decode(),
-            "state": "new",
-            "created_at": self._store.now_ms(),
-        }
-        self._store.bulk.create(batch_id, fields)
-        if session_ids is not None:
-            ids = [known_id(session_id) for session_id in session_ids]
+    def _name_devices(self, batch_id: str, ids: Sequence[str] | None) -> None:
+        if ids is not None:
             self._store.bulk.add_devices(batch_id, ids)
             self._store.bulk.set(batch_id, {"total": len(ids)})
         self._store.bulk.set(batch_id, {"state": "queued"})
@@ -131,18 +151,9 @@ class Batches:
                 statuses[device["status"]] = statuses.get(device["status"], 0) + 1
         ids = self._store.bulk.devices(batch_id, first, limit)
         left = first + len(ids) < size or "total" not in fields
-        return {
-            "batch_id": batch_id,
-            "command": request["command"],
-            "params": request.get("params"),
-            "state": "queued" if fields["state"] == "new" else fields["state"],
-            "created_at": to_iso(fields["created_at"]),
-            "finished_at": to_iso(fields.get("finished_at")),
-            "total": int(fields["total"]) if "total" in fields else None,
-            "statuses": statuses,
-            "devices": self._devices(batch_id, ids, sent - first, results=True),
-            "next": str(first + len(ids)) if left else None,
-        }
+        devices = self._devices(batch_id, ids, sent - first, results=True)
+        following = str(first + len(ids)) if left else None
+        return _view(batch_id, fields, statuses, devices, following)
 
     def _devices(
         self, batch_id: str, ids: Sequence[str], sent: int, *, results: bool
@@ -167,8 +178,35 @@ class Batches:
                 )
             else:
                 status = "unknown" if i < sent else "waiting"
-                shown.append({"session_id": session_id, "command_id": None, "status": status})
+                shown.append({**_waiting(session_id), "status": status})
         return shown
+
+
+def _waiting(session_id: str) -> dict[str, Any]:
+    return {"session_id": session_id, "command_id": None, "status": "waiting"}
+
+
+def _view(
+    batch_id: str,
+    fields: Mapping[str, str],
+    statuses: dict[str, int],
+    devices: list[dict[str, Any]],
+    following: str | None,
+) -> dict[str, Any]:
+    """Return a batch as people see it, from what is kept of it."""
+    request = orjson.loads(fields["request"])
+    return {
+        "batch_id": batch_id,
+        "command": request["command"],
+        "params": request.get("params"),
+        "state": "queued" if fields["state"] == "new" else fields["state"],
+        "created_at": to_iso(fields["created_at"]),
+        "finished_at": to_iso(fields.get("finished_at")),
+        "total": int(fields["total"]) if "total" in fields else None,
+        "statuses": statuses,
+        "devices": devices,
+        "next": following,
+    }
 
 
 def _is_within(request: dict[str, Any], projects: Collection[str] | None) -> bool:

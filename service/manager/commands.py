@@ -10,7 +10,7 @@ from service import errors
 from service.manager.core import ManagerCore
 from service.schema.limits import MAX_TTL_S
 from service.schema.names import check_name, known_id
-from service.schema.values import check_value
+from service.schema.values import check_value, digest_of
 from service.sessions import model
 from service.sessions.model import CommandAdded, CommandChange, NewCommand
 from service.sessions.store.commands import commands_of
@@ -46,6 +46,7 @@ class CommandManager:
         Raises:
             SessionNotFound, DeviceOffline, InvalidRequest, TooLarge
             Overloaded: too many open commands.
+            IdempotencyMismatch: the key came with another command, params or ttl_s before.
         """
         check_name("command", command)
         check_name("idempotency_key", idempotency_key, empty=True)
@@ -59,6 +60,9 @@ class CommandManager:
             now=ttl_s == 0,
             idempotency_key=idempotency_key,
             waiter=waiter,
+            digest=digest_of([command, params, None if ttl_s is None else float(ttl_s)])
+            if idempotency_key
+            else "",
         )
         added = self._core.awake(
             known_id(session_id), lambda: self._core.store.commands.add(session_id, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,12 @@ def check_value(field: str, value: Any, max_bytes: int) -> bytes:
     if len(encoded) > max_bytes:
         raise TooLarge(f"{field}: at most {max_bytes} bytes of JSON")
     return encoded
+
+
+def digest_of(value: Any) -> str:
+    """Return what tells one request from another: equal for equal JSON, whatever the order of its fields."""
+    encoded = orjson.dumps(value, option=ONLY_JSON | orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def _check_finite(value: Any) -> None:

@@ -207,6 +207,7 @@ class NewCommand:
     now: bool = False  #: only while the device is connected; not kept for later
     idempotency_key: str = ""
     waiter: str = ""  #: node id that wants to be notified of its changes
+    digest: str = ""  #: of the request, where it has an idempotency key
 
 
 def is_reached(status: str, wait: str) -> bool:

@@ -20,22 +20,22 @@ KEEP_S = 7 * 24 * 3600
 class BulkStore(StorePart):
     """The part of the store that keeps bulk commands."""
 
-    def create(self, batch_id: str, fields: Mapping[str, str | int]) -> bool:
-        """Keep a new batch; False when it is there already: nothing was changed then.
+    def create(self, batch_id: str, fields: Mapping[str, str | int]) -> dict[str, str]:
+        """Keep a new batch, unless it is there already; return what is kept now.
 
-        Redis: one transaction after an HSETNX that decides who makes it.
+        Redis: one transaction, which leaves what is there; all fields and the TTL come with the first write.
         """
         key = self.keys.command_batch(batch_id)
 
-        def call() -> bool:
-            made = bool(self._runner.client.hsetnx(key, "made", fields["created_at"]))
-            self._runner.client.expire(key, KEEP_S)
-            return made
+        def call() -> dict[str, str]:
+            with self._runner.client.pipeline(transaction=True) as pipe:
+                for name, value in fields.items():
+                    pipe.hsetnx(key, name, value)
+                pipe.expire(key, KEEP_S)
+                pipe.hgetall(key)
+                return dict(pipe.execute()[-1])
 
-        made = self._runner.repeat(call)
-        if self.get(batch_id) is None:  # also when its maker died in between
-            self.set(batch_id, fields)
-        return made
+        return self._runner.repeat(call)
 
     def get(self, batch_id: str) -> dict[str, str] | None:
         """Return what is kept of a batch; None when it is unknown."""

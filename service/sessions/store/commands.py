@@ -37,10 +37,11 @@ class CommandStore(StorePart):
     """
 
     def add(self, session_id: str, command: NewCommand) -> CommandAdded:
-        """Queues a command; an idempotency key seen before answers the earlier command.
+        """Queue a command; an idempotency key seen before answers the earlier command.
 
         Raises:
             SessionNotFound
+            IdempotencyMismatch: the earlier command was another request.
             DeviceOffline: `now`, and the device is not connected.
             Overloaded: the device has `max_queued` open commands.
         """
@@ -56,8 +57,11 @@ class CommandStore(StorePart):
                 command.idempotency_key,
                 command.waiter,
                 self._runner.settings.max_queued,
+                command.digest,
             ],
         )
+        if word == "mismatch":
+            raise errors.IdempotencyMismatch(session_id=session_id, command_id=rest[0])
         if word == "missing":
             raise errors.SessionNotFound(session_id=session_id)
         if word == "offline":

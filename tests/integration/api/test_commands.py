@@ -217,7 +217,7 @@ def test_bulk_for_projects_leaves_out_a_device_that_left_them(api: Rest) -> None
         api.device(name, sid=f"abc.{name}", project_id="berlin")
     batches = Batches(api.store, api.jobs, 1000)
     request = {"command": "sync", "params": None, "projects": ["berlin"]}
-    batch_id = batches.start(request, ["stays", "moves", "none"])
+    batch_id = batches.start(request, ["stays", "moves", "none"])["batch_id"]
     api.device("moves", sid="abc.new", project_id="rome")
     assert run(api, batch_id) == 3
     statuses = {one["session_id"]: one["status"] for one in devices_of(api, batch_id)}

@@ -163,7 +163,7 @@ def test_bulk_command_reaches_all_but_one(
 
         monkeypatch.setattr(manager, "queue_command", odd)
     batches = Batches(store, Jobs(), 64 << 10)
-    batch_id = batches.start(request, IDS if by == "ids" else None)
+    batch_id = batches.start(request, IDS if by == "ids" else None)["batch_id"]
     assert run_batch(manager, batch_id) == 9
     shown = batches.show(batch_id, limit=100)
     assert shown["state"] == "done"

@@ -267,7 +267,7 @@ class TestConfirmedAnswers:
             batches.start({"command": "wink"}, ["d1"], "once")
         away.resume()
         wait_until(shared.is_whole, 15)
-        batch_id = batches.start({"command": "wink"}, ["d1"], "once")
+        batch_id = batches.start({"command": "wink"}, ["d1"], "once")["batch_id"]
         with redis.Redis(port=away.port, decode_responses=True) as replica:
             assert replica.hget(store.keys.command_batch(batch_id), "state") == "queued"
             assert replica.llen(f"rq:queue:{store.keys.prefix}") == 1

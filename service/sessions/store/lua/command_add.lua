@@ -2,7 +2,8 @@
 -- ARGV[4] id · [5] command id · [6] command · [7] params JSON · [8] time to live, ms · [9] ms within
 --   which it must be delivered, or '' for the time to live; then only while the device is connected
 --   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
--- Returns {'missing' | 'offline' | 'full'} or {'queued' | 'known', command id, node id, sid, `command_parts`}
+--   · [13] digest of the request, where it has such a key
+-- Returns {'missing' | 'offline' | 'full'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`}
 local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
 local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
 local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -11,7 +12,11 @@ local connected = is[4] == '1'
 local node_id, sid = connected and is[2] or '', connected and is[3] or ''
 if idempotency_key ~= '' then
   local known = call('HGET', commands, 'key:' .. idempotency_key)
-  if known then return {'known', known, node_id, sid, command_parts(id, known)} end
+  if known then
+    local digest = command_record(id, known).digest
+    if digest and digest ~= ARGV[13] then return {'mismatch', known} end
+    return {'known', known, node_id, sid, command_parts(id, known)}
+  end
 end
 if call('HEXISTS', commands, command_id) == 1 then -- the same call again, after a lost reply
   return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
@@ -23,7 +28,7 @@ local deadline = now + tonumber(ARGV[9] ~= '' and ARGV[9] or ARGV[8])
 local record = {command = ARGV[6], status = 'queued', attempt = 0, created_at = now,
   ends_at = now + tonumber(ARGV[8]), waiter = ARGV[11]}
 if idempotency_key ~= '' then
-  record.key = idempotency_key
+  record.key, record.digest = idempotency_key, ARGV[13] ~= '' and ARGV[13] or nil
   call('HSET', commands, 'key:' .. idempotency_key, command_id)
 end
 -- Grows also when Redis was emptied: the owner remembers the number of the last one it sent.
