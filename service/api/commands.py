@@ -42,6 +42,8 @@ class Rules(Protocol):
 class Waits(Protocol):
     """Waiting for commands."""
 
+    def check(self) -> None: ...
+
     def wait(
         self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
     ) -> dict[str, Any]: ...
@@ -110,6 +112,8 @@ class Commands:
         waits = body.wait != "queued"
         if waits and self._waiting >= MAX_WAITS:
             raise errors.Overloaded(f"{MAX_WAITS} requests of this node already wait for commands.")
+        if waits:
+            self._waits.check()
         added = self._rules.queue_command(
             path.session_id,
             body.command,

@@ -36,6 +36,7 @@ ALWAYS = (
     errors.NotAllowed,
     errors.Internal,
     errors.StoreUnavailable,
+    errors.Draining,
 )
 #: And any request with a body.
 WITH_BODY = (errors.TooLarge,)

@@ -69,6 +69,9 @@ class NodeSettings(Group):
     fanout_interval_ms: Count = 10
     #: Upper bound of an orderly stop.
     drain_s: Seconds = 5
+    #: How much of it, at most 60 %, a node that is told to stop still accepts connections, so that load
+    #: balancers see that it is not ready before it refuses any.
+    drain_notice_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3
     #: Without Redis for this long a node sends its clients to other nodes.
     detach_after_s: Seconds = 60
     #: Backlog of one socket above which it is closed as `slow_client`.

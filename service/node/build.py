@@ -23,6 +23,9 @@ from service.node.transport import make_transport
 
 log = logging.getLogger(__name__)
 
+#: How often the end of requests is looked for.
+QUIET_S = 0.02
+
 
 def run_node(config: Config, port: int, *, insecure: bool = False) -> None:
     """Run one node in this process until SIGTERM or SIGINT; see `http_server.serve`.
@@ -36,7 +39,8 @@ def run_node(config: Config, port: int, *, insecure: bool = False) -> None:
     def build(actual_port: int) -> Node:
         return Node(config, actual_port, insecure=insecure)
 
-    http_server.serve(build, node.host, port, node.async_mode, node.drain_s)
+    times = http_server.DrainTimes.of(node.drain_s, node.drain_notice_s)
+    http_server.serve(build, node.host, port, node.async_mode, times)
 
 
 class Node:
@@ -93,18 +97,39 @@ class Node:
         """Report this node as not ready, and take no new clients, from now on."""
         self.transport.drain.begin()
 
-    def drain(self) -> None:
-        """End everything here in order, within `node.drain_s`.
+    def drain(self, until: float, refuse: Callable[[], object]) -> None:
+        """End everything here in order.
 
-        The listening socket is closed already. Clients are disconnected, what they sent is flushed and
-        acked, their disconnects are recorded in Redis, and the leases are released.
+        The listening socket is closed already. Requests that wait for something are answered, clients are
+        disconnected, what they sent is flushed and acked, their disconnects are recorded in Redis, requests
+        under way are finished, and the leases are released.
+
+        Args:
+            until: monotonic seconds.
+            refuse: called when no further request can be answered as usual.
         """
-        live, drain_s = self.live, self.ground.config.node.drain_s
-        deadline = time.monotonic() + drain_s
-        self.transport.drain.drain(0.5 * drain_s, live.ingest.flush)
-        live.ingest.flush(max(0.1, 0.5 * (deadline - time.monotonic())))
-        live.disconnects.flush(max(0.1, deadline - time.monotonic() - 0.5))
-        self.close(max(0.1, deadline - time.monotonic()))
+        live = self.live
+
+        def left_s() -> float:
+            return until - time.monotonic()
+
+        live.waiters.end()
+        self.endpoints.jobs.end_waits()
+        self.transport.drain.drain(0.5 * left_s(), live.ingest.flush)
+        live.ingest.flush(max(0.1, 0.5 * left_s()))
+        live.disconnects.flush(max(0.1, left_s() - 0.5))
+        self._finish_requests(until - min(0.5, 0.5 * left_s()))
+        refuse()
+        self.close(max(0.1, left_s()))
+
+    def _finish_requests(self, until: float) -> None:
+        guard, tasks = self.http_guard, self.ground.tasks
+        tasks.sleep(QUIET_S)  # what has arrived is read
+        while guard.under_way and time.monotonic() < until:
+            tasks.sleep(QUIET_S)
+        if guard.under_way:
+            about = {"action": "requests_cut", "requests": guard.under_way}
+            log.warning("requests did not end within node.drain_s", extra=about)
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Stop what runs and leave Redis."""

@@ -1,5 +1,8 @@
 """Drain of a node: disconnects all clients, spread over time, each with a delay for its return.
 
+A node that is told to end is not ready from then on, and goes on serving until load balancers have seen it
+(`leaving`); then it disconnects its clients and takes no new ones (`draining`).
+
 A node that ends, or that has been without Redis for too long, must not drop all clients in one moment: all
 would connect to the other nodes in the next one. So each is sent `draining` with a delay of its own and its
 connection is closed, batch by batch.
@@ -34,16 +37,18 @@ class Drain:
     def __init__(self, connections: Connections, tasks: Tasks) -> None:
         self._connections = connections
         self._tasks = tasks
-        #: The node is going away: it is not ready and takes no client any more.
+        #: The node is going away: it is not ready.
+        self.leaving = False
+        #: It takes no client any more.
         self.draining = False
 
     def begin(self) -> None:
         """Report the node as not ready from now on."""
-        self.draining = True
+        self.leaving = True
 
     def drain(self, within_s: float, flush: Callable[[float], bool]) -> None:
         """Disconnect all clients within this time; `flush` acks what each batch has sent so far."""
-        self.begin()
+        self.leaving = self.draining = True
         deadline = time.monotonic() + within_s
         sids = self._connections.sids()
         random.shuffle(sids)
@@ -60,7 +65,7 @@ class Drain:
 
     def check(self) -> Check:
         """Check that the node is not going away."""
-        return Check(not self.draining)
+        return Check(not self.leaving)
 
     def detach(self) -> None:
         """Send all clients to other nodes, in a task: Redis has been away for too long."""

@@ -34,14 +34,18 @@ class Endpoints:
     probe: QueueProbe
     stats: NodeFigures
     service_stats: UpkeepFigures
+    jobs: JobQueue
 
 
 def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
     """Every event and route has its handler from now on."""
     session_scope = SessionScope(storage.store.index, live.manager)
     _open_sockets(ground, storage, transport, live, session_scope)
-    _open_api(ground, storage, transport, live, session_scope)
-    return _open_probes(ground, storage, transport, live)
+    jobs = JobQueue(
+        storage.queue_client, queue_name(ground.config.redis.key_prefix), ground.tasks.sleep
+    )
+    _open_api(ground, transport, live, session_scope, jobs)
+    return _open_probes(ground, storage, transport, live, jobs)
 
 
 def _open_sockets(
@@ -99,7 +103,7 @@ def _open_sockets(
 
 
 def _open_api(
-    ground: Ground, storage: Storage, transport: Transport, live: Live, session_scope: SessionScope
+    ground: Ground, transport: Transport, live: Live, session_scope: SessionScope, jobs: JobQueue
 ) -> None:
     """Connect the REST routes, behind authentication."""
     config, app = ground.config, transport.app
@@ -108,7 +112,7 @@ def _open_api(
         app,
         live.manager,
         live.waiters,
-        JobQueue(storage.queue_client, queue_name(config.redis.key_prefix), ground.tasks.sleep),
+        jobs,
         node_id=ground.node_id,
         max_body_bytes=config.node.max_frame_bytes,
         max_value_bytes=config.sessions.max_value_bytes,
@@ -118,7 +122,9 @@ def _open_api(
     )
 
 
-def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
+def _open_probes(
+    ground: Ground, storage: Storage, transport: Transport, live: Live, jobs: JobQueue
+) -> Endpoints:
     """Connect health, readiness and figures."""
     config = ground.config
     stats = NodeFigures(
@@ -159,4 +165,4 @@ def _open_probes(ground: Ground, storage: Storage, transport: Transport, live: L
     web_app.install_probes(
         transport.app, health=health, expose_metrics=stats.expose, node_id=ground.node_id
     )
-    return Endpoints(health, probe, stats, service_stats)
+    return Endpoints(health, probe, stats, service_stats, jobs)

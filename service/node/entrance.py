@@ -1,7 +1,10 @@
-"""What a node answers before it is open: that it lives, that it is not ready, and why.
+"""What a node answers before it is open and after it has closed: that it lives, that it is not ready, and why.
 
 The listening socket opens when there is something to say: at once where Redis is waited for, else when all
 is there. So from the first connection on there is an answer, and a load balancer sees a node that starts.
+
+A node that is going away ends each connection with its next answer, so that the client, or the load balancer
+in front of it, opens the next one elsewhere and sends nothing into a connection that is about to end.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from service import errors
 from service.api.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX
 
 _UNAVAILABLE = "503 Service Unavailable"
+_CLOSE = ("Connection", "close")
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -32,11 +36,17 @@ class Entrance:
         self._stop: Callable[[], None] | None = None
         self._answer: WsgiApp = self._not_yet
         self._reason = ""
+        self._is_leaving = False
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        return self._answer(environ, start_response)
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if self._is_leaving and _CLOSE not in headers and not status.startswith("101"):
+                headers = [*headers, _CLOSE]
+            return start_response(status, headers, *more)
+
+        return self._answer(environ, start)
 
     def wait(self, reason: str) -> None:
         """Answer every request from now on that the node is not open yet."""
@@ -51,8 +61,29 @@ class Entrance:
             self._stop = self._start(self)
         return self._stop
 
+    def leave(self) -> None:
+        """End each connection with its next answer."""
+        self._is_leaving = True
+
+    def close(self) -> None:
+        """Answer every request from now on that the node is gone."""
+        self._reason = "stopping"
+        self._answer = self._gone
+
     def _not_yet(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        error = errors.StoreUnavailable(f"This node is starting, {self._reason}.")
+        return self._refuse(environ, start_response, error)
+
+    def _gone(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return self._refuse(environ, start_response, errors.Draining())
+
+    def _refuse(
+        self,
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+        error: errors.ServiceError,
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         status, content_type = _UNAVAILABLE, "application/json"
@@ -60,21 +91,20 @@ class Entrance:
         if path == "/healthz":
             status, body = "200 OK", {"ok": True, "node_id": self._node_id}
         elif path != "/readyz":
-            content_type, body = CONTENT_TYPE, _problem(self._reason)
+            content_type, body = CONTENT_TYPE, _problem(error.body())
         content = orjson.dumps(body)
         headers = [
             ("Content-Type", content_type),
             ("Content-Length", str(len(content))),
             ("Cache-Control", "no-store"),
-            ("Connection", "close"),
+            _CLOSE,
         ]
         if status == _UNAVAILABLE:
-            headers.append(("Retry-After", str(RETRY_AFTER_S["store_unavailable"])))
+            headers.append(("Retry-After", str(RETRY_AFTER_S[error.code])))
         start_response(status, headers)
         return [content]
 
 
-def _problem(reason: str) -> dict[str, Any]:
-    error = errors.StoreUnavailable(f"This node is starting, {reason}.").body()
+def _problem(error: dict[str, Any]) -> dict[str, Any]:
     told = {"title": "Service Unavailable", "status": 503, "detail": error["message"]}
     return {"type": TYPE_PREFIX + error["code"], **told, **error}

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from service.errors import ConfigError
 from service.node.entrance import Entrance
@@ -28,6 +28,8 @@ BACKLOG = 1024
 #: Allocations before the garbage collector looks at the young objects, and how many such looks before the
 #: older ones' turn.
 GC_THRESHOLDS = (50_000, 10, 10)
+#: The largest part of `node.drain_s` for `node.drain_notice_s`.
+MAX_NOTICE_PART = 0.6
 #: Websockets and requests at one time.
 MAX_CONNECTIONS = 100_000
 
@@ -41,11 +43,23 @@ class Node(Protocol):
     def open(self, told: Callable[[str], object]) -> Any: ...
     def start(self) -> None: ...
     def begin_drain(self) -> None: ...
-    def drain(self) -> None: ...
+    def drain(self, until: float, refuse: Callable[[], object]) -> None: ...
+
+
+class DrainTimes(NamedTuple):
+    """How long an orderly stop may take, and how long of it the node still accepts connections, s."""
+
+    most_s: float
+    notice_s: float
+
+    @classmethod
+    def of(cls, drain_s: float, notice_s: float) -> DrainTimes:
+        """Leave a part of the time to the drain itself, however the two are set."""
+        return cls(drain_s, min(notice_s, MAX_NOTICE_PART * drain_s))
 
 
 def serve(
-    build: Callable[[int], Node], host: str, port: int, async_mode: str, drain_s: float
+    build: Callable[[int], Node], host: str, port: int, async_mode: str, times: DrainTimes
 ) -> None:
     """Serve a node until SIGTERM or SIGINT, drain it, return.
 
@@ -54,7 +68,7 @@ def serve(
         host: address to listen on.
         port: 0: any free one.
         async_mode: eventlet or gevent; the process is patched for it.
-        drain_s: the process ends at the latest so long after the signal.
+        times: the process ends at the latest so long after the signal.
 
     Raises:
         ConfigError: the address cannot be had; and what `build` and `open` raise.
@@ -76,10 +90,17 @@ def serve(
     log.info("serving", extra={"action": "serving", **about})
     while not stopping.asked:
         time.sleep(0.05)
+    until = time.monotonic() + times.most_s
     node.begin_drain()
-    _end_if_drain_hangs(drain_s)
+    _end_if_drain_hangs(times.most_s)
+    entrance.leave()
+    log.info(
+        "not ready any more, accepting connections for a while",
+        extra={"action": "leaving", "notice_s": times.notice_s},
+    )
+    time.sleep(times.notice_s)
     stop_accepting()
-    node.drain()
+    node.drain(until, entrance.close)
     log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
 
 

@@ -80,7 +80,7 @@ class NodeFigures:
         metrics.fanout_backlog_bytes.read_from(self._fanout_backlog)
         metrics.feed_lag_entries.read_from(lambda: fanout.lag_entries)
         metrics.feed_lag_seconds.read_from(lambda: fanout.lag_s)
-        metrics.draining.read_from(lambda: int(drain.draining))
+        metrics.draining.read_from(lambda: int(drain.leaving))
         metrics.host_memory.read_from(lambda: available_percent() / 100)
         metrics.version.value = installed_version()
 
@@ -136,5 +136,5 @@ class NodeFigures:
             "stored": self._ingest.stored,
             "backlog_bytes": self._ingest.buffered_bytes,
             "ready": int(ready),
-            "draining": int(self._drain.draining),
+            "draining": int(self._drain.leaving),
         }

@@ -57,6 +57,7 @@ class JobQueue:
         self._client = client
         self._queue = Queue(name, connection=client, serializer=JSONSerializer)
         self._sleep = sleep
+        self._is_over = False
 
     # -- enqueuing --
 
@@ -185,7 +186,7 @@ class JobQueue:
         return max(0.0, waited.total_seconds())
 
     def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout_s`.
+        """Return the job once it has ended, or as it is after `timeout_s` or `end_waits`.
 
         Raises:
             JobNotFound
@@ -193,9 +194,14 @@ class JobQueue:
         deadline = time.monotonic() + timeout_s
         while True:
             job = self.get(job_id)
-            if job["state"] in ("finished", "failed") or time.monotonic() >= deadline:
+            is_ended = job["state"] in ("finished", "failed")
+            if is_ended or self._is_over or time.monotonic() >= deadline:
                 return job
             self._sleep(POLL_S)
+
+    def end_waits(self) -> None:
+        """Wait for no job any more: this process is going away, jobs are not."""
+        self._is_over = True
 
     def retry(self, job_id: str) -> dict[str, Any]:
         """Enqueue a failed job again.

@@ -82,6 +82,8 @@ class Rules(Protocol):
 class Waits(Protocol):
     """Waiting for commands."""
 
+    def check(self) -> None: ...
+
     def wait(
         self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
     ) -> dict[str, Any]: ...
@@ -197,6 +199,8 @@ class Dashboards:
         waits = wanted.wait != "queued"
         if waits and self._waiting.get(call.sid, 0) >= MAX_WAITS:
             raise errors.Overloaded(f"This socket waits for {MAX_WAITS} commands already.")
+        if waits:
+            self._waits.check()
         added = self._rules.queue_command(
             wanted.session_id,
             wanted.command,

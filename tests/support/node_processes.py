@@ -136,6 +136,7 @@ class Cluster:
         self.settings = {
             "redis.url": server.url,
             "log.format": "json",
+            "node.drain_notice_s": 0,  # no load balancer is in front of them
             **settings,
         }
         self.nodes: list[NodeProcess] = []

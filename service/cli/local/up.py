@@ -51,7 +51,12 @@ def up(
     server. A process that ends unexpectedly is restarted. Ctrl-C drains and stops everything, a second
     Ctrl-C stops at once. The next start with the same folder has the same data again.
     """
-    flags = {"workers.count": workers, "node.port": port, "node.host": "127.0.0.1"}
+    flags = {
+        "workers.count": workers,
+        "node.port": port,
+        "node.host": "127.0.0.1",
+        "node.drain_notice_s": 0,  # no load balancer asks these nodes whether they are ready
+    }
     settings = load(config, flags).config
     first = settings.node.port
     ports = list(range(first, first + nodes))

@@ -17,6 +17,7 @@ from service.tasks import Event, Tasks
 
 #: A waiter first looks without a message after this many seconds, then ever more rarely.
 FIRST_LOOK_S = 0.25
+_LEFT = "This node is shutting down; the command stays open: read its status from another node."
 
 
 class CommandReader(Protocol):
@@ -47,6 +48,7 @@ class CommandWaiters:
         self._poll_s = poll_s
         self._clock = clock
         self._events: dict[str, dict[Event, str]] = {}  # command -> waiter -> awaited status
+        self._is_over = False
 
     @property
     def count(self) -> int:
@@ -60,6 +62,22 @@ class CommandWaiters:
         status = str(data.get("status"))
         for event, until in list(self._events.get(str(data.get("command_id")), {}).items()):
             if model.is_reached(status, until):
+                event.set()
+
+    def check(self) -> None:
+        """Check that requests can still wait here; to be asked before a command is queued.
+
+        Raises:
+            Draining: after `end`.
+        """
+        if self._is_over:
+            raise errors.Draining
+
+    def end(self) -> None:
+        """Wake all who wait: this node is going away, and their commands go on without it."""
+        self._is_over = True
+        for waiters in list(self._events.values()):
+            for event in list(waiters):
                 event.set()
 
     def wait(
@@ -78,6 +96,7 @@ class CommandWaiters:
 
         Raises:
             CommandTimeout: the status did not come within `timeout_s`; the command goes on.
+            Draining: likewise, because this node is going away.
         """
         if model.is_reached(str(command["status"]), until):
             return dict(command)
@@ -98,6 +117,8 @@ class CommandWaiters:
                         return dict(found)
                 except errors.StoreUnavailable:
                     pass  # Redis may be back before the time is over
+                if self._is_over:
+                    raise errors.Draining(_LEFT, command_id=command_id)
                 left_s = deadline - self._clock()
                 if left_s <= 0:
                     raise errors.CommandTimeout(command_id=command_id)

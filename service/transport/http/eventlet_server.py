@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import select
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,21 +20,43 @@ from service.transport.http.reader import KEEP_ALIVE_S
 
 #: Connections accepted before other tasks get a turn.
 TURN_ACCEPTS = 8
+#: How long connections that wait to be accepted can delay the end of accepting, s.
+LAST_ACCEPTS_S = 0.5
 
 
 class _Listener:
-    """The listening socket, which lets other tasks run while many connections come."""
+    """The listening socket, which lets other tasks run while many connections come.
+
+    eventlet/wsgi.py:1093 shuts down connections when accepting fails, those included on which a request has
+    just come. So `accept` never ends by `close`.
+    """
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._accepted = 0
+        self._is_closed = False
 
     def accept(self) -> tuple[Any, Any]:
         self._accepted += 1
         if self._accepted % TURN_ACCEPTS == 0:
             eventlet.sleep(0)
-        accepted: tuple[Any, Any] = self._inner.accept()
-        return accepted
+        try:
+            accepted: tuple[Any, Any] = self._inner.accept()
+            return accepted
+        except OSError:
+            if self._is_closed:
+                eventlet.Event().wait()
+            raise
+
+    def close(self) -> None:
+        """Let those in who have connected already, then close: the kernel would reset them."""
+        waiting = eventlet.patcher.original("select").poll()
+        waiting.register(self._inner.fileno(), select.POLLIN)
+        deadline = time.monotonic() + LAST_ACCEPTS_S
+        while waiting.poll(0) and time.monotonic() < deadline:
+            eventlet.sleep(0)
+        self._is_closed = True
+        self._inner.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -101,18 +125,42 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         environ: dict[str, Any] = super().get_environ()
         environ["eventlet.input"].__class__ = _Input
         environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
+        environ[guard.CLOSE] = self._close_after_answer
         return environ
+
+    def _close_after_answer(self) -> None:
+        self.close_connection = True
+
+    def handle_one_response(self) -> None:
+        with self.guard.answering(self.environ):
+            super().handle_one_response()
+
+
+def _obeyed(app: Any) -> Any:
+    """Let an application end its connection by the header `Connection: close`, as gevent does."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [one for one in headers if one[0].lower() != "connection" or one[1] != "close"]
+            if len(kept) < len(headers):
+                environ[guard.CLOSE]()  # the server writes the header then
+            return start_response(status, kept, *more)
+
+        return app(environ, start)
+
+    return call
 
 
 def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> Callable[[], None]:
     """Start the web server in a task; what it returns closes the listening socket."""
     protocol = type("Protocol", (Protocol,), {"guard": bounds})
+    entrance = _Listener(listener)
 
     def serve() -> None:
         try:
             wsgi.server(
-                _Listener(listener),
-                app,
+                entrance,
+                _obeyed(app),
                 max_size=max_connections,
                 protocol=protocol,
                 log_output=False,
@@ -125,5 +173,4 @@ def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> C
             pass
 
     eventlet.spawn(serve)
-    close: Callable[[], None] = listener.close
-    return close
+    return entrance.close

@@ -15,6 +15,8 @@ from service.transport.http.heads import Refused
 
 #: Connections accepted before other tasks get a turn.
 TURN_ACCEPTS = 8
+#: Connections that are still accepted at the end.
+LAST_ACCEPTS = 1024
 
 
 class _Input(pywsgi.Input):  # type: ignore[misc]
@@ -65,7 +67,8 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         return (refusal[9:12].decode(), refusal) if refusal else None
 
     def handle_one_response(self) -> None:
-        super().handle_one_response()
+        with self.server.guard.answering(self.environ):
+            super().handle_one_response()
         if "HTTP_UPGRADE" in self.environ:
             self.close_connection = True
 
@@ -106,6 +109,14 @@ def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> C
 
     def stop() -> None:
         server.stop_accepting()
+        for _ in range(LAST_ACCEPTS):  # who has connected already: the kernel would reset them
+            try:
+                accepted = None if server.full() else server.do_read()
+            except OSError:  # that one is gone
+                continue
+            if not accepted:
+                break
+            server.do_handle(*accepted)
         server.socket.close()
 
     return stop

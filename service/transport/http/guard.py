@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from service.transport.http.heads import Refused
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: The key of a request's environ with the function to call once its sender has logged in.
 KNOWN = "muster.known"
+#: The key of eventlet's environ with the function that ends the connection after this request's answer.
+CLOSE = "muster.close"
 
 FULL = "503 Service Unavailable"
 TOO_MUCH = "429 Too Many Requests"
@@ -36,6 +39,8 @@ class HttpGuard:
         self._lobby = lobby
         self._turns = turns
         self._refused = refused
+        #: Requests whose answer is not complete, websockets left out: they end on their own.
+        self.under_way = 0
 
     def ticket(self, address: str) -> Ticket | None:
         """Let a connection in; None: there are too many."""
@@ -62,6 +67,16 @@ class HttpGuard:
             return answer(TOO_MUCH)
         except OSError:
             return b""
+
+    @contextmanager
+    def answering(self, environ: Mapping[str, Any]) -> Iterator[None]:
+        """Count a request while it is answered."""
+        count = int("HTTP_UPGRADE" not in environ)
+        self.under_way += count
+        try:
+            yield
+        finally:
+            self.under_way -= count
 
 
 def answer(status: str) -> bytes:
