@@ -17,7 +17,7 @@ from flask import Flask, Response, abort, g, request
 
 from service import errors
 from service.security import permissions
-from service.security.http_guard import ALWAYS_OPEN
+from service.security.http_guard import UNCHECKED
 from service.security.permissions import Identity
 from service.security.tokens import bearer
 from service.transport.http.guard import KNOWN
@@ -86,7 +86,7 @@ def install(
             response.headers["WWW-Authenticate"] = 'Bearer realm="muster"'
         origin = request.headers.get("Origin")
         response.headers.add("Vary", "Origin")
-        if origin and request.path not in ALWAYS_OPEN:  # there the origin was not checked
+        if origin and UNCHECKED not in request.environ:
             headers = response.headers
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
@@ -108,7 +108,7 @@ def _identity(tokens: Reader | None, right: permissions.Right | None) -> Identit
         NotAuthenticated: the token is not valid; a public route ignores such a token.
     """
     if tokens is None:
-        return permissions.EVERYBODY
+        return permissions.NOBODY if UNCHECKED in request.environ else permissions.EVERYBODY
     token = bearer(request.headers.get("Authorization", ""))
     if token is None:
         return permissions.NOBODY

@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from service.protocol.authority import parse_host, parse_origin
+
 #: The word that `redis.url` holds when `muster up` starts a server of its own.
 EMBEDDED = "embedded"
 #: A secret that is shorter than the hash of HS256 is weaker than it.
 MIN_SECRET_BYTES = 32
 #: A secret has at least this many different characters, and begins anew only after so many.
 MIN_SECRET_CHARACTERS, MIN_SECRET_PERIOD = 8, 16
+#: In a list of hosts or origins: all.
+ANY = "*"
 _SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
 Count = Annotated[int, Field(ge=1)]
@@ -86,6 +90,14 @@ class NodeSettings(Group):
     trusted_proxies: Words = ()
     #: Who may have /metrics: who has a token (viewer or more), everybody, nobody.
     metrics: Literal["token", "public", "off"] = "token"
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if host != ANY and parse_host(host) is None:
+                raise ValueError(f"{host!r} is no host: a name or address, with or without a port")
+        return hosts
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -200,6 +212,14 @@ class AuthSettings(Group):
     secret: Annotated[str, Field(repr=False)] = ""
     #: Origins of browser pages besides our own, such as `https://ops.example`; `*`: any.
     allowed_origins: Words = ()
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin not in (ANY, "null") and parse_origin(origin) is None:
+                raise ValueError(f"{origin!r} is no origin, such as https://ops.example")
+        return origins
 
     @field_validator("secret")
     @classmethod

@@ -53,8 +53,10 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         host=node.host,
         allowed_hosts=node.allowed_hosts,
         allowed_origins=config.auth.allowed_origins,
+        has_login=not is_open,
         refuse_forwarded=is_open and not ground.insecure,
         trusted_proxies=node.trusted_proxies,
+        refused=ground.metrics.refused.add,
     )
     connections = EngineConnections(
         socketio.server,

@@ -44,7 +44,10 @@ DISCONNECT_REASONS = (
 )
 BAD_INPUT = ("binary", "namespace", "not_connected", "packet", "too_large")
 #: Why something is refused before its sender has logged in.
-REFUSED = ("address", "malformed", "node", "slow", "too_long")
+REFUSED = (
+    *("address", "node", "malformed", "slow", "too_long"),
+    *("host", "origin", "forwarded", "version", "websocket"),
+)
 #: What Redis answers to a reclaim, see lua/reclaim.lua.
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
 #: The statuses by which commands are counted; `sent` only leads to these.

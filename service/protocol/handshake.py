@@ -10,12 +10,15 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION = "13"
 #: The header that asks for another protocol, as WSGI has it.
 UPGRADE = "HTTP_UPGRADE"
+#: The key of the version of HTTP that was asked in, `HTTP/1.0` or `HTTP/1.1`; the SERVER_PROTOCOL of eventlet is
+#: always the former.
+HTTP_VERSION = "muster.http_version"
 
 
 def proof(key: bytes) -> bytes:
@@ -27,22 +30,43 @@ def proof(key: bytes) -> bytes:
 # --- the server's side
 
 
-def refusal(environ: Mapping[str, Any]) -> str:
-    """Return what is wrong with a request for a websocket, as WSGI has it; "" when nothing is."""
+class Refusal(NamedTuple):
+    """What is wrong with a request for a websocket, and the answer to it."""
+
+    words: str
+    status: str = "400 Bad Request"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def refusal(environ: Mapping[str, Any]) -> Refusal | None:
+    """Return what is wrong with a request for a websocket, as WSGI has it; None when nothing is."""
+    if environ.get(HTTP_VERSION) == "HTTP/1.0":
+        return Refusal("There are no websockets over HTTP/1.0: a proxy on the way may speak it.")
     if environ.get(UPGRADE, "").strip().lower() != "websocket":
-        return "`Upgrade: websocket` is missing: a proxy on the way may have dropped it."
+        return Refusal("`Upgrade: websocket` is missing: a proxy on the way may have dropped it.")
     options = environ.get("HTTP_CONNECTION", "").lower().split(",")
     if "upgrade" not in (option.strip() for option in options):
-        return "`Connection: Upgrade` is missing: a proxy on the way may have dropped it."
-    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
-        return "Websocket version 13 is needed."
+        return Refusal("`Connection: Upgrade` is missing: a proxy on the way may have dropped it.")
+    version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
+    if version is None:
+        return Refusal("`Sec-WebSocket-Version: 13` is missing.")
+    if version.strip() != VERSION:
+        return _OTHER_VERSION
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     try:
         if len(base64.b64decode(key.strip(), validate=True)) == 16:
-            return ""
+            return None
     except (binascii.Error, ValueError):
         pass
-    return "The websocket's key should be 16 bytes in base64."
+    return Refusal("The websocket's key should be 16 bytes in base64.")
+
+
+#: RFC 6455, section 4.4: it says which version is spoken here.
+_OTHER_VERSION = Refusal(
+    "Websocket version 13 is needed.",
+    "426 Upgrade Required",
+    (("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
+)
 
 
 def answer(environ: Mapping[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import eventlet
 from eventlet import wsgi
 
+from service.protocol import handshake
 from service.transport.http import guard
 from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
@@ -124,6 +125,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["eventlet.input"].__class__ = _Input
+        environ[handshake.HTTP_VERSION] = self.request_version
         environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
         environ[guard.CLOSE] = self._close_after_answer
         return environ

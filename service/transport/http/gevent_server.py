@@ -9,6 +9,7 @@ from typing import Any
 
 from gevent import pywsgi
 
+from service.protocol import handshake
 from service.transport.http import guard
 from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
@@ -80,6 +81,7 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         if "HTTP_UPGRADE" in environ:
             self.socket.settimeout(None)  # a websocket has deadlines of its own
         assert self._ticket is not None
+        environ[handshake.HTTP_VERSION] = self.request_version
         environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
         return environ
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from service.protocol.authority import parse_authority
+
 #: Bytes of the request line and the header lines together; a token may have 8,192.
 MAX_HEAD_BYTES: Final = 16 * 1024
 #: Bytes of one line: both libraries take no longer ones.
@@ -70,6 +72,10 @@ def framing(lines: Sequence[bytes]) -> Framing:
     lengths, encodings, hosts = found.values()
     if len(lengths) > 1 or len(encodings) > 1 or len(hosts) > 1 or (lengths and encodings):
         raise bad("headers that contradict each other")
+    if not hosts and request[1] == b"1":
+        raise bad("no Host")
+    if hosts and hosts[0] and parse_authority(hosts[0].decode("latin-1")) is None:
+        raise bad("Host")
     if encodings:
         if encodings[0].lower() != b"chunked" or request[1] == b"0":
             raise bad("Transfer-Encoding")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import KNOWN
 from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
-from service.transport.upstream import incoming
+from service.transport.upstream import incoming, refusals
 from service.transport.upstream.engine_packets import is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.event_loop import EventLoopTransport
@@ -62,6 +63,8 @@ class Counts(incoming.Counts, Protocol):
     def disconnects(self) -> Counter: ...
     @property
     def slow_clients(self) -> Counter: ...
+    @property
+    def refused(self) -> Counter: ...
 
 
 class _AllSeen(set[str]):
@@ -276,11 +279,17 @@ class EngineConnections:
         is looked at before anything is changed for it.
         """
         query = parse_qs(environ.get("QUERY_STRING", ""))  # as engineio/server.py:231
+        sids = query.get("sid")
+        refuse_request = functools.partial(
+            refusals.refuse_request, self.eio, self.counts.refused, environ, start_response
+        )
+        refuse = functools.partial(refusals.refuse, self.eio, environ, start_response)
+        if not sids and query.get("EIO") != [refusals.VERSION]:
+            return refuse_request("version", refusals.OTHER_VERSION)
         if query.get("transport", [""])[0] != "websocket":
             environ.pop(handshake.UPGRADE, None)  # some proxies put it on every request
-        elif environ["REQUEST_METHOD"] == "GET" and (why := handshake.refusal(environ)):
-            return self._refuse_handshake(environ, start_response, why)
-        sids = query.get("sid")
+        elif environ["REQUEST_METHOD"] == "GET" and (fault := handshake.refusal(environ)):
+            return refuse_request("websocket", fault)
         if sids:
             socket = self.eio.sockets.get(sids[0])
             if socket is not None and KNOWN in environ:
@@ -290,13 +299,13 @@ class EngineConnections:
             error: ServiceError = errors.Overloaded(
                 "This node has as many connections as it can take."
             )
-            return self._refuse(environ, start_response, "503 Service Unavailable", error)
+            return refuse("503 Service Unavailable", error)
         ticket = self._lobby.enter(environ.get("REMOTE_ADDR", ""))
         if ticket is None:
             error = errors.RateLimited(
                 "Too many connections have not logged in yet.", retry_after_s=RETRY_AFTER_S
             )
-            return self._refuse(environ, start_response, "429 Too Many Requests", error)
+            return refuse("429 Too Many Requests", error)
         environ[TICKET] = ticket
         try:
             return self._handle_request(environ, start_response)
@@ -311,30 +320,6 @@ class EngineConnections:
             notify()
         else:
             socket.notify_known = notify
-
-    def _refuse_handshake(
-        self, environ: dict[str, Any], start_response: Any, why: str
-    ) -> list[bytes]:
-        about = {"action": "websocket_refused", "why": why, "throttle": why}
-        log.info("a request for a websocket was refused", extra=about)
-        refusal = self.eio._bad_request(why)
-        start_response(refusal["status"], [*refusal["headers"], *self.eio._cors_headers(environ)])
-        return [refusal["response"]]
-
-    def _refuse(
-        self, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
-    ) -> list[bytes]:
-        body = orjson.dumps(error.body())
-        start_response(
-            status,
-            [
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(body))),
-                ("Retry-After", "1"),
-                *self.eio._cors_headers(environ),
-            ],
-        )
-        return [body]
 
     def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         socket = self.eio.sockets[eio_sid]

@@ -25,6 +25,12 @@ _NOT_CONNECTED = engineio.packet.Packet(
 )
 
 
+def _no_namespace(name: str) -> Any:
+    """Build the answer to a CONNECT to any namespace but `/`; python-socketio's own has no `message`."""
+    words = '{"message":"There is only the namespace `/`."}'
+    return engineio.packet.Packet(engineio.packet.MESSAGE, f"{packets.CONNECT_ERROR}{name},{words}")
+
+
 class Receiver(Protocol):
     """Receives sockets and events; see `service.sockets.dispatch`."""
 
@@ -173,6 +179,8 @@ class Incoming:
             return
         if head.namespace != NAMESPACE:
             self._counts.bad_input.add("namespace")
+            socket.queue.put(_no_namespace(head.namespace))
+            return
         try:
             self._upstream(socket.sid, data)
         except Exception as error:  # noqa: BLE001  whatever is wrong with what the client sent

@@ -121,7 +121,7 @@ def test_unknown_paths_are_problem_json(node: Any, path: str):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/readyz", "/metrics", "/socket.io/?EIO=4&transport=polling"]
+    "path", ["/", "/metrics", "/api/v1/sessions", "/socket.io/?EIO=4&transport=polling"]
 )
 @pytest.mark.parametrize(
     "headers",

@@ -163,7 +163,7 @@ def test_connect_with_broken_auth_is_refused(node: Node, text: str, connect: Con
 
 def test_other_namespace_is_refused(ws: RawWebsocket) -> None:
     ws.send("40/admin,")
-    assert ws.receive().startswith("44/admin,")
+    assert ws.receive() == '44/admin,{"message":"There is only the namespace `/`."}'
     assert is_open(ws)
 
 

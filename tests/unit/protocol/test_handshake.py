@@ -22,7 +22,7 @@ def test_answer_to_our_own_request_opens_the_websocket() -> None:
     key = handshake.key_of(os.urandom(16))
     environ = environ_of(handshake.request("/socket.io/?EIO=4", "h:1", key))
     assert environ["HTTP_HOST"] == "h:1"
-    assert handshake.refusal(environ) == ""
+    assert handshake.refusal(environ) is None
     head, end, rest = handshake.answer(environ).partition(b"\r\n\r\n")
     assert (end, rest) == (b"\r\n\r\n", b"")
     assert handshake.refusal_of_answer(head, key) == ""
@@ -69,7 +69,8 @@ GOOD = {
 
 
 def test_request_may_name_other_options_and_write_as_it_likes() -> None:
-    assert handshake.refusal(GOOD) == ""
+    assert handshake.refusal(GOOD) is None
+    assert handshake.refusal(GOOD | {handshake.HTTP_VERSION: "HTTP/1.1"}) is None
 
 
 def test_request_is_answered_as_in_the_rfc() -> None:
@@ -79,12 +80,15 @@ def test_request_is_answered_as_in_the_rfc() -> None:
 
 @pytest.mark.parametrize("missing", GOOD)
 def test_request_without_one_of_its_headers_is_refused(missing: str) -> None:
-    assert handshake.refusal({name: value for name, value in GOOD.items() if name != missing})
+    refusal = handshake.refusal({name: value for name, value in GOOD.items() if name != missing})
+    assert refusal is not None
+    assert refusal.status == "400 Bad Request"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        (handshake.HTTP_VERSION, "HTTP/1.0"),
         ("HTTP_UPGRADE", "h2c"),
         ("HTTP_CONNECTION", "close"),
         ("HTTP_CONNECTION", "upgraded"),
@@ -96,3 +100,11 @@ def test_request_without_one_of_its_headers_is_refused(missing: str) -> None:
 )
 def test_request_with_another_value_is_refused(name: str, value: str) -> None:
     assert handshake.refusal(GOOD | {name: value})
+
+
+@pytest.mark.parametrize("version", ["8", "0", "14", "013", "x", ""])
+def test_other_version_is_answered_with_ours(version: str) -> None:
+    refusal = handshake.refusal(GOOD | {"HTTP_SEC_WEBSOCKET_VERSION": version})
+    assert refusal is not None
+    assert refusal.status == "426 Upgrade Required"
+    assert ("Sec-WebSocket-Version", "13") in refusal.headers

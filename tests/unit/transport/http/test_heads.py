@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.transport.http.heads import Framing, Refused, chunk_size, framing
+from tests.support.hosts import NO_AUTHORITIES
 
 GET = b"GET / HTTP/1.1"
 HOST = b"Host: a"
@@ -84,6 +85,19 @@ def test_headers_that_can_be_read_in_two_ways_are_refused(headers: list[bytes]) 
     with pytest.raises(Refused) as refused:
         framing([b"POST / HTTP/1.1", HOST, *headers])
     assert refused.value.status == "400 Bad Request"
+
+
+@pytest.mark.parametrize("host", [*NO_AUTHORITIES[1:], "\xe4"])
+def test_host_that_can_be_read_in_two_ways_is_refused(host: str) -> None:
+    with pytest.raises(Refused):
+        framing([GET, f"Host: {host}".encode()])
+
+
+def test_host_is_needed_in_http_1_1_and_may_be_empty() -> None:
+    framing([b"GET / HTTP/1.0"])
+    framing([GET, b"Host:"])
+    with pytest.raises(Refused):
+        framing([GET])
 
 
 def test_chunks_are_of_http_1_1_only() -> None:

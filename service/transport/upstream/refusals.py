@@ -1,0 +1,73 @@
+"""Refusals of requests for Engine.IO, before anything is changed for them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+
+from service.errors import ServiceError
+from service.protocol import handshake
+from service.transport.upstream.incoming import Counter
+
+log = logging.getLogger(__name__)
+
+#: Of a query or header that is logged.
+MAX_SHOWN = 200
+#: The version of Engine.IO that is spoken here.
+VERSION = "4"
+OTHER_VERSION = handshake.Refusal(
+    "Engine.IO 4 (EIO=4) is needed: clients of Socket.IO 3 and later speak it."
+)
+
+
+def refuse_request(
+    eio: Any,
+    refused: Counter,
+    environ: dict[str, Any],
+    start_response: Any,
+    reason: str,
+    refusal: handshake.Refusal,
+) -> list[bytes]:
+    """Answer, count and log a request of another protocol, or one that a proxy has changed.
+
+    Args:
+        eio: the `engineio.Server`.
+        refused: counts it by the reason.
+    """
+    refused.add(reason)
+    log.info(
+        "request refused",
+        extra={
+            "action": "request_refused",
+            "address": environ.get("REMOTE_ADDR", ""),
+            "reason": reason,
+            "why": refusal.words,
+            "value": environ.get("QUERY_STRING", "")[:MAX_SHOWN],
+            "client": environ.get("HTTP_USER_AGENT", "")[:MAX_SHOWN],
+            "throttle": reason,
+        },
+    )
+    answer = eio._bad_request(refusal.words)
+    start_response(
+        refusal.status, [*answer["headers"], *refusal.headers, *eio._cors_headers(environ)]
+    )
+    return [answer["response"]]
+
+
+def refuse(
+    eio: Any, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
+) -> list[bytes]:
+    """Answer a request that is right, and for which there is no room."""
+    body = orjson.dumps(error.body())
+    start_response(
+        status,
+        [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Retry-After", "1"),
+            *eio._cors_headers(environ),
+        ],
+    )
+    return [body]

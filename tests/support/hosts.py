@@ -1,0 +1,38 @@
+"""Host headers that two programs may read as different hosts."""
+
+from __future__ import annotations
+
+NO_AUTHORITIES = [
+    "",
+    ":80",
+    "127.0.0.1#evil",
+    "evil@127.0.0.1",
+    "evil:x@127.0.0.1",
+    "[::1]evil",
+    "[::1]:80evil",
+    "[::1",
+    "::1",
+    "[]",
+    "[localhost]",
+    "[fe80::1%25eth0]",
+    "[::1]:80:80",
+    "localhost:80:80",
+    "localhost:+80",
+    "localhost:8_0",
+    "localhost:０",
+    "localhost:65536",
+    "localhost:000080",
+    "localhost:0",
+    "localhost/",
+    "localhost/evil",
+    "localhost?evil",
+    "localhost\\evil",
+    "localhost,evil",
+    "localhost evil",
+    "localhost\tevil",
+    "localhost\n",
+    "%6cocalhost",
+    "löcalhost",
+    "http://localhost",
+    "x" * 256,
+]
