@@ -24,7 +24,7 @@ from tests.support.figures import exposed, named_in_files, series_of
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.processes]
 
 BOTH = ("polling", "websocket")
 PROMETHEUS, GRAFANA = "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0"
