@@ -1,0 +1,44 @@
+"""Command line of a run: `python -m chaos --seed 7 --minutes 2`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from chaos import report
+from chaos.faults import ALL
+from chaos.run import Run, Size
+
+
+def main() -> int:
+    """Do a run, print its report; exit code 1: a promise does not hold."""
+    usual = Size()
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="decides faults and intentions")
+    parser.add_argument("--minutes", type=float, default=1, help="how long faults are caused")
+    parser.add_argument("--nodes", type=int, default=usual.nodes)
+    parser.add_argument("--workers", type=int, default=usual.workers)
+    parser.add_argument("--devices", type=int, default=usual.devices)
+    parser.add_argument("--faults", default="", help=f"only these, by comma: {', '.join(ALL)}")
+    parser.add_argument("--keep", type=Path, help="an empty folder for journal, logs and data")
+    options = parser.parse_args()
+    wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in ALL]
+    if unknown:
+        parser.error(f"no such fault: {', '.join(unknown)}")
+    faults = [ALL[name] for name in wanted or ALL]
+    size = Size(nodes=options.nodes, workers=options.workers, devices=options.devices)
+    with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
+        folder = options.keep or Path(made)
+        run = Run(folder, options.seed, 60 * options.minutes, faults, size)
+        evidence = asyncio.run(run())
+    findings = report.findings_of(evidence)
+    print(report.text(options.seed, 60 * options.minutes, evidence, findings))
+    return 1 if any(findings.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Commands: each is taken once, arrives in order, and ends once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from chaos.evidence import Evidence
+from chaos.journal import CommandShown, Ordered, OrderTaken, Received
+
+FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
+
+
+def one_end(evidence: Evidence) -> list[str]:
+    """Find commands that were taken and did not end, or ended twice in different ways."""
+    ends: dict[str, set[str]] = defaultdict(set)
+    for shown in evidence.of(CommandShown):
+        if shown.status in FINAL:
+            ends[shown.command_id].add(shown.status)
+    for rows in evidence.commands.values():
+        for row in rows:
+            if row["status"] in FINAL:
+                ends[row["command_id"]].add(row["status"])
+    found = [
+        f"command {name} ended as {sorted(words)}" for name, words in ends.items() if len(words) > 1
+    ]
+    received = {entry.command_id for entry in evidence.of(Received)}
+    for taken in _taken(evidence).values():
+        if taken.command_id not in ends:
+            found.append(f"{taken.device}: command {taken.command_id} ({taken.key}) never ended")
+        elif ends[taken.command_id] == {"succeeded"} and taken.command_id not in received:
+            found.append(f"{taken.device}: command {taken.command_id} succeeded and never arrived")
+    return found
+
+
+def arrive(evidence: Evidence) -> list[str]:
+    """Find requests that became two commands, and commands that came in another order."""
+    found = []
+    ids: dict[str, set[str]] = defaultdict(set)
+    for taken in evidence.of(OrderTaken):
+        ids[taken.key].add(taken.command_id)
+    found += [f"{key} became {sorted(names)}" for key, names in ids.items() if len(names) > 1]
+    asked = {(o.device, o.key): o.number for o in evidence.of(Ordered)}
+    sender = {
+        t.command_id: (t.operator, asked.get((t.device, t.key))) for t in evidence.of(OrderTaken)
+    }
+    attempts: dict[str, int] = {}
+    highest: dict[tuple[str, str], int] = {}
+    for entry in evidence.of(Received):
+        before = attempts.get(entry.command_id)
+        if before is not None and entry.attempt <= before:
+            found.append(
+                f"{entry.device}: {entry.command_id} came as attempt {before}, {entry.attempt}"
+            )
+        attempts[entry.command_id] = entry.attempt
+        if before is not None or entry.command_id not in sender:
+            continue
+        operator, number = sender[entry.command_id]
+        if number is not None and number != entry.number:
+            found.append(
+                f"{entry.device}: {entry.command_id} asked {number}, brought {entry.number}"
+            )
+        if entry.number < highest.get((entry.device, operator), 0):
+            found.append(
+                f"{entry.device}: order {entry.number} of {operator} came after a later one"
+            )
+        highest[entry.device, operator] = max(
+            entry.number, highest.get((entry.device, operator), 0)
+        )
+    return found
+
+
+def _taken(evidence: Evidence) -> dict[str, OrderTaken]:
+    last_loss = max(evidence.losses, default=-1.0)
+    return {t.command_id: t for t in evidence.of(OrderTaken) if t.at > last_loss}

@@ -1,0 +1,116 @@
+"""Dashboards: between one snapshot and the next nothing is missing, doubled or out of order."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+
+from chaos.checks.samples import stored
+from chaos.evidence import Evidence
+from chaos.journal import Acked, Changed, Shown, Watched
+
+#: Fields of a summary that a dashboard must know rightly in the end.
+FIELDS = ("state", "is_connected", "setup_version", "open_commands", "project_id", "session_name")
+
+
+@dataclasses.dataclass(slots=True)
+class Stretch:
+    """What a dashboard was shown from one snapshot to the next.
+
+    Attributes:
+        known: Session → its revision when the dashboard first heard of it.
+        seen: (session, key) → (value, whether something before it was conflated).
+        revs: Session → revisions of its samples, in order.
+        last: Whether the run ended in it.
+    """
+
+    dashboard: str
+    known: dict[str, int] = dataclasses.field(default_factory=dict)
+    seen: dict[tuple[str, str], list[tuple[int, bool]]] = dataclasses.field(
+        default_factory=lambda: defaultdict(list)
+    )
+    revs: dict[str, list[int]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    last: bool = False
+
+
+def no_gaps(evidence: Evidence) -> list[str]:
+    """Find samples that a dashboard missed, or got twice or out of order, without being told."""
+    revs = {(a.device, a.sender, a.count): a.rev for a in evidence.of(Acked) if a.rev is not None}
+    histories: dict[tuple[str, str], list[int]] = {}
+    found = []
+    for stretch in _stretches(evidence):
+        for session, numbers in stretch.revs.items():
+            if any(b <= a for a, b in itertools.pairwise(numbers)):
+                found.append(
+                    f"{stretch.dashboard}: revisions of {session} go back: {numbers[-20:]}"
+                )
+        for (session, key), seen in stretch.seen.items():
+            history = histories.setdefault((session, key), stored(evidence, session, key))
+            gaps = _gaps(seen, history, stretch.last)
+            found += [f"{stretch.dashboard}: {session} {key}: {gap}" for gap in gaps]
+            first, conflated = seen[0]
+            known = stretch.known.get(session)
+            if known is None or conflated or first not in history:
+                continue
+            before = history[: history.index(first)]
+            missed = [c for c in before if (revs.get((session, key, c)) or 0) > known]
+            if missed:
+                found.append(
+                    f"{stretch.dashboard}: {session} {key}: after rev {known} missed {missed[:20]}"
+                )
+    return found
+
+
+def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Iterator[str]:
+    place = {count: index for index, count in enumerate(history)}
+    for (before, _), (count, conflated) in itertools.pairwise(seen):
+        if before not in place or count not in place:
+            if not (conflated and count > before):
+                yield f"{before}, {count}: not both are stored"
+        elif place[count] <= place[before]:
+            yield f"{count} after {before}"
+        elif place[count] != place[before] + 1 and not conflated:
+            yield f"nothing between {before} and {count}, stored: {history[place[before] :][:20]}"
+    if last and history and seen[-1][0] != history[-1]:
+        yield f"ends with {seen[-1][0]}, stored to {history[-1]}"
+
+
+def _stretches(evidence: Evidence) -> Iterator[Stretch]:
+    current: dict[str, Stretch] = {}
+    for entry in evidence.entries:
+        if isinstance(entry, Watched) and not entry.recovered:
+            if entry.dashboard in current:
+                yield current[entry.dashboard]
+            stretch = current[entry.dashboard] = Stretch(entry.dashboard)
+            stretch.known = {name: row["rev"] for name, row in entry.sessions.items()}
+        elif isinstance(entry, Changed) and entry.dashboard in current:
+            for row in entry.changed:
+                current[entry.dashboard].known.setdefault(row["session_id"], row["rev"])
+        elif isinstance(entry, Shown) and entry.dashboard in current:
+            stretch = current[entry.dashboard]
+            stretch.revs[entry.session].append(entry.rev)
+            for key, value, _ in entry.samples:
+                stretch.seen[entry.session, key].append((value, entry.conflated))
+    for stretch in current.values():
+        stretch.last = True
+        yield stretch
+
+
+def views_are_true(evidence: Evidence) -> list[str]:
+    """Compare what dashboards know in the end with what the service says."""
+    found = []
+    for dashboard, view in evidence.views.items():
+        for session, row in evidence.summaries.items():
+            shown = view.get(session)
+            if shown is None:
+                if row["state"] != "archived":
+                    found.append(f"{dashboard} does not know {session}")
+                continue
+            wrong = {f: (shown.get(f), row.get(f)) for f in FIELDS if shown.get(f) != row.get(f)}
+            if wrong:
+                found.append(f"{dashboard}: {session}: shown, true: {wrong}")
+        strangers = view.keys() - evidence.summaries.keys()
+        found += [f"{dashboard} shows {session}, which is not there" for session in strangers]
+    return found

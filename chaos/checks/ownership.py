@@ -1,0 +1,34 @@
+"""Ownership: of two owners of one id, all writes of one come before all writes of the other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+from chaos.evidence import Evidence
+from chaos.journal import Acked, Registered
+
+
+def one_at_a_time(evidence: Evidence) -> list[str]:
+    """Find acks by an owner after the first ack of a later one, and generations given twice."""
+    found = []
+    seen: dict[tuple[str, int], str] = {}
+    for entry in evidence.of(Registered):
+        before = seen.setdefault((entry.device, entry.generation), entry.sender)
+        if before != entry.sender:
+            found.append(
+                f"{entry.device}: generation {entry.generation} of {before} and {entry.sender}"
+            )
+    acks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for ack in evidence.of(Acked):
+        if ack.rev is not None and ack.at > max(evidence.losses, default=-1.0):
+            acks[ack.device].append((ack.rev, ack.generation))
+    for device, pairs in acks.items():
+        for (rev, generation), (later_rev, later) in pairwise(sorted(pairs)):
+            if later < generation:
+                found.append(
+                    f"{device}: {later} wrote rev {later_rev} after {generation} wrote {rev}"
+                )
+            if rev == later_rev:
+                found.append(f"{device}: rev {rev} was answered to two updates")
+    return found

@@ -1,0 +1,57 @@
+"""Samples: what was acked is stored, once, in order."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+from chaos.evidence import Evidence
+from chaos.journal import Acked, Sent
+
+
+def stored(evidence: Evidence, device: str, sender: str) -> list[int]:
+    """Return the counts of a sender in a session's history, as they are stored."""
+    data = evidence.sessions.get(device, {}).get("data") or {}
+    return [value for value, _ in data.get(sender, [])]
+
+
+def _senders(evidence: Evidence) -> list[tuple[str, str]]:
+    return sorted({(sent.device, sent.sender) for sent in evidence.of(Sent)})
+
+
+def none_missing(evidence: Evidence) -> list[str]:
+    """Find acked counts that the histories do not have."""
+    acked: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for entry in evidence.of(Acked):
+        acked[entry.device, entry.sender][entry.count] = entry.at
+    last_loss = max(evidence.losses, default=-1.0)
+    found = []
+    for (device, sender), counts in acked.items():
+        there = set(stored(evidence, device, sender))
+        missing = sorted(c for c, at in counts.items() if at > last_loss and c not in there)
+        if missing:
+            found.append(f"{device}: {len(missing)} acked samples of {sender}: {missing[:20]}")
+    return found
+
+
+def none_twice(evidence: Evidence) -> list[str]:
+    """Find counts that are stored twice, or before a smaller one."""
+    found = []
+    for device, sender in _senders(evidence):
+        counts = stored(evidence, device, sender)
+        wrong = [(a, b) for a, b in itertools.pairwise(counts) if b <= a]
+        if wrong:
+            found.append(f"{device}: {sender} is stored as … {wrong[:10]}")
+    return found
+
+
+def none_invented(evidence: Evidence) -> list[str]:
+    """Find counts that nobody sent."""
+    sent: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for entry in evidence.of(Sent):
+        sent[entry.device, entry.sender].add(entry.count)
+    return [
+        f"{device}: {sender} never sent {sorted(strange)[:20]}"
+        for (device, sender), counts in sent.items()
+        if (strange := set(stored(evidence, device, sender)) - counts)
+    ]

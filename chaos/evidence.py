@@ -1,0 +1,131 @@
+"""What a run leaves behind: the journal, and the state of the service when all is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from chaos.journal import Entry, Kind
+from chaos.system import System, http
+
+#: The indexes of which each session is in exactly one.
+STATES = ("active", "inactive", "archived")
+
+
+@dataclasses.dataclass(slots=True)
+class Evidence:
+    """Everything that the checks look at; they ask nothing of the service themselves.
+
+    Attributes:
+        entries: The journal, in order.
+        sessions: Id → answer of `GET /sessions/<id>`, histories included.
+        commands: Id → rows of `GET /sessions/<id>/commands`.
+        summaries: Id → row of `GET /sessions`.
+        indexes: Partition's tag → state → ids.
+        keys: Each key of Redis → milliseconds to its end; -1: it has none.
+        files: Names of the files that the index of archived sessions names → whether they exist.
+        views: Dashboard → what it knows in the end: id → summary.
+        verified: What `muster archive verify` says.
+        logs: Process → lines of its log that have level error, or are no JSON.
+        patterns: Key pattern of docs/redis.md → whether such keys have a TTL.
+        explained: Parts of error messages that the faults of this run explain.
+        losses: When Redis lost data by a fault of which the docs say that it does.
+    """
+
+    entries: list[Entry]
+    sessions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    commands: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    summaries: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    indexes: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+    keys: dict[str, int] = dataclasses.field(default_factory=dict)
+    files: dict[str, bool] = dataclasses.field(default_factory=dict)
+    views: dict[str, dict[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    verified: dict[str, Any] = dataclasses.field(default_factory=dict)
+    logs: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    patterns: dict[str, bool] = dataclasses.field(default_factory=dict)
+    explained: tuple[str, ...] = ()
+    losses: list[float] = dataclasses.field(default_factory=list)
+
+    def of(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Yield the journal's entries of a kind."""
+        return (entry for entry in self.entries if isinstance(entry, kind))
+
+
+async def collect(evidence: Evidence, system: System) -> None:
+    """Ask the service and Redis for the state that is to be checked."""
+    port = system.nodes[0].own_port
+    for summary in await asyncio.to_thread(all_summaries, port):
+        evidence.summaries[summary["session_id"]] = summary
+    for session_id in evidence.summaries:
+        path = f"/api/v1/sessions/{quote(session_id, safe='')}"
+        _, evidence.sessions[session_id], _ = await asyncio.to_thread(http, port, "GET", path)
+        _, rows, _ = await asyncio.to_thread(http, port, "GET", f"{path}/commands")
+        evidence.commands[session_id] = rows["commands"]
+    await asyncio.to_thread(_read_redis, evidence, system)
+    evidence.verified = await asyncio.to_thread(_verify, system)
+    for process in system.processes()[:-1]:
+        evidence.logs[process.name] = _noteworthy(process.log)
+    evidence.patterns = documented_keys()
+
+
+def all_summaries(port: int) -> list[dict[str, Any]]:
+    """Return all pages of `GET /sessions?state=all`."""
+    found, cursor = [], ""
+    while True:
+        path = f"/api/v1/sessions?state=all&limit=500{cursor}"
+        status, answer, _ = http(port, "GET", path)
+        if status != 200:
+            raise OSError(f"GET {path}: {status} {answer}")
+        found += answer["sessions"]
+        if not answer["next"]:
+            return found
+        cursor = "&cursor=" + quote(answer["next"], safe="")
+
+
+def documented_keys(
+    page: Path = Path(__file__).parents[1] / "docs" / "redis.md",
+) -> dict[str, bool]:
+    """Return the key patterns in the table of docs/redis.md, and whether they have a TTL."""
+    rows = re.findall(r"^\| `(P:[^|]*)` \| [^|]* \| ([^|]*)\|", page.read_text(), re.MULTILINE)
+    return {pattern: bool(ttl.strip()) for pattern, ttl in rows}
+
+
+def _read_redis(evidence: Evidence, system: System) -> None:
+    client: Any = system.client
+    for name in client.scan_iter(count=1000):
+        evidence.keys[name] = client.pttl(name)
+    tags = {m[0] for name in evidence.keys if (m := re.match(r"muster:\{[^}]*\}:", name))}
+    for tag in tags:
+        evidence.indexes[tag] = {state: client.zrange(tag + state, 0, -1) for state in STATES}
+        for name in client.hvals(tag + "archive_names"):
+            evidence.files[name] = (system.archive / name).exists()
+
+
+def _verify(system: System) -> dict[str, Any]:
+    argv = [sys.executable, "-P", "-m", "service.cli", "archive", "verify", "--json"]
+    done = subprocess.run(
+        argv, env=system.workers[0].env, capture_output=True, text=True, timeout=120, check=False
+    )
+    try:
+        return {"exit": done.returncode, **json.loads(done.stdout)}
+    except ValueError:
+        return {"exit": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
+
+
+def _noteworthy(log: Path) -> list[str]:
+    lines = []
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            if json.loads(line).get("level") in ("error", "critical"):
+                lines.append(line)
+        except ValueError:
+            lines.append(line)
+    return lines

@@ -1,0 +1,72 @@
+"""Redis itself says something else than usual: busy, full, forgetful, or hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import redis
+
+from chaos.faults.fault import REDIS_AWAY, Fault
+from chaos.system import System
+
+
+async def busy(system: System, chance: random.Random) -> str:
+    """Run a script like somebody else's, on and on: everybody hears BUSY."""
+    seconds = chance.uniform(0.5, 4)
+    script = (
+        "local function now() local t = redis.call('TIME') return t[1] + t[2] / 1e6 end "
+        "local until_s = now() + ARGV[1] while now() < until_s do end return 1"
+    )
+
+    def run() -> None:
+        with redis.Redis(port=system.redis_port, socket_timeout=30) as client:
+            try:
+                client.eval(script, 0, str(seconds))
+            except redis.RedisError:
+                pass  # Valkey was killed meanwhile
+
+    await asyncio.to_thread(run)
+    return f"{seconds:.1f} s"
+
+
+async def _said(system: System, *command: str) -> None:
+    try:
+        await asyncio.to_thread(system.client.execute_command, *command)
+    except redis.RedisError:
+        pass  # it is down or busy by another fault: then this one adds nothing
+
+
+async def forget_scripts(system: System, chance: random.Random) -> str:
+    """SCRIPT FLUSH."""
+    await _said(system, "SCRIPT", "FLUSH")
+    return "valkey"
+
+
+async def hang_up(system: System, chance: random.Random) -> str:
+    """Let the server close all connections of its clients."""
+    await _said(system, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    return "valkey"
+
+
+async def full(system: System, chance: random.Random) -> str:
+    """No memory is left for writes for a while."""
+    await _said(system, "CONFIG", "SET", "maxmemory", "1mb")
+    try:
+        await asyncio.sleep(chance.uniform(0.5, 5))
+    finally:
+        for _ in range(100):  # as long as another fault keeps it from answering
+            try:
+                await asyncio.to_thread(system.client.config_set, "maxmemory", "0")
+                break
+            except redis.RedisError:
+                await asyncio.sleep(0.2)
+    return "valkey"
+
+
+FAULTS = [
+    Fault("busy", busy, logged=REDIS_AWAY),
+    Fault("scripts forgotten", forget_scripts),
+    Fault("clients hung up", hang_up, logged=REDIS_AWAY),
+    Fault("memory full", full, logged=REDIS_AWAY),
+]

@@ -1,0 +1,230 @@
+"""The journal of a run: what every client sent, was answered and was shown, in one order.
+
+All clients live in one process, so one clock orders all entries. An entry is written when a client
+knows something, never when it hopes: a request before its first byte leaves, an answer when it came.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """What all entries have.
+
+    Attributes:
+        at: Seconds since the run began.
+    """
+
+    at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Registered(Entry):
+    """A `register` was accepted."""
+
+    device: str
+    sender: str  #: who sends under this id; two may fight for one
+    generation: int
+    rev: int
+    last_seq: int
+    resumed: bool
+    restored: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent(Entry):
+    """An update left for the first time or again."""
+
+    device: str
+    sender: str
+    stream: str
+    seq: int
+    count: int  #: the value that it carries; each sender counts 1, 2, 3 …
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acked(Entry):
+    """An update is stored: by its ack, or by `last_seq` of a later `register`."""
+
+    device: str
+    sender: str
+    count: int
+    generation: int
+    rev: int | None  #: None: the ack was lost, or said `duplicate`
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused(Entry):
+    """A request of somebody was answered with an error."""
+
+    who: str
+    event: str
+    code: str
+    retryable: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost(Entry):
+    """A connection ended."""
+
+    who: str
+    node: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Received(Entry):
+    """A device got a command."""
+
+    device: str
+    command_id: str
+    number: int
+    attempt: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ordered(Entry):
+    """An operator asks for a command; the same key again is the same request."""
+
+    operator: str
+    device: str
+    key: str
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OrderTaken(Entry):
+    """The service answered an order."""
+
+    operator: str
+    device: str
+    key: str
+    command_id: str
+    status: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Put(Entry):
+    """An editor sends a setup."""
+
+    editor: str
+    device: str
+    mark: str  #: what only this document carries
+    version: int | None  #: the version that it must replace
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PutTaken(Entry):
+    """A setup was accepted as this version."""
+
+    editor: str
+    device: str
+    mark: str
+    version: int
+    answered_mark: str | None  #: of the document in the answer; None: the answer has none
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watched(Entry):
+    """A dashboard has a whole answer of `register_vue`, all pages."""
+
+    dashboard: str
+    recovered: bool
+    sessions: dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown(Entry):
+    """A dashboard got samples of a session."""
+
+    dashboard: str
+    session: str
+    rev: int
+    samples: list[list[Any]]  #: [key, value, ts]
+    conflated: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changed(Entry):
+    """A dashboard got changes of summaries."""
+
+    dashboard: str
+    changed: list[dict[str, Any]]
+    removed: list[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommandShown(Entry):
+    """A dashboard got the status of a command."""
+
+    dashboard: str
+    command_id: str
+    status: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MustWatchAgain(Entry):
+    """A dashboard was told `resync`."""
+
+    dashboard: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaultBegan(Entry):
+    """A fault begins."""
+
+    fault: str
+    target: str
+    loses_data: bool  #: what was stored before may be gone, as the docs say
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FaultEnded(Entry):
+    """A fault is over: what was stopped runs again."""
+
+    fault: str
+    target: str
+
+
+Kind = TypeVar("Kind", bound=Entry)
+
+
+class Journal:
+    """Entries in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.entries: list[Entry] = []
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def add(self, kind: type[Entry], *values: Any) -> None:
+        """Add an entry of this moment.
+
+        Args:
+            kind: Its class.
+            values: All its fields but `at`.
+        """
+        self.entries.append(kind(self.now, *values))
+
+    def of(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Yield all entries of a kind, oldest first."""
+        return (entry for entry in self.entries if isinstance(entry, kind))
+
+    def write(self, path: Path) -> None:
+        """Write a line of JSON per entry."""
+        with path.open("w") as out:
+            for entry in self.entries:
+                line = {"entry": type(entry).__name__, **dataclasses.asdict(entry)}
+                out.write(json.dumps(line, ensure_ascii=False) + "\n")

