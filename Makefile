@@ -8,12 +8,15 @@ PYTEST_ARGS ?=
 TEST_WORKERS ?= 3
 TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 BENCH ?=
+SEED ?= 1
+MINUTES ?= 1
+CHAOS_ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose bench bench-quick engine env lint format lock release clean
+.PHONY: help run test test-quick test-long test-compose chaos bench bench-quick engine env lint format lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -32,6 +35,9 @@ test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a r
 
 test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
 	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py
+
+chaos: $(VENV)/.installed-dev ## cause faults for MINUTES (1) by SEED (1), and prove what README promises; docs/faults.md
+	@$(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) $(CHAOS_ARGS)
 
 bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half an hour (BENCH="saturated idle" for some)
 	@$(BIN)/python -m benchmarks --write $(BENCH)

@@ -129,6 +129,8 @@ class Rescue:
             pipe.zrem(self._started, entry)
             pipe.unlink(b"rq:execution:" + entry)
             pipe.zrem(f"rq:executions:{job.id}", execution)
+            # its worker may have died between the entry here and taking it from there
+            pipe.lrem(self._queue.intermediate_queue.key, 0, job.id)
             self._decide(job, pipe)
             try:
                 pipe.execute()

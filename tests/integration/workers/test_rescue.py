@@ -122,6 +122,24 @@ def test_clocks_of_workers_decide_nothing(
     assert client.zcard(f"rq:wip:{queue.name}") == 0
 
 
+def test_a_job_whose_worker_died_while_it_began_is_taken_up_once(
+    queue: queues.JobsQueue, rescue: Rescue, monotonic: Monotonic, client: redis.Redis
+) -> None:
+    """Then it stands among the started and among the taken ones; RQ moves it in two steps."""
+    once = {"result_ttl": 0, "failure_ttl": 0}  # as a sweep, which is not done again
+    for name, options in (("sweep", once), ("retried", {"retry": Retry(max=1)})):
+        job = queue.enqueue(JOB, job_id=f"{queue.name}-{name}", **options)
+        client.lmove(queue.key, queue.intermediate_queue.key)
+        queues.open_worker(queue, f"dead-{os.urandom(4).hex()}").prepare_execution(job)
+    for _ in range(2):
+        rescue.take_up_started()
+        rescue.take_up_taken()
+        monotonic.now += DEAD_S
+    assert queue.job_ids == [f"{queue.name}-retried"]
+    assert client.llen(queue.intermediate_queue.key) == 0
+    assert len(queue.quarantine) == 0
+
+
 def test_of_many_workers_one_takes_a_job_up(queue: queues.JobsQueue, monotonic: Monotonic) -> None:
     begin(queue, "one", retry=Retry(max=3))
     rescues = [Rescue(queue, monotonic) for _ in range(3)]

@@ -1,0 +1,42 @@
+"""The plan of a run: the seed decides it, and every kind of fault has its turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from chaos.faults import ALL
+from chaos.journal import Journal
+from chaos.people.devices import Device
+from chaos.plan import make_plan
+from chaos.system import System
+
+FAULTS = list(ALL.values())
+
+
+def test_same_seed_gives_the_same_faults_at_the_same_times() -> None:
+    assert make_plan(5, 300, FAULTS) == make_plan(5, 300, FAULTS)
+    assert make_plan(5, 300, FAULTS) != make_plan(6, 300, FAULTS)
+
+
+def test_longer_run_begins_like_the_shorter_one() -> None:
+    short = make_plan(5, 60, FAULTS)
+    assert make_plan(5, 300, FAULTS)[: len(short)] == short
+
+
+def test_every_kind_comes_before_any_comes_again() -> None:
+    counts = Counter(planned.fault.name for planned in make_plan(5, 300, FAULTS))
+    assert counts.keys() == ALL.keys()
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_intentions_of_people_follow_from_seed_and_name(tmp_path: Path) -> None:
+    system = System(tmp_path, nodes=1, workers=1)
+
+    def intends(name: str, seed: int) -> list[float]:
+        person = Device(name, "kiosk", seed, system, Journal())
+        return [person.chance.random() for _ in range(5)]
+
+    assert intends("a", 1) == intends("a", 1)
+    assert intends("a", 1) != intends("a", 2)
+    assert intends("a", 1) != intends("b", 1)
