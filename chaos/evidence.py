@@ -36,7 +36,7 @@ class Evidence:
         verified: What `muster archive verify` says.
         logs: Process → lines of its log that have level error, or are no JSON.
         patterns: Key pattern of docs/redis.md → whether such keys have a TTL.
-        explained: Parts of error messages that the faults of this run explain.
+        explained: Patterns of error lines that the faults of this run explain.
         losses: When Redis lost data by a fault of which the docs say that it does.
     """
 

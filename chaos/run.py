@@ -83,7 +83,7 @@ class Run:
             evidence = Evidence(self.journal.entries)
             evidence.views = {one.name: one.view for one in self.dashboards}
             kinds = {planned.fault.name: planned.fault for planned in self.plan}
-            evidence.explained = tuple(part for fault in kinds.values() for part in fault.logged)
+            evidence.explained = tuple(one for fault in kinds.values() for one in fault.logged)
             await collect(evidence, self.system)
             return evidence
         finally:

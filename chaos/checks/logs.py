@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from chaos.evidence import Evidence
 
 
@@ -11,5 +13,5 @@ def explained(evidence: Evidence) -> list[str]:
         f"{process}: {line[:600]}"
         for process, lines in evidence.logs.items()
         for line in lines
-        if not any(part in line for part in evidence.explained)
+        if not any(re.search(pattern, line) for pattern in evidence.explained)
     ]

@@ -12,6 +12,7 @@ from chaos.system import System
 REDIS_AWAY = (
     "could not connect to Redis instance",
     "found an unhandled exception, quitting",
+    r"exception raised while executing.*redis\.exceptions\.",
 )
 
 #: Does the fault, waits as long as it lasts, and puts everything right again; returns its target.
@@ -25,7 +26,7 @@ class Fault:
     Attributes:
         name: For plan, report and `--faults`.
         loses_data: What Redis had may be gone, and docs/operations.md says so.
-        logged: Parts of messages with level error that it explains, in the logs of our processes.
+        logged: Patterns of lines with level error that it explains, in the logs of our processes.
     """
 
     name: str

@@ -1,0 +1,65 @@
+"""Doors under damaged inputs; each fuzzer is seen to find a fault that is planted in its door."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from chaos.fuzz import doors
+from chaos.fuzz.doors import DOORS
+from chaos.fuzz.mutations import mutations
+from chaos.fuzz.run import fuzz
+from service.archive import record
+from service.config import loader
+from service.protocol import frames, packets
+from service.schema import fields
+from service.security import tokens
+from service.sessions import page_cursor
+from service.transport.http import heads
+from tests.support.sizes import sampled
+
+INPUTS = sampled(100_000, 1_500)
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_door_bears_whatever_comes(name: str) -> None:
+    assert fuzz(1, name, DOORS[name], INPUTS) == []
+
+
+def test_inputs_follow_from_the_seed() -> None:
+    def some(seed: str) -> list[bytes]:
+        return list(itertools.islice(mutations(seed, [b"abc", b"defghi"], [b"x"]), 50))
+
+    assert some("1") == some("1")
+    assert some("1") != some("2")
+
+
+def kind_error(*_args: object, **_options: object) -> Any:
+    raise KeyError("planted")
+
+
+PLANTED: dict[str, tuple[object, str, Any]] = {
+    "frames": (frames.Parser, "_check_kind", lambda parser, first, length: None),
+    "packets": (packets, "_digits_end", lambda text, place, most: len(text)),
+    "payloads": (fields.Payload, "parse", classmethod(kind_error)),
+    "heads": (heads, "framing", lambda lines: heads.Framing(0, False)),
+    "chunks": (heads, "chunk_size", lambda line: int(line, 16)),
+    "archive": (record, "_check_trailer", lambda trailer, digest: None),
+    "settings": (loader, "_validate", kind_error),
+    "queue": (doors, "read_job", kind_error),
+    "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
+    "cursors": (page_cursor, "CURSOR", "^.*$"),
+}
+
+
+def test_every_door_has_a_planted_fault() -> None:
+    assert PLANTED.keys() == DOORS.keys()
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, what, instead = PLANTED[name]
+    monkeypatch.setattr(where, what, instead)
+    assert fuzz(1, name, DOORS[name], 5_000) != []
