@@ -11,12 +11,14 @@ BENCH ?=
 SEED ?= 1
 MINUTES ?= 1
 CHAOS_ARGS ?=
+INPUTS ?= 1000000
+FUZZ_ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose chaos bench bench-quick engine env lint format lock release clean
+.PHONY: help run test test-quick test-long test-compose chaos fuzz bench bench-quick engine env lint format lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -38,6 +40,9 @@ test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-co
 
 chaos: $(VENV)/.installed-dev ## cause faults for MINUTES (1) by SEED (1), and prove what README promises; docs/faults.md
 	@$(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) $(CHAOS_ARGS)
+
+fuzz: $(VENV)/.installed-dev ## give every parser damaged inputs: INPUTS (1,000,000) of them, by SEED (1)
+	@$(BIN)/python -m chaos.fuzz --seed $(SEED) --inputs $(INPUTS) $(FUZZ_ARGS)
 
 bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half an hour (BENCH="saturated idle" for some)
 	@$(BIN)/python -m benchmarks --write $(BENCH)
@@ -75,7 +80,7 @@ release: $(VENV)/.installed-dev ## build wheel, sdist and bill of materials (Cyc
 
 clean: ## remove .venv, caches and builds (muster-data stays)
 	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find muster service workers tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find muster service workers chaos tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Muster needs Python 3.11 or newer, and $(PYTHON) is " \

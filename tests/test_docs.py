@@ -84,6 +84,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--profile",
         "--scale",
         "--randomly-seed",
+        "--faults",  # of python -m chaos
     }
     known = {
         option

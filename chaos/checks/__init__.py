@@ -13,7 +13,7 @@ ALL: dict[str, Check] = {
     "no sample is stored twice, or out of order": samples.none_twice,
     "no other sample is stored than was sent": samples.none_invented,
     "one owner at a time": ownership.one_at_a_time,
-    "dashboards have no gaps unless told": dashboards.no_gaps,
+    "dashboards have no gaps unless notified": dashboards.no_gaps,
     "dashboards end with the state that is true": dashboards.views_are_true,
     "every command ends in one final status": commands.one_end,
     "commands arrive, in order, and a repeated request is one command": commands.arrive,

@@ -1,1 +1,1 @@
-"""Doors of the service under inputs that nobody would send: `python -m chaos.fuzz`."""
+"""Targets of the service under inputs that nobody would send: `python -m chaos.fuzz`."""

@@ -6,24 +6,24 @@ import argparse
 import sys
 import time
 
-from chaos.fuzz.doors import DOORS
 from chaos.fuzz.run import fuzz
+from chaos.fuzz.targets import TARGETS
 
 
 def main() -> int:
-    """Fuzz all doors or some; exit code 1: there are findings."""
+    """Fuzz all targets or some; exit code 1: there are findings."""
     parser = argparse.ArgumentParser(prog="python -m chaos.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="of all doors together")
-    parser.add_argument("doors", nargs="*", help=f"only these: {', '.join(DOORS)}")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="of all targets together")
+    parser.add_argument("targets", nargs="*", help=f"only these: {', '.join(TARGETS)}")
     options = parser.parse_args()
-    names = options.doors or list(DOORS)
-    if unknown := [name for name in names if name not in DOORS]:
-        parser.error(f"no such door: {', '.join(unknown)}")
+    names = options.targets or list(TARGETS)
+    if unknown := [name for name in names if name not in TARGETS]:
+        parser.error(f"no such target: {', '.join(unknown)}")
     failed = False
     for name in names:
         began, inputs = time.process_time(), options.inputs // len(names)
-        findings = fuzz(options.seed, name, DOORS[name], inputs)
+        findings = fuzz(options.seed, name, TARGETS[name], inputs)
         each_us = 1e6 * (time.process_time() - began) / inputs
         print(f"{name:<10} {inputs:>10,} inputs  {each_us:6.1f} µs each  {len(findings)} findings")
         for one in findings:

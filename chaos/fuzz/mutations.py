@@ -24,7 +24,7 @@ def mutations(seed: str, corpus: Sequence[bytes], words: Sequence[bytes]) -> Ite
     Args:
         seed: The same seed, corpus and words give the same inputs.
         corpus: Valid inputs.
-        words: What means something at this door; also put where it does not belong.
+        words: What means something at this target; also put where it does not belong.
     """
     chance = random.Random(seed)
     pieces = [*words, *EDGES]

@@ -1,25 +1,26 @@
-"""The fuzzer: so many inputs for a door, and those that it did not bear."""
+"""The fuzzer: so many inputs for a target, and those that it did not bear."""
 
 from __future__ import annotations
 
 import itertools
 import traceback
 
-from chaos.fuzz.doors import Door
 from chaos.fuzz.mutations import mutations
+from chaos.fuzz.targets import Target
 
-#: A door that fails is not asked on and on.
+#: A target that fails is not asked on and on.
 MAX_FINDINGS = 5
 
 
-def fuzz(seed: int, name: str, door: Door, inputs: int) -> list[str]:
-    """Return what a door did wrong, each with the input that shows it."""
+def fuzz(seed: int, name: str, target: Target, inputs: int) -> list[str]:
+    """Return what a target did wrong, each with the input that shows it."""
     found: list[str] = []
     for data in itertools.chain(
-        door.corpus, itertools.islice(mutations(f"{seed}/{name}", door.corpus, door.words), inputs)
+        target.corpus,
+        itertools.islice(mutations(f"{seed}/{name}", target.corpus, target.words), inputs),
     ):
         try:
-            door.enter(data)
+            target.run(data)
         except Exception as error:  # noqa: BLE001  what comes is what is looked for
             where = traceback.extract_tb(error.__traceback__)[-1]
             found.append(

@@ -157,7 +157,7 @@ PLANTED: dict[str, list[Callable[[Evidence], object]]] = {
     ],
     "no other sample is stored than was sent": [lambda e: history(e, 1, 2, 3, 4, 5)],
     "one owner at a time": [late_ack_of_old_owner, one_generation_for_two, one_rev_for_two],
-    "dashboards have no gaps unless told": [
+    "dashboards have no gaps unless notified": [
         lambda e: replaced(e, shown(2)),  # in the middle
         lambda e: replaced(e, shown(4)),  # at the end
         lambda e: replaced(e, shown(1)),  # at the beginning
@@ -245,7 +245,7 @@ def test_conflated_dashboard_may_skip_but_not_go_back() -> None:
     evidence = sound()
     replaced(evidence, shown(2))
     replaced(evidence, shown(3), Shown(4.2, "wall", DEVICE, 3, [["kiosk", 3, 0.0]], True))
-    check = ALL["dashboards have no gaps unless told"]
+    check = ALL["dashboards have no gaps unless notified"]
     assert check(evidence) == []
     replaced(evidence, shown(4), Shown(7.3, "wall", DEVICE, 6, [["kiosk", 2, 0.0]], True))
     assert check(evidence) != []

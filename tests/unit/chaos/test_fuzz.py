@@ -1,4 +1,4 @@
-"""Doors under damaged inputs; each fuzzer is seen to find a fault that is planted in its door."""
+"""Targets under damaged inputs; each fuzzer is seen to find a fault that is planted in its target."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chaos.fuzz import doors
-from chaos.fuzz.doors import DOORS
+from chaos.fuzz import targets
 from chaos.fuzz.mutations import mutations
 from chaos.fuzz.run import fuzz
+from chaos.fuzz.targets import TARGETS
 from service.archive import record
 from service.config import loader
 from service.protocol import frames, packets
@@ -23,9 +23,9 @@ from tests.support.sizes import sampled
 INPUTS = sampled(100_000, 1_500)
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_door_bears_whatever_comes(name: str) -> None:
-    assert fuzz(1, name, DOORS[name], INPUTS) == []
+    assert fuzz(1, name, TARGETS[name], INPUTS) == []
 
 
 def test_inputs_follow_from_the_seed() -> None:
@@ -48,18 +48,18 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "chunks": (heads, "chunk_size", lambda line: int(line, 16)),
     "archive": (record, "_check_trailer", lambda trailer, digest: None),
     "settings": (loader, "_validate", kind_error),
-    "queue": (doors, "read_job", kind_error),
+    "queue": (targets, "read_job", kind_error),
     "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
     "cursors": (page_cursor, "CURSOR", "^.*$"),
 }
 
 
 def test_every_door_has_a_planted_fault() -> None:
-    assert PLANTED.keys() == DOORS.keys()
+    assert PLANTED.keys() == TARGETS.keys()
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, what, instead = PLANTED[name]
     monkeypatch.setattr(where, what, instead)
-    assert fuzz(1, name, DOORS[name], 5_000) != []
+    assert fuzz(1, name, TARGETS[name], 5_000) != []

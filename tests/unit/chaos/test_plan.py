@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -40,3 +41,11 @@ def test_intentions_of_people_follow_from_seed_and_name(tmp_path: Path) -> None:
     assert intends("a", 1) == intends("a", 1)
     assert intends("a", 1) != intends("a", 2)
     assert intends("a", 1) != intends("b", 1)
+
+
+def test_tests_named_in_the_track_record_exist() -> None:
+    root = Path(__file__).parents[3]
+    record = (root / "docs" / "faults.md").read_text().partition("## Track record")[2]
+    written = "\n".join(path.read_text() for path in (root / "tests").glob("**/*.py"))
+    for named in re.findall(r"`((?:test_|tests/)[^`]+)`", record):
+        assert f"def {named}(" in written or (root / named).is_file(), named

@@ -1,6 +1,6 @@
-"""Doors that take bytes from outside, and what each must do with any of them.
+"""Targets that take bytes from outside, and what each must do with any of them.
 
-A door takes an input or refuses it in the one way that it has for that. Anything else, another
+A target takes an input or refuses it in the one way that it has for that. Anything else, another
 exception above all, is a finding. Where there is somebody else's reader, both must agree.
 """
 
@@ -40,18 +40,18 @@ _NOW_S = 1_795_000_000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Door:
-    """A door.
+class Target:
+    """A target.
 
     Attributes:
         corpus: Valid inputs.
         words: What means something to it.
-        enter: Gives it an input; raises where it does what it must not.
+        run: Gives it an input; raises where it does what it must not.
     """
 
     corpus: tuple[bytes, ...]
     words: tuple[bytes, ...]
-    enter: Callable[[bytes], None]
+    run: Callable[[bytes], None]
 
 
 # -- frames ---------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def _fed(pieces: list[bytes]) -> list[Any]:
     return [message for piece in pieces for message in parser.feed(piece)]
 
 
-def enter_frames(data: bytes) -> None:
+def fuzz_frames(data: bytes) -> None:
     """Check that it does not matter how the bytes were cut, and that nothing follows a fault."""
     whole = _fed([data])
     assert not any(isinstance(message, frames.Fault) for message in whole[:-1]), (
@@ -92,7 +92,7 @@ _HEAD = re.compile(
 )
 
 
-def enter_packets(data: bytes) -> None:
+def fuzz_packets(data: bytes) -> None:
     """Compare with a pattern that says the same in one line."""
     text = data.decode(errors="replace")
     head, wanted = packets.read_head(text), _HEAD.fullmatch(text)
@@ -118,7 +118,7 @@ _PACKETS = (
 # -- payloads -------------------------------------------------------------------------------
 
 
-def enter_payloads(data: bytes) -> None:
+def fuzz_payloads(data: bytes) -> None:
     """Give JSON to every event's model; the two parsers of the hot road agree with theirs."""
     try:
         payload = orjson.loads(data)
@@ -171,7 +171,7 @@ _JSON_WORDS = (
 # -- heads of HTTP --------------------------------------------------------------------------
 
 
-def enter_heads(data: bytes) -> None:
+def fuzz_heads(data: bytes) -> None:
     """Compare with h11: what we take it takes, with the same method, target and framing."""
     lines = data.split(b"\r\n")
     if b"" in lines or len(data) > heads.MAX_HEAD_BYTES:
@@ -226,7 +226,7 @@ _HEAD_WORDS = (
 )
 
 
-def enter_chunks(data: bytes) -> None:
+def fuzz_chunks(data: bytes) -> None:
     """Check that a size is refused, or read as hexadecimal digits alone."""
     try:
         size = heads.chunk_size(data)
@@ -240,7 +240,7 @@ def enter_chunks(data: bytes) -> None:
 # -- the rest -------------------------------------------------------------------------------
 
 
-def enter_archive(data: bytes) -> None:
+def fuzz_archive(data: bytes) -> None:
     """Check that a file is read as it was written, or is bad."""
     for read in (record.decode, record.read_header):
         try:
@@ -250,7 +250,7 @@ def enter_archive(data: bytes) -> None:
         assert data == _RECORD or read is record.read_header, "damage was not seen"
 
 
-def enter_settings(data: bytes) -> None:
+def fuzz_settings(data: bytes) -> None:
     """Text of a setting becomes a configuration or a ConfigError, through every setting."""
     text = data.decode(errors="surrogateescape")
     chance = random.Random(data)
@@ -263,7 +263,7 @@ def enter_settings(data: bytes) -> None:
         return
 
 
-def enter_tokens(data: bytes) -> None:
+def fuzz_tokens(data: bytes) -> None:
     """Claims in a token with a true signature, and a token with any."""
     tokens = Tokens(_SECRET, lambda: _NOW_S)
     for token in (data.decode(errors="replace"), _signed(data)):
@@ -285,7 +285,7 @@ def _signed(claims: bytes) -> str:
     return (message + b"." + jwt.utils.base64url_encode(digest)).decode()
 
 
-def enter_cursors(data: bytes) -> None:
+def fuzz_cursors(data: bytes) -> None:
     """Cursors of lists and of the feed; one that is taken says the same when it is written again."""
     text = data.decode(errors="surrogateescape")
     try:
@@ -309,7 +309,7 @@ class _Redis:
         return self._fields
 
 
-def enter_queue(data: bytes) -> None:
+def fuzz_queue(data: bytes) -> None:
     """Read a job whose call, or one of whose other fields, is the input: a job of ours, or none."""
     call = zlib.compress(json.dumps(["workers.jobs.sweep_idle", None, [], {}]).encode())
     for damage in ({b"data": data}, {b"data": zlib.compress(data)}, dict([_field(data)])):
@@ -335,25 +335,25 @@ _CURSORS = (
     encode_cursor(Scope(), Position("0" * 16, {0: 1, 1: 2, 2: 3, 3: 4})).encode(),
 )
 
-DOORS: dict[str, Door] = {
-    "frames": Door(
-        _FRAMES, (b"\x81\xfe", b"\x81\xff", b"\x89\x80", b"\x88\x82", b"\x00\x80"), enter_frames
+TARGETS: dict[str, Target] = {
+    "frames": Target(
+        _FRAMES, (b"\x81\xfe", b"\x81\xff", b"\x89\x80", b"\x88\x82", b"\x00\x80"), fuzz_frames
     ),
-    "packets": Door(
-        _PACKETS, (b"51-", b"6", b"/", b",", b"?", b"[", b"99999999999999999"), enter_packets
+    "packets": Target(
+        _PACKETS, (b"51-", b"6", b"/", b",", b"?", b"[", b"99999999999999999"), fuzz_packets
     ),
-    "payloads": Door(_PAYLOADS, _JSON_WORDS, enter_payloads),
-    "heads": Door(_HEADS, _HEAD_WORDS, enter_heads),
-    "chunks": Door(
-        (b"1a", b"0", b"ff;a=b", b"5 "), (b"0x", b"+", b"_", b";", b" ", b"\x00"), enter_chunks
+    "payloads": Target(_PAYLOADS, _JSON_WORDS, fuzz_payloads),
+    "heads": Target(_HEADS, _HEAD_WORDS, fuzz_heads),
+    "chunks": Target(
+        (b"1a", b"0", b"ff;a=b", b"5 "), (b"0x", b"+", b"_", b";", b" ", b"\x00"), fuzz_chunks
     ),
-    "archive": Door((_RECORD,), (b"\n", b"{}"), enter_archive),
-    "settings": Door(
+    "archive": Target((_RECORD,), (b"\n", b"{}"), fuzz_archive),
+    "settings": Target(
         (b"5", b"true", b'"text"', b"redis://127.0.0.1:6379/0", b'{"default": 100}', b'["a"]'),
         _JSON_WORDS,
-        enter_settings,
+        fuzz_settings,
     ),
-    "queue": Door(
+    "queue": Target(
         (
             b'["workers.jobs.archive_sessions", null, [["a", "b"]], {}]',
             zlib.compress(b'["workers.jobs.send_batch", null, ["b1"], {}]'),
@@ -361,9 +361,9 @@ DOORS: dict[str, Door] = {
             b"[60, 300]",
         ),
         (*_JSON_WORDS, b"os.system", b"workers.jobs.", b"__class__", b"\x80\x04"),
-        enter_queue,
+        fuzz_queue,
     ),
-    "tokens": Door(
+    "tokens": Target(
         tuple(
             json.dumps(claims).encode()
             for claims in (
@@ -373,7 +373,7 @@ DOORS: dict[str, Door] = {
             )
         ),
         (*_JSON_WORDS, b'"crit":', b'"role":', b'"exp":', b'"prefix":'),
-        enter_tokens,
+        fuzz_tokens,
     ),
-    "cursors": Door(_CURSORS, (b".", b"-", b"m1", b"00", b"\xd9\xa0"), enter_cursors),
+    "cursors": Target(_CURSORS, (b".", b"-", b"m1", b"00", b"\xd9\xa0"), fuzz_cursors),
 }
