@@ -19,6 +19,7 @@ from tests.support.many import BAD, GOOD, IDS, only, spoil, states
 from workers import archive
 
 
+@pytest.mark.parametrize("batch", [1, 2, 4, 100])
 def test_sweep_archives_all_but_the_one_that_the_disk_refuses(
     inactive: None, store: RedisSessionStore, archiver: Archiver, root: Path, batch: int
 ) -> None:
