@@ -41,6 +41,7 @@ class Peer:
     """One socket, from its connect to its last disconnect listener."""
 
     __slots__ = (
+        "accepted",
         "acks",
         "address",
         "allowance",
@@ -53,6 +54,7 @@ class Peer:
         "inbox",
         "joined",
         "next_request",
+        "postponed",
         "reason",
         "sid",
         "waiting_bytes",
@@ -69,6 +71,10 @@ class Peer:
         self.allowance: Any = None
         #: The session this socket registered as a device (set by `Devices`).
         self.device: Any = None
+        #: When it was accepted (set by `Devices`).
+        self.accepted: Any = None
+        #: The register that the node repeats for it (set by `PostponedRegisters`).
+        self.postponed: Any = None
         #: What this socket watches (set by `Watching`).
         self.dashboard: Any = None
         #: Ids of the sessions it joined.
@@ -77,7 +83,7 @@ class Peer:
         self.closed = False
         #: Why it was closed; "" while it is open.
         self.reason = ""
-        self.inbox: deque[tuple[int | None, str]] | None = None
+        self.inbox: deque[Any] | None = None
         self.waiting_bytes = 0
         self.busy = False
         self.acks: dict[int, Callable[[list[Any]], None]] | None = None

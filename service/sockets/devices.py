@@ -240,8 +240,6 @@ class Devices:
         owned.created_ms = registration.created_ms
         owned.meta = registration.meta
         self._sessions.add(owned)
-        if peer.closed:  # it went while Redis was asked
-            self._disconnects.add(owned, peer.reason)
         return owned
 
     def _follow_up(

@@ -5,16 +5,13 @@ handlers:
 
 * inline ones never block. They run at once, in the context that read the frame (no task, no request
   context), unless something of the same socket is still waiting or running.
-* the others may block. They run one after another in a short-lived task per socket, and whatever the
-  socket sends meanwhile, inline or not, waits behind them as undecoded text.
+* the others may block. They run in a task, and whatever the socket sends meanwhile, inline or not, waits
+  in its inbox (`service.sockets.inbox`).
 
-So the events of one socket take effect in the order they were sent, and a socket that is silent costs
-neither task nor queue. What waits is bounded in number and bytes; beyond that it is answered `overloaded`.
-Every event of every transport comes in by `on_event`, so this is also where is asked whether the socket
-sends too much, before anything else is looked at, and whether its role may send this event.
-
-The end of a socket keeps the same order: what still waits is dropped, the running handler finishes, then
-the disconnect listeners run. So a listener never runs beside a handler of its socket.
+So the events of one socket take effect in the order they were sent, its end last, and a socket that is silent
+costs neither task nor queue. What waits is bounded; beyond that it is answered `overloaded`. Every event of
+every transport comes in by `on_event`, so this is also where is asked whether the socket sends too much,
+before anything else is looked at, and whether its role may send this event.
 
 Written for cooperative tasks: nothing here switches tasks, so there are no locks. The dispatcher does not
 know what events mean.
@@ -23,7 +20,6 @@ know what events mean.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -44,12 +40,20 @@ from service.sockets.call import (
     failure,
     to_json,
 )
-from service.transport.connection import Connections, ack_frame, event_frame, utf8_size
+from service.sockets.inbox import Handler, Inboxes, Spawn
+from service.transport.connection import (
+    GOODBYE_REASONS,
+    Connections,
+    ack_frame,
+    event_frame,
+    utf8_size,
+)
 
 __all__ = [
     "LATER",
     "Call",
     "Dispatcher",
+    "Handler",
     "Later",
     "Peer",
     "error_frame",
@@ -58,24 +62,11 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: Events of one socket that may wait, and their bytes. A device that waits for its acks needs few.
-MAX_WAITING_EVENTS = 1000
-MAX_WAITING_BYTES = 4 << 20
-#: Events of one socket handled without letting other tasks run.
-TURN_EVENTS = 64
 #: Requests to one socket that may wait for its ack.
 MAX_OPEN_REQUESTS = 1000
 
-Handler = Callable[[Call], "dict[str, Any] | Later | None"]
 #: Gets the socket, the payload and the ack number. It answers by `ack`, or later by `refuse`.
 HotHandler = Callable[[Peer, Any, "int | None"], None]
-
-
-class Spawn(Protocol):
-    """The part of the task port that is used here."""
-
-    def spawn(self, function: Callable[..., object], *args: Any) -> None: ...
-    def sleep(self, seconds: float) -> None: ...
 
 
 class Counts(Protocol):
@@ -110,7 +101,7 @@ class Dispatcher:
     ) -> None:
         self.peers: dict[str, Peer] = {}
         self._connections = connections
-        self._tasks = tasks
+        self._inboxes = Inboxes(tasks, self._handle_inline, self._run, self._leave)
         self._counts = counts
         self._event_counts = counts.event_counts
         self._watches = [one for one in (authenticator, limiter) if one is not None]
@@ -170,20 +161,19 @@ class Dispatcher:
             listener(peer)
 
     def disconnected(self, sid: str, reason: str) -> None:
-        """Accept no more events of a socket that is gone. Harmless when repeated."""
+        """Accept no more events of a socket that is gone. Harmless when repeated.
+
+        What it sent before takes effect if it left, or was lost; see `GOODBYE_REASONS`.
+        """
         peer = self.peers.pop(sid, None)
         if peer is None:
             return
         peer.closed = True
         peer.reason = reason
-        peer.inbox = None
-        peer.waiting_bytes = 0
         peer.acks = None
         for watch in self._watches:
             watch.left(peer)
-        if not peer.busy:  # else the task that is at work takes leave
-            peer.busy = True
-            self._tasks.spawn(self._run_disconnect_listeners, peer)
+        self._inboxes.end(peer, keep=reason in GOODBYE_REASONS)
 
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None:
         """Take one event. Never blocks, never raises.
@@ -201,20 +191,16 @@ class Dispatcher:
                 self.refuse(peer, ack_id, refusal)
                 return
         if not peer.busy:
-            waiting = self._handle_inline(peer, ack_id, text)
-            if waiting is not None:
-                peer.busy = True
-                self._tasks.spawn(self._work, peer, waiting)
-            return
-        inbox = peer.inbox
-        if inbox is None:
-            inbox = peer.inbox = deque()
-        peer.waiting_bytes += len(text)
-        if len(inbox) >= MAX_WAITING_EVENTS or peer.waiting_bytes > MAX_WAITING_BYTES:
-            peer.waiting_bytes -= len(text)
+            blocking = self._handle_inline(peer, ack_id, text)
+            if blocking is not None:
+                self._inboxes.begin(peer, blocking)
+        elif not self._inboxes.add(peer, ack_id, text):
             self.refuse(peer, ack_id, errors.Overloaded("Too many events of this socket wait."))
-            return
-        inbox.append((ack_id, text))
+
+    def run_in_turn(self, peer: Peer, handler: Handler, call: Call) -> None:
+        """Run a handler of ours, which may block, in order with the events of a socket."""
+        if not peer.closed:
+            self._inboxes.insert(peer, (handler, call))
 
     def on_ack(self, sid: str, number: int, text: str) -> bool:
         """Take a client's ack of a `request`; False when the number was not given out here.
@@ -369,30 +355,8 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001  logged
             call.fail(failure(call.event, error))
 
-    def _work(self, peer: Peer, waiting: tuple[Handler, Call] | None) -> None:
-        """Run a handler that may block, then everything that came meanwhile."""
-        turn = 0
-        while True:
-            if waiting is not None:
-                self._run(*waiting)
-                waiting = None
-                turn = 0
-            if peer.closed:
-                return self._run_disconnect_listeners(peer)
-            inbox = peer.inbox
-            if not inbox:
-                peer.inbox = None
-                peer.busy = False
-                return None
-            ack_id, text = inbox.popleft()
-            peer.waiting_bytes -= len(text)
-            waiting = self._handle_inline(peer, ack_id, text)
-            turn += 1
-            if turn >= TURN_EVENTS:
-                turn = 0
-                self._tasks.sleep(0)
-
-    def _run_disconnect_listeners(self, peer: Peer) -> None:
+    def _leave(self, peer: Peer) -> None:
+        """Tell that a socket has ended."""
         for listener in self._on_disconnect:
             try:
                 listener(peer, peer.reason)

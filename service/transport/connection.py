@@ -17,6 +17,12 @@ RECONNECT_REASONS = frozenset(
     {"draining", "slow_client", "overloaded", "store_unavailable", "not_registered"}
 )
 
+#: Why a socket ended that left, was lost, or is only sent to another node: what it had sent before takes
+#: effect. At every other end, which is ours for something it did or lost, what waits is dropped.
+GOODBYE_REASONS = frozenset(
+    {"client disconnect", "transport close", "ping timeout", "draining", "store_unavailable"}
+)
+
 
 class Frame:
     """One text packet of Socket.IO.

@@ -10,7 +10,8 @@ peer delays nobody but itself.
 
 The end: a close frame follows what waits, then our half of the connection is shut down, and what the peer
 still sends is read and discarded until it closes too: a socket closed with unread input is reset, and a
-reset destroys what the peer has not read yet. After `LINGER_S` it is cut in any case.
+reset destroys what the peer has not read yet. After `LINGER_S` it is cut in any case. Of a peer that takes
+nothing any more all that it sent is read.
 
 Not here: what messages mean, pings of Engine.IO, and how the descriptor was obtained.
 """
@@ -56,6 +57,7 @@ class Link:
     __slots__ = (
         "_discarded",
         "_held",
+        "_is_deaf",
         "_is_flowing",
         "_is_unsent",
         "_out",
@@ -97,7 +99,7 @@ class Link:
         self._writing: Any = None
         self._out: list[bytes] | None = None
         self._part: memoryview | None = None  # of a frame of which the kernel has the beginning
-        self._is_unsent = False
+        self._is_unsent = self._is_deaf = False  # deaf: the peer takes nothing any more
         self._discarded = 0
 
     @property
@@ -258,7 +260,7 @@ class Link:
 
     def send(self, frame: bytes) -> None:
         """Put the frame behind what waits; never blocks. Nothing is accepted after the end."""
-        if self.is_finished:
+        if self.is_finished or self._is_deaf:
             return
         waiting = self.waiting_bytes + len(frame)
         if waiting > BURST_BYTES and self._writing is None and self._out is not None:
@@ -326,10 +328,7 @@ class Link:
             return
         piece: bytes | memoryview | None = None
         try:
-            while True:
-                piece = self._part or self._next_piece()
-                if piece is None:
-                    break
+            while (piece := self._part or self._next_piece()) is not None:
                 sent = self._raw.send(piece)
                 self.waiting_bytes -= sent
                 if sent < len(piece):
@@ -343,8 +342,8 @@ class Link:
             self._wait_until_writable()
             return
         except OSError:
-            self.driver.hub.soon(self._lose)  # not within somebody's `send`
-            return
+            self._is_deaf, self._part = True, None
+            self._drop()  # the end will be read, behind what the peer sent before
         if self._writing is not None:
             self.driver.hub.forget(self._writing)
             self._writing = None

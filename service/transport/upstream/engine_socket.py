@@ -76,6 +76,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     next_ping_s = 0.0
     pinged_s: float | None = None
     cut_s: float | None = None
+    #: It is ended because it broke a rule.
+    is_at_fault = False
     #: The websocket's socket, on the library transport.
     raw: WholeSocket | None = None
     _turn = 0
@@ -300,6 +302,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.server.muster.incoming.on_binary(self, len(data))
 
     def on_fault(self, fault: Fault) -> bytes:
+        self.is_at_fault = fault.code != frames.INTERNAL
         if fault.code != frames.TOO_LARGE:
             return b""
         words: str = self.server.muster.incoming.refuse_size()
@@ -309,7 +312,8 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         self.server.muster.overflowed(self)
 
     def on_lost(self) -> None:
-        reason = self.server.reason.TRANSPORT_CLOSE
+        reasons = self.server.reason
+        reason = reasons.TRANSPORT_ERROR if self.is_at_fault else reasons.TRANSPORT_CLOSE
         self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
 
     def on_cut(self) -> None:

@@ -71,14 +71,15 @@ def _upgrade(socket: EngineSocket, ws: Any, raw: WholeSocket) -> bool:
 
 def _read_all(socket: EngineSocket, ws: Any) -> str:
     """Take all packets until the connection ends; return the reason of its end."""
-    reason = str(socket.server.reason.TRANSPORT_CLOSE)
+    reasons = socket.server.reason
     while True:
         try:
             encoded = ws.wait()
         except Exception:  # noqa: BLE001  whatever the library raises is an end
-            return reason
+            encoded = None
         if encoded is None:
-            return reason
+            is_at_fault = socket.raw.is_at_fault
+            return str(reasons.TRANSPORT_ERROR if is_at_fault else reasons.TRANSPORT_CLOSE)
         socket.server.muster.count_received(len(encoded))
         socket.take(encoded)
 
@@ -86,19 +87,15 @@ def _read_all(socket: EngineSocket, ws: Any) -> str:
 def _write_all(socket: EngineSocket, ws: Any) -> None:
     """Send what comes into the queue until its end, then close the websocket."""
     try:
-        while True:
-            ready = socket.poll()
-            if not ready:
-                break
+        while ready := socket.poll():
             for packet in ready:
                 ws.send(packet.encode())
-    except Exception:  # noqa: BLE001, S110  the connection ended, or the client is long dead
-        pass
-    finally:
-        try:
-            ws.close()
-        except Exception:  # noqa: BLE001  it was closed already
-            socket.cut()
+    except Exception:  # noqa: BLE001  the client left: its reader ends the connection, behind what it sent
+        return
+    try:
+        ws.close()
+    except Exception:  # noqa: BLE001  it was closed already
+        socket.cut()
 
 
 def end_requests(environ: dict[str, Any]) -> None:

@@ -50,6 +50,8 @@ class WholeSocket:
         self._lock = threading.Lock()  # green: the process is patched
         self._read = 0
         self.refused = False
+        #: The client broke a rule, and is disconnected for it.
+        self.is_at_fault = False
         #: Bytes that may still come before the login; None: it has logged in.
         self.allowance: int | None = STRANGER_BYTES
 
@@ -184,6 +186,8 @@ def _tame_eventlet(
                 raise failed(1007, "not UTF-8") from None
 
     def close_with_words(close_data: tuple[int, str] | None = None) -> None:
+        if close_data is not None and ws._remote_close_data is None:
+            whole.is_at_fault = close_data[0] != frames.INTERNAL
         if close_data is not None and close_data[0] == 1009:
             try:
                 ws.send(refusal())
@@ -215,7 +219,7 @@ def _tame_simple(
     def encode_with_words(event: Any) -> bytes:
         words = b""
         if isinstance(event, CloseConnection) and event.code == 1009:
-            whole.refused = True
+            whole.refused = whole.is_at_fault = True
             words = encode(TextMessage(data=refusal()))
         return words + encode(event)  # type: ignore[no-any-return]
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service import errors
-from service.observability.metrics import Metrics
+from service.observability.metrics import DISCONNECT_REASONS, Metrics
 from service.protocol import packets
 from service.security.permissions import Identity
-from service.sockets import dispatch
+from service.sockets import dispatch, inbox
 from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
 from service.transport.connection import Frame
 
@@ -261,7 +261,7 @@ def test_unknown_event_is_an_invalid_request_and_no_label(bench: Bench) -> None:
 def test_full_inbox_answers_overloaded_and_keeps_what_waits(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "MAX_WAITING_EVENTS", 3)
+    monkeypatch.setattr(inbox, "MAX_WAITING_EVENTS", 3)
     bench.send("long", 0)
     for n in range(1, 6):
         bench.send("now", n, ack_id=n)
@@ -275,7 +275,7 @@ def test_inbox_is_bounded_in_bytes(bench: Bench) -> None:
     bench.send("long", 0)
     for n in range(10):
         bench.send("now", "x" * (1 << 20), ack_id=n)
-    assert bench.peer.waiting_bytes <= dispatch.MAX_WAITING_BYTES
+    assert bench.peer.waiting_bytes <= inbox.MAX_WAITING_BYTES
     assert len(bench.wires.answers()) == 7
     bench.tasks.run()
     assert bench.peer.waiting_bytes == 0
@@ -290,18 +290,38 @@ def test_long_inbox_lets_others_run(bench: Bench) -> None:
     assert bench.tasks.sleeps == 3
 
 
-def test_disconnect_listener_runs_once_after_the_running_handler(bench: Bench) -> None:
-    """A listener never runs beside a handler of its socket, and what still waited is dropped."""
-    bench.during = lambda: bench.dispatcher.disconnected("s", "gone")
-    bench.send("long", 1, ack_id=1)
-    bench.send("now", 2)
+#: Ends after which what the socket sent before still takes effect.
+GOODBYES = {
+    *("client disconnect", "transport close", "ping timeout"),
+    *("draining", "store_unavailable"),
+}
+
+
+@pytest.mark.parametrize("reason", DISCONNECT_REASONS)
+def test_end_comes_after_what_the_socket_sent_before_unless_it_broke_a_rule(
+    bench: Bench, reason: str
+) -> None:
+    """A goodbye undoes nothing; a socket that is ended for something it did has no more effect."""
     bench.dispatcher.on_disconnect(lambda peer, reason: bench.done.append(reason))
+    bench.during = lambda: bench.dispatcher.disconnected("s", reason)
+    bench.send("long", 1, ack_id=1)
+    bench.send("now", 2, ack_id=2)
+    bench.send("long", 3)
+    bench.send("now", 4)
     bench.tasks.run()
     bench.dispatcher.disconnected("s", "again")
     bench.tasks.run()
-    assert bench.done == [1, "gone"]
-    assert bench.ends == [("s", "gone")]
-    assert bench.wires.sent == []  # nobody is there to read the ack
+    assert bench.done == [1, *([2, 3, 4] if reason in GOODBYES else []), reason]
+    assert bench.ends == [("s", reason)]
+    assert bench.wires.sent == []  # nobody is there to read the acks
+
+
+def test_event_after_the_end_is_no_event(bench: Bench) -> None:
+    bench.send("long", 1)
+    bench.dispatcher.disconnected("s", "client disconnect")
+    bench.send("now", 2)
+    bench.tasks.run()
+    assert bench.done == [1]
 
 
 def test_disconnect_of_a_silent_socket_is_told_in_a_task(bench: Bench) -> None:

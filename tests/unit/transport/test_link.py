@@ -415,6 +415,27 @@ def test_peer_that_vanishes_amid_a_write_is_lost(bench: Bench) -> None:
     assert bench.link.waiting_bytes == 0
 
 
+@pytest.mark.parametrize("is_paused", [False, True], ids=["flowing", "paused"])
+def test_peer_that_leaves_without_reading_is_read_to_its_end(bench: Bench, is_paused: bool) -> None:
+    """What we cannot write any more is no reason to lose what it had sent."""
+    bench.link.send(frame(b"x" * 500_000))
+    bench.hub.turn()
+    if is_paused:
+        bench.link.pause(FULL)
+    bench.send("a", "b")
+    bench.peer.close()
+    bench.link._write()  # before anything more was read
+    if is_paused:
+        for _ in range(3):
+            bench.hub.turn()
+        assert bench.owner.told == []
+        bench.link.resume(FULL)
+    for _ in range(4):
+        bench.hub.turn()
+    assert bench.owner.told == ["a", "b", "cut", "lost"]
+    assert bench.link.waiting_bytes == 0
+
+
 # --- the wheel
 
 
