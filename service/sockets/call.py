@@ -86,7 +86,7 @@ class Peer:
         self.inbox: deque[Any] | None = None
         self.waiting_bytes = 0
         self.busy = False
-        self.acks: dict[int, Callable[[list[Any]], None]] | None = None
+        self.acks: dict[int, Callable[[list[Any] | None], None]] | None = None
         self.next_request = packets.REQUEST_NUMBERS[0]
 
 

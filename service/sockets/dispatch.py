@@ -202,11 +202,11 @@ class Dispatcher:
         if not peer.closed:
             self._inboxes.insert(peer, (handler, call))
 
-    def on_ack(self, sid: str, number: int, text: str) -> bool:
+    def on_ack(self, sid: str, number: int, text: str | None) -> bool:
         """Take a client's ack of a `request`; False when the number was not given out here.
 
         Args:
-            text: JSON text of the array of arguments, or "".
+            text: JSON text of the array of arguments, or ""; None: it carries what is no JSON.
         """
         if number not in packets.REQUEST_NUMBERS:
             return False
@@ -214,11 +214,7 @@ class Dispatcher:
         on_ack = peer.acks.pop(number, None) if peer is not None and peer.acks else None
         if on_ack is not None:
             try:
-                arguments = orjson.loads(text) if text else []
-            except orjson.JSONDecodeError:
-                arguments = []
-            try:
-                on_ack(arguments if isinstance(arguments, list) else [])
+                on_ack(_arguments(text))
             except Exception:
                 log.exception(
                     "an ack listener failed", extra={"action": "ack_failed", "throttle": "ack"}
@@ -228,13 +224,13 @@ class Dispatcher:
     # --- answers and requests
 
     def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
     ) -> None:
         """Send an event to a socket of this node and pass on its ack.
 
         Args:
-            on_ack: called with the ack's arguments, in the context that read it: it must not block. Never
-                called when the socket ends first, or is not here.
+            on_ack: called with the ack's arguments (None: they cannot be read), in the context that read
+                it: it must not block. Never called when the socket ends first, or is not here.
         """
         peer = self.peers.get(sid)
         if peer is None:
@@ -362,3 +358,12 @@ class Dispatcher:
                 listener(peer, peer.reason)
             except Exception:
                 log.exception("a disconnect listener failed", extra={"action": "leave_failed"})
+
+
+def _arguments(text: str | None) -> list[Any] | None:
+    """Return the arguments of an ack; None where they cannot be read."""
+    try:
+        arguments = orjson.loads(text) if text else None if text is None else []
+    except orjson.JSONDecodeError:
+        return None
+    return arguments if isinstance(arguments, list) else None

@@ -13,6 +13,7 @@ from service.config.loader import load_config
 from service.manager.manager import SessionManager
 from service.sessions import model
 from tests.support.bare import Bare
+from tests.support.clients import Client
 from tests.support.node_processes import ROADS, Cluster, MakeCluster, road
 from tests.support.shared_pair import running_pair
 from tests.support.waiting import wait_until
@@ -100,6 +101,30 @@ def test_send_command_from_the_other_node_in_each_wait_mode(shared: Cluster, d1:
     assert late["error"]["code"] == "command_timeout"
     device.close()
     operator.close()
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_result_with_bytes_fails_the_command_at_once(
+    shared: Cluster, d1: str, transport: str
+) -> None:
+    """A device's library sends them as attachments of its ack; who waits hears it, and so does the device."""
+    first, second = shared.urls
+    said = {"photo": {"ok": True, "result": {"jpeg": b"\xff\xd8"}}, "look": {"ok": True}}
+    device = Client(
+        first,
+        transports=(transport,),
+        answers={"command": lambda payload: said[payload["command"]]},
+    )
+    operator = Bare(second)
+    try:
+        device.ok("register", {"device_id": d1})
+        failed = send(operator, d1, "photo", wait="result", ttl_s=300, timeout_s=60)
+        assert (failed["status"], failed["error"]["code"]) == ("failed", "invalid_request")
+        assert device.await_event("service_error")["code"] == "invalid_request"
+        assert send(operator, d1, "look", wait="result")["status"] == "succeeded"
+    finally:
+        device.close()
+        operator.close()
 
 
 def test_reconnect_to_the_other_node_resends_unacked_in_order(shared: Cluster, d1: str) -> None:

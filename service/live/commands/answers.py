@@ -29,6 +29,10 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 
 
+#: An object with one of these is meant as an answer, not as a mere ack.
+_ANSWER_FIELDS = {"ok", "result", "error"}
+
+
 class AnswerStore(Protocol):
     """The part of the session store that records answers."""
 
@@ -85,8 +89,17 @@ class CommandAnswers:
         self._answers: dict[str, deque[Answer]] = {}  # session -> not yet in Redis
         self._answer_bytes = 0
 
-    def note(self, session_id: str, generation: int, command_id: str, arguments: list[Any]) -> None:
-        """Queue the ack of a command to be recorded. Never blocks: called where packets are read."""
+    def note(
+        self, session_id: str, generation: int, command_id: str, arguments: list[Any] | None
+    ) -> None:
+        """Queue the ack of a command to be recorded. Never blocks: called where packets are read.
+
+        Args:
+            session_id: whose command.
+            generation: on which it was sent.
+            command_id: of the command.
+            arguments: of the ack; None: they cannot be read.
+        """
         ok, result_json, error_json = self.read_ack(arguments)
         answer = Answer(generation, command_id, ok, result_json, error_json)
         with self._lock:
@@ -104,16 +117,26 @@ class CommandAnswers:
             self._answers[session_id] = deque((answer,))
         self._tasks.spawn(self._record_all, session_id)
 
-    def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
-        """Return (ok, result, error) of an ack; ok is None when it says no more than "I have it"."""
+    def read_ack(self, arguments: list[Any] | None) -> tuple[bool | None, str, str]:
+        """Return (ok, result, error) of an ack; ok is None when it says no more than "I have it".
+
+        One that cannot be understood fails the command: nothing better will come, and who waits for the
+        result must not wait until the command times out.
+        """
+        if arguments is None:
+            return False, "", _lost("invalid_request", "It is no JSON: binary data is not taken.")
+        if len(arguments) > 1:
+            return False, "", _lost("invalid_request", "An ack has one argument.")
         said = arguments[0] if arguments else None
-        if not isinstance(said, dict) or not isinstance(said.get("ok"), bool):
+        if not isinstance(said, dict) or not _ANSWER_FIELDS & said.keys():
             return None, "", ""
+        ok = said.get("ok")
+        if not isinstance(ok, bool):
+            return False, "", _lost("invalid_request", "`ok` should be true or false.")
         try:
-            return said["ok"], self._encoded(said, "result"), self._encoded(said, "error")
-        except errors.ServiceError as error:  # a bad answer ends the command all the same
-            lost = {"code": error.code, "message": f"The device's answer was not kept. {error}"}
-            return said["ok"], "", json.dumps(lost)
+            return ok, self._encoded(said, "result"), self._encoded(said, "error")
+        except errors.ServiceError as error:  # the device did it, or did not; only the rest is lost
+            return ok, "", _lost(error.code, str(error))
 
     def _encoded(self, said: dict[str, Any], name: str) -> str:
         if said.get(name) is None:
@@ -187,3 +210,8 @@ class CommandAnswers:
         """Return how many answers Redis does not have yet."""
         with self._lock:
             return sum(len(waiting) for waiting in self._answers.values())
+
+
+def _lost(code: str, why: str) -> str:
+    """Return the error, as JSON, of a command whose device gave an answer that is not kept."""
+    return json.dumps({"code": code, "message": f"The device's answer was not kept. {why}"})

@@ -58,7 +58,7 @@ class Sockets(Protocol):
     """The part of the sockets' dispatcher that sends events to devices."""
 
     def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
     ) -> None: ...
 
     def backlog_bytes(self, sid: str) -> int: ...
@@ -164,7 +164,7 @@ class CommandDelivery:
         )
         session_id, generation, command_id = owned.session_id, owned.generation, change.command_id
 
-        def on_ack(arguments: list[Any]) -> None:
+        def on_ack(arguments: list[Any] | None) -> None:
             self.answers.note(session_id, generation, command_id, arguments)
 
         self._sockets.request(owned.sid, "command", payload.encode(), on_ack)

@@ -18,6 +18,7 @@ from service.transport.upstream.engine_socket import NodeSocket
 log = logging.getLogger(__name__)
 
 NAMESPACE = "/"
+NO_BINARY = "Binary data is not taken: send JSON."
 #: The last packet to a socket that sends anything else before its CONNECT.
 _NOT_CONNECTED = engineio.packet.Packet(
     engineio.packet.MESSAGE,
@@ -37,7 +38,7 @@ class Receiver(Protocol):
     def connected(self, sid: str, address: str, passed: Any = ..., /) -> None: ...
     def disconnected(self, sid: str, reason: str) -> None: ...
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None: ...
-    def on_ack(self, sid: str, number: int, text: str) -> bool: ...
+    def on_ack(self, sid: str, number: int, text: str | None) -> bool: ...
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None: ...
 
 
@@ -106,8 +107,7 @@ class Incoming:
         elif head.kind in (packets.ACK, packets.BINARY_ACK):
             self._on_ack(socket, head, len(data))
         elif head.kind == packets.BINARY_EVENT:
-            words = "Binary data is not taken: send JSON."
-            self.refuse(socket, head.number, "binary", words, len(data))
+            self.refuse(socket, head.number, "binary", NO_BINARY, len(data))
         else:
             self.refuse(socket, None, "packet", "Only the service sends this packet.", len(data))
 
@@ -195,16 +195,18 @@ class Incoming:
             self._opened(socket, sid)
 
     def _on_ack(self, socket: NodeSocket, head: packets.Head, size: int) -> None:
-        """Handle the answer to an event of ours; one with binary data counts as without arguments."""
-        body = head.body if head.kind == packets.ACK else ""
+        """Handle the answer to an event of ours; one with binary data is none that can be read."""
+        is_binary = head.kind == packets.BINARY_ACK
         number = head.number
         if not number:  # python-socketio keeps its counter under 0
             self.refuse(socket, None, "packet", "This ack has no number.", size)
             return
-        if self._receiver.on_ack(socket.sid_here, number, body):
+        if self._receiver.on_ack(socket.sid_here, number, None if is_binary else head.body):
+            if is_binary:
+                self.refuse(socket, None, "binary", NO_BINARY, size)
             return
         try:
-            arguments = orjson.loads(body) if body else []
+            arguments = orjson.loads(head.body) if head.body and not is_binary else []
         except orjson.JSONDecodeError:
             arguments = []
         self._server_ack(socket, number, arguments if isinstance(arguments, list) else [])

@@ -113,13 +113,16 @@ def test_callbacks_of_python_socketio_work_beside_requests(ws: RawWebsocket) -> 
     assert ws.answer(7) == {"ok": True, "arguments": ["theirs"]}
 
 
-def test_binary_ack_is_an_ack_without_arguments(ws: RawWebsocket) -> None:
+def test_binary_ack_is_refused_and_its_request_hears_that_it_cannot_be_read(
+    ws: RawWebsocket,
+) -> None:
     ws.send('421["ask"]')
     question = ws.receive()
     number = question[2 : question.index("[")]
     ws.send(f'461-{number}[{{"_placeholder":true,"num":0}}]')
     ws.send_bytes(b"attachment")
-    assert ws.answer(1) == {"ok": True, "arguments": []}
+    assert ws.answer(1) == {"ok": True, "arguments": None}
+    assert json.loads(ws.receive()[2:])[1]["code"] == "invalid_request"
     assert is_open(ws)
 
 

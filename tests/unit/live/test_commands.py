@@ -119,12 +119,12 @@ class MemorySockets:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.acks: list[Callable[[list[Any]], None]] = []
+        self.acks: list[Callable[[list[Any] | None], None]] = []
         self.backlog = 0
         self.on_request: Callable[[], None] = lambda: None
 
     def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any]], None]
+        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
     ) -> None:
         assert event == "command"
         self.asked.append({"sid": sid, **json.loads(payload_json)})
@@ -278,7 +278,8 @@ def test_deliver_slow_device_waits_outside_its_buffer(world: World) -> None:
     [
         ([], "delivered", None, None),
         (["got it"], "delivered", None, None),
-        ([{"ok": "yes"}], "delivered", None, None),
+        ([None], "delivered", None, None),
+        ([{"received": True}], "delivered", None, None),
         ([{"ok": True}], "succeeded", "", ""),
         ([{"ok": True, "result": {"v": [1, "ü"]}}], "succeeded", '{"v":[1,"ü"]}', ""),
         ([{"ok": False, "error": "broken"}], "failed", "", '"broken"'),
@@ -298,6 +299,32 @@ def test_ack_of_each_kind_becomes_its_status(
     assert world.store.rows["c1"].get("error") == error
     wait_until(lambda: world.told)
     assert [(change.waiter, change.status) for change in world.told] == [("node-b", status)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        None,
+        [{"ok": "yes"}],
+        [{"ok": None}],
+        [{"result": 7}],
+        [{"error": "jammed"}],
+        [{"ok": True}, 2],
+        [None, {"ok": True}],
+    ],
+)
+def test_ack_that_cannot_be_understood_fails_the_command_at_once(
+    world: World, arguments: list[Any] | None
+) -> None:
+    """Nothing better will come: who waits is told now, not when the command times out."""
+    world.store.add("c1", waiter="node-b")
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.acks)
+    world.sockets.acks[0](arguments)
+    wait_until(lambda: world.told)
+    assert [(change.waiter, change.status) for change in world.told] == [("node-b", "failed")]
+    assert world.store.rows["c1"]["result"] == ""
+    assert json.loads(world.store.rows["c1"]["error"])["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize(
