@@ -384,7 +384,7 @@ def test_ack_that_cannot_be_read_is_passed_on_as_such(bench: Bench, text: str | 
     """Whoever asked must not take it for an ack without arguments."""
     answers: list[Any] = []
     bench.dispatcher.request("s", "command", b"{}", answers.append)
-    assert bench.dispatcher.on_ack("s", dispatch.FIRST_REQUEST, text)
+    assert bench.dispatcher.on_ack("s", packets.REQUEST_NUMBERS[0], text)
     assert answers == [None]
 
 
