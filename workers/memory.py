@@ -1,8 +1,8 @@
 """Memory pressure: sessions go to the archive early, the longest inactive first.
 
-Two things are watched: the memory of this machine (psutil), and `used_memory` of Redis against its
-`maxmemory`. Above the high mark sessions are archived until the low one is reached, no more of them are
-inactive, or the disk refuses. Active sessions are never touched, and nothing is dropped.
+Two things are watched: the memory of this machine, or of this container if it has less, and `used_memory` of
+Redis against its `maxmemory`. Above the high mark sessions are archived until the low one is reached, no more
+of them are inactive, or the disk refuses. Active sessions are never touched, and nothing is dropped.
 
 `relieve_memory_pressure` is a job. When Redis answers OOM nothing can be enqueued, and the worker's own
 loop (`watch`) runs the same, a little at a time: archive_commit frees memory with its first write, so it
@@ -49,7 +49,7 @@ class Reading:
 
 
 def read_memory(store: RedisSessionStore) -> Reading:
-    """Read the memory of this machine and of Redis; wait while Redis is still freeing."""
+    """Read the memory of this machine or container, and of Redis; wait while Redis is still freeing."""
     deadline = time.monotonic() + FREEING_S
     while True:
         memory = store.upkeep.redis_memory()

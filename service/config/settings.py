@@ -184,8 +184,8 @@ class ArchiveSettings(Group):
 class MemorySettings(Group):
     """When sessions are archived early, the longest inactive first."""
 
-    #: Memory of the machine that should be available: below it sessions are archived early, below
-    #: half of it nodes refuse new connections. 0: not looked at.
+    #: Memory of the machine, or of the container if it has less, that should be available: below it
+    #: sessions are archived early, below half of it nodes refuse new connections. 0: not looked at.
     min_available_percent: Percent = 5
     #: Part of Redis's `maxmemory` above which sessions are archived early …
     redis_high_percent: Percent = 80

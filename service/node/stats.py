@@ -117,7 +117,7 @@ class NodeFigures:
         return Check(waiting < BACKLOG_READY * MAX_BUFFER_BYTES, details)
 
     def check_memory(self) -> Check:
-        """Check that this machine has memory for new clients."""
+        """Check that there is memory for new clients."""
         available = {"available_percent": self._memory.available_percent}
         return Check(not self._memory.is_critical, available)
 

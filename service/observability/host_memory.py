@@ -1,7 +1,7 @@
-"""Host memory: how much this machine has available, and when that is too little.
+"""Memory for this process: how much is available, and when that is too little.
 
-The figure is the machine's available memory, as the kernel estimates it. In a container with a limit of its
-own that is not the container's.
+Where its container has less than the machine, that is the container's memory, and the machine's decides
+nothing: a full machine does not stop an empty container. Else it is the machine's, as the kernel estimates it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,27 @@ from collections.abc import Callable
 
 import psutil
 
+from service.observability.cgroups import ControlGroups
+
 #: Part of `memory.min_available_percent` below which nodes take no new connections.
 CRITICAL_PART = 0.5
 #: How long one reading is good for, s.
 FRESH_S = 0.5
 
+_groups = ControlGroups()
+
 
 def available_percent() -> float:
-    """Return the memory that programs can have without swapping, in percent of all."""
-    seen = psutil.virtual_memory()
-    return 100.0 * float(seen.available) / float(seen.total)
+    """Return the memory that this process can still have without swapping, in percent of all it may have."""
+    machine = psutil.virtual_memory()
+    container = _groups.memory(machine.total)
+    if container is not None:
+        return container.available_percent
+    return 100.0 * float(machine.available) / float(machine.total)
 
 
 class HostMemory:
-    """Whether this machine has memory for more clients.
+    """Whether there is memory for more clients.
 
     Args:
         min_available_percent: `memory.min_available_percent`; 0: never too little.

@@ -157,7 +157,8 @@ class Metrics(Collector):
             "muster_redis_max_memory_bytes", "The maxmemory of Redis; 0 for none."
         )
         self.host_memory = gauge(
-            "muster_host_memory_available_ratio", "Part of the machine's memory that is available."
+            "muster_host_memory_available_ratio",
+            "Part of the memory of the container, or of the machine where it has no limit, that is available.",
         )
         self.archived_sessions = gauge("muster_archived_sessions", "Sessions in the archive.")
         self.upkeep = counter(

@@ -234,7 +234,9 @@ class Resync(View):
 class Memory(View):
     """Memory in percent."""
 
-    available_percent: float = Field(description="Available memory of the worker's machine.")
+    available_percent: float = Field(
+        description="Available memory of the worker's container or machine."
+    )
     redis_percent: float | None = Field(
         description="Used part of Redis's `maxmemory`; null: Redis has no limit."
     )
