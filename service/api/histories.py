@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from werkzeug.exceptions import NotAcceptable
 
 from service import errors
 from service.api import request_models, response_models
+from service.api.cells import cell
 from service.api.openapi import Api
 from service.api.parsing import JSON
 from service.api.respond import json_response
@@ -217,18 +217,6 @@ def _csv_rows(pages: Pages) -> Iterator[bytes]:
         text.seek(0)
         text.truncate()
     yield text.getvalue().encode()
-
-
-#: Positions at which a spreadsheet may read a formula: the beginning of a cell, and after characters that
-#: some programs read as the end of a cell.
-_FORMULA = re.compile(r"(^|[;\t\r\n])(?=[\s\x00-\x1f]*[=+\-@＝＋－＠])")
-
-
-def cell(value: Any) -> str:
-    """Return a value as a spreadsheet shows it; a `'` is put before text that could be read as a formula."""
-    if isinstance(value, str):
-        return _FORMULA.sub(r"\1'", value)
-    return orjson.dumps(value).decode()
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ _PIPELINE = re.compile(r"\ACommand # \d+ .* of pipeline caused error: ", re.DOTA
 #: Replies that say that we asked for nonsense. redis-py takes away `ERR`.
 _OUR_FAULT = re.compile(
     r"(?:ERR )?(?:WRONGTYPE |user_script:\d+: |Error (?:compiling|running) script"
-    r"|wrong number of arg|syntax error|[a-z ]*value is not an? |no such key)",
+    r"|wrong number of arg|syntax error|[a-z ]{0,40}value is not an? |no such key)",
     re.IGNORECASE,
 )
 #: Replies that only a person can change: rights within a script, a command that is not there.

@@ -12,11 +12,12 @@ the cursor of the list. A node keeps nothing between two pages, and any node can
 from __future__ import annotations
 
 import base64
-import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import orjson
 
 from service import errors
 from service.live.feed.scope import PROJECT, SESSIONS, Scope
@@ -53,8 +54,7 @@ class Wish:
     def token(self) -> str:
         """Encode the opaque `page` that asks for the next page."""
         parts = [1, self.asked, self.start, self.state, self.after]
-        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
     @classmethod
     def from_token(cls, token: str) -> Wish:
@@ -66,8 +66,8 @@ class Wish:
         try:
             padded = token + "=" * (-len(token) % 4)
             text = base64.b64decode(padded, b"-_", validate=True)
-            version, asked, start, state, after = json.loads(text)
-        except (ValueError, TypeError, RecursionError) as error:
+            version, asked, start, state, after = orjson.loads(text)
+        except (ValueError, TypeError) as error:
             raise errors.InvalidRequest("`page` is not a token of this service.") from error
         fits = (
             version == 1

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from werkzeug.test import create_environ
 
 from service import errors
-from service.api.histories import as_json, cell
+from service.api.histories import as_json
 from service.api.paths import EncodedSegments, Segment, in_path
 from service.api.request_models import moment_of
 from service.sessions.page_cursor import CURSOR, FIRST, PageCursor, parse_cursor
@@ -117,12 +117,6 @@ def test_moment_of_seconds_and_dates(text: str, seconds: float) -> None:
 def test_moment_of_anything_else_is_refused(text: str) -> None:
     with pytest.raises(PydanticCustomError):
         moment_of(text)
-
-
-@given(st.text())
-def test_no_cell_begins_like_a_formula(value: str) -> None:
-    for part in re.split(r"[;\t\r\n]", cell(value)):
-        assert part.lstrip()[:1] not in ("=", "+", "-", "@")
 
 
 def test_json_of_no_pages_is_an_empty_object() -> None:
