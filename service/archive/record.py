@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from service.archive import bounds
 from service.archive.errors import BadRecord, RecordTooLarge
 from service.archive.names import name_of
 
@@ -104,31 +105,42 @@ def encode(record: Record, level: int = DEFAULT_LEVEL) -> bytes:
         TypeError: the body is not JSON.
     """
     body = orjson.dumps(record.body)
-    header = orjson.dumps(
-        {
-            "format": FORMAT,
-            "session_id": record.session_id,
-            "generation": record.generation,
-            "rev": record.rev,
-            "archived_at_ms": record.archived_at_ms,
-            "body_sha256": hashlib.sha256(body).hexdigest(),
-            "summary": record.summary,
-            "capture": record.capture,
-            "life": record.life,
-            "came_from": record.came_from,
-        }
-    )
+    fields = {
+        "format": FORMAT,
+        "session_id": record.session_id,
+        "generation": record.generation,
+        "rev": record.rev,
+        "archived_at_ms": record.archived_at_ms,
+        "body_sha256": hashlib.sha256(body).hexdigest(),
+        "summary": record.summary,
+        "capture": record.capture,
+        "life": record.life,
+        "came_from": record.came_from,
+    }
+    frame = _compressed(fields, body, level)
+    filler = bounds.filler(len(frame), body)
+    if filler:
+        frame = _compressed({**fields, "filler": filler}, body, level)
+    return frame + _TRAILER_HEAD + hashlib.sha256(frame).digest()
+
+
+def _compressed(fields: dict[str, Any], body: bytes, level: int) -> bytes:
+    """Return the zstd frame of both lines.
+
+    Raises:
+        RecordTooLarge
+    """
+    header = orjson.dumps(fields)
     size = len(header) + len(body) + 2
     if len(header) > MAX_HEADER_BYTES or size > MAX_TEXT_BYTES:
         raise RecordTooLarge(f"its record has {size} bytes, {MAX_TEXT_BYTES} at most are kept")
-    frame = zstd.compress(
+    return zstd.compress(
         b"%b\n%b\n" % (header, body),
         options={
             zstd.CompressionParameter.compression_level: level,
             zstd.CompressionParameter.checksum_flag: 1,
         },
     )
-    return frame + _TRAILER_HEAD + hashlib.sha256(frame).digest()
 
 
 def decode(data: bytes, name: str | None = None) -> Record:
@@ -149,13 +161,15 @@ def decode(data: bytes, name: str | None = None) -> Record:
         raise BadRecord("its compressed text is damaged") from exc
     if not decompressor.eof or decompressor.unused_data or len(text) != size:
         raise BadRecord("it is not one whole compressed text")
-    head, _, rest = text.partition(b"\n")
+    head = text[: text.find(b"\n", 0, MAX_HEADER_BYTES) + 1]
     header = _parse_header(head, name)
-    if not rest.endswith(b"\n"):
+    if not text.endswith(b"\n", len(head)):
         raise BadRecord("its text has not two lines")
-    body = memoryview(rest)[:-1]
+    body = memoryview(text)[len(head) : -1]
     if hashlib.sha256(body).hexdigest() != header.body_sha256:
         raise BadRecord("the checksum of its body is wrong")
+    if not bounds.may_have_objects(len(data), text):
+        raise BadRecord("it would become more than a file of its size may")
     return Record(
         header.session_id,
         header.generation,
@@ -235,8 +249,8 @@ def _checked_frame(data: bytes) -> tuple[memoryview, int]:
         size = zstd.get_frame_info(frame).decompressed_size
     except zstd.ZstdError as exc:
         raise BadRecord("its compressed text is damaged") from exc
-    if not size or size > MAX_TEXT_BYTES:
-        raise BadRecord("its text is longer than a record may be, or of unknown length")
+    if not size or size > MAX_TEXT_BYTES or not bounds.may_have_text(len(data), size):
+        raise BadRecord("its text is longer than a record of its size may be, or of unknown length")
     return frame, size
 
 
