@@ -1,7 +1,8 @@
-"""What tests of the archive share: records, and a store that is open."""
+"""What tests of the archive share: records, a store that is open, many that act at once."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,23 @@ def uses(store: FileArchiveStore) -> dict[str, Callable[[], object]]:
         "unquarantine": lambda: store.unquarantine("0" * 12),
         "collect_litter": lambda: store.collect_litter(0),
     }
+
+
+def in_threads(count: int, function: Callable[[int], object]) -> list[object]:
+    """Answers of `function(0)` … `function(count - 1)`, all begun at once."""
+    answers: list[object] = [None] * count
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait(60)
+        try:
+            answers[number] = function(number)
+        except Exception as exc:  # told as the answer
+            answers[number] = exc
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return answers
