@@ -75,6 +75,8 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
             raise InvalidRequest(ONE_FORM)
         sample = _encode(payload["key"], payload["value"], ts, max_value_bytes)
         return _update(([sample], seq, len(sample[2])))
+    if "value" in payload:  # it would be lost without a word
+        raise InvalidRequest(ONE_FORM)
     if "data" in payload:
         if "samples" in payload:
             raise InvalidRequest(ONE_FORM)

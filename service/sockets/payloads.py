@@ -213,8 +213,8 @@ class UpdateData(_Samples):
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        given = self.model_fields_set & {"key", "data", "samples"}
-        if len(given) != 1 or ("key" in given and "value" not in self.model_fields_set):
+        given = self.model_fields_set & {"key", "value", "data", "samples"}
+        if given not in ({"key", "value"}, {"data"}, {"samples"}):
             raise PydanticCustomError("form", "give one of `key` and `value`, `data`, `samples`")
         return self
 

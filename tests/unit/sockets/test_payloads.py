@@ -92,6 +92,8 @@ def test_parse_telemetry_is_an_update_of_several_keys() -> None:
         {"key": "a"},
         {"value": 1},
         {"key": "a", "value": 1, "data": {}},
+        {"value": 1, "data": {"a": 1}},  # `value` would be lost
+        {"value": 1, "samples": [["a", 1]]},
         {"data": {"a": 1}, "samples": []},
         *({"key": key, "value": 1} for key in (None, 1, True, [], {}, "", "a\n", "\x00", "\x7f")),
         {"key": "x" * 257, "value": 1},
