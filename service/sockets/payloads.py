@@ -36,6 +36,7 @@ from service.schema.fields import (
     Sought,
     Version,
     Words,
+    at_most,
 )
 from service.schema.limits import (
     MAX_COUNT,
@@ -164,7 +165,12 @@ class Register(Report):
     session_name: Words | None = None
     project_id: Words | None = None
     meta: (
-        Annotated[dict[str, Document], AfterValidator(lambda meta: _bounded_meta(meta))] | None
+        Annotated[
+            dict[str, Document],
+            at_most(MAX_META_BYTES // 4),
+            AfterValidator(lambda meta: _bounded_meta(meta)),
+        ]
+        | None
     ) = None
     stream: Words = ""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Container, Sequence
+from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
 import orjson
 
@@ -266,8 +268,19 @@ def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
 
 
 def is_match(raw: dict[str, str], q: str | None) -> bool:
-    """Return whether id or name begins with `q`, in any letter case."""
+    """Return whether id or name begins with `q`, in any letter case and Unicode normal form."""
     if not q:
         return True
+    wanted = _folded_query(q)
     names = (raw["session_id"], raw.get("session_name") or "")
-    return any(name.casefold().startswith(q.casefold()) for name in names)
+    return any(folded(name).startswith(wanted) for name in names)
+
+
+def folded(text: str) -> str:
+    """Return the text as names are compared: `É`, `é` and `e` with an accent after it are one letter."""
+    if text.isascii():
+        return text.lower()
+    return normalize("NFC", normalize("NFD", text).casefold())
+
+
+_folded_query = lru_cache(maxsize=16)(folded)  # the same one for thousands of sessions
