@@ -42,7 +42,9 @@ class Error(View):
         None, description="How long to wait before trying again, if known."
     )
     expected_seq: int | None = Field(
-        None, description="Only with `conflict`: the `seq` that the service expects next."
+        None,
+        description="Only with `conflict`: the `seq` that would be accepted next. Updates before it may "
+        "still be refused.",
     )
     log_id: str | None = Field(
         None, description="Only with `internal`: identifies the error in the log."

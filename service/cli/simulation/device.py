@@ -1,11 +1,13 @@
 """A device that loses nothing it can keep: the client behind `muster agent` and `muster simulate`.
 
 * Every update gets the next `seq` of one `stream` when it is first sent, and stays in hand until it
-  is acked. After a reconnect `last_seq` of the `register` ack says what was stored although its ack
-  was lost; the rest goes out again with its old numbers, so nothing is stored twice.
-* An update that is refused leaves a gap behind which the service answers `conflict`. The device
-  then waits for all answers, numbers what is still in hand anew from the expected number, and sends
-  it again.
+  is settled: by an `ok` for it, or by `last_seq` of a `register` ack, which says what was stored although
+  its ack was lost. `expected_seq` of a refusal settles nothing: it counts what the service may yet lose.
+* An update that is refused leaves a gap behind which the service answers `conflict`, to each of those
+  under way. So the device sends nothing more, awaits all answers, numbers what is still in hand anew
+  from the highest acked number on, and sends it again, once.
+* Where the service does not say what it has (`internal`), or has not what it acked (`conflict` for the
+  number behind the highest acked), the device registers again, and `last_seq` says it.
 * Updates wait in a bounded queue while there is no connection. Only what was never sent is dropped,
   oldest first, and counted: what was sent has a number, and a number may not be left out.
 * A command is carried out once per `command_id`; a second delivery gets the first one's outcome.
@@ -32,6 +34,11 @@ from service.cli.simulation.outcomes import Handler, Outcomes
 _HOPELESS = frozenset(
     {"invalid_request", "not_allowed", "not_authenticated", "conflict", "too_large"}
 )
+#: Refusals after which a new register says who owns the session, and what of the stream is stored.
+_REGISTER_AGAIN = frozenset({"stale_generation", "not_registered"})
+#: How long a device waits for the notice that it lost its session before it registers again: too early it
+#: would take the session back from who has it now.
+_NOTICE_S = 3.0
 #: No ack for this long although the connection lives: connect again, the numbers prevent doubles.
 _ACK_TIMEOUT_S = 30.0
 
@@ -116,12 +123,13 @@ class Device:
         self._waiting: deque[Update] = deque()
         self._in_hand: dict[int, Update] = {}  # seq → update, sent and not acked, in order
         self._queue_updates, self._window, self._max_delay_s = queue_updates, window, max_delay_s
-        self._seq = 0
+        self._seq = 0  # the highest number that was given out
+        self._acked_seq = 0  # the highest number that is settled
         self._connection: websocket.Connection | None = None
         self._ready = False  # registered on the present connection
         self._unanswered = 0  # updates sent on this connection whose ack has not come
-        self._expected: int | None = None  # `expected_seq` of the latest conflict
         self._mending = False  # something was refused: answers are awaited, then all is sent again
+        self._must_register = False  # nothing is sent on this connection any more
         self._mend_delay_s = 0.0
         self._backing_off = False  # this round had a refusal that asks for patience
         self._setup_version = 0  # of the latest setup on the present connection
@@ -221,15 +229,15 @@ class Device:
         if self.first_rev is None:
             self.first_rev = answer["rev"]
         self.counts.connects += 1
-        self._unanswered, self._expected, self._mend_delay_s = 0, None, 0.0
+        self._unanswered, self._mend_delay_s, self._must_register = 0, 0.0, False
         self._ready = self._was_ready = True
-        self._settle_below(answer["last_seq"] + 1)
+        self._settle(answer["last_seq"])
         self._tell("connected", url)
         if self.counts.dropped:
             self._tell("dropped", str(self.counts.dropped))
         self._setup(answer.get("setup"), answer.get("setup_version") or 0)
         self._outcomes.send_results()
-        self._send_again(answer["last_seq"] + 1)
+        self._send_again()
 
     def _closed(self, reason: str) -> None:
         if self._ready:
@@ -267,6 +275,7 @@ class Device:
             return
         self._unanswered -= 1
         if answer.get("ok"):
+            self._acked_seq = max(self._acked_seq, update.seq)
             if self._in_hand.pop(update.seq, None) is not None:
                 self._acked(update)
             if not self._backing_off:
@@ -287,14 +296,15 @@ class Device:
 
     def _failed(self, update: Update, error: dict[str, Any]) -> None:
         code = error["code"]
-        if code in ("stale_generation", "not_registered"):
-            # `superseded` or `deleted` is on its way; if it is not, a new register settles it.
-            self._reconnect_after_s = 1.0
-            asyncio.get_running_loop().call_soon(self._drop_connection, f"refused: {code}")
-            return
         self._mending = True
-        if code == "conflict" and "expected_seq" in error:
-            self._expected = error["expected_seq"]
+        is_gap = code == "conflict" and "expected_seq" in error
+        if code in _REGISTER_AGAIN:
+            # `superseded` or `deleted` is on its way; if it is not, a new register settles it
+            self._register_again(code, after_s=_NOTICE_S)
+        elif is_gap and update.seq == self._acked_seq + 1:
+            self._register_again(code)
+        elif is_gap:
+            pass  # one before it was refused
         elif error.get("retryable"):
             self.counts.deferred += 1
             if not self._backing_off:  # one step per round, however many were refused in it
@@ -305,27 +315,35 @@ class Device:
             self._in_hand.pop(update.seq, None)
             self.counts.refused += 1
             self._tell("refused", f"{code}: {error['message']}")
+            if code == "internal":  # it may be stored all the same
+                self._register_again(code)
+
+    def _register_again(self, code: str, after_s: float = 0.0) -> None:
+        self._reconnect_after_s, self._must_register = 1.0, True
+        if self._connection is not None:
+            drop = partial(self._connection.close, f"refused: {code}")
+            asyncio.get_running_loop().call_later(after_s, drop)
 
     def _mend(self, connection: websocket.Connection) -> None:
-        if connection is self._connection and self._ready and self._mending:
-            lowest = next(iter(self._in_hand), self._seq + 1)
-            self._settle_below(self._expected or lowest)
-            self._send_again(self._expected or lowest)
+        is_present = connection is self._connection and self._ready
+        if is_present and self._mending and not self._must_register:
+            self._send_again()
 
-    def _settle_below(self, seq: int) -> None:
-        """Count as acked what the service expects no more: it is stored, only its ack was lost."""
-        for stored in [number for number in self._in_hand if number < seq]:
+    def _settle(self, last_seq: int) -> None:
+        """Count as acked what is stored by the word of a `register` ack: only its ack was lost."""
+        self._acked_seq = last_seq
+        for stored in [number for number in self._in_hand if number <= last_seq]:
             self._acked(self._in_hand.pop(stored))
 
-    def _send_again(self, first_seq: int) -> None:
-        """Renumber what is in hand from `first_seq` on and send it; then what waits."""
+    def _send_again(self) -> None:
+        """Renumber what is in hand behind the highest acked number and send it; then what waits."""
         updates = list(self._in_hand.values())
-        self._mending, self._backing_off, self._expected = False, False, None
+        self._mending, self._backing_off = False, False
         self._in_hand.clear()
-        for seq, update in enumerate(updates, first_seq):
+        for seq, update in enumerate(updates, self._acked_seq + 1):
             update.seq = seq
             self._in_hand[seq] = update
-        self._seq = first_seq + len(updates) - 1
+        self._seq = self._acked_seq + len(updates)
         for update in updates:
             self._send(update)
         self._pump()

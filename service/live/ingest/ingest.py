@@ -30,7 +30,7 @@ from service.errors import ServiceError
 from service.live.ingest import pending
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
 from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
-from service.live.ingest.refusals import lost_error, word_error
+from service.live.ingest.refusals import gap_error, lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
@@ -177,8 +177,7 @@ class Ingest:
                 self._answers.answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             return False
         if seq > owned.accepted_seq:
-            expected = owned.accepted_seq + 1
-            raise errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
+            raise gap_error(owned.accepted_seq + 1)
         cost = cost_bytes(update)
         if self._load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
@@ -358,9 +357,7 @@ class Ingest:
         elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
             queue.appendleft(rest)
         else:
-            expected = last_seq + 1
-            error = errors.Conflict(f"seq {expected} must come next.", expected_seq=expected)
-            self._refuse(queue, rest, error)
+            self._refuse(queue, rest, gap_error(last_seq + 1))
 
     def _split(self, queue: deque[PendingUpdates], slot: PendingUpdates) -> None:
         """Send each update alone when one brings a key too many, so that only that one is refused."""
@@ -392,23 +389,31 @@ class Ingest:
     def _refuse(
         self, queue: deque[PendingUpdates], slot: PendingUpdates, error: ServiceError
     ) -> None:
-        """Fail these updates and those that must not be stored after them."""
+        """Fail these updates and those that must not be stored after them.
+
+        Those behind it were not refused for themselves: where the error says that an update can never be
+        stored, they only leave a gap.
+        """
         owned = slot.owned
         stale = isinstance(error, errors.StaleGeneration)
         news = stale and not owned.lost
         if news:
             owned.lost = "superseded"
-        refused = list(slot.entries)
+        behind: list[tuple[pending.Update, int | None]] = []
         self._load.settle(slot)
         if slot.numbered or owned.lost:
             for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
                 queue.remove(other)
-                refused += other.entries
+                behind += other.entries
                 self._load.settle(other)
                 if self._open.get(owned) is other:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
-        for _, ack_id in refused:
+        for _, ack_id in slot.entries:
+            self._answer(owned, ack_id, error)
+        if not (owned.lost or error.retryable):
+            error = gap_error(owned.last_seq + 1)
+        for _, ack_id in behind:
             self._answer(owned, ack_id, error)
         self._answer_repeats(owned, error)
         self._load.release_if_low(owned)

@@ -14,6 +14,11 @@ def lost_error(owned: OwnedSession) -> ServiceError:
     return errors.StaleGeneration()
 
 
+def gap_error(expected_seq: int) -> errors.Conflict:
+    """Return the error for an update that another one must come before."""
+    return errors.Conflict(f"seq {expected_seq} must come next.", expected_seq=expected_seq)
+
+
 def word_error(owned: OwnedSession, word: str) -> ServiceError:
     """Return the error for a part of a flush that Redis refused with this word."""
     if word == "too_many_keys":

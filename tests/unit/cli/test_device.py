@@ -253,6 +253,32 @@ def test_takeover_and_deletion_end_the_device(service: FakeService, event: str) 
     assert len(service.urls) == 1
 
 
+@pytest.mark.parametrize("notice", ["superseded", None])
+def test_refused_as_stale_waits_for_the_notice_before_it_registers_again(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch, notice: str | None
+) -> None:
+    """The refusal may come first; a register at once would take the session back from the new owner."""
+    monkeypatch.setattr("service.cli.simulation.device._NOTICE_S", 0.05)
+    device = Device("d", ["http://a"])
+    stale = [{"code": "stale_generation"}]
+    service.fail = lambda payload: stale.pop() if stale else None
+
+    async def script() -> None:
+        await until(lambda: device.connected)
+        device.update({"n": 1})
+        await until(lambda: not stale)
+        if notice is not None:
+            asyncio.get_running_loop().call_later(
+                0.01, service.connections[0].on_event, notice, {"session_id": "d"}, None
+            )
+            await until(lambda: device.ended)
+        else:
+            await until(lambda: device.counts.acked == 1)
+
+    drive(device, script)
+    assert len(service.registered) == (1 if notice else 2)
+
+
 def test_draining_moves_to_the_next_url(service: FakeService) -> None:
     device = Device("d", ["http://a", "http://b"])
 
