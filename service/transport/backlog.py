@@ -51,6 +51,7 @@ class Backlog:
         "_size_of",
         "_taken",
         "_wake",
+        "end_code",
         "finished",
         "max_bytes",
         "on_overflow",
@@ -71,6 +72,8 @@ class Backlog:
         self.waiting_bytes = 0
         #: Nothing is accepted any more.
         self.finished = False
+        #: Of the close frame at the end.
+        self.end_code = 1000
         self._wake = wake
         self._asleep = False
         self._empty = empty
@@ -137,13 +140,14 @@ class Backlog:
         Args:
             last: packets to send before the end.
             drop: forget what still waits before them.
-            code: of the close frame; ignored here, where the transport cannot send one.
+            code: of the close frame that a websocket sends then.
         """
         if drop:
             self._drop()
         self.finished = True
         if self._packets and self._packets[-1][0] is None:
             return  # it has ended already
+        self.end_code = code
         for packet in last:
             size = self._size_of(packet) + PACKET_BYTES
             self.waiting_bytes += size

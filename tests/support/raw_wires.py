@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Callable
 
 HANDSHAKE = (
     "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
@@ -64,6 +65,13 @@ class Wire:
     def close(self) -> None:
         self._read.close()
         self.tcp.close()
+
+
+def opened(wire: Callable[..., Wire]) -> Wire:
+    """A connected one."""
+    one = wire(text("40"))
+    one.until(b"40")
+    return one
 
 
 def churn_once(port: int, way: int) -> None:

@@ -4,8 +4,8 @@ Written for the versions in `WRITTEN_FOR`. Websockets take one of two transports
 
 * the event loop transport (`event_loop`, `takeover`): after the handshake the connection is detached from the
   web server and driven by the event loop, with neither a task nor a buffer of its own;
-* the library transport (`fallback`, `websocket`): the libraries' own, two tasks per websocket. With versions
-  other than those it is the only one, and TLS always takes it.
+* the library transport (`fallback`, `websocket`): two tasks per websocket, as the libraries have it. With
+  versions other than those it is the only one, and TLS always takes it.
 
 Long polling goes through WSGI as usual. Behind these three everything is the same: packets come to
 `NodeSocket.accept`, events of namespace `/` go as text straight to the dispatcher, so that they are decoded
@@ -28,7 +28,7 @@ Overridden on the objects of one server, never on a library's class or module:
 * socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
 * socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.
 * socketio/base_manager.py:138 `basic_disconnect` walks all rooms of the node: `room_index`.
-* the websocket objects of eventlet and simple-websocket, on the library transport: `websocket`.
+* the websocket objects of eventlet and simple-websocket: `websocket` is in their place on the library transport.
 * the connections of eventlet's and gevent's web servers, on the event loop transport: `takeover`.
 
 The `connect` handler of namespace `/` is ours where connections are authenticated.

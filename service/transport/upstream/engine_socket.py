@@ -19,6 +19,7 @@ from it (see `upstream`). Replaced are, with what was wrong:
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +39,8 @@ from service.transport.upstream.event_loop import CannotDetach, LinkQueue
 from service.transport.upstream.upgrade import Upgrade
 from service.transport.upstream.websocket import WholeSocket
 from service.transport.wheel import Due
+
+log = logging.getLogger(__name__)
 
 Packet = engineio.packet.Packet
 #: Packets of one client handled before other tasks get a turn.
@@ -376,7 +379,6 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         is_new: bool = not self.connected
         is_detached = False
-        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # no compression
         try:
             event_loop = self.server.muster.event_loop
             if event_loop is not None:
@@ -386,14 +388,15 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
                     return ()
                 except CannotDetach:
                     pass
-            return super()._upgrade_websocket(environ, start_response)
-        except Exception:  # noqa: BLE001  a handshake that the library does not understand
+            return fallback.serve(self, environ)
+        except OSError:  # the client is gone
+            return self.server._bad_request()
+        except Exception as error:
+            about = {"action": "websocket_failed", "throttle": type(error).__name__}
+            log.error("a websocket failed", extra=about, exc_info=error)
             return self.server._bad_request()
         finally:
             if not is_detached:
                 fallback.end_requests(environ)
                 if is_new:
                     self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
-
-    def _websocket_handler(self, ws: Any) -> list[bytes]:
-        return fallback.serve(self, ws)

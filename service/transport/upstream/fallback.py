@@ -1,33 +1,39 @@
 """The library transport: websockets with a task that reads and one that writes for each.
 
 Used for connections that cannot be detached from the web server (TLS), with versions of the libraries that
-the event loop transport was not written for, and with `node.fast_path` off.
+the event loop transport was not written for, and with `node.fast_path` off. The tasks, the queue between them
+and the pings' way are Engine.IO's; the frames are ours (`websocket`), so that both transports refuse the same.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from service.protocol import frames, handshake
 from service.transport.upstream.ports import EngineSocket
+from service.transport.upstream.takeover import borrow
 from service.transport.upstream.upgrade import PROBED, Upgrade
-from service.transport.upstream.websocket import WholeSocket, tame
+from service.transport.upstream.websocket import TaskWebsocket, WholeSocket
 
 
-def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
-    """Serve a websocket until it ends; in the task of its request."""
+def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
+    """Answer a valid handshake and serve the websocket until it ends; in the task of its request."""
     server = socket.server
     is_new = not socket.connected
-    raw = tame(
-        ws,
+    green, early = borrow(server.async_mode, environ)
+    raw = WholeSocket(green, lambda: server.sleep(0))
+    ws = TaskWebsocket(
+        raw,
+        early,
         max_bytes=server.max_http_buffer_size,
         refusal=lambda: server.muster.incoming.refuse_size(),
         give_way=lambda: server.sleep(0),
-        new_event=server.create_event,
     )
     try:
+        raw.send(handshake.answer(environ))
         if not is_new:
             if not _upgrade(socket, ws, raw):
-                return []
+                return ()
             socket.leave_polling()
         if not socket.is_stranger:
             raw.allowance = None
@@ -39,7 +45,7 @@ def serve(socket: EngineSocket, ws: Any) -> list[bytes]:
         writer.join()
     finally:
         raw.abort()
-    return []
+    return ()
 
 
 class TaskUpgrade(Upgrade):
@@ -56,53 +62,55 @@ class TaskUpgrade(Upgrade):
         self._raw.allowance = None
 
 
-def _upgrade(socket: EngineSocket, ws: Any, raw: WholeSocket) -> bool:
+def _upgrade(socket: EngineSocket, ws: TaskWebsocket, raw: WholeSocket) -> bool:
     """Whether the client moves from polling to this websocket; waits until that is clear."""
     upgrade = TaskUpgrade(socket, raw)
     try:
-        while upgrade.is_probe(text := ws.wait()):
+        while upgrade.is_probe(text := ws.wait() or ""):
             ws.send(PROBED)
-        return upgrade.is_done(text)
-    except Exception:  # noqa: BLE001  whatever the library raises: polling goes on
-        return False
+        if upgrade.is_done(text):
+            return True
+        ws.close(frames.NORMAL)
+    except OSError:  # polling goes on
+        pass
     finally:
         upgrade.end()
+    return False
 
 
-def _read_all(socket: EngineSocket, ws: Any) -> str:
+def _read_all(socket: EngineSocket, ws: TaskWebsocket) -> str:
     """Take all packets until the connection ends; return the reason of its end."""
     reasons = socket.server.reason
     while True:
         try:
             encoded = ws.wait()
-        except Exception:  # noqa: BLE001  whatever the library raises is an end
+        except (OSError, ValueError):  # under TLS, also of a socket that was shut down
             encoded = None
         if encoded is None:
-            is_at_fault = socket.raw.is_at_fault
-            return str(reasons.TRANSPORT_ERROR if is_at_fault else reasons.TRANSPORT_CLOSE)
+            return str(reasons.TRANSPORT_ERROR if ws.is_at_fault else reasons.TRANSPORT_CLOSE)
         socket.server.muster.count_received(len(encoded))
         socket.take(encoded)
 
 
-def _write_all(socket: EngineSocket, ws: Any) -> None:
+def _write_all(socket: EngineSocket, ws: TaskWebsocket) -> None:
     """Send what comes into the queue until its end, then close the websocket."""
     try:
         while ready := socket.poll():
             for packet in ready:
                 ws.send(packet.encode())
-    except Exception:  # noqa: BLE001  the client left: its reader ends the connection, behind what it sent
+    except OSError:  # the client left: its reader ends the connection, behind what it sent
         return
     try:
-        ws.close()
-    except Exception:  # noqa: BLE001  it was closed already
+        ws.close(socket.queue.end_code)
+    except OSError:  # it broke
         socket.cut()
 
 
 def end_requests(environ: dict[str, Any]) -> None:
     """Read no further HTTP requests from a connection that was a websocket.
 
-    simple-websocket works on a copy of the descriptor, so gevent's server would take what the client
-    still sends for requests (gevent/pywsgi.py:770 stops when its reader is closed).
+    gevent's server would take what the client still sends for requests; gevent/pywsgi.py:770 stops when its
+    reader is closed.
     """
     if "eventlet.input" not in environ:
         body = environ["wsgi.input"]

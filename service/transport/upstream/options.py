@@ -13,7 +13,6 @@ WRITTEN_FOR = {
     "python-socketio": "5.18.1",
     "eventlet": "0.41.3",
     "gevent": "26.9.0",
-    "simple-websocket": "1.1.0",
 }
 
 
@@ -64,10 +63,6 @@ def other_versions(async_mode: str) -> dict[str, str]:
     Args:
         async_mode: eventlet or gevent; the other one does not matter.
     """
-    unused = {"eventlet": ("gevent", "simple-websocket"), "gevent": ("eventlet",)}
-    found = {
-        name: metadata.version(name)
-        for name in WRITTEN_FOR
-        if name not in unused.get(async_mode, ())
-    }
+    unused = {"eventlet": "gevent", "gevent": "eventlet"}
+    found = {name: metadata.version(name) for name in WRITTEN_FOR if name != unused.get(async_mode)}
     return {name: version for name, version in found.items() if version != WRITTEN_FOR[name]}

@@ -34,25 +34,49 @@ def detach(async_mode: str, environ: dict[str, Any]) -> tuple[Any, bytes]:
     return _detach_eventlet(environ)
 
 
-def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
+def borrow(async_mode: str, environ: dict[str, Any]) -> tuple[Any, bytes]:
+    """Return the green socket of a request, for as long as its task runs, and what was read ahead.
+
+    The web server sends no answer.
+    """
+    green, reader = _find(async_mode, environ)
+    early = _read_ahead(green, reader)
+    green.settimeout(None)  # a websocket has deadlines of its own
+    if async_mode == "eventlet":
+        _answer_nothing()
+    return green, early
+
+
+def _find(async_mode: str, environ: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the socket of a request and the reader over it."""
+    if async_mode == "eventlet":
+        source = environ["eventlet.input"]
+        return source.get_socket(), source.rfile
+    source = environ["wsgi.input"]
+    reader = getattr(source, "rfile", source)
+    return reader.raw._sock, reader
+
+
+def _answer_nothing() -> None:
     from eventlet import wsgi
 
-    source = environ["eventlet.input"]
-    green = source.get_socket()
+    wsgi.WSGI_LOCAL.already_handled = True
+
+
+def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
+    green, reader = _find("eventlet", environ)
     inner = getattr(green, "fd", None)
     if hasattr(green, "do_handshake") or not isinstance(inner, _socket.socket):
         raise CannotDetach
-    early = _read_ahead(green, source.rfile)
+    early = _read_ahead(green, reader)
     raw = _adopt(inner.family, inner.type, inner.proto, inner.detach())
-    wsgi.WSGI_LOCAL.already_handled = True
+    _answer_nothing()
     return raw, early
 
 
 def _detach_gevent(environ: dict[str, Any]) -> tuple[Any, bytes]:
-    source = environ["wsgi.input"]
-    reader = getattr(source, "rfile", source)
-    green = getattr(getattr(reader, "raw", None), "_sock", None)
-    if green is None or hasattr(green, "do_handshake"):
+    green, reader = _find("gevent", environ)
+    if hasattr(green, "do_handshake"):
         raise CannotDetach
     early = _read_ahead(green, reader)
     raw = _adopt(green.family, green.type, green.proto, green.detach())

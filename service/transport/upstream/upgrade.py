@@ -53,7 +53,7 @@ class Upgrade:
         """Its client has connected to namespace `/`: it may say as much as it likes."""
         raise NotImplementedError
 
-    def is_probe(self, text: str) -> bool:
+    def is_probe(self, text: Any) -> bool:
         """Whether this is a probe, to be answered with `PROBED`; at the first the poll that waits ends."""
         if text != PROBE:
             return False

@@ -1,41 +1,33 @@
-"""The websocket objects of eventlet and of simple-websocket (gevent), hardened against hostile clients.
+"""A websocket of the library transport: one task reads it, another writes it.
 
-Written for eventlet 0.41.3 and simple-websocket 1.1.0. Without this module they have these faults:
-
-* A message in fragments has no bound (eventlet checks each frame, engineio the whole, but only when it is
-  complete; simple-websocket has a bound that engineio does not set).
-* A message that is too long closes the connection without an answer.
-* eventlet closes with 1011, as if it had failed itself, when a text is not UTF-8.
-* eventlet unmasks byte by byte in Python: 6 MB/s, so one frame of 1 MiB stops the node for 160 ms.
-* simple-websocket writes with `send`, which under gevent may write a part only, and writes from two tasks
-  at once: both tear frames. Its reader takes whatever comes into an unbounded list.
-* A client that sends without pause never lets another task run, because reading does not switch while
-  there is something to read.
-* After a close the reader of a dead connection would wait until the kernel gives up.
-
-`tame` mends these on one connection, without touching the libraries. Compression is never negotiated
-(see `upstream`): 256 KiB per connection is more than everything else we keep for it.
+The frames are ours, as on the event loop transport, so both refuse the same. Only what a task needs is here: a
+green socket that writes whole messages, lets other tasks run while it reads, and takes little before the login.
+Compression is never negotiated: 256 KiB per connection is more than everything else we keep for it.
 """
 
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from service.protocol import frames
+from service.protocol.frames import Control, Fault, Message, Parser
+from service.transport.lobby import DISCARD_BYTES
 
+#: Read at a time.
+READ_BYTES = 4096
 #: A client may make the node read this much before other tasks get a turn.
 TURN_BYTES = 64 * 1024
 #: Bytes that may come before the login, and how long a client that sends more is given to log in.
 STRANGER_BYTES = 32 * 1024
 STRANGER_S = 1.0
-#: Messages that are read ahead of the handler (gevent).
-MAX_READ_AHEAD = 64
-#: After a refusal this much is read and discarded, so that the client can read it. A connection that is
+#: Control frames answered before other tasks get a turn.
+TURN_CONTROLS = 64
+#: After our close frame this much is read and discarded, so that the client can read it. A connection that is
 #: closed with unread input is reset, and a reset destroys what was sent.
 MAX_DISCARD_BYTES = 4 << 20
 DISCARD_S = 1.0
@@ -49,9 +41,6 @@ class WholeSocket:
         self._give_way = give_way
         self._lock = threading.Lock()  # green: the process is patched
         self._read = 0
-        self.refused = False
-        #: The client broke a rule, and is disconnected for it.
-        self.is_at_fault = False
         #: Bytes that may still come before the login; None: it has logged in.
         self.allowance: int | None = STRANGER_BYTES
 
@@ -59,9 +48,6 @@ class WholeSocket:
         with self._lock:
             self._inner.sendall(data)
         return len(data)
-
-    def sendall(self, data: bytes) -> None:
-        self.send(data)
 
     def recv(self, size: int) -> bytes:
         self._read += min(size, 4096)
@@ -75,10 +61,15 @@ class WholeSocket:
             self.allowance -= len(data)
         return data
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether as much came before the login as may."""
+        return self.allowance is not None and self.allowance <= 0
+
     def _may_come(self) -> bool:
         """Return whether more may come; a client that has just sent its CONNECT is waited for."""
         until = time.monotonic() + STRANGER_S
-        while self.allowance is not None and self.allowance <= 0:
+        while self.is_spent:
             if time.monotonic() >= until:
                 return False
             time.sleep(0.05)  # green: the process is patched
@@ -91,153 +82,128 @@ class WholeSocket:
         except OSError:
             pass
 
-    def close(self) -> None:
-        if self.refused:
-            self.refused = False
-            self._discard()
-        self._inner.close()
+    def end_output(self) -> None:
+        """Tell the peer that nothing more comes. Not under TLS, where it would end the input too."""
+        if not hasattr(self._inner, "do_handshake"):
+            try:
+                self._inner.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Discard what still comes until the peer ends its direction too, for a short time. Never raises."""
+        left = MAX_DISCARD_BYTES if self.allowance is None else DISCARD_BYTES
+        until = time.monotonic() + DISCARD_S
         try:
-            self._inner.shutdown(socket.SHUT_WR)
-            self._inner.settimeout(DISCARD_S)
-            left = MAX_DISCARD_BYTES
-            while left > 0:
-                data = self._inner.recv(65536)
+            while left > 0 and (left_s := until - time.monotonic()) > 0:
+                self._inner.settimeout(left_s)
+                data = self._inner.recv(min(left, 65536))
                 if not data:
                     return
                 left -= len(data)
                 self._give_way()
-        except OSError:
+        except (OSError, ValueError):
             pass
 
 
-class _ReadAhead(list[Any]):
-    """simple-websocket's `input_buffer`, whose reader waits while it is full."""
-
-    def __init__(self, new_event: Callable[[], Any], is_open: Callable[[], bool]) -> None:
-        super().__init__()
-        self._room = new_event()
-        self._is_open = is_open
-
-    def append(self, message: Any) -> None:
-        while len(self) >= MAX_READ_AHEAD and self._is_open():
-            self._room.clear()
-            self._room.wait(1.0)
-        super().append(message)
-
-    def pop(self, index: Any = -1) -> Any:
-        message = super().pop(index)
-        self._room.set()
-        return message
-
-
-def tame(
-    ws: Any,
-    *,
-    max_bytes: int,
-    refusal: Callable[[], str],
-    give_way: Callable[[], None],
-    new_event: Callable[[], Any],
-) -> WholeSocket:
-    """Harden one connection that has just been opened; return its socket.
+class TaskWebsocket:
+    """A websocket after its handshake.
 
     Args:
-        ws: what engineio's `_websocket_handler` was given.
+        sock: its connection.
+        early: what came with the handshake.
         max_bytes: longest message, all fragments together.
         refusal: the text message to send before a connection is closed because of a longer one.
         give_way: lets other tasks run.
-        new_event: makes an event of the async mode in use.
     """
-    if hasattr(ws, "ws"):
-        return _tame_simple(ws.ws, max_bytes, refusal, give_way, new_event)
-    return _tame_eventlet(ws, max_bytes, refusal, give_way)
 
+    def __init__(
+        self,
+        sock: WholeSocket,
+        early: bytes,
+        *,
+        max_bytes: int,
+        refusal: Callable[[], str],
+        give_way: Callable[[], None],
+    ) -> None:
+        self._sock = sock
+        self._give_way = give_way
+        self._refusal = refusal
+        self._parser = Parser(max_bytes)
+        self._messages: deque[Message] = deque(self._parser.feed(early) if early else ())
+        self._is_closing = False  # our close frame is sent
+        self._controls = 0
+        #: The client broke a rule, and is disconnected for it.
+        self.is_at_fault = False
 
-def _tame_eventlet(
-    ws: Any,
-    max_bytes: int,
-    refusal: Callable[[], str],
-    give_way: Callable[[], None],
-) -> WholeSocket:
-    whole = WholeSocket(ws.socket, give_way)
-    failed = sys.modules[type(ws).__module__].FailedConnectionError
-    message_class = type(ws).Message
-    close = ws.close
+    def wait(self) -> str | bytes | bytearray | None:
+        """Return the next message; None at the end, which was answered.
 
-    class BoundedMessage(message_class):  # type: ignore[misc, valid-type]
-        """A message whose fragments together may have `max_bytes`."""
+        Raises:
+            OSError: the connection broke.
+        """
+        while True:
+            while self._messages:
+                message = self._messages.popleft()
+                if isinstance(message, Fault):
+                    self._fail(message)
+                elif isinstance(message, Control):
+                    self._on_control(message)
+                elif not self._is_closing:
+                    return message
+            if self._is_closing:
+                self._sock.discard()
+                return None
+            data = self._sock.recv(READ_BYTES)
+            if data:
+                self._messages.extend(self._parser.feed(data))
+            elif self._sock.is_spent:
+                self._fail(Fault(frames.POLICY, "Log in first."))
+            else:
+                return None
 
-        size = 0
+    def send(self, message: str | bytes) -> None:
+        """Send a message, and wait until the kernel has taken it.
 
-        def push(self, data: bytes, final: bool = False) -> None:
-            self.size += len(data)
-            if self.size > max_bytes:
-                raise failed(1009, "too large")
-            super().push(data, final)
+        Raises:
+            OSError: the connection broke, or is being closed.
+        """
+        if self._is_closing:
+            raise BrokenPipeError
+        if isinstance(message, str):
+            self._sock.send(frames.encode(frames.TEXT, message.encode()))
+        else:
+            self._sock.send(frames.encode(frames.BINARY, message))
 
-        def getvalue(self) -> Any:
-            try:
-                return super().getvalue()
-            except UnicodeDecodeError:
-                raise failed(1007, "not UTF-8") from None
+    def close(self, code: int, words: str = "") -> None:
+        """Send a close frame, the first time; `wait` returns once the peer has closed too.
 
-    def close_with_words(close_data: tuple[int, str] | None = None) -> None:
-        if close_data is not None and ws._remote_close_data is None:
-            whole.is_at_fault = close_data[0] != frames.INTERNAL
-        if close_data is not None and close_data[0] == 1009:
-            try:
-                ws.send(refusal())
-            except OSError:
-                pass
-            whole.refused = True
-        close(close_data=close_data)
+        Raises:
+            OSError: the connection broke.
+        """
+        if not self._is_closing:
+            self._is_closing = True
+            self._sock.send(frames.close_frame(code, words))
+            self._sock.end_output()
 
-    ws.socket = whole
-    ws.max_frame_length = max_bytes
-    ws.Message = BoundedMessage
-    ws.close = close_with_words
-    ws._apply_mask = unmask
-    return whole
+    def _on_control(self, control: Control) -> None:
+        if self._is_closing:
+            return
+        self._controls += 1
+        if self._controls % TURN_CONTROLS == 0:
+            self._give_way()
+        if control.opcode == frames.PING:
+            self._sock.send(frames.encode(frames.PONG, control.payload))
+        elif control.opcode == frames.CLOSE:
+            code = frames.closing_code(control.payload)
+            if isinstance(code, Fault):
+                self._fail(code)
+            else:
+                self.close(code)
 
-
-def _tame_simple(
-    ws: Any,
-    max_bytes: int,
-    refusal: Callable[[], str],
-    give_way: Callable[[], None],
-    new_event: Callable[[], Any],
-) -> WholeSocket:
-    whole = WholeSocket(ws.sock, give_way)
-    protocol = ws.ws
-    encode = protocol.send
-    from wsproto.events import CloseConnection, TextMessage
-
-    def encode_with_words(event: Any) -> bytes:
-        words = b""
-        if isinstance(event, CloseConnection) and event.code == 1009:
-            whole.refused = whole.is_at_fault = True
-            words = encode(TextMessage(data=refusal()))
-        return words + encode(event)  # type: ignore[no-any-return]
-
-    protocol.send = encode_with_words
-    ws.sock = whole
-    ws.max_message_size = max_bytes
-    ws.input_buffer = _ReadAhead(new_event, lambda: bool(ws.connected))
-    return whole
-
-
-def unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
-    """Take the mask off the payload of a frame (RFC 6455, section 5.3), at once.
-
-    Args:
-        data: a piece of the payload.
-        mask: the four bytes of the frame's key.
-        length: length of the piece.
-        offset: where in the payload the piece begins.
-    """
-    data = data if length is None else data[:length]
-    return bytes(frames.apply_mask(bytes(mask[(offset + i) % 4] for i in range(4)), data))
+    def _fail(self, fault: Fault) -> None:
+        if not self._is_closing:
+            self.is_at_fault = fault.code != frames.INTERNAL
+            if fault.code == frames.TOO_LARGE:
+                self.send(self._refusal())
+            self.close(fault.code, fault.words)

@@ -12,6 +12,7 @@ import socketio
 
 from tests.support.bystanders import Bystander
 from tests.support.raw_clients import RawWebsocket
+from tests.support.raw_wires import Wire
 from tests.support.socket_nodes import Node
 
 Connect = Callable[..., RawWebsocket]
@@ -63,6 +64,20 @@ def connect(node: Node) -> Iterator[Connect]:
 @pytest.fixture
 def ws(connect: Connect) -> RawWebsocket:
     return connect()
+
+
+@pytest.fixture
+def wire(node: Node) -> Iterator[Callable[..., Wire]]:
+    """Makes websockets that a test writes byte by byte."""
+    made: list[Wire] = []
+
+    def make(early: bytes = b"", query: str = "") -> Wire:
+        made.append(Wire(node.port, early, query))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

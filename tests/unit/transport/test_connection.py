@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from service.transport.backlog import BURST_BYTES, PACKET_BYTES, Backlog
 from service.transport.connection import Frame, ack_frame, event_frame
 from service.transport.upstream.room_index import RoomIndex
-from service.transport.upstream.websocket import unmask
 
 # --- frames
 
@@ -174,15 +173,6 @@ def test_backlog_never_counts_wrong(steps: list[tuple[bool, int]]) -> None:
                 assert backlog.waiting_bytes == 0
         there = sum(size for _, size in backlog._packets) + backlog._taken
         assert backlog.waiting_bytes == there <= 400_000 + 2 * (200_000 + PACKET_BYTES)
-
-
-# --- websocket payloads
-
-
-@given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.integers(0, 9))
-def test_unmask_is_xor_with_the_key_from_the_offset(data: bytes, key: bytes, offset: int) -> None:
-    plain = bytes(byte ^ key[(offset + i) % 4] for i, byte in enumerate(data))
-    assert unmask(data, tuple(key), length=len(data), offset=offset) == plain
 
 
 # --- rooms
