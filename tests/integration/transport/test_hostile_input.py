@@ -197,7 +197,7 @@ def test_message_over_the_bound_is_told_and_closed(
     texts = client.until_end()
     sender.join()
     assert any('"code":"too_large"' in text for text in texts)
-    assert node.wait_for_end(client.sid) == "transport close"
+    assert node.wait_for_end(client.sid) == "transport error"
 
 
 @pytest.mark.parametrize(
