@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.bare import Bare
-from tests.support.node_processes import ROOT, Cluster, MakeCluster, NodeProcess, environment
+from tests.support.forks import Forked
+from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
 from tests.support.waiting import wait_until
 
 
@@ -41,17 +39,9 @@ def ask(
 
 
 @contextmanager
-def worker(cluster: Cluster) -> Iterator[subprocess.Popen[bytes]]:
+def worker(cluster: Cluster) -> Iterator[Forked]:
     """A worker process; ended however it is left."""
-    with (cluster.folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers"],
-            cwd=ROOT,
-            env={**os.environ, **environment(cluster.settings), "PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    process = cluster.start_worker()
     try:
         yield process
     finally:

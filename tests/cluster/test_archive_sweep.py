@@ -136,7 +136,7 @@ def test_quiet_sessions_are_swept_under_live_traffic_and_a_killed_worker(
             device.join(60)
     assert [fault for device in live for fault in device.faults] == []
     wait_until(lambda: store.index.counts()["active"] == 0, 10, what="the last ones have left")
-    for worker in both.children:
+    for worker in both.workers:
         both.kill(worker)
     assert_one_place_each(both, {*ids, "template", *(device.session_id for device in live)})
     for device in live:

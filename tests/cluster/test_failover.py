@@ -6,10 +6,7 @@ The primary is killed, also while its only replica lags, or paused so that for a
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +16,8 @@ import pytest
 
 from tests.support.bare import Bare
 from tests.support.clients import Client
-from tests.support.node_processes import ROOT, Cluster, environment
+from tests.support.forks import Forked
+from tests.support.node_processes import Cluster
 from tests.support.sentinels import Watched
 from tests.support.waiting import wait_until
 
@@ -42,21 +40,12 @@ class Service:
             "workers.sweep_every_s": 0.3,
         }
         self.cluster = Cluster(self.watched, folder, settings)
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Forked | None = None
 
     def start(self) -> None:
         self.watched.start()
         self.cluster.start(2)
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PYTHON"))}
-        own = environment(self.cluster.settings) | {"PYTHONPATH": str(ROOT)}
-        with (self.cluster.folder / "worker.log").open("ab") as log:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers"],
-                env=inherited | own,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._worker = self.cluster.start_worker()
 
     def state(self, session_id: str) -> str:
         (row,) = self.cluster.store.index.summaries([session_id])

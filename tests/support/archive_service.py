@@ -15,6 +15,7 @@ from service.archiving.archiver import Archiver
 from service.config.loader import Config, load_config
 from service.manager.manager import SessionManager
 from tests.support.clients import RawSocket
+from tests.support.forks import Forked
 from tests.support.node_processes import Cluster, environment
 from tests.support.processes import REPOSITORY
 from tests.support.waiting import wait_until
@@ -32,6 +33,7 @@ class Service:
         assert self.manager.archiver is not None
         self.archiver: Archiver = self.manager.archiver
         self.children: list[subprocess.Popen[str]] = []
+        self.workers: list[Forked] = []
 
     def _start(self, argv: list[str], name: str, **more: Any) -> subprocess.Popen[str]:
         settings = {**self.cluster.settings, **{k.replace("__", "."): v for k, v in more.items()}}
@@ -51,9 +53,11 @@ class Service:
         self.children.append(child)
         return child
 
-    def worker(self, **more: Any) -> subprocess.Popen[str]:
+    def worker(self, **more: Any) -> Forked:
         """A `muster worker`."""
-        return self._start(["workers"], "worker", **more)
+        worker = self.cluster.start_worker(f"worker-{len(self.workers)}.log", **more)
+        self.workers.append(worker)
+        return worker
 
     def child(self, action: str, step: str, nth: int = 1, *ids: str) -> subprocess.Popen[str]:
         """An archiver that stands at a step now."""
@@ -69,7 +73,7 @@ class Service:
         assert child.returncode == 0
         return out.strip()
 
-    def kill(self, child: subprocess.Popen[str]) -> None:
+    def kill(self, child: subprocess.Popen[str] | Forked) -> None:
         """kill -9, with what it forked for a job."""
         try:
             below = psutil.Process(child.pid).children(recursive=True)
@@ -127,6 +131,8 @@ class Service:
         return sorted(path.name for path in self.root.glob("????/*.zst"))
 
     def close(self) -> None:
+        for worker in self.workers:
+            self.kill(worker)
         for child in self.children:
             self.kill(child)
             for stream in (child.stdin, child.stdout):

@@ -143,6 +143,12 @@ class Cluster:
             node.await_ready()
         return started
 
+    def start_worker(self, name: str = "worker.log", **more: Any) -> Forked:
+        """A worker of the same service; its end is the caller's."""
+        own = {name.replace("__", "."): value for name, value in more.items()}
+        with (self.folder / name).open("ab") as log:
+            return Forked("worker", environment({**self.settings, **own}), log)
+
     @property
     def urls(self) -> list[str]:
         return [node.url for node in self.nodes]

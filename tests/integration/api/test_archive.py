@@ -6,8 +6,6 @@ import hashlib
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +24,7 @@ from service.archive.names import name_of
 from service.archiving.archiver import Archiver
 from tests.integration.api.test_sessions import problem
 from tests.support.logins import ask, device, nodes_with_login, token, who
-from tests.support.node_processes import NodeProcess, environment
-from tests.support.processes import REPOSITORY
+from tests.support.node_processes import NodeProcess
 from tests.support.rest import path_of, rest
 from tests.support.waiting import wait_until
 
@@ -49,15 +46,8 @@ def fleet(
         "sessions__archive_after_s": 100_000,
         "redis__partitions": 2,
     }
-    with nodes_with_login(folder, **settings) as cluster, (folder / "worker.log").open("wb") as log:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("MUSTER_")}
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "workers"],
-            env={**inherited, **environment(cluster.settings), "PYTHONPATH": str(REPOSITORY)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    with nodes_with_login(folder, **settings) as cluster:
+        worker = cluster.start_worker()
         yield SimpleNamespace(cluster=cluster, root=root, worker=worker)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait(60)
