@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 GOOD_ROUND_TRIP_S = 0.1
 #: After this long any measurement is better than none: monotonic clocks drift.
 KEEP_GOOD_S = 60.0
+#: How much two clocks drift apart that are slewed against each other, at most; of the time since then.
+DRIFT = 0.001
+#: The uncertainty before the first measurement, s.
+UNKNOWN_S = 1e9
 #: NTP moves a clock by less. A jump forward takes its time from every TTL and deadline in Redis.
 JUMP_S = 60.0
 
@@ -33,11 +37,26 @@ def steady_s() -> float:
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
+class Stamp(NamedTuple):
+    """A moment: by the monotonic clock, and in Redis time as it was known then, with its uncertainty."""
+
+    steady_s: float
+    redis_s: float
+    error_s: float
+
+
 class Clock(Protocol):
     """The present time in Redis time."""
 
     def now_ms(self) -> int: ...
     def now_s(self) -> float: ...
+
+
+class StampingClock(Clock, Protocol):
+    """One that also says when something was, although Redis's clock may have jumped since."""
+
+    def stamp(self) -> Stamp: ...
+    def bounds_ms(self, stamp: Stamp) -> tuple[int, int]: ...
 
 
 class RedisClock:
@@ -56,6 +75,7 @@ class RedisClock:
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
         self._measured_at: float | None = None
+        self._round_trip_s = 2 * UNKNOWN_S  # of the measurement in use
         #: Jumps of Redis's clock that were seen, and how far the last went that is not told yet, s.
         self.jumps = 0
         self._untold_s = 0.0
@@ -65,6 +85,26 @@ class RedisClock:
 
     def now_ms(self) -> int:
         return int((self._monotonic() + self._offset_s) * 1000)
+
+    def stamp(self) -> Stamp:
+        """Return the present moment."""
+        steady_s = self._monotonic()
+        return Stamp(steady_s, steady_s + self._offset_s, self._error_s(steady_s))
+
+    def bounds_ms(self, stamp: Stamp) -> tuple[int, int]:
+        """Return between which Redis times a moment was, at the earliest and at the latest.
+
+        If Redis's clock jumped since, forth or back, the moment has two times; the earlier one is returned.
+        So what comes later has a later one, whichever of the two clocks it is measured by.
+        """
+        now_s = stamp.steady_s + self._offset_s
+        error_s = self._error_s(self._monotonic())
+        earliest_s = min(stamp.redis_s - stamp.error_s, now_s - error_s)
+        latest_s = min(stamp.redis_s + stamp.error_s, now_s + error_s)
+        return int(earliest_s * 1000), int(latest_s * 1000) + 1
+
+    def _error_s(self, steady_s: float) -> float:
+        return self._round_trip_s / 2 + DRIFT * (steady_s - (self._measured_at or steady_s))
 
     def measure(self, redis_now_ms: Callable[[], int]) -> None:
         """Compare with Redis: one round trip. Raises what `redis_now_ms` raises."""
@@ -82,6 +122,7 @@ class RedisClock:
         is_good = after - before <= GOOD_ROUND_TRIP_S
         if is_good or has_jumped or last is None or after - last > KEEP_GOOD_S:
             self._offset_s = offset_s
+            self._round_trip_s = after - before
             self._measured_at = after
 
     def tell_jump(self, note: Callable[[float], object]) -> None:

@@ -171,6 +171,10 @@ class StoreRefuses(StoreUnavailable):
     """Redis refuses what this service needs, until its operator grants it: try again later."""
 
 
+class LateCall(StoreUnavailable):
+    """Redis received this too late to act on it: try again."""
+
+
 class Draining(ServiceError):
     """This node is shutting down: connect again to reach another node."""
 

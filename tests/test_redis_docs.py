@@ -23,6 +23,7 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
         "token": "<token>",
         "batch_id": "<batch_id>",
         "sweep": "<sweep>",
+        "sid": "<sid>",
     }
     made = {
         keys.meta,

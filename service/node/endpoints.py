@@ -22,6 +22,7 @@ from service.security.session_scope import SessionScope
 from service.sockets import asyncapi, dashboards
 from service.sockets.devices import Devices
 from service.sockets.notices import Notices
+from service.sockets.registers import Registers
 from service.sockets.watching import Watching
 from service.version import installed_version
 
@@ -58,26 +59,33 @@ def _open_sockets(
         live.pings.add(owned)
         transport.connections.known(owned.sid)
 
-    devices = Devices(
+    clock, store = ground.clock, storage.store
+    Registers(
         registrar=storage.archiver,
-        reports=storage.store.setups,
-        setups=live.manager,
         sessions=live.sessions,
-        ingest=live.ingest,
         disconnects=live.disconnects,
         commands=live.commands,
         takeovers=live.takeovers,
         dispatcher=dispatcher,
         tasks=ground.tasks,
-        clock=ground.clock,
+        clock=clock,
+        measure=lambda: clock.measure(store.now_ms),
         metrics=ground.metrics,
         node_id=ground.node_id,
-        partition_of=storage.store.keys.partition,
-        max_value_bytes=config.sessions.max_value_bytes,
+        partition_of=store.keys.partition,
         session_scope=session_scope,
         quota=transport.rate_limiter,
         on_device=became_device,
         refusal=transport.admission.refusal,
+    ).listen()
+    devices = Devices(
+        reports=store.setups,
+        setups=live.manager,
+        ingest=live.ingest,
+        commands=live.commands,
+        dispatcher=dispatcher,
+        clock=clock,
+        max_value_bytes=config.sessions.max_value_bytes,
     )
     devices.listen()
     dashboards.register(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -136,6 +136,20 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """When the socket of a register was accepted, in Redis time.
+
+    Args:
+        earliest_ms, latest_ms: it surely was between these.
+        send_ms: called before each call; returns Redis time, or raises that the socket is over.
+    """
+
+    earliest_ms: int
+    latest_ms: int
+    send_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """A claim of a node, with all it takes to reclaim it, or to make it again in an emptied Redis."""
 
@@ -149,6 +163,7 @@ class Holding:
     stream: str
     last_seq: int
     created_ms: int
+    accepted_ms: int = 0  #: when its socket was accepted, at the earliest; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class Authenticator:
     def _check_silent(self, peer: Peer) -> None:
         if peer.device is not None:
             return
-        if peer.busy:  # it is registering
+        if peer.busy or peer.postponed is not None:  # it is registering, or the node does it for it
             self._look_at(peer, self._check_silent, 1.0)
             return
         error = errors.NotRegistered(f"This socket did not register within {SILENT_S:.0f} s.")

@@ -66,6 +66,10 @@ class Takeovers:
         if peer is not None:
             self._close_superseded(peer, "superseded", data["session_id"], data["generation"])
 
+    def refuse(self, peer: Peer, session_id: str, generation: int) -> None:
+        """Close a socket whose register came after that of a later socket, in a task."""
+        self._tasks.spawn(self._close_superseded, peer, "superseded", session_id, generation)
+
     def dismiss(self, owned: OwnedSession, word: str) -> None:
         """Close the socket of a claim that is over (`superseded`, `deleted`), in a task."""
         peer = self._dispatcher.peers.get(owned.sid)

@@ -42,7 +42,9 @@ def part(
     )
 
 
-def holding(registered: Registration, sid: str, *, rev: int | None = None) -> Holding:
+def holding(
+    registered: Registration, sid: str, *, rev: int | None = None, accepted_ms: int = 0
+) -> Holding:
     """What a node remembers of a registration."""
     return Holding(
         session_id=registered.session_id,
@@ -55,6 +57,7 @@ def holding(registered: Registration, sid: str, *, rev: int | None = None) -> Ho
         stream="",
         last_seq=registered.last_seq,
         created_ms=registered.created_ms,
+        accepted_ms=accepted_ms,
     )
 
 

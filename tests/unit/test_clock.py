@@ -90,3 +90,40 @@ def test_what_is_no_jump_is_none(monotonic: Monotonic):
         clock.measure(ask)
         clock.tell_jump(told.append)
     assert (told, clock.jumps) == ([], 0)
+
+
+# -- when something was
+
+
+def test_moment_lies_within_its_bounds(monotonic: Monotonic):
+    """Half the round trip of the measurement, and what clocks may drift apart since."""
+    clock = RedisClock(monotonic)
+
+    def ask() -> int:
+        monotonic.now += 0.08
+        return 8_000_000
+
+    clock.measure(ask)
+    monotonic.now += 10
+    stamp = clock.stamp()
+    earliest, latest = clock.bounds_ms(stamp)
+    assert earliest <= 8_010_000 <= 8_010_080 <= latest  # Redis answered at either end of the trip
+    assert latest - earliest < 150
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_moment_before_a_jump_comes_before_one_after_it(monotonic: Monotonic, jump_s: int):
+    """Whether Redis's clock was set forth or back: by the earlier of the two times that it has."""
+    clock = RedisClock(monotonic)
+    clock.measure(lambda: 8_000_000)
+    before = clock.stamp()
+    monotonic.now += 5
+    clock.measure(lambda: 8_005_000 + jump_s * 1000)
+    after = clock.stamp()
+    assert clock.bounds_ms(before)[1] < clock.bounds_ms(after)[0]
+
+
+def test_moment_before_any_measurement_is_unknown(monotonic: Monotonic):
+    clock = RedisClock(monotonic, wall=lambda: 5.0)
+    earliest, latest = clock.bounds_ms(clock.stamp())
+    assert latest - earliest > 1e12

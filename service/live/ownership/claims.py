@@ -128,9 +128,9 @@ class PendingDisconnects:
             self._leaving.append((owned, reason, time.monotonic() + SETTLE_S))
             self._wake()
 
-    def probe(self, session_id: str, sid: str, partition: int) -> None:
-        """Free what a socket may own whose register had no answer before it closed."""
-        self._tasks.spawn(self._probe, session_id, sid, partition)
+    def withdraw(self, session_id: str, sid: str) -> None:
+        """Let go of what a socket may own whose register had no answer before it closed."""
+        self._tasks.spawn(self._withdraw, session_id, sid)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until Redis has all disconnects; False when the time ran out."""
@@ -183,17 +183,15 @@ class PendingDisconnects:
                 log.exception("disconnect failed", extra={"action": "disconnect_failed"})
                 return
 
-    def _probe(self, session_id: str, sid: str, partition: int) -> None:
+    def _withdraw(self, session_id: str, sid: str) -> None:
         while True:
             try:
-                self.free(session_id, partition, lambda owner_sid: owner_sid == sid)
+                self._store.withdraw(session_id, self._node_id, sid, "lost")
                 return
             except errors.StoreUnavailable:
                 self._tasks.sleep(0.5)
 
-    def free(
-        self, session_id: str, partition: int, is_gone: Callable[[str], bool], reason: str = "lost"
-    ) -> bool:
+    def free(self, session_id: str, partition: int, is_gone: Callable[[str], bool]) -> bool:
         """Disconnect a session that Redis gives to a socket of this node that is gone.
 
         Raises:
@@ -206,5 +204,5 @@ class PendingDisconnects:
         if fields.get("is_connected") != "1" or not is_gone(sid):
             return False
         claim = (session_id, sid, int(fields.get("generation") or 0))
-        self._store.disconnect(partition, self._node_id, [claim], reason)
+        self._store.disconnect(partition, self._node_id, [claim], "lost")
         return True

@@ -16,6 +16,7 @@ class OwnedSession:
     """One session as the node that owns its connection knows it."""
 
     __slots__ = (
+        "accepted_ms",
         "accepted_seq",
         "created_ms",
         "generation",
@@ -66,6 +67,8 @@ class OwnedSession:
         self.project_id = project_id
         self.meta = meta
         self.created_ms = created_ms
+        #: When its socket was accepted, at the earliest; Redis time.
+        self.accepted_ms = 0
         #: "" while this node believes it is the owner, else the reason: superseded, deleted, closed.
         self.lost = ""
         self.last_ping_ms = 0
@@ -93,6 +96,7 @@ class OwnedSession:
             stream=self.stream,
             last_seq=self.last_seq,
             created_ms=self.created_ms,
+            accepted_ms=self.accepted_ms,
         )
 
 

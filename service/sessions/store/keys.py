@@ -82,6 +82,9 @@ class Keys:
     def registers(self, session_id: str) -> str:
         return self._of("registers", session_id)
 
+    def closed(self, partition: int, sid: str) -> str:
+        return f"{self.tag(partition)}closed:{sid}"
+
     def tombstone(self, session_id: str) -> str:
         return self._of("tombstone", session_id)
 

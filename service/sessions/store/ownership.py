@@ -9,9 +9,14 @@ import orjson
 
 from service import errors
 from service.schema.limits import CALL_SESSIONS
-from service.sessions.model import Expiry, Holding, Owner, Registration, Renewal
+from service.sessions.model import Accepted, Expiry, Holding, Owner, Registration, Renewal
 from service.sessions.store.commands import changes_of
 from service.sessions.store.runner import ScriptRunner, StorePart, summary_of
+
+#: For how long a call that was sent may still come to Redis; see lua/register.lua.
+LATE_MS = 10_000
+#: What a register without times says of them.
+NO_TIMES = ("", "", "")
 
 
 def _given(value: str | None) -> str:
@@ -46,11 +51,13 @@ class OwnershipStore(StorePart):
         project_id: str | None = None,
         meta: dict[str, Any] | None = None,
         stream: str = "",
+        accepted: Accepted | None = None,
         create: bool = True,
     ) -> Registration:
         """Make (node_id, sid) the owner; a field left None keeps what is stored.
 
         Args:
+            accepted: when the socket was; None: it is the latest.
             create: make the session when no index has it; what is archived is never made anew.
 
         Guarantees: of any number of calls for one id exactly one ends as owner; each that was
@@ -58,6 +65,9 @@ class OwnershipStore(StorePart):
         same socket changes nothing and answers the same generation.
 
         Raises:
+            StaleGeneration: the owner's socket was accepted later, and its node lives; or this one is
+                closed.
+            LateCall: Redis got it long after it was sent, or its clock jumped; nothing was changed.
             Flapping: more than `flapping_registers` accepted ones within the window.
             SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
 
@@ -78,8 +88,17 @@ class OwnershipStore(StorePart):
                 bounds.flapping_registers,
                 bounds.flapping_window_ms,
                 "1" if create else "0",
+                *(
+                    [accepted.earliest_ms, accepted.latest_ms, accepted.send_ms()]
+                    if accepted
+                    else NO_TIMES
+                ),
             ],
         )
+        if answer[0] in ("superseded", "closed"):
+            raise errors.StaleGeneration(generation=int((*answer, 0)[1]))
+        if answer[0] == "late":
+            raise errors.LateCall
         if answer[0] == "unknown":
             raise errors.SessionNotFound(session_id=session_id)
         if answer[0] == "flapping":
@@ -138,6 +157,7 @@ class OwnershipStore(StorePart):
                 held.stream,
                 held.last_seq,
                 held.created_ms,
+                held.accepted_ms,
             ]
         results: list[tuple[str, Owner | None]] = []
         for answer in self._runner.run("reclaim", partition, args):
@@ -160,6 +180,16 @@ class OwnershipStore(StorePart):
             args += socket
         return list(self._runner.run("disconnect", partition, args))
 
+    def withdraw(self, session_id: str, node_id: str, sid: str, reason: str) -> bool:
+        """Let go of a session that a socket may own, or come to own: its register had no answer.
+
+        Returns whether it did. From now on such a call changes nothing.
+
+        Redis: lua/withdraw.lua, atomic, runs at maxmemory.
+        """
+        args = [node_id, sid, reason, 2 * LATE_MS]
+        return bool(self._runner.of_session("withdraw", session_id, args) == "ok")
+
     def renew(self, node_id: str) -> list[Renewal]:
         """Move a node's lease in every partition; cost: partitions, not sessions.
 
@@ -177,7 +207,8 @@ class OwnershipStore(StorePart):
 
     def release(self, node_id: str) -> None:
         """Give back a node's leases at a clean end."""
-        self._runner.everywhere("release", lambda p: [node_id])
+        lease_ms = self._runner.settings.lease_ms
+        self._runner.everywhere("release", lambda p: [node_id, lease_ms])
         self._deadlines.pop(node_id, None)
 
     def expire(self, partition: int) -> Expiry:

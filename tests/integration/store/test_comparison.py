@@ -101,11 +101,11 @@ def test_departures_wait_for_what_the_socket_sent(make_node: Make):
     assert node.fields("d1")["state"] == "inactive"
 
 
-def test_departures_probe_frees_what_a_lost_answer_left(make_node: Make):
+def test_departures_withdraw_frees_what_a_lost_answer_left(make_node: Make):
     node = make_node()
     owned = node.register("d1")
     node.sessions.drop(owned)
 
-    node.disconnects.probe("d1", owned.sid, owned.partition)
+    node.disconnects.withdraw("d1", owned.sid)
 
     wait_until(lambda: node.fields("d1")["state"] == "inactive")

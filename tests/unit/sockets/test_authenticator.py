@@ -128,6 +128,16 @@ def test_device_that_does_not_register_is_closed() -> None:
     assert bench.pass_s(3600) == []
 
 
+def test_socket_whose_register_the_node_repeats_is_not_silent() -> None:
+    """It was refused for now, and waits as it was told to."""
+    bench = Bench(tokens=Tokens())
+    waiting = bench.enter("waiting", Identity("device", device="a"))
+    waiting.postponed = object()
+    assert bench.pass_s(SILENT_S + 1) == []
+    waiting.postponed = None
+    assert bench.pass_s(2) == ["not_registered"]
+
+
 def test_device_that_is_registering_gets_its_time() -> None:
     bench = Bench(tokens=Tokens())
     peer = bench.enter("a", Identity("device", device="a"))

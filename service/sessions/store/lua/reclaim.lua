@@ -1,13 +1,27 @@
 -- A node gets back what it still holds, with the generation it holds, never a new one.
 -- ARGV[4] node id · [5] lease, ms · [6] '1': make again what Redis does not know · then per session (≤ 500): id, sid, generation, rev, name,
---   project, meta JSON, stream, last seq, created (ms)
+--   project, meta JSON, stream, last seq, created (ms), accepted (ms)
 -- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded', 'deleted',
 --   'archived' (nothing changed: it has to come back from the archive first) or 'unknown'.
 -- NOTE: the caller tells those that lost.
 local node_id, answers = ARGV[4], {}
 call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[5])), node_id)
 
-for i = 7, #ARGV, 10 do
+-- What its node was answered about a session is so, whatever this Redis, or the file it was restored from,
+-- has of it: nothing that was acked looks as if it had not been.
+local function raise(session, i, is_behind)
+  local is = call('HMGET', session, 'rev', 'stream', 'last_seq', 'project_id')
+  if tonumber(ARGV[i + 3]) > tonumber(is[1] or 0) then call('HSET', session, 'rev', ARGV[i + 3]) end
+  if is[2] ~= ARGV[i + 7] or tonumber(ARGV[i + 8]) > tonumber(is[3] or 0) then
+    call('HSET', session, 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8])
+  end
+  if not is_behind then return end
+  call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6])
+  if is[4] and is[4] ~= '' then call('ZREM', tag .. 'project:' .. is[4], ARGV[i]) end
+  if ARGV[i + 5] ~= '' then call('ZADD', tag .. 'project:' .. ARGV[i + 5], ARGV[i + 9], ARGV[i]) end
+end
+
+for i = 7, #ARGV, 11 do
   local id, sid, generation, project = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local held, session = tonumber(generation), key('session', id)
   local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -23,6 +37,7 @@ for i = 7, #ARGV, 10 do
   elseif stored < 0 and ARGV[6] ~= '1' then
     answer = 'unknown'
   elseif is[4] == '1' and stored == held then
+    raise(session, i)
     call('SADD', tag .. 'owned:' .. node_id, id)
   else
     if is[4] == '1' then -- Redis lost our newer register and holds an older owner
@@ -35,12 +50,15 @@ for i = 7, #ARGV, 10 do
         'project_id', project, 'meta', ARGV[i + 6], 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8],
         'created_at', ARGV[i + 9], 'connects', '1')
       if project ~= '' then call('ZADD', tag .. 'project:' .. project, ARGV[i + 9], id) end
+    else
+      raise(session, i, stored < held)
     end
     go_active(id)
     call('ZREM', tag .. 'idle', id)
     call('SADD', tag .. 'owned:' .. node_id, id)
     call('HSET', session, 'state', 'active', 'is_connected', '1', 'generation', generation,
-      'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms)
+      'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms,
+      'accepted_at', ARGV[i + 10])
     event(id, 'connected', {node_id = node_id, reason = 'reclaimed'})
     if undelivered(id) > 0 then call('SADD', tag .. 'pending:' .. node_id, id) end
     feed_state(id)

@@ -1,19 +1,34 @@
 -- A socket becomes the owner of a session.
 -- ARGV[4] id · [5] node id · [6] sid · [7] name, [8] project, [9] meta JSON: '' keeps what is
 --   stored, else '=' and the value · [10] stream · [11] lease, ms · [12] registers accepted within
---   [13] the flapping window, ms (0: no limit) · [14] '1': make the session if it is in no index
--- Returns {'unknown'} (ask the archive, then come again), {'flapping', ms to wait} or {'new' | 'resumed' | 'same', generation, rev, last seq,
+--   [13] the flapping window, ms (0: no limit) · [14] '1': make the session if it is in no index ·
+--   when its socket was accepted: surely not before [15] and not after [16] · [17] when this call was
+--   sent; '' for each of them: not known
+-- Returns {'unknown'} (ask the archive, then come again), {'flapping', ms to wait}, {'late'} or {'closed'}
+--   (this call, or its socket, is over), {'superseded', generation} (the owner is a later socket) or {'new' | 'resumed' | 'same', generation, rev, last seq,
 --   setup version, setup, name, project, created, undelivered, old node, old sid, now, meta}
 local id, node_id, sid, stream = ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local limit, window = tonumber(ARGV[12]), tonumber(ARGV[13])
+local accepted, accepted_by, sent = ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17])
 local session = key('session', id)
 local was = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected', 'project_id',
-  'stream', 'start_time', 'connected_ms', 'created_at')
+  'stream', 'start_time', 'connected_ms', 'created_at', 'accepted_at')
 local known, connected = was[1], was[4] == '1'
 local same = connected and was[2] == node_id and was[3] == sid
 local word = same and 'same' or known and 'resumed' or 'new'
 local generation, old_node, old_sid = was[1], '', ''
 
+-- Sent long ago, or by a clock that jumped: the sender measures the time again.
+if sent and math.abs(now - sent) > 10000 then return {'late'} end
+if call('EXISTS', key('closed', sid)) == 1 then return {'closed'} end
+-- A socket's past does not supersede what came later, as long as that is alive.
+if connected and not same and accepted_by then
+  local owner = tonumber(was[10]) or 0
+  if owner > accepted_by and owner <= now
+    and tonumber(call('ZSCORE', tag .. 'leases', was[2]) or 0) > now then
+    return {'superseded', generation}
+  end
+end
 if not known and (ARGV[14] ~= '1' or call('HEXISTS', tag .. 'archive_names', id) == 1) then
   return {'unknown'}
 end
@@ -21,7 +36,8 @@ if not same then
   if limit > 0 then
     local registers = key('registers', id)
     local oldest = tonumber(call('LINDEX', registers, limit - 1) or 0)
-    if oldest > now - window then return {'flapping', oldest + window - now} end
+    -- one later than now comes from a clock that jumped back
+    if oldest > now - window and oldest <= now then return {'flapping', oldest + window - now} end
     call('LPUSH', registers, now_ms)
     call('LTRIM', registers, 0, limit - 1)
     call('PEXPIRE', registers, window)
@@ -41,7 +57,7 @@ if not same then
   call('SADD', tag .. 'owned:' .. node_id, id)
   call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[11])), node_id)
   call('HSET', session, 'session_id', id, 'state', 'active', 'is_connected', '1', 'generation',
-    generation, 'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms)
+    generation, 'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms, 'accepted_at', accepted)
   call('HINCRBY', session, 'connects', 1)
   if not known then
     call('HSET', session, 'created_at', now_ms, 'project_id', '', 'rev', '0')

@@ -136,9 +136,10 @@ local function unarchive(id)
   return summary and cjson.decode(summary).project_id or ''
 end
 
--- Every key of a session goes, and nothing else: no index, no set of a node.
+-- Every key of a session goes, and nothing else: no index, no set of a node. How often it registered lately
+-- stays, for a few seconds: who archives or deletes it must not let it flap.
 local function unlink_all(id)
-  local gone, histories = {key('registers', id)}, history_key(id, '')
+  local gone, histories = {}, history_key(id, '')
   for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
     gone[#gone + 1] = histories .. data_key
     if #gone == 1000 then
