@@ -171,7 +171,10 @@ class Archiver:
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]
     ) -> list[tuple[str, Owner | None]]:
-        """Reclaim as the store does; sessions archived while their node was paused are restored first.
+        """Reclaim as the store does; sessions that Redis does not have are restored first, if they are on disk.
+
+        Also from a file that is older than the claim: an emptied Redis lost what came after it, and reclaiming
+        puts back what the node knows of that.
 
         Raises:
             StoreUnavailable: also when the archive of one cannot be read; the others are done.
@@ -183,8 +186,9 @@ class Archiver:
         unread: dict[int, str] = {}
         for i in away:
             try:
-                if answers[i][0] == "archived" or self._is_on_disk(holdings[i]):
-                    self.restore(holdings[i].session_id)
+                session_id = holdings[i].session_id
+                if answers[i][0] == "archived" or self.archive.store.find(session_id):
+                    self.restore(session_id)
             except ArchiveUnavailable as exc:
                 unread[i] = exc.message
         away = [i for i in away if i not in unread]
@@ -194,11 +198,6 @@ class Archiver:
         for i, answer in zip(away, again, strict=True):
             answers[i] = answer
         return answers
-
-    def _is_on_disk(self, held: Holding) -> bool:
-        """Return whether a session was archived after this claim began; older files are superseded ones."""
-        names = self.archive.store.find(held.session_id)
-        return bool(names) and age_order(names[0])[0] >= held.generation
 
     def restore(self, session_id: str) -> bool:
         """Restore an archived session as inactive; False: there is nothing to restore.
