@@ -93,7 +93,7 @@ class Backlog:
         if packet is None:
             if not self._packets or self._packets[-1][0] is not None:
                 self._packets.append((None, 0))
-            self._rouse()
+            self.rouse()
             return
         if self.finished:
             return
@@ -109,7 +109,7 @@ class Backlog:
             self._packets.appendleft((packet, size))
         else:
             self._packets.append((packet, size))
-        self._rouse()
+        self.rouse()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the next packet, None for the end.
@@ -122,17 +122,32 @@ class Backlog:
             if not self._packets or self._burst >= BURST_BYTES:
                 raise self._empty
             return self._take()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.wait(lambda: deadline is not None and time.monotonic() >= deadline, timeout):
+            raise self._empty
+        return self._take()
+
+    def wait(self, is_over: Callable[[], bool], look_s: float | None = None) -> bool:
+        """Wait for a packet, or the end, and leave it there; False when it is over before.
+
+        Args:
+            is_over: asked after every `rouse`, and every `look_s` seconds.
+        """
         self.waiting_bytes -= self._taken
         self._taken = self._burst = 0
-        deadline = None if timeout is None else time.monotonic() + timeout
         while not self._packets:
+            if is_over():
+                return False
             self._asleep = True
             self._wake.clear()
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise self._empty
-            self._wake.wait(left)
-        return self._take()
+            self._wake.wait(look_s)
+        return True
+
+    def rouse(self) -> None:
+        """Let those who wait look again."""
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
 
     def finish(self, last: Iterable[Any], *, drop: bool, code: int = 1000) -> None:
         """Accept nothing any more; send these packets and end.
@@ -168,11 +183,6 @@ class Backlog:
 
     def join(self) -> None:
         """Return at once: a client that does not read must not delay the one who closes it."""
-
-    def _rouse(self) -> None:
-        if self._asleep:
-            self._asleep = False
-            self._wake.set()
 
     def _take(self) -> Any:
         packet, size = self._packets[0]

@@ -1,17 +1,24 @@
 """A small node for the transport's tests: real sockets, the real dispatcher, no Redis.
 
-Run as `python -m tests.support.socket_node <async_mode> <port> <max_pending_bytes> <road> [<certificate>]`;
-the tests talk to it as clients do and read its figures at `/figures`. The road is `fast`, `ordinary`, or
-`untried`: fast, but with another version of a library than was written for.
+Run by `socket_nodes.Node`; the tests talk to it as clients do and read its figures at `/figures`. The road is
+`fast`, `ordinary`, or `untried`: fast, but with another version of a library than was written for.
 """
 
 from __future__ import annotations
 
 import sys
 
+#: How long an HTTP connection of this node may be silent, s; a real one's has a minute.
+SILENT_S = 2.0
+
 
 def main(
-    async_mode: str, port: int, max_pending_bytes: int, road: str, certificate: str = ""
+    async_mode: str,
+    port: int,
+    max_pending_bytes: int,
+    road: str,
+    certificate: str = "",
+    ping_timeout_s: float = 5,
 ) -> None:
     if async_mode == "eventlet":
         import eventlet
@@ -23,6 +30,7 @@ def main(
         gevent.monkey.patch_all()
 
     import gc
+    import json
     import logging
     import os
     import resource
@@ -34,19 +42,26 @@ def main(
     import greenlet
 
     from service.live.queue.acks import PendingAcks
+    from service.node import http_server
     from service.observability.metrics import Metrics
     from service.sockets import payloads
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
     from service.tasks import ThreadTasks
     from service.transport.connection import event_frame
+    from service.transport.http import reader
+    from service.transport.http.guard import HttpGuard
+    from service.transport.hub import hub_of
+    from service.transport.lobby import Lobby
+    from service.transport.turns import Turns
     from service.transport.upstream import WRITTEN_FOR, EngineConnections, server_options
 
+    reader.KEEP_ALIVE_S = SILENT_S
     if road == "untried":
         WRITTEN_FOR[async_mode] = "0.0"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     app = flask.Flask("socket_node")
     server = flask_socketio.SocketIO(
-        app, cors_allowed_origins="*", **server_options(async_mode, 1, 5, 1 << 20)
+        app, cors_allowed_origins="*", **server_options(async_mode, 1, ping_timeout_s, 1 << 20)
     )
     acks = PendingAcks(60)  # numbers them as the message queue of a node does
     server.server.manager.callbacks = acks.by_sid
@@ -154,6 +169,13 @@ def main(
             call.payload["sid"], event_frame("last", b'{"bye":1}'), call.payload["reason"]
         ),
     )
+    dispatcher.on(
+        "send_to",
+        lambda call: connections.send(
+            call.payload["sid"], event_frame("sent", json.dumps(call.payload["value"]).encode())
+        ),
+        inline=True,
+    )
     dispatcher.on("disconnect_sid", lambda call: server.server.disconnect(call.payload))
     dispatcher.on_disconnect(gone)
     connections.serve(dispatcher)
@@ -177,6 +199,10 @@ def main(
                 getattr(socket.queue, "_asleep", False)
                 for socket in server.server.eio.sockets.values()
             ),
+            "posts": sum(
+                getattr(socket, "posting", None) is not None
+                for socket in server.server.eio.sockets.values()
+            ),
             "road": "ordinary" if connections.event_loop is None else "fast",
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
@@ -194,9 +220,15 @@ def main(
             "sockets": sum(type(one).__name__ == "NodeSocket" for one in gc.get_objects()),
         }
 
-    tls = {"certfile": certificate, "keyfile": certificate} if certificate else {}
-    server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
+    if certificate:  # the libraries' own web server
+        tls = {"certfile": certificate, "keyfile": certificate}
+        server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
+    else:
+        bounds = HttpGuard(Lobby(), Turns(hub_of(async_mode)), lambda why: None)
+        http_server._start(async_mode, http_server.bind("127.0.0.1", port), app, bounds)
+        while True:
+            time.sleep(60)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6], float(sys.argv[6]))

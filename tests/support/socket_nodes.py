@@ -20,14 +20,24 @@ MAX_FRAME_BYTES = 1 << 20
 class Node:
     """One process of `socket_node`."""
 
-    def __init__(self, async_mode: str, road: str, folder: Path, certificate: str = "") -> None:
+    def __init__(
+        self,
+        async_mode: str,
+        road: str,
+        folder: Path,
+        certificate: str = "",
+        ping_timeout_s: float = 5,
+    ) -> None:
         self.port = free_ports()[0]
         self.scheme = "https" if certificate else "http"
         self.log = folder / f"{async_mode}.log"
         command = [sys.executable, "-m", "tests.support.socket_node", async_mode]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, str(self.port), str(MAX_PENDING_BYTES), road, certificate],
+                [
+                    *[*command, str(self.port), str(MAX_PENDING_BYTES), road, certificate],
+                    str(ping_timeout_s),
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],

@@ -15,6 +15,7 @@ from eventlet import wsgi
 
 from service.protocol import handshake
 from service.transport.http import guard
+from service.transport.http.client import Output
 from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
 from service.transport.http.reader import KEEP_ALIVE_S
@@ -78,14 +79,20 @@ class _Input(wsgi.Input):  # type: ignore[misc]
             raise wsgi.ChunkReadError(refused) from None
         return data
 
+    @property
+    def left(self) -> int | None:
+        """How much of it was not read; None: that is not known."""
+        return None if self.chunked_input else self.content_length - self.position
+
     def discard(self, buffer_size: int = 0) -> None:
-        self.rfile.discard(None if self.chunked_input else self.content_length - self.position)
+        self.rfile.discard(self.left)
 
 
 class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
     """One connection."""
 
     guard: HttpGuard
+    application: Any
 
     def __init__(self, conn_state: list[Any], server: Any) -> None:
         address = wsgi.addr_to_host_port(conn_state[0])[0]
@@ -107,11 +114,12 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, True)
             except OSError:
                 pass
-        self.rfile = self.guard.reader(connection, self._ticket)
-        self.wfile = connection.makefile("wb", self.wbufsize)
+        self._client = self.guard.client(connection, self._ticket)
+        self.rfile = self._client.reader
+        self.wfile = Output(self._client, connection.makefile("wb", 0))
 
     def handle_one_request(self) -> None:
-        refusal = self.guard.begin(self.rfile, self._address)
+        refusal = self.guard.begin(self._client, self._address)
         if refusal is None:
             super().handle_one_request()
             return
@@ -122,20 +130,38 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
             self.wfile.flush()
             self.rfile.drain()
 
+    def handle_one_response(self) -> None:
+        """Say in the answer that the connection ends, where the rest of a body is too long to be read."""
+        application = self.application
+
+        def answer(environ: dict[str, Any], start_response: Any) -> Any:
+            result = application(environ, start_response)
+            if self.rfile.closed or self.rfile.gives_up(environ["eventlet.input"].left):
+                self.close_connection = True
+            return result
+
+        self.application = answer
+        try:
+            with self.guard.answering(self.environ):
+                super().handle_one_response()
+        finally:
+            self.application = application
+
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["eventlet.input"].__class__ = _Input
         environ[handshake.HTTP_VERSION] = self.request_version
         environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
+        environ[guard.CLIENT] = self._client
         environ[guard.CLOSE] = self._close_after_answer
         return environ
 
     def _close_after_answer(self) -> None:
         self.close_connection = True
 
-    def handle_one_response(self) -> None:
-        with self.guard.answering(self.environ):
-            super().handle_one_response()
+    def finish(self) -> None:
+        self._client.finish()
+        super().finish()
 
 
 def _obeyed(app: Any) -> Any:

@@ -13,6 +13,7 @@ from service.protocol import handshake
 from service.transport.http import guard
 from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
+from service.transport.http.reader import KEEP_ALIVE_S
 
 #: Connections accepted before other tasks get a turn.
 TURN_ACCEPTS = 8
@@ -34,20 +35,27 @@ class _Input(pywsgi.Input):  # type: ignore[misc]
             raise pywsgi._InvalidClientInput(str(refused)) from None
         return data
 
+    @property
+    def left(self) -> int | None:
+        """How much of it was not read; None: that is not known."""
+        return None if self.chunked_input else (self.content_length or 0) - self.position
+
     def _discard(self) -> None:
         if not self._chunked_input_error and not self.rfile.closed:
-            left = None if self.chunked_input else (self.content_length or 0) - self.position
-            self.rfile.discard(left)
+            self.rfile.discard(self.left)
 
 
 class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
-    """One connection. It ends after a websocket: what is still in it is not a request."""
+    """One connection."""
 
     def __init__(self, sock: Any, address: Any, server: Server) -> None:
         self._address = str(address[0]) if isinstance(address, tuple) else ""
         self._ticket = server.guard.ticket(self._address)
-        reader = None if self._ticket is None else server.guard.reader(sock, self._ticket)
-        super().__init__(sock, address, server, rfile=reader or _NOTHING)
+        if self._ticket is None:
+            super().__init__(sock, address, server, rfile=_NOTHING)
+            return
+        self._client = server.guard.client(sock, self._ticket)
+        super().__init__(sock, address, server, rfile=self._client.reader)
 
     def handle(self) -> None:
         if self._ticket is None:
@@ -60,7 +68,13 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
             self._ticket.leave()
 
     def handle_one_request(self) -> Any:
-        refusal = self.server.guard.begin(self.rfile, self._address)
+        result = self._handle_next()
+        if result is not True:  # the connection ends
+            self._client.finish()
+        return result
+
+    def _handle_next(self) -> Any:
+        refusal = self.server.guard.begin(self._client, self._address)
         if refusal is None:
             return super().handle_one_request()
         self.requestline = ""
@@ -70,20 +84,51 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
     def handle_one_response(self) -> None:
         with self.server.guard.answering(self.environ):
             super().handle_one_response()
-        if "HTTP_UPGRADE" in self.environ:
+
+    response_headers: list[tuple[bytes, bytes]]
+
+    def finalize_headers(self) -> None:
+        """Add whether the connection ends here, as eventlet does."""
+        super().finalize_headers()
+        if self.code == 101:
+            return
+        is_asked = (b"connection", b"close") in (
+            (name.lower(), value.lower()) for name, value in self.response_headers
+        )
+        if is_asked or self.rfile.closed or self.rfile.gives_up(self.wsgi_input.left):
             self.close_connection = True
+        asked = self.headers.get("Connection", "").lower()
+        headers = [one for one in self.response_headers if one[0].lower() != b"connection"]
+        if self.close_connection:
+            headers.append((b"Connection", b"close"))
+        elif asked == "keep-alive":
+            headers.append((b"Connection", b"keep-alive"))
+            headers.append((b"Keep-Alive", b"timeout=%d" % KEEP_ALIVE_S))
+        self.response_headers = headers
 
     def get_environ(self) -> dict[str, Any]:
         """Add the path as it was sent, as eventlet does: `%2F` is no slash."""
         environ: dict[str, Any] = super().get_environ()
         self.wsgi_input.__class__ = _Input
+        # Where an upgrade is offered the library passes the connection on instead, and then discards a body
+        # that was read already: the next request.
+        environ["wsgi.input"] = self.wsgi_input
+        environ["wsgi.input_terminated"] = True
         environ["RAW_PATH_INFO"] = self.path.partition("?")[0]
-        if "HTTP_UPGRADE" in environ:
-            self.socket.settimeout(None)  # a websocket has deadlines of its own
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            self.socket.settimeout(None)  # it has deadlines of its own
         assert self._ticket is not None
         environ[handshake.HTTP_VERSION] = self.request_version
         environ[guard.KNOWN] = functools.partial(self._ticket.leave, is_known=True)
+        environ[guard.CLIENT] = self._client
         return environ
+
+    def _sendall(self, data: bytes) -> None:
+        try:
+            super()._sendall(data)
+        except OSError:
+            self._client.broken()
+            raise
 
 
 class Server(pywsgi.WSGIServer):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from service.transport.http.client import Client
 from service.transport.http.heads import Refused
 from service.transport.http.reader import Reader, TooMuch
 from service.transport.lobby import Lobby, Ticket
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 KNOWN = "muster.known"
 #: The key of eventlet's environ with the function that ends the connection after this request's answer.
 CLOSE = "muster.close"
+#: … and with the `Client` at the other end of its connection.
+CLIENT = "muster.client"
 
 FULL = "503 Service Unavailable"
 TOO_MUCH = "429 Too Many Requests"
@@ -46,18 +49,21 @@ class HttpGuard:
         """Let a connection in; None: there are too many."""
         return self._lobby.enter(address)
 
-    def reader(self, sock: Any, ticket: Ticket) -> Reader:
-        """Return the reader through which the web server reads this connection."""
-        return Reader(sock, ticket, self._turns.enter)
+    def client(self, sock: Any, ticket: Ticket) -> Client:
+        """Return the client of this connection, with the reader through which the web server reads it."""
+        return Client(sock, Reader(sock, ticket, self._turns.enter))
 
-    def begin(self, reader: Reader, address: str) -> bytes | None:
+    def begin(self, client: Client, address: str) -> bytes | None:
         """Read the next head; b"" at the end of the connection.
 
         Returns:
             None when the request may be parsed, else the answer before the connection is closed.
         """
         try:
-            return None if reader.begin() else b""
+            if not client.reader.begin():
+                return b""
+            client.asked_again()
+            return None
         except Refused as refused:
             self._refused(refused.why)
             about = {"action": "request_refused", "address": address, "why": str(refused)}

@@ -63,13 +63,14 @@ class Reader:
         self._buffer = bytearray()
         self._deadline = now() + HEAD_S
         self._is_first = True
-        self._chunk_left = (
-            -1
-        )  # of the chunk that is read; -1: its size comes next; 0 after the last
+        self._chunk_left = -1  # of the chunk that is read; -1: its size is next; 0: it was the last
         #: Where the body of the present request ends.
         self.framing = Framing(0, False)
         #: What comes is not a request any more.
         self.closed = False
+        self.received = 0
+        #: A body may take as long as it likes while it flows: its sender has logged in.
+        self.is_patient = False
 
     # --- heads
 
@@ -101,6 +102,7 @@ class Reader:
                 raise Refused(_LONG_HEAD, "too_long")
         self.framing = heads.framing(lines)
         self._chunk_left = -1
+        self.is_patient = False
         self._deadline = self._now() + BODY_S
         if not self._ticket.spend(1, 0):
             raise TooMuch
@@ -247,15 +249,23 @@ class Reader:
 
     # --- the rest of a body
 
+    @property
+    def _most_to_discard(self) -> int:
+        return MAX_DISCARD_BYTES if self._ticket.is_stranger else MAX_KNOWN_DISCARD_BYTES
+
+    def gives_up(self, left: int | None) -> bool:
+        """Return whether so much is left of a body that the connection ends; None: it is not known."""
+        return left is not None and left > self._most_to_discard
+
     def discard(self, left: int | None) -> None:
         """Discard what was not read of a body, or end the connection where that is much.
 
         Args:
             left: bytes; None: what is left of chunks.
         """
-        most = MAX_DISCARD_BYTES if self._ticket.is_stranger else MAX_KNOWN_DISCARD_BYTES
+        most = self._most_to_discard
         try:
-            if left is not None and left > most:
+            if self.gives_up(left):
                 self.closed = True
                 return
             while most > 0 and left != 0:
@@ -296,9 +306,12 @@ class Reader:
             data = self._sock.recv(size)
         finally:
             self._sock.settimeout(KEEP_ALIVE_S)  # of the answer's writes
+        self.received += len(data)
         self._take_turn()
         if not self._ticket.spend(0, len(data)):
             raise TooMuch
+        if self.is_patient:
+            self._deadline = self._now() + BODY_S
         self._buffer += data
         return bool(data)
 

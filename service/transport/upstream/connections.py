@@ -21,9 +21,10 @@ from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import KNOWN
 from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
-from service.transport.upstream import incoming, refusals
-from service.transport.upstream.engine_packets import is_ping, packet_of, size_of
+from service.transport.upstream import incoming, polling, refusals
+from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
+from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.options import other_versions
@@ -34,24 +35,13 @@ log = logging.getLogger(__name__)
 
 #: Connections of one node, unless the caller says otherwise.
 MAX_SOCKETS = 100_000
-#: Different values of environs that are kept once for all connections.
-SHARED_VALUES = 4096
-SHARED_LENGTH = 200
 SLOW_CLIENT = errors.SlowClient.code
-AUTHORIZATION = "HTTP_AUTHORIZATION"
 TICKET = "muster.ticket"
 #: What one connection may send before its login: a few tokens and pongs.
 MAX_MESSAGES = 32
 MAX_BYTES = 32 * 1024
 RETRY_AFTER_S = 5.0
-#: The keys of a request's environ that are kept for its connection.
-KEPT_ENVIRON = frozenset(
-    {
-        *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME"),
-        *("SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "wsgi.url_scheme", "flask.app"),
-        *("HTTP_HOST", "HTTP_ORIGIN", "HTTP_USER_AGENT"),
-    }
-)
+_CUT_SHORT = errors.InvalidRequest("The end of the body is missing: nothing of it was taken.")
 
 
 class Counts(incoming.Counts, Protocol):
@@ -121,7 +111,7 @@ class EngineConnections:
         self._lobby = lobby or Lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
         self._is_known_at_connect = is_known_at_connect
         self._by_sid: dict[str, NodeSocket] = {}
-        self._environ_values: dict[str, str] = {}
+        self._environs = Environs()
         self._admit_upstream: Callable[[str, Any, str], Any] | None = None
         self._admitted: dict[str, Any] = {}
         self._receiver: Receiver
@@ -204,7 +194,10 @@ class EngineConnections:
 
     def backlog_bytes(self, sid: str) -> int:
         socket = self._by_sid.get(sid)
-        return 0 if socket is None else socket.queue.waiting_bytes
+        if socket is None:
+            return 0
+        waiting: int = socket.queue.waiting_bytes
+        return waiting if socket.flow is None else waiting + socket.flow.under_way()
 
     def close(self, sid: str, last: Frame | None = None, reason: str = "") -> None:
         socket = self._by_sid.get(sid)
@@ -294,6 +287,11 @@ class EngineConnections:
             socket = self.eio.sockets.get(sids[0])
             if socket is not None and KNOWN in environ:
                 self._notify_known(socket, environ[KNOWN])
+            if socket is not None and environ["REQUEST_METHOD"] == "POST":
+                try:
+                    polling.read_body(socket, environ)
+                except polling.CutShort:  # nothing of it counts, and its sender may repeat it
+                    return refuse("400 Bad Request", _CUT_SHORT)
             return self._handle_request(environ, start_response)
         if len(self.eio.sockets) >= self._max_sockets:
             error: ServiceError = errors.Overloaded(
@@ -327,19 +325,9 @@ class EngineConnections:
         socket.ticket = environ.pop(TICKET)
         socket.tell_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
-        kept = {name: self._shared(environ[name]) for name in KEPT_ENVIRON if name in environ}
-        if AUTHORIZATION in environ:  # until the connect, and never shared
-            kept[AUTHORIZATION] = environ[AUTHORIZATION]
-        return self._connect_upstream(eio_sid, kept)
-
-    def _shared(self, value: Any) -> Any:
-        """Return an equal value that other sockets share, if any: most clients send the same headers."""
-        known = self._environ_values
-        if not isinstance(value, str) or len(value) > SHARED_LENGTH:
-            return value
-        if len(known) >= SHARED_VALUES:
-            return known.get(value, value)
-        return known.setdefault(value, value)
+        polling.note_resets(socket, environ)
+        announce_pings(socket.queue, self.eio.ping_interval, self.eio.ping_timeout)
+        return self._connect_upstream(eio_sid, self._environs.slim(environ))
 
     def _opened(self, socket: NodeSocket, sid: str) -> None:
         self._by_sid[sid] = socket

@@ -45,3 +45,10 @@ def size_of(packet: Any) -> int:
 
 def is_ping(packet: Any) -> bool:
     return bool(packet.packet_type == engineio.packet.PING)
+
+
+def announce_pings(queue: Any, interval_s: float, timeout_s: float) -> None:
+    """Tell a new client when pings come, to the ms; the library leaves out fractions of a second."""
+    opened = queue.get(block=False)
+    times = {"pingInterval": round(interval_s * 1000), "pingTimeout": round(timeout_s * 1000)}
+    queue.put(Packet(engineio.packet.OPEN, {**opened.data, **times}))

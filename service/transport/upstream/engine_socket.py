@@ -8,7 +8,9 @@ from it (see `upstream`). Replaced are, with what was wrong:
 * socket.py:65 `send` looks for a ping timeout by the wall clock: the wheel looks, by its own.
 * socket.py:90 a handshake without `Connection: Upgrade` is a poll; one with it stops polling at once and for
   good, whatever comes of it; the poll that waits at the end is answered with nothing, which is no payload.
-* socket.py:111 a POST with a broken packet is logged and lost, one with more than 16 packets too.
+* socket.py:111 a POST with a broken packet is logged and lost, one with more than 16 packets too; one in chunks
+  is empty, one that is cut short is carried out in part.
+* socket.py:97 a poll takes what comes next, whether its client is still there or not; two share it.
 * socket.py:120 `close` may wait for ever for a client that does not read.
 * socket.py:132 a task per client for its pings: the wheel serves all.
 * socket.py:144 any handshake, with compression; a failed one leaves its socket behind.
@@ -20,25 +22,26 @@ from it (see `upstream`). Replaced are, with what was wrong:
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 
 import engineio.exceptions
 import engineio.packet
-import engineio.socket
 
 from service.protocol import frames, handshake, packets
 from service.protocol.frames import Fault
 from service.transport.connection import Frame
+from service.transport.http.client import Client
 from service.transport.link import BUSY, FULL, Link
 from service.transport.lobby import Ticket
+from service.transport.peer import Flow
 from service.transport.upstream import fallback, polling
+from service.transport.upstream.deadlines import Deadlines
 from service.transport.upstream.engine_packets import packet_of
 from service.transport.upstream.event_loop import CannotDetach, LinkQueue
+from service.transport.upstream.polling import Poll
 from service.transport.upstream.upgrade import Upgrade
 from service.transport.upstream.websocket import WholeSocket
-from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +50,9 @@ Packet = engineio.packet.Packet
 TURN_PACKETS = 64
 #: How often a held reader checks whether it may go on; library transport only.
 HELD_S = 0.01
-#: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
-SPREAD = 0.2
 
 
-class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
+class NodeSocket(Deadlines):
     """An Engine.IO connection; `server.muster` is the `EngineConnections` it belongs to."""
 
     #: Where packets for the client go; over the event loop transport a `LinkQueue`.
@@ -73,16 +74,15 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     probe: Upgrade | None = None
     #: Nothing more is taken from it for now.
     is_held = False
-    #: Its slot in the wheel; and its deadlines, in the wheel's seconds.
-    slot: set[Due] | None = None
-    opened_s = 0.0
-    next_ping_s = 0.0
-    pinged_s: float | None = None
-    cut_s: float | None = None
     #: It is ended because it broke a rule.
     is_at_fault = False
     #: The websocket's socket, on the library transport.
     raw: WholeSocket | None = None
+    #: Of a polling client: its poll that waits; who was given the last answer; who is posting.
+    polling: Poll | None = None
+    answering: Client | None = None
+    posting: Client | None = None
+    is_often_reset = False  #: its connections end with a reset also when all is well
     _turn = 0
 
     # --- output
@@ -130,13 +130,6 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         else:
             self.linger()
 
-    def linger(self) -> None:
-        """Cut the connection if it is still open after `LINGER_S`."""
-        if self.cut_s is None:
-            muster = self.server.muster
-            self.cut_s = muster.wheel.now_s + muster.linger_s
-            muster.wheel.put(self, self.cut_s)
-
     def cut(self) -> None:
         """End the transport at once. Harmless when it has ended."""
         if self.link is not None:
@@ -148,7 +141,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         """Drop all references, so that no cycle is left for the garbage collector."""
         if self.link is None:
             self.queue.on_overflow = None
-        self.notify_known = None
+        self.notify_known = self.answering = None
         if self.ticket is not None:
             self.ticket.leave()
         self.server.muster.wheel.drop(self)
@@ -157,67 +150,6 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
     def poll(self) -> list[Any]:
         """Return the next burst to send; nothing at the end. Waits without limit: pings come in time."""
         return polling.next_burst(self.queue, self.server.get_queue_empty_exception())
-
-    # --- deadlines
-
-    def schedule_ping(self) -> None:
-        """Schedule the first ping; Engine.IO calls it once a socket is made."""
-        muster = self.server.muster
-        self.opened_s = muster.wheel.now_s
-        early = random.random() * SPREAD * self.server.ping_interval
-        self.next_ping_s = self.opened_s + self.server.ping_interval - early
-        muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
-
-    def ping_early(self) -> None:
-        """Let the next ping come now."""
-        muster = self.server.muster
-        self.next_ping_s = min(self.next_ping_s, muster.wheel.now_s)
-        muster.wheel.put(self, muster.wheel.now_s)
-
-    def closed_here(self) -> None:
-        """Note that it is no Socket.IO connection now: it may become one again, or is closed soon."""
-        muster = self.server.muster
-        self.opened_s = muster.wheel.now_s
-        if not self.closed and self.cut_s is None:
-            muster.wheel.put(self, self.opened_s)
-
-    def on_due(self, now_s: float) -> float | None:
-        """Ping, and end what is dead, never connected or was to end; return the next deadline."""
-        server = self.server
-        connect_s: float = self.opened_s + server.muster.connect_timeout_s
-        due_s: float
-        if self.cut_s is not None:
-            if now_s < self.cut_s:
-                return self.cut_s
-            self.close(wait=False, abort=True, reason=server.reason.SERVER_DISCONNECT)
-            self.cut()
-            self.forget()
-            return None
-        if self.pinged_s is not None:
-            if self.is_held:
-                self.pinged_s = now_s  # its pong may wait unread
-            due_s = self.pinged_s + server.ping_timeout
-            if now_s >= due_s:
-                self._give_up(server.reason.PING_TIMEOUT)
-                return None
-        elif now_s >= self.next_ping_s:
-            self.pinged_s = now_s
-            self.next_ping_s = now_s + server.ping_interval
-            due_s = now_s + server.ping_timeout
-            self.queue.put(Packet(engineio.packet.PING))
-        else:
-            due_s = self.next_ping_s
-        if not self.sid_here:
-            if self.link is not None and self.link.is_waiting:
-                connect_s = max(connect_s, now_s + 1.0)  # its CONNECT may wait unread
-            if now_s >= connect_s:
-                self._give_up("connect timeout")
-                return None
-            due_s = min(due_s, connect_s)
-        return due_s
-
-    def _give_up(self, reason: str) -> None:
-        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
 
     # --- before and after the login
 
@@ -325,10 +257,10 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         elif self.cut_s is not None:
             self.on_lost()  # it was to end, and its client has closed too
 
-    def attach(self, link: Link) -> None:
+    def attach(self, link: Link, flow: Flow) -> None:
         """Send and receive over this link from now on, beginning with what waits in the queue."""
         waiting = self.queue
-        self.link = link
+        self.link, self.flow = link, flow
         self.queue = LinkQueue(link)
         self.connected = self.upgraded = True
         if self.is_held:
@@ -356,9 +288,7 @@ class NodeSocket(engineio.socket.Socket):  # type: ignore[misc]
         """Serve a websocket, or one poll; `EngineConnections` has seen that the request is whole."""
         if handshake.UPGRADE in environ:
             return self._upgrade_websocket(environ, start_response)
-        if self.queue.is_at_end:
-            raise engineio.exceptions.EngineIOError("it has ended")
-        return self.poll() or [Packet(engineio.packet.NOOP)]
+        return polling.answer(self, environ)
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         polling.take_posted(self, environ)

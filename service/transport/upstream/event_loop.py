@@ -16,6 +16,7 @@ from service.protocol.frames import Fault
 from service.transport.driver import Driver
 from service.transport.hub import hub_of
 from service.transport.link import Link
+from service.transport.peer import Flow, keep_little_unsent
 from service.transport.turns import Turns
 from service.transport.upstream.engine_packets import frame_of
 from service.transport.upstream.ports import EngineSocket
@@ -62,15 +63,18 @@ class EventLoopTransport:
             CannotDetach: the library transport has to serve it; nothing was changed.
         """
         raw, early = detach(self._async_mode, environ)
+        keep_little_unsent(raw)
+        flow = Flow(raw)
         ticket = socket.ticket if socket.is_stranger else None
         if socket.connected:
             upgrade = LinkUpgrade(socket)
-            upgrade.link = link = Link(raw, upgrade, self.driver, ticket)
+            upgrade.flow = flow
+            upgrade.link = link = Link(flow, upgrade, self.driver, ticket)
             link.send(handshake.answer(environ))
         else:
-            link = Link(raw, socket, self.driver, ticket)
+            link = Link(flow, socket, self.driver, ticket)
             link.send(handshake.answer(environ))
-            socket.attach(link)
+            socket.attach(link, flow)
         link.start(early)
 
 
@@ -112,6 +116,7 @@ class LinkUpgrade(Upgrade):
     """An upgrade over a link, whose owner it is until then."""
 
     link: Link
+    flow: Flow
 
     def cut(self) -> None:
         self.link.cut()
@@ -124,7 +129,7 @@ class LinkUpgrade(Upgrade):
             self.link.send(frames.encode(frames.TEXT, PROBED.encode()))
         elif self.is_done(text):
             self.end()
-            self.socket.attach(self.link)
+            self.socket.attach(self.link, self.flow)
             self.link.hand_over(self.socket)
         else:
             self.link.finish([], frames.NORMAL)

@@ -37,7 +37,7 @@ def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
             socket.leave_polling()
         if not socket.is_stranger:
             raw.allowance = None
-        socket.raw = raw
+        socket.raw = socket.flow = raw
         socket.connected = socket.upgraded = True
         writer = server.start_background_task(_write_all, socket, ws)
         reason = _read_all(socket, ws)

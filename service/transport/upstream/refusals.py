@@ -59,14 +59,14 @@ def refuse_request(
 def refuse(
     eio: Any, environ: dict[str, Any], start_response: Any, status: str, error: ServiceError
 ) -> list[bytes]:
-    """Answer a request that is right, and for which there is no room."""
+    """Answer a request with an error of the protocol."""
     body = orjson.dumps(error.body())
     start_response(
         status,
         [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
-            ("Retry-After", "1"),
+            *([("Retry-After", "1")] if error.retryable else []),
             *eio._cors_headers(environ),
         ],
     )

@@ -17,6 +17,7 @@ from typing import Any
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
 from service.transport.lobby import DISCARD_BYTES
+from service.transport.peer import Flow, keep_little_unsent
 
 #: Read at a time.
 READ_BYTES = 4096
@@ -33,10 +34,15 @@ MAX_DISCARD_BYTES = 4 << 20
 DISCARD_S = 1.0
 
 
-class WholeSocket:
+class WholeSocket(Flow):
     """A green socket that writes whole messages, one task at a time, and lets others run while reading."""
 
     def __init__(self, inner: Any, give_way: Callable[[], None]) -> None:
+        super().__init__(inner)
+        keep_little_unsent(inner)
+        inner.settimeout(
+            None
+        )  # the web server's, for requests: a websocket has deadlines of its own
         self._inner = inner
         self._give_way = give_way
         self._lock = threading.Lock()  # green: the process is patched
@@ -44,9 +50,15 @@ class WholeSocket:
         #: Bytes that may still come before the login; None: it has logged in.
         self.allowance: int | None = STRANGER_BYTES
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         with self._lock:
-            self._inner.sendall(data)
+            rest = memoryview(data)
+            while rest:
+                size = self._inner.send(rest)
+                self.sent += (
+                    size  # piece by piece: a long message that leaves slowly is a sign of life
+                )
+                rest = rest[size:]
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -57,6 +69,7 @@ class WholeSocket:
         if self.allowance is not None and not self._may_come():
             return b""
         data: bytes = self._inner.recv(size)
+        self.received += len(data)
         if self.allowance is not None:
             self.allowance -= len(data)
         return data

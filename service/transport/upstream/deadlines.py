@@ -1,0 +1,142 @@
+"""The deadlines of one Engine.IO connection: pings, the end of those that are dead, never connected or were to end.
+
+A client is alive while bytes flow, not only while its pongs are prompt: behind a message that takes a minute to
+come in, or an answer that takes one to go out, no pong can be in time. Everything that comes in counts. Of what
+goes out only what lies before the ping counts, as far as the other end has acknowledged it: a proxy would take
+what comes after it also for a client that is dead.
+"""
+
+from __future__ import annotations
+
+import random
+
+import engineio.packet
+import engineio.socket
+
+from service.transport.http.client import Client
+from service.transport.link import Link
+from service.transport.peer import Flow
+from service.transport.wheel import Due
+
+#: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
+SPREAD = 0.2
+#: How often signs of life are looked for while a pong is awaited, s.
+LOOK_S = 0.5
+
+
+class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
+    """The part of a `NodeSocket` that is called by the wheel."""
+
+    sid_here: str
+    is_held: bool
+    link: Link | None
+    answering: Client | None
+    posting: Client | None
+    #: The websocket, counted.
+    flow: Flow | None = None
+    #: Polls and posts so far.
+    requests = 0
+    #: Its slot in the wheel; and its deadlines, in the wheel's seconds.
+    slot: set[Due] | None = None
+    opened_s = 0.0
+    next_ping_s = 0.0
+    pinged_s: float | None = None
+    cut_s: float | None = None
+    #: When the last sign of life was seen, while a pong is awaited; what had come in then, and arrived.
+    _heard_s = 0.0
+    _seen: tuple[int, int] = (0, 0)
+    _ping_ends = 0  # of what is sent over a websocket
+
+    def cut(self) -> None:
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        raise NotImplementedError
+
+    def schedule_ping(self) -> None:
+        """Schedule the first ping; Engine.IO calls it once a socket is made."""
+        muster = self.server.muster
+        self.opened_s = muster.wheel.now_s
+        early = random.random() * SPREAD * self.server.ping_interval
+        self.next_ping_s = self.opened_s + self.server.ping_interval - early
+        muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
+
+    def ping_early(self) -> None:
+        """Let the next ping come now."""
+        muster = self.server.muster
+        self.next_ping_s = min(self.next_ping_s, muster.wheel.now_s)
+        muster.wheel.put(self, muster.wheel.now_s)
+
+    def closed_here(self) -> None:
+        """Note that it is no Socket.IO connection now: it may become one again, or is closed soon."""
+        muster = self.server.muster
+        self.opened_s = muster.wheel.now_s
+        if not self.closed and self.cut_s is None:
+            muster.wheel.put(self, self.opened_s)
+
+    def linger(self) -> None:
+        """Cut the connection if it is still open after `LINGER_S`."""
+        if self.cut_s is None:
+            muster = self.server.muster
+            self.cut_s = muster.wheel.now_s + muster.linger_s
+            muster.wheel.put(self, self.cut_s)
+
+    def on_due(self, now_s: float) -> float | None:
+        """Ping, and end what is dead, never connected or was to end; return the next deadline."""
+        server = self.server
+        if self.cut_s is not None:
+            if now_s < self.cut_s:
+                return self.cut_s
+            self.close(wait=False, abort=True, reason=server.reason.SERVER_DISCONNECT)
+            self.cut()
+            self.forget()
+            return None
+        if self.pinged_s is not None:
+            if now_s >= self._last_sign_s(now_s) + server.ping_timeout:
+                self._give_up(server.reason.PING_TIMEOUT)
+                return None
+            due_s = now_s + LOOK_S
+        elif now_s >= self.next_ping_s:
+            self._ping(now_s)
+            due_s = now_s + LOOK_S
+        else:
+            due_s = self.next_ping_s
+        if not self.sid_here:
+            connect_s: float = self.opened_s + server.muster.connect_timeout_s
+            if self.link is not None and self.link.is_waiting:
+                connect_s = max(connect_s, now_s + 1.0)  # its CONNECT may wait unread
+            if now_s >= connect_s:
+                self._give_up("connect timeout")
+                return None
+            due_s = min(due_s, connect_s)
+        return due_s
+
+    def _ping(self, now_s: float) -> None:
+        self.pinged_s = self._heard_s = now_s
+        self.next_ping_s = now_s + self.server.ping_interval
+        self.queue.put(engineio.packet.Packet(engineio.packet.PING))
+        if self.flow is not None:
+            self._ping_ends = self.flow.sent + self.queue.waiting_bytes
+        self._seen = self._signs()
+
+    def _last_sign_s(self, now_s: float) -> float:
+        """Return when it was last seen to be alive."""
+        signs = self._signs()
+        # The pong of one that is held may wait unread.
+        if self.is_held or signs[0] != self._seen[0] or signs[1] > self._seen[1]:
+            self._heard_s = now_s
+        self._seen = signs
+        return self._heard_s
+
+    def _signs(self) -> tuple[int, int]:
+        """Return how much came in, and how much of what is before the ping arrived."""
+        if self.flow is not None:
+            arrived = self.flow.sent - self.flow.unacknowledged()
+            return self.flow.received, min(arrived, self._ping_ends)
+        # A poll takes nothing before the last one's answer has arrived.
+        received = 0 if self.posting is None else self.posting.received
+        missing = 0 if self.answering is None else self.answering.unacknowledged()
+        return self.requests + received, -missing
+
+    def _give_up(self, reason: str) -> None:
+        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)

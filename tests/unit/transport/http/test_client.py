@@ -1,0 +1,129 @@
+"""Whether an answer has arrived, over real connections and with a clock that the test moves."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from service.transport.http.client import PATIENCE_S, RESET_S, Client
+from service.transport.http.reader import Reader
+from service.transport.lobby import Lobby
+from tests.support.waiting import wait_until
+
+MUCH = bytes(8 << 20)
+
+
+class Bench:
+    """A client whose answers are watched over."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.other = socket.create_connection(listener.getsockname())
+            self.ours, _ = listener.accept()
+        ticket = Lobby().enter("a")
+        assert ticket is not None
+        self.now = 0.0
+        self.told: list[str] = []
+        self.while_waiting: Callable[[], object] = lambda: None
+        reader = Reader(self.ours, ticket, lambda: None)
+        self.client = Client(self.ours, reader, self._sleep, lambda: self.now)
+        self.client.expect_answer(
+            lambda: self.told.append("lost"), lambda: self.told.append("reset")
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.while_waiting()
+
+    def write_much(self) -> None:
+        """More than the two kernels take."""
+        self.ours.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            self.client.write(MUCH)
+
+    def arrives(self) -> None:
+        wait_until(lambda: not self.client.unacknowledged())
+
+    def reset(self) -> None:
+        self.other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.other.close()
+        wait_until(self.client.is_gone)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.ours.close()
+    bench.other.close()
+
+
+def test_answer_that_is_acknowledged_has_arrived(bench: Bench) -> None:
+    bench.client.write(b"hello")
+    bench.client.await_answer()
+    assert (bench.told, bench.client.is_awaited) == ([], False)
+
+
+def test_write_that_fails_is_a_loss(bench: Bench) -> None:
+    bench.write_much()
+    bench.client.await_answer()
+    bench.client.finish()
+    assert bench.told == ["lost"]
+
+
+def test_answer_without_progress_is_lost_and_one_with_progress_is_waited_for(bench: Bench) -> None:
+    bench.ours.setblocking(False)
+    bench.ours.send(MUCH)
+    bench.while_waiting = lambda: bench.now < 3 * PATIENCE_S and bench.other.recv(30_000)
+    bench.client.await_answer()
+    assert bench.told == ["lost"]
+    assert 3 * PATIENCE_S < bench.now < 5 * PATIENCE_S
+
+
+def test_reset_soon_after_an_answer_casts_doubt_on_it_and_a_later_one_does_not(
+    bench: Bench,
+) -> None:
+    bench.client.write(b"hello")
+    bench.arrives()
+    bench.reset()
+    bench.client.await_answer()
+    assert bench.told == ["reset"]
+    bench.client.expect_answer(lambda: None, lambda: bench.told.append("again"))
+    bench.now += RESET_S
+    bench.client.await_answer()
+    assert bench.told == ["reset"]
+
+
+def test_close_of_a_client_that_has_read_the_answer_is_no_doubt(bench: Bench) -> None:
+    bench.client.write(b"hello")
+    bench.other.recv(5)
+    bench.other.close()
+    bench.client.finish()
+    assert bench.told == []
+
+
+def test_close_by_us_waits_for_how_the_client_ends(bench: Bench) -> None:
+    """With unread input it is a reset."""
+    bench.client.write(b"hello")
+    bench.arrives()
+    bench.ours.shutdown(socket.SHUT_WR)
+    bench.other.close()
+    bench.client.finish()
+    assert bench.told == ["reset"]
+
+
+def test_next_request_says_that_the_answer_is_there(bench: Bench) -> None:
+    bench.client.write(b"hello")
+    bench.arrives()
+    bench.client.asked_again()
+    assert not bench.client.is_awaited
+
+
+def test_next_request_that_did_not_wait_says_nothing(bench: Bench) -> None:
+    bench.ours.setblocking(False)
+    bench.ours.send(MUCH)
+    bench.client.asked_again()
+    assert bench.client.is_awaited
