@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from flask import Response
@@ -10,6 +10,7 @@ from flask import Response
 from service import errors
 from service.api import request_models, response_models
 from service.api.authentication import current_identity
+from service.api.awaited import has_hung_up
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
@@ -45,7 +46,13 @@ class Waits(Protocol):
     def check(self) -> None: ...
 
     def wait(
-        self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
+        self,
+        session_id: str,
+        command: Mapping[str, Any],
+        until: str,
+        timeout_s: float,
+        *,
+        is_gone: Callable[[], bool],
     ) -> dict[str, Any]: ...
 
 
@@ -126,7 +133,13 @@ class Commands:
         if not is_reached(added.status, body.wait):
             self._waiting += 1
             try:
-                command = self._waits.wait(path.session_id, added.view, body.wait, body.timeout_s)
+                command = self._waits.wait(
+                    path.session_id,
+                    added.view,
+                    body.wait,
+                    body.timeout_s,
+                    is_gone=has_hung_up(),
+                )
             finally:
                 self._waiting -= 1
         status = 200 if command["status"] in FINAL_STATUSES else 202

@@ -185,8 +185,10 @@ class JobQueue:
         waited = datetime.now(UTC) - _aware(job.enqueued_at)
         return max(0.0, waited.total_seconds())
 
-    def wait(self, job_id: str, timeout_s: float) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout_s` or `end_waits`.
+    def wait(
+        self, job_id: str, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
+        """Return the job once it has ended, or as it is after `timeout_s` or `end_waits`, or when nobody waits.
 
         Raises:
             JobNotFound
@@ -195,7 +197,7 @@ class JobQueue:
         while True:
             job = self.get(job_id)
             is_ended = job["state"] in ("finished", "failed")
-            if is_ended or self._is_over or time.monotonic() >= deadline:
+            if is_ended or self._is_over or time.monotonic() >= deadline or is_gone():
                 return job
             self._sleep(POLL_S)
 

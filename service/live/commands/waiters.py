@@ -40,7 +40,7 @@ class CommandWaiters:
         store: CommandReader,
         tasks: Tasks,
         *,
-        poll_s: float = 2.0,
+        poll_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -81,7 +81,13 @@ class CommandWaiters:
                 event.set()
 
     def wait(
-        self, session_id: str, command: Mapping[str, Any], until: str, timeout_s: float
+        self,
+        session_id: str,
+        command: Mapping[str, Any],
+        until: str,
+        timeout_s: float,
+        *,
+        is_gone: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
         """Wait until the command is delivered, or with `until` "result" until it is over; return it.
 
@@ -93,9 +99,11 @@ class CommandWaiters:
                 first look waits for a message: there is hardly ever anything new to see yet.
             until: "delivered" or "result".
             timeout_s: how long to wait.
+            is_gone: whether the one who waits has hung up; asked at each look.
 
         Raises:
-            CommandTimeout: the status did not come within `timeout_s`; the command goes on.
+            CommandTimeout: the status did not come within `timeout_s`, or before nobody waited for it any
+                more; the command goes on.
             Draining: likewise, because this node is going away.
         """
         if model.is_reached(str(command["status"]), until):
@@ -120,7 +128,7 @@ class CommandWaiters:
                 if self._is_over:
                     raise errors.Draining(_LEFT, command_id=command_id)
                 left_s = deadline - self._clock()
-                if left_s <= 0:
+                if left_s <= 0 or is_gone():
                     raise errors.CommandTimeout(command_id=command_id)
                 event.wait(min(left_s, pause_s))
                 pause_s = min(2 * pause_s, self._poll_s)
