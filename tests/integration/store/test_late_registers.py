@@ -177,6 +177,19 @@ def test_register_across_a_jump_of_the_clock_is_judged_by_what_came_first(
     assert server.fields["sid"] == "bbbb.1"
 
 
+def test_register_of_an_earlier_socket_loses_although_the_clock_was_set_forth_before_it_was_sent(
+    server: Server, nodes: tuple[Node, Node]
+) -> None:
+    """It does not get the new time: it was accepted by the old one, as its successor was."""
+    first, second = nodes
+    old = first.accept()
+    passes(server, nodes, 5)
+    second.register(second.accept(), "bbbb.1")
+    jump(server, nodes, HOUR_S)
+    with pytest.raises(errors.StaleGeneration):
+        first.register(old, "aaaa.1")
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_register_of_the_later_socket_wins_although_the_clock_jumped_before_it_was_sent(
     server: Server, nodes: tuple[Node, Node], hours: int
