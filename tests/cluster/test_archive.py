@@ -95,14 +95,13 @@ def test_worker_killed_between_any_two_steps_loses_nothing(service: MakeService)
         assert raw.answer["resumed"], step  # type: ignore[attr-defined]
         raw.close()
         wait_until(lambda: one.state("d3") == "inactive", 10)
-        again = one._start(["tests.support.archiver_child", "sweep", "none", "1"], "child")
-        assert "error=''" in again.communicate(timeout=60)[0]
+        assert "error=''" in one.sweeper("sweep", "none", "1").go_on()
         assert {i: one.values(i) for i in expected} == expected, step
         assert {one.state(i) for i in expected} == {"archived"}, step
     # what killed ones left behind goes with the next commit
     for session_id in expected:
         one.visit(session_id)
-    assert "archived=10" in one.go_on(one.child("sweep", "read"))
+    assert "archived=10" in one.child("sweep", "read").go_on()
     assert len(one.files()) == 10
     one.archiver.archive.store.collect_litter(0)
     assert list((one.root / "tmp").iterdir()) == []
@@ -114,8 +113,8 @@ def test_two_workers_on_the_same_sessions_make_one_file_each(service: MakeServic
     for i in range(5):
         one.visit(f"d{i}", i)
     first, second = one.child("sweep", "saved"), one.child("sweep", "saved")
-    assert "archived=5" in one.go_on(second)
-    assert "{'newer': 5}" in one.go_on(first)
+    assert "archived=5" in second.go_on()
+    assert "{'newer': 5}" in first.go_on()
     assert [one.values(f"d{i}") for i in range(5)] == [[i] for i in range(5)]
     assert len(one.files()) == 5
 
@@ -130,7 +129,7 @@ def test_archiver_that_stood_still_while_the_session_came_back_and_was_archived_
     slow = one.child("sweep", step)
     one.visit("d1", 2)
     assert [done.word for done in one.archiver.archive_sessions(["d1"])] == ["archived"]
-    assert "archived=0" in one.go_on(slow)
+    assert "archived=0" in slow.go_on()
     assert one.values("d1") == [1, 2]
     assert one.state("d1") == "archived"
     assert len(one.files()) == 1
@@ -148,7 +147,7 @@ def test_device_that_registers_and_sends_in_the_middle_of_its_archival(
     slow = one.child("sweep", step)
     raw = one.device("d1")
     assert raw.call("update_data", {"key": "k", "value": 2})["ok"]
-    assert "archived=0" in one.go_on(slow)
+    assert "archived=0" in slow.go_on()
     assert one.state("d1") == "active"
     assert one.values("d1") == [1, 2]
     assert one.files() == []
@@ -161,7 +160,7 @@ def test_write_without_a_connection_racing_the_archive(service: MakeService) -> 
     one.visit("d1", 1)
     slow = one.child("sweep", "saved")
     one.manager.update_telemetry("d1", {"k": 2})
-    one.go_on(slow)
+    slow.go_on()
     assert one.values("d1") == [1, 2]
     one.archiver.archive_sessions(["d1"])
     one.manager.update_telemetry("d1", {"k": 3})
@@ -176,7 +175,7 @@ def test_delete_during_a_restore_wins(service: MakeService) -> None:
     one.archiver.archive_sessions(["d1"])
     slow = one.child("restore", "restoring", 1, "d1")
     one.manager.delete_session("d1")
-    assert one.go_on(slow) == "done False"
+    assert slow.go_on() == "done False"
     assert one.manager.get_session("d1") is None
     assert one.files() == []
     assert one.visit("d1", 2)["restored"] is False

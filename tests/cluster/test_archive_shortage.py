@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.archive_service import MakeService
 from tests.support.clients import Client, RawSocket
 from tests.support.ports import free_ports
+from tests.support.processes import environment
 from tests.support.waiting import wait_until
 
 
@@ -33,15 +39,37 @@ def test_unmounted_archive_refuses_unknown_devices_and_nothing_else(service: Mak
     assert one.cluster.tracebacks() == []
 
 
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Starts a node whose available memory is what a file says."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(share: Path, settings: dict[str, str]) -> None:
+        with (tmp_path / "node.log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-P", "-m", "tests.support.short_of_memory", str(share)],
+                    env=environment(**settings),
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait(60)
+
+
 def test_node_on_a_machine_short_of_memory_refuses_new_connections(
-    service: MakeService, tmp_path: Path
+    service: MakeService, start_node: Callable[..., None], tmp_path: Path
 ) -> None:
     """`overloaded`, and not ready; who is connected stays; it takes clients again afterwards."""
     one = service(1, sessions__archive_after_s=100)
     share = tmp_path / "available"
     share.write_text("60")
     port = free_ports()[0]
-    one._start(["tests.support.short_of_memory", str(share)], "node", node__port=port)
+    start_node(share, one.environment(node__port=port))
     url = f"http://127.0.0.1:{port}"
 
     def readyz() -> tuple[int, Any]:

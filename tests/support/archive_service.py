@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -17,8 +15,29 @@ from service.manager.manager import SessionManager
 from tests.support.clients import RawSocket
 from tests.support.forks import Forked
 from tests.support.node_processes import Cluster, environment
-from tests.support.processes import REPOSITORY
 from tests.support.waiting import wait_until
+
+
+class Child(Forked):
+    """An archiver that a test stops, kills and lets go on."""
+
+    def __init__(self, settings: dict[str, str], *arguments: str, log: IO[bytes]) -> None:
+        given, self._give = os.pipe()
+        said, out = os.pipe()
+        self.said = os.fdopen(said)
+        with os.fdopen(given) as stdin, os.fdopen(out, "w") as stdout:
+            super().__init__("archiver", settings, *arguments, given=stdin, out=stdout, error=log)
+
+    def go_on(self) -> str:
+        """Lets it do the rest; what it said."""
+        os.write(self._give, b"\n")
+        said = self.said.read().strip()
+        assert self.wait(30) == 0
+        return said
+
+    def close(self) -> None:
+        os.close(self._give)
+        self.said.close()
 
 
 class Service:
@@ -32,26 +51,14 @@ class Service:
         self.store = self.manager.store
         assert self.manager.archiver is not None
         self.archiver: Archiver = self.manager.archiver
-        self.children: list[subprocess.Popen[str]] = []
+        self.children: list[Child] = []
         self.workers: list[Forked] = []
 
-    def _start(self, argv: list[str], name: str, **more: Any) -> subprocess.Popen[str]:
-        settings = {**self.cluster.settings, **{k.replace("__", "."): v for k, v in more.items()}}
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MUSTER_", "PYTHON"))}
-        log = (self.cluster.folder / f"{name}-{len(self.children)}.log").open("ab")
-        with log:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", *argv],
-                cwd=REPOSITORY,
-                env={**inherited, **environment(settings), "PYTHONPATH": str(REPOSITORY)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if name == "child" else log,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        self.children.append(child)
-        return child
+    def environment(self, **more: Any) -> dict[str, str]:
+        """The settings, as a process finds them."""
+        return environment(
+            {**self.cluster.settings, **{k.replace("__", "."): v for k, v in more.items()}}
+        )
 
     def worker(self, **more: Any) -> Forked:
         """A `muster worker`."""
@@ -59,21 +66,20 @@ class Service:
         self.workers.append(worker)
         return worker
 
-    def child(self, action: str, step: str, nth: int = 1, *ids: str) -> subprocess.Popen[str]:
+    def child(self, action: str, step: str, nth: int = 1, *ids: str) -> Child:
         """An archiver that stands at a step now."""
-        child = self._start(["tests.support.archiver_child", action, step, str(nth), *ids], "child")
-        assert child.stdout is not None
-        line = child.stdout.readline()
+        child = self.sweeper(action, step, str(nth), *ids)
+        line = child.said.readline()
         assert line == f"at {step}\n", line
         return child
 
-    def go_on(self, child: subprocess.Popen[str]) -> str:
-        """Lets it do the rest; what it said."""
-        out, _ = child.communicate("\n", 30)
-        assert child.returncode == 0
-        return out.strip()
+    def sweeper(self, *arguments: str) -> Child:
+        """An archiver, with the arguments of `archiver_child`."""
+        with (self.cluster.folder / f"child-{len(self.children)}.log").open("ab") as log:
+            self.children.append(Child(self.environment(), *arguments, log=log))
+        return self.children[-1]
 
-    def kill(self, child: subprocess.Popen[str] | Forked) -> None:
+    def kill(self, child: Forked) -> None:
         """kill -9, with what it forked for a job."""
         try:
             below = psutil.Process(child.pid).children(recursive=True)
@@ -135,9 +141,7 @@ class Service:
             self.kill(worker)
         for child in self.children:
             self.kill(child)
-            for stream in (child.stdin, child.stdout):
-                if stream is not None:
-                    stream.close()
+            child.close()
         self.manager.close()
 
 

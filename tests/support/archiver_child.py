@@ -20,7 +20,12 @@ from service.manager.manager import SessionManager
 from workers import archive
 
 
-def main(action: str, step: str, nth: int, session_id: str = "") -> None:
+def main() -> None:
+    action, step, nth, *ids = sys.argv[1:]
+    act(action, step, int(nth), *ids)
+
+
+def act(action: str, step: str, nth: int, session_id: str = "") -> None:
     config = load_config()
     manager = SessionManager.connect(config.redis.url, config)
     seen = 0
@@ -48,4 +53,4 @@ def main(action: str, step: str, nth: int, session_id: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    main()

@@ -1,4 +1,4 @@
-"""Nodes and workers for tests, as forks of a zygote: of each kind one per process of tests, which ends with it."""
+"""Processes of tests, as forks of a zygote: of each kind one per process of tests, which ends with it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,48 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from tests.support import starts
-from tests.support.processes import REPOSITORY
 from tests.support.zygote import LENGTH
+
+REPOSITORY = Path(__file__).parents[2]
+Stream = IO[bytes] | IO[str]
 
 
 class Forked:
     """A process that a zygote forked, as much of subprocess.Popen as tests use.
 
     Args:
-        kind: "worker", or a node's async mode.
+        kind: As in `zygote.PROGRAMS`; for a node, its async mode.
         settings: Of its environment; nothing else in there is Muster's or Python's.
-        log: What it prints goes there.
+        arguments: What stands behind the program's name.
+        out: What it prints goes there.
+        error: What it prints on stderr; None: to `out` as well.
+        given: What it reads; None: nothing.
     """
 
-    def __init__(self, kind: str, settings: dict[str, str], log: IO[bytes]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        settings: dict[str, str],
+        *arguments: str,
+        out: Stream,
+        error: Stream | None = None,
+        given: Stream | None = None,
+    ) -> None:
         starts.check(f"a fork of {kind}")
         self.returncode: int | None = None
         self._told, told = os.pipe()
-        try:
-            _zygote(kind).fork(clean_environment() | settings, [log.fileno(), told])
-        finally:
-            os.close(told)
+        environment = clean_environment() | {"PYTHONPATH": str(REPOSITORY)} | settings
+        request = {"environment": environment, "arguments": arguments}
+        with open(os.devnull, "rb") as nothing:
+            streams = [given or nothing, out, error or out]
+            try:
+                _zygote(kind).fork(request, [told, *(stream.fileno() for stream in streams)])
+            finally:
+                os.close(told)
         pid = self._read(60)
         assert pid is not None, "no fork within a minute"
         self.pid = pid
@@ -72,7 +90,7 @@ class Forked:
 
 
 class _Zygote:
-    """A request is its length, with the descriptors, and then the environment."""
+    """A request is its length, with the descriptors, and then what it says as JSON."""
 
     def __init__(self, kind: str) -> None:
         self._lock = threading.Lock()
@@ -83,14 +101,15 @@ class _Zygote:
                 cwd=REPOSITORY,
                 env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
                 pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
 
-    def fork(self, environment: dict[str, str], descriptors: list[int]) -> None:
-        request = json.dumps(environment).encode()
+    def fork(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        words = json.dumps(request).encode()
         with self._lock:
-            socket.send_fds(self._socket, [LENGTH.pack(len(request))], descriptors)
-            self._socket.sendall(request)
+            socket.send_fds(self._socket, [LENGTH.pack(len(words))], descriptors)
+            self._socket.sendall(words)
 
     def end(self) -> None:
         self._socket.close()

@@ -54,7 +54,7 @@ class NodeProcess:
         self.log = folder / f"node-{port}.log"
         own = environment({**settings, "node.port": port})
         with self.log.open("ab") as out:
-            self.process = Forked(str(settings.get("node.async_mode", "eventlet")), own, out)
+            self.process = Forked(str(settings.get("node.async_mode", "eventlet")), own, out=out)
 
     @property
     def node_id(self) -> str:
@@ -147,7 +147,7 @@ class Cluster:
         """A worker of the same service; its end is the caller's."""
         own = {name.replace("__", "."): value for name, value in more.items()}
         with (self.folder / name).open("ab") as log:
-            return Forked("worker", environment({**self.settings, **own}), log)
+            return Forked("worker", environment({**self.settings, **own}), out=log)
 
     @property
     def urls(self) -> list[str]:

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
 
+from tests.support.forks import Forked
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,15 +26,18 @@ def environment(**settings: str) -> dict[str, str]:
 def muster(
     *arguments: str, timeout_s: float = 60, settings: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `muster` to its end."""
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "service.cli", *arguments],
-        env=environment(**(settings or {})),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    """Runs `muster` to its end, without a terminal and without anything to read."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+        forked = Forked("muster", settings or {}, *arguments, out=out, error=error)
+        try:
+            code = forked.wait(timeout_s)
+        finally:
+            forked.kill()
+        texts = []
+        for file in (out, error):
+            file.seek(0)
+            texts.append(file.read())
+    return subprocess.CompletedProcess(["muster", *arguments], code, *texts)
 
 
 class Running:

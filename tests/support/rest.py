@@ -5,6 +5,7 @@ What is not real: sockets, and the message queue between nodes (`FakeMessages` k
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -29,6 +30,10 @@ from tests.support.stores import make_store
 
 NODE = "here-0123456789"
 BASE = "/api/v1"
+
+
+#: The document of the events is the same for all.
+described = functools.cache(lambda: asyncapi.document("0"))
 
 
 class FakeMessages:
@@ -70,7 +75,7 @@ class Rest:
             node_id=NODE,
             max_body_bytes=1 << 20,
             max_value_bytes=64 << 10,
-            asyncapi=asyncapi.document("0"),
+            asyncapi=described(),
             version="0",
             count_error=self.codes.append,
         )

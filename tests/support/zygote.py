@@ -1,9 +1,9 @@
-"""Processes of nodes and workers by fork: what they import costs more than a second of CPU, and tests start hundreds.
+"""Processes of tests by fork: what a node imports costs more than a second of CPU, and tests start hundreds.
 
 `python -m tests.support.zygote <kind> <descriptor>` does what every process of its kind does before it knows its
-settings: it patches and imports. Then each request on the descriptor makes a fork of it, with a session, an
-environment and an output of its own; from there on the program runs as ever. That it gets there by itself is
-tested where `muster` is started as users start it. `tests.support.forks` is the other end.
+settings and arguments: it patches and imports. Then each request on the descriptor makes a fork of it, with a
+session, an environment and streams of its own; from there on the program runs as ever. That it gets there by itself
+is tested where `muster` is started as users start it. `tests.support.forks` is the other end.
 
 Nothing is used here that eventlet or gevent patch, and nothing imported that a node has not before it patches.
 """
@@ -19,16 +19,20 @@ import os
 import posix
 import struct
 import sys
+from typing import Any
 
 from service.cli import node_process
 from service.endings import end_at_once
 
 NODE = ("service.config.loader", "service.observability.logs", "service.node.build")
-#: What a process of each kind imports on its way to serving.
-IMPORTS = {
-    "eventlet": NODE,
-    "gevent": NODE,
-    "worker": ("workers.__main__", "workers.runner"),
+COMMANDS = ("archive.command", "config", "doctor.command", "send", "sessions", "status")
+#: kind -> the module whose `main` is run, and what it imports on its way there.
+PROGRAMS = {
+    "eventlet": ("service.cli.node_process", NODE),
+    "gevent": ("service.cli.node_process", NODE),
+    "worker": ("workers.__main__", ("workers.runner",)),
+    "muster": ("service.cli", ("service.cli.app", *(f"service.cli.{one}" for one in COMMANDS))),
+    "archiver": ("tests.support.archiver_child", ()),
 }
 LENGTH = struct.Struct("i")
 
@@ -44,7 +48,7 @@ class Forks:
     def until_forked(self) -> None:
         """Return in each fork; in the zygote never."""
         while True:
-            head, (log, told) = self._take(LENGTH.size)
+            head, (told, *streams) = self._take(LENGTH.size)
             (left,) = LENGTH.unpack(head)
             request = b""
             while len(request) < left:
@@ -52,16 +56,17 @@ class Forks:
             _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
             pid = posix.fork()
             if not pid:
-                self._begin(json.loads(request), log, told)
+                self._begin(json.loads(request), told, streams)
                 return
             self._told[pid] = told
-            posix.close(log)
+            for stream in streams:
+                posix.close(stream)
             posix.write(told, LENGTH.pack(pid))
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
 
     def _take(self, size: int) -> tuple[bytes, array.array[int]]:
         descriptors = array.array("i")
-        room = _socket.CMSG_LEN(2 * descriptors.itemsize)
+        room = _socket.CMSG_LEN(4 * descriptors.itemsize)
         head, more, *_ = self._socket.recvmsg(size, room)
         if not head:  # the tests have ended
             posix._exit(0)
@@ -69,18 +74,19 @@ class Forks:
             descriptors.frombytes(data)
         return head, descriptors
 
-    def _begin(self, environment: dict[str, str], log: int, told: int) -> None:
+    def _begin(self, request: dict[str, Any], told: int, streams: list[int]) -> None:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
         posix.setsid()
         self._socket.close()
         for descriptor in (told, *self._told.values()):
             posix.close(descriptor)
-        for output in (1, 2):
-            posix.dup2(log, output)
-        posix.close(log)
+        for number, stream in enumerate(streams):
+            posix.dup2(stream, number)
+            posix.close(stream)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(request["environment"])
+        sys.argv[1:] = request["arguments"]
 
     def _reap(self, *_: object) -> None:
         while self._told:
@@ -107,21 +113,19 @@ def renew_hub(kind: str) -> None:
         gevent.reinit()
 
 
-def main(kind: str, descriptor: int) -> int:
+def main(kind: str, descriptor: int) -> int | None:
     """Fork until the tests end; in each fork run the program and return its exit code."""
-    end_at_once()
+    program, imports = PROGRAMS[kind]
     forks = Forks(descriptor)
-    if kind != "worker":
+    if kind in ("eventlet", "gevent"):
+        end_at_once()
         node_process.patch(kind)
-    for name in IMPORTS[kind]:
+    for name in (program, *imports):
         importlib.import_module(name)
+    sys.argv[0] = program
     forks.until_forked()
     renew_hub(kind)
-    if kind != "worker":
-        sys.argv = ["service.cli.node_process"]
-        return node_process.main()
-    sys.argv = ["workers"]
-    code: int = sys.modules["workers.__main__"].main()
+    code: int | None = sys.modules[program].main()
     return code
 
 
