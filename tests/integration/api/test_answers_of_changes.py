@@ -173,7 +173,7 @@ def test_session_that_moves_on_at_once_was_archived_and_was_restored(
         assert answer.status_code == 200, answer.text
         return answer.json
 
-    def wait(job_id: str, timeout_s: float) -> dict[str, Any]:
+    def wait(job_id: str, timeout_s: float, is_gone: object) -> dict[str, Any]:
         return {"state": "finished", "result": json.loads(json.dumps(results[-1]))}
 
     monkeypatch.setattr(api.jobs, "wait", wait)

@@ -23,7 +23,7 @@ from service.observability.metrics import Metrics
 from service.schema.samples import parse_update
 from service.sessions.model import AppendPart, AppendResult
 from tests.unit.cli.test_device import drive, until
-from tests.unit.live.test_ingest import InlineTasks
+from tests.support.benches.ingest import InlineTasks
 
 FLUSH_S = 0.002
 MAX_VALUE_BYTES = 100
