@@ -21,6 +21,7 @@ from werkzeug.exceptions import NotAcceptable
 from service import errors
 from service.api import request_models, response_models
 from service.api.cells import cell
+from service.api.negotiation import best_type
 from service.api.openapi import Api
 from service.api.parsing import JSON
 from service.api.respond import json_response
@@ -144,9 +145,10 @@ def _wanted_kind() -> str:
     Raises:
         NotAcceptable
     """
-    if not request.headers.get("Accept"):
+    accept = request.headers.get("Accept", "")
+    if not accept.strip():
         return JSON
-    best = request.accept_mimetypes.best_match([*_CONTENT_TYPES, *_NAMES])
+    best = best_type(accept, [*_CONTENT_TYPES, *_NAMES])
     if best is None:
         raise NotAcceptable(f"Available are {', '.join(_CONTENT_TYPES)}.")
     return _NAMES.get(best, best)

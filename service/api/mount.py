@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 
 from service.api import archive, commands, histories, ops, pages, problems, sessions, setups
+from service.api.compression import compress
 from service.api.openapi import Api
 from service.api.paths import EncodedSegments, Segment
 from service.live.commands.waiters import CommandWaiters
@@ -67,6 +68,7 @@ def mount(
     app.url_map.converters["segment"] = Segment
     app.url_map.merge_slashes = False  # `sessions//data` is not the session `data`
     problems.install(app, count_error)
+    api.after_request(compress)
     app.register_blueprint(api)
     pages.install(app, api.document(version), asyncapi)
     app.wsgi_app = EncodedSegments(app.wsgi_app, "/api/")  # type: ignore[method-assign]

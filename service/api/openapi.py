@@ -61,6 +61,7 @@ def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: 
             taken["query"] = parsing.read_query(query)
         else:
             parsing.read_query(parsing.Query)
+        parsing.refuse_conditions(header)
         if header:
             taken["header"] = parsing.read_headers(header)
         if body:

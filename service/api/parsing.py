@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from service import errors
+from service.api.compression import SUFFIX, decompressed
 from service.schema.fields import Document, Payload, refusal
 from service.schema.unknown import unknown_among
 
@@ -24,6 +25,10 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 #: A longer body gets a turn of the event loop for parsing, one for checking, and one for the rest.
 LONG_BODY_BYTES = 64 << 10
+#: Headers that make a request conditional.
+CONDITIONS = ("If-Match", "If-None-Match", "If-Unmodified-Since")
+#: Some programs write it before UTF-8.
+BOM = b"\xef\xbb\xbf"
 #: Of a body where none is expected, so much is read to name what is wrong.
 MAX_NO_BODY_BYTES = 4096
 
@@ -123,10 +128,15 @@ def _body_of(model: type[Model]) -> Model:
         raise RequestEntityTooLarge  # chunked: Werkzeug stops reading at the limit without an error
     if not text and getattr(model, "optional", False):
         return model.model_validate({})
-    if request.mimetype not in kinds:
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() not in kinds:
         raise UnsupportedMediaType(f"The body should be {' or '.join(kinds)}.")
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding in ("gzip", "x-gzip"):
+        text = decompressed(text, request.max_content_length or len(text))
+    elif coding != "identity":
+        raise UnsupportedMediaType("A body may be compressed by gzip, and by nothing else.")
     try:
-        value: Any = orjson.loads(text)
+        value: Any = orjson.loads(text.removeprefix(BOM))
     except orjson.JSONDecodeError as exc:
         raise errors.InvalidRequest("The body is not JSON.") from exc
     if len(text) > LONG_BODY_BYTES:
@@ -139,6 +149,25 @@ def _body_of(model: type[Model]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise refusal(error.errors(include_url=False, include_input=False)) from None
+
+
+def refuse_conditions(taken: type[Payload] | None) -> None:
+    """Refuse a condition that the route does not know: the request would be carried out in spite of it.
+
+    `If-None-Match` of a GET is none: it only allows a shorter answer.
+
+    Args:
+        taken: the headers that the route takes.
+
+    Raises:
+        InvalidRequest
+    """
+    known = {field.alias for field in taken.model_fields.values()} if taken else set()
+    if request.method in ("GET", "HEAD"):
+        known.add("If-None-Match")
+    for name in CONDITIONS:
+        if name in request.headers and name not in known:
+            raise errors.InvalidRequest(f"`{name}`: this route takes no such condition")
 
 
 def refuse_body() -> None:
@@ -164,19 +193,29 @@ def wanted_tags() -> list[str] | None:
     """Return the ETags of If-Match, without quotes; None: no condition."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return list(request.if_match)
+    return [tag.removesuffix(SUFFIX) for tag in request.if_match]
 
 
 def wanted_version(present: Callable[[], int]) -> int | None:
-    """Return the version that If-Match requires; None: no condition.
+    """Return the version that If-Match or If-None-Match requires; None: no condition.
+
+    `If-None-Match: *` requires that there was never a version.
 
     Args:
         present: returns the current version; called if If-Match names several.
 
     Raises:
         PreconditionFailed: no version in If-Match can be the current one.
+        InvalidRequest: If-None-Match is another one.
     """
     tags = wanted_tags()
+    absent = request.headers.get("If-None-Match")
+    if absent is not None:
+        if absent.strip() != "*":
+            raise errors.InvalidRequest("`If-None-Match`: a change takes only `*`")
+        if tags is not None and "0" not in tags:  # both cannot hold
+            raise errors.PreconditionFailed
+        return 0
     if tags is None:
         return None
     versions = [int(tag) for tag in tags if tag.isascii() and tag.isdigit() and len(tag) < 17]

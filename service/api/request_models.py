@@ -196,6 +196,16 @@ class IfNoneMatch(Payload):
     )
 
 
+class Conditions(IfMatch):
+    """The version that must not have changed, or that none exists."""
+
+    if_none_match: Annotated[str, WithJsonSchema({"type": "string", "const": "*"})] | None = Field(
+        None,
+        alias="If-None-Match",
+        description="`*`: the request is refused if there was ever a version.",
+    )
+
+
 class IdempotencyKey(Payload):
     """Makes a repeated request harmless."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from flask import Response, request
 
+from service.api.compression import SUFFIX
 from service.sessions.model import to_iso
 
 
@@ -26,13 +27,15 @@ def no_content() -> Response:
 
 
 def not_modified(tag: str) -> Response | None:
-    """304 when If-None-Match has the tag, else None."""
-    if not request.if_none_match.contains_weak(tag):
-        return None
-    response = Response(status=304)
-    response.headers.pop("Content-Type", None)
-    response.set_etag(tag)
-    return response
+    """304 when If-None-Match has the tag, of the answer as it is or compressed; else None."""
+    for known in (tag, tag + SUFFIX):
+        if request.if_none_match.contains_weak(known):
+            response = Response(status=304)
+            response.headers.pop("Content-Type", None)
+            response.headers.add("Vary", "Accept-Encoding")
+            response.set_etag(known)
+            return response
+    return None
 
 
 def iso_of_seconds(seconds: float | None) -> str | None:

@@ -44,7 +44,7 @@ class Setups:
     def put_setup(
         self,
         path: request_models.SessionPath,
-        header: request_models.IfMatch,
+        header: request_models.Conditions,
         body: request_models.WholeSetup,
     ) -> Response:
         """Replace the setup and send it to the device."""
@@ -54,7 +54,7 @@ class Setups:
     def patch_setup(
         self,
         path: request_models.SessionPath,
-        header: request_models.IfMatch,
+        header: request_models.Conditions,
         body: request_models.MergePatch,
     ) -> Response:
         """Change the setup by an RFC 7396 merge patch.

@@ -18,6 +18,7 @@ from service.node.storage import Storage
 from service.node.transport import Transport
 from service.observability.health import Health, QueueProbe
 from service.redis_access.job_queue import JobQueue
+from service.security.request_target import OriginForm
 from service.security.session_scope import SessionScope
 from service.sockets import asyncapi, dashboards
 from service.sockets.devices import Devices
@@ -128,6 +129,7 @@ def _open_api(
         version=installed_version(),
         count_error=ground.metrics.error,
     )
+    app.wsgi_app = OriginForm(app.wsgi_app)  # type: ignore[method-assign]  # around all other middleware
 
 
 def _open_probes(

@@ -100,7 +100,8 @@ def test_api_does_what_its_description_says(
             suppress_health_check=list(HealthCheck),
         )
         def ask(case: Any) -> None:
-            case.call_and_validate()
+            # its client says that it takes gzip, and does not unpack it
+            case.call_and_validate(headers={"Accept-Encoding": "identity"})
 
         with subtests.test(operation.label):
             try:

@@ -115,6 +115,22 @@ def test_pages_carry_a_strict_policy(node: Any):
     assert "X-Content-Type-Options: nosniff" in text
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/healthz", 200),
+        ("http://localhost/api/v1/sessions/a%2Fb?colour=1", 400),
+        ("http://localhost/socket.io/?EIO=4&transport=polling", 200),
+        ("http://evil.example/", 403),
+    ],
+)
+def test_target_may_be_a_whole_url(node: Any, target: str, status: int):
+    with socket.create_connection(("127.0.0.1", node.port), 5) as raw:
+        request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        raw.sendall(request.encode())
+        assert raw.makefile("rb").readline().split()[1] == b"%d" % status
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/test/../wiring.py", "/test/other.js", "/static/x"])
 def test_unknown_paths_are_problem_json(node: Any, path: str):
     status, body = node.get(path)
