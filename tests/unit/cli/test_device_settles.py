@@ -22,8 +22,8 @@ from service.live.standing import Standing
 from service.observability.metrics import Metrics
 from service.schema.samples import parse_update
 from service.sessions.model import AppendPart, AppendResult
-from tests.unit.cli.test_device import drive, until
 from tests.support.benches.ingest import InlineTasks
+from tests.unit.cli.test_device import drive, until
 
 FLUSH_S = 0.002
 MAX_VALUE_BYTES = 100
