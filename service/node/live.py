@@ -150,7 +150,8 @@ class AfterLeases:
         try:
             self._keeper.say()
         except (errors.ConfigError, errors.ServiceError) as exc:
-            log.error("meta not written", extra={"action": "meta_failed", "error": str(exc)})
+            # the keeper repeats it
+            log.warning("meta not written", extra={"action": "meta_failed", "error": str(exc)})
         self._rooms.rejoin(partition)
 
     def pending(self, session_id: str) -> None:

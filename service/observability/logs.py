@@ -236,12 +236,16 @@ def _field(value: Any) -> str:
 
 
 def _bounded(value: Any, name: str = "") -> Any:
-    """Return `value` as something JSON has, with long texts cut (tracebacks are not)."""
+    """Return `value` as something JSON has; long texts without their middle, exceptions whole.
+
+    Libraries put whole tracebacks into a message, and what went wrong stands at their end.
+    """
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
     if len(text) > MAX_TEXT and name != "exception":
-        return f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+        kept = MAX_TEXT // 2
+        return f"{text[:kept]}… ({len(text)} characters) …{text[-kept:]}"
     return value if isinstance(value, str | list | dict) and _is_json(value) else text
 
 

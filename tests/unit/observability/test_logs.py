@@ -171,3 +171,12 @@ def test_logging_that_fails_does_not_go_round_in_circles(monkeypatch: pytest.Mon
     logs.configure("info", "json", process="node")
     logging.getLogger("x").warning("lost")
     print("lost too", file=sys.stderr)
+
+
+def test_json_long_text_keeps_its_beginning_and_its_end() -> None:
+    """Libraries put tracebacks into messages; what went wrong is their last line."""
+    traceback = "could not do it\n" + "  File …\n" * 5000 + "ValueError: this is why"
+    line = json.loads(written("json", details=traceback))
+    assert line["details"].startswith("could not do it")
+    assert line["details"].endswith("ValueError: this is why")
+    assert len(line["details"]) < 2 * logs.MAX_TEXT
