@@ -92,10 +92,10 @@ def test_append_seq_must_follow_the_last(
     assert stored == ([1, 2, 3, 8, 9] if word == "ok" else [1, 2, 3])
 
 
-def test_register_with_another_stream_starts_its_counter_again(
+def test_register_with_a_new_stream_starts_a_new_counter(
     store: RedisSessionStore, own: Registration
 ) -> None:
-    """`last_seq` belongs to the stream: the same one goes on, another begins at 0."""
+    """`last_seq` belongs to the stream: the same one goes on, a new one begins at 0."""
     first = store.ownership.register("s", node_id=A, sid="aaaa.2", stream="run 1")
     store.samples.append(
         0, A, 1, [part("s", first.generation, ("k", 1), seq=(1, 1), stream="run 1")]

@@ -33,7 +33,8 @@ while i <= n do
   local session, latest = key('session', id), key('latest', id)
   local is = call('HMGET', session, 'generation', 'rev', 'stream', 'last_seq', 'updates', 'bytes_in',
     'project_id', 'connects', 'state')
-  local last_seq = is[3] == stream and tonumber(is[4]) or 0
+  local turns = seq_from ~= '' and is[1] and is[3] ~= stream
+  local last_seq = turns and seq_of_former(session, stream, is[1]) or tonumber(is[4] or 0)
   local answer
   if not is[1] then
     answer = 'm'
@@ -47,6 +48,7 @@ while i <= n do
   if answer then
     for _ = 1, keys do i = i + 3 + tonumber(ARGV[i + 2]) end
   else
+    if turns then turn_to_stream(session, stream, is[1], is[1]) end
     local newest = {}
     for k = 1, keys do
       local data_key, keep, values = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])

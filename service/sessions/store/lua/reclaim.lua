@@ -9,15 +9,16 @@ call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[5])), node_id)
 
 -- What its node was answered about a session is so, whatever this Redis, or the file it was restored from,
 -- has of it: nothing that was acked looks as if it had not been.
-local function raise(session, i, is_behind)
-  local is = call('HMGET', session, 'rev', 'stream', 'last_seq', 'project_id')
+local function raise(session, i, stored)
+  local held, is = ARGV[i + 2], call('HMGET', session, 'rev', 'stream', 'project_id')
   if tonumber(ARGV[i + 3]) > tonumber(is[1] or 0) then call('HSET', session, 'rev', ARGV[i + 3]) end
-  if is[2] ~= ARGV[i + 7] or tonumber(ARGV[i + 8]) > tonumber(is[3] or 0) then
-    call('HSET', session, 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8])
+  if is[2] ~= ARGV[i + 7] or stored ~= held then turn_to_stream(session, ARGV[i + 7], stored, held) end
+  if tonumber(ARGV[i + 8]) > tonumber(call('HGET', session, 'last_seq') or 0) then
+    call('HSET', session, 'last_seq', ARGV[i + 8])
   end
-  if not is_behind then return end
+  if stored == held then return end
   call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6])
-  if is[4] and is[4] ~= '' then call('ZREM', tag .. 'project:' .. is[4], ARGV[i]) end
+  if is[3] and is[3] ~= '' then call('ZREM', tag .. 'project:' .. is[3], ARGV[i]) end
   if ARGV[i + 5] ~= '' then call('ZADD', tag .. 'project:' .. ARGV[i + 5], ARGV[i + 9], ARGV[i]) end
 end
 
@@ -37,7 +38,7 @@ for i = 7, #ARGV, 11 do
   elseif stored < 0 and ARGV[6] ~= '1' then
     answer = 'unknown'
   elseif is[4] == '1' and stored == held then
-    raise(session, i)
+    raise(session, i, is[1])
     call('SADD', tag .. 'owned:' .. node_id, id)
   else
     if is[4] == '1' then -- Redis lost our newer register and holds an older owner
@@ -51,7 +52,7 @@ for i = 7, #ARGV, 11 do
         'created_at', ARGV[i + 9], 'connects', '1')
       if project ~= '' then call('ZADD', tag .. 'project:' .. project, ARGV[i + 9], id) end
     else
-      raise(session, i, stored < held)
+      raise(session, i, is[1])
     end
     go_active(id)
     call('ZREM', tag .. 'idle', id)

@@ -65,8 +65,7 @@ if not same then
   end
   event(id, 'connected', {node_id = node_id})
 end
--- A counter of another stream starts at 1 again.
-if not known or was[6] ~= stream then call('HSET', session, 'stream', stream, 'last_seq', '0') end
+turn_to_stream(session, stream, known, generation)
 
 local before, project = was[5] or '', was[5] or ''
 for i, name in ipairs({'session_name', 'project_id', 'meta'}) do
