@@ -18,8 +18,9 @@ class Answer(NamedTuple):
 class HttpWire:
     """One TCP connection to a node."""
 
-    def __init__(self, port: int, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, *, receive_buffer: int = 0, source: str = "127.0.0.1") -> None:
         self.sock = socket.socket()
+        self.sock.bind((source, 0))
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(30)

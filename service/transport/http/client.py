@@ -3,8 +3,8 @@
 Engine.IO has no acknowledgement for the answer of a poll, so what TCP tells must do. An answer is lost if
 
 * writing it failed, or the client's kernel (behind a proxy: the proxy's) did not acknowledge all of it;
-* the connection is reset soon after: a client that closes with unread input does that. So does HAProxy when
-  all is well, which shows at other requests of the same client: then a reset means nothing.
+* the connection is reset soon after: a client that closes with unread input does that. But HAProxy does so
+  when all is well. So this counts only where other connections end as usual.
 """
 
 from __future__ import annotations
@@ -21,7 +21,34 @@ from service.transport.http.reader import Reader
 PATIENCE_S = 2.0
 #: How soon after an answer a reset casts doubt on it, s.
 RESET_S = 1.0
+#: How long it is remembered how connections of an address end, s, and of how many.
+REMEMBERED_S = 600.0
+MAX_ADDRESSES = 1000
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.002, 0.1
+
+
+def _nobody() -> None:
+    """Stand for the one who is to know of a loss, where there is none."""
+
+
+class Ends:
+    """How connections end, by address, after an answer that arrived."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._closed: dict[str, float] = {}  # when it was last seen
+        self._reset: dict[str, float] = {}
+
+    def note(self, address: str, *, is_reset: bool) -> None:
+        seen = self._reset if is_reset else self._closed
+        if len(seen) >= MAX_ADDRESSES:
+            seen.clear()  # they are soon seen again
+        seen[address] = self._now()
+
+    def is_reset_unusual(self, address: str) -> bool:
+        """Return whether connections of this address were closed lately, and none was reset."""
+        since = self._now() - REMEMBERED_S
+        return self._closed.get(address, since) > since >= self._reset.get(address, since)
 
 
 class Client:
@@ -29,22 +56,28 @@ class Client:
 
     Args:
         sock: a green socket.
+        address: the other end's, be it a client or its proxy.
+        ends: of all connections of the node.
     """
 
     def __init__(
         self,
         sock: Any,
         reader: Reader,
+        address: str,
+        ends: Ends,
         sleep: Callable[[float], object] = time.sleep,  # green: the process is patched
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sock = sock
         self.reader = reader
+        self._address = address
+        self._ends = ends
         self._sleep = sleep
         self._now = now
-        self._expected: tuple[Callable[[], object], Callable[[], object]] | None = None
-        self._until = 0.0  # a reset casts doubt
+        self._lost: Callable[[], object] | None = None
         self._is_broken = False
+        self._until = 0.0  # a reset casts doubt on what was written last
 
     @property
     def received(self) -> int:
@@ -63,52 +96,50 @@ class Client:
         """Take no further request from it."""
         self.reader.close()
 
-    # --- an answer that must arrive
+    # --- what became of an answer
 
-    def expect_answer(self, lost: Callable[[], object], reset: Callable[[], object]) -> None:
-        """Watch over what is written next.
+    def expect_answer(self, lost: Callable[[], object]) -> None:
+        """Watch over what is written next, and call `lost` if it does not arrive."""
+        self._lost = lost
 
-        Args:
-            lost: called if it does not arrive.
-            reset: called if it arrives, and its connection is reset within `RESET_S`.
-        """
-        self._expected = (lost, reset)
-        self._until = self._now() + RESET_S
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether an answer is watched over."""
-        return self._expected is not None
+    def watch_end(self) -> None:
+        """Learn from what is written next how this client ends its connections."""
+        if self._lost is None:
+            self._lost = _nobody
 
     def write(self, data: bytes) -> None:
-        """Write to it, and note when that fails."""
+        """Write to it."""
         try:
             self._sock.sendall(data)
         except OSError:
-            self.broken()
+            self.wrote(is_whole=False)
             raise
+        self.wrote()
 
-    def broken(self) -> None:
-        """Note that a write has failed: what was to be written is lost."""
-        self._is_broken = True
+    def wrote(self, *, is_whole: bool = True) -> None:
+        """Note that something was written; if not all of it, the answer is lost."""
+        self._is_broken = self._is_broken or not is_whole
+        self._until = self._now() + RESET_S
 
     def asked_again(self) -> None:
         """Handle its next request: it has the answer to the last one, unless it did not wait for it."""
-        if self._expected is not None and not self.unacknowledged():
-            self._expected = None
+        self._until = 0.0
+        if self._lost is not None and not self.unacknowledged():
+            self._lost = None
 
     def await_answer(self) -> None:
         """Wait until the answer has arrived, or call who is to know that it was lost."""
-        if self._expected is None:
+        if self._lost is None:
             return
         is_through = not self._is_broken and self._comes_through()
         self._conclude(is_through, peer.is_reset(self._sock))
 
     def finish(self) -> None:
         """See to the last answer, before the connection is closed."""
-        if self._expected is None:
-            return
         is_reset = peer.is_reset(self._sock)
+        self._note_end(is_reset=is_reset)
+        if self._lost is None:
+            return
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -116,15 +147,23 @@ class Client:
         is_through = not self._is_broken and self._comes_through(end=1)
         self._conclude(is_through, is_reset or (is_through and self._ends_with_a_reset()))
 
+    def _note_end(self, *, is_reset: bool) -> None:
+        """Note how this connection ends after an answer that is in nobody's doubt."""
+        is_answered = self._until and self._lost in (None, _nobody) and not self.unacknowledged()
+        is_soon = self._now() < self._until
+        if is_answered and self.is_gone() and (is_soon or not is_reset):
+            self._ends.note(self._address, is_reset=is_reset)
+
     def _conclude(self, is_through: bool, is_reset: bool) -> None:
-        expected, self._expected = self._expected, None
-        if expected is None:
+        lost, self._lost = self._lost, None
+        if lost is None:
             return  # somebody else has waited for the same
-        lost, reset = expected
-        if not is_through:
+        is_doubtful = is_through and is_reset and self._now() < self._until
+        if lost is _nobody:
+            if is_doubtful:
+                self._ends.note(self._address, is_reset=True)
+        elif not is_through or (is_doubtful and self._ends.is_reset_unusual(self._address)):
             lost()
-        elif is_reset and self._now() < self._until:
-            reset()
 
     def _comes_through(self, end: int = 0) -> bool:
         """Wait until all has arrived, but for our `end`, which counts as one; False if it does not."""

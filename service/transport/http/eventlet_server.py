@@ -114,7 +114,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, True)
             except OSError:
                 pass
-        self._client = self.guard.client(connection, self._ticket)
+        self._client = self.guard.client(connection, self._ticket, self._address)
         self.rfile = self._client.reader
         self.wfile = Output(self._client, connection.makefile("wb", 0))
 

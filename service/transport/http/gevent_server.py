@@ -48,13 +48,15 @@ class _Input(pywsgi.Input):  # type: ignore[misc]
 class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
     """One connection."""
 
+    response_headers: list[tuple[bytes, bytes]]
+
     def __init__(self, sock: Any, address: Any, server: Server) -> None:
         self._address = str(address[0]) if isinstance(address, tuple) else ""
         self._ticket = server.guard.ticket(self._address)
         if self._ticket is None:
             super().__init__(sock, address, server, rfile=_NOTHING)
             return
-        self._client = server.guard.client(sock, self._ticket)
+        self._client = server.guard.client(sock, self._ticket, self._address)
         super().__init__(sock, address, server, rfile=self._client.reader)
 
     def handle(self) -> None:
@@ -127,8 +129,9 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         try:
             super()._sendall(data)
         except OSError:
-            self._client.broken()
+            self._client.wrote(is_whole=False)
             raise
+        self._client.wrote()
 
 
 class Server(pywsgi.WSGIServer):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from service.transport.http.client import Client
+from service.transport.http.client import Client, Ends
 from service.transport.http.heads import Refused
 from service.transport.http.reader import Reader, TooMuch
 from service.transport.lobby import Lobby, Ticket
@@ -41,6 +41,7 @@ class HttpGuard:
     def __init__(self, lobby: Lobby, turns: Turns, refused: Callable[[str], object]) -> None:
         self._lobby = lobby
         self._turns = turns
+        self._ends = Ends()
         self._refused = refused
         #: Requests whose answer is not complete, websockets left out: they end on their own.
         self.under_way = 0
@@ -49,9 +50,9 @@ class HttpGuard:
         """Let a connection in; None: there are too many."""
         return self._lobby.enter(address)
 
-    def client(self, sock: Any, ticket: Ticket) -> Client:
+    def client(self, sock: Any, ticket: Ticket, address: str) -> Client:
         """Return the client of this connection, with the reader through which the web server reads it."""
-        return Client(sock, Reader(sock, ticket, self._turns.enter))
+        return Client(sock, Reader(sock, ticket, self._turns.enter), address, self._ends)
 
     def begin(self, client: Client, address: str) -> bytes | None:
         """Read the next head; b"" at the end of the connection.

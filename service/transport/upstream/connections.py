@@ -18,7 +18,7 @@ from service.errors import ServiceError
 from service.protocol import frames, handshake, packets
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
-from service.transport.http.guard import KNOWN
+from service.transport.http.guard import CLIENT, KNOWN
 from service.transport.link import LINGER_S
 from service.transport.lobby import Lobby
 from service.transport.upstream import incoming, polling, refusals
@@ -325,7 +325,8 @@ class EngineConnections:
         socket.ticket = environ.pop(TICKET)
         socket.tell_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
-        polling.note_resets(socket, environ)
+        if CLIENT in environ:
+            environ[CLIENT].watch_end()
         announce_pings(socket.queue, self.eio.ping_interval, self.eio.ping_timeout)
         return self._connect_upstream(eio_sid, self._environs.slim(environ))
 

@@ -82,7 +82,6 @@ class NodeSocket(Deadlines):
     polling: Poll | None = None
     answering: Client | None = None
     posting: Client | None = None
-    is_often_reset = False  #: its connections end with a reset also when all is well
     _turn = 0
 
     # --- output

@@ -50,6 +50,7 @@ def read_body(socket: EngineSocket, environ: dict[str, Any]) -> None:
     client: Client | None = environ.get(CLIENT)
     socket.posting = client
     if client is not None:
+        client.watch_end()
         client.reader.is_patient = not socket.is_stranger
     try:
         most = MAX_STRANGER_BYTES if socket.is_stranger else socket.server.max_http_buffer_size
@@ -86,7 +87,6 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
         EngineIOError: a client that has not logged in sends too much: it is disconnected.
     """
     incoming = socket.server.muster.incoming
-    note_resets(socket, environ)
     data: bytes | None = environ.pop(BODY)
     if data is None and socket.is_stranger:
         socket.server.muster.counts.bad_input.add("too_large")
@@ -181,7 +181,7 @@ def answer(socket: EngineSocket, environ: dict[str, Any]) -> list[Any]:
     packets = next_burst(poll.queue, socket.server.get_queue_empty_exception())
     if client is not None and any(packet.packet_type != NOOP for packet in packets):
         socket.answering = client
-        client.expect_answer(lambda: _lose(socket), lambda: _doubt(socket))
+        client.expect_answer(lambda: _lose(socket))
     return packets or [Packet(NOOP)]
 
 
@@ -195,22 +195,6 @@ def _end_former(socket: EngineSocket) -> None:
         socket.close(wait=False, abort=True, reason=socket.server.reason.TRANSPORT_ERROR)
         raise engineio.exceptions.EngineIOError("two polls at once")
     former.end()
-
-
-def note_resets(socket: EngineSocket, environ: dict[str, Any]) -> None:
-    """Learn from a request whose answer is no poll's how its client ends connections."""
-
-    def reset() -> None:
-        socket.is_often_reset = True
-
-    client: Client | None = environ.get(CLIENT)
-    if client is not None and not client.is_awaited:
-        client.expect_answer(lambda: None, reset)
-
-
-def _doubt(socket: EngineSocket) -> None:
-    if not socket.is_often_reset:
-        _lose(socket)
 
 
 def _lose(socket: EngineSocket) -> None:

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.transport.http.client import PATIENCE_S, RESET_S, Client
+from service.transport.http.client import (
+    MAX_ADDRESSES,
+    PATIENCE_S,
+    REMEMBERED_S,
+    RESET_S,
+    Client,
+    Ends,
+)
 from service.transport.http.reader import Reader
 from service.transport.lobby import Lobby
 from tests.support.waiting import wait_until
@@ -29,10 +36,14 @@ class Bench:
         self.told: list[str] = []
         self.while_waiting: Callable[[], object] = lambda: None
         reader = Reader(self.ours, ticket, lambda: None)
-        self.client = Client(self.ours, reader, self._sleep, lambda: self.now)
-        self.client.expect_answer(
-            lambda: self.told.append("lost"), lambda: self.told.append("reset")
-        )
+        self.ends = Ends(lambda: self.now)
+        self.ends.note("10.0.0.1", is_reset=False)
+        clock = (self._sleep, lambda: self.now)
+        self.client = Client(self.ours, reader, "10.0.0.1", self.ends, *clock)
+        self.expect()
+
+    def expect(self) -> None:
+        self.client.expect_answer(lambda: self.told.append("lost"))
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -64,7 +75,7 @@ def bench() -> Iterator[Bench]:
 def test_answer_that_is_acknowledged_has_arrived(bench: Bench) -> None:
     bench.client.write(b"hello")
     bench.client.await_answer()
-    assert (bench.told, bench.client.is_awaited) == ([], False)
+    assert bench.told == []
 
 
 def test_write_that_fails_is_a_loss(bench: Bench) -> None:
@@ -90,11 +101,58 @@ def test_reset_soon_after_an_answer_casts_doubt_on_it_and_a_later_one_does_not(
     bench.arrives()
     bench.reset()
     bench.client.await_answer()
-    assert bench.told == ["reset"]
-    bench.client.expect_answer(lambda: None, lambda: bench.told.append("again"))
+    assert bench.told == ["lost"]
+    bench.expect()
     bench.now += RESET_S
     bench.client.await_answer()
-    assert bench.told == ["reset"]
+    assert bench.told == ["lost"]
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_reset_means_nothing_where_other_answers_end_with_one(
+    bench: Bench, is_watched: bool
+) -> None:
+    bench.client.asked_again()
+    if is_watched:
+        bench.client.watch_end()
+    bench.client.write(b"hello")
+    bench.arrives()
+    bench.reset()
+    bench.client.finish()
+    bench.expect()
+    bench.client.await_answer()
+    assert bench.told == []
+
+
+def test_reset_is_unusual_only_where_connections_were_closed_lately(bench: Bench) -> None:
+    ends = bench.ends
+    assert ends.is_reset_unusual("10.0.0.1")
+    assert not ends.is_reset_unusual("10.0.0.2"), "nothing is known of it"
+    ends.note("10.0.0.1", is_reset=True)
+    assert not ends.is_reset_unusual("10.0.0.1")
+    bench.now += REMEMBERED_S
+    assert not ends.is_reset_unusual("10.0.0.1"), "it is forgotten"
+    ends.note("10.0.0.1", is_reset=False)
+    assert ends.is_reset_unusual("10.0.0.1")
+
+
+def test_close_after_an_answer_is_noted(bench: Bench) -> None:
+    bench.client.await_answer()
+    bench.now += REMEMBERED_S
+    bench.client.write(b"hello")
+    bench.other.recv(5)
+    bench.other.close()
+    wait_until(bench.client.is_gone)
+    bench.client.finish()
+    assert bench.ends.is_reset_unusual("10.0.0.1")
+
+
+def test_addresses_that_are_remembered_are_bounded() -> None:
+    ends = Ends()
+    for number in range(MAX_ADDRESSES + 1):
+        ends.note(str(number), is_reset=False)
+    assert not ends.is_reset_unusual("0")
+    assert ends.is_reset_unusual(str(MAX_ADDRESSES))
 
 
 def test_close_of_a_client_that_has_read_the_answer_is_no_doubt(bench: Bench) -> None:
@@ -112,18 +170,21 @@ def test_close_by_us_waits_for_how_the_client_ends(bench: Bench) -> None:
     bench.ours.shutdown(socket.SHUT_WR)
     bench.other.close()
     bench.client.finish()
-    assert bench.told == ["reset"]
+    assert bench.told == ["lost"]
 
 
 def test_next_request_says_that_the_answer_is_there(bench: Bench) -> None:
     bench.client.write(b"hello")
     bench.arrives()
     bench.client.asked_again()
-    assert not bench.client.is_awaited
+    bench.reset()
+    bench.client.await_answer()
+    assert bench.told == []
 
 
 def test_next_request_that_did_not_wait_says_nothing(bench: Bench) -> None:
     bench.ours.setblocking(False)
     bench.ours.send(MUCH)
     bench.client.asked_again()
-    assert bench.client.is_awaited
+    bench.client.await_answer()
+    assert bench.told == ["lost"]
