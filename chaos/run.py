@@ -28,7 +28,7 @@ class Size:
     nodes: int = 3
     workers: int = 2
     devices: int = 16
-    rivals: int = 0  #: ids for which two devices fight
+    rivals: int = 2  #: ids for which two devices fight
     dashboards: int = 3
     operators: int = 2
     editors: int = 3
