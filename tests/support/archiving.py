@@ -87,8 +87,8 @@ def place_of(store: RedisSessionStore, root: Path, session_id: str = "d1") -> st
         assert name is not None
         assert (root / name).exists()
         left = keys_of(store.runner.client, store.keys.prefix, session_id)
-        kept = (":tombstone:", ":registers:", ":withdrawn:")
-        assert [key for key in left if not any(kind in key for kind in kept)] == []
+        staying = (":tombstone:", ":registers:")
+        assert [key for key in left if not any(kind in key for kind in staying)] == []
     else:
         assert raw is not None
         assert raw["state"] == found[0]
