@@ -4,7 +4,7 @@ Engine.IO has no acknowledgement for the answer of a poll, so what TCP tells mus
 
 * writing it failed, or the client's kernel (behind a proxy: the proxy's) did not acknowledge all of it;
 * the connection is reset soon after: a client that closes with unread input does that. But HAProxy does so
-  when all is well. So this counts only where other connections end as usual.
+  when all is well. So this counts only where most other connections of the same address are closed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from service.transport.http.reader import Reader
 PATIENCE_S = 2.0
 #: How soon after an answer a reset casts doubt on it, s.
 RESET_S = 1.0
-#: How long it is remembered how connections of an address end, s, and of how many.
-REMEMBERED_S = 600.0
+#: Of how many addresses, and of how many connections of each, it is remembered how they end.
 MAX_ADDRESSES = 1000
+MAX_COUNTED = 64
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.002, 0.1
 
 
@@ -32,23 +32,24 @@ def _nobody() -> None:
 
 
 class Ends:
-    """How connections end, by address, after an answer that arrived."""
+    """How the connections of each address end after an answer that is in nobody's doubt, lately."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._closed: dict[str, float] = {}  # when it was last seen
-        self._reset: dict[str, float] = {}
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, int]] = {}  # closed, reset
 
     def note(self, address: str, *, is_reset: bool) -> None:
-        seen = self._reset if is_reset else self._closed
-        if len(seen) >= MAX_ADDRESSES:
-            seen.clear()  # they are soon seen again
-        seen[address] = self._now()
+        closed, reset = self._counts.get(address, (0, 0))
+        closed, reset = closed + (not is_reset), reset + is_reset
+        if closed + reset > MAX_COUNTED:
+            closed, reset = closed // 2, reset // 2
+        if len(self._counts) >= MAX_ADDRESSES:
+            self._counts.clear()  # they are soon seen again
+        self._counts[address] = (closed, reset)
 
     def is_reset_unusual(self, address: str) -> bool:
-        """Return whether connections of this address were closed lately, and none was reset."""
-        since = self._now() - REMEMBERED_S
-        return self._closed.get(address, since) > since >= self._reset.get(address, since)
+        """Return whether they are mostly closed."""
+        closed, reset = self._counts.get(address, (0, 0))
+        return closed > reset
 
 
 class Client:

@@ -87,8 +87,6 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         with self.server.guard.answering(self.environ):
             super().handle_one_response()
 
-    response_headers: list[tuple[bytes, bytes]]
-
     def finalize_headers(self) -> None:
         """Add whether the connection ends here, as eventlet does."""
         super().finalize_headers()
