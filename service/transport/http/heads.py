@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from service.protocol.authority import parse_authority
+from service.protocol.authority import DEFAULT_PORTS, parse_authority
 
 #: Bytes of the request line and the header lines together; a token may have 8,192.
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -60,7 +60,7 @@ def framing(lines: Sequence[bytes]) -> Framing:
         Refused: it is not a request, or one that can be read in two ways.
     """
     request = _REQUEST_LINE.fullmatch(lines[0])
-    if request is None:
+    if request is None or not _is_target(lines[0].split(b" ")[1]):
         raise bad("request line")
     found: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"host": []}
     for line in lines[1:]:
@@ -84,6 +84,19 @@ def framing(lines: Sequence[bytes]) -> Framing:
     if lengths and not _LENGTH.fullmatch(lengths[0]):
         raise bad("Content-Length")
     return Framing(int(lengths[0]) if lengths else 0, False)
+
+
+def _is_target(target: bytes) -> bool:
+    """Whether a request target is a path, `*`, or a URL with a host that everybody reads alike."""
+    if target.startswith(b"/") or target == b"*":
+        return True
+    scheme, separator, rest = target.decode("latin-1").partition("://")
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    return (
+        bool(separator)
+        and scheme.lower() in DEFAULT_PORTS
+        and parse_authority(authority) is not None
+    )
 
 
 def chunk_size(line: bytes) -> int:
