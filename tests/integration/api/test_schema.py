@@ -90,6 +90,9 @@ def test_api_does_what_its_description_says(
     for found in description.get_all_operations():
         operation = found.ok()
         count += 1
+        may_be_wrong = operation.query or operation.body  # ids and headers may be any text
+        if mode is GenerationMode.NEGATIVE and not may_be_wrong and sampled(False, True):
+            continue  # it is long searched for an example
 
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
         @hypothesis.settings(
