@@ -235,9 +235,9 @@ def test_many_registers_of_one_archived_id_on_two_nodes_make_one_session(
     for raw in sockets:
         raw.send('421["register",{"device_id":"d1"}]')
     answers = [json.loads(raw.packet("431[")[3:])[0] for raw in sockets]
-    assert all(answer["ok"] for answer in answers), answers
-    assert any(answer["restored"] for answer in answers)
-    winner = sockets[max(range(40), key=lambda n: answers[n]["generation"])]
+    refused = [answer["error"]["code"] for answer in answers if not answer["ok"]]
+    assert set(refused) <= {"stale_generation"}  # of sockets that were accepted before the owner
+    winner = sockets[max(range(40), key=lambda n: answers[n].get("generation", 0))]
     assert winner.call("update_data", {"key": "k", "value": 4})["ok"]
     assert both.values("d1") == [1, 2, 3, 4]
     assert both.state("d1") == "active"
