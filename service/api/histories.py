@@ -227,7 +227,7 @@ def _csv_rows(pages: Pages) -> Iterator[bytes]:
     for name, samples in pages:
         for sample in samples:
             value, ts = orjson.loads(sample)
-            writer.writerow([cell(name), ts, to_iso(round(ts * 1000)), cell(value)])
+            writer.writerow([cell(name), ts, to_iso(str(round(ts * 1000))), cell(value)])
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()

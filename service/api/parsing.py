@@ -19,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from service import errors
 from service.api.compression import SUFFIX, decompressed
 from service.schema.fields import Document, Payload, refusal
+from service.schema.integers import check_integers
 from service.schema.unknown import unknown_among
 
 JSON = "application/json"
@@ -139,6 +140,7 @@ def _body_of(model: type[Model]) -> Model:
         value: Any = orjson.loads(text.removeprefix(BOM))
     except orjson.JSONDecodeError as exc:
         raise errors.InvalidRequest("The body is not JSON.") from exc
+    check_integers(text.removeprefix(BOM).decode())
     if len(text) > LONG_BODY_BYTES:
         time.sleep(0)
     if issubclass(model, Payload):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -18,13 +17,24 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.api.parsing import JSON, MERGE_PATCH, AnyJson, Body, Query
-from service.schema.fields import NAME, Document, Known, Name, Payload, Sought, Words, at_most
+from service.schema.fields import (
+    NAME,
+    WHOLE,
+    Document,
+    Known,
+    Name,
+    Payload,
+    Sought,
+    Words,
+    at_most,
+)
 from service.schema.limits import (
     MAX_BULK,
     MAX_CLEANUP,
     MAX_LIST,
     MAX_SAMPLES,
     MAX_SAMPLES_READ,
+    MAX_TS_S,
     MAX_TTL_S,
     MAX_WAIT_S,
 )
@@ -51,7 +61,10 @@ def moment_of(text: str) -> float:
         PydanticCustomError
     """
     if _NUMBER.fullmatch(text):
-        return float(text)
+        number = float(text)
+        if number > MAX_TS_S:
+            raise PydanticCustomError("moment", "should be seconds since 1970, not milliseconds")
+        return number
     parts = _DATE_TIME.fullmatch(text)
     try:
         if parts is None:
@@ -73,18 +86,13 @@ def _moment(value: str) -> str:
     return value
 
 
-def _whole(value: Any) -> Any:
-    """2.0 as 2: JSON does not distinguish them."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 Moment = Annotated[
     str,
     AfterValidator(_moment),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "number"},
+                {"type": "number", "maximum": MAX_TS_S},
                 {"type": "string", "format": "date-time"},
             ]
         }
@@ -322,4 +330,4 @@ class CleanupRequest(Body):
     max_inactive_hours: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 24
     dry_run: bool = Field(False, description="Only list the sessions, remove nothing.")
     purge: bool = Field(False, description="Delete them instead of archiving them.")
-    limit: Annotated[int, Field(ge=1, le=MAX_CLEANUP), BeforeValidator(_whole)] = 1000
+    limit: Annotated[int, Field(ge=1, le=MAX_CLEANUP), WHOLE] = 1000

@@ -23,7 +23,7 @@ from service.errors import InvalidRequest, ServiceError, TooLarge
 from service.schema.limits import MAX_COUNT, MAX_NAME_BYTES
 from service.schema.names import LETTER, WITHOUT, is_name, is_text
 from service.schema.unknown import unknown_among
-from service.schema.values import check_depth
+from service.schema.values import check_depth, whole
 
 #: The error for an invalid payload names at most this many fields.
 MAX_FAULTS = 3
@@ -108,7 +108,9 @@ Known = Annotated[str, AfterValidator(_known), WithJsonSchema(KNOWN)]
 Sought = Annotated[str, AfterValidator(_sought), WithJsonSchema({"type": "string"})]
 #: Any JSON value of at most 32 levels.
 Document = Annotated[Any, AfterValidator(_document)]
-Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+#: Of an integer, after its bounds: JSON does not distinguish 2.0 from 2.
+WHOLE = BeforeValidator(whole)
+Version = Annotated[int, Field(ge=0, le=MAX_COUNT), WHOLE]
 Seconds = Annotated[float, AfterValidator(_finite)]
 
 

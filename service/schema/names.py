@@ -6,9 +6,12 @@ make one text look like another or like more than one line:
 * control characters (Unicode's category Cc);
 * line and paragraph separators (U+2028, U+2029);
 * controls that turn the direction of the text around them (U+202A–U+202E, U+2066–U+2069);
+* characters that are nothing to see and that no script needs: soft hyphen, zero-width space and no-break space,
+  word joiner, invisible operators, the Mongolian vowel separator (U+00AD, U+180E, U+200B, U+2060–U+2064, U+FEFF);
 * halves of surrogate pairs, which are no text at all.
 
-Letters of every script, spaces, joiners and direction marks are fine.
+Letters of every script, spaces, joiners (U+200C, U+200D: Persian, Hindi and emoji need them) and direction marks are
+fine. Names are compared character by character: an accent in one character or in two makes two names.
 
 An *existing* name is another matter. This rule was not always the same, and Redis or an archive may hold a
 session that an older version took. It has to be shown, archived, restored and deleted all the same, so a
@@ -24,9 +27,12 @@ from service.errors import InvalidRequest
 from service.schema.limits import MAX_NAME_BYTES
 
 #: Refused code points, first and last of each range, without surrogates.
-REFUSED = ((0x00, 0x1F), (0x7F, 0x9F), (0x2028, 0x202E), (0x2066, 0x2069))
+REFUSED = (
+    *((0x00, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x180E, 0x180E), (0x200B, 0x200B)),
+    *((0x2028, 0x202E), (0x2060, 0x2064), (0x2066, 0x2069), (0xFEFF, 0xFEFF)),
+)
 #: In words, for messages.
-WITHOUT = "no control characters, line separators or direction controls"
+WITHOUT = "no control characters, line separators, direction controls or invisible characters"
 
 #: A letter of a name as a regular expression of ECMA 262, for published schemas. JSON has no surrogates.
 LETTER = "[^" + "".join(f"\\u{first:04X}-\\u{last:04X}" for first, last in REFUSED) + "]"

@@ -23,7 +23,7 @@ from service.schema.limits import (
     MAX_VALUE_BYTES,
 )
 from service.schema.names import WITHOUT, is_name
-from service.schema.values import check_depth
+from service.schema.values import check_depth, whole
 
 #: A value and its time whose JSON is shorter than this cannot be too deep.
 SHALLOW_BYTES = 2 * MAX_DEPTH
@@ -63,6 +63,8 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
         raise InvalidRequest("The payload should be an object.")
     get = payload.get
     seq = get("seq")
+    if seq.__class__ is float:
+        seq = whole(seq)
     if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_COUNT):
         raise InvalidRequest("`seq` counts 1, 2, 3, …")
     ts = get("ts")

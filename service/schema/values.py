@@ -59,7 +59,11 @@ def check_value(field: str, value: Any, max_bytes: int) -> bytes:
     except InvalidRequest as exc:
         raise InvalidRequest(f"{field}: {exc.message}") from exc
     except (TypeError, ValueError) as exc:
-        raise InvalidRequest(f"{field}: cannot be written as JSON") from exc
+        is_long = isinstance(exc, orjson.JSONEncodeError) and "64-bit" in str(exc)
+        why = (
+            "an integer beyond 64 bits, send it as text" if is_long else "cannot be written as JSON"
+        )
+        raise InvalidRequest(f"{field}: {why}") from exc
     return encoded
 
 
@@ -77,6 +81,11 @@ def _check_finite(value: Any) -> None:
             _check_finite(inner)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidRequest("NaN and infinities are no JSON numbers.")
+
+
+def whole(value: Any) -> Any:
+    """Return 2.0 as 2, anything else as it is."""
+    return int(value) if value.__class__ is float and value.is_integer() else value
 
 
 def unix_seconds(value: Any) -> float:

@@ -28,6 +28,7 @@ import orjson
 from service import errors
 from service.errors import ServiceError
 from service.protocol import packets
+from service.schema.integers import check_integers, exact, may_lose
 from service.security.permissions import NOBODY, Identity
 from service.sockets.call import (
     LATER,
@@ -321,6 +322,11 @@ class Dispatcher:
             words = f"The role `{peer.identity.role}` may not send `{name}`."
             self.refuse(peer, ack_id, errors.NotAllowed(words))
             return None
+        try:
+            check_integers(text)
+        except ServiceError as error:
+            self.refuse(peer, ack_id, error)
+            return None
         hot = self._hot.get(name)
         if hot is not None:
             try:
@@ -364,6 +370,8 @@ def _arguments(text: str | None) -> list[Any] | None:
     """Return the arguments of an ack; None where they cannot be read."""
     try:
         arguments = orjson.loads(text) if text else None if text is None else []
-    except orjson.JSONDecodeError:
+        if text and may_lose(text):
+            arguments, _ = exact(text)  # what takes a part of it refuses what is beyond 64 bits
+    except (orjson.JSONDecodeError, ServiceError):
         return None
     return arguments if isinstance(arguments, list) else None

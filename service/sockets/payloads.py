@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from service.schema.fields import (
     KNOWN,
+    WHOLE,
     Document,
     Known,
     Name,
@@ -190,7 +191,7 @@ class _Samples(Report):
     """Fields of `update_data` and `update_telemetry`."""
 
     ts: Time | None = Field(None, description="The time of the measurement; without it: now.")
-    seq: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = Field(
+    seq: Annotated[int, Field(ge=1, le=MAX_COUNT), WHOLE] | None = Field(
         None, description="1, 2, 3, … within a `stream`: makes it harmless to send an update again."
     )
 
@@ -280,7 +281,7 @@ class RegisterVue(Payload):
 
     scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: checked by `service.live.feed.scope`
     batch: bool = False
-    interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS)] | None = None
+    interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS), WHOLE] | None = None
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
     page: Annotated[str, StringConstraints(max_length=MAX_PAGE_CHARACTERS)] | None = None
 
@@ -288,7 +289,7 @@ class RegisterVue(Payload):
 class ListSessions(Payload):
     """`get_active_sessions`, `get_inactive_sessions`: one page of summaries."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LIST)] = 100
+    limit: Annotated[int, Field(ge=1, le=MAX_LIST), WHOLE] = 100
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
     q: Sought | None = None
     project_id: Sought | None = None

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[3]
 
 #: No text for a new name.
 REFUSED = ["", "\x00", "a\n", "\x7f", "\x85", "a\u2028b", "\u2029", "\u202a", "\u202e", "\u2066", "\u2069",
+           "a\u200b", "\ufeffa", "a\u2060b", "\u00ad", "\u180e", "\u2064",
            "\ud800", "x" * 257, "é" * 129]  # fmt: skip
 TAKEN = [
     "a",

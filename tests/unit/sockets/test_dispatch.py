@@ -280,3 +280,21 @@ def test_what_a_hot_handler_raises_is_answered(
 def test_two_handlers_of_one_event_are_a_defect(bench: Bench) -> None:
     with pytest.raises(ValueError, match="two handlers"):
         bench.dispatcher.on_hot("now", lambda peer, payload, ack: None)
+
+
+def test_integer_that_would_lose_digits_is_refused_in_every_event(bench: Bench) -> None:
+    for event in ("now", "long"):
+        bench.dispatcher.on_event("s", 4, f'["{event}",{{"a":18446744073709551616}}]')
+        bench.tasks.run()
+        error = bench.wires.answers()[4]["error"]
+        assert error["code"] == "invalid_request"
+        assert error["message"].startswith("`1.a`")
+    assert bench.done == []
+
+
+def test_ack_keeps_every_digit_of_its_integers(bench: Bench) -> None:
+    """Whoever takes a part of it refuses what cannot be kept."""
+    told: list[Any] = []
+    bench.dispatcher.request("s", "command", b"{}", told.append)
+    bench.dispatcher.on_ack("s", 1, '[{"ok":true,"result":18446744073709551616}]')
+    assert told == [[{"ok": True, "result": 2**64}]]

@@ -104,7 +104,10 @@ def test_parse_telemetry_is_an_update_of_several_keys() -> None:
         *({"samples": [row]} for row in (["a", 1, "2"], ["a", 1, True], [1, 1], ["", 1])),
         *({"key": "a", "value": 1, "ts": ts} for ts in ("1", True, -1, 1e12, [], {}, 2**63)),
         *({"key": "a", "value": 1, "ts": ts} for ts in (math.nan, math.inf)),
-        *({"key": "a", "value": 1, "seq": seq} for seq in (0, -1, 1.0, "1", True, 2**53, [])),
+        *(
+            {"key": "a", "value": 1, "seq": seq}
+            for seq in (0, -1, 1.5, "1", True, 2**53, [], 1e300, 0.0)
+        ),
         {"key": "a", "value": nested(33)},
         {"key": "a", "value": {"a": nested(32)}},
         {"data": {"a": 1, "b": nested(200)}},
@@ -281,7 +284,7 @@ def test_register_meta_is_bounded() -> None:
         {"setup": {}, "reported_version": 1},
         {"reported_version": -1},
         {"reported_version": True},
-        {"reported_version": 1.0},
+        {"reported_version": 1.5},
         {"setup": nested(33)},
         {"setup": 1, "version": "1"},
     ],
