@@ -64,6 +64,7 @@ def store_settings(config: Config) -> StoreSettings:
         history_default=sessions.history.default,
         history_keys=dict(sessions.history.keys),
         max_keys=sessions.max_keys,
+        max_bytes=sessions.max_bytes,
         max_queued=config.commands.max_queued,
         flapping_registers=limits.flapping_registers,
         flapping_window_ms=round(limits.flapping_window_s * 1000),

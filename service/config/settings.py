@@ -140,6 +140,8 @@ class SessionSettings(Group):
     history: HistorySettings = HistorySettings()
     #: Data keys of one session.
     max_keys: Count = 1000
+    #: What one session may hold: samples, setups, commands, meta. Four times as much must fit an archive file.
+    max_bytes: Annotated[int, Field(ge=256 * 1024, le=64 * 1024 * 1024)] = 16 * 1024 * 1024
     #: Longest value of one sample, as JSON.
     max_value_bytes: Count = 64 * 1024
 

@@ -41,6 +41,7 @@ from service.sessions.model import (
     Snapshot,
 )
 from service.sessions.store.index import details_of
+from service.sessions.store.runner import too_large
 from service.sessions.store.store import RedisSessionStore
 
 
@@ -247,6 +248,8 @@ class SessionManager:
         result = self.core.awake(session_id, lambda: self._append(part))
         if result.word == "too_many_keys":
             raise errors.TooLarge("telemetry: the session has too many data keys")
+        if result.word == "too_large":
+            raise too_large(self.store.settings.max_bytes, session_id=session_id)
         return result.value
 
     def _append(self, part: AppendPart) -> model.AppendResult:

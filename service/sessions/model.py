@@ -38,6 +38,9 @@ SUMMARY_FIELDS = (
     "rev",
 )
 
+#: The field `counted` has a session's bytes times this, and the rev that they are of modulo this.
+REVS = 1_000_000
+
 #: Lifecycle events kept per session.
 TIMELINE_EVENTS = 200
 
@@ -191,7 +194,7 @@ class AppendPart:
 
 
 class AppendResult(NamedTuple):
-    """The answer for one session's part: ok (rev), stale, missing, conflict (last_seq), too_many_keys."""
+    """The answer for one part: ok (rev), stale, missing, conflict (last_seq), too_many_keys, too_large."""
 
     word: str
     value: int = 0

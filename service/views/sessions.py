@@ -61,6 +61,8 @@ class Statistics(View):
     connects: int
     connected_s: float
     bytes_in: int
+    #: Of `sessions.max_bytes`; None: not counted since its last write.
+    bytes_held: int | None
 
 
 class Session(Summary[Moment], Generic[Moment]):

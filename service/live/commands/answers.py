@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from service import errors
@@ -176,14 +177,17 @@ class CommandAnswers:
         if answer.ok is None:
             change = self._store.delivered(session_id, answer.generation, answer.command_id)
         else:
-            change = self._store.finish(
+            finish = partial(
+                self._store.finish,
                 session_id,
                 answer.generation,
                 answer.command_id,
                 ok=answer.ok,
-                result_json=answer.result_json,
-                error_json=answer.error_json,
             )
+            try:
+                change = finish(result_json=answer.result_json, error_json=answer.error_json)
+            except errors.TooLarge as error:  # the session is full; the command ends all the same
+                change = finish(result_json="", error_json=_lost(error.code, str(error)))
         if change is not None:
             self._notify_waiters([change])
         return change

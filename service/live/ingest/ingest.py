@@ -280,7 +280,7 @@ class Ingest:
                 missing.append(slot)
             elif result.word == "conflict":
                 self._shifted(queue, slot, result.value)
-            elif result.word == "too_many_keys" and len(slot.entries) > 1:
+            elif result.word in ("too_many_keys", "too_large") and len(slot.entries) > 1:
                 self._split(queue, slot)
             else:
                 self._refuse(queue, slot, word_error(slot.owned, result.word))
@@ -360,7 +360,7 @@ class Ingest:
             self._refuse(queue, rest, gap_error(last_seq + 1))
 
     def _split(self, queue: deque[PendingUpdates], slot: PendingUpdates) -> None:
-        """Send each update alone when one brings a key too many, so that only that one is refused."""
+        """Send each update alone when one brings too much, so that only that one is refused."""
         for update, ack_id in reversed(slot.entries):
             alone = PendingUpdates(slot.owned, slot.numbered, slot.attempts)
             alone.add(update, ack_id)  # the charge stays the same

@@ -23,6 +23,10 @@ def word_error(owned: OwnedSession, word: str) -> ServiceError:
     """Return the error for a part of a flush that Redis refused with this word."""
     if word == "too_many_keys":
         return errors.TooLarge("The session has as many data keys as are allowed.")
+    if word == "too_large":
+        return errors.TooLarge(
+            "The session holds all that it may (sessions.max_bytes), and this does not fit."
+        )
     if word == "stale":
         return lost_error(owned)
     return errors.Internal(f"Unknown answer of append: {word[:40]}")

@@ -8,14 +8,14 @@ and `archived`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from service.redis_access.replies import translated
-from service.sessions.model import Snapshot
+from service.sessions.model import REVS, Snapshot
 from service.sessions.store.runner import StorePart, summary_of
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
@@ -166,6 +166,7 @@ class ArchiveIndexStore(StorePart):
             pipe.execute()
         fields = {k: v for k, v in snapshot.fields.items() if k not in _NOT_RESTORED}
         generation, rev = snapshot.fields["generation"], snapshot.fields["rev"]
+        fields["counted"] = str(bytes_of(snapshot) * REVS + int(rev) % REVS)
         args: list[Any] = [name, generation, rev, staging, len(fields)]
         for field in fields.items():
             args += field
@@ -194,6 +195,16 @@ class ArchiveIndexStore(StorePart):
         key = self.keys.archive_names(self.keys.partition(session_id))
         name: str | None = self._runner.repeat(lambda: self._runner.client.hget(key, session_id))
         return name
+
+
+def bytes_of(snapshot: Snapshot) -> int:
+    """Count what a session holds, as `count_bytes` in lua/shared.lua does."""
+    held: list[Iterable[str]] = [(snapshot.fields.get("meta", ""), snapshot.setup)]
+    held += (steps for steps in (snapshot.undo, snapshot.redo) if isinstance(steps, list))
+    held += (snapshot.commands, snapshot.commands.values())
+    for data_key, samples in snapshot.histories.items():
+        held += ((data_key, samples[-1]), samples)
+    return sum(len(text if text.isascii() else text.encode()) for texts in held for text in texts)
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from service.sessions.model import (
     TakenCommand,
     to_seconds,
 )
-from service.sessions.store.runner import StorePart
+from service.sessions.store.runner import StorePart, too_large
 
 #: A command with `now` must reach its device within this, ms.
 NOW_MS = 5_000
@@ -44,6 +44,7 @@ class CommandStore(StorePart):
             IdempotencyMismatch: the earlier command was another request.
             DeviceOffline: `now`, and the device is not connected.
             Overloaded: the device has `max_queued` open commands.
+            TooLarge: the session would hold more than it may, even without its finished commands.
         """
         word, *rest = self._runner.of_session(
             "command_add",
@@ -58,6 +59,7 @@ class CommandStore(StorePart):
                 command.waiter,
                 self._runner.settings.max_queued,
                 command.digest,
+                self._runner.settings.max_bytes,
             ],
         )
         if word == "mismatch":
@@ -66,6 +68,8 @@ class CommandStore(StorePart):
             raise errors.SessionNotFound(session_id=session_id)
         if word == "offline":
             raise errors.DeviceOffline(session_id=session_id)
+        if word == "too_large":
+            raise too_large(self._runner.settings.max_bytes, session_id=session_id)
         if word == "full":
             raise errors.Overloaded(
                 f"The device has {self._runner.settings.max_queued} open commands already.",
@@ -116,16 +120,18 @@ class CommandStore(StorePart):
 
         Raises:
             StaleGeneration
+            TooLarge: as in `add`; the command stays as it is.
         """
         status = "succeeded" if ok else "failed"
-        args = [generation, command_id, status, result_json, error_json]
+        bounds = self._runner.settings
+        args = [generation, command_id, status, result_json, error_json, bounds.max_bytes]
         answer = self._runner.of_session("command_finish", session_id, args)
         return self._change(session_id, command_id, answer)
 
     def cancel(self, session_id: str, command_id: str) -> CommandChange | None:
         """End a command by hand; None when it is unknown, `changed` False when it had ended."""
         answer = self._runner.of_session(
-            "command_finish", session_id, ["", command_id, "cancelled", "", ""]
+            "command_finish", session_id, ["", command_id, "cancelled", "", "", 0]
         )
         return self._change(session_id, command_id, answer)
 
@@ -142,10 +148,11 @@ class CommandStore(StorePart):
         fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return commands_of(fields)
 
-    @staticmethod
-    def _change(session_id: str, command_id: str, answer: list[Any]) -> CommandChange | None:
+    def _change(self, session_id: str, command_id: str, answer: list[Any]) -> CommandChange | None:
         if answer[0] == "missing":
             return None
+        if answer[0] == "too_large":
+            raise too_large(self._runner.settings.max_bytes, session_id=session_id)
         if answer[0] == "stale":
             raise errors.StaleGeneration(session_id=session_id)
         word, command, status, waiter, *parts = answer

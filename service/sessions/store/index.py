@@ -8,7 +8,7 @@ most SCANNED entries and may come back short, with `next` set.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
@@ -17,6 +17,7 @@ import orjson
 
 from service.sessions.model import (
     ARCHIVED,
+    REVS,
     SUMMARY_FIELDS,
     Page,
     Snapshot,
@@ -222,6 +223,14 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def bytes_held(fields: Mapping[str, str]) -> int | None:
+    """Return how many bytes a session holds; None until its next write: nobody has counted them."""
+    count, rev = fields.get("counted") or "", int(fields.get("rev") or 0)
+    if not count.isdecimal() or int(count) % REVS != rev % REVS:
+        return None
+    return int(count) // REVS
+
+
 def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
     """Build what people see of one session.
 
@@ -262,6 +271,7 @@ def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
             "connects": int(fields.get("connects") or 0),
             "connected_s": connected_ms / 1000,
             "bytes_in": int(fields.get("bytes_in") or 0),
+            "bytes_held": bytes_held(fields),
         },
         "timeline": [{**event, "at": time(event["at"])} for event in events],
     }

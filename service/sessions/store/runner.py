@@ -45,6 +45,7 @@ class StoreSettings:
     history_default: int = 100
     history_keys: dict[str, int] = field(default_factory=dict)
     max_keys: int = 1_000
+    max_bytes: int = 16 << 20  #: per session
     max_queued: int = 100  #: open commands per session
     flapping_registers: int = 10  #: 0: no limit
     flapping_window_ms: int = 10_000
@@ -268,6 +269,12 @@ class ScriptRunner:
 def summary_of(session_id: str, flat: Sequence[str]) -> dict[str, str]:
     """Return the raw summary fields that a script answered as name, value, name, value …"""
     return {**dict(zip(flat[::2], flat[1::2], strict=True)), "session_id": session_id}
+
+
+def too_large(max_bytes: int, **details: Any) -> errors.TooLarge:
+    """Return the error for a session that would hold more than `sessions.max_bytes`."""
+    message = f"The session may hold {max_bytes} bytes (sessions.max_bytes), and this does not fit."
+    return errors.TooLarge(message, max_bytes=max_bytes, **details)
 
 
 class StorePart:

@@ -27,7 +27,7 @@ class SampleStore(StorePart):
         """
         bounds = self._runner.settings
         sizes, default = bounds.history_keys, bounds.history_default
-        args: list[Any] = [writer_id, number, bounds.max_keys]
+        args: list[Any] = [writer_id, number, bounds.max_keys, bounds.max_bytes]
         for part in parts:
             args += (
                 part.session_id,
@@ -40,8 +40,9 @@ class SampleStore(StorePart):
                 part.samples_json,
                 len(part.keys),
             )
+            args += part.keys
             for data_key, values in part.keys.items():
-                args += (data_key, sizes.get(data_key, default), len(values))
+                args += (sizes.get(data_key, default), len(values))
                 args += values
         answer = self._runner.run("append", partition, args, repeat=False)
         return [_append_result(word) for word in answer.split(" ")]
@@ -65,4 +66,6 @@ def _append_result(word: str) -> AppendResult:
         return AppendResult("missing")
     if word == "k":
         return AppendResult("too_many_keys")
+    if word == "b":
+        return AppendResult("too_large")
     return AppendResult("conflict", int(word[1:]))

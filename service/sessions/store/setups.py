@@ -8,7 +8,7 @@ import orjson
 
 from service import errors
 from service.sessions.model import Owner, SetupState, Snapshot
-from service.sessions.store.runner import StorePart
+from service.sessions.store.runner import StorePart, too_large
 
 
 def setup_of(snapshot: Snapshot) -> SetupState:
@@ -59,12 +59,14 @@ class SetupStore(StorePart):
 
         Raises:
             SessionNotFound, PreconditionFailed, StaleGeneration
+            TooLarge: the session would hold more than it may, even without a step to undo.
         """
         args = [
             setup_json,
             "" if expected_version is None else expected_version,
             "" if timestamp_ms is None else timestamp_ms,
             "" if generation is None else generation,
+            self._runner.settings.max_bytes,
         ]
         return self._changed("setup_put", session_id, args)
 
@@ -123,13 +125,14 @@ class SetupStore(StorePart):
             owner=Owner(node_id, sid) if sid else None,
         )
 
-    @staticmethod
-    def _raise_for(word: str, session_id: str) -> None:
+    def _raise_for(self, word: str, session_id: str) -> None:
         if word == "missing":
             raise errors.SessionNotFound(session_id=session_id)
         if word == "stale":
             raise errors.StaleGeneration(session_id=session_id)
         if word == "precondition":
             raise errors.PreconditionFailed(session_id=session_id)
+        if word == "too_large":
+            raise too_large(self._runner.settings.max_bytes, session_id=session_id)
         if word == "nothing":
             raise errors.Conflict("There is no step to go back or forth to.", session_id=session_id)

@@ -139,7 +139,13 @@ def test_words_that_append_answers_with() -> None:
         word: sample_store._append_result(word + ("7" if word == "c" else "")).word
         for word in words
     }
-    assert meant == {"m": "missing", "s": "stale", "c": "conflict", "k": "too_many_keys"}
+    assert meant == {
+        "m": "missing",
+        "s": "stale",
+        "c": "conflict",
+        "k": "too_many_keys",
+        "b": "too_large",
+    }
 
 
 def test_projects_in_entries_of_samples(store: RedisSessionStore) -> None:

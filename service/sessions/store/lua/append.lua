@@ -1,71 +1,110 @@
 -- A batch of samples of many sessions, numbered by its writer: the same number again answers as
 -- before and stores nothing.
--- ARGV[4] writer id · [5] number · [6] data keys allowed per session · then per session: id,
+-- ARGV[4] writer id · [5] number · [6] data keys and [7] bytes allowed per session · then per session: id,
 --   generation ('' for a write without a connection), stream, first and last seq ('' for none),
---   bytes, number of samples, samples JSON, number of data keys, and per data key: key, history
+--   bytes, number of samples, samples JSON, number of data keys, the data keys, and for each: history
 --   size, number of values, values `[value,ts]` oldest first
 -- Returns words joined by spaces, one per session: rev · 's' stale generation · 'm' missing ·
---   'c<last seq>' conflict · 'k' too many data keys. Each part is checked before its first write.
-local writer, number, max_keys = tag .. 'batch:' .. ARGV[4], ARGV[5], tonumber(ARGV[6])
+--   'c<last seq>' conflict · 'k' too many data keys · 'b' too many bytes. Each part is checked before its
+--   first write.
+local writer, number, max_bytes = tag .. 'batch:' .. ARGV[4], ARGV[5], tonumber(ARGV[7])
 local before = call('GET', writer)
 if before then
   local stored, answer = string.match(before, '^(%d+) (.*)$')
   if stored == number then return answer end
 end
 
--- Fits the data keys from ARGV[i] on? Looked at only when the count alone does not say so.
-local function keys_fit(latest, i, keys)
-  local room = max_keys - call('HLEN', latest)
-  if keys <= room then return true end
-  for _ = 1, keys do
-    if call('HEXISTS', latest, ARGV[i]) == 0 then room = room - 1 end
-    i = i + 3 + tonumber(ARGV[i + 2])
+-- Small numbers come again and again, and `tonumber` takes long.
+local sizes = setmetatable({}, {__index = function(known, digits)
+  known[digits] = tonumber(digits)
+  return known[digits]
+end})
+
+-- Fit the data keys whose latest values were `was`?
+local function keys_fit(latest, was)
+  local new = 0
+  for _, value in ipairs(was) do if not value then new = new + 1 end end
+  return new == 0 or call('HLEN', latest) + new <= tonumber(ARGV[6])
+end
+
+-- How many of its oldest samples each of the data keys from ARGV[i] on gives up, so that the session holds no more than
+-- `max_bytes`, or no more than before; all but one at most. nil: that is not enough.
+local function make_room(id, i, was, held)
+  local bytes, gone, at = held, {}, i + #was
+  for k = 1, #was do
+    local data_key, keep, values = ARGV[i + k - 1], sizes[ARGV[at]], sizes[ARGV[at + 1]]
+    local history = history_key(id, data_key)
+    local before = call('LLEN', history)
+    for j = at + 2, at + 1 + values do bytes = bytes + #ARGV[j] end
+    bytes = bytes + #ARGV[at + 1 + values] - (was[k] and #was[k] or -#data_key)
+    local fewest = before + values - keep
+    local count, freed = oldest(history, bytes - max_bytes, fewest, before)
+    while count >= before and count < before + values - 1 and (count < fewest or bytes - freed > max_bytes) do
+      freed = freed + #ARGV[at + 2 + count - before]
+      count = count + 1
+    end
+    bytes, gone[k], at = bytes - freed, count, at + 2 + values
   end
-  return room >= 0
+  return bytes <= math.max(max_bytes, held) and gone
 end
 
 local answers, feed, active_again = {}, {'data', ''}, {}
-local i, n = 7, #ARGV
+local i, n = 8, #ARGV
 while i <= n do
   local id, generation, stream, seq_from, seq_to = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local bytes, count, json, keys = ARGV[i + 5], tonumber(ARGV[i + 6]), ARGV[i + 7], tonumber(ARGV[i + 8])
+  local bytes, count, json, keys = ARGV[i + 5], sizes[ARGV[i + 6]], ARGV[i + 7], sizes[ARGV[i + 8]]
   i = i + 9
   local session, latest = key('session', id), key('latest', id)
   local is = call('HMGET', session, 'generation', 'rev', 'stream', 'last_seq', 'updates', 'bytes_in',
-    'project_id', 'connects', 'state')
+    'project_id', 'connects', 'state', 'counted')
   local turns = seq_from ~= '' and is[1] and is[3] ~= stream
   local last_seq = turns and seq_of_former(session, stream, is[1]) or tonumber(is[4] or 0)
-  local answer
+  local at, answer, was, held, gone = i + keys -- where what is said of each data key begins
   if not is[1] then
     answer = 'm'
   elseif generation ~= '' and is[1] ~= generation then
     answer = 's'
   elseif seq_from ~= '' and tonumber(seq_from) ~= last_seq + 1 then
     answer = 'c' .. text(last_seq)
-  elseif not keys_fit(latest, i, keys) then
-    answer = 'k'
+  else
+    was = call('HMGET', latest, unpack(ARGV, i, at - 1))
+    held = bytes_held(id, is[10], tonumber(is[2]))
+    if not keys_fit(latest, was) then
+      answer = 'k'
+    elseif held and held + 2 * #json > max_bytes then -- a bound of what comes: samples, and the latest of them
+      gone = make_room(id, i, was, held)
+      if not gone then answer = 'b' end
+    end
   end
   if answer then
-    for _ = 1, keys do i = i + 3 + tonumber(ARGV[i + 2]) end
+    for _ = 1, keys do at = at + 2 + sizes[ARGV[at + 1]] end
   else
     if turns then turn_to_stream(session, stream, is[1], is[1]) end
-    local newest = {}
+    local newest, stored, histories = {}, held or 0, history_key(id, '')
     for k = 1, keys do
-      local data_key, keep, values = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-      local history = history_key(id, data_key)
-      local length = call('RPUSH', history, unpack(ARGV, i + 3, i + 2 + values))
+      local data_key, keep, values = ARGV[i + k - 1], sizes[ARGV[at]], sizes[ARGV[at + 1]]
+      local history = histories .. data_key
+      local length = call('RPUSH', history, unpack(ARGV, at + 2, at + 1 + values))
       if length == values and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
-      if length > keep then call('LTRIM', history, -keep, -1) end
-      newest[2 * k - 1], newest[2 * k] = data_key, ARGV[i + 2 + values]
-      i = i + 3 + values
+      local drop, last = gone and gone[k] or length - keep, ARGV[at + 1 + values]
+      if drop > 0 then
+        for _, sample in ipairs(call('LPOP', history, drop)) do stored = stored - #sample end
+      end
+      for j = at + 2, at + 1 + values do stored = stored + #ARGV[j] end
+      stored = stored + #last - (was[k] and #was[k] or -#data_key)
+      newest[2 * k - 1], newest[2 * k] = data_key, last
+      at = at + 2 + values
     end
     if call('HSET', latest, unpack(newest)) == keys and ttl_ms ~= '0' then call('PEXPIRE', latest, ttl_ms) end
-    answer = text(tonumber(is[2]) + count)
-    call('HSET', session, 'rev', answer, 'updates', text(tonumber(is[5] or 0) + count),
-      'bytes_in', text(tonumber(is[6] or 0) + tonumber(bytes)), 'last_update', now_ms,
+    local rev = tonumber(is[2]) + count
+    answer = text(rev)
+    -- Numbers as they are, which Redis writes with 17 digits: `text` takes five times as long as a field.
+    call('HSET', session, 'rev', answer, 'updates', tonumber(is[5] or 0) + count,
+      'bytes_in', tonumber(is[6] or 0) + tonumber(bytes), 'last_update', now_ms,
       'stream', seq_from ~= '' and stream or is[3] or '',
-      'last_seq', seq_from ~= '' and seq_to or is[4] or '0')
-    local project = string.gsub(is[7] or '', '[%%|]', {['%'] = '%25', ['|'] = '%7C'})
+      'last_seq', seq_from ~= '' and seq_to or is[4] or '0',
+      'counted', held and count_of(stored, rev) or '')
+    local project = string.gsub(is[7] or '', '[%%|]', ESCAPED)
     feed[#feed + 1] = answer .. '|' .. project .. '|' .. id
     feed[#feed + 1] = json
     if generation == '' then refresh_if_due(id) end
@@ -74,7 +113,7 @@ while i <= n do
       if is[9] ~= 'active' then active_again[#active_again + 1] = id end
     end
   end
-  answers[#answers + 1] = answer
+  answers[#answers + 1], i = answer, at
 end
 
 if #feed > 2 then

@@ -2,8 +2,8 @@
 -- ARGV[4] id · [5] command id · [6] command · [7] params JSON · [8] time to live, ms · [9] ms within
 --   which it must be delivered, or '' for the time to live; then only while the device is connected
 --   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
---   · [13] digest of the request, where it has such a key
--- Returns {'missing' | 'offline' | 'full'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`}
+--   · [13] digest of the request, where it has such a key · [14] bytes that a session may hold
+-- Returns {'missing' | 'offline' | 'full' | 'too_large'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`}
 local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
 local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
 local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -27,17 +27,17 @@ if call('ZCARD', open) >= tonumber(ARGV[12]) then return {'full'} end
 local deadline = now + tonumber(ARGV[9] ~= '' and ARGV[9] or ARGV[8])
 local record = {command = ARGV[6], status = 'queued', attempt = 0, created_at = now,
   ends_at = now + tonumber(ARGV[8]), waiter = ARGV[11]}
-if idempotency_key ~= '' then
-  record.key, record.digest = idempotency_key, ARGV[13] ~= '' and ARGV[13] or nil
-  call('HSET', commands, 'key:' .. idempotency_key, command_id)
-end
+if idempotency_key ~= '' then record.key, record.digest = idempotency_key, ARGV[13] ~= '' and ARGV[13] or nil end
+local names = 2 * #command_id + #':params' + (record.key and #'key:' + #record.key + #command_id or 0)
+if not has_room(id, names + #cjson.encode(record) + #ARGV[7], tonumber(ARGV[14])) then return {'too_large'} end
+if record.key then add_bytes(id, put(commands, 'key:' .. record.key, command_id)) end
 -- Grows also when Redis was emptied: the owner remembers the number of the last one it sent.
 local number = math.max(now, tonumber(call('HGET', session, 'last_command') or 0) + 1)
 call('HSET', session, 'last_command', text(number))
 call('HINCRBY', session, 'open_commands', 1)
 call('ZADD', open, text(number), command_id)
 call('ZADD', tag .. 'commands_due', text(deadline), command_id .. ':' .. id)
-call('HSET', commands, command_id .. ':params', ARGV[7])
+add_bytes(id, put(commands, command_id .. ':params', ARGV[7]))
 if connected then call('SADD', tag .. 'pending:' .. node_id, id) end
 command_step(id, command_id, record, 'queued')
 refresh(id)

@@ -51,7 +51,7 @@ if word == 'ok' then
         end
         if call('EXISTS', key('session', id)) == 1 then
           call('HSET', key('session', id), 'active_clients', call('SCARD', clients))
-          call('HINCRBY', key('session', id), 'rev', 1)
+          grow(id, 1, 0)
           feed_state(id)
         end
       end

@@ -11,7 +11,7 @@ local count = call('SCARD', clients)
 if added == 1 then
   if ttl_ms ~= '0' then call('PEXPIRE', clients, ttl_ms) end
   call('HSET', session, 'active_clients', count, 'last_activity', now_ms)
-  call('HINCRBY', session, 'rev', 1)
+  grow(id, 1, 0)
   feed_state(id)
 end
 return count

@@ -13,7 +13,7 @@ if not others then call('SREM', tag .. 'joined:' .. node_id, id) end
 if call('EXISTS', session) == 0 then return -1 end
 if removed == 1 then
   call('HSET', session, 'active_clients', #left, 'last_activity', now_ms)
-  call('HINCRBY', session, 'rev', 1)
+  grow(id, 1, 0)
   feed_state(id)
 end
 return #left

@@ -17,7 +17,7 @@ local function raise(session, i, stored)
     call('HSET', session, 'last_seq', ARGV[i + 8])
   end
   if stored == held then return end
-  call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6])
+  call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6], 'counted', '')
   if is[3] and is[3] ~= '' then call('ZREM', tag .. 'project:' .. is[3], ARGV[i]) end
   if ARGV[i + 5] ~= '' then call('ZADD', tag .. 'project:' .. ARGV[i + 5], ARGV[i + 9], ARGV[i]) end
 end

@@ -68,16 +68,18 @@ end
 turn_to_stream(session, stream, known, generation)
 
 local before, project = was[5] or '', was[5] or ''
+local meta_bytes = call('HSTRLEN', session, 'meta')
 for i, name in ipairs({'session_name', 'project_id', 'meta'}) do
   local given = ARGV[6 + i]
   if given ~= '' then call('HSET', session, name, string.sub(given, 2)) end
 end
+add_bytes(id, call('HSTRLEN', session, 'meta') - meta_bytes)
 if ARGV[8] ~= '' then project = string.sub(ARGV[8], 2) end
 if project ~= before then
   if before ~= '' then call('ZREM', tag .. 'project:' .. before, id) end
   if project ~= '' then call('ZADD', tag .. 'project:' .. project, was[9] or now_ms, id) end
 end
-if same then call('HINCRBY', session, 'rev', 1) end
+if same then grow(id, 1, 0) end
 local open = undelivered(id)
 if open > 0 then call('SADD', tag .. 'pending:' .. node_id, id) end
 feed_state(id, project ~= before and before ~= '' and before or nil)

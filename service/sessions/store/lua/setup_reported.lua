@@ -7,7 +7,7 @@ if not is[1] then return 'missing' end
 if is[1] ~= ARGV[5] then return 'stale' end
 if is[2] ~= ARGV[6] then
   call('HSET', session, 'reported_version', ARGV[6])
-  call('HINCRBY', session, 'rev', 1)
+  grow(id, 1, 0)
   feed_state(id)
 end
 return 'ok'

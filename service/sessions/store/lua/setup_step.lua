@@ -9,8 +9,10 @@ if expected ~= '' and expected ~= (version[2] or '0') then return {'precondition
 local document = call('RPOP', key(direction, id))
 if not document then return {'nothing'} end
 local back = key(direction == 'undo' and 'redo' or 'undo', id)
-call('RPUSH', back, call('GET', setup) or 'null')
-call('LTRIM', back, -100, -1)
+local now_is = call('GET', setup)
+local gone, freed = oldest(back, 0, call('RPUSH', back, now_is or 'null') - 100, 1)
+if gone > 0 then call('LPOP', back, gone) end
+add_bytes(id, (now_is and 0 or 4) - freed)
 call('SET', setup, document)
 local now_version = call('HINCRBY', session, 'setup_version', 1)
 call('HSET', session, 'setup_timestamp', now_ms, 'last_update', now_ms)

@@ -5,19 +5,20 @@
 -- ARGV[3]  how much the feed keeps, bytes
 -- NOTE: the clock is Redis's. A script writes only below its tag.
 local call = redis.call
-local tag, ttl_ms, feed_keep_ms, feed_max_bytes = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local tag, ttl_ms = KEYS[1], ARGV[1]
 
 local function text(number) return string.format('%.0f', number) end
 
 local clock = call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local now_ms = text(now)
+local now_ms = clock[1] .. string.sub('00000' .. clock[2], -6, -4) -- seconds, and the first 3 of 6 digits
+local now = tonumber(now_ms)
 
 local function key(kind, id) return tag .. kind .. ':' .. id end
 
 -- In history keys the id is followed by the data key, so its ':' and '%' are escaped (keys.py).
+local ESCAPED = {['%'] = '%25', [':'] = '%3A', ['|'] = '%7C'}
 local function history_key(id, data_key)
-  return tag .. 'history:' .. string.gsub(id, '[%%:]', {['%'] = '%25', [':'] = '%3A'}) .. ':' .. data_key
+  return tag .. 'history:' .. string.gsub(id, '[%%:]', ESCAPED) .. ':' .. data_key
 end
 
 local KINDS = {'session', 'latest', 'setup', 'undo', 'redo', 'commands', 'commands_open',
@@ -49,7 +50,7 @@ local function feed_add(fields)
   call('XADD', feed, text(last) .. '-0', unpack(fields))
   if last % 64 ~= 0 then return end
   call('RPUSH', marks, now_ms .. ' ' .. text(last) .. ' ' .. text(total))
-  local trim
+  local trim, feed_keep_ms, feed_max_bytes = nil, tonumber(ARGV[2]), tonumber(ARGV[3])
   while true do
     local mark = call('LINDEX', marks, 0)
     if not mark then break end
@@ -87,6 +88,28 @@ local function feed_state(id, previous_project)
   feed_add(fields)
 end
 
+-- The field `counted` of a session: the bytes that it holds, and behind them the last six digits of the rev at
+-- which it held so many, so that a change by a script of a version that does not count shows.
+local REVS = 1000000
+local function count_of(bytes, rev) return bytes * REVS + rev % REVS end
+
+-- The bytes of a count; nil: there is none, or it is not of this rev.
+local function counted(count, rev)
+  count = tonumber(count or nil)
+  if count and count % REVS == rev % REVS then return math.floor(count / REVS) end
+end
+
+-- The session changed: one rev more, and `more` bytes. Its count stays right, if it was.
+local function grow(id, revs, more)
+  local session = key('session', id)
+  local is = call('HMGET', session, 'counted', 'rev')
+  local rev = tonumber(is[2] or 0)
+  local bytes = counted(is[1], rev)
+  if revs > 0 then call('HINCRBY', session, 'rev', revs) end
+  if bytes then call('HSET', session, 'counted', count_of(bytes + more, rev + revs)) end
+end
+local function add_bytes(id, more) if more ~= 0 then grow(id, 0, more) end end
+
 -- A lifecycle event: one line of the timeline, and a new rev, because the timeline is archived.
 local function event(id, name, detail)
   detail = detail or {}
@@ -94,7 +117,65 @@ local function event(id, name, detail)
   local timeline = key('timeline', id)
   call('RPUSH', timeline, cjson.encode(detail))
   call('LTRIM', timeline, -200, -1)
-  call('HINCRBY', key('session', id), 'rev', 1)
+  grow(id, 1, 0)
+end
+
+-- What a session holds, counted from nothing: bytes of its meta, setups, commands, latest values and samples.
+local function count_bytes(id)
+  local bytes = call('HSTRLEN', key('session', id), 'meta') + call('STRLEN', key('setup', id))
+  local function add(elements)
+    for _, element in ipairs(elements) do bytes = bytes + #element end
+    return #elements
+  end
+  for _, kind in ipairs({'undo', 'redo'}) do add(call('LRANGE', key(kind, id), 0, -1)) end
+  for _, kind in ipairs({'latest', 'commands'}) do add(call('HGETALL', key(kind, id))) end
+  for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
+    local first, history = 0, history_key(id, data_key)
+    while add(call('LRANGE', history, first, first + 99)) == 100 do first = first + 100 end
+  end
+  return bytes
+end
+
+-- What a session holds; counted where there is no count, or not of this rev. nil: not now, because this
+-- script has read much to count others, and nobody else is served meanwhile.
+local bytes_read = 0
+local function bytes_held(id, count, rev)
+  local bytes = counted(count, rev)
+  if bytes or bytes_read > 4194304 then return bytes end
+  bytes = count_bytes(id)
+  bytes_read = bytes_read + bytes
+  call('HSET', key('session', id), 'counted', count_of(bytes, rev))
+  return bytes
+end
+
+local function held_by(id)
+  local is = call('HMGET', key('session', id), 'counted', 'rev')
+  return bytes_held(id, is[1], tonumber(is[2] or 0))
+end
+
+-- How many of the oldest elements of a list go, at least `fewest` and at most `most`, so that `bytes` are free;
+-- and how many bytes they are.
+local function oldest(list, bytes, fewest, most)
+  local count, freed, first, chunk = 0, 0, 0, {}
+  while count < most and (count < fewest or freed < bytes) do
+    if not chunk[count - first + 1] then
+      first, chunk = count, call('LRANGE', list, count, 2 * count)
+      if #chunk == 0 then break end
+    end
+    freed = freed + #chunk[count - first + 1]
+    count = count + 1
+  end
+  return count, freed
+end
+
+-- Sets and removes fields of a hash; returns how many bytes it has more.
+local function put(hash, field, value)
+  local before = call('HSTRLEN', hash, field)
+  return #value - before + call('HSET', hash, field, value) * #field
+end
+
+local function take(hash, field)
+  return -call('HSTRLEN', hash, field) - call('HDEL', hash, field) * #field
 end
 
 -- The session leaves its connection (if it has one) and becomes inactive.
@@ -227,13 +308,48 @@ local function command_parts(id, command_id)
     command_id .. ':result', command_id .. ':error')
 end
 
+-- Names of the fields that a command has.
+local function command_fields(command_id, record)
+  local fields = {command_id, command_id .. ':params', command_id .. ':result', command_id .. ':error'}
+  if record and record.key then fields[5] = 'key:' .. record.key end
+  return fields
+end
+
+-- The oldest finished command goes.
+local function drop_command(id)
+  local commands, old, bytes = key('commands', id), call('LPOP', key('commands_done', id)), 0
+  for _, field in ipairs(command_fields(old, command_record(id, old))) do bytes = bytes + take(commands, field) end
+  add_bytes(id, bytes)
+end
+
+-- Makes room for what a command brings: finished commands go, oldest first. False: that is not enough, and
+-- nothing went.
+local function has_room(id, bytes, max_bytes)
+  local held, count = held_by(id), 0
+  local over = held and held + bytes - max_bytes or 0
+  if over <= 0 then return true end
+  local commands = key('commands', id)
+  for _, old in ipairs(call('LRANGE', key('commands_done', id), 0, -1)) do
+    for _, field in ipairs(command_fields(old, command_record(id, old))) do
+      local length = call('HSTRLEN', commands, field)
+      over = over - length - (length > 0 and #field or 0)
+    end
+    count = count + 1
+    if over <= 0 then break end
+  end
+  if over > 0 then return false end
+  for _ = 1, count do drop_command(id) end
+  return true
+end
+
 -- A command takes a new status: record, indexes, timeline, feed. `result`, `error`: JSON or nil.
 local function command_step(id, command_id, record, status, result, error)
   local commands, session = key('commands', id), key('session', id)
   record.status, record.updated_at = status, now
-  call('HSET', commands, command_id, cjson.encode(record))
-  if result then call('HSET', commands, command_id .. ':result', result) end
-  if error then call('HSET', commands, command_id .. ':error', error) end
+  local bytes = put(commands, command_id, cjson.encode(record))
+  if result then bytes = bytes + put(commands, command_id .. ':result', result) end
+  if error then bytes = bytes + put(commands, command_id .. ':error', error) end
+  add_bytes(id, bytes)
   if FINAL[status] then
     call('ZREM', key('commands_open', id), command_id)
     call('ZREM', tag .. 'commands_due', command_id .. ':' .. id)
@@ -243,12 +359,7 @@ local function command_step(id, command_id, record, status, result, error)
     local done = key('commands_done', id)
     local count = call('RPUSH', done, command_id)
     if count == 1 and ttl_ms ~= '0' then call('PEXPIRE', done, ttl_ms) end
-    if count > 100 then
-      local old = call('LPOP', done)
-      local gone = command_record(id, old)
-      call('HDEL', commands, old, old .. ':params', old .. ':result', old .. ':error')
-      if gone and gone.key then call('HDEL', commands, 'key:' .. gone.key) end
-    end
+    if count > 100 then drop_command(id) end
   end
   event(id, 'command_' .. status, {command_id = command_id, command = record.command})
   feed_add({'command', id, 'project_id', call('HGET', session, 'project_id') or '',
