@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from service.redis_access.replies import translated
+from service.schema.limits import CALL_SAMPLES
 from service.sessions.model import REVS, Snapshot
 from service.sessions.store.runner import StorePart, summary_of
 
@@ -22,8 +22,9 @@ from service.sessions.store.runner import StorePart, summary_of
 STAGING_MS = 60_000
 #: Commits in a round trip.
 COMMITS = 50
-#: Size of one command that fills a staging key, bytes.
+#: Size of one command that fills a staging key, in bytes and in arguments.
 CHUNK_BYTES = 1 << 20
+CHUNK_VALUES = 1000
 #: Fields that belong to a connection, or are written anew by the restore itself.
 _CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
 _NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
@@ -60,7 +61,7 @@ class RestoreResult:
     """The answer of `restore`.
 
     `word`: ok · exists (Redis has it: another caller was faster) · deleted (a tombstone forbids it) ·
-    changed (the index names another file).
+    changed (the index names another file) · late (what was staged ran out before it was taken).
     """
 
     word: str
@@ -149,25 +150,23 @@ class ArchiveIndexStore(StorePart):
     def restore(self, snapshot: Snapshot, name: str) -> RestoreResult:
         """Put an archived session back, as inactive.
 
-        Redis: the parts go to staging keys, then lua/restore.lua takes them, atomic.
+        Redis: the parts go to staging keys (lua/stage.lua), then lua/restore.lua takes them, atomic.
         """
         session_id = snapshot.session_id
         staging = f"staging:{secrets.token_hex(8)}:"
-        tag = self.keys.tag(self.keys.partition(session_id))
+        partition = self.keys.partition(session_id)
         kinds: dict[str, None] = {}
         # Not repeated when Redis goes away: the whole restore is, under another staging name.
-        with translated(), self._runner.client.pipeline(transaction=False) as pipe:
-            for kind, command, values in _parts(snapshot):
-                key = f"{tag}{staging}{kind}"
-                pipe.execute_command(command, key, *values)
-                if kind not in kinds:
-                    pipe.pexpire(key, STAGING_MS)
+        for call in _calls(_parts(snapshot)):
+            args: list[Any] = [staging, STAGING_MS]
+            for kind, command, values in call:
+                args += (kind, command, len(values), *values)
                 kinds[kind] = None
-            pipe.execute()
+            self._runner.run("stage", partition, args, repeat=False)
         fields = {k: v for k, v in snapshot.fields.items() if k not in _NOT_RESTORED}
         generation, rev = snapshot.fields["generation"], snapshot.fields["rev"]
         fields["counted"] = str(bytes_of(snapshot) * REVS + int(rev) % REVS)
-        args: list[Any] = [name, generation, rev, staging, len(fields)]
+        args = [name, generation, rev, staging, len(fields)]
         for field in fields.items():
             args += field
         answer = self._runner.of_session("restore", session_id, [*args, *kinds], repeat=False)
@@ -207,25 +206,47 @@ def bytes_of(snapshot: Snapshot) -> int:
     return sum(len(text if text.isascii() else text.encode()) for texts in held for text in texts)
 
 
-def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+#: A part of a session: kind, command that writes it, its arguments.
+_Part = tuple[str, str, Sequence[str]]
+
+
+def _calls(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Gather parts into calls of about CHUNK_BYTES and CALL_SAMPLES."""
+    call: list[_Part] = []
+    size = count = 0
+    for part in parts:
+        call.append(part)
+        size += sum(map(len, part[2]))
+        count += len(part[2])
+        if size >= CHUNK_BYTES or count >= CALL_SAMPLES:
+            yield call
+            call, size, count = [], 0, 0
+    if call:
+        yield call
+
+
+def _chunks(values: Sequence[str], step: int = 1) -> Iterator[list[str]]:
+    """Cut values into pieces of about CHUNK_BYTES and CHUNK_VALUES, never between two of one `step`."""
     chunk: list[str] = []
     size = 0
-    for value in values:
-        chunk.append(value)
-        size += len(value)
-        if size >= CHUNK_BYTES or len(chunk) >= 1000:
+    for begin in range(0, len(values), step):
+        some = values[begin : begin + step]
+        chunk += some
+        size += sum(map(len, some))
+        if size >= CHUNK_BYTES or len(chunk) >= CHUNK_VALUES:
             yield chunk
             chunk, size = [], 0
     if chunk:
         yield chunk
 
 
-def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """Yield the parts of a session's keys: (kind, command that writes it, its arguments)."""
+def _parts(snapshot: Snapshot) -> Iterator[_Part]:
+    """Yield the parts of a session's keys."""
+    latest: list[str] = []
     for data_key, samples in snapshot.histories.items():
         for chunk in _chunks(samples):
             yield f"history:{data_key}", "RPUSH", chunk
-        yield "latest", "HSET", (data_key, samples[-1])
+        latest += (data_key, samples[-1])
     if snapshot.setup:
         yield "setup", "SET", (snapshot.setup,)
     lists = {"undo": snapshot.undo, "redo": snapshot.redo, "timeline": snapshot.timeline}
@@ -233,5 +254,7 @@ def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str, Sequence[str]]]:
         if isinstance(values, list):
             for chunk in _chunks(values):
                 yield kind, "RPUSH", chunk
-    for name, value in snapshot.commands.items():
-        yield "commands", "HSET", (name, value)
+    commands = [word for pair in snapshot.commands.items() for word in pair]
+    for kind, pairs in (("latest", latest), ("commands", commands)):
+        for chunk in _chunks(pairs, step=2):
+            yield kind, "HSET", chunk

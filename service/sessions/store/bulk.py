@@ -27,15 +27,13 @@ class BulkStore(StorePart):
         """
         key = self.keys.command_batch(batch_id)
 
-        def call() -> dict[str, str]:
-            with self._runner.client.pipeline(transaction=True) as pipe:
-                for name, value in fields.items():
-                    pipe.hsetnx(key, name, value)
-                pipe.expire(key, KEEP_S)
-                pipe.hgetall(key)
-                return dict(pipe.execute()[-1])
+        def fill(pipe: Any) -> None:
+            for name, value in fields.items():
+                pipe.hsetnx(key, name, value)
+            pipe.expire(key, KEEP_S)
+            pipe.hgetall(key)
 
-        return self._runner.repeat(call)
+        return dict(self._runner.pipeline(fill, atomic=True)[-1])
 
     def get(self, batch_id: str) -> dict[str, str] | None:
         """Return what is kept of a batch; None when it is unknown."""
@@ -51,20 +49,20 @@ class BulkStore(StorePart):
             for key in self._batch_keys(batch_id):
                 pipe.expire(key, KEEP_S)
 
-        self._runner.pipeline(fill)
+        self._runner.pipeline(fill, atomic=True)
 
     def add_devices(self, batch_id: str, session_ids: Sequence[str]) -> None:
         """Devices behind those that are there; one that is there keeps its place."""
         if not session_ids:
             return
-        key = self.keys.command_batch(batch_id) + ":devices"
+        key, first = self.keys.command_batch(batch_id) + ":devices", self.size(batch_id)
+        numbers = {session_id: first + i for i, session_id in enumerate(session_ids)}
 
-        def call() -> None:
-            first = int(self._runner.client.zcard(key))
-            numbers = {session_id: first + i for i, session_id in enumerate(session_ids)}
-            self._runner.client.zadd(key, numbers, nx=True)
+        def fill(pipe: Any) -> None:
+            pipe.zadd(key, numbers, nx=True)
+            pipe.expire(key, KEEP_S)
 
-        self._runner.repeat(call)
+        self._runner.pipeline(fill, atomic=True)
 
     def devices(self, batch_id: str, first: int, count: int) -> list[str]:
         """Devices by their places, from 0."""
@@ -84,7 +82,12 @@ class BulkStore(StorePart):
             return
         key = self.keys.command_batch(batch_id) + ":refused"
         shown = {session_id: orjson.dumps(error) for session_id, error in refused.items()}
-        self._runner.repeat(lambda: self._runner.client.hset(key, mapping=shown))
+
+        def fill(pipe: Any) -> None:
+            pipe.hset(key, mapping=shown)
+            pipe.expire(key, KEEP_S)
+
+        self._runner.pipeline(fill, atomic=True)
 
     def refused(self, batch_id: str, session_ids: Sequence[str]) -> list[dict[str, Any] | None]:
         """Why these devices have not got it; None for those of which nothing is noted."""

@@ -81,19 +81,19 @@ class FleetStore(StorePart):
         """At `maxmemory` only the TTL is renewed: who is there stays in the list, as it was."""
         now = self._runner.now_ms()
 
-        def fill(pipe: Any) -> None:
-            pipe.expire(key, BEAT_TTL_S)
+        def note(pipe: Any) -> None:
             pipe.hset(key, mapping={name_field: name, "seen_at": now, **figures})
             pipe.expire(key, BEAT_TTL_S)
+
+        def list_it(pipe: Any) -> None:
             pipe.zadd(index, {name: now})
+            pipe.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S)
 
         try:
-            self._runner.pipeline(fill)
+            self._runner.pipeline(note, atomic=True)
+            self._runner.pipeline(list_it)
         except errors.Overloaded:
-            return
-        self._runner.repeat(
-            lambda: self._runner.client.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S)
-        )
+            self._runner.repeat(lambda: self._runner.client.expire(key, BEAT_TTL_S))
 
     def _gone(self, index: str, key: str, name: str) -> None:
         def fill(pipe: Any) -> None:

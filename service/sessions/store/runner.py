@@ -215,11 +215,16 @@ class ScriptRunner:
 
         return self.repeat(call, name)
 
-    def pipeline(self, fill: Callable[[Any], None]) -> list[Any]:
-        """Run reading commands in one round trip, repeated while Redis is away."""
+    def pipeline(self, fill: Callable[[Any], None], *, atomic: bool = False) -> list[Any]:
+        """Run commands in one round trip, repeated while Redis is away.
+
+        Args:
+            atomic: all of them or none, as a key and its TTL must be written; refused as a whole at
+                `maxmemory`.
+        """
 
         def call() -> list[Any]:
-            with self.client.pipeline(transaction=False) as pipe:
+            with self.client.pipeline(transaction=atomic) as pipe:
                 fill(pipe)
                 return list(pipe.execute())
 

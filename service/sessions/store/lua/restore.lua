@@ -2,8 +2,8 @@
 -- ARGV[4] id · [5] name of the file · [6] generation and [7] rev in the file · [8] staging prefix,
 --   below the tag · [9] number of session fields, then name and value of each · then the parts:
 --   kind ('history' with the data key behind a ':')
--- Returns {'ok' | 'exists', its summary} ('exists': it is in Redis), {'deleted'} (a tombstone) or {'changed'}
---   (the index names another file).
+-- Returns {'ok' | 'exists', its summary} ('exists': it is in Redis), {'deleted'} (a tombstone), {'changed'}
+--   (the index names another file) or {'late'} (staging keys ran out).
 local id, name, generation, staging = ARGV[4], ARGV[5], ARGV[6], tag .. ARGV[8]
 local session = key('session', id)
 local first = 10 + 2 * tonumber(ARGV[9])
@@ -17,6 +17,9 @@ if call('EXISTS', session) == 1 then return drop('exists', summary(id, {})) end
 if tonumber(call('GET', key('tombstone', id)) or -1) >= tonumber(generation) then return drop('deleted') end
 local indexed = call('HGET', tag .. 'archive_names', id)
 if indexed and indexed ~= name then return drop('changed') end
+for i = first, #ARGV do
+  if call('EXISTS', staging .. ARGV[i]) == 0 then return drop('late') end
+end
 
 unarchive(id)
 for i = first, #ARGV do
