@@ -250,7 +250,7 @@ def test_restored_session_has_its_count(session: Session, client: redis.Redis) -
     assert snapshot is not None
     for key in client.scan_iter(f"{store.keys.tag(0)}*"):
         client.delete(key)
-    assert store.archive_index.restore(snapshot, "file") == "ok"
+    assert store.archive_index.restore(snapshot, "file").word == "ok"
     assert session.count == session.bytes == bytes_of(snapshot)
 
 

@@ -188,7 +188,7 @@ def test_process_that_dies_between_any_two_commands_leaves_no_key_that_stays(
         finally:
             Cut.left = None
         assert immortal(redis_client, key_prefix) == [], f"after {left} commands"
-    assert left > 3
+    assert left >= 3  # calls that it could have died between
     assert immortal(redis_client, key_prefix) == []
 
 
