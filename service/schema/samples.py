@@ -7,6 +7,7 @@ and infinities and broken text; what is left to check is size, depth and form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -28,6 +29,10 @@ from service.schema.values import check_depth, whole
 #: A value and its time whose JSON is shorter than this cannot be too deep.
 SHALLOW_BYTES = 2 * MAX_DEPTH
 
+#: A float that was an integer beyond 64 bits is not smaller, and is encoded with an exponent.
+EXACT = 2.0**63
+_LARGE = re.compile(rb"e[+1-9]")
+
 ONE_FORM = "Give one of `key` and `value`, `data`, `samples`."
 
 #: One sample, encoded once when it came in: key, `[value,ts]`, `["key",value,ts]`. A bare tuple: making a named
@@ -47,15 +52,24 @@ class Update(NamedTuple):
 _update: Callable[[tuple[list[Sample], int | None, int]], Update] = partial(tuple.__new__, Update)
 
 
-def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
+class MayLose(Exception):
+    """A value is a number that was perhaps an integer beyond 64 bits; only the text of the event tells."""
+
+
+def parse_update(
+    payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES, *, is_checked: bool = True
+) -> Update:
     """Parse the samples of an `update_data` payload.
 
     Args:
         payload: `{key, value}`, `{data}` or `{samples}`, each with `ts?` and `seq?`, as parsed JSON.
         now_s: Redis time in seconds, for samples without a `ts`.
         max_value_bytes: largest value, as JSON.
+        is_checked: whether `check_integers` has seen the text. It takes a tenth of an event's time, so it
+            is asked only where this raises.
 
     Raises:
+        MayLose
         InvalidRequest: another form, a wrong type, no samples or too deep.
         TooLarge: a value is too large, or there are too many samples.
     """
@@ -75,22 +89,24 @@ def parse_update(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BY
             raise InvalidRequest("`value` is missing.")
         if "data" in payload or "samples" in payload:
             raise InvalidRequest(ONE_FORM)
-        sample = _encode(payload["key"], payload["value"], ts, max_value_bytes)
+        sample = _encode(payload["key"], payload["value"], ts, max_value_bytes, is_checked)
         return _update(([sample], seq, len(sample[2])))
     if "value" in payload:  # it would be lost without a word
         raise InvalidRequest(ONE_FORM)
     if "data" in payload:
         if "samples" in payload:
             raise InvalidRequest(ONE_FORM)
-        samples = _from_object(payload["data"], "data", ts, max_value_bytes)
+        samples = _from_object(payload["data"], "data", ts, max_value_bytes, is_checked)
     elif "samples" in payload:
-        samples = _from_list(payload["samples"], ts, max_value_bytes)
+        samples = _from_list(payload["samples"], ts, max_value_bytes, is_checked)
     else:
         raise InvalidRequest(ONE_FORM)
     return _update((samples, seq, sum(len(sample[2]) for sample in samples)))
 
 
-def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES) -> Update:
+def parse_telemetry(
+    payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE_BYTES, *, is_checked: bool = True
+) -> Update:
     """Parse the samples of an `update_telemetry` payload, `{telemetry: {…}}` with `ts?` and `seq?`.
 
     Raises:
@@ -101,17 +117,19 @@ def parse_telemetry(payload: Any, now_s: float, max_value_bytes: int = MAX_VALUE
     if payload["telemetry"].__class__ is not dict:
         raise InvalidRequest("`telemetry` should be an object.")
     update = {"data": payload["telemetry"], "ts": payload.get("ts"), "seq": payload.get("seq")}
-    return parse_update(update, now_s, max_value_bytes)
+    return parse_update(update, now_s, max_value_bytes, is_checked=is_checked)
 
 
-def _from_object(data: Any, field: str, ts: float, max_value_bytes: int) -> list[Sample]:
+def _from_object(
+    data: Any, field: str, ts: float, max_value_bytes: int, is_checked: bool
+) -> list[Sample]:
     if data.__class__ is not dict:
         raise InvalidRequest(f"`{field}` should be an object.")
     _check_count(len(data))
-    return [_encode(key, value, ts, max_value_bytes) for key, value in data.items()]
+    return [_encode(key, value, ts, max_value_bytes, is_checked) for key, value in data.items()]
 
 
-def _from_list(rows: Any, ts: float, max_value_bytes: int) -> list[Sample]:
+def _from_list(rows: Any, ts: float, max_value_bytes: int, is_checked: bool) -> list[Sample]:
     if rows.__class__ is not list:
         raise InvalidRequest("`samples` should be an array.")
     _check_count(len(rows))
@@ -120,7 +138,7 @@ def _from_list(rows: Any, ts: float, max_value_bytes: int) -> list[Sample]:
         if row.__class__ is not list or not 2 <= len(row) <= 3:
             raise InvalidRequest("Each of `samples` should be [key, value] or [key, value, ts].")
         own_ts = _checked_ts(row[2]) if len(row) == 3 and row[2] is not None else ts
-        samples.append(_encode(row[0], row[1], own_ts, max_value_bytes))
+        samples.append(_encode(row[0], row[1], own_ts, max_value_bytes, is_checked))
     return samples
 
 
@@ -137,7 +155,7 @@ def _checked_ts(ts: Any) -> float:
     raise InvalidRequest("`ts` should be seconds since 1970.")
 
 
-def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
+def _encode(key: Any, value: Any, ts: float, max_value_bytes: int, is_checked: bool) -> Sample:
     head = _feed_head(key) if key.__class__ is str else b""
     if not head:
         raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} UTF-8 bytes, {WITHOUT}.")
@@ -151,10 +169,20 @@ def _encode(key: Any, value: Any, ts: float, max_value_bytes: int) -> Sample:
         raise TooLarge(f"A value may have {max_value_bytes} bytes.", max_bytes=max_value_bytes)
     if size > SHALLOW_BYTES:
         check_depth(value)
+    if not is_checked and _may_lose(value, value_ts):
+        raise MayLose
     # A copy is kept: orjson makes its bytes in a kilobyte and shrinks it, and to keep many of these costs
     # five times what making them does.
     body = value_ts[1:]
     return key, b"[" + body, head + body
+
+
+def _may_lose(value: Any, encoded: bytes) -> bool:
+    """Return whether a number in it may have been an integer beyond 64 bits."""
+    kind = value.__class__
+    if kind is float:
+        return not -EXACT < value < EXACT
+    return (kind is list or kind is dict) and _LARGE.search(encoded) is not None
 
 
 @lru_cache(maxsize=10_000)

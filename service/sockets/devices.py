@@ -16,7 +16,8 @@ from service.clock import Clock
 from service.live.commands.delivery import CommandDelivery
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession
-from service.schema.samples import parse_telemetry, parse_update
+from service.schema.integers import check_integers
+from service.schema.samples import MayLose, parse_telemetry, parse_update
 from service.schema.values import check_depth
 from service.security import permissions
 from service.sessions.model import SetupState
@@ -82,7 +83,7 @@ class Devices:
 
     # -- its events
 
-    def update_data(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
+    def update_data(self, peer: Peer, payload: Any, ack_id: int | None, text: str) -> None:
         """Put a device's samples into the ingest buffer, for events of every transport."""
         owned: OwnedSession | None = peer.device
         if owned is None or owned.lost or payload.__class__ is not dict:
@@ -94,11 +95,17 @@ class Devices:
             named = payload.get("session_id")
             if named is not None and named != owned.session_id:
                 raise errors.NotAllowed(OWN_ONLY)
-        update = parse_update(payload, self._clock.now_s(), self._max_value_bytes)
+        now_s = self._clock.now_s()
+        try:
+            update = parse_update(payload, now_s, self._max_value_bytes, is_checked=False)
+        except MayLose:
+            check_integers(text)
+            update = parse_update(payload, now_s, self._max_value_bytes)
         self._ingest.add(owned, update, ack_id)
 
-    def update_telemetry(self, peer: Peer, payload: Any, ack_id: int | None) -> None:
+    def update_telemetry(self, peer: Peer, payload: Any, ack_id: int | None, text: str) -> None:
         owned = self._owned_by(peer, payload)
+        check_integers(text)
         update = parse_telemetry(payload, self._clock.now_s(), self._max_value_bytes)
         self._ingest.add(owned, update, ack_id)
 

@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 MAX_OPEN_REQUESTS = 1000
 
 #: Gets the socket, the payload and the ack number. It answers by `ack`, or later by `refuse`.
-HotHandler = Callable[[Peer, Any, "int | None"], None]
+HotHandler = Callable[[Peer, Any, "int | None", str], None]
 
 
 class Counts(Protocol):
@@ -322,19 +322,19 @@ class Dispatcher:
             words = f"The role `{peer.identity.role}` may not send `{name}`."
             self.refuse(peer, ack_id, errors.NotAllowed(words))
             return None
-        try:
-            check_integers(text)
-        except ServiceError as error:
-            self.refuse(peer, ack_id, error)
-            return None
         hot = self._hot.get(name)
         if hot is not None:
             try:
-                hot(peer, arguments[1] if len(arguments) > 1 else None, ack_id)
+                hot(peer, arguments[1] if len(arguments) > 1 else None, ack_id, text)
             except ServiceError as error:
                 self.refuse(peer, ack_id, error)
             except Exception as error:  # noqa: BLE001  logged
                 self.refuse(peer, ack_id, failure(name, error))
+            return None
+        try:
+            check_integers(text)
+        except ServiceError as error:
+            self.refuse(peer, ack_id, error)
             return None
         known = self._handlers.get(name)
         if known is None:

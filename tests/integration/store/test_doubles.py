@@ -217,7 +217,7 @@ def test_device_of_a_sample_is_checked_as_of_any_event(
             return type(error), error.message
 
     plain = outcome(lambda: devices._owned_by(peer, payload))
-    written_out = outcome(lambda: devices.update_data(peer, payload, 1))
+    written_out = outcome(lambda: devices.update_data(peer, payload, 1, ""))
     assert (taken[0] if taken else written_out) == plain
 
 
@@ -229,7 +229,7 @@ def test_events_are_counted_as_the_figures_do(event: str) -> None:
     for metrics in (dispatched, plain):
         metrics.expect_event("update_data")
         metrics.expect_event("ping")
-    dispatcher.on_hot("update_data", lambda peer, payload, ack_id: None)
+    dispatcher.on_hot("update_data", lambda *_: None)
     dispatcher.on("ping", lambda call: None, inline=True)
     dispatcher.connected("s", "10.0.0.1")
     dispatcher.on_event("s", None, f'["{event}"]')

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from service.api.request_models import CleanupRequest, SessionsQuery, moment_of
 from service.errors import InvalidRequest
 from service.schema.integers import LEAST, MOST, check_integers
-from service.schema.samples import parse_update
+from service.schema.samples import MayLose, parse_update
 from service.schema.values import check_value
 from service.sockets import payloads
 
@@ -86,6 +86,18 @@ def test_json_that_passes_loses_no_digit(value: Any, indent: int | None) -> None
             orjson.dumps(value)
     else:
         assert orjson.loads(text) == value
+
+
+@given(values | st.sampled_from([2**64, [-(2**63) - 1], {"a": 10**19}, 2.0**63, -(2.0**64)]))
+def test_sample_that_may_have_lost_digits_is_looked_at_again(value: Any) -> None:
+    """The parser of samples sees no text, so it asks for it wherever a digit may be lost."""
+    text = json.dumps({"key": "a", "value": value})
+    try:
+        check_integers(text)
+    except InvalidRequest:
+        with pytest.raises(MayLose):
+            parse_update(orjson.loads(text), 1.0, is_checked=False)
+    assert parse_update(orjson.loads(text), 1.0).samples
 
 
 def test_looking_for_long_integers_takes_milliseconds() -> None:

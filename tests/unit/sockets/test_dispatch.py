@@ -240,10 +240,10 @@ def test_two_handlers_for_one_event_are_refused(bench: Bench) -> None:
 
 def test_hot_event_is_handled_without_a_call_and_answers_by_itself(bench: Bench) -> None:
     got: list[Any] = []
-    bench.dispatcher.on_hot("hot", lambda peer, payload, ack: got.append((peer.sid, payload, ack)))
+    bench.dispatcher.on_hot("hot", lambda *given: got.append((given[0].sid, *given[1:])))
     bench.send("hot", {"a": 1}, ack_id=3)
     bench.dispatcher.on_event("s", None, '["hot"]')
-    assert got == [("s", {"a": 1}, 3), ("s", None, None)]
+    assert got == [("s", {"a": 1}, 3, '["hot", {"a": 1}]'), ("s", None, None, '["hot"]')]
     assert bench.wires.sent == []
     assert not bench.tasks.waiting
     assert "hot" in bench.dispatcher.events
@@ -251,7 +251,7 @@ def test_hot_event_is_handled_without_a_call_and_answers_by_itself(bench: Bench)
 
 def test_hot_event_behind_a_blocking_one_waits_for_it(bench: Bench) -> None:
     """The same function takes it there too."""
-    bench.dispatcher.on_hot("hot", lambda peer, payload, ack: bench.done.append(payload))
+    bench.dispatcher.on_hot("hot", lambda peer, payload, *_: bench.done.append(payload))
     bench.send("long", 1)
     bench.send("hot", 2)
     bench.send("now", 3)
@@ -263,7 +263,7 @@ def test_hot_event_behind_a_blocking_one_waits_for_it(bench: Bench) -> None:
 def test_what_a_hot_handler_raises_is_answered(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def hot(peer: Peer, payload: Any, ack_id: int | None) -> None:
+    def hot(peer: Peer, payload: Any, ack_id: int | None, text: str) -> None:
         raise errors.InvalidRequest("no") if payload else RuntimeError("a secret")
 
     bench.dispatcher.on_hot("hot", hot)
@@ -279,7 +279,7 @@ def test_what_a_hot_handler_raises_is_answered(
 
 def test_two_handlers_of_one_event_are_a_defect(bench: Bench) -> None:
     with pytest.raises(ValueError, match="two handlers"):
-        bench.dispatcher.on_hot("now", lambda peer, payload, ack: None)
+        bench.dispatcher.on_hot("now", lambda *_: None)
 
 
 def test_integer_that_would_lose_digits_is_refused_in_every_event(bench: Bench) -> None:
