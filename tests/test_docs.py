@@ -19,8 +19,8 @@ from service.observability.alarms import Facts, decide_alarms
 from service.observability.metrics import Metrics
 from service.security import permissions
 from service.security.tokens import CLAIMS
-from service.sockets.outgoing import SERVER_EVENTS
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events.outgoing import SERVER_EVENTS
+from service.sockets.events.payloads import CLIENT_EVENTS
 from tests.support.figures import rules
 from tests.support.pages import PAGES, ROOT, code, describe_api, families, read, rows, subcommands
 

@@ -13,7 +13,7 @@ import pytest
 
 from service import errors
 from service.cli.app import COMMANDS, load_command
-from service.sockets import asyncapi
+from service.sockets.events import asyncapi
 from tests.support.pages import PAGES, ROOT, describe_api, families, subcommands
 
 #: What was said, and what to write instead.

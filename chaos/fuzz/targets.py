@@ -29,7 +29,7 @@ from service.schema.samples import parse_telemetry, parse_update
 from service.security.tokens import Tokens
 from service.sessions.page_cursor import parse_cursor
 from service.sessions.store.keys import Keys
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events.payloads import CLIENT_EVENTS
 from service.transport.http import heads
 from workers.entries import FIELDS, NoJobOfOurs, read_job
 

@@ -20,8 +20,9 @@ from service.observability.health import Health, QueueProbe
 from service.redis_access.job_queue import JobQueue
 from service.security.request_target import OriginForm
 from service.security.session_scope import SessionScope
-from service.sockets import asyncapi, dashboards
+from service.sockets import dashboards
 from service.sockets.devices import Devices
+from service.sockets.events import asyncapi
 from service.sockets.notices import Notices
 from service.sockets.registers import Registers
 from service.sockets.watching import Watching

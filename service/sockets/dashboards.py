@@ -18,7 +18,7 @@ from service.security.permissions import Identity
 from service.security.session_scope import named_session
 from service.sessions import model
 from service.sockets.dispatch import LATER, Call, Dispatcher, Handler, Later, Peer, to_json
-from service.sockets.payloads import (
+from service.sockets.events.payloads import (
     ListSessions,
     OneSession,
     SendCommand,

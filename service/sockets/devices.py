@@ -21,8 +21,8 @@ from service.schema.samples import MayLose, parse_telemetry, parse_update
 from service.schema.values import check_depth
 from service.security import permissions
 from service.sessions.model import SetupState
-from service.sockets import payloads
 from service.sockets.dispatch import Call, Dispatcher, Peer
+from service.sockets.events import payloads
 from service.sockets.registers import check_held
 
 log = logging.getLogger(__name__)

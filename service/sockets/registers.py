@@ -19,8 +19,8 @@ from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.observability.metrics import Metrics
 from service.security.permissions import Identity
 from service.sessions.model import Accepted, Registration
-from service.sockets import payloads
 from service.sockets.dispatch import Call, Dispatcher, Peer
+from service.sockets.events import payloads
 from service.sockets.postponed import Postponed, PostponedRegisters
 from service.sockets.takeovers import Takeovers
 from service.tasks import Tasks

@@ -15,7 +15,7 @@ from service.live.feed.counts import CountStore, counts_of
 from service.live.feed.position import Position
 from service.live.feed.scope import Scope
 from service.sockets.dispatch import LATER, Call, Later, Peer
-from service.sockets.payloads import RegisterVue
+from service.sockets.events.payloads import RegisterVue
 from service.sockets.snapshot import SessionLists, Wish, read_page
 
 

@@ -24,7 +24,7 @@ from service.node.web_app import create_app, install_probes
 from service.observability.health import Health
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
-from service.sockets import asyncapi
+from service.sockets.events import asyncapi
 from service.tasks import ThreadTasks
 from tests.support.stores import make_store
 

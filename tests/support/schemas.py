@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from service.sockets import asyncapi
+from service.sockets.events import asyncapi
 
 DOCUMENT = asyncapi.document("0")
 #: May have more fields than are named: a pong has its ping's, an error what it is about, a line of the

@@ -44,8 +44,8 @@ def main(
     from service.live.queue.acks import PendingAcks
     from service.node import http_server
     from service.observability.metrics import Metrics
-    from service.sockets import payloads
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
+    from service.sockets.events import payloads
     from service.tasks import ThreadTasks
     from service.transport.connection import event_frame
     from service.transport.http import reader

@@ -11,8 +11,8 @@ import websocket
 
 from service.config.loader import load_config
 from service.manager.manager import SessionManager
-from service.sockets import outgoing
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events import outgoing
+from service.sockets.events.payloads import CLIENT_EVENTS
 from tests.support.bare import Bare
 from tests.support.logins import nodes_with_login, token
 from tests.support.node_processes import Cluster

@@ -17,7 +17,7 @@ from service.errors import InvalidRequest
 from service.schema.integers import LEAST, MOST, check_integers
 from service.schema.samples import MayLose, parse_update
 from service.schema.values import check_value
-from service.sockets import payloads
+from service.sockets.events import payloads
 
 KEPT = [0, 2**53 + 1, 2**63, MOST, LEAST, 10**19]
 LOST = [MOST + 1, LEAST - 1, 10**20, -(10**19), 10**40, -(10**5000)]

@@ -22,7 +22,7 @@ from service.schema.names import check_name, is_name, known_id
 from service.schema.samples import parse_telemetry, parse_update
 from service.schema.values import check_value
 from service.security.tokens import Tokens
-from service.sockets import payloads
+from service.sockets.events import payloads
 
 ROOT = Path(__file__).parents[3]
 

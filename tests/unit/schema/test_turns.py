@@ -13,7 +13,7 @@ from service.api.request_models import BulkCommand, NewCommand, Telemetry
 from service.errors import InvalidRequest, ServiceError, TooLarge
 from service.schema.samples import parse_update
 from service.schema.values import check_depth, check_value
-from service.sockets.payloads import Register, SendCommand
+from service.sockets.events.payloads import Register, SendCommand
 from service.sockets.snapshot import Wish
 
 #: As many as a message of 1 MiB holds.

@@ -19,8 +19,8 @@ from service.errors import InvalidRequest
 from service.live.feed.scope import Scope
 from service.schema.fields import Report
 from service.schema.unknown import MAX_SHOWN, unknown_among
-from service.sockets import payloads
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events import payloads
+from service.sockets.events.payloads import CLIENT_EVENTS
 from tests.support.schemas import DOCUMENT
 
 #: Only what devices report may have more fields; an event that is not here refuses them.

@@ -17,7 +17,7 @@ from service.security.permissions import (
     VIEWER,
     Identity,
 )
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events.payloads import CLIENT_EVENTS
 
 BERLIN = Identity(OPERATOR, projects=frozenset({"berlin"}))
 TWO = Identity(OPERATOR, projects=frozenset({"berlin", "oslo"}))

@@ -1,6 +1,6 @@
 """Models of the events and acks that the service sends, one per event of docs/protocol.md.
 
-They make the AsyncAPI document (`service.sockets.asyncapi`), and tests compare what nodes send with them. The
+They make the AsyncAPI document (`service.sockets.events.asyncapi`), and tests compare what nodes send with them. The
 service builds no object of them at run time: summaries, samples and command updates are spliced from bytes.
 Times are float seconds since 1970.
 """

@@ -20,7 +20,7 @@ from pydantic.json_schema import (
 from pydantic_core import core_schema
 
 from service.security import permissions
-from service.sockets import outgoing, payloads
+from service.sockets.events import outgoing, payloads
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from service import errors
 from service.schema import limits, names
-from service.sockets import payloads
-from service.sockets.payloads import parse_telemetry, parse_update
+from service.sockets.events import payloads
+from service.sockets.events.payloads import parse_telemetry, parse_update
 
 NOW_S = 1_700_000_000.123456
 

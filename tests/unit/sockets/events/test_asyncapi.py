@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from service.errors import ServiceError
 from service.schema.samples import parse_telemetry, parse_update
 from service.security import permissions
-from service.sockets import asyncapi, outgoing, payloads
-from service.sockets.payloads import CLIENT_EVENTS
+from service.sockets.events import asyncapi, outgoing, payloads
+from service.sockets.events.payloads import CLIENT_EVENTS
 from tests.support.schemas import DOCUMENT, payload_of
 
-PROTOCOL = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+PROTOCOL = (Path(__file__).parents[4] / "docs" / "protocol.md").read_text()
 
 
 def references(value: Any) -> Iterator[str]:
