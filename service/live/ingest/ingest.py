@@ -28,6 +28,7 @@ from typing import Protocol
 from service import errors
 from service.errors import ServiceError
 from service.live.ingest import pending
+from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
 from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
 from service.live.ingest.refusals import gap_error, lost_error, word_error
@@ -45,26 +46,12 @@ MAX_BUFFER_BYTES = 32 << 20
 #: How often one part is sent again after `missing` or a shifted `seq`.
 MAX_ATTEMPTS = 3
 
-Answer = AppendResult | ServiceError
-
 
 class Reconciler(Protocol):
     """Brings claims into agreement with Redis; see `OwnershipReconciler`."""
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
     def lose(self, owned: OwnedSession, word: str) -> None: ...
-
-
-class UpdateAnswers(Protocol):
-    """Answers devices; implemented by the sockets."""
-
-    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
-        """Answer the updates of a session that Redis now has: (ack id, rev) each, in order."""
-
-    def answer(
-        self, owned: OwnedSession, ack_id: int | None, result: AppendResult | ServiceError
-    ) -> None:
-        """Answer a duplicate with its rev, or a failed update; without an ack id only errors are sent."""
 
 
 class Ingest:
@@ -100,15 +87,15 @@ class Ingest:
         self._writer_id = writer_id
         self._flush_interval_s = flush_interval_s
         self._reconciler = reconciler
-        self._answers = answers
+        self._answers = SafeAnswers(answers)
         self._load = Backpressure(sockets)
+        self._duplicates = Duplicates(self._answers, self._load)
         self._metrics = metrics
         self._max_buffer_bytes = max_buffer_bytes
         self._queues: dict[int, deque[PendingUpdates]] = {}
         self._open: dict[OwnedSession, PendingUpdates] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
-        self._repeats: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
         self._stopped = False
         #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
         self.repeats = 0
@@ -181,19 +168,11 @@ class Ingest:
         cost = cost_bytes(update)
         if self._load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
-        self._load.charge(owned, 1, cost)
-        self._repeats.setdefault(owned, []).append((seq, cost, ack_id))
+        self._duplicates.add(owned, seq, cost, ack_id)
         return False
 
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
-
-    def _answer(self, owned: OwnedSession, ack_id: int | None, result: Answer) -> None:
-        try:
-            if ack_id is not None or isinstance(result, ServiceError):
-                self._answers.answer(owned, ack_id, result)
-        except Exception:
-            log.exception("ack failed", extra={"action": "ack_failed"})
 
     # -- out
 
@@ -313,30 +292,9 @@ class Ingest:
             at += len(update.samples)
             if ack_id is not None:
                 acks.append((ack_id, at))
-        if acks:
-            try:
-                self._answers.acked(owned, acks)
-            except Exception:
-                log.exception("ack failed", extra={"action": "ack_failed"})
-        self._answer_repeats(owned)
+        self._answers.acked(owned, acks)
+        self._duplicates.answer(owned)
         self._load.release_if_low(owned)
-
-    def _answer_repeats(self, owned: OwnedSession, error: ServiceError | None = None) -> None:
-        repeats = self._repeats.pop(owned, None)
-        if repeats is None:
-            return
-        later: list[tuple[int, int, int | None]] = []
-        for seq, cost, ack_id in repeats:
-            if seq > owned.last_seq and error is None:
-                later.append((seq, cost, ack_id))
-                continue
-            self._load.charge(owned, -1, -cost)
-            if seq <= owned.last_seq:
-                self._answer(owned, ack_id, AppendResult("duplicate", owned.rev))
-            elif error is not None:
-                self._answer(owned, ack_id, error)
-        if later:
-            self._repeats[owned] = later
 
     def _shifted(self, queue: deque[PendingUpdates], slot: PendingUpdates, last_seq: int) -> None:
         """Keep what still fits when the last seq in Redis is not the one this node assumed."""
@@ -346,13 +304,13 @@ class Ingest:
         rest = PendingUpdates(owned, slot.numbered, slot.attempts + 1)
         for update, ack_id in slot.entries:
             if update.seq is not None and update.seq <= last_seq:
-                self._answer(owned, ack_id, AppendResult("duplicate", owned.rev))
+                self._answers.answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             else:
                 rest.add(update, ack_id)
         self._load.charge(owned, len(rest.entries), rest.cost)
         if not rest.entries:
             owned.accepted_seq = max(owned.accepted_seq, last_seq)
-            self._answer_repeats(owned)
+            self._duplicates.answer(owned)
             self._load.release_if_low(owned)
         elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
             queue.appendleft(rest)
@@ -410,12 +368,12 @@ class Ingest:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
         for _, ack_id in slot.entries:
-            self._answer(owned, ack_id, error)
+            self._answers.answer(owned, ack_id, error)
         if not (owned.lost or error.retryable):
             error = gap_error(owned.last_seq + 1)
         for _, ack_id in behind:
-            self._answer(owned, ack_id, error)
-        self._answer_repeats(owned, error)
+            self._answers.answer(owned, ack_id, error)
+        self._duplicates.answer(owned, error)
         self._load.release_if_low(owned)
         if news:
             self._reconciler.lose(owned, "superseded")
