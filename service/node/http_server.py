@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from service.errors import ConfigError
-from service.node.entrance import Entrance
+from service.node.lifecycle import LifecycleApp
 from service.observability import logs
 from service.transport.http.guard import HttpGuard
 
@@ -40,7 +40,7 @@ class Node(Protocol):
     node_id: str
     http_guard: HttpGuard
 
-    def open(self, told: Callable[[str], object]) -> Any: ...
+    def open(self, on_wait: Callable[[str], object]) -> Any: ...
     def start(self) -> None: ...
     def begin_drain(self) -> None: ...
     def drain(self, until: float, refuse: Callable[[], object]) -> None: ...
@@ -78,14 +78,14 @@ def serve(
     port = listener.getsockname()[1]
     node = build(port)
     logs.bind(node_id=node.node_id)
-    entrance = Entrance(
+    front = LifecycleApp(
         node.node_id, lambda app: _start(async_mode, listener, app, node.http_guard)
     )
-    app = node.open(entrance.wait)
+    app = node.open(front.wait)
     stopping = _catch_signals()
     node.start()
     tune_garbage_collector()
-    stop_accepting = entrance.serve(app)
+    stop_accepting = front.serve(app)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
     while not stopping.asked:
@@ -93,14 +93,14 @@ def serve(
     until = time.monotonic() + times.most_s
     node.begin_drain()
     _end_if_drain_hangs(times.most_s)
-    entrance.leave()
+    front.leave()
     log.info(
         "not ready any more, accepting connections for a while",
         extra={"action": "leaving", "notice_s": times.notice_s},
     )
     time.sleep(times.notice_s)
     stop_accepting()
-    node.drain(until, entrance.close)
+    node.drain(until, front.close)
     log.info("stopped", extra={"action": "stopped", "node_id": node.node_id})
 
 

@@ -182,12 +182,12 @@ def _obeyed(app: Any) -> Any:
 def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> Callable[[], None]:
     """Start the web server in a task; what it returns closes the listening socket."""
     protocol = type("Protocol", (Protocol,), {"guard": bounds})
-    entrance = _Listener(listener)
+    accepting = _Listener(listener)
 
     def serve() -> None:
         try:
             wsgi.server(
-                entrance,
+                accepting,
                 _obeyed(app),
                 max_size=max_connections,
                 protocol=protocol,
@@ -201,4 +201,4 @@ def start(listener: Any, app: Any, bounds: HttpGuard, max_connections: int) -> C
             pass
 
     eventlet.spawn(serve)
-    return entrance.close
+    return accepting.close

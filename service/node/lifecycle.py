@@ -23,7 +23,7 @@ _CLOSE = ("Connection", "close")
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Entrance:
+class LifecycleApp:
     """The WSGI application of a node from its first connection on.
 
     Args:
@@ -106,5 +106,5 @@ class Entrance:
 
 
 def _problem(error: dict[str, Any]) -> dict[str, Any]:
-    told = {"title": "Service Unavailable", "status": 503, "detail": error["message"]}
-    return {"type": TYPE_PREFIX + error["code"], **told, **error}
+    about = {"title": "Service Unavailable", "status": 503, "detail": error["message"]}
+    return {"type": TYPE_PREFIX + error["code"], **about, **error}
