@@ -2,7 +2,7 @@
 
 Three outcomes are kept apart, because they mean different things for a device that registers: nothing is
 there (None, an empty list: a fresh session), what is there is bad (`BadRecord`: quarantine, then a fresh
-session), or nobody can tell now (`ArchiveUnavailable`: no fresh session, try again).
+session), or it cannot be known now (`ArchiveUnavailable`: no fresh session, try again).
 """
 
 from __future__ import annotations

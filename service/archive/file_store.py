@@ -106,7 +106,7 @@ class FileArchiveStore:
 
     def touch(self) -> None:
         if self._owner is None or self._store_id is None:
-            raise RuntimeError("the archive is not open as somebody's")
+            raise RuntimeError("the archive was opened without an owner")
         with self._translated(), durable.folder(self._root_path) as root:
             marker.touch(root, self._root_path, self._store_id, self._owner, self._step)
 

@@ -1,10 +1,10 @@
-"""The marker in an archive's root: the archive's id, its owner, and the owner's last sign of life.
+"""The marker in an archive's root: the archive's id, its owner, and the owner's last heartbeat.
 
-Without it an unmounted disk would look like an archive without records, and devices would begin anew.
+Without it an unmounted disk would look like an archive without records, and devices would begin from nothing.
 Without an owner in it a second service would take the archive for its own, and delete what it does not
 know.
 
-It is written whole or not at all: a file beside it is synced, then gets its name. The sign of life is the
+It is written whole or not at all: a temporary file is synced, then gets its name. The heartbeat is the
 time of its last change, set through the descriptor it was read by: nothing is written, so nothing can be
 torn, and a process that reads and touches a marker that is replaced meanwhile touches the old one. That time
 is by the clock of the file system, which all machines share, and it is compared with that same clock.
@@ -58,27 +58,27 @@ class Mark:
 
     store_id: str  #: "": the marker cannot be understood
     owner: Owner  #: its `service` is "" where there is no owner yet
-    seen_at: float  #: last sign of life of the owner, s since 1970, by the clock of the file system
+    seen_at: float  #: last heartbeat of the owner, s since 1970, by the clock of the file system
 
     @property
     def seen(self) -> str:
-        """Return the last sign of life, for people."""
+        """Return the time of the last heartbeat, as text."""
         return f"{datetime.fromtimestamp(self.seen_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def __str__(self) -> str:
-        """Name the owner, for people."""
+        """Name the owner in a message."""
         owner = self.owner
         if not owner.service:
-            return f"whoever has noted its id {self.store_id} (it names no service)"
+            return f"the service that has recorded its id {self.store_id} (it names none)"
         where = f"redis.key_prefix {owner.key_prefix}, marked on {owner.host}"
-        return f"service {owner.service} ({where}, last sign of life {self.seen})"
+        return f"service {owner.service} ({where}, last heartbeat {self.seen})"
 
 
 def claim(root: int, path: Path, owner: Owner | None, step: Callable[[str], None]) -> str:
     """Return the store id of a root; make and write one when the root is new and empty.
 
     Args:
-        owner: who claims it; None: nobody yet.
+        owner: who claims it; None: no owner yet.
 
     Raises:
         ForeignArchive: it is another service's.
@@ -109,7 +109,7 @@ def identify(root: int, path: Path) -> Mark:
 
 
 def check(root: int, path: Path, store_id: str, service: str = "") -> None:
-    """Raise unless the root has this `store_id`, and `service` (or nobody) as its owner.
+    """Raise unless the root has this `store_id`, and `service` (or no service) as its owner.
 
     Args:
         service: "": any owner will do.
@@ -146,7 +146,7 @@ def touch(
     owner: Owner,
     step: Callable[[str], None] = durable.no_step,
 ) -> None:
-    """Set the owner's sign of life; set the owner first where there is none.
+    """Record the owner's heartbeat; record the owner first where there is none.
 
     Raises:
         WrongArchive: as `check`.
@@ -191,7 +191,7 @@ def replace(
 
 
 def silent_s(root: int, mark: Mark) -> float:
-    """Return the seconds since the last sign of life, by the clock of its time; negative after a jump."""
+    """Return the seconds since the last heartbeat, by the clock that stamped it; negative after a jump."""
     probe = f"{_TEMPORARY}{secrets.token_hex(8)}"
     durable.write_new(root, probe, b"", sync=False)
     try:
@@ -278,7 +278,7 @@ def _locked(root: int, path: Path) -> Iterator[None]:
         deadline = time.monotonic() + _LOCK_S
         while not _is_locked(descriptor):
             if time.monotonic() >= deadline:
-                raise ArchiveUnavailable(f"somebody else is changing {path / MARKER}: try again")
+                raise ArchiveUnavailable(f"another process is changing {path / MARKER}: try again")
             time.sleep(0.05)
         yield
     finally:

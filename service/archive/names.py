@@ -1,12 +1,12 @@
 """Names of files in the archive.
 
-A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. The capture identifies
-one reading of the session and is made anew for each, so no two files ever share a name, whatever state two
-archivers read; files of earlier versions have none (`<id>~<generation>-<rev>.json.zst`). It begins with
-the time, so that of two at one generation and rev the later sorts behind. In the id, lower-case ASCII
-letters, digits, `-` and `_` stand for themselves, every other byte of its UTF-8 for `%xx` in lower
-case: injective also where the file system folds case or normalises Unicode, and never hidden, `..` or
-a device name. An id that gets too long so is named `~<SHA-256 of it>`, which no other id can be.
+A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. The capture
+identifies one consistent read of the session; each read makes another, so no two files ever share a name,
+whatever state two archivers read. Files of earlier versions have none (`<id>~<generation>-<rev>.json.zst`).
+It begins with the time, so that of two at one generation and rev the later sorts behind. In the id,
+lower-case ASCII letters, digits, `-` and `_` stand for themselves, every other byte of its UTF-8 for `%xx`
+in lower case: injective also where the file system folds case or normalises Unicode, and never hidden, `..`
+or a device name. An id that gets too long so is named `~<SHA-256 of it>`, which no other id can be.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAME = re.compile(
     re.ASCII,
 )
 _DIGITS = string.digits + string.ascii_lowercase
-#: Of a capture: seconds since 1970, then random.
+#: Its capture: seconds since 1970, then random.
 _TIME_DIGITS, _RANDOM_DIGITS = 7, 4
 
 

@@ -140,8 +140,8 @@ class Quarantine:
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            told = json.loads(durable.read_file(self._root, f"{place}/{_REASON}", 65536) or b"")
-            name, reason, at_ms = str(told["name"]), str(told["reason"]), int(told["at_ms"])
+            stored = json.loads(durable.read_file(self._root, f"{place}/{_REASON}", 65536) or b"")
+            name, reason, at_ms = str(stored["name"]), str(stored["reason"]), int(stored["at_ms"])
         except (BadRecord, ValueError, LookupError, TypeError, OSError):
             name, reason, at_ms = "", "its reason cannot be read", 0
         return Quarantined(item, name, reason, at_ms, state.st_size)

@@ -52,7 +52,7 @@ class ArchiveStore(Protocol):
         """
 
     def silent_s(self) -> float:
-        """Return the seconds since its owner's last sign of life, by the clock that stamped it.
+        """Return the seconds since its owner's last heartbeat, by the clock that stamped it.
 
         Negative when that clock went back.
 
@@ -73,8 +73,8 @@ class ArchiveStore(Protocol):
         """Bind to the root that carries `store_id`; from now on every call checks that it does.
 
         Args:
-            owner: who has to own it, too; an archive without an owner belongs to whoever has its id. None:
-                any owner will do, for tools that work on an archive alone.
+            owner: who must own it; an archive without an owner belongs to the service that recorded its
+                id. None: any owner will do, for tools that work on an archive alone.
 
         Raises:
             ForeignArchive: it is another service's.
@@ -82,7 +82,7 @@ class ArchiveStore(Protocol):
         """
 
     def touch(self) -> None:
-        """Set the owner's sign of life; set the owner first where there is none.
+        """Record the owner's heartbeat; record the owner first where there is none.
 
         Raises:
             WrongArchive: as `open`.

@@ -21,7 +21,7 @@ GEVENT_THREADS = 8
 
 
 class NativeCalls(Protocol):
-    """Runs a blocking function while the caller's other tasks go on."""
+    """Runs a blocking function while the caller's other tasks continue."""
 
     def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
         """Return or raise what `function(*args)` does."""

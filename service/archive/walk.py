@@ -37,11 +37,11 @@ def names(store: ArchiveStore, after: str = "") -> Iterator[str]:
 
 
 def newest_names(store: ArchiveStore, after: str = "") -> Iterator[str]:
-    """One name per session, its newest; names that are none are left out, folders that cannot be read are not.
+    """Yield each session's newest name, and folders that cannot be read; leave out what is no name.
 
     Args:
         store: where to look.
-        after: a name that this yielded before; goes on with the next session.
+        after: a name that this yielded before; continues with the next session.
     """
     best: tuple[tuple[int, int, str], str] | None = None
     for name in names(store, after):

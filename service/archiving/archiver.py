@@ -8,9 +8,9 @@ else the file that the index names.
 
 What can interfere, and why it does no harm:
 * Two archivers of one session write two files, since a name belongs to one reading (`new_capture`). A change
-  between the two round trips of a reading makes it void (`capture`), and the second commit is refused.
+  between the two round trips of a reading makes it void (`captures.read`), and the second commit is refused.
 * An archiver that slept through a restore and a newer archive is refused, and removes only its own file,
-  unless Redis lost something meanwhile: then nobody knows whether Redis now relies on that file.
+  unless Redis lost something meanwhile: then Redis may rely on that file now.
 * A commit removes only what the committed file holds (superseded.py): a newer state than Redis's, a file back
   from quarantine, and files from before Redis was emptied stay.
 * A Redis that fell back names a file that was superseded since: the newer one on disk is taken (`_newest`),
@@ -150,7 +150,7 @@ class Archiver:
     def register(self, session_id: str, **registration: Any) -> Registration:
         """Register as the store does, and restore an archived session in the same step.
 
-        A session whose file is bad begins anew, and the file goes to quarantine.
+        A session whose file is bad begins from nothing, and the file goes to quarantine.
 
         Raises:
             ArchiveUnavailable: the archive cannot be read; no reason for a fresh session.

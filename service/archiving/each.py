@@ -1,4 +1,4 @@
-"""Archives many sessions, of which one that the disk refuses holds up no other."""
+"""Archiving of many sessions: one that the disk refuses does not stop the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFUSALS = 3
 def archive_each(
     archiver: Archiver, session_ids: Sequence[str]
 ) -> tuple[list[Archived], ArchiveUnavailable | None]:
-    """Return what became of these, and why the disk refused to go on; None: it did not.
+    """Archive these; return what became of each, and the error that ended it early, or None.
 
     Where it refuses some together, they are tried in halves, down to one alone, which has `failed`: its place
     on the disk may be broken, or there may be room for fewer. After `REFUSALS` of them in a row, or when

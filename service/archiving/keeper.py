@@ -1,9 +1,9 @@
-"""The keeper: a service's hold on its archive, beside the work of a node or worker.
+"""The keeper: a service's hold on its archive, by a task or thread of its own.
 
 Which archive a service has is recorded in two places, `P:meta` and the marker in the archive's root, and it
 is used only where both agree. In a Redis that came back empty it is recorded again; where Redis names another
 archive by now, this process follows; where the folder is another service's, every call is refused until
-that changes. `muster archive adopt` looks at the sign of life in the marker.
+that changes. `muster archive adopt` looks at the heartbeat in the marker.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from service.tasks import keep_going
 
 log = logging.getLogger(__name__)
 
-#: How often there is a sign of life, s; for how long after the last one nobody takes the archive unasked,
-#: so that a machine may be paused, or a network file system show it late.
+#: Time between heartbeats, s; and for how long after the last one the archive can only be adopted by
+#: force, s: a machine may be paused, or a network file system show the heartbeat late.
 SIGN_EVERY_S = 5.0
 RECENT_S = 300.0
 
@@ -77,7 +77,7 @@ class ArchiveKeeper:
         return Check(not self.wrong, {"wrong": self.wrong}, needed=False)
 
     def keep(self) -> None:
-        """Record this service's identity in Redis, and give a sign of life.
+        """Record this service's identity in Redis, and its heartbeat in the archive.
 
         Raises:
             ConfigError: Redis holds another layout by now.

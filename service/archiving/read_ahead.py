@@ -114,7 +114,7 @@ class ReadAhead:
         return Batch(batch.files, batch.left, size)
 
     def _captures(self, session_ids: list[str]) -> list[Capture | str | Exception]:
-        """Of each; one that cannot even be read spoils no other."""
+        """Read each at one moment; one that cannot be read does not affect the others."""
         try:
             return [*self._store.captures.read(session_ids)]
         except ServiceError:

@@ -1,4 +1,4 @@
-"""Files that come back: out of quarantine, or from beside a newer one."""
+"""Files that become a session's newest again: out of quarantine, or in place of a newer one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.archiving.records import index_entry, snapshot_of
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """A file that is in its place again.
+    """A file that was moved out of quarantine.
 
     `word`: ok or newer, its session is archived with it again; or it is not authoritative, because its session
     is known with a newer file (known), is in Redis (live, beside) or was deleted within the hour (deleted).
@@ -49,7 +49,7 @@ def unquarantine(archiver: Archiver, item: str) -> PutBack:
     except BadRecord as exc:
         raise errors.Conflict(f"It stays: {exc.reason}.", item=item) from exc
     if name is None or header is None:
-        raise errors.FileNotFound("Somebody else just took it out.", item=item)
+        raise errors.FileNotFound("Another request has just taken it out.", item=item)
     partition = archiver.store.keys.partition(header.session_id)
     (word,) = archiver.store.archive_index.add(partition, [index_entry(header)])
     return PutBack(item, name, header.session_id, word)
@@ -62,10 +62,10 @@ def _check(archiver: Archiver, found: Quarantined) -> None:
 
 
 def bring_forward(archiver: Archiver, name: str) -> str:
-    """Make a file that lies beside others the newest of its session; return its new name.
+    """Make one of several files of a session its newest; return the new name.
 
-    The present state of the session is archived first, beside the others: nothing is lost, and the
-    same call again undoes it. Interrupted at any point, it can be repeated.
+    The present state of the session is archived first, as one more file: nothing is lost, and the
+    same call with that file undoes it. Interrupted at any point, it can be repeated.
 
     Raises:
         SessionNotFound: there is no such file.

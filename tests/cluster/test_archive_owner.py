@@ -58,7 +58,7 @@ def test_second_service_on_the_same_folder_exits_2_and_the_first_loses_nothing(
     )
 
     assert ended.returncode == 2, ended.stderr
-    for said in (owner(one), "redis.key_prefix muster", "last sign of life", "archive adopt"):
+    for said in (owner(one), "redis.key_prefix muster", "last heartbeat", "archive adopt"):
         assert said in ended.stderr
     assert one.files() == files
     for number in range(5):

@@ -36,7 +36,7 @@ def test_second_service_is_refused_and_changes_nothing(services: Services) -> No
         services.start("s")
 
     owner = services.meta("p")["service"]
-    for said in (owner, f"{services.prefix}-p", "last sign of life", "muster archive adopt"):
+    for said in (owner, f"{services.prefix}-p", "last heartbeat", "muster archive adopt"):
         assert said in str(caught.value)
     assert (contents(services.root), services.mark()) == before
     assert "archive" not in services.meta("s")
