@@ -21,7 +21,7 @@ MAX_LINES: Final = 100
 #: The line with a chunk's size, its extensions included.
 MAX_CHUNK_LINE_BYTES: Final = 256
 
-_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.([01])")
+_REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ([!-~]+) HTTP/1\.([01])")
 # `*+`: the spaces are not tried again as part of the value, which would take quadratic time.
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)")
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
@@ -60,7 +60,7 @@ def framing(lines: Sequence[bytes]) -> Framing:
         Refused: it is not a request, or one that can be read in two ways.
     """
     request = _REQUEST_LINE.fullmatch(lines[0])
-    if request is None or not _is_target(lines[0].split(b" ")[1]):
+    if request is None or not _is_target(request[1]):
         raise bad("request line")
     found: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"host": []}
     for line in lines[1:]:
@@ -73,12 +73,12 @@ def framing(lines: Sequence[bytes]) -> Framing:
     lengths, encodings, hosts = found.values()
     if len(lengths) > 1 or len(encodings) > 1 or len(hosts) > 1 or (lengths and encodings):
         raise bad("headers that contradict each other")
-    if not hosts and request[1] == b"1":
+    if not hosts and request[2] == b"1":
         raise bad("no Host")
     if hosts and hosts[0] and parse_authority(hosts[0].decode("latin-1")) is None:
         raise bad("Host")
     if encodings:
-        if encodings[0].lower() != b"chunked" or request[1] == b"0":
+        if encodings[0].lower() != b"chunked" or request[2] == b"0":
             raise bad("Transfer-Encoding")
         return Framing(0, True)
     if lengths and not _LENGTH.fullmatch(lengths[0]):
@@ -91,7 +91,7 @@ def _is_target(target: bytes) -> bool:
     if target.startswith(b"/") or target == b"*":
         return True
     scheme, separator, rest = target.decode("latin-1").partition("://")
-    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    authority = rest.partition("/")[0].partition("?")[0]
     return (
         bool(separator)
         and scheme.lower() in DEFAULT_PORTS

@@ -32,6 +32,16 @@ ARCHIVED = "kiosk-8"
 EXAMPLES = sampled(30, 6)
 
 
+def shorter(value: Any) -> Any:
+    """JSON without integers beyond 64 bits: a schema cannot tell them from numbers that may be as large."""
+    if isinstance(value, dict):
+        return {name: shorter(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [shorter(one) for one in value]
+    is_long = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64
+    return float(value % 1000) if is_long else value
+
+
 @pytest.fixture(scope="module")
 def api(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     files = FileArchiveStore(tmp_path_factory.mktemp("schema") / "archive")
@@ -62,7 +72,7 @@ def description(api: Rest, request: pytest.FixtureRequest) -> Any:
     def map_body(_context: Any, body: Any) -> Any:
         if isinstance(body, dict) and body.get("wait") in ("delivered", "result"):
             body["wait"] = "queued"  # nobody answers here, and a 504 would be right
-        return body
+        return shorter(body)
 
     return loaded
 

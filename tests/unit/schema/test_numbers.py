@@ -109,7 +109,7 @@ def test_looking_for_long_integers_takes_milliseconds() -> None:
     for text in (digits, many):
         with pytest.raises(InvalidRequest):
             check_integers(text)
-    assert time.process_time() - begun < 0.6
+    assert time.process_time() - begun < 3  # 0.2 where nobody else works; if quadratic, minutes
 
 
 @pytest.mark.parametrize("value", [MOST + 1, {"a": [LEAST - 1]}])

@@ -55,6 +55,12 @@ class Bench:
         with pytest.raises(TimeoutError):
             self.client.write(MUCH)
 
+    def fill(self) -> None:
+        """Both kernels have as much as they take."""
+        self.ours.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            self.ours.sendall(MUCH)
+
     def arrives(self) -> None:
         wait_until(lambda: not self.client.unacknowledged())
 
@@ -86,8 +92,7 @@ def test_write_that_fails_is_a_loss(bench: Bench) -> None:
 
 
 def test_answer_without_progress_is_lost_and_one_with_progress_is_waited_for(bench: Bench) -> None:
-    bench.ours.setblocking(False)
-    bench.ours.send(MUCH)
+    bench.fill()
     bench.while_waiting = lambda: bench.now < 3 * PATIENCE_S and bench.other.recv(30_000)
     bench.client.await_answer()
     assert bench.told == ["lost"]
