@@ -16,7 +16,7 @@ from tests.support.sizes import sampled
 from tests.support.waiting import wait_until
 
 #: Sessions of the large sweep.
-COUNT = sampled(100_000, 10_000)
+COUNT = sampled(100_000, 5_000)
 
 
 def make_quiet(service: Service, count: int) -> list[str]:

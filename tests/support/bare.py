@@ -37,6 +37,7 @@ class Bare:
             url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket",
             timeout=60,
             sockopt=options,
+            skip_utf8_validation=True,  # byte by byte in Python; what is none cannot be decoded
         )
         self.url = url
         self._answer = answer

@@ -101,6 +101,7 @@ class RawSocket:
         self.ws = websocket.create_connection(
             url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket",
             timeout=60,
+            skip_utf8_validation=True,
             **options,
         )
         self._sock = self.ws.sock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import signal
@@ -165,12 +166,12 @@ class Cluster:
         """The settings that are not a node's alone."""
         return {name: value for name, value in self.settings.items() if name[:5] != "node."}
 
-    @property
+    @functools.cached_property
     def store(self) -> RedisSessionStore:
         """The session store as the nodes have it."""
         return make_store(load_config(None, self.groups), self.redis)
 
-    @property
+    @functools.cached_property
     def keys(self) -> Keys:
         return self.store.keys
 

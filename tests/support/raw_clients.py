@@ -17,7 +17,7 @@ class RawWebsocket:
 
     def __init__(self, port: int, *, connect: bool = True, query: str = "", **options: Any) -> None:
         url = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket{query}"
-        self.ws = websocket.create_connection(url, timeout=60, **options)
+        self.ws = websocket.create_connection(url, timeout=60, skip_utf8_validation=True, **options)
         self.sid = ""
         self.closed_with: int | None = None
         if not query:

@@ -72,15 +72,17 @@ def wait_until(
 
     Without `every_s` it is asked the less often the longer it takes: asking costs CPU, here and in who is asked.
     """
+    if answer := predicate():
+        return answer
     watch = Stopwatch()
     while True:
+        patient_s = min(max(0.02, watch.elapsed_s / 10), 0.25)
+        time.sleep(patient_s if every_s is None else every_s)
         answer = predicate()
         if answer:
             return answer
-        if watch.quiet_s >= timeout_s:
+        if watch.elapsed_s >= timeout_s and watch.quiet_s >= timeout_s:
             raise AssertionError(
                 f"{what or getattr(predicate, '__name__', 'condition')}: not within {timeout_s} s "
                 f"({watch.elapsed_s:.1f} s on this machine), last answer {answer!r}"
             )
-        patient_s = min(max(0.02, watch.elapsed_s / 10), 0.25)
-        time.sleep(patient_s if every_s is None else every_s)
