@@ -169,7 +169,10 @@ class Cluster:
     @functools.cached_property
     def store(self) -> RedisSessionStore:
         """The session store as the nodes have it."""
-        return make_store(load_config(None, self.groups), self.redis)
+        store = make_store(load_config(None, self.groups), self.redis)
+        if not store.keys.are_named:
+            store.open()
+        return store
 
     @functools.cached_property
     def keys(self) -> Keys:

@@ -80,7 +80,7 @@ def _needed(config: Config) -> list[Command]:
     needed = list(_about(f"{prefix}:rights", scripts | set(KEYED)))
     needed += _about("rq:rights", KEYED_BY_JOBS)
     needed += [tuple(line.split()) for line in KEYLESS]
-    needed += [("publish", f"{prefix}:replicated", "x"), ("publish", "rq:rights", "x")]
+    needed.append(("publish", "rq:rights", "x"))
     if config.redis.url.startswith("redis+sentinel"):
         needed.append(("role",))
     return needed

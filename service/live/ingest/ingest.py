@@ -1,5 +1,7 @@
 """Ingest, a write-behind buffer: the samples of this node's sockets, one `append` per partition.
 
+The flushes of all partitions that wait go in one round trip (`flights`).
+
 An update waits in a `PendingUpdates` of its session until the next flush (every
 `flush_interval_ms`), goes to Redis together with those of all other sessions, and is acked after
 Redis answered. Each flush has a number. While the answer is missing the very same flush is
@@ -19,10 +21,8 @@ connection, which go directly to the store.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from service import errors
@@ -30,13 +30,14 @@ from service.errors import ServiceError
 from service.live.ingest import pending
 from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
+from service.live.ingest.flights import Flight, Flights
 from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
 from service.live.ingest.refusals import gap_error, lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
 from service.schema import limits
-from service.sessions.model import AppendPart, AppendResult
+from service.sessions.model import AppendResult
 from service.tasks import Tasks, keep_going
 
 log = logging.getLogger(__name__)
@@ -80,11 +81,10 @@ class Ingest:
         metrics: Metrics,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
-        self._store = store
+        self._flights = Flights(store, standing, writer_id, tasks.sleep)
         self._sessions = sessions
         self._tasks = tasks
         self._standing = standing
-        self._writer_id = writer_id
         self._flush_interval_s = flush_interval_s
         self._reconciler = reconciler
         self._answers = SafeAnswers(answers)
@@ -97,9 +97,13 @@ class Ingest:
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._stopped = False
-        #: Flushes that had to be sent again, and samples that Redis accepted, since the start.
-        self.repeats = 0
+        #: Samples that Redis accepted since the start.
         self.stored = 0
+
+    @property
+    def repeats(self) -> int:
+        """Return how many flushes had to be sent again since the start."""
+        return self._flights.repeats
 
     @property
     def buffered_bytes(self) -> int:
@@ -189,10 +193,10 @@ class Ingest:
 
     def kick(self) -> None:
         """Start a flush of every partition that has updates and no flush in flight."""
-        for partition in list(self._queues):
-            if partition not in self._flying:
-                self._flying.add(partition)
-                self._tasks.spawn(self._drain, partition)
+        ready = [partition for partition in self._queues if partition not in self._flying]
+        if ready:
+            self._flying.update(ready)
+            self._tasks.spawn(self._drain, ready)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything buffered is answered; False when the time ran out."""
@@ -204,18 +208,28 @@ class Ingest:
             self._tasks.sleep(0.005)
         return True
 
-    def _drain(self, partition: int) -> None:
-        queue = self._queues[partition]
-        budget = len(queue)  # what comes in meanwhile waits for the next interval
+    def _drain(self, partitions: list[int]) -> None:
+        # what comes in meanwhile waits for the next interval
+        budgets = {partition: len(self._queues[partition]) for partition in partitions}
         try:
-            while budget > 0 and queue:
-                batch = self._take(queue)
-                budget -= len(batch)
-                self._send(partition, queue, batch)
+            while budgets:
+                flights = [self._take_off(partition) for partition in budgets]
+                for flight, answer in self._flights.send(flights):
+                    self._land_alone(flight, answer)
+                for flight in flights:
+                    budgets[flight.partition] -= len(flight.batch)
+                budgets = {p: left for p, left in budgets.items() if left > 0 and self._queues[p]}
         finally:
-            self._flying.discard(partition)
-            if not queue:
-                self._queues.pop(partition, None)
+            self._flying.difference_update(partitions)
+            for partition in partitions:
+                if not self._queues[partition]:
+                    del self._queues[partition]
+
+    def _take_off(self, partition: int) -> Flight:
+        queue = self._queues[partition]
+        batch = self._take(queue)
+        number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
+        return Flight(partition, number, queue, batch, [slot.part() for slot in batch])
 
     def _take(self, queue: deque[PendingUpdates]) -> list[PendingUpdates]:
         batch: list[PendingUpdates] = []
@@ -235,24 +249,24 @@ class Ingest:
             batch.append(slot)
         return batch
 
-    def _send(
-        self, partition: int, queue: deque[PendingUpdates], batch: list[PendingUpdates]
-    ) -> None:
-        number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
-        parts = [slot.part() for slot in batch]
-        sent_at = time.monotonic()
+    def _land_alone(self, flight: Flight, answer: list[AppendResult] | Exception) -> None:
+        """Keep a defect in one partition from the others that flew with it."""
         try:
-            with self._standing.flush(partition) as unanswered:
-                results = self._ask(partition, number, parts, unanswered)
-        except ServiceError as error:
-            return self._refuse_all(queue, batch, error)
+            self._land(flight, answer)
         except Exception:
             log.exception("flush failed", extra={"action": "flush_failed"})
+
+    def _land(self, flight: Flight, answer: list[AppendResult] | Exception) -> None:
+        queue, batch = flight.queue, flight.batch
+        if isinstance(answer, ServiceError):
+            return self._refuse_all(queue, batch, answer)
+        if isinstance(answer, Exception):
+            log.error("flush failed", exc_info=answer, extra={"action": "flush_failed"})
             return self._refuse_all(queue, batch, errors.Internal())
-        self._metrics.flush_samples.observe(sum(part.count for part in parts))
-        self._metrics.flush_seconds.observe(time.monotonic() - sent_at)
+        self._metrics.flush_samples.observe(sum(part.count for part in flight.parts))
+        self._metrics.flush_seconds.observe(time.monotonic() - flight.sent_at)
         stored, missing = self.stored, []
-        for slot, result in zip(batch, results, strict=True):
+        for slot, result in zip(batch, answer, strict=True):
             if result.word == "ok":
                 self._stored(slot, result.value)
             elif result.word == "missing":
@@ -264,21 +278,7 @@ class Ingest:
             else:
                 self._refuse(queue, slot, word_error(slot.owned, result.word))
         self._metrics.samples.add(count=self.stored - stored)
-        return self._recover(partition, queue, missing) if missing else None
-
-    def _ask(
-        self, partition: int, number: int, parts: list[AppendPart], unanswered: Callable[[], None]
-    ) -> list[AppendResult]:
-        """Send a flush, again and again until Redis answers; return the answer."""
-        pause_s = 0.05
-        while True:
-            try:
-                return self._store.append(partition, self._writer_id, number, parts)
-            except errors.StoreUnavailable:
-                unanswered()
-                self.repeats += 1
-                self._tasks.sleep(pause_s * (0.5 + random.random()))
-                pause_s = min(pause_s * 2, 1.0)
+        return self._recover(flight.partition, queue, missing) if missing else None
 
     def _stored(self, slot: PendingUpdates, rev: int) -> None:
         owned = slot.owned

@@ -32,6 +32,10 @@ class AppendStore(Protocol):
         self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
     ) -> list[AppendResult]: ...
 
+    def append_all(
+        self, writer_id: str, batches: Sequence[tuple[int, int, list[AppendPart]]]
+    ) -> list[list[AppendResult] | Exception]: ...
+
 
 class PendingUpdates:
     """Updates of one session that go to Redis as one part, in order."""

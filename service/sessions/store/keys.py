@@ -1,13 +1,18 @@
 """Key names of everything Muster keeps in Redis (docs/redis.md describes each).
 
-A partition's number is the hash tag of all its keys, so that one script touches one slot of a
-cluster. In `history` keys the id part is escaped (`%` as `%25`, `:` as `%3A`), because only there
-something follows the id; `history_key` in lua/shared.lua does the same (a test compares them).
+All keys of a partition have the same hash tag, so that one script touches one slot of a cluster: the
+partition's number, or a tag that `P:meta` has (layout.py). In `history` keys the id part is escaped
+(`%` as `%25`, `:` as `%3A`), because only there something follows the id; `history_key` in
+lua/shared.lua does the same (a test compares them).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zlib import crc32
+
+#: The hash tag of the message queue's streams, where partitions have tags.
+QUEUE_TAG = "mq"
 
 
 def escape_id(session_id: str) -> str:
@@ -16,12 +21,18 @@ def escape_id(session_id: str) -> str:
 
 
 class Keys:
-    """Key names under one prefix; `partitions` is fixed at the first start (`P:meta`)."""
+    """Key names under one prefix; `partitions` is fixed at the first start (`P:meta`).
+
+    The names of one partition are known, those of several only once `P:meta` was read
+    (`RedisSessionStore.open`).
+    """
 
     def __init__(self, prefix: str = "muster", partitions: int = 1) -> None:
         self.prefix = prefix
         self.partitions = partitions
-        self._tags = [f"{prefix}:{{{p}}}:" for p in range(partitions)]
+        #: Hash tags of the partitions; nothing: their numbers.
+        self.tags: list[str] = []
+        self._tags: Sequence[str] = _NotRead()
         self.meta = f"{prefix}:meta"
         self.mq = f"{prefix}:mq"
         self.nodes = f"{prefix}:nodes"
@@ -31,8 +42,25 @@ class Keys:
         self.alarm_history = f"{prefix}:alarm_history"
         self.turns = f"{prefix}:turns"
         self.quarantined_jobs = f"{prefix}:quarantined_jobs"
-        #: Not a key: a channel, see replication.py.
-        self.replicated = f"{prefix}:replicated"
+        if partitions == 1:
+            self.name_partitions(None)
+
+    @property
+    def are_named(self) -> bool:
+        """Whether the names of partitions are known."""
+        return not isinstance(self._tags, _NotRead)
+
+    def name_partitions(self, tags: Sequence[str] | None) -> bool:
+        """Give the partitions these hash tags, None: their numbers; False where they have others already."""
+        words = tags or range(self.partitions)
+        names = [f"{self.prefix}:{{{word}}}:" for word in words]
+        if self.are_named and names != self._tags:
+            return False
+        self._tags = names
+        self.tags = list(tags or ())
+        if tags:
+            self.mq = f"{self.prefix}:{{{QUEUE_TAG}}}"
+        return True
 
     def partition(self, session_id: str) -> int:
         """Return the partition of a session: crc32 of the id modulo the number of partitions."""
@@ -136,6 +164,9 @@ class Keys:
     def feed(self, partition: int) -> str:
         return self._tags[partition] + "feed"
 
+    def confirmed(self, partition: int) -> str:
+        return self._tags[partition] + "confirmed"
+
     def feed_marks(self, partition: int) -> str:
         return self._tags[partition] + "feed_marks"
 
@@ -153,3 +184,13 @@ class Keys:
 
     def turn(self, sweep: str) -> str:
         return f"{self.prefix}:turn:{sweep}"
+
+
+class _NotRead(Sequence[str]):
+    """The names of partitions, not known yet: an error wherever one is used."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, _: object) -> str:
+        raise RuntimeError("the names of partitions stand in P:meta: open the store first")

@@ -20,9 +20,9 @@ from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
-from service.redis_access.replies import is_to_set_right, translated, words_of
+from service.redis_access.replies import is_to_set_right, service_error, translated, words_of
 from service.sessions.store.keys import Keys
-from service.sessions.store.replication import CONFIRMED, Replication
+from service.sessions.store.replication import CONFIRMED, Call, Replication
 
 LUA_DIR = Path(__file__).parent / "lua"
 
@@ -86,7 +86,7 @@ class ScriptRunner:
         #: None: answers do not wait for replicas.
         self.replication: Replication | None = None
         if bounds.wait_replicas:
-            self.replication = Replication(client, keys.replicated, bounds.wait_replicas)
+            self.replication = Replication(client, bounds.wait_replicas)
         self._runs_scripts = False
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
@@ -116,12 +116,38 @@ class ScriptRunner:
         replication = self.replication if name in CONFIRMED else None
 
         def call() -> Any:
-            if replication is not None:
-                return replication.run(script, keys, argv)
-            return self._evaluate(script, keys, argv)
+            if replication is None:
+                return self._evaluate(script, keys, argv)
+            confirmed = self.keys.confirmed(partition)
+            [answer] = replication.run(script, confirmed, [Call(keys, argv)])
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
         once = self.repeat if repeat else self.once
         return once(call, name)
+
+    def run_in(self, name: str, calls: Sequence[tuple[int, Sequence[Any]]]) -> list[Any]:
+        """Run a script in several partitions, in one round trip that is not repeated.
+
+        Returns:
+            For each the answer, or the exception that says why there is none.
+
+        Raises:
+            StoreUnavailable: no answer is known.
+        """
+        script = self.scripts[name]
+        runs = [Call([self.keys.tag(p)], [*self._policy, *args]) for p, args in calls]
+
+        def call() -> list[Any]:
+            if self.replication is not None and name in CONFIRMED:
+                return self.replication.run(script, self.keys.confirmed(calls[-1][0]), runs)
+            return self._evaluate_all(script, runs)
+
+        return [
+            service_error(answer) or answer if isinstance(answer, Exception) else answer
+            for answer in self.once(call, name)
+        ]
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
@@ -154,6 +180,25 @@ class ScriptRunner:
             return script(keys=keys, args=argv)
         raise failure
 
+    def _evaluate_all(self, script: Script, runs: Sequence[Call]) -> list[Any]:
+        """Run the script once for each, in one round trip; errors are among the answers."""
+        answers: list[Any] = []
+        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
+        with self.connection() as connection:
+            connection.send_packed_command([hiredis.pack_command(one) for one in commands])
+            for _ in runs:
+                try:
+                    answers.append(connection.read_response())
+                except ResponseError as exc:
+                    answers.append(exc)
+        for at, run in enumerate(runs):
+            if isinstance(answers[at], NoScriptError):
+                try:
+                    answers[at] = script(keys=run.keys, args=run.args)
+                except ResponseError as exc:
+                    answers[at] = exc
+        return answers
+
     def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Reply to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
 
@@ -173,10 +218,9 @@ class ScriptRunner:
         """
         return nullcontext() if self.replication is None else self._replicated(self.replication)
 
-    @staticmethod
     @contextmanager
-    def _replicated(replication: Replication) -> Iterator[None]:
-        with translated(), replication.around():
+    def _replicated(self, replication: Replication) -> Iterator[None]:
+        with translated(), replication.around(self.keys.confirmed(0)):
             yield
 
     def of_session(

@@ -25,6 +25,32 @@ class SampleStore(StorePart):
 
         Redis: lua/append.lua, atomic per session, one feed entry for the batch.
         """
+        answer = self._runner.run(
+            "append", partition, self._args(writer_id, number, parts), repeat=False
+        )
+        return _append_results(answer)
+
+    def append_all(
+        self, writer_id: str, batches: Sequence[tuple[int, int, Sequence[AppendPart]]]
+    ) -> list[list[AppendResult] | Exception]:
+        """Store a batch (partition, number, parts) in each of several partitions, in one round trip.
+
+        Returns:
+            For each what `append` returns, or raises.
+
+        Raises:
+            StoreUnavailable: for all of them.
+        """
+        calls = [
+            (partition, self._args(writer_id, number, parts))
+            for partition, number, parts in batches
+        ]
+        return [
+            answer if isinstance(answer, Exception) else _append_results(answer)
+            for answer in self._runner.run_in("append", calls)
+        ]
+
+    def _args(self, writer_id: str, number: int, parts: Sequence[AppendPart]) -> list[Any]:
         bounds = self._runner.settings
         sizes, default = bounds.history_keys, bounds.history_default
         args: list[Any] = [writer_id, number, bounds.max_keys, bounds.max_bytes]
@@ -44,8 +70,7 @@ class SampleStore(StorePart):
             for data_key, values in part.keys.items():
                 args += (sizes.get(data_key, default), len(values))
                 args += values
-        answer = self._runner.run("append", partition, args, repeat=False)
-        return [_append_result(word) for word in answer.split(" ")]
+        return args
 
     def open_feed(self, partition: int) -> FeedHead:
         """Where a partition's feed stands; a new epoch when Redis lost or may have lost data."""
@@ -55,6 +80,10 @@ class SampleStore(StorePart):
 
 #: It makes a named tuple of a tuple, without the call in Python that its constructor is.
 _result: Callable[[tuple[str, int]], AppendResult] = partial(tuple.__new__, AppendResult)
+
+
+def _append_results(answer: str) -> list[AppendResult]:
+    return [_append_result(word) for word in answer.split(" ")]
 
 
 def _append_result(word: str) -> AppendResult:

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from service import errors
+from service.sessions.store import layout
 from service.sessions.store.archive_index import ArchiveIndexStore
 from service.sessions.store.bulk import BulkStore
 from service.sessions.store.captures import CaptureStore
@@ -29,9 +29,6 @@ from service.sessions.store.runner import ScriptRunner, StoreSettings
 from service.sessions.store.samples import SampleStore
 from service.sessions.store.setups import SetupStore
 from service.sessions.store.upkeep import UpkeepStore
-
-#: The layout of section "Redis" in docs/redis.md.
-SCHEMA = "1"
 
 
 class RedisSessionStore:
@@ -76,30 +73,4 @@ class RedisSessionStore:
                 it runs no scripts.
         """
         self.runner.check_scripts()
-
-        def call() -> dict[str, str]:
-            meta = self.keys.meta
-            known = dict(self.runner.client.hgetall(meta))
-            if "schema" in known and "partitions" in known:
-                return known  # nothing is written, so that this also works at maxmemory
-            self.runner.client.hsetnx(meta, "schema", SCHEMA)
-            self.runner.client.hsetnx(meta, "partitions", str(self.keys.partitions))
-            return dict(self.runner.client.hgetall(meta))
-
-        found = self.runner.repeat(call)
-        if found["schema"] != SCHEMA:
-            raise errors.ConfigError(
-                f"redis.key_prefix: the data in Redis has schema {found['schema']}, "
-                f"this version of Muster needs {SCHEMA}"
-            )
-        if found["partitions"] != str(self.keys.partitions):
-            raise errors.ConfigError(
-                f"redis.partitions: fixed at {found['partitions']} at the first start, "
-                f"not {self.keys.partitions}"
-            )
-
-    # -- ownership --
-
-    # -- what they sent --
-
-    # -- what stays --
+        layout.settle(self.runner)

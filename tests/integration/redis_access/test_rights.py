@@ -111,7 +111,7 @@ def test_doctor_of_a_user_without_info_warns_of_what_it_cannot_see(become: Becom
         (("-hset",), "hset muster:rights"),
         (("-pexpire",), "pexpire muster:rights"),  # of scripts alone,
         (("resetkeys", "~muster:*"), "hset rq:rights"),
-        (("resetchannels",), "publish muster:replicated x"),
+        (("resetchannels",), "publish rq:rights x"),
     ],
 )
 def test_doctor_names_the_right_that_is_missing_and_changes_nothing(

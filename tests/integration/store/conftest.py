@@ -50,6 +50,7 @@ def own(store: RedisSessionStore) -> Registration:
 @pytest.fixture
 def make_node(redis_client: redis.Redis, key_prefix: str) -> Iterator[Make]:
     keys = Keys(key_prefix, 2)
+    RedisSessionStore(redis_client, keys).open()
     nodes: list[Node] = []
 
     def make(client: redis.Redis | None = None, **options: Any) -> Node:

@@ -51,6 +51,7 @@ class FakeStore:
     answers: list[Any] = field(default_factory=list)
     calls: list[tuple[int, int, list[AppendPart]]] = field(default_factory=list)
     rev: int = 0
+    trips: list[list[int]] = field(default_factory=list)
 
     def append(self, partition, writer_id, number, parts):
         self.calls.append((partition, number, parts))
@@ -64,6 +65,16 @@ class FakeStore:
             self.rev += part.count
             results.append(AppendResult("ok", self.rev))
         return results
+
+    def append_all(self, writer_id, batches):
+        self.trips.append([partition for partition, _, _ in batches])
+        answers: list[Any] = []
+        for partition, number, parts in batches:
+            try:
+                answers.append(self.append(partition, writer_id, number, parts))
+            except Exception as error:
+                answers.append(error)
+        return answers
 
 
 class Bench:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service import errors
+from service.errors import ServiceError
 from service.sessions.model import AppendResult
 from tests.support.benches.ingest import Bench, update
 
@@ -68,6 +69,55 @@ def test_flush_numbers_grow_per_partition(bench):
         bench.ingest.kick()
 
     assert [(p, n) for p, n, _ in bench.store.calls] == [(0, 1), (1, 1), (0, 2), (1, 2)]
+
+
+def test_partitions_that_wait_go_in_one_trip(bench):
+    for partition in range(5):
+        bench.add(bench.own(f"d{partition}", partition=partition), update())
+    bench.ingest.kick()
+
+    assert bench.store.trips == [[0, 1, 2, 3, 4]]
+    assert [answer.word for answer in bench.answers] == ["ok"] * 5
+    bench.ingest.kick()
+    assert len(bench.store.trips) == 1
+
+
+@pytest.mark.parametrize("error", [errors.Overloaded(), ValueError("a defect")])
+def test_partition_that_is_refused_holds_no_other_up(bench, error):
+    first, second = bench.own("d1", partition=0), bench.own("d2", partition=1)
+    bench.store.answers = [error]
+    bench.add(first, update())
+    bench.add(second, update())
+    bench.ingest.kick()
+
+    refused, stored = bench.answers
+    assert refused.code == ("overloaded" if isinstance(error, ServiceError) else "internal")
+    assert stored.word == "ok"
+    assert bench.ingest.buffered_bytes == 0
+
+
+def test_defect_in_one_partition_holds_no_other_up(bench, monkeypatch):
+    first, second = bench.own("d1", partition=0), bench.own("d2", partition=1)
+    bench.store.answers = [[("missing", 0)]]
+    monkeypatch.setattr(bench, "reclaim", lambda *_: {}["a defect"])
+    bench.add(first, update())
+    bench.add(second, update())
+    bench.ingest.kick()
+
+    assert [answer.word for answer in bench.answers] == ["ok"]
+
+
+def test_partition_without_an_answer_is_sent_again_under_its_number(bench):
+    first, second = bench.own("d1", partition=0), bench.own("d2", partition=1)
+    bench.store.answers = [None, errors.StoreUnavailable(), errors.StoreUnavailable()]
+    bench.add(first, update())
+    bench.add(second, update())
+    bench.ingest.kick()
+
+    assert [(p, n) for p, n, _ in bench.store.calls] == [(0, 1), (1, 1), (1, 1), (1, 1)]
+    assert [answer.word for answer in bench.answers] == ["ok", "ok"]
+    assert bench.ingest.repeats == 2
+    assert not bench.standing.is_away
 
 
 def test_seq_in_order_goes_as_a_range(bench):
