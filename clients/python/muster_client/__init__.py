@@ -1,0 +1,32 @@
+"""Devices, dashboards and operators of Muster."""
+
+from muster_client.buffer import Bounds
+from muster_client.device import AsyncDevice
+from muster_client.errors import (
+    BadBuffer,
+    BufferInUse,
+    Conflict,
+    MusterError,
+    NotConnected,
+    Refused,
+)
+from muster_client.fleet import Change, Fleet
+from muster_client.operator import Operator
+from muster_client.threads import Device
+from muster_client.version import __version__
+
+__all__ = [
+    "AsyncDevice",
+    "BadBuffer",
+    "Bounds",
+    "BufferInUse",
+    "Change",
+    "Conflict",
+    "Device",
+    "Fleet",
+    "MusterError",
+    "NotConnected",
+    "Operator",
+    "Refused",
+    "__version__",
+]

@@ -1,0 +1,419 @@
+"""A device for asyncio: what it sends is stored exactly once, whatever nodes and networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import inspect
+import json
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from muster_client import samples
+from muster_client.buffer import Bounds, Buffer, FileBuffer, MemoryBuffer
+from muster_client.commands import Commands, Handler
+from muster_client.errors import MusterError, NotConnected, Refused
+from muster_client.sender import Outcome, Sender, Update
+from muster_client.socket import Backoff, Reply, Socket
+
+log = logging.getLogger("muster_client")
+
+Token = str | Callable[[], "str | Awaitable[str]"]
+H = TypeVar("H", bound=Handler)
+
+#: No answer to an update for this long although the connection lives: connect again.
+ACK_TIMEOUT_S = 30.0
+#: Clocks that differ by less are left alone.
+CLOCK_SLACK_S = 1.0
+#: Longest pause between two attempts with a token that is refused.
+TOKEN_PAUSE_S = 300.0
+
+
+class AsyncDevice:
+    """A device; `async with` it, then `send`.
+
+    Args:
+        urls: Of nodes or of a balancer; tried in turn.
+        device_id: The id of its session.
+        name: Shown in lists.
+        project_id: The group it belongs to.
+        meta: Anything about the device.
+        token: Shown to the service; or a function that gives one, which is asked before it ends.
+        buffer: A file that keeps what is not acked over restarts; None: memory.
+        bounds: Of the buffer.
+        sync_s: A sample is on the disk this much later at most (with a file).
+        correct_clock: Whether times of measurement are corrected where this clock is wrong.
+        on_drop: Gets how many samples were dropped because the buffer was full.
+        on_refused: Gets key, error of a sample that the service will never take.
+        on_state: Gets `connecting`, `online`, `offline`, or `ended`, and why.
+
+    Raises:
+        BufferInUse, BadBuffer: See `FileBuffer`.
+        ValueError: An address is none.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        device_id: str,
+        *,
+        name: str | None = None,
+        project_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        token: Token | None = None,
+        buffer: str | os.PathLike[str] | None = None,
+        bounds: Bounds = Bounds(),  # noqa: B008  frozen
+        sync_s: float = 1.0,
+        correct_clock: bool = True,
+        on_drop: Callable[[int], object] | None = None,
+        on_refused: Callable[[str, Mapping[str, Any]], object] | None = None,
+        on_state: Callable[[str, str], object] | None = None,
+    ) -> None:
+        self._urls = [urls] if isinstance(urls, str) else list(urls)
+        if not self._urls:
+            raise ValueError("give at least one address")
+        self.device_id = device_id
+        self._identity: dict[str, Any] = {"device_id": device_id}
+        optional = (("session_name", name), ("project_id", project_id), ("meta", meta))
+        self._identity.update((key, value) for key, value in optional if value is not None)
+        self._token = token
+        self.buffer: Buffer = MemoryBuffer(bounds) if buffer is None else FileBuffer(buffer, bounds)
+        self._sync_s = sync_s
+        self._correct_clock = correct_clock
+        self._on_drop = on_drop or _warn_of_drop
+        self._on_refused = on_refused or _warn_of_refusal
+        self._on_state = on_state or (lambda state, why: None)
+        self._sender = Sender(self.buffer)
+        self._commands = Commands(self.buffer, self._ask, in_thread=True)
+        self._on_setup: Callable[[Any, int], Any] | None = None
+        self._setup_version = 0
+        self._shift_s = 0.0
+        self.state, self.why = "offline", ""
+        self.registration: dict[str, Any] = {}  #: the latest ack of `register`
+        self._socket: Socket | None = None
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._ended = False
+        self._resume_at = 0.0  # send nothing before, monotonic
+        self._reconnect_after_s: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- what a program calls ---------------------------------------------------------------
+
+    def command(self, name: str, *, repeatable: bool = False) -> Callable[[H], H]:
+        """Carry out commands of this name by the function below.
+
+        It gets `params`. What it returns is the result, an exception is a failure. A function that
+        is no coroutine runs in a thread. Each command runs once; one that was interrupted by the end
+        of the program is reported as failed, unless it is `repeatable`.
+        """
+
+        def add(handler: H) -> H:
+            self._commands.add(name, handler, repeatable)
+            return handler
+
+        return add
+
+    def on_setup(self, handler: H) -> H:
+        """Apply setups by the function below; it gets setup and version.
+
+        When it returns without an exception, the version is reported as running.
+        """
+        self._on_setup = handler
+        return handler
+
+    def send(
+        self, values: Mapping[str, Any] | None = None, /, *, ts: float | None = None, **more: Any
+    ) -> None:
+        """Send a value for each key, measured at one moment; needs no connection.
+
+        Args:
+            values: By data key.
+            ts: When it was measured, seconds since 1970; None: now.
+            more: By data key, for keys that are Python names.
+
+        Raises:
+            ValueError, TypeError: The service would never take it; says which key and why.
+        """
+        checked = samples.check({**(values or {}), **more}, time.time() if ts is None else ts)
+        dropped = self.buffer.add(checked)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake.set)  # from whatever thread
+        if dropped:
+            self._on_drop(dropped)
+
+    @property
+    def unacked(self) -> int:
+        """How many samples are not known to be stored."""
+        return len(self.buffer)
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything that was sent is stored; False: it is not after `timeout` s."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._until_empty(), timeout)
+        return len(self.buffer) == 0
+
+    async def _until_empty(self) -> None:
+        while len(self.buffer):
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def __aenter__(self) -> AsyncDevice:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        """Begin to connect and to send; call it in a running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._commands.start()
+        self._tasks = [asyncio.ensure_future(self._run())]
+        if isinstance(self.buffer, FileBuffer):
+            self._tasks.append(asyncio.ensure_future(self._sync(self.buffer)))
+
+    async def stop(self) -> None:
+        """Disconnect; what is not acked stays in a buffer file."""
+        self._end("stopped")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._commands.stop()
+        self.buffer.close()
+
+    # -- the connection ---------------------------------------------------------------------
+
+    def _set_state(self, state: str, why: str = "") -> None:
+        if (state, why) != (self.state, self.why):
+            self.state, self.why = state, why
+            self._on_state(state, why)
+
+    def _end(self, why: str) -> None:
+        self._ended = True
+        if self._socket is not None:
+            self._socket.close(why)
+        self._set_state("ended", why)
+        self._wake.set()
+
+    async def _sync(self, buffer: FileBuffer) -> None:
+        while True:
+            await asyncio.sleep(self._sync_s)
+            await asyncio.get_running_loop().run_in_executor(None, buffer.sync)
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        token_pause_s = 0.0
+        while not self._ended:
+            self._set_state("connecting", self.why)
+            why = "the connection ended"
+            try:
+                await self._connect_and_stay(backoff)
+                token_pause_s = 0.0
+            except NotConnected as error:
+                why = str(error)
+            except Refused as error:
+                why = str(error)
+                if error.code == "not_authenticated":
+                    if not callable(self._token):
+                        self._end(why)
+                        return
+                    # It is asked once at once, then ever more seldom.
+                    self._reconnect_after_s = token_pause_s
+                    token_pause_s = min(TOKEN_PAUSE_S, max(1.0, 2 * token_pause_s))
+                elif not error.retryable and error.code in ("invalid_request", "not_allowed"):
+                    self._end(why)
+                    return
+                else:
+                    self._reconnect_after_s = error.retry_after_s
+            except MusterError as error:
+                self._end(str(error))
+                return
+            if self._ended:
+                return
+            self._set_state("offline", why)
+            delay_s, self._reconnect_after_s = self._reconnect_after_s, None
+            self._urls.append(self._urls.pop(0))
+            await asyncio.sleep(backoff.next_s() if delay_s is None else delay_s)
+
+    async def _current_token(self) -> str | None:
+        if not callable(self._token):
+            return self._token
+        given = self._token()
+        return await given if inspect.isawaitable(given) else given
+
+    def _renew_before_end(self, socket: Socket, token: str | None) -> asyncio.TimerHandle | None:
+        """Connect with a new token before the service cuts this one off."""
+        end_s = token_end(token) if callable(self._token) and token else None
+        if end_s is None:
+            return None
+        left_s = end_s - time.time() - self._shift_s
+
+        def renew() -> None:
+            self._reconnect_after_s = 0.0
+            socket.close("the token ends soon")
+
+        return asyncio.get_running_loop().call_later(max(1.0, left_s - min(60, left_s / 10)), renew)
+
+    async def _connect_and_stay(self, backoff: Backoff) -> None:
+        token = await self._current_token()
+        auth = None if token is None else {"token": token}
+        socket = await Socket.connect(self._urls[0], self._event, auth)
+        self._socket = socket
+        renewal = self._renew_before_end(socket, token)
+        try:
+            registration = await self._register(socket)
+            backoff.succeeded()
+            self._note_clock(registration["server_time"])
+            self._set_state("online", self._urls[0])
+            self._take_setup(registration.get("setup"), registration.get("setup_version") or 0)
+            self._commands.connected()
+            await self._send_until_closed(socket)
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+            self._sender.lost()
+            self._socket = None
+            socket.close("left")
+
+    async def _register(self, socket: Socket) -> dict[str, Any]:
+        while True:
+            identity = {**self._identity, "stream": self._sender.stream}
+            answer = await socket.call("register", identity)
+            self.registration = answer
+            settled, has_other_stream = self._sender.registered(int(answer["last_seq"]))
+            self._note_empty()
+            if not has_other_stream:
+                return answer
+            log.warning(
+                "the service knows more of %s than this buffer: some samples may be stored twice",
+                self.device_id,
+            )
+
+    def _note_clock(self, server_time: float) -> None:
+        shift_s = server_time - time.time()
+        wrong = self._correct_clock and abs(shift_s) > CLOCK_SLACK_S
+        self._shift_s = shift_s if wrong else 0.0
+
+    async def _send_until_closed(self, socket: Socket) -> None:
+        self._wake.set()
+        while not socket.closed.done():
+            wait = [asyncio.ensure_future(self._wake.wait()), socket.closed]
+            await asyncio.wait(wait, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+            wait[0].cancel()
+            self._wake.clear()
+            if time.monotonic() < self._resume_at:
+                await asyncio.sleep(self._resume_at - time.monotonic())
+            while not socket.closed.done():
+                updates = self._sender.take()
+                if not updates:
+                    break
+                for update in updates:
+                    self._send_update(socket, update)
+        if not self._ended:
+            raise NotConnected(socket.closed.result())
+
+    def _send_update(self, socket: Socket, update: Update) -> None:
+        answer = socket.ask("update_data", update.payload(self._shift_s))
+        seq = update.seq
+        late = asyncio.get_running_loop().call_later(
+            ACK_TIMEOUT_S, socket.close, f"no answer to update {seq} within {ACK_TIMEOUT_S:g} s"
+        )
+
+        def answered(done: asyncio.Future[Any]) -> None:
+            late.cancel()
+            if not done.cancelled() and done.exception() is None and socket is self._socket:
+                self._answered(socket, self._sender.answered(seq, done.result()))
+
+        answer.add_done_callback(answered)
+
+    def _answered(self, socket: Socket, outcome: Outcome) -> None:
+        for stored in outcome.dropped:
+            self._on_refused(stored.sample.key, outcome.error or {})
+        if outcome.wait_s:
+            self._resume_at = time.monotonic() + outcome.wait_s
+        if outcome.is_lost:
+            self._reconnect_after_s = 1.0
+            socket.close("the session has another owner or count")
+        self._note_empty()
+        self._wake.set()
+
+    def _note_empty(self) -> None:
+        if not len(self.buffer):
+            self._empty.set()
+
+    def _ask(self, event: str, payload: Any) -> asyncio.Future[Any]:
+        if self._socket is None:
+            nothing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            nothing.cancel()
+            return nothing
+        return self._socket.ask(event, payload)
+
+    # -- what the service says --------------------------------------------------------------
+
+    def _event(self, event: str, payload: Any, reply: Reply | None) -> None:
+        data = payload if isinstance(payload, dict) else {}
+        if event == "command":
+            self._commands.take(payload, reply)
+        elif event == "setup":
+            self._take_setup(data.get("setup"), data.get("setup_version") or 0)
+        elif event == "ping" and self._socket is not None:
+            self._socket.emit("pong", data)
+        elif event in ("superseded", "deleted"):
+            self._end(event)
+        elif event in ("draining", "kicked"):
+            after = data.get("reconnect_after_s", data.get("retry_after_s", 1.0))
+            self._reconnect_after_s = float(after)
+            if self._socket is not None:
+                self._socket.close(event)
+        elif event == "service_error" and data.get("code") == "not_authenticated":
+            if callable(self._token):
+                self._reconnect_after_s = 0.0
+                if self._socket is not None:
+                    self._socket.close("the token has ended")
+            else:
+                self._end(f"not_authenticated: {data.get('message', '')}")
+
+    def _take_setup(self, setup: Any, version: int) -> None:
+        if self._on_setup is None or version <= self._setup_version:
+            return
+        self._setup_version = version
+        applying = asyncio.ensure_future(self._apply(setup, version))
+        self._tasks.append(applying)
+        applying.add_done_callback(self._tasks.remove)
+
+    async def _apply(self, setup: Any, version: int) -> None:
+        assert self._on_setup is not None
+        try:
+            if inspect.iscoroutinefunction(self._on_setup):
+                await self._on_setup(setup, version)
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, self._on_setup, setup, version)
+        except Exception:  # the program's own: the setup is not reported as running
+            log.exception("%s: setup %d could not be applied", self.device_id, version)
+            return
+        self._ask("update_setup", {"reported_version": version})
+
+
+def token_end(token: str) -> float | None:
+    """Return `exp` of a JSON Web Token, seconds since 1970; None: it has none, or cannot be read."""
+    try:
+        claims = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return float(found) if isinstance(found, (int, float)) else None
+
+
+def _warn_of_drop(count: int) -> None:
+    log.warning("the buffer is full: the oldest %d samples were dropped", count)
+
+
+def _warn_of_refusal(key: str, error: Mapping[str, Any]) -> None:
+    log.warning("a sample of %r was refused for good: %s", key, error.get("message"))

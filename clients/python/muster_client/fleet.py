@@ -1,0 +1,232 @@
+"""A live map of sessions: a snapshot, then every change, over reconnects to any node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from muster_client.device import Token
+from muster_client.errors import NotConnected, Refused
+from muster_client.socket import Backoff, Reply, Socket
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened.
+
+    Attributes:
+        kind: `reset` (all is new: read `sessions`), `changed`, `removed` (it left the scope, which
+            does not mean that it was deleted), `samples`, `command`, or `state` of the connection.
+        session_id: Of whom; "" for `reset` and `state`.
+        summary: With `changed`.
+        samples: With `samples`: `[key, value, ts]`, oldest first.
+        is_conflated: With `samples`: older ones were left out, because this client read too slowly.
+        details: With `command`, all that came.
+        state: With `state`.
+    """
+
+    kind: str
+    session_id: str = ""
+    summary: Summary | None = None
+    samples: Sequence[Any] = ()
+    is_conflated: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+    state: str = ""
+
+
+class Fleet:
+    """Watches a scope; `async with` it.
+
+    Attributes:
+        sessions: Id → summary, as it is now.
+        state: `connecting`, `live`, `resyncing`, `offline` or `conflated`.
+
+    Args:
+        urls: Of nodes or of a balancer; any of them resumes where another left off.
+        token: Shown to the service, or a function that gives it.
+        scope: "fleet", `{"sessions": […]}` or `{"project_id": …}`.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        *,
+        token: Token | None = None,
+        scope: Any = "fleet",
+    ) -> None:
+        self._urls = [urls] if isinstance(urls, str) else list(urls)
+        self._token = token
+        self._scope = scope
+        self.sessions: dict[str, Summary] = {}
+        self.state = "connecting"
+        self._cursor: str | None = None
+        self._listeners: list[Callable[[Change], object]] = []
+        self._socket: Socket | None = None
+        self._early: list[tuple[str, Any]] | None = None
+        self._again = asyncio.Event()
+        self._live = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
+
+    # -- what a program calls ---------------------------------------------------------------
+
+    async def __aenter__(self) -> Fleet:
+        self._task = asyncio.ensure_future(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close("left")
+
+    def subscribe(self, listener: Callable[[Change], object]) -> Callable[[], None]:
+        """Call `listener` with every change; return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """Yield every change from now on.
+
+        Raises:
+            Refused: The service refuses this client for good.
+        """
+        queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        end = self.subscribe(queue.put_nowait)
+        try:
+            while True:
+                change = await queue.get()
+                if change is None or (change.kind == "state" and self._error is not None):
+                    if self._error is not None:
+                        raise self._error
+                    return
+                yield change
+        finally:
+            end()
+
+    async def wait_live(self, timeout: float | None = None) -> None:
+        """Wait for the snapshot.
+
+        Raises:
+            asyncio.TimeoutError: It did not come within `timeout` s.
+            Refused: The service refuses this client for good.
+        """
+        await asyncio.wait_for(self._live.wait(), timeout)
+        if self._error is not None:
+            raise self._error
+
+    # -- the connection ---------------------------------------------------------------------
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self._listeners):
+            listener(change)
+
+    def _set_state(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            self._tell(Change("state", state=state))
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            after_s: float | None = None
+            try:
+                await self._connect_and_watch(backoff)
+            except NotConnected:
+                pass
+            except Refused as error:
+                has_hope = error.retryable or (
+                    error.code == "not_authenticated" and callable(self._token)
+                )
+                if not has_hope:
+                    self._error = error
+                    self._set_state("offline")
+                    self._live.set()
+                    return
+                after_s = error.retry_after_s
+            self._set_state("offline")
+            self._urls.append(self._urls.pop(0))
+            await asyncio.sleep(backoff.next_s() if after_s is None else after_s)
+
+    async def _connect_and_watch(self, backoff: Backoff) -> None:
+        token = self._token
+        if callable(token):
+            given = token()
+            token = given if isinstance(given, str) else await given
+        auth = None if token is None else {"token": token}
+        socket = await Socket.connect(self._urls[0], self._event, auth)
+        self._socket = socket
+        try:
+            while True:
+                await self._watch(socket)
+                backoff.succeeded()
+                again = asyncio.ensure_future(self._again.wait())
+                await asyncio.wait([again, socket.closed], return_when=asyncio.FIRST_COMPLETED)
+                again.cancel()
+                if socket.closed.done():
+                    raise NotConnected(socket.closed.result())
+        finally:
+            self._socket = None
+            socket.close("left")
+
+    async def _watch(self, socket: Socket) -> None:
+        self._again.clear()
+        self._early = []
+        request: dict[str, Any] = {"scope": self._scope, "batch": True}
+        if self._cursor is not None:
+            request["cursor"] = self._cursor
+            self._set_state("resyncing")
+        found: dict[str, Summary] = {}
+        while True:
+            answer = await socket.call("register_vue", request)
+            for summary in [*answer["active"], *answer["inactive"]]:
+                found[summary["session_id"]] = summary
+            if not answer.get("next"):
+                break
+            request = {"page": answer["next"]}
+        self._cursor = answer["cursor"]
+        if not answer["recovered"]:
+            self.sessions = found
+            self._tell(Change("reset"))
+        self._set_state("live")
+        self._live.set()
+        early, self._early = self._early, None
+        for event, payload in early:
+            self._take(event, payload)
+
+    def _event(self, event: str, payload: Any, reply: Reply | None) -> None:
+        if self._early is not None:
+            self._early.append((event, payload))
+        elif isinstance(payload, dict):
+            self._take(event, payload)
+
+    def _take(self, event: str, payload: Any) -> None:
+        if event == "sessions_update":
+            for session_id in payload["removed"]:
+                self.sessions.pop(session_id, None)
+                self._tell(Change("removed", session_id))
+            for summary in payload["changed"]:
+                self.sessions[summary["session_id"]] = summary
+                self._tell(Change("changed", summary["session_id"], summary))
+        elif event == "session_data_updates":
+            conflated = bool(payload.get("conflated"))
+            self._set_state("conflated" if conflated else "live")
+            for session_id, _, rows in payload["updates"]:
+                self._tell(Change("samples", session_id, samples=rows, is_conflated=conflated))
+        elif event == "command_update":
+            self._tell(Change("command", payload["session_id"], details=payload))
+        elif event == "resync":
+            self._cursor = None
+            self._set_state("resyncing")
+            self._again.set()
+            return
+        elif event == "draining" and self._socket is not None:
+            self._socket.close(event)
+            return
+        if payload.get("cursor"):
+            self._cursor = payload["cursor"]

@@ -1,0 +1,94 @@
+"""A device for programs without asyncio: everything of `AsyncDevice`, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from muster_client.device import AsyncDevice, H
+
+
+class Device:
+    """A device in a thread; `start` it, then `send` from any thread.
+
+    Takes the arguments of `AsyncDevice`. Handlers and callbacks that are no coroutines run in
+    threads, so they may take their time.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._device = AsyncDevice(*arguments, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="muster_client", daemon=True)
+        self._started = threading.Event()
+
+    @property
+    def device_id(self) -> str:
+        """The id of its session."""
+        return self._device.device_id
+
+    @property
+    def state(self) -> str:
+        """`connecting`, `online`, `offline` or `ended`."""
+        return self._device.state
+
+    @property
+    def why(self) -> str:
+        """Why it is offline or has ended."""
+        return self._device.why
+
+    @property
+    def unacked(self) -> int:
+        """How many samples are not known to be stored."""
+        return self._device.unacked
+
+    def command(self, name: str, *, repeatable: bool = False) -> Callable[[H], H]:
+        """See `AsyncDevice.command`."""
+        return self._device.command(name, repeatable=repeatable)
+
+    def on_setup(self, handler: H) -> H:
+        """See `AsyncDevice.on_setup`."""
+        return self._device.on_setup(handler)
+
+    def start(self) -> None:
+        """Begin to connect and to send, in a thread that does not keep the program alive."""
+        self._thread.start()
+        self._started.wait()
+
+    def send(
+        self, values: Mapping[str, Any] | None = None, /, *, ts: float | None = None, **more: Any
+    ) -> None:
+        """See `AsyncDevice.send`; returns at once, from any thread, connected or not."""
+        self._device.send(values, ts=ts, **more)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything that was sent is stored; False: it is not after `timeout` s."""
+        waiting = asyncio.run_coroutine_threadsafe(self._device.flush(timeout), self._loop)
+        return waiting.result()
+
+    def stop(self) -> None:
+        """Disconnect; what is not acked stays in a buffer file."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._device.stop(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        else:
+            self._device.buffer.close()
+
+    def __enter__(self) -> Device:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(self._device.start)
+        self._loop.call_soon(self._started.set)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
