@@ -118,7 +118,7 @@ KEPT_COMMANDS = 1000
 class MemoryBuffer:
     """A buffer that lasts as long as the process; see `Buffer`."""
 
-    def __init__(self, bounds: Bounds = Bounds()) -> None:  # noqa: B008  frozen
+    def __init__(self, bounds: Bounds = Bounds()) -> None:
         self.stream, self.is_new, self.highest = new_stream(), True, 0
         self._bounds = bounds
         self._lock = threading.RLock()
@@ -234,7 +234,7 @@ class FileBuffer:
         BadBuffer: It is no buffer, or damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str], bounds: Bounds = Bounds()) -> None:  # noqa: B008
+    def __init__(self, path: str | os.PathLike[str], bounds: Bounds = Bounds()) -> None:
         self._path = Path(path)
         self._bounds = bounds
         self._lock = threading.RLock()
@@ -348,17 +348,17 @@ class FileBuffer:
 
     def settle(self, last: int, updates: Sequence[Numbered]) -> None:
         with self._transaction() as db:
-            self._forget(db, "place <= ?", last)
+            self._forget(db, 0, last)
             self._put_updates(db, updates)
 
     def drop(self, place: int, updates: Sequence[Numbered]) -> None:
         with self._transaction() as db:
-            self._forget(db, "place = ?", place)
+            self._forget(db, place, place)
             self._put_updates(db, updates)
 
-    def _forget(self, db: sqlite3.Connection, where: str, place: int) -> None:
+    def _forget(self, db: sqlite3.Connection, first: int, last: int) -> None:
         rows = db.execute(
-            f"DELETE FROM samples WHERE {where} RETURNING key, json, ts", (place,)
+            "DELETE FROM samples WHERE place BETWEEN ? AND ? RETURNING key, json, ts", (first, last)
         ).fetchall()
         self._count -= len(rows)
         self._bytes -= sum(Sample(*row).size for row in rows)
@@ -373,9 +373,11 @@ class FileBuffer:
             new = db.execute(
                 "INSERT OR IGNORE INTO commands (command_id) VALUES (?)", (command_id,)
             )
-            oldest = "SELECT max(number) - ? FROM commands"
-            db.execute(f"DELETE FROM commands WHERE number <= ({oldest})", (KEPT_COMMANDS,))
-            begun = new.rowcount == 1
+            db.execute(
+                "DELETE FROM commands WHERE number <= (SELECT max(number) - ? FROM commands)",
+                (KEPT_COMMANDS,),
+            )
+            begun: bool = new.rowcount == 1
         self.sync()
         return begun
 

@@ -102,7 +102,7 @@ class Commands:
             if inspect.isawaitable(result):
                 result = await result
             protocol.dumps(result)
-        except Exception as error:  # a handler may raise anything; it is the command that failed
+        except Exception as error:  # noqa: BLE001  a handler may raise anything; it is the command that failed
             return _failed(type(error).__name__, str(error))
         return {"ok": True, "result": result}
 

@@ -194,6 +194,9 @@ class AsyncDevice:
             self.state, self.why = state, why
             self._on_state(state, why)
 
+    def _has_ended(self) -> bool:
+        return self._ended
+
     def _end(self, why: str) -> None:
         self._ended = True
         if self._socket is not None:
@@ -209,7 +212,7 @@ class AsyncDevice:
     async def _run(self) -> None:
         backoff = Backoff()
         token_pause_s = 0.0
-        while not self._ended:
+        while not self._has_ended():
             self._set_state("connecting", self.why)
             why = "the connection ended"
             try:
@@ -234,7 +237,7 @@ class AsyncDevice:
             except MusterError as error:
                 self._end(str(error))
                 return
-            if self._ended:
+            if self._has_ended():
                 return
             self._set_state("offline", why)
             delay_s, self._reconnect_after_s = self._reconnect_after_s, None
@@ -286,7 +289,7 @@ class AsyncDevice:
             identity = {**self._identity, "stream": self._sender.stream}
             answer = await socket.call("register", identity)
             self.registration = answer
-            settled, has_other_stream = self._sender.registered(int(answer["last_seq"]))
+            _, has_other_stream = self._sender.registered(int(answer["last_seq"]))
             self._note_empty()
             if not has_other_stream:
                 return answer
@@ -303,9 +306,10 @@ class AsyncDevice:
     async def _send_until_closed(self, socket: Socket) -> None:
         self._wake.set()
         while not socket.closed.done():
-            wait = [asyncio.ensure_future(self._wake.wait()), socket.closed]
-            await asyncio.wait(wait, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
-            wait[0].cancel()
+            woken = asyncio.ensure_future(self._wake.wait())
+            both: list[asyncio.Future[Any]] = [woken, socket.closed]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+            woken.cancel()
             self._wake.clear()
             if time.monotonic() < self._resume_at:
                 await asyncio.sleep(self._resume_at - time.monotonic())
@@ -315,7 +319,7 @@ class AsyncDevice:
                     break
                 for update in updates:
                     self._send_update(socket, update)
-        if not self._ended:
+        if not self._has_ended():
             raise NotConnected(socket.closed.result())
 
     def _send_update(self, socket: Socket, update: Update) -> None:
@@ -367,8 +371,8 @@ class AsyncDevice:
         elif event in ("superseded", "deleted"):
             self._end(event)
         elif event in ("draining", "kicked"):
-            after = data.get("reconnect_after_s", data.get("retry_after_s", 1.0))
-            self._reconnect_after_s = float(after)
+            after = data.get("reconnect_after_s", data.get("retry_after_s"))
+            self._reconnect_after_s = float(after) if isinstance(after, (int, float)) else 1.0
             if self._socket is not None:
                 self._socket.close(event)
         elif event == "service_error" and data.get("code") == "not_authenticated":

@@ -166,7 +166,8 @@ class Fleet:
                 await self._watch(socket)
                 backoff.succeeded()
                 again = asyncio.ensure_future(self._again.wait())
-                await asyncio.wait([again, socket.closed], return_when=asyncio.FIRST_COMPLETED)
+                both: list[asyncio.Future[Any]] = [again, socket.closed]
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 again.cancel()
                 if socket.closed.done():
                     raise NotConnected(socket.closed.result())

@@ -141,7 +141,7 @@ class Sender:
         return settled, must_change
 
     def _number_left(self, stream: str) -> None:
-        """Number what is left from the highest settled number on, where that changes anything."""
+        """Give what is left the numbers behind the highest settled one, where that changes anything."""
         changed = stream != self._buffer.stream or self._buffer.is_new
         for seq, update in enumerate(self._left, self._settled + 1):
             changed = changed or update.seq != seq

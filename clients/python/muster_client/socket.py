@@ -89,7 +89,7 @@ class Socket:
         made._send(protocol.connect(auth))
         try:
             await asyncio.wait_for(asyncio.shield(made._ready), timeout_s)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             made.close("no answer to the connect")
             raise NotConnected(f"{url}: no answer to the connect") from error
         except BaseException:
@@ -122,7 +122,7 @@ class Socket:
         """
         try:
             answer = await asyncio.wait_for(asyncio.shield(self.ask(event, payload)), timeout_s)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise NotConnected(f"no answer to {event} within {timeout_s:g} s") from error
         if not isinstance(answer, dict) or not answer.get("ok"):
             raise Refused(answer.get("error", {}) if isinstance(answer, dict) else {})
@@ -170,7 +170,7 @@ class Socket:
                     packet = protocol.parse(message)
                     if packet is not None and not self._take(packet):
                         break
-        except asyncio.TimeoutError:
+        except TimeoutError:
             reason = f"nothing was heard for {self._silence_s:g} s"
         except (OSError, WebSocketException, ValueError) as error:
             reason = str(error) or reason
