@@ -1,0 +1,36 @@
+"""A device as a program: sends numbers from `first` on with a buffer file, prints each that was taken.
+
+python -m tests.support.client_device <id> <buffer> <first> <url>…
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from muster_client import Device
+
+
+def main(device_id: str, buffer: str, first: str, *urls: str) -> None:
+    device = Device(list(urls), device_id, buffer=buffer)
+
+    @device.command("add")
+    def add(params: dict[str, int]) -> int:
+        return params["a"] + params["b"]
+
+    @device.command("hang")
+    def hang(params: object) -> None:
+        print("hanging", flush=True)
+        time.sleep(3600)
+
+    device.start()
+    number = int(first)
+    while True:
+        device.send(n=number)
+        print(number, flush=True)
+        number += 1
+        time.sleep(0.002)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
