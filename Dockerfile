@@ -1,4 +1,4 @@
-# One image for nodes, workers and every `muster` command.
+# One image for nodes, workers and every `muster` command; programs in it may import `muster_client`.
 #
 # Every package is one that requirements.lock names with its hash. No instruction needs BuildKit.
 ARG PYTHON=python:3.13-slim
@@ -13,7 +13,8 @@ COPY pyproject.toml README.md LICENSE config.json ./
 COPY muster muster
 COPY service service
 COPY workers workers
-RUN pip --python /opt/muster/bin/python install --quiet --no-deps --no-build-isolation .
+COPY clients/python clients/python
+RUN pip --python /opt/muster/bin/python install --quiet --no-deps --no-build-isolation . ./clients/python
 
 FROM ${PYTHON}
 # A mounted volume that is new takes over the owner of the folder it covers: /archive is muster's.

@@ -69,28 +69,28 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.installed-dev ## write the lock files anew
-	$(LOCK_WITH) pyproject.toml --group build -o requirements.lock
-	$(LOCK_WITH) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build -o requirements.lock
+	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK_WITH) benchmarks/peers/requirements.in -c requirements-dev.lock -o benchmarks/peers/requirements.lock
 
-release: $(VENV)/.installed-dev ## build wheel, sdist and bill of materials (CycloneDX) into dist, of what is committed
+release: $(VENV)/.installed-dev ## build wheels, sdists and bill of materials (CycloneDX) into dist, of what is committed
 	@test -z "$$(git status --porcelain 2>&1)" || { echo "Commit first: a release is what a commit says." >&2; exit 3; }
 	@rm -rf dist
 	@PATH="$(abspath $(BIN)):$$PATH" deploy/release dist
 
 clean: ## remove .venv, caches and builds (muster-data stays)
 	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find muster service workers chaos tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find muster service workers chaos clients tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Muster needs Python 3.11 or newer, and $(PYTHON) is " \
 		+ sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what requirements.lock names into $(VENV) (once) ..."
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
-	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

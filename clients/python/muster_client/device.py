@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import inspect
-import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from muster_client import samples
-from muster_client.buffer import Bounds, Buffer, FileBuffer, MemoryBuffer
+from muster_client import samples, tokens
+from muster_client.background import in_thread, tell
+from muster_client.buffer import Bounds, Buffer, MemoryBuffer
 from muster_client.commands import Commands, Handler
-from muster_client.errors import MusterError, NotConnected, Refused
+from muster_client.errors import NotConnected, Refused
+from muster_client.file_buffer import FileBuffer
 from muster_client.sender import Outcome, Sender, Update
+from muster_client.setups import Setups
 from muster_client.socket import Backoff, Reply, Socket
+from muster_client.tokens import Token
 
 log = logging.getLogger("muster_client")
 
-Token = str | Callable[[], "str | Awaitable[str]"]
 H = TypeVar("H", bound=Handler)
 
 #: No answer to an update for this long although the connection lives: connect again.
 ACK_TIMEOUT_S = 30.0
 #: Clocks that differ by less are left alone.
 CLOCK_SLACK_S = 1.0
+#: From an answer that says that the session has another owner or count to the next connection.
+LOST_PAUSE_S = 1.0
 #: Longest pause between two attempts with a token that is refused.
 TOKEN_PAUSE_S = 300.0
 
@@ -88,9 +90,9 @@ class AsyncDevice:
         self._on_refused = on_refused or _warn_of_refusal
         self._on_state = on_state or (lambda state, why: None)
         self._sender = Sender(self.buffer)
-        self._commands = Commands(self.buffer, self._ask, in_thread=True)
-        self._on_setup: Callable[[Any, int], Any] | None = None
-        self._setup_version = 0
+        self._must_reload = False  # what the sender holds is not what the buffer holds
+        self._commands = Commands(self.buffer, self._ask)
+        self._setups = Setups(device_id, self._ask)
         self._shift_s = 0.0
         self.state, self.why = "offline", ""
         self.registration: dict[str, Any] = {}  #: the latest ack of `register`
@@ -98,8 +100,9 @@ class AsyncDevice:
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._ended = False
-        self._resume_at = 0.0  # send nothing before, monotonic
+        self._resume_at = 0.0  # send nothing before, in the time of the loop
         self._reconnect_after_s: float | None = None
+        self._token_pause_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -124,7 +127,7 @@ class AsyncDevice:
 
         When it returns without an exception, the version is reported as running.
         """
-        self._on_setup = handler
+        self._setups.handler = handler
         return handler
 
     def send(
@@ -145,7 +148,7 @@ class AsyncDevice:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake.set)  # from whatever thread
         if dropped:
-            self._on_drop(dropped)
+            tell(self._on_drop, dropped)
 
     @property
     def unacked(self) -> int:
@@ -153,13 +156,16 @@ class AsyncDevice:
         return len(self.buffer)
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was sent is stored; False: it is not after `timeout` s."""
+        """Wait until everything that was sent is stored; False: it is not after `timeout` s.
+
+        It is False at once when the device has ended.
+        """
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._until_empty(), timeout)
         return len(self.buffer) == 0
 
     async def _until_empty(self) -> None:
-        while len(self.buffer):
+        while len(self.buffer) and not self._ended:
             self._empty.clear()
             await self._empty.wait()
 
@@ -173,18 +179,22 @@ class AsyncDevice:
     def start(self) -> None:
         """Begin to connect and to send; call it in a running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._commands.start()
-        self._tasks = [asyncio.ensure_future(self._run())]
+        self._commands.resume()
+        work = [self._run(), self._commands.run(), self._setups.run()]
         if isinstance(self.buffer, FileBuffer):
-            self._tasks.append(asyncio.ensure_future(self._sync(self.buffer)))
+            work.append(self._sync(self.buffer))
+        self._tasks = [asyncio.ensure_future(one) for one in work]
 
     async def stop(self) -> None:
-        """Disconnect; what is not acked stays in a buffer file."""
+        """Disconnect, and wait until that is done; what is not acked stays in a buffer file.
+
+        The handler of a command that runs now is not waited for; the next run of the program with
+        the same buffer file reports it as interrupted.
+        """
         self._end("stopped")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._commands.stop()
         self.buffer.close()
 
     # -- the connection ---------------------------------------------------------------------
@@ -192,51 +202,45 @@ class AsyncDevice:
     def _set_state(self, state: str, why: str = "") -> None:
         if (state, why) != (self.state, self.why):
             self.state, self.why = state, why
-            self._on_state(state, why)
+            tell(self._on_state, state, why)
 
     def _has_ended(self) -> bool:
         return self._ended
 
     def _end(self, why: str) -> None:
+        if self._ended:
+            return
         self._ended = True
         if self._socket is not None:
             self._socket.close(why)
         self._set_state("ended", why)
         self._wake.set()
+        self._empty.set()
 
     async def _sync(self, buffer: FileBuffer) -> None:
         while True:
             await asyncio.sleep(self._sync_s)
-            await asyncio.get_running_loop().run_in_executor(None, buffer.sync)
+            try:
+                await in_thread(buffer.sync)
+            except OSError:
+                log.exception("%s: the buffer could not be written to the disk", self.device_id)
 
     async def _run(self) -> None:
         backoff = Backoff()
-        token_pause_s = 0.0
         while not self._has_ended():
             self._set_state("connecting", self.why)
             why = "the connection ended"
             try:
                 await self._connect_and_stay(backoff)
-                token_pause_s = 0.0
             except NotConnected as error:
                 why = str(error)
             except Refused as error:
                 why = str(error)
-                if error.code == "not_authenticated":
-                    if not callable(self._token):
-                        self._end(why)
-                        return
-                    # It is asked once at once, then ever more seldom.
-                    self._reconnect_after_s = token_pause_s
-                    token_pause_s = min(TOKEN_PAUSE_S, max(1.0, 2 * token_pause_s))
-                elif not error.retryable and error.code in ("invalid_request", "not_allowed"):
-                    self._end(why)
-                    return
-                else:
-                    self._reconnect_after_s = error.retry_after_s
-            except MusterError as error:
-                self._end(str(error))
-                return
+                self._refused(error)
+            except Exception as error:  # such as a full disk: it may have room again
+                log.exception("%s: the connection is made anew", self.device_id)
+                why = repr(error)
+                self._must_reload = True
             if self._has_ended():
                 return
             self._set_state("offline", why)
@@ -244,15 +248,22 @@ class AsyncDevice:
             self._urls.append(self._urls.pop(0))
             await asyncio.sleep(backoff.next_s() if delay_s is None else delay_s)
 
-    async def _current_token(self) -> str | None:
-        if not callable(self._token):
-            return self._token
-        given = self._token()
-        return await given if inspect.isawaitable(given) else given
+    def _refused(self, error: Refused) -> None:
+        """Decide what a refused connect or `register` means."""
+        if error.code == "stale_generation":
+            self._end("superseded")
+        elif error.retryable:
+            self._reconnect_after_s = error.retry_after_s
+        elif callable(self._token):
+            # It is asked once at once, then ever more seldom: it may give another token some day.
+            self._reconnect_after_s = self._token_pause_s
+            self._token_pause_s = min(TOKEN_PAUSE_S, max(1.0, 2 * self._token_pause_s))
+        elif error.code in ("not_authenticated", "not_allowed", "invalid_request", "too_large"):
+            self._end(str(error))
 
     def _renew_before_end(self, socket: Socket, token: str | None) -> asyncio.TimerHandle | None:
         """Connect with a new token before the service cuts this one off."""
-        end_s = token_end(token) if callable(self._token) and token else None
+        end_s = tokens.end(token) if callable(self._token) and token else None
         if end_s is None:
             return None
         left_s = end_s - time.time() - self._shift_s
@@ -264,17 +275,21 @@ class AsyncDevice:
         return asyncio.get_running_loop().call_later(max(1.0, left_s - min(60, left_s / 10)), renew)
 
     async def _connect_and_stay(self, backoff: Backoff) -> None:
-        token = await self._current_token()
+        if self._must_reload:
+            self._sender, self._must_reload = Sender(self.buffer), False
+        token = await tokens.current(self._token)
         auth = None if token is None else {"token": token}
         socket = await Socket.connect(self._urls[0], self._event, auth)
         self._socket = socket
-        renewal = self._renew_before_end(socket, token)
+        renewal: asyncio.TimerHandle | None = None
         try:
             registration = await self._register(socket)
             backoff.succeeded()
+            self._token_pause_s = 0.0
             self._note_clock(registration["server_time"])
+            renewal = self._renew_before_end(socket, token)
             self._set_state("online", self._urls[0])
-            self._take_setup(registration.get("setup"), registration.get("setup_version") or 0)
+            self._setups.registered(registration["setup"], registration["setup_version"])
             self._commands.connected()
             await self._send_until_closed(socket)
         finally:
@@ -282,7 +297,7 @@ class AsyncDevice:
                 renewal.cancel()
             self._sender.lost()
             self._socket = None
-            socket.close("left")
+            await socket.leave("left")
 
     async def _register(self, socket: Socket) -> dict[str, Any]:
         while True:
@@ -305,15 +320,12 @@ class AsyncDevice:
 
     async def _send_until_closed(self, socket: Socket) -> None:
         self._wake.set()
+        socket.closed.add_done_callback(lambda _: self._wake.set())
+        loop = asyncio.get_running_loop()
         while not socket.closed.done():
-            woken = asyncio.ensure_future(self._wake.wait())
-            both: list[asyncio.Future[Any]] = [woken, socket.closed]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
-            woken.cancel()
+            await self._wake.wait()
             self._wake.clear()
-            if time.monotonic() < self._resume_at:
-                await asyncio.sleep(self._resume_at - time.monotonic())
-            while not socket.closed.done():
+            while not socket.closed.done() and loop.time() >= self._resume_at:
                 updates = self._sender.take()
                 if not updates:
                     break
@@ -331,19 +343,29 @@ class AsyncDevice:
 
         def answered(done: asyncio.Future[Any]) -> None:
             late.cancel()
-            if not done.cancelled() and done.exception() is None and socket is self._socket:
+            if done.cancelled() or done.exception() is not None or socket is not self._socket:
+                return
+            try:
                 self._answered(socket, self._sender.answered(seq, done.result()))
+            except Exception:  # such as a full disk: begin with what the buffer has
+                log.exception("%s: an answer could not be written down", self.device_id)
+                self._must_reload = True
+                socket.close("the buffer could not be written")
 
         answer.add_done_callback(answered)
 
     def _answered(self, socket: Socket, outcome: Outcome) -> None:
+        loop = asyncio.get_running_loop()
         for stored in outcome.dropped:
-            self._on_refused(stored.sample.key, outcome.error or {})
+            tell(self._on_refused, stored.sample.key, outcome.error or {})
         if outcome.wait_s:
-            self._resume_at = time.monotonic() + outcome.wait_s
+            self._resume_at = loop.time() + outcome.wait_s
+            loop.call_later(outcome.wait_s + 0.01, self._wake.set)
         if outcome.is_lost:
-            self._reconnect_after_s = 1.0
-            socket.close("the session has another owner or count")
+            # Stay for a moment: `superseded` may be on its way, after which it does not come back.
+            self._reconnect_after_s = 0.0
+            words = "the session has another owner or count"
+            loop.call_later(LOST_PAUSE_S, socket.close, words)
         self._note_empty()
         self._wake.set()
 
@@ -365,7 +387,7 @@ class AsyncDevice:
         if event == "command":
             self._commands.take(payload, reply)
         elif event == "setup":
-            self._take_setup(data.get("setup"), data.get("setup_version") or 0)
+            self._setups.changed(data["setup"], data["setup_version"])
         elif event == "ping" and self._socket is not None:
             self._socket.emit("pong", data)
         elif event in ("superseded", "deleted"):
@@ -382,37 +404,6 @@ class AsyncDevice:
                     self._socket.close("the token has ended")
             else:
                 self._end(f"not_authenticated: {data.get('message', '')}")
-
-    def _take_setup(self, setup: Any, version: int) -> None:
-        if self._on_setup is None or version <= self._setup_version:
-            return
-        self._setup_version = version
-        applying = asyncio.ensure_future(self._apply(setup, version))
-        self._tasks.append(applying)
-        applying.add_done_callback(self._tasks.remove)
-
-    async def _apply(self, setup: Any, version: int) -> None:
-        assert self._on_setup is not None
-        try:
-            if inspect.iscoroutinefunction(self._on_setup):
-                await self._on_setup(setup, version)
-            else:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(None, self._on_setup, setup, version)
-        except Exception:  # the program's own: the setup is not reported as running
-            log.exception("%s: setup %d could not be applied", self.device_id, version)
-            return
-        self._ask("update_setup", {"reported_version": version})
-
-
-def token_end(token: str) -> float | None:
-    """Return `exp` of a JSON Web Token, seconds since 1970; None: it has none, or cannot be read."""
-    try:
-        claims = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
-    except (IndexError, KeyError, TypeError, ValueError):
-        return None
-    return float(found) if isinstance(found, (int, float)) else None
 
 
 def _warn_of_drop(count: int) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from muster_client.device import Token
+from muster_client import tokens
+from muster_client.background import tell
 from muster_client.errors import NotConnected, Refused
 from muster_client.socket import Backoff, Reply, Socket
+from muster_client.tokens import Token
+
+log = logging.getLogger("muster_client")
 
 Summary = Mapping[str, Any]
 
@@ -70,6 +75,9 @@ class Fleet:
         self._again = asyncio.Event()
         self._live = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._after_s: float | None = None
+        self._queues: list[asyncio.Queue[Change | None]] = []
+        self._has_ended = False
         self._error: Exception | None = None
 
     # -- what a program calls ---------------------------------------------------------------
@@ -82,8 +90,8 @@ class Fleet:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._socket is not None:
-            self._socket.close("left")
+        if not self._has_ended:
+            self._end(None)
 
     def subscribe(self, listener: Callable[[Change], object]) -> Callable[[], None]:
         """Call `listener` with every change; return what ends that."""
@@ -91,23 +99,25 @@ class Fleet:
         return lambda: self._listeners.remove(listener)
 
     async def changes(self) -> AsyncIterator[Change]:
-        """Yield every change from now on.
+        """Yield every change from now on, until the fleet is left.
 
         Raises:
             Refused: The service refuses this client for good.
         """
         queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._queues.append(queue)
         end = self.subscribe(queue.put_nowait)
         try:
-            while True:
+            while not self._has_ended:
                 change = await queue.get()
-                if change is None or (change.kind == "state" and self._error is not None):
-                    if self._error is not None:
-                        raise self._error
-                    return
+                if change is None:
+                    break
                 yield change
         finally:
             end()
+            self._queues.remove(queue)
+        if self._error is not None:
+            raise self._error
 
     async def wait_live(self, timeout: float | None = None) -> None:
         """Wait for the snapshot.
@@ -124,7 +134,7 @@ class Fleet:
 
     def _tell(self, change: Change) -> None:
         for listener in list(self._listeners):
-            listener(change)
+            tell(listener, change)
 
     def _set_state(self, state: str) -> None:
         if state != self.state:
@@ -134,46 +144,50 @@ class Fleet:
     async def _run(self) -> None:
         backoff = Backoff()
         while True:
-            after_s: float | None = None
+            self._after_s = None
             try:
                 await self._connect_and_watch(backoff)
-            except NotConnected:
-                pass
+            except NotConnected as error:
+                log.info("the fleet's connection ended: %s", error)
             except Refused as error:
                 has_hope = error.retryable or (
                     error.code == "not_authenticated" and callable(self._token)
                 )
                 if not has_hope:
-                    self._error = error
-                    self._set_state("offline")
-                    self._live.set()
+                    self._end(error)
                     return
-                after_s = error.retry_after_s
+                self._after_s = error.retry_after_s
+            except Exception:  # an answer that is not understood; another node may answer better
+                log.exception("the fleet's connection is made anew")
+                self._cursor = None
             self._set_state("offline")
             self._urls.append(self._urls.pop(0))
-            await asyncio.sleep(backoff.next_s() if after_s is None else after_s)
+            after_s = backoff.next_s()
+            await asyncio.sleep(after_s if self._after_s is None else self._after_s)
+
+    def _end(self, error: Exception | None) -> None:
+        self._error, self._has_ended = error, True
+        self._set_state("offline")
+        self._live.set()
+        for queue in self._queues:
+            queue.put_nowait(None)
 
     async def _connect_and_watch(self, backoff: Backoff) -> None:
-        token = self._token
-        if callable(token):
-            given = token()
-            token = given if isinstance(given, str) else await given
+        token = await tokens.current(self._token)
         auth = None if token is None else {"token": token}
         socket = await Socket.connect(self._urls[0], self._event, auth)
         self._socket = socket
+        socket.closed.add_done_callback(lambda _: self._again.set())
         try:
             while True:
                 await self._watch(socket)
                 backoff.succeeded()
-                again = asyncio.ensure_future(self._again.wait())
-                both: list[asyncio.Future[Any]] = [again, socket.closed]
-                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-                again.cancel()
+                await self._again.wait()
                 if socket.closed.done():
                     raise NotConnected(socket.closed.result())
         finally:
             self._socket = None
-            socket.close("left")
+            await socket.leave("left")
 
     async def _watch(self, socket: Socket) -> None:
         self._again.clear()
@@ -201,9 +215,11 @@ class Fleet:
             self._take(event, payload)
 
     def _event(self, event: str, payload: Any, reply: Reply | None) -> None:
+        if not isinstance(payload, dict):
+            return
         if self._early is not None:
             self._early.append((event, payload))
-        elif isinstance(payload, dict):
+        else:
             self._take(event, payload)
 
     def _take(self, event: str, payload: Any) -> None:
@@ -226,8 +242,11 @@ class Fleet:
             self._set_state("resyncing")
             self._again.set()
             return
-        elif event == "draining" and self._socket is not None:
-            self._socket.close(event)
+        elif event == "draining":
+            after = payload.get("reconnect_after_s")
+            self._after_s = float(after) if isinstance(after, (int, float)) else None
+            if self._socket is not None:
+                self._socket.close(event)
             return
         if payload.get("cursor"):
             self._cursor = payload["cursor"]

@@ -14,7 +14,7 @@ Wait = Literal["queued", "delivered", "result"]
 
 
 class Operator:
-    """Steers a fleet; may be used from several threads.
+    """Steers a fleet; may be used from several threads. `close` it in the end, or `with` it.
 
     Args:
         url: Of a node or balancer.
@@ -34,12 +34,32 @@ class Operator:
         self._rest = Rest(url, token, timeout_s)
         self._retries = retries
 
-    def _ask(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """Return the body of an answer; repeat where the reply was lost or the service asks for it."""
+    def close(self) -> None:
+        """Close its connections."""
+        self._rest.close()
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(
+        self, method: str, path: str, body: Any = None, *, done: str = "", **options: Any
+    ) -> Any:
+        """Return the body of an answer; repeat where the reply was lost or the service asks for it.
+
+        Args:
+            done: Code that means, after a reply that was lost, that the lost request did it.
+        """
+        was_lost = False
         for attempt in range(self._retries + 1):
             try:
                 return self._rest(method, path, body, **options)[1]
             except (NotConnected, Refused) as error:
+                if was_lost and isinstance(error, Refused) and error.code == done:
+                    return None
+                was_lost = was_lost or isinstance(error, NotConnected)
                 again = isinstance(error, NotConnected) or error.retryable
                 if not again or attempt == self._retries:
                     raise
@@ -81,14 +101,14 @@ class Operator:
 
     def delete(self, session_id: str) -> None:
         """Delete a session everywhere; its device is disconnected."""
-        self._ask("DELETE", f"/sessions/{in_path(session_id)}")
+        self._ask("DELETE", f"/sessions/{in_path(session_id)}", done="session_not_found")
 
     def archive(self, session_id: str) -> dict[str, Any]:
-        """Move a session to the archive now."""
+        """Move a session to the archive now; return its summary, or after 30 s `{job_id, …}`."""
         return dict(self._ask("POST", f"/sessions/{in_path(session_id)}/archive"))
 
     def restore(self, session_id: str) -> dict[str, Any]:
-        """Bring a session back from the archive."""
+        """Bring a session back from the archive; return as `archive` does."""
         return dict(self._ask("POST", f"/sessions/{in_path(session_id)}/restore"))
 
     # -- setups -----------------------------------------------------------------------------
@@ -153,11 +173,21 @@ class Operator:
 
     def command(self, session_id: str, command_id: str) -> dict[str, Any]:
         """Return a command as it stands."""
-        return dict(self._ask("GET", f"/sessions/{in_path(session_id)}/commands/{command_id}"))
+        path = f"/sessions/{in_path(session_id)}/commands/{in_path(command_id)}"
+        return dict(self._ask("GET", path))
 
     def cancel(self, session_id: str, command_id: str) -> None:
-        """Cancel a command that has not ended."""
-        self._ask("DELETE", f"/sessions/{in_path(session_id)}/commands/{command_id}")
+        """Cancel a command that has not ended.
+
+        Raises:
+            Refused: `conflict`: it has ended; `command_not_found`.
+        """
+        path = f"/sessions/{in_path(session_id)}/commands/{in_path(command_id)}"
+        if (
+            self._ask("DELETE", path, done="conflict") is None
+            and self.command(session_id, command_id)["status"] != "cancelled"
+        ):
+            raise Refused({"code": "conflict", "message": "The command has already ended."})
 
     def send_bulk(
         self,

@@ -1,9 +1,11 @@
-"""Requests of the REST API: one connection per thread, errors as exceptions."""
+"""Requests of the REST API: connections are kept, errors are exceptions."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import selectors
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -17,11 +19,12 @@ Answer = tuple[int, Any, Mapping[str, str]]
 
 def in_path(session_id: str) -> str:
     """Return an id as it stands in a path; `.` and `..` would be taken out of it on the way."""
-    return ("%7F" if session_id in (".", "..") else "") + quote(session_id, safe="")
+    needs_more = session_id in (".", "..") or session_id.startswith("\x7f")
+    return ("%7F" if needs_more else "") + quote(session_id, safe="")
 
 
 class Rest:
-    """Makes requests.
+    """Makes requests, from any thread; `close` it in the end.
 
     Args:
         url: Of a node or balancer.
@@ -40,7 +43,17 @@ class Rest:
         self._base = parts.path.rstrip("/") + "/api/v1"
         self._token = token
         self._timeout_s = timeout_s
-        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close the connections; a request that is under way closes its own at its end."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def __call__(
         self,
@@ -89,33 +102,53 @@ class Rest:
         headers: Mapping[str, str],
         timeout_s: float | None,
     ) -> tuple[int, bytes, dict[str, str]]:
-        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        # A kept connection may have been closed meanwhile; a request that was not sent is sent anew.
-        is_fresh = kept is None or kept.sock is None
-        connection = self._open() if kept is None else kept
-        self._local.connection = connection
+        connection = self._take()
         try:
+            connection.timeout = timeout_s or self._timeout_s
             if connection.sock is None:
                 connection.connect()
-            connection.sock.settimeout(timeout_s or self._timeout_s)
+            connection.sock.settimeout(connection.timeout)
             connection.request(method, target, content, dict(headers))
             response = connection.getresponse()
             raw = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            closed = isinstance(error, (http.client.RemoteDisconnected, BrokenPipeError))
-            if not is_fresh and closed and method in ("GET", "PUT", "DELETE"):
-                return self._exchange(method, target, content, headers, timeout_s)
-            raise NotConnected(
-                f"{method} {target}: {str(error) or type(error).__name__}"
-            ) from error
+            words = f"{method} {target}: {str(error) or type(error).__name__}"
+            raise NotConnected(words) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
         return response.status, raw, {k.lower(): v for k, v in response.getheaders()}
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _take(self) -> http.client.HTTPConnection:
+        """Return a kept connection that the service has not closed meanwhile, or a new one."""
+        while True:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is None:
+                break
+            # Where something can be read, and nothing was asked, it is the end of the connection.
+            if kept.sock is not None and not _is_readable(kept.sock):
+                return kept
+            kept.close()
         if self._is_tls:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, context=context)
         return http.client.HTTPConnection(self._host, self._port)
+
+    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _is_readable(opened: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(opened, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _version(text: Any) -> int | None:

@@ -8,13 +8,13 @@ number on, once.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from muster_client.buffer import Buffer, Numbered, Stored, new_stream
+from muster_client.samples import row
 
 #: Samples that the service takes in one update.
 MAX_SAMPLES = 2000
@@ -44,10 +44,7 @@ class Update:
         Args:
             shift_s: Added to the times of measurement.
         """
-        rows = [
-            [one.sample.key, json.loads(one.sample.json), max(0.0, one.sample.ts + shift_s)]
-            for one in self.samples
-        ]
+        rows = [row(one.sample, shift_s) for one in self.samples]
         return {"seq": self.seq, "samples": rows}
 
 
@@ -183,7 +180,8 @@ class Sender:
             after = samples[-1].place
         if new:
             self._left.extend(new)
-            self._buffer.number(self._numbers(), max(seq, self._buffer.highest), self.stream)
+            highest = max(seq, self._buffer.highest)
+            self._buffer.number(self._numbers(), highest, self.stream)
             self._unsent += len(new)
 
     def _fitting(self, after: int) -> list[Stored]:
@@ -222,7 +220,7 @@ class Sender:
         outcome.error = error
         code = error.get("code")
         self._must_renumber = True
-        if code in ("stale_generation", "not_registered", "session_not_found"):
+        if code in ("stale_generation", "not_registered", "session_not_found", "internal"):
             outcome.is_lost = True
         elif code in _FINAL:
             self._refused.add(seq)
@@ -257,8 +255,3 @@ class Sender:
             self._buffer.drop(stored.place, [])
         self._buffer.number(self._numbers(), highest, self.stream)
         self._unsent = len(self._left)
-
-    def new_stream(self) -> None:
-        """Give up the count of this stream; what is left is numbered from 1 in another."""
-        self._settled = 0
-        self._number_left(new_stream())

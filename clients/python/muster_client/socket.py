@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from muster_client import protocol
 from muster_client.errors import NotConnected, Refused
+
+log = logging.getLogger("muster_client")
 
 #: Sends the ack of an event.
 Reply = Callable[[Any], None]
@@ -82,7 +85,7 @@ class Socket:
                 close_timeout=2,
                 proxy=None,
             )
-        except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
+        except (TimeoutError, OSError, InvalidHandshake, WebSocketException) as error:
             raise NotConnected(f"{url}: {str(error) or 'no answer'}") from error
         made = cls(websocket, on_event)
         made._tasks = [asyncio.ensure_future(made._read()), asyncio.ensure_future(made._write())]
@@ -90,10 +93,10 @@ class Socket:
         try:
             await asyncio.wait_for(asyncio.shield(made._ready), timeout_s)
         except TimeoutError as error:
-            made.close("no answer to the connect")
+            await made.leave("no answer to the connect")
             raise NotConnected(f"{url}: no answer to the connect") from error
         except BaseException:
-            made.close("not connected")
+            await made.leave("not connected")
             raise
         return made
 
@@ -143,8 +146,12 @@ class Socket:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        closing = asyncio.ensure_future(self._close())
-        self._tasks.append(closing)
+        self._tasks.append(asyncio.ensure_future(self._close()))
+
+    async def leave(self, reason: str) -> None:
+        """End the connection, and wait until nothing of it is left."""
+        self.close(reason)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _close(self) -> None:
         with contextlib.suppress(OSError, WebSocketException, asyncio.TimeoutError):
@@ -172,8 +179,10 @@ class Socket:
                         break
         except TimeoutError:
             reason = f"nothing was heard for {self._silence_s:g} s"
-        except (OSError, WebSocketException, ValueError) as error:
+        except (OSError, WebSocketException) as error:
             reason = str(error) or reason
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"what came is not of this protocol: {error!r}"
         self.close(reason)
 
     def _take(self, packet: protocol.Packet) -> bool:
@@ -196,7 +205,10 @@ class Socket:
             return False
         elif kind == protocol.EVENT and isinstance(payload, list) and payload:
             reply = None if number is None else self._reply(number)
-            self._on_event(str(payload[0]), payload[1] if len(payload) > 1 else None, reply)
+            try:
+                self._on_event(str(payload[0]), payload[1] if len(payload) > 1 else None, reply)
+            except Exception:  # an event that is not understood must not cost the connection
+                log.exception("the event %.100s could not be handled", payload[0])
         elif kind == protocol.ACK:
             answer = self._acks.pop(number or 0, None)
             if answer is not None and not answer.done():

@@ -22,6 +22,7 @@ class Device:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="muster_client", daemon=True)
         self._started = threading.Event()
+        self._failure: Exception | None = None
 
     @property
     def device_id(self) -> str:
@@ -55,6 +56,9 @@ class Device:
         """Begin to connect and to send, in a thread that does not keep the program alive."""
         self._thread.start()
         self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
 
     def send(
         self, values: Mapping[str, Any] | None = None, /, *, ts: float | None = None, **more: Any
@@ -63,18 +67,21 @@ class Device:
         self._device.send(values, ts=ts, **more)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything that was sent is stored; False: it is not after `timeout` s."""
+        """See `AsyncDevice.flush`; a device that was not started, or has ended, waits for nothing."""
+        if not self._thread.is_alive():
+            return self.unacked == 0
         waiting = asyncio.run_coroutine_threadsafe(self._device.flush(timeout), self._loop)
         return waiting.result()
 
     def stop(self) -> None:
-        """Disconnect; what is not acked stays in a buffer file."""
+        """See `AsyncDevice.stop`; twice is as good as once."""
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._device.stop(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         else:
             self._device.buffer.close()
+            self._loop.close()
 
     def __enter__(self) -> Device:
         self.start()
@@ -85,10 +92,16 @@ class Device:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.call_soon(self._device.start)
-        self._loop.call_soon(self._started.set)
+        self._loop.call_soon(self._begin)
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
+
+    def _begin(self) -> None:
+        try:
+            self._device.start()
+        except Exception as error:  # noqa: BLE001  it is raised where `start` was called
+            self._failure = error
+            self._loop.stop()
+        self._started.set()

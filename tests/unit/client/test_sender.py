@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from muster_client.buffer import Bounds, Buffer, FileBuffer, MemoryBuffer
+from muster_client.buffer import Bounds, Buffer, MemoryBuffer
+from muster_client.file_buffer import FileBuffer
 from muster_client.samples import check
 from muster_client.sender import Sender, Update
 

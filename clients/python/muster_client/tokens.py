@@ -1,0 +1,37 @@
+"""Tokens: fixed ones, and functions that give them."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+
+from muster_client.errors import NotConnected
+
+Token = str | Callable[[], "str | Awaitable[str]"]
+
+
+async def current(token: Token | None) -> str | None:
+    """Return the token to show now.
+
+    Raises:
+        NotConnected: The function that gives it failed.
+    """
+    if token is None or isinstance(token, str):
+        return token
+    try:
+        given = token()
+        return await given if inspect.isawaitable(given) else given
+    except Exception as error:
+        raise NotConnected(f"the token function failed: {error!r}") from error
+
+
+def end(token: str) -> float | None:
+    """Return `exp` of a JSON Web Token, seconds since 1970; None: it has none, or cannot be read."""
+    try:
+        claims = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return float(found) if isinstance(found, (int, float)) else None
