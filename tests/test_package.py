@@ -86,6 +86,8 @@ class Release(NamedTuple):
     wheel: Path
     sdist: Path
     bill: Path
+    client_wheel: Path
+    client_sdist: Path
 
 
 def run(*argv: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -107,9 +109,13 @@ def release_into(folder: Path) -> Release:
     """The files that `make release` makes."""
     done = run(REPOSITORY / "deploy" / "release", folder, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,), (sdist,), (bill,) = map(folder.glob, ("*.whl", "*.tar.gz", "*.cdx.json"))
-    assert len(list(folder.iterdir())) == 3
-    return Release(wheel, sdist, bill)
+    names = ("muster_fleet-*.whl", "muster_fleet-*.tar.gz", "*.cdx.json")
+    found = [
+        next(folder.glob(name))
+        for name in (*names, "muster_client-*.whl", "muster_client-*.tar.gz")
+    ]
+    assert set(folder.iterdir()) == set(found)
+    return Release(*found)
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,8 @@ def test_readme_snippets_run_against_two_nodes(
         Program(
             subprocess.Popen(
                 [sys.executable, "-u", str(tmp_path / "device.py")],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "clients/python")},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -97,7 +99,8 @@ def test_readme_snippets_run_against_two_nodes(
         )
     )
     programs.append(Program(run_script(tmp_path / "device.js")))
-    wait_until(lambda: all("rev" in program.output for program in programs), 20, what="acks")
+    for device, word in zip(programs, ("stored True", "rev"), strict=True):
+        wait_until(lambda device=device, word=word: word in device.output, 20, what="acks")
 
     operator = Bare(pair.urls[1])
     for device_id in ("kiosk-py", "kiosk-js"):

@@ -26,6 +26,12 @@ CREATE TABLE IF NOT EXISTS commands (
   is_reported INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+#: How many samples there are, and their bytes as `Sample.size` has them.
+_COUNT_UP = """
+SELECT count(*), coalesce(sum(4 * length(key) + length(CAST(json AS BLOB)) + 40), 0)
+FROM samples WHERE place BETWEEN ? AND ?
+"""
+_LAST_PLACE = (1 << 63) - 1
 
 
 class FileBuffer:
@@ -86,10 +92,7 @@ class FileBuffer:
             raise
 
     def _count_up(self) -> None:
-        count, size = self._db.execute(
-            "SELECT count(*), coalesce(sum(4 * length(key) + length(CAST(json AS BLOB)) + 40), 0)"
-            " FROM samples"
-        ).fetchone()
+        count, size = self._db.execute(_COUNT_UP, (0, _LAST_PLACE)).fetchone()
         self._count, self._bytes = int(count), int(size)
 
     def __len__(self) -> int:
@@ -178,11 +181,9 @@ class FileBuffer:
             self._put_updates(db, updates)
 
     def _forget(self, db: sqlite3.Connection, first: int, last: int) -> None:
-        rows = db.execute(
-            "DELETE FROM samples WHERE place BETWEEN ? AND ? RETURNING key, json, ts", (first, last)
-        ).fetchall()
-        self._count -= len(rows)
-        self._bytes -= sum(Sample(*row).size for row in rows)
+        count, size = db.execute(_COUNT_UP, (first, last)).fetchone()
+        db.execute("DELETE FROM samples WHERE place BETWEEN ? AND ?", (first, last))
+        self._count, self._bytes = self._count - count, self._bytes - size
 
     @staticmethod
     def _put_updates(db: sqlite3.Connection, updates: Iterable[Numbered]) -> None:

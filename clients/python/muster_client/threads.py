@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from muster_client.buffer import Bounds
 from muster_client.device import AsyncDevice, H
+from muster_client.tokens import Token
+
+if TYPE_CHECKING:
+    from typing import Unpack  # from Python 3.11 on
+
+
+class Options(TypedDict, total=False):
+    """Options of a device; `AsyncDevice` describes them."""
+
+    name: str | None
+    project_id: str | None
+    meta: Mapping[str, Any] | None
+    token: Token | None
+    buffer: str | os.PathLike[str] | None
+    bounds: Bounds
+    sync_s: float
+    correct_clock: bool
+    on_drop: Callable[[int], object] | None
+    on_refused: Callable[[str, Mapping[str, Any]], object] | None
+    on_state: Callable[[str, str], object] | None
 
 
 class Device:
@@ -17,8 +39,10 @@ class Device:
     threads, so they may take their time.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._device = AsyncDevice(*arguments, **options)
+    def __init__(
+        self, urls: str | Sequence[str], device_id: str, **options: Unpack[Options]
+    ) -> None:
+        self._device = AsyncDevice(urls, device_id, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="muster_client", daemon=True)
         self._started = threading.Event()
