@@ -104,8 +104,8 @@ def programs(tmp_path: Path, python: Path, pair: Cluster) -> Iterator[dict[str, 
         start("device", device)
         start("dashboard", dashboard)
         wait_until(lambda: "samples kiosk-7 [['visitors'" in outputs["dashboard"].read_text(), 30)
-        start("operator", operator)
-        assert running[-1].wait(60) == 0, outputs["operator"].read_text()
+        start("steers", operator)
+        assert running[-1].wait(60) == 0, outputs["steers"].read_text()
         yield outputs
     finally:
         for process in running:
@@ -114,7 +114,7 @@ def programs(tmp_path: Path, python: Path, pair: Cluster) -> Iterator[dict[str, 
 
 
 def test_readme_runs_as_pasted_with_the_wheel_alone(programs: dict[str, Path]) -> None:
-    listed, answer, history = programs["operator"].read_text().splitlines()
+    listed, answer, history = programs["steers"].read_text().splitlines()
     assert (listed, answer) == ("['kiosk-7']", "did reboot")
     assert re.fullmatch(r"\[(\(\d+, [\d.]+\)(, )?)+\]", history)
     assert programs["device"].read_text() == ""

@@ -214,8 +214,9 @@ def test_setup_that_was_applied_is_reported_and_one_that_failed_is_not(
         wait_until(lambda: operator.session("tuned")["in_sync"], 20, what="reported")
         assert applied == [({"a": 1}, version)]
         operator.put_setup("tuned", {"bad": True}, version=version)
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict) as conflict:
             operator.put_setup("tuned", {"late": 1}, version=version)
+        assert conflict.value.version == version + 1
         assert operator.send_command("tuned", "what?", wait="result")["status"] == "failed"
         assert not operator.session("tuned")["in_sync"]
 

@@ -1,0 +1,300 @@
+"""A device of the Python client against a service that says what the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from muster_client import AsyncDevice, BadBuffer, Device
+from muster_client.file_buffer import FileBuffer
+from websockets.asyncio.server import ServerConnection, serve
+
+OPEN = '0{"sid":"s","upgrades":[],"pingInterval":10000,"pingTimeout":5000,"maxPayload":1048576}'
+
+
+class Service:
+    """Speaks Socket.IO on a port of its own; `refuse` answers a connect, `on` an event."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str | None] = []
+        self.events: list[tuple[str, Any]] = []
+        self.values: list[Any] = []
+        self.refuse: Callable[[str | None], dict[str, Any] | None] = lambda token: None
+        self.on: dict[str, Callable[[Any], Any]] = {}
+        self.sockets: list[ServerConnection] = []
+        self.last_seq = 0
+        self.url = ""
+
+    async def __aenter__(self) -> Service:
+        self._server = await serve(self._talk, "127.0.0.1", 0, compression=None, close_timeout=1)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _talk(self, socket: ServerConnection) -> None:
+        await socket.send(OPEN)
+        first = str(await socket.recv())
+        token = json.loads(first[2:])["token"] if first[2:] else None
+        self.tokens.append(token)
+        error = self.refuse(token)
+        if error is not None:
+            await socket.send("44" + json.dumps({"message": "no", "data": error}))
+            return
+        self.sockets.append(socket)
+        await socket.send('40{"sid":"t"}')
+        async for message in socket:
+            text = str(message)
+            if not text.startswith("42"):
+                continue
+            number, _, body = text[2:].partition("[")
+            name, payload = json.loads("[" + body)
+            self.events.append((name, payload))
+            answer = self.on[name](payload) if name in self.on else self._answer(name, payload)
+            if number and answer is not None:
+                await socket.send(f"43{number}{json.dumps([answer])}")
+
+    def _answer(self, name: str, payload: Any) -> dict[str, Any]:
+        if name == "register":
+            told = {"last_seq": self.last_seq, "setup": None, "setup_version": 0}
+            return {"ok": True, "server_time": time.time(), **told}
+        if name == "update_data":
+            self.last_seq = max(self.last_seq, payload["seq"])
+            self.values += [value for _, value, _ in payload["samples"]]
+        return {"ok": True, "rev": 1}
+
+    async def tell(self, event: str, payload: Any = None, number: str = "") -> None:
+        await self.sockets[-1].send(f"42{number}{json.dumps([event, payload])}")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def drive(test: Callable[[Service], Any]) -> None:
+    async def main() -> None:
+        async with Service() as service:
+            await test(service)
+
+    asyncio.run(main())
+
+
+def token(left_s: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + left_s}).encode())
+    return f"head.{claims.decode().rstrip('=')}.signature"
+
+
+UNKNOWN = {"code": "not_authenticated", "message": "no", "retryable": False}
+#: What ends a device, whatever its token: after these it never connects again.
+ENDS = [("superseded", {}), ("deleted", {})]
+
+
+@pytest.mark.parametrize(("event", "payload"), ENDS)
+def test_device_that_is_superseded_or_deleted_ends(event: str, payload: Any) -> None:
+    async def test(service: Service) -> None:
+        async with AsyncDevice(service.url, "kiosk", token=lambda: token(60)) as device:
+            await until(lambda: device.state == "online")
+            await service.tell(event, payload)
+            await until(lambda: device.state == "ended")
+            assert device.why == event
+            assert len(service.sockets) == 1
+            device.send(n=1)
+            assert not await device.flush()  # at once
+
+    drive(test)
+
+
+def test_register_that_comes_later_than_the_owners_ends_the_device() -> None:
+    async def test(service: Service) -> None:
+        stale = {"code": "stale_generation", "message": "late", "retryable": False}
+        service.on["register"] = lambda _: {"ok": False, "error": stale}
+        async with AsyncDevice(service.url, "kiosk") as device:
+            await until(lambda: device.state == "ended")
+            assert device.why == "superseded"
+
+    drive(test)
+
+
+def test_fixed_token_that_is_refused_ends_the_device() -> None:
+    async def test(service: Service) -> None:
+        service.refuse = lambda _: UNKNOWN
+        async with AsyncDevice(service.url, "kiosk", token="old") as device:
+            await until(lambda: device.state == "ended")
+            assert "not_authenticated" in device.why
+        assert service.tokens == ["old"]
+
+    drive(test)
+
+
+def test_token_function_is_asked_again_at_once_and_may_fail() -> None:
+    async def test(service: Service) -> None:
+        service.refuse = lambda token: None if token == "good" else UNKNOWN
+        given = iter(["old", ValueError("no login service"), "good"])
+
+        def next_token() -> str:
+            one = next(given)
+            if isinstance(one, Exception):
+                raise one
+            return one
+
+        async with AsyncDevice(service.url, "kiosk", token=next_token) as device:
+            await until(lambda: device.state == "online")
+        assert service.tokens == ["old", "good"]
+
+    drive(test)
+
+
+def test_connection_is_changed_before_its_token_ends() -> None:
+    async def test(service: Service) -> None:
+        given = iter([token(1.5), token(600)])
+        async with AsyncDevice(service.url, "kiosk", token=lambda: next(given)) as device:
+            await until(lambda: len(service.sockets) == 2)
+            await until(lambda: device.state == "online")
+            device.send(n=1)
+            assert await device.flush(5)
+        assert service.values == [1]
+
+    drive(test)
+
+
+def test_event_that_is_not_understood_costs_nothing() -> None:
+    async def test(service: Service) -> None:
+        async with AsyncDevice(service.url, "kiosk") as device:
+            await until(lambda: device.state == "online")
+            for event, payload in (("setup", {}), ("command", 5), ("news", [1]), ("setup", None)):
+                await service.tell(event, payload)
+            device.send(n=1)
+            assert await device.flush(5)
+        assert len(service.sockets) == 1
+
+    drive(test)
+
+
+def test_callbacks_that_raise_end_nothing() -> None:
+    async def test(service: Service) -> None:
+        def fail(*_: Any) -> None:
+            raise RuntimeError("mine")
+
+        async with AsyncDevice(service.url, "kiosk", on_state=fail, on_refused=fail) as device:
+            refused = {"code": "too_large", "message": "no", "retryable": False}
+            service.on["update_data"] = lambda update: {"ok": False, "error": refused}
+            device.send(n=1)
+            assert await device.flush(5)
+            del service.on["update_data"]
+            device.send(n=2)
+            assert await device.flush(5)
+        assert service.values == [2]
+
+    drive(test)
+
+
+def test_refused_update_is_sent_again_after_the_pause_that_was_asked_for() -> None:
+    async def test(service: Service) -> None:
+        busy = {"code": "overloaded", "message": "", "retryable": True, "retry_after_s": 0.2}
+        refused: list[float] = []
+
+        def refuse(update: Any) -> Any:
+            refused.append(time.monotonic())
+            del service.on["update_data"]
+            return {"ok": False, "error": busy}
+
+        service.on["update_data"] = refuse
+        async with AsyncDevice(service.url, "kiosk") as device:
+            device.send(n=1)
+            assert await device.flush(5)
+        assert time.monotonic() - refused[0] >= 0.2
+        assert service.values == [1]
+
+    drive(test)
+
+
+def test_full_disk_loses_nothing_that_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers cannot be written down: nothing is sent until they can."""
+    path = tmp_path / "kiosk.db"
+    number = FileBuffer.number
+
+    async def test(service: Service) -> None:
+        async with AsyncDevice(service.url, "kiosk", buffer=path) as device:
+            device.send(n=1)
+            assert await device.flush(5)
+            full = BadBuffer("disk full")
+            left = [full, full]
+
+            def fail(self: FileBuffer, *arguments: Any) -> None:
+                if left:
+                    raise left.pop()
+                number(self, *arguments)
+
+            monkeypatch.setattr(FileBuffer, "number", fail)
+            for n in (2, 3, 4):
+                device.send(n=n)
+            assert await device.flush(20)
+            assert not left
+        assert service.values == [1, 2, 3, 4]
+
+    drive(test)
+
+
+def test_write_that_fails_raises_and_takes_nothing(tmp_path: Path) -> None:
+    device = Device("http://127.0.0.1:9", "kiosk", buffer=tmp_path / "kiosk.db")
+    device.send(n=1)
+    buffer = device._device.buffer
+    assert isinstance(buffer, FileBuffer)
+    pages = buffer._db.execute("PRAGMA page_count").fetchone()[0]
+    buffer._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(BadBuffer, match="full"):
+        for _ in range(100):
+            device.send(n="x" * 1000)
+    taken = device.unacked
+    device.stop()
+    with sqlite3.connect(tmp_path / "kiosk.db") as db:
+        assert db.execute("SELECT count(*) FROM samples").fetchone() == (taken,)
+    db.close()
+
+
+def test_stop_does_not_wait_for_a_handler_that_hangs() -> None:
+    hanging, enough = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def hang(_: Any) -> None:
+        hanging.set()
+        enough.wait(30)
+
+    async def test(service: Service) -> None:
+        device = Device(service.url, "kiosk", on_state=lambda state, why: seen.append(state))
+        device.command("hang")(hang)
+        device.start()
+        await until(lambda: device.state == "online")
+        await service.tell("command", {"command_id": "c", "command": "hang", "params": None}, "7")
+        await until(hanging.is_set)
+        device.send(n=1)
+        assert await asyncio.to_thread(device.flush, 5)  # the connection lives meanwhile
+        await asyncio.wait_for(asyncio.to_thread(device.stop), 5)
+        device.stop()
+
+    try:
+        drive(test)
+    finally:
+        enough.set()
+    assert seen[-1] == "ended"
+
+
+def test_device_that_was_not_started_waits_for_nothing() -> None:
+    device = Device("http://127.0.0.1:9", "kiosk")
+    device.send(n=1)
+    assert not device.flush()
+    device.stop()
