@@ -221,7 +221,8 @@ class AsyncDevice:
         while True:
             await asyncio.sleep(self._sync_s)
             try:
-                await in_thread(buffer.sync)
+                if buffer.is_unsynced:
+                    await in_thread(buffer.sync)
             except OSError:
                 log.exception("%s: the buffer could not be written to the disk", self.device_id)
 

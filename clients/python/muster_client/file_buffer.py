@@ -58,6 +58,7 @@ class FileBuffer:
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
         self._is_closed = False
+        self.is_unsynced = False  #: whether something was written that may not be on the disk
         try:
             self._open()
         except sqlite3.OperationalError as error:
@@ -87,9 +88,19 @@ class FileBuffer:
             self.highest = int(known.get("highest", "0"))
             self._count_up()
             self._wal = os.open(f"{self._path}-wal", os.O_RDWR)
+            self._sync_folder()
         except BaseException:
             self._db.close()
             raise
+
+    def _sync_folder(self) -> None:
+        """Let the names of new files survive a power cut, where a folder can be synced."""
+        with contextlib.suppress(OSError):
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _count_up(self) -> None:
         count, size = self._db.execute(_COUNT_UP, (0, _LAST_PLACE)).fetchone()
@@ -107,6 +118,7 @@ class FileBuffer:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
+                self.is_unsynced = True
             except BaseException as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -118,8 +130,13 @@ class FileBuffer:
     def sync(self) -> None:
         """Return when everything that was added is on the disk."""
         with self._sync_lock:  # not the other: a slow disk must not hold up `add`
-            if not self._is_closed:
-                os.fsync(self._wal)
+            if self.is_unsynced and not self._is_closed:
+                self.is_unsynced = False  # what comes from here on sets it again
+                try:
+                    os.fsync(self._wal)
+                except OSError:
+                    self.is_unsynced = True
+                    raise
 
     def add(self, samples: Sequence[Sample]) -> int:
         with self._transaction() as db:
