@@ -79,7 +79,13 @@ class Setups:
         return _shown(self._rules.redo_setup(path.session_id, version=version))
 
     def _version(self, session_id: str) -> int | None:
-        return wanted_version(lambda: self._rules.get_setup(session_id).version)
+        def present() -> int:
+            return self._rules.get_setup(session_id).version
+
+        try:
+            return wanted_version(present)
+        except errors.PreconditionFailed as exc:  # one that no version can fulfil
+            raise errors.PreconditionFailed(session_id=session_id, setup_version=present()) from exc
 
 
 def _shown(state: SetupState) -> Response:

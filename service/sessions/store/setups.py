@@ -112,6 +112,8 @@ class SetupStore(StorePart):
 
     def _state(self, session_id: str, answer: list[Any]) -> SetupState:
         """Return the setup that a script answered, as it was when the script ran."""
+        if answer[0] == "precondition":
+            raise errors.PreconditionFailed(session_id=session_id, setup_version=int(answer[1]))
         self._raise_for(answer[0], session_id)
         document, version, timestamp, reported, undo, redo, node_id, sid = answer[1:]
         return SetupState(
@@ -130,8 +132,6 @@ class SetupStore(StorePart):
             raise errors.SessionNotFound(session_id=session_id)
         if word == "stale":
             raise errors.StaleGeneration(session_id=session_id)
-        if word == "precondition":
-            raise errors.PreconditionFailed(session_id=session_id)
         if word == "too_large":
             raise too_large(self._runner.settings.max_bytes, session_id=session_id)
         if word == "nothing":

@@ -64,6 +64,7 @@ def test_if_match_refuses_what_another_changed(api: Rest) -> None:
         for tag in ('"7"', 'W/"1"', '"x"', '"7", "8"'):
             refused = api.ask(method, path, body, headers={"If-Match": tag})
             problem(refused, 412, "precondition_failed")
+            assert refused.json["setup_version"] == 1
     for tag in ('"1"', '"9", "2"', "*"):
         assert api.ask("PUT", url, {"setup": 3}, headers={"If-Match": tag}).status_code == 200
     assert api.get(url)["setup_version"] == 4

@@ -122,11 +122,14 @@ def test_update_setup_versions_patches_undo_and_redo(node: Node, other: Node) ->
     expected = {"ok": True, "setup_version": 1, "undo_available": True, "redo_available": False}
     assert first == expected
     assert step("update_setup", patch={"b": {"c": None, "d": 3}}, version=1)["setup_version"] == 2
-    assert code_of(step("update_setup", setup={}, version=1)) == "precondition_failed"
+    refused = step("update_setup", setup={}, version=1)
+    assert code_of(refused) == "precondition_failed"
+    assert refused["error"]["setup_version"] == 2
     assert step("undo_setup")["redo_available"] is True
     assert step("redo_setup", version=3)["setup_version"] == 4
     assert code_of(step("redo_setup")) == "conflict"
-    assert code_of(step("undo_setup", version=1)) == "precondition_failed"
+    refused = step("undo_setup", version=1)
+    assert (code_of(refused), refused["error"]["setup_version"]) == ("precondition_failed", 4)
     assert code_of(step("update_setup")) == "invalid_request"
     assert code_of(step("update_setup", setup=1, patch=1)) == "invalid_request"
     answer = client.call("update_setup", {"session_id": "?", "setup": {}})

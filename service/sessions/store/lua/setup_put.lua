@@ -2,14 +2,14 @@
 -- ARGV[4] id · [5] document JSON · [6] version it must have now ('' any) · [7] timestamp, ms
 --   ('' now) · [8] generation of the device that writes it ('' for people) · [9] bytes that
 --   a session may hold
--- Returns {'missing' | 'stale' | 'precondition' | 'too_large'} or `setup_state`: the setup as this very change
---   made it. Undo steps are dropped, oldest first.
+-- Returns {'missing' | 'stale' | 'too_large'}, {'precondition', version it has} or `setup_state`: the setup as this
+--   very change made it. Undo steps are dropped, oldest first.
 local id, expected, generation = ARGV[4], ARGV[6], ARGV[8]
 local session, setup, undo = key('session', id), key('setup', id), key('undo', id)
 local is = call('HMGET', session, 'generation', 'setup_version')
 if not is[1] then return {'missing'} end
 if generation ~= '' and is[1] ~= generation then return {'stale'} end
-if expected ~= '' and expected ~= (is[2] or '0') then return {'precondition'} end
+if expected ~= '' and expected ~= (is[2] or '0') then return {'precondition', is[2] or '0'} end
 local before, held, redo = call('GET', setup), held_by(id), key('redo', id)
 local bytes, steps = #ARGV[5] + (before and 0 or 4), call('LLEN', undo) -- the document before only moves
 before = before or 'null'

@@ -1,11 +1,11 @@
 -- One step back or forth through the setups of a session.
 -- ARGV[4] id · [5] 'undo' or 'redo' · [6] version it must have now ('' any)
--- Returns {'missing' | 'precondition' | 'nothing'} or `setup_state`: the setup as this very step made it.
+-- Returns {'missing' | 'nothing'}, {'precondition', version it has} or `setup_state`: the setup as this very step made it.
 local id, direction, expected = ARGV[4], ARGV[5], ARGV[6]
 local session, setup = key('session', id), key('setup', id)
 local version = call('HMGET', session, 'generation', 'setup_version')
 if not version[1] then return {'missing'} end
-if expected ~= '' and expected ~= (version[2] or '0') then return {'precondition'} end
+if expected ~= '' and expected ~= (version[2] or '0') then return {'precondition', version[2] or '0'} end
 local document = call('RPOP', key(direction, id))
 if not document then return {'nothing'} end
 local back = key(direction == 'undo' and 'redo' or 'undo', id)
