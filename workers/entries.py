@@ -43,6 +43,10 @@ class NoJobOfOurs(Exception):
     """Why an entry is none."""
 
 
+class Ended(NoJobOfOurs):
+    """A job of ours that is gone: another worker finished it, after this entry was written or read."""
+
+
 class KnownJob(Job):
     """A job that runs functions of `workers.jobs` only, and nothing beside."""
 
@@ -110,11 +114,13 @@ def read_job(client: redis.Redis, entry: bytes, queue_name: str) -> KnownJob:
     """Return the job behind an entry of the queue or of a registry.
 
     Raises:
-        NoJobOfOurs
+        NoJobOfOurs: `Ended` where it was one.
     """
     try:
         job = KnownJob(entry.decode(), connection=client, serializer=JSONSerializer)
         record: Any = client.hgetall(job.key)
+        if not record and entry.startswith(f"{queue_name}-".encode()):
+            raise Ended("it has ended")
         odd = sorted(name for name, value in record.items() if value and name not in FIELDS)
         if odd:
             raise NoJobOfOurs(f"its record has {b', '.join(odd)!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,17 @@ from rq.serializers import JSONSerializer
 from service.config.loader import Config, queue_name
 from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
-from workers.entries import KnownJob, NoJobOfOurs, Quarantine, drop_rest, read_job, redis_ms
+from workers.entries import (
+    Ended,
+    KnownJob,
+    NoJobOfOurs,
+    Quarantine,
+    drop_rest,
+    read_job,
+    redis_ms,
+)
+
+log = logging.getLogger(__name__)
 
 #: How often the heart of a running job beats.
 MONITOR_S = 5
@@ -51,12 +62,18 @@ class JobsQueue(Queue):
         except NoJobOfOurs as exc:
             # one that is there no more was taken back by who enqueued it, or found by somebody else
             if self.connection.lrem(self.intermediate_queue.key, 1, entry):  # type: ignore[arg-type]
-                self.put_aside(entry, str(exc))
+                self.put_aside(entry, exc)
             return None
 
-    def put_aside(self, entry: bytes, reason: str) -> None:
-        """Keep an entry that is no job for people to look at."""
-        self.quarantine.put(entry, reason, redis_ms(self.connection))
+    def put_aside(self, entry: bytes, why: NoJobOfOurs) -> None:
+        """Keep an entry that is no job for people to look at, unless it is what an ended one left."""
+        if isinstance(why, Ended):
+            log.info(
+                "entry of an ended job removed",
+                extra={"action": "job_ended", "job": entry.decode(errors="backslashreplace")},
+            )
+        else:
+            self.quarantine.put(entry, str(why), redis_ms(self.connection))
 
 
 class JobsWorker(Worker):

@@ -119,7 +119,7 @@ class Rescue:
             job = read_job(self._client, job_id, self._queue.name)
         except NoJobOfOurs as exc:
             if self._client.zrem(self._started, entry):
-                self._queue.put_aside(entry, str(exc))
+                self._queue.put_aside(entry, exc)
             return
         with self._client.pipeline() as pipe:
             pipe.watch(self._started)
@@ -190,7 +190,7 @@ class Rescue:
             job = read_job(self._client, entry, self._queue.name)
         except NoJobOfOurs as exc:
             if self._client.zrem(self._scheduled, entry):
-                self._queue.put_aside(entry, str(exc))
+                self._queue.put_aside(entry, exc)
             return
         keys = [self._scheduled, self._queue.key, Job.key_for(job.id)]
         self._move(keys=keys, args=[entry, utcformat(utc_now())])

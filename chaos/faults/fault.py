@@ -12,7 +12,7 @@ from chaos.system import System
 REDIS_AWAY = (
     "could not connect to Redis instance",
     "found an unhandled exception, quitting",
-    r"exception raised while executing.*redis\.exceptions\.",
+    r"exception raised while executing.*(redis\.exceptions\.|StoreUnavailable)",
 )
 
 #: Does the fault, waits as long as it lasts, and puts everything right again; returns its target.

@@ -140,6 +140,22 @@ def test_a_job_whose_worker_died_while_it_began_is_taken_up_once(
     assert len(queue.quarantine) == 0
 
 
+def test_what_an_ended_job_left_is_removed_and_not_shown_as_strange(
+    queue: queues.JobsQueue, rescue: Rescue, monotonic: Monotonic, client: redis.Redis
+) -> None:
+    """Its worker lost the reply to its last word, or was paused while another did the job."""
+    (job,) = begin(queue, "ended", result_ttl=0, failure_ttl=0)
+    client.unlink(job.key)
+    client.lpush(queue.intermediate_queue.key, job.id)
+    for _ in range(2):
+        rescue.take_up_started()
+        rescue.take_up_taken()
+        monotonic.now += DEAD_S
+    assert client.zcard(queue.started_job_registry.key) == 0
+    assert client.llen(queue.intermediate_queue.key) == 0
+    assert len(queue.quarantine) == 0
+
+
 def test_of_many_workers_one_takes_a_job_up(queue: queues.JobsQueue, monotonic: Monotonic) -> None:
     begin(queue, "one", retry=Retry(max=3))
     rescues = [Rescue(queue, monotonic) for _ in range(3)]
@@ -334,7 +350,7 @@ def test_the_quarantine_is_bounded(queue: queues.JobsQueue, client: redis.Redis)
     key = Job.key_for("x")
     client.hset(key, mapping={"data": "y" * 100_000})
     for _ in range(entries.KEPT + 5):
-        queue.put_aside(b"x", "strange")
+        queue.put_aside(b"x", entries.NoJobOfOurs("strange"))
     client.delete(key)
     assert len(queue.quarantine) == entries.KEPT
     rows = client.lrange(f"{queue.quarantine._key}", 0, -1)
