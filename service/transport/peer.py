@@ -43,8 +43,8 @@ def is_gone(sock: Any) -> bool:
     return _is_at_end(sock.fileno()) if state is None else state != _ESTABLISHED
 
 
-def is_reset(sock: Any) -> bool:
-    """Return whether nothing more can arrive at the peer."""
+def is_over(sock: Any) -> bool:
+    """Return whether nothing more can arrive at the peer: it was reset, or both ends are closed."""
     return _state(sock) == _CLOSE
 
 

@@ -78,6 +78,7 @@ class Client:
         self._now = now
         self._lost: Callable[[], object] | None = None
         self._is_broken = False
+        self._has_ended = False  # our half is closed
         self._until = 0.0  # a reset casts doubt on what was written last
 
     @property
@@ -133,24 +134,27 @@ class Client:
         if self._lost is None:
             return
         is_through = not self._is_broken and self._comes_through()
-        self._conclude(is_through, peer.is_reset(self._sock))
+        self._conclude(is_through, self._is_reset())
 
     def finish(self) -> None:
         """See to the last answer, before the connection is closed."""
-        is_reset = peer.is_reset(self._sock)
+        is_reset = self._is_reset()
         self._note_end(is_reset=is_reset)
         if self._lost is None:
             return
+        self._has_ended = True
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the client has ended it
-        is_through = not self._is_broken and self._comes_through(end=1)
+        is_through = not self._is_broken and self._comes_through()
         self._conclude(is_through, is_reset or (is_through and self._ends_with_a_reset()))
 
     def _note_end(self, *, is_reset: bool) -> None:
         """Note how this connection ends after an answer that is in nobody's doubt."""
-        is_answered = self._until and self._lost in (None, _nobody) and not self.unacknowledged()
+        if self._is_broken or self._lost not in (None, _nobody):
+            return
+        is_answered = self._until and not self.unacknowledged()
         is_soon = self._now() < self._until
         if is_answered and self.is_gone() and (is_soon or not is_reset):
             self._ends.note(self._address, is_reset=is_reset)
@@ -166,11 +170,12 @@ class Client:
         elif not is_through or (is_doubtful and self._ends.is_reset_unusual(self._address)):
             lost()
 
-    def _comes_through(self, end: int = 0) -> bool:
-        """Wait until all has arrived, but for our `end`, which counts as one; False if it does not."""
+    def _comes_through(self) -> bool:
+        """Wait until all has arrived; False if it does not."""
+        end = int(self._has_ended)  # counts as a byte
         left, until, look_s = self.unacknowledged() - end, self._now() + PATIENCE_S, _FIRST_LOOK_S
         while left > 0:
-            if self._now() >= until or peer.is_reset(self._sock):
+            if self._now() >= until or peer.is_over(self._sock):
                 return False
             self._sleep(look_s)
             look_s = min(2 * look_s, _LAST_LOOK_S)
@@ -181,15 +186,18 @@ class Client:
         return True
 
     def _ends_with_a_reset(self) -> bool:
-        """Return how the client ends its half, once it has our end; after a second it has read it."""
-        try:
-            self._sock.settimeout(RESET_S)
-            self._sock.recv(1)
-        except ConnectionResetError:
-            return True
-        except OSError:  # it keeps its half open
-            pass
-        return False
+        """Return whether the client resets the connection once it has our end, instead of closing its own."""
+        until = self._now() + RESET_S
+        while not peer.is_over(self._sock) and self._now() < until:
+            self._sleep(_LAST_LOOK_S / 5)
+        return self._is_reset()
+
+    def _is_reset(self) -> bool:
+        if not peer.is_over(self._sock):
+            return False
+        # One that both have closed is over too; eventlet's `recv` does not tell the two apart.
+        is_error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        return is_error or not self._has_ended
 
 
 class Output:

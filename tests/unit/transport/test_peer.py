@@ -46,13 +46,13 @@ def test_peer_that_closes_is_gone_whatever_it_sent_before(pair: Pair, words: byt
     assert not peer.is_gone(ours)
     other.shutdown(socket.SHUT_WR)
     wait_until(lambda: peer.is_gone(ours))
-    assert not peer.is_reset(ours)
+    assert not peer.is_over(ours)
 
 
 def test_peer_that_resets_is_gone(pair: Pair) -> None:
     ours, other = pair
     reset(other)
-    wait_until(lambda: peer.is_reset(ours))
+    wait_until(lambda: peer.is_over(ours))
     assert peer.is_gone(ours)
 
 
@@ -80,7 +80,7 @@ def test_what_the_peer_has_not_taken_is_unacknowledged_also_after_its_reset(pair
     assert left > FEW_BYTES
     assert flow.under_way() == left
     reset(other)
-    wait_until(lambda: peer.is_reset(ours))
+    wait_until(lambda: peer.is_over(ours))
     assert flow.unacknowledged() > 0
 
 

@@ -93,7 +93,7 @@ def test_write_that_fails_is_a_loss(bench: Bench) -> None:
 
 def test_answer_without_progress_is_lost_and_one_with_progress_is_waited_for(bench: Bench) -> None:
     bench.fill()
-    bench.while_waiting = lambda: bench.now < 3 * PATIENCE_S and bench.other.recv(30_000)
+    bench.while_waiting = lambda: bench.now < 3 * PATIENCE_S and bench.other.recv(10_000)
     bench.client.await_answer()
     assert bench.told == ["lost"]
     assert 3 * PATIENCE_S < bench.now < 5 * PATIENCE_S
@@ -140,6 +140,15 @@ def test_close_after_an_answer_is_noted(bench: Bench) -> None:
     assert bench.ends.is_reset_unusual("10.0.0.1")
 
 
+def test_end_of_a_connection_without_an_answer_says_nothing(bench: Bench) -> None:
+    bench.client.asked_again()
+    bench.reset()
+    with pytest.raises(OSError):
+        bench.client.write(b"to nobody")
+    bench.client.finish()
+    assert bench.ends.is_reset_unusual("10.0.0.1")
+
+
 def test_reset_is_unusual_where_most_connections_are_closed_lately() -> None:
     ends = Ends()
     assert not ends.is_reset_unusual("a"), "nothing is known of it"
@@ -166,6 +175,15 @@ def test_close_of_a_client_that_has_read_the_answer_is_no_doubt(bench: Bench) ->
     bench.other.recv(5)
     bench.other.close()
     bench.client.finish()
+    assert bench.told == []
+
+
+def test_close_by_both_is_no_reset_to_a_poll_that_comes_meanwhile(bench: Bench) -> None:
+    bench.client.write(b"hello")
+    bench.other.recv(5)
+    bench.while_waiting = lambda: (bench.other.close(), bench.client.await_answer())
+    bench.client.finish()
+    bench.client.await_answer()
     assert bench.told == []
 
 
