@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
@@ -208,3 +208,12 @@ class Watcher(Coming):
 
     def _keep_cursor(self, payload: dict[str, Any]) -> None:
         self.cursor = payload.get("cursor") or self.cursor
+
+
+@contextlib.contextmanager
+def visitors(*made: Visitor) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for one in made:
+            one.close()

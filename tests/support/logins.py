@@ -21,6 +21,9 @@ SECRET = "not-a-secret-but-long-enough-for-tests-0123456789"
 TOKENS = Tokens(SECRET, time.time)
 LOGIN = {"auth.mode": "token", "auth.secret": SECRET}
 
+#: Of pages that may talk to the nodes of tests.
+ORIGIN = "https://ops.example"
+
 
 def token(role: str, **claims: Any) -> str:
     """As `Tokens.issue`."""
