@@ -212,7 +212,7 @@ def test_sizes(n):
 
 def test_what_is_sampled_is_done_whole_with_the_option(tmp_path: Path) -> None:
     assert "1 passed" in run_of(tmp_path, SAMPLED).stdout
-    assert "3 passed" in run_of(tmp_path, SAMPLED, "-n", "2", "--whole").stdout
+    assert "3 passed" in run_of(tmp_path, SAMPLED, "-n", "1", "--whole").stdout
 
 
 def test_seconds_that_a_busy_machine_took_do_not_count(
