@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import struct
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from service.transport import peer
 from service.transport.http.client import (
     MAX_ADDRESSES,
     MAX_COUNTED,
@@ -89,20 +89,13 @@ def test_write_that_fails_is_a_loss(bench: Bench) -> None:
 def test_answer_without_progress_is_lost_and_one_with_progress_is_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = itertools.count(
-        1000, -1
-    )  # what arrives while somebody reads; a kernel would choose its own pieces
-    arrived = [1000]
-    monkeypatch.setattr(Client, "unacknowledged", lambda client: arrived[0])
-
-    def read() -> None:
-        if bench.now < 3 * PATIENCE_S:
-            arrived[0] = next(left)
-
-    bench.while_waiting = read
+    """A byte per second arrives, for a while."""
+    arrives_s = 5 * PATIENCE_S
+    left = lambda sock: 1000 - int(min(bench.now, arrives_s))  # noqa: E731
+    monkeypatch.setattr(peer, "unacknowledged", left)
     bench.client.await_answer()
     assert bench.told == ["lost"]
-    assert 3 * PATIENCE_S < bench.now < 5 * PATIENCE_S
+    assert arrives_s < bench.now < arrives_s + PATIENCE_S + 1
 
 
 def test_reset_soon_after_an_answer_casts_doubt_on_it_and_a_later_one_does_not(
