@@ -16,6 +16,7 @@ import orjson
 
 from service import errors
 from service.api.problems import CONTENT_TYPE, RETRY_AFTER_S, TYPE_PREFIX
+from service.transport.http.guard import ON_EVERY_ANSWER
 
 _UNAVAILABLE = "503 Service Unavailable"
 _CLOSE = ("Connection", "close")
@@ -42,8 +43,10 @@ class LifecycleApp:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            if self._is_leaving and _CLOSE not in headers and not status.startswith("101"):
-                headers = [*headers, _CLOSE]
+            if not status.startswith("101"):
+                given = {name.lower() for name, _ in headers}
+                added = (*ON_EVERY_ANSWER, _CLOSE) if self._is_leaving else ON_EVERY_ANSWER
+                headers = [*headers, *(one for one in added if one[0].lower() not in given)]
             return start_response(status, headers, *more)
 
         return self._answer(environ, start)

@@ -26,16 +26,15 @@ TEST_FILES = {
     "/test/test.js": ("test.js", "text/javascript; charset=utf-8"),
     "/test/test.css": ("test.css", "text/css; charset=utf-8"),
 }
+#: Besides those of every answer (service.transport.http.guard).
 #: `connect-src 'self'` covers the page's websocket to its own host.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 

@@ -22,6 +22,12 @@ CLOSE = "muster.close"
 #: … and with the `Client` at the other end of its connection.
 CLIENT = "muster.client"
 
+#: A page of another site may not load an answer as a script, a style or a picture, whatever is in it.
+ON_EVERY_ANSWER = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
 FULL = "503 Service Unavailable"
 TOO_MUCH = "429 Too Many Requests"
 
@@ -88,8 +94,11 @@ class HttpGuard:
 
 def answer(status: str) -> bytes:
     """Build a whole answer without a body, after which the connection is closed."""
-    later = "Retry-After: 5\r\n" if status in (FULL, TOO_MUCH) else ""
-    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n{later}\r\n".encode()
+    headers = [("Connection", "close"), ("Content-Length", "0"), *ON_EVERY_ANSWER]
+    if status in (FULL, TOO_MUCH):
+        headers.append(("Retry-After", "5"))
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def turn_away(sock: Any, status: str) -> None:

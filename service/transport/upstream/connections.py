@@ -279,6 +279,8 @@ class EngineConnections:
         refuse = functools.partial(refusals.refuse, self.eio, environ, start_response)
         if not sids and query.get("EIO") != [refusals.VERSION]:
             return refuse_request("version", refusals.OTHER_VERSION)
+        if "j" in query:
+            return refuse_request("jsonp", refusals.NO_JSONP)
         if query.get("transport", [""])[0] != "websocket":
             environ.pop(handshake.UPGRADE, None)  # some proxies put it on every request
         elif environ["REQUEST_METHOD"] == "GET" and (fault := handshake.refusal(environ)):

@@ -12,7 +12,6 @@ from typing import Any
 
 import engineio.exceptions
 import engineio.packet
-import engineio.payload
 
 from service.protocol import frames
 from service.transport.http.client import Client
@@ -96,9 +95,7 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
         return
     try:
         body = data.decode("utf-8")
-        if body.startswith("d="):  # JSONP
-            body = engineio.payload.urllib.parse.parse_qs(body)["d"][0]
-    except (ValueError, LookupError):
+    except ValueError:
         words = "The body should be text in UTF-8."
         incoming.refuse(socket, None, "packet", words, len(data))
         return

@@ -20,6 +20,9 @@ VERSION = "4"
 OTHER_VERSION = handshake.Refusal(
     "Engine.IO 4 (EIO=4) is needed: clients of Socket.IO 3 and later speak it."
 )
+NO_JSONP = handshake.Refusal(
+    "Polling by <script> (JSONP) is not served: any page could read what it answers."
+)
 
 
 def refuse_request(

@@ -109,6 +109,34 @@ def test_second_host_and_none_are_answered_400(open_node: NodeProcess) -> None:
     assert ask(open_node, "/", Host=None)[0] == 400
 
 
+# --- what other sites may load
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", 200),
+        ("/healthz", 200),
+        ("/nowhere", 404),
+        ("/api/v1/openapi.json", 200),
+        ("/socket.io/?EIO=4&transport=polling", 200),
+        ("/socket.io/?EIO=4&transport=polling&sid=unknown", 400),
+        ("/socket.io/?EIO=4&transport=polling&j=0", 400),
+        ("/socket.io/?EIO=3&transport=polling", 400),
+        ("/no request line", 400),
+    ],
+)
+def test_no_answer_can_be_loaded_by_another_site_or_taken_for_a_script(
+    open_node: NodeProcess, path: str, expected: int
+) -> None:
+    assert ask(open_node, path)[0] == expected
+    for host in (f"127.0.0.1:{open_node.port}", "evil.example"):
+        _, got, body = ask(open_node, path, Host=host)
+        assert got["x-content-type-options"] == "nosniff"
+        assert got["cross-origin-resource-policy"] == "same-origin"
+        assert b"___eio" not in body
+
+
 # --- probes
 
 
