@@ -101,7 +101,7 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # `muster … | head`: nobody reads on
+        sys.stderr.close()  # `muster … | head`: the reader has closed the pipe
         sys.exit(FAILED)
     except Exception as exc:  # noqa: BLE001 a user is shown no traceback
         text = " ".join(str(exc).split()) or "no details"

@@ -1,8 +1,8 @@
 """The process of a node: `python -m service.cli.node_process`, what `muster node` becomes.
 
 Sockets, locks and threads that exist before eventlet or gevent patch the standard library stay as they
-are, and typer and pydantic bring some. So this begins with nothing but the standard library, hears signals, finds the
-mode in the environment, where `muster node` and `muster up` put all settings, and patches first.
+are, and typer and pydantic bring some. So this begins with nothing but the standard library, handles
+signals, finds the mode in the environment, where `muster node` and `muster up` put all settings, and patches first.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ class Printer:
         if self._as_json:
             self._write({"kind": "state", "session": summary})
         else:
-            told = ("state", "node_id", "setup_version", "active_clients", "disconnect_reason")
-            changed = [f"{k}={summary[k]}" for k in told if summary[k] != self._state.get(k)]
+            shown = ("state", "node_id", "setup_version", "active_clients", "disconnect_reason")
+            changed = [f"{k}={summary[k]}" for k in shown if summary[k] != self._state.get(k)]
             self._say(summary["last_activity"], f"[{' '.join(changed) or 'changed'}]")
         self._state = summary
 
@@ -59,8 +59,8 @@ class Printer:
         if self._as_json:
             self._write({"kind": "command", **payload})
         else:
-            told = f"[command {payload['command']}: {payload['status']}]"
-            self._say(payload["at"], told)
+            text = f"[command {payload['command']}: {payload['status']}]"
+            self._say(payload["at"], text)
 
     def _say(self, seconds: float | None, text: str) -> None:
         typer.echo(escape(f"{options.when(seconds)}  {text}"))

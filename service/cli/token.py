@@ -1,4 +1,4 @@
-"""`muster token`: makes tokens for devices and people."""
+"""`muster token`: makes tokens for devices, dashboards and operators."""
 
 from __future__ import annotations
 

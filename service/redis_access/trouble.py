@@ -35,7 +35,9 @@ class Trouble:
 def trouble_of(error: BaseException) -> Trouble:
     """Return what an error of a call of Redis means; the causes of a ServiceError count."""
     chain = list(_chain(error))
-    detail = " ".join(words_of(chain[-1] if len(chain) == 1 else _first_told(chain)).split())[:300]
+    detail = " ".join(words_of(chain[-1] if len(chain) == 1 else _first_foreign(chain)).split())[
+        :300
+    ]
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in chain):
         return Trouble("its TLS certificate is not trusted: see ssl_ca_certs", detail, 0)
     if any(isinstance(one, ssl.SSLError) for one in chain):
@@ -58,7 +60,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _first_told(chain: list[BaseException]) -> BaseException:
+def _first_foreign(chain: list[BaseException]) -> BaseException:
     """Return the outermost that is not ours: redis-py names host and reason in it."""
     return chain[1] if len(chain) > 1 else chain[0]
 

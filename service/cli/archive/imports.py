@@ -1,4 +1,4 @@
-"""`muster archive import` and `reindex`: what needs Redis beside the archive."""
+"""`muster archive import` and `reindex`: what needs Redis in addition to the archive."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def _put(archiver: Archiver, record: Record) -> str:
         return "known"
     if archiver.store.index.get(record.session_id) is not None:
         return "live"
-    # a name of its own, so that what is taken back below is never somebody else's
+    # a name of its own, so that what is removed again below is never another process's
     capture = new_capture(archiver.store.now_ms())
     record = dataclasses.replace(record, capture=capture, life="", came_from="")
     try:
@@ -257,12 +257,12 @@ def _import_lines(archiver: Archiver, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _sessions(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Histories | None]]:
-    """Sessions and their histories; None: one of its lines is bad, and half a session is none.
+    """Yield sessions and their histories; None: one of its lines is bad, so the session is not taken.
 
-    A line that does not even tell its session spoils the one before it and the one behind it.
+    A line whose session cannot be read makes the one before it and the one behind it bad.
     """
     present, histories, is_whole = "", Histories(), True
-    was_told = True
+    was_named = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -270,14 +270,14 @@ def _sessions(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[str, Histori
             sample = _sample(line)
         except (ValueError, LookupError, TypeError, InvalidRequest):
             typer.echo(f"{path}, line {number}: is no line of `muster archive export`", err=True)
-            is_whole = was_told = False
+            is_whole = was_named = False
             continue
         session_id, key, value, ts = sample
         if session_id != present:
             if present or not is_whole:
                 yield present or str(path), histories if is_whole and present else None
-            present, histories, is_whole = session_id, {}, was_told
-        was_told = True
+            present, histories, is_whole = session_id, {}, was_named
+        was_named = True
         histories.setdefault(key, []).append([value, ts])
     if present or not is_whole:
         yield present or str(path), histories if is_whole and present else None

@@ -20,7 +20,7 @@ class Finding:
     check: str
     verdict: Verdict
     seen: str
-    #: How to mend it; empty when all is well.
+    #: How to fix it; empty when all is well.
     mend: str = ""
 
 

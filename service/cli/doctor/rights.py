@@ -20,7 +20,7 @@ from service.config.loader import Config
 from service.sessions.store.runner import LUA_DIR
 
 MEND = "give it the rights of docs/operations.md, Rights in Redis"
-#: Sent by processes beside their scripts, about a key.
+#: Commands about a key that processes send outside of scripts.
 KEYED = (
     *(
         "blmove",
@@ -64,13 +64,13 @@ def check_rights(client: redis.Redis, config: Config) -> list[Finding]:
     try:
         missing = _refused(client, _needed(config))
     except RedisConnectionError:
-        return []  # away, or a replica, which takes no writes from anybody: others say so
+        return []  # away, or a replica, which takes no writes at all: other checks report it
     if missing:
         return [Finding("rights", "error", f"this user may not: {', '.join(missing)}", MEND)]
     blind = _refused(client, [tuple(name.split()) for name in WISHED])
     if blind:
-        told = [f"{name.split()[0]}: {why}" for name, why in WISHED.items() if name in blind]
-        return [Finding("rights", "warning", f"this user may not {'; '.join(told)}", MEND)]
+        lost = [f"{name.split()[0]}: {why}" for name, why in WISHED.items() if name in blind]
+        return [Finding("rights", "warning", f"this user may not {'; '.join(lost)}", MEND)]
     return [Finding("rights", "ok", "this user may do what nodes and workers do")]
 
 

@@ -68,7 +68,7 @@ class EmbeddedServer:
         """Lock the folder, close it to other users, and choose port and password.
 
         Args:
-            say: Told when a former server has to end first.
+            say: Called with a sentence when a former server has to end first.
 
         Raises:
             ConfigError: Another process uses the folder, or it cannot be written.
@@ -81,7 +81,7 @@ class EmbeddedServer:
         except OSError as exc:
             raise ConfigError(f"{self.folder}: cannot be used for data: {exc.strerror}") from exc
         deadline_s = time.monotonic() + _HANDOVER_S
-        told = False
+        waits = False
         while not self._try_lock():
             holder = _read_pid(self.folder / "lock")
             if _is_alive(holder) or time.monotonic() > deadline_s:
@@ -91,9 +91,9 @@ class EmbeddedServer:
                     f"{self.folder} is in use by another `muster up` ({who}): "
                     "end it, or use another folder with --data"
                 )
-            if not told:
+            if not waits:
                 say("The server of a killed `muster up` is still stopping; waiting for it.")
-                told = True
+                waits = True
             time.sleep(0.1)
         os.ftruncate(self._lock_fd, 0)
         os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
@@ -110,7 +110,7 @@ class EmbeddedServer:
         return free_port()
 
     def _known_password(self) -> str:
-        """Return the password of the last time, for the same reason; "" if somebody else may know it."""
+        """Return the password of the last time, for the same reason; "" if another user may know it."""
         try:
             with self.settings_path.open() as file:
                 status = os.fstat(file.fileno())
@@ -205,17 +205,17 @@ def find_binary() -> str:
 
 
 def oldest(kind: str) -> str:
-    """Return the oldest version of Redis or Valkey that will do, for people."""
+    """Return the oldest version of Redis or Valkey that will do, as text."""
     return ".".join(map(str, OLDEST[kind]))
 
 
 def server_version(path: str) -> tuple[str, tuple[int, ...]]:
     """Redis or Valkey, and the version of a server binary; empty when it does not say."""
     try:
-        told = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
+        done = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "Redis", ()
-    found = re.search(rb"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+    found = re.search(rb"(Valkey|Redis) server v=(\d+)\.(\d+)\.(\d+)", done.stdout)
     if found is None:
         return "Redis", ()
     kind, *parts = found.groups()
@@ -240,7 +240,7 @@ def close_to_others(folder: Path, say: Callable[[str], None]) -> None:
     """Give folders 0700 and files 0600, as earlier versions did not; the archive's are behind the folder's own.
 
     Args:
-        say: Told where that is not possible: another user's folder, or a disk without permissions.
+        say: Called with a sentence where that is not possible: another user's folder, or a disk without permissions.
     """
     try:
         folder.chmod(0o700)
@@ -252,14 +252,14 @@ def close_to_others(folder: Path, say: Callable[[str], None]) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port nobody listens on now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there: nobody does, neither here nor on all addresses."""
+    """Return whether a server could listen there: none does, neither here nor on all addresses."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

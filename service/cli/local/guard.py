@@ -1,13 +1,13 @@
 """A process that outlives its parent just long enough to end what the parent left behind.
 
-`muster up` starts it with a pipe on its standard input and tells it, a line each, which processes
+`muster up` starts it with a pipe on its standard input and writes to it, a line each, which processes
 it has (`+ <pid> <rank> <seconds>`) and which of them ended (`- <pid>`). When the pipe ends, be it
 because `up` is done or because it was killed with -9, the guard ends what is still there: rank by
 rank, SIGTERM, up to `seconds` of patience, then SIGKILL to the whole process group. Linux's
 PR_SET_PDEATHSIG would do less (no order, no patience) and only there.
 
 Every process is started as the leader of a session of its own; a pid that leads no group any more
-was given to somebody else and is left alone. Standard library only: it runs as a bare file.
+was given to another process and is left alone. Standard library only: it runs as a bare file.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each child leads a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor
 and the order of the end is ours: ranks from low to high, SIGTERM, patience, SIGKILL to the group. A
 child that ends unexpectedly is started again after a delay that doubles from 0.5 s to 30 s and
-begins anew once it ran for a minute. One that ends with exit code 2 within seconds was refused its
+begins at 0.5 s again once it ran for a minute. One that ends with exit code 2 within seconds was refused its
 settings: starting it again would change nothing, so everything ends.
 
 `service.cli.local.guard` knows all pids and ends them when this process disappears.
@@ -31,7 +31,7 @@ LONGEST_DELAY_S = 30.0
 RAN_WELL_S = 60.0
 #: Exit code 2 within this time means that its settings were refused.
 REFUSED_WITHIN_S = 20.0
-#: A log is put aside at the start of a child when it is larger.
+#: A log that is larger is renamed at the start of a child.
 MAX_LOG_BYTES = 10 * 1024 * 1024
 
 
@@ -115,7 +115,7 @@ class Supervisor:
                 umask=child.umask,
                 start_new_session=True,
             )
-        self._tell_guard(f"+ {child.process.pid} {child.rank} {child.patience_s}")
+        self._send_guard(f"+ {child.process.pid} {child.rank} {child.patience_s}")
         child.starts += 1
         child.started_s = time.monotonic()
         child.due_s = None
@@ -156,7 +156,7 @@ class Supervisor:
         """After a child's end: nothing of its group stays, the guard forgets it."""
         assert child.process is not None
         _kill_group(child.process.pid)
-        self._tell_guard(f"- {child.process.pid}")
+        self._send_guard(f"- {child.process.pid}")
         child.process = None
 
     def stop(self) -> None:
@@ -205,23 +205,23 @@ class Supervisor:
         )
         for child in self.children:
             if child.is_running and child.process is not None:
-                self._tell_guard(f"+ {child.process.pid} {child.rank} {child.patience_s}")
+                self._send_guard(f"+ {child.process.pid} {child.rank} {child.patience_s}")
 
-    def _tell_guard(self, line: str) -> None:
+    def _send_guard(self, line: str) -> None:
         if self._guard is None or self._guard.stdin is None:
             return
         try:
             self._guard.stdin.write(f"{line}\n".encode())
             self._guard.stdin.flush()
         except BrokenPipeError:
-            pass  # it is gone: `watch` starts another and tells it everything
+            pass  # it is gone: `watch` starts another and sends it everything
 
 
 def _kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        pass  # nobody is left of it
+        pass  # none of the group is left
 
 
 def _cause(code: int) -> str:

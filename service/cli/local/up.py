@@ -101,7 +101,7 @@ class _Run:
             self._start_redis()
             self._start_rest()
             if not self._supervisor.stopping.is_set():
-                self._tell_where()
+                self._print_urls()
                 self._watch()
         finally:
             self._display.close()
@@ -202,7 +202,7 @@ class _Run:
             self._supervisor.watch()
             self._supervisor.stopping.wait(0.05)
 
-    def _tell_where(self) -> None:
+    def _print_urls(self) -> None:
         lines = [f"  node    {url}   test page {url}/test" for url in self._urls]
         if self._config.auth.mode == "token":
             lines.append("  login   with a token: create one with `muster token --role admin`")

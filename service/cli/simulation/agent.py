@@ -130,12 +130,12 @@ class Agent:
                 "describe": lambda params: self._describe(),
             },
             on_setup=self._apply_setup,
-            on_event=self._told,
+            on_event=self._on_event,
             queue_updates=keep,
         )
 
     async def run(self) -> str:
-        """Report until a signal, or until somebody else takes the id; returns why it ended."""
+        """Report until a signal, or until another connection takes the id; return why it ended."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.device.close, "stopped")
@@ -183,7 +183,7 @@ class Agent:
             except CommandError as error:
                 _say(f"setup ignored: {error}")
 
-    def _told(self, word: str, detail: str) -> None:
+    def _on_event(self, word: str, detail: str) -> None:
         if word == "dropped":
             lately = self.device.counts.dropped - self._dropped
             self._dropped = self.device.counts.dropped

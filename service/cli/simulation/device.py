@@ -4,14 +4,14 @@
   is settled: by an `ok` for it, or by `last_seq` of a `register` ack, which says what was stored although
   its ack was lost. `expected_seq` of a refusal settles nothing: it counts what the service may yet lose.
 * An update that is refused leaves a gap behind which the service answers `conflict`, to each of those
-  under way. So the device sends nothing more, awaits all answers, numbers what is still in hand anew
-  from the highest acked number on, and sends it again, once.
+  under way. So the device sends nothing more, awaits all answers, numbers what is still in hand
+  again, from the highest acked number on, and sends it once more.
 * Where the service does not say what it has (`internal`), or has not what it acked (`conflict` for the
   number behind the highest acked), the device registers again, and `last_seq` says it.
 * Updates wait in a bounded queue while there is no connection. Only what was never sent is dropped,
   oldest first, and counted: what was sent has a number, and a number may not be left out.
 * A command is carried out once per `command_id`; a second delivery gets the first one's outcome.
-* `superseded` and `deleted` end the device: coming back would be a fight with who took the id.
+* `superseded` and `deleted` end the device: coming back would be a fight with the connection that took the id.
   `draining` and every lost connection lead to the next URL after a growing, jittered delay.
 """
 
@@ -119,7 +119,7 @@ class Device:
         self._meta = dict(meta or {})
         self._outcomes = Outcomes(commands or {}, self._emit)
         self._on_setup, self._on_acked = on_setup, on_acked
-        self._tell = on_event or (lambda word, detail: None)
+        self._report = on_event or (lambda word, detail: None)
         self._waiting: deque[Update] = deque()
         self._in_hand: dict[int, Update] = {}  # seq → update, sent and not acked, in order
         self._queue_updates, self._window, self._max_delay_s = queue_updates, window, max_delay_s
@@ -128,9 +128,11 @@ class Device:
         self._connection: websocket.Connection | None = None
         self._ready = False  # registered on the present connection
         self._unanswered = 0  # updates sent on this connection whose ack has not come
-        self._mending = False  # something was refused: answers are awaited, then all is sent again
+        self._is_retrying = (
+            False  # something was refused: answers are awaited, then all is sent again
+        )
         self._must_register = False  # nothing is sent on this connection any more
-        self._mend_delay_s = 0.0
+        self._retry_delay_s = 0.0
         self._backing_off = False  # this round had a refusal that asks for patience
         self._setup_version = 0  # of the latest setup on the present connection
         self._was_ready = False  # the present or latest connection got as far as `register`
@@ -176,7 +178,7 @@ class Device:
                 self._register_refused(refused.error)
             except (OSError, TimeoutError) as error:
                 attempt += 1
-                self._tell("unreachable", f"{self._urls[0]}: {str(error) or 'no answer'}")
+                self._report("unreachable", f"{self._urls[0]}: {str(error) or 'no answer'}")
             if self._stop.is_set():
                 break
             self._urls.append(self._urls.pop(0))
@@ -189,7 +191,7 @@ class Device:
             except TimeoutError:
                 pass
         self._outcomes.cancel()
-        self._tell("ended", self.ended)
+        self._report("ended", self.ended)
         return self.ended
 
     # -- one connection ---------------------------------------------------------------------
@@ -218,7 +220,7 @@ class Device:
             connection.close()
 
     def _register_refused(self, error: dict[str, Any]) -> None:
-        self._tell("refused", f"{error['code']}: {error.get('message')}")
+        self._report("refused", f"{error['code']}: {error.get('message')}")
         if error["code"] in _HOPELESS:
             self.close(f"refused: {error['code']}: {error.get('message')}")
         else:
@@ -229,19 +231,19 @@ class Device:
         if self.first_rev is None:
             self.first_rev = answer["rev"]
         self.counts.connects += 1
-        self._unanswered, self._mend_delay_s, self._must_register = 0, 0.0, False
+        self._unanswered, self._retry_delay_s, self._must_register = 0, 0.0, False
         self._ready = self._was_ready = True
         self._settle(answer["last_seq"])
-        self._tell("connected", url)
+        self._report("connected", url)
         if self.counts.dropped:
-            self._tell("dropped", str(self.counts.dropped))
+            self._report("dropped", str(self.counts.dropped))
         self._setup(answer.get("setup"), answer.get("setup_version") or 0)
         self._outcomes.send_results()
         self._send_again()
 
     def _closed(self, reason: str) -> None:
         if self._ready:
-            self._tell("disconnected", reason)
+            self._report("disconnected", reason)
         self._ready = False
         self._lost.set()
 
@@ -253,7 +255,7 @@ class Device:
     # -- updates ----------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        while self._ready and not self._mending and self._waiting:
+        while self._ready and not self._is_retrying and self._waiting:
             if len(self._in_hand) >= self._window:
                 return
             update = self._waiting.popleft()
@@ -279,12 +281,12 @@ class Device:
             if self._in_hand.pop(update.seq, None) is not None:
                 self._acked(update)
             if not self._backing_off:
-                self._mend_delay_s = 0.0
+                self._retry_delay_s = 0.0
         else:
             self._failed(update, answer["error"])
-        if self._mending and self._unanswered == 0:
-            delay_s = self._mend_delay_s * random.uniform(0.5, 1.0)
-            asyncio.get_running_loop().call_later(delay_s, self._mend, connection)
+        if self._is_retrying and self._unanswered == 0:
+            delay_s = self._retry_delay_s * random.uniform(0.5, 1.0)
+            asyncio.get_running_loop().call_later(delay_s, self._retry, connection)
         else:
             self._pump()
 
@@ -296,7 +298,7 @@ class Device:
 
     def _failed(self, update: Update, error: dict[str, Any]) -> None:
         code = error["code"]
-        self._mending = True
+        self._is_retrying = True
         is_gap = code == "conflict" and "expected_seq" in error
         if code in _REGISTER_AGAIN:
             # `superseded` or `deleted` is on its way; if it is not, a new register settles it
@@ -309,12 +311,12 @@ class Device:
             self.counts.deferred += 1
             if not self._backing_off:  # one step per round, however many were refused in it
                 self._backing_off = True
-                self._mend_delay_s = min(self._max_delay_s, max(0.1, 2 * self._mend_delay_s))
-            self._mend_delay_s = max(self._mend_delay_s, error.get("retry_after_s") or 0.0)
+                self._retry_delay_s = min(self._max_delay_s, max(0.1, 2 * self._retry_delay_s))
+            self._retry_delay_s = max(self._retry_delay_s, error.get("retry_after_s") or 0.0)
         else:
             self._in_hand.pop(update.seq, None)
             self.counts.refused += 1
-            self._tell("refused", f"{code}: {error['message']}")
+            self._report("refused", f"{code}: {error['message']}")
             if code == "internal":  # it may be stored all the same
                 self._register_again(code)
 
@@ -324,9 +326,9 @@ class Device:
             drop = partial(self._connection.close, f"refused: {code}")
             asyncio.get_running_loop().call_later(after_s, drop)
 
-    def _mend(self, connection: websocket.Connection) -> None:
+    def _retry(self, connection: websocket.Connection) -> None:
         is_present = connection is self._connection and self._ready
-        if is_present and self._mending and not self._must_register:
+        if is_present and self._is_retrying and not self._must_register:
             self._send_again()
 
     def _settle(self, last_seq: int) -> None:
@@ -338,7 +340,7 @@ class Device:
     def _send_again(self) -> None:
         """Renumber what is in hand behind the highest acked number and send it; then what waits."""
         updates = list(self._in_hand.values())
-        self._mending, self._backing_off = False, False
+        self._is_retrying, self._backing_off = False, False
         self._in_hand.clear()
         for seq, update in enumerate(updates, self._acked_seq + 1):
             update.seq = seq

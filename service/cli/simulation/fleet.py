@@ -87,7 +87,7 @@ class SimulatedDevice:
                 "describe": self._describe,
                 **machine.commands(),
             },
-            on_event=self._told,
+            on_event=self._on_event,
             on_acked=self._acked,
             max_delay_s=5.0,
         )
@@ -132,7 +132,7 @@ class SimulatedDevice:
         self._due_s += self._period_s
         self._next()
 
-    def _told(self, word: str, detail: str) -> None:
+    def _on_event(self, word: str, detail: str) -> None:
         if word == "connected" and self.device.counts.connects == 1:
             answer = self.device.registration
             self.is_new = not (answer.get("resumed") or answer.get("restored"))

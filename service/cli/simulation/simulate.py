@@ -24,7 +24,7 @@ from service.cli.urls import parse_urls
 _SETTLE_S = 15.0
 #: Between two lines of progress where there is no terminal.
 _LINE_EVERY_S = 5.0
-#: Said of a run that was to be verified by nobody.
+#: The reason given where a run was not to be verified.
 NOT_ASKED_FOR = "not asked for"
 _KINDS = ("mixed", "car", "kiosk", "robot")
 
@@ -87,7 +87,7 @@ def simulate(
 
 
 def has_failed(summary: Mapping[str, Any]) -> bool:
-    """Whether something that was sent or acked is missing, or nobody could be asked."""
+    """Whether something that was sent or acked is missing, or no node could be asked."""
     unasked = summary["not_verified"] not in ("", NOT_ASKED_FOR)
     return bool(summary["lost"] or summary["given_up"] or unasked)
 
@@ -115,7 +115,7 @@ class _Run:
         )
         progress = Progress(
             *columns,
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[text]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -142,10 +142,10 @@ class _Run:
 
     async def _connect(self) -> None:
         fleet, started_s = self.fleet, time.monotonic()
-        task = self._progress.add_task("connecting", total=len(fleet.members), told="")
+        task = self._progress.add_task("connecting", total=len(fleet.members), text="")
         connecting = asyncio.create_task(fleet.connect())
         while not self._stop.is_set() and time.monotonic() - started_s < self._wait_s:
-            self._progress.update(task, completed=fleet.connected, told=f"{fleet.connected} there")
+            self._progress.update(task, completed=fleet.connected, text=f"{fleet.connected} there")
             if connecting.done() and fleet.connected + sum(fleet.ended.values()) >= len(
                 fleet.members
             ):
@@ -160,31 +160,31 @@ class _Run:
 
     async def _send(self) -> None:
         started_s = line_s = time.monotonic()
-        task = self._progress.add_task("sending", total=self._seconds or None, told="")
+        task = self._progress.add_task("sending", total=self._seconds or None, text="")
         self.fleet.begin()
         while not self._stop.is_set():
             self._elapsed_s = time.monotonic() - started_s
             if self._seconds and self._elapsed_s >= self._seconds:
                 break
-            self._progress.update(task, completed=self._elapsed_s, told=self._told())
+            self._progress.update(task, completed=self._elapsed_s, text=self._state())
             if self._plain and time.monotonic() - line_s >= _LINE_EVERY_S:
                 line_s = time.monotonic()
-                self._line(f"{self._elapsed_s:.0f} s: {self._told()}")
+                self._line(f"{self._elapsed_s:.0f} s: {self._state()}")
             left_s = self._seconds - self._elapsed_s if self._seconds else 1.0
             await self._wait(max(0.01, min(0.2, left_s)))
         self._progress.remove_task(task)
 
     async def _ask(self) -> None:
         task = self._progress.add_task(
-            "reading from the service", total=len(self.fleet.members), told=""
+            "reading from the service", total=len(self.fleet.members), text=""
         )
         self.verdict = await verify(
             self.fleet,
-            lambda asked: self._progress.update(task, completed=asked, told=f"{asked} sessions"),
+            lambda asked: self._progress.update(task, completed=asked, text=f"{asked} sessions"),
         )
         self._progress.remove_task(task)
 
-    def _told(self) -> str:
+    def _state(self) -> str:
         fleet = self.fleet
         return (
             f"{fleet.connected} connected · {fleet.total('sent')} sent · "

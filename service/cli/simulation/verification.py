@@ -46,16 +46,17 @@ class Verdict:
         return sum(one.updates for one in self.missing)
 
 
-async def verify(fleet: Fleet, told: Callable[[int], None] = lambda asked: None) -> Verdict:
-    """Ask the service for every device that had something acked; `told` hears how far it is.
+async def verify(fleet: Fleet, on_progress: Callable[[int], None] = lambda asked: None) -> Verdict:
+    """Ask the service for every device that had something acked.
 
-    When a node goes away meanwhile, what is left is asked of the next one.
+    `on_progress` is called with the number of devices asked so far. When a node goes away meanwhile,
+    what is left is asked of the next one.
     """
     verdict = Verdict()
     left = [one for one in fleet.members if one.device.counts.acked]
     for url in [*fleet.urls, *fleet.urls]:
         if left:
-            verdict.unasked = await _ask_node(url, fleet.token, left, verdict, told)
+            verdict.unasked = await _ask_node(url, fleet.token, left, verdict, on_progress)
     return verdict
 
 
@@ -64,7 +65,7 @@ async def _ask_node(
     token: str | None,
     left: list[SimulatedDevice],
     verdict: Verdict,
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> str:
     """Ask one node until nothing is left, or why that could not be."""
     try:
@@ -90,7 +91,7 @@ async def _ask_node(
             verdict.repeated += repeated
             if missing is not None:
                 verdict.missing.append(missing)
-            told(verdict.asked)
+            on_progress(verdict.asked)
 
     try:
         outcomes = await asyncio.gather(*(ask() for _ in range(_QUESTIONS)), return_exceptions=True)
@@ -135,7 +136,7 @@ def compare(one: SimulatedDevice, session: dict[str, Any] | None) -> tuple[Missi
 
 
 async def _session(dashboard: websocket.Connection, device_id: str) -> dict[str, Any] | None:
-    """Return the session wherever it is; asked twice for `active`, which it may become in between."""
+    """Return the session, active or not; asks twice for `active`, which it may become in between."""
     for event in ("get_active_session", "get_inactive_session", "get_active_session"):
         while True:
             answer = await dashboard.call(event, {"device_id": device_id}, 30.0)

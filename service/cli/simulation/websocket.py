@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
     Args:
         on_event: Called with event name, first argument and, where an ack is wanted, a function
             that sends it.
-        on_closed: Called once with the reason when the connection is over, whoever ended it.
+        on_closed: Called once with the reason when the connection is over, whichever side ended it.
     """
 
     def __init__(self, path: str, host: str, auth: Any, on_event: OnEvent, on_closed: OnClosed):
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._upgraded = False
         self._acks: dict[int, Reply] = {}
         self._next_ack = 0
-        self._heard_s = self._loop.time()
+        self._received_s = self._loop.time()
         self._silence_s = 45.0
         self._watch: asyncio.TimerHandle | None = None
 
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         transport.write(handshake.request(target, self._host, self._key))
 
     def data_received(self, data: bytes) -> None:
-        self._heard_s = self._loop.time()
+        self._received_s = self._loop.time()
         if not self._upgraded:
             data = self._read_answer(data)
             if not data:
@@ -251,9 +251,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(frames.encode_masked(opcode, payload, key))
 
     def _check_silence(self) -> None:
-        quiet_s = self._loop.time() - self._heard_s
+        quiet_s = self._loop.time() - self._received_s
         if quiet_s >= self._silence_s:
-            self._abort(f"nothing heard for {quiet_s:.0f} s")
+            self._abort(f"nothing received for {quiet_s:.0f} s")
         else:
             self._watch = self._loop.call_later(self._silence_s - quiet_s, self._check_silence)
 
