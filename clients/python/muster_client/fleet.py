@@ -11,12 +11,11 @@ from typing import Any
 from muster_client import tokens
 from muster_client.background import tell
 from muster_client.errors import NotConnected, Refused
+from muster_client.event_types import Summary
 from muster_client.socket import Backoff, Reply, Socket
 from muster_client.tokens import Token
 
 log = logging.getLogger("muster_client")
-
-Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

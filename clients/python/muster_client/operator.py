@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from muster_client import rest_types
 from muster_client.errors import NotConnected, Refused
 from muster_client.rest import Rest, in_path
 
@@ -69,7 +70,7 @@ class Operator:
 
     # -- sessions ---------------------------------------------------------------------------
 
-    def sessions(self, **filters: Any) -> Iterator[dict[str, Any]]:
+    def sessions(self, **filters: Any) -> Iterator[rest_types.Summary]:
         """Yield summaries of sessions, page by page.
 
         Args:
@@ -83,13 +84,14 @@ class Operator:
             if not cursor:
                 return
 
-    def session(self, session_id: str) -> dict[str, Any]:
+    def session(self, session_id: str) -> rest_types.Session:
         """Return a session with all its data, wherever it is.
 
         Raises:
             Refused: `session_not_found`.
         """
-        return dict(self._ask("GET", f"/sessions/{in_path(session_id)}"))
+        found: rest_types.Session = self._ask("GET", f"/sessions/{in_path(session_id)}")
+        return found
 
     def history(
         self, session_id: str, key: str, *, limit: int | None = None, since: float | None = None
@@ -103,13 +105,19 @@ class Operator:
         """Delete a session everywhere; its device is disconnected."""
         self._ask("DELETE", f"/sessions/{in_path(session_id)}", done="session_not_found")
 
-    def archive(self, session_id: str) -> dict[str, Any]:
+    def archive(self, session_id: str) -> rest_types.Summary | rest_types.JobAccepted:
         """Move a session to the archive now; return its summary, or after 30 s `{job_id, …}`."""
-        return dict(self._ask("POST", f"/sessions/{in_path(session_id)}/archive"))
+        found: rest_types.Summary | rest_types.JobAccepted = self._ask(
+            "POST", f"/sessions/{in_path(session_id)}/archive"
+        )
+        return found
 
-    def restore(self, session_id: str) -> dict[str, Any]:
+    def restore(self, session_id: str) -> rest_types.Summary | rest_types.JobAccepted:
         """Bring a session back from the archive; return as `archive` does."""
-        return dict(self._ask("POST", f"/sessions/{in_path(session_id)}/restore"))
+        found: rest_types.Summary | rest_types.JobAccepted = self._ask(
+            "POST", f"/sessions/{in_path(session_id)}/restore"
+        )
+        return found
 
     # -- setups -----------------------------------------------------------------------------
 
@@ -153,7 +161,7 @@ class Operator:
         timeout_s: float = 30.0,
         ttl_s: float | None = None,
         idempotency_key: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> rest_types.Command:
         """Send a command to a device; return `{command_id, status, result?, error?}`.
 
         The request has an idempotency key, so it is repeated without harm when its answer is lost.
@@ -169,12 +177,16 @@ class Operator:
             body["ttl_s"] = ttl_s
         path = f"/sessions/{in_path(session_id)}/commands"
         key = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
-        return dict(self._ask("POST", path, body, headers=key, timeout_s=timeout_s + 30))
+        found: rest_types.Command = self._ask(
+            "POST", path, body, headers=key, timeout_s=timeout_s + 30
+        )
+        return found
 
-    def command(self, session_id: str, command_id: str) -> dict[str, Any]:
+    def command(self, session_id: str, command_id: str) -> rest_types.Command:
         """Return a command as it stands."""
         path = f"/sessions/{in_path(session_id)}/commands/{in_path(command_id)}"
-        return dict(self._ask("GET", path))
+        found: rest_types.Command = self._ask("GET", path)
+        return found
 
     def cancel(self, session_id: str, command_id: str) -> None:
         """Cancel a command that has not ended.
@@ -214,11 +226,12 @@ class Operator:
         key = {"Idempotency-Key": secrets.token_hex(16)}
         return str(self._ask("POST", "/commands", body, headers=key)["batch_id"])
 
-    def bulk(self, batch_id: str) -> dict[str, Any]:
+    def bulk(self, batch_id: str) -> rest_types.Batch:
         """Return the state of a bulk command: `{state, statuses, …}`."""
-        return dict(self._ask("GET", f"/commands/{batch_id}", query={"limit": 1}))
+        found: rest_types.Batch = self._ask("GET", f"/commands/{batch_id}", query={"limit": 1})
+        return found
 
-    def bulk_devices(self, batch_id: str) -> Iterator[dict[str, Any]]:
+    def bulk_devices(self, batch_id: str) -> Iterator[rest_types.BatchDevice]:
         """Yield what became of a bulk command, device by device."""
         cursor: str | None = None
         while True:
@@ -230,7 +243,7 @@ class Operator:
 
     def wait_for_bulk(
         self, batch_id: str, timeout_s: float, every_s: float = 0.5
-    ) -> dict[str, Any]:
+    ) -> rest_types.Batch:
         """Wait until no device has an open command; return the state then, or after `timeout_s`."""
         until = time.monotonic() + timeout_s
         open_words = {"waiting", "queued", "sent", "delivered"}
