@@ -24,6 +24,7 @@ def generated() -> dict[Path, str]:
     return found
 
 
+@pytest.mark.processes
 def test_types_are_those_of_this_tree() -> None:
     """Otherwise: python clients/python/generate_types.py."""
     stale = [path.name for path, text in generated().items() if path.read_text() != text]
