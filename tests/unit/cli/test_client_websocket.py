@@ -213,7 +213,7 @@ def test_silence_longer_than_both_intervals_ends_the_connection() -> None:
     async def go() -> Talk:
         talk = Talk()
         talk.accept()
-        talk.connection._heard_s -= 20
+        talk.connection._received_s -= 20
         talk.connection._check_silence()
         return talk
 
