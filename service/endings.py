@@ -10,18 +10,35 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterable
+from typing import Any
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
+def heard(numbers: Iterable[int]) -> list[int]:
+    """Return those of these signals that somebody may send to end this process.
+
+    What a process is started to ignore is not meant for it: `nohup` keeps SIGHUP, the end of the terminal,
+    from it, and a shell that starts it in the background of a script keeps Ctrl-C from it. SIGTERM always is.
+    """
+    ignored = signal.SIG_IGN
+    return [one for one in numbers if one == signal.SIGTERM or signal.getsignal(one) != ignored]
+
+
+def hear(numbers: Iterable[int], handler: Callable[..., Any]) -> None:
+    """Let a handler have those of these signals that are meant for this process."""
+    for number in heard(numbers):
+        signal.signal(number, handler)
+
+
 def end_at_once() -> None:
-    """From now on SIGTERM and SIGINT end this process, with exit code 0, wherever it is."""
+    """From now on SIGTERM and SIGINT (`heard`) end this process, with exit code 0, wherever it is."""
 
     def end(*_: object) -> None:
         os._exit(0)
 
-    for number in _NUMBERS:
-        signal.signal(number, end)
+    hear(_NUMBERS, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)
 
 

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 from rq.exceptions import StopRequested
 
+from service.endings import hear
+
 log = logging.getLogger(__name__)
 
 #: For all that is left once no job is under way.
@@ -57,8 +59,7 @@ class Ending:
 
     def catch_signals(self) -> None:
         """Hears SIGTERM and SIGINT where no worker of RQ does: between two of them, and before the first."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        hear((signal.SIGTERM, signal.SIGINT), self._stop)
 
     def ask(self) -> None:
         """Somebody wants this worker to end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 
 from service.config.loader import Config, queue_name
+from service.endings import hear
 from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
 from workers.entries import (
@@ -92,6 +94,9 @@ class JobsWorker(Worker):
     ) -> None:
         super().__init__(*args, **options)
         self._asked = asked
+
+    def _install_signal_handlers(self) -> None:
+        hear((signal.SIGINT, signal.SIGTERM), self.request_stop)
 
     def handle_warm_shutdown_request(self) -> None:
         """Ask the worker to end: RQ calls this at the first SIGTERM or SIGINT."""

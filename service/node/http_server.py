@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from service.endings import hear
 from service.errors import ConfigError
 from service.node.lifecycle import LifecycleApp
 from service.observability import logs
@@ -145,8 +146,7 @@ class _Stopping:
 
 def _catch_signals() -> _Stopping:
     stopping = _Stopping()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopping.ask)
+    hear((signal.SIGTERM, signal.SIGINT), stopping.ask)
     return stopping
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from service.cli.local import guard
 from service.cli.local.embedded import last_lines
+from service.endings import hear
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 30.0
@@ -83,9 +84,8 @@ class Supervisor:
     _guard: subprocess.Popen[bytes] | None = None
 
     def install_signals(self) -> None:
-        """SIGINT, SIGTERM and SIGHUP end everything in order; the second one at once."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._signalled)
+        """SIGINT, SIGTERM and SIGHUP (`heard`) end everything in order; the second one at once."""
+        hear((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._signalled)
 
     def _signalled(self, _number: int, _frame: object) -> None:
         self._hurry = self.stopping.is_set()

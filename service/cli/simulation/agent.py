@@ -24,6 +24,7 @@ from service.cli.simulation.device import Device
 from service.cli.simulation.outcomes import CommandError
 from service.cli.token import TokenOption
 from service.cli.urls import parse_urls
+from service.endings import heard
 
 #: Bounds of `interval_s`.
 _MIN_INTERVAL_S, _MAX_INTERVAL_S = 0.2, 3600.0
@@ -137,7 +138,7 @@ class Agent:
     async def run(self) -> str:
         """Report until a signal, or until another connection takes the id; return why it ended."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heard((signal.SIGINT, signal.SIGTERM)):
             loop.add_signal_handler(number, self.device.close, "stopped")
         connected = asyncio.create_task(self.device.run())
         while not connected.done():

@@ -19,6 +19,7 @@ from service.cli.simulation.fleet import Fleet
 from service.cli.simulation.verification import Verdict, verify
 from service.cli.token import TokenOption
 from service.cli.urls import parse_urls
+from service.endings import heard
 
 #: How long acks may still come after the last update.
 _SETTLE_S = 15.0
@@ -104,7 +105,7 @@ class _Run:
 
     async def go(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heard((signal.SIGINT, signal.SIGTERM)):
             loop.add_signal_handler(number, self._signalled)
         console = Console(stderr=True)
         columns = (

@@ -217,7 +217,7 @@ def test_silence_longer_than_both_intervals_ends_the_connection() -> None:
         talk.connection._check_silence()
         return talk
 
-    assert "nothing heard" in asyncio.run(go()).closed[0]
+    assert "nothing received" in asyncio.run(go()).closed[0]
 
 
 @pytest.mark.parametrize(
