@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service.cli.local import aof
 from service.config.data_folder import read_url
 from service.errors import ConfigError
 
@@ -159,9 +160,10 @@ class EmbeddedServer:
         deadline_s = time.monotonic() + _LOADING_S
         while not _answers(self.port, self.password):
             if process.poll() is not None or time.monotonic() > deadline_s:
+                words = last_lines(self.log_path)
                 raise ConfigError(
-                    f"the embedded server did not start ({self.binary}, log: {self.log_path}):\n"
-                    + last_lines(self.log_path)
+                    f"the embedded server did not start ({self.binary}, log: {self.log_path}):\n{words}"
+                    + aof.advice(self.folder / "redis", self.binary, words)
                 )
             time.sleep(0.02)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.local import embedded
+from service.cli.local import aof, embedded
 from service.cli.local.summary import Display, Figures
 from service.cli.local.supervisor import Child, Refused, Supervisor
 from service.cli.node import NODE_ARGV
@@ -118,6 +118,7 @@ class _Run:
         if self._url == EMBEDDED:
             server = embedded.EmbeddedServer(self._data)
             server.claim(self._display.say)
+            aof.mend(self._data / "redis", self._display.say)
             self._server = server
             self._url = server.url
             child = self._add(
