@@ -7,7 +7,7 @@ commands that every lease renewal returns. Because of the third, the first two a
 lost message costs seconds, not a command.
 
 Per session one task takes the commands that were not yet sent on this generation and emits them
-in order, so commands never overtake each other and a slow device delays nobody else. It does not
+in order, so commands never overtake each other and a slow device delays no other. It does not
 wait for acks: the connection keeps the order, and a command without an ack is sent again on the
 next generation, on whichever node that is.
 

@@ -52,7 +52,7 @@ class CommandWaiters:
 
     @property
     def count(self) -> int:
-        """Return how many commands somebody on this node waits for."""
+        """Return for how many commands clients of this node wait."""
         return len(self._events)
 
     def on_command(self, data: Any) -> None:
@@ -74,7 +74,7 @@ class CommandWaiters:
             raise errors.Draining
 
     def end(self) -> None:
-        """Wake all who wait: this node is going away, and their commands go on without it."""
+        """Wake all who wait: this node is going away, and their commands stay open."""
         self._is_over = True
         for waiters in list(self._events.values()):
             for event in list(waiters):
@@ -102,8 +102,8 @@ class CommandWaiters:
             is_gone: whether the one who waits has hung up; asked at each look.
 
         Raises:
-            CommandTimeout: the status did not come within `timeout_s`, or before nobody waited for it any
-                more; the command goes on.
+            CommandTimeout: the status did not come within `timeout_s`, or its client has hung up;
+                the command stays open.
             Draining: likewise, because this node is going away.
         """
         if model.is_reached(str(command["status"]), until):

@@ -5,7 +5,7 @@ the group at the moment at which both stand at the same position, without a task
 While the group is behind (the dashboard's snapshot is newer than what the group was sent last) it
 waits for the group.
 
-A dashboard that takes its pages too slowly would never arrive. So after a while catch-up goes on
+A dashboard that takes its pages too slowly would never arrive. So after a while catch-up continues
 without waiting, keeps what it reads in a `Conflation`, and the dashboard joins as a slow one.
 """
 
@@ -34,7 +34,7 @@ class CatchUp:
 
     Args:
         lock: held for everything that must not be interrupted.
-        refresh_counts: reads a group's counts anew.
+        refresh_counts: reads a group's counts again.
         pause_s: between two looks at a dashboard or group that is not ready.
     """
 
@@ -81,7 +81,7 @@ class CatchUp:
                 group.set_aside(member, member.position)
             waiting_since = None
             try:
-                self._go_on(group, member, spans)
+                self._send_page(group, member, spans)
             except errors.StoreUnavailable:
                 self._tasks.sleep(RETRY_S)
             except FeedLost as lost:
@@ -100,7 +100,7 @@ class CatchUp:
             if member.position.get(partition, number) < number
         }
 
-    def _go_on(self, group: Group, member: Member, spans: dict[int, tuple[int, int]]) -> None:
+    def _send_page(self, group: Group, member: Member, spans: dict[int, tuple[int, int]]) -> None:
         """Read one page and send it, or keep it for a slow dashboard."""
         chunks = self._feed.read_range(spans)
         changes = self._sorted_out(group, chunks, spans)

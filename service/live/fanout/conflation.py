@@ -16,7 +16,7 @@ from service.live.fanout.rendering import MAX_SEGMENT_BYTES, Renderer, Segment, 
 from service.live.feed.entries import sample_frame
 from service.transport.connection import Frame, event_frame
 
-#: What one kept entry takes in memory beside its own bytes.
+#: What one kept entry takes in memory in addition to its own bytes.
 OVERHEAD_BYTES = 200
 #: How much a slow dashboard is sent at a time.
 TAKEN_BYTES = 256 * 1024

@@ -1,12 +1,12 @@
 """Fan-out: from the feeds in Redis to the dashboards of this node.
 
-A node has one reader, which runs only while somebody watches, reads only the partitions that are
+A node has one reader, which runs only while a dashboard watches, reads only the partitions that are
 watched, and does so once per fan-out interval. `Routes` puts what it reads into the pending
 changes of the groups concerned; a group whose interval is over sends its changes, one frame for
 all its members (groups.py). Newcomers catch up with their group by themselves (catch_up.py).
 
 While Redis is away everything is delayed: the reader connects again every second, opens the feeds
-anew and goes on behind the last entry it had. Only when the entries behind that one cannot be had
+again and continues behind the last entry it had. Only when the entries behind that one cannot be had
 (another epoch, trimmed, a gap in the numbers) are the dashboards concerned sent `resync` and
 forgotten.
 
@@ -38,7 +38,7 @@ from service.transport.connection import Connections
 log = logging.getLogger(__name__)
 
 #: How long the reader waits for entries at a time. It also takes up to this long to read a
-#: partition that is watched from now on, and to end when nobody watches any more.
+#: partition that is watched from now on, and to end when no dashboard watches any more.
 BLOCK_S = 0.25
 #: Pause before another try while Redis cannot be reached.
 RECONNECT_S = 1.0
@@ -208,11 +208,11 @@ class Fanout:
     # -- the reader --
 
     def _run(self) -> None:
-        """Read until nobody watches."""
+        """Read until no dashboard watches."""
         keep_going("fanout", self._turn, self._tasks.sleep, self._is_idle)
 
     def _is_idle(self) -> bool:
-        """Whether nobody watches: then this task ends, and the next one who does makes another."""
+        """Return whether no dashboard watches: then this task ends, and the next subscription starts another."""
         with self._lock:
             if self._readers:
                 return False
@@ -273,7 +273,7 @@ class Fanout:
             self._behind_since = self._monotonic()
 
     def _open_feeds(self) -> None:
-        """Open every watched feed, anew after each new connection.
+        """Open every watched feed, again after each new connection.
 
         The connection comes first: a Redis that restarts after it kills it, one that restarted
         before it shows another epoch.
@@ -294,7 +294,7 @@ class Fanout:
                     self._lose(reader, lost.reason)
 
     def _lose(self, reader: PartitionReader, reason: str) -> None:
-        """Make everybody who watches this partition begin anew."""
+        """Make all dashboards that watch this partition begin from a new snapshot."""
         fields = {"action": "feed_lost", "partition": reader.partition, "reason": reason}
         log.warning("feed lost", extra=fields)
         for group in tuple(reader.groups):

@@ -1,4 +1,4 @@
-"""Flushing: sends what groups have collected, with counts as fresh as the summaries beside them.
+"""Flushing: sends what groups have collected, with counts as fresh as the summaries next to them.
 
 Counts cost a round trip, so they are read only when a summary is about to go out, once per group
 and interval. Everything else here happens between two reads of the feeds.
@@ -25,8 +25,8 @@ class Flusher:
 
     Args:
         lock: held while a segment is sent.
-        lose: called with a group whose dashboards have to begin anew, and the reason.
-        settle: called to end a group in which nobody is left.
+        lose: called with a group whose dashboards need a new snapshot, and the reason.
+        settle: called to end a group that has no member left.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Flusher:
             try:
                 ask = self._flush_group(group, ask=ask)
             except Exception:
-                # What was taken out of its changes is lost, so its dashboards have to begin anew.
+                # What was taken out of its changes is lost, so its dashboards need a new snapshot.
                 log.exception("sending failed", extra={"action": "fanout_failed"})
                 with self._lock:
                     self._lose(group, "unreadable")

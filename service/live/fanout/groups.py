@@ -49,7 +49,7 @@ NO_COUNTS = b'{"active":0,"inactive":0,"archived":0}'
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One dashboard's subscription, wherever it stands."""
+    """One dashboard's subscription, in the group or on its way there."""
 
     sid: str
     is_gone: bool = False
@@ -96,7 +96,7 @@ class Group:
         self.batch = batch
         self.interval_s = interval_s
         self.key = (scope.key, batch, round(interval_s * 1000))  #: equal for equal wishes
-        self.is_over = False  #: nobody is here any more; a later subscriber gets another group
+        self.is_over = False  #: it has no member any more; a later subscriber gets another group
         self.position: dict[int, int] = {}
         self.epochs: dict[int, str] = {}
         self.epoch = ""
@@ -167,7 +167,7 @@ class Group:
         """Return how often the members are sent to at most: their interval, or less for a crowd.
 
         Every frame costs a system call for each member. With 50 of them and 10 ms that would be most
-        of what a node does, for people who see no difference.
+        of what a node does, for readers who see no difference.
         """
         return max(self.interval_s, min(len(self.members) * PACE_PER_MEMBER_S, MAX_PACE_S))
 

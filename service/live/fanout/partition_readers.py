@@ -32,10 +32,10 @@ class PartitionReader:
     groups: dict[Group, None] = field(default_factory=dict)  #: those that watch it
 
     def open(self, head: FeedHead) -> None:
-        """Begin at the feed's end, or check that the feed goes on where the reader is.
+        """Begin at the feed's end, or check that the feed continues where the reader is.
 
         Raises:
-            FeedLost: the feed does not go on there.
+            FeedLost: the feed does not continue there.
         """
         if self.number < 0:
             self.epoch, self.number = head.epoch, head.last
@@ -82,7 +82,7 @@ class PartitionReaders:
         return iter(tuple(self._readers.values()))
 
     def __contains__(self, reader: PartitionReader) -> bool:
-        """Whether somebody still watches this very reader (it may have ended and begun again)."""
+        """Return whether this very reader is still used (its partition may have got another one)."""
         return self._readers.get(reader.partition) is reader
 
     def watch(self, group: Group) -> None:

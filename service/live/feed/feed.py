@@ -5,8 +5,8 @@ itself that it got everything: the numbers it reads follow each other, and the e
 the entries is the one it began with. Every read checks both; an open connection proves nothing
 (an emptied Redis keeps its connections).
 
-These checks do not show a Redis that came back without its last second and went on counting: the
-epoch changes only when somebody asks (`store.feed_open`). So a continuous reader has a connection
+These checks do not show a Redis that came back without its last second and continued to count: the
+epoch changes only when it is asked for (`store.feed_open`). So a continuous reader has a connection
 of its own that never reconnects silently (`FeedReader`), and asks after each new connection before
 it reads on. `head` and `recoverable` ask each time.
 
@@ -118,7 +118,7 @@ class Feed:
         return True
 
     def give_up(self, partition: int, epoch: str, number: int) -> None:
-        """Declare everything before this entry unreadable: dashboards from there have to begin anew.
+        """Declare everything before this entry unreadable: dashboards from there need a new snapshot.
 
         Otherwise a dashboard that resumes with its cursor would meet the same entry for ever.
         """
@@ -200,7 +200,7 @@ class FeedReader:
         return self._connection is not None
 
     def connect(self) -> None:
-        """Make a new connection. Open the feeds anew before reading through it.
+        """Make a new connection. Open the feeds again before reading through it.
 
         Raises:
             StoreUnavailable

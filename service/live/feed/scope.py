@@ -2,8 +2,8 @@
 
 Two subscriptions with equal scopes share their frames, so a scope has a `key` by which it is
 compared; the order of ids and repeated ids make no difference. A cursor carries the scope's
-`digest`: a position in one scope says nothing about another, because nobody knows what was sent
-for the other.
+`digest`: a position in one scope says nothing about another, because what was sent for the other
+is not known.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ MAX_ATTEMPTS = 3
 
 
 class Reconciler(Protocol):
-    """Brings claims into agreement with Redis; see `OwnershipReconciler`."""
+    """Makes claims equal to what Redis holds; see `OwnershipReconciler`."""
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
     def lose(self, owned: OwnedSession, word: str) -> None: ...

@@ -9,7 +9,7 @@ from service.live.ownership.owned import OwnedSession
 from service.schema.samples import Sample
 from service.sessions.model import AppendPart, AppendResult
 
-#: Estimated memory of an update and of a sample beside their own bytes.
+#: Estimated memory of an update and of a sample in addition to their own bytes.
 UPDATE_COST_BYTES = 400
 SAMPLE_COST_BYTES = 200
 

@@ -1,7 +1,7 @@
 """Claims on sessions: how a node gets them back from Redis, and how it gives them up.
 
 A claim on a session (an `OwnedSession`) ends in one of three ways: Redis says that another
-connection owns it, somebody deleted it, or its socket closed. In the first two cases the device is
+connection owns it, it was deleted, or its socket closed. In the first two cases the device is
 notified from here; of the third Redis is notified, in batches, by `PendingDisconnects`.
 """
 
@@ -129,7 +129,7 @@ class PendingDisconnects:
             self._wake()
 
     def withdraw(self, session_id: str, sid: str) -> None:
-        """Let go of what a socket may own whose register had no answer before it closed."""
+        """Release what a socket may own whose register had no answer before it closed."""
         self._tasks.spawn(self._withdraw, session_id, sid)
 
     def flush(self, timeout_s: float) -> bool:

@@ -7,7 +7,7 @@ meanwhile. `run_expiry` drains nodes whose lease is over, and commands past thei
 node does so each second, which is harmless, so there is no leader to lose. `run_comparison`
 compares once a minute the sessions that Redis assigns to this node with those it holds, and
 repairs both ways: it catches a lost message, a register whose answer never came, and failures that
-nobody foresaw.
+are not listed here.
 
 A lease is per (partition, node), never per session: its cost is nodes × partitions. Without Redis
 the node keeps its sockets; after `detach_after_s` it disconnects its clients.
@@ -127,7 +127,7 @@ class Leases:
         self._stopped = True
 
     def release(self) -> None:
-        """Release the leases at a clean end, so that nobody waits for them to run out."""
+        """Release the leases at a clean end, so that no node has to wait until they expire."""
         self.stop()
         self._store.ownership.release(self._node_id)
         self._store.fleet.node_gone(self._node_id)
@@ -171,14 +171,14 @@ class Leases:
                 if owned is not None and not owned.lost:
                     self._listener.pending(session_id)
         self._clock.measure(self._store.now_ms)
-        self._clock.tell_jump(self._store.upkeep.note_clock_jump)
+        self._clock.report_jump(self._store.upkeep.note_clock_jump)
         self.touch()
         self._store.fleet.node_beat(self._node_id, dict(self._figures()))
         if failed is not None:
             raise failed
 
     def _reclaim_lost(self) -> Exception | None:
-        """Get back what is held where the lease was over; what failed of it, to be tried again soon."""
+        """Reclaim what is held where the lease was over; return an error of it, so that it is tried again."""
         failed: Exception | None = None
         for partition in sorted(self._lost):
             try:
@@ -190,7 +190,7 @@ class Leases:
         return failed
 
     def touch(self) -> None:
-        """Record signs of life in Redis, and refresh the TTLs that are due."""
+        """Record heartbeats in Redis, and refresh the TTLs that are due."""
         now = time.monotonic()
         pings: dict[int, list[OwnedSession]] = {}
         due: dict[int, list[OwnedSession]] = {}

@@ -72,7 +72,7 @@ class OwnedSession:
         #: "" while this node believes it is the owner, else the reason: superseded, deleted, closed.
         self.lost = ""
         self.last_ping_ms = 0
-        #: A sign of life that is not recorded in Redis yet.
+        #: Whether a heartbeat came that is not recorded in Redis yet.
         self.ping_changed = False
         #: Monotonic seconds at which the session's TTLs are due for a refresh.
         self.refresh_at = 0.0

@@ -70,7 +70,7 @@ class ExternalMessages:
         self._publish(self._emission(event, data, room, namespace))
 
     def emit_to(self, sid: str, event: str, data: object) -> None:
-        """Emit to one socket, wherever it is. Raises as `emit`."""
+        """Emit to one socket, on whichever node it is. Raises as `emit`."""
         self.emit(event, data, sid)
 
     def disconnect(self, sid: str, *, namespace: str = "/") -> None:
@@ -189,9 +189,9 @@ class ExternalMessages:
                 attempt()
                 return
             except RAISED as error:
-                told = service_error(error)
-                if told is None:
+                refusal = service_error(error)
+                if refusal is None:
                     raise
-                if type(told) is not errors.StoreUnavailable or time.monotonic() >= deadline:
-                    raise told from error
+                if type(refusal) is not errors.StoreUnavailable or time.monotonic() >= deadline:
+                    raise refusal from error
                 time.sleep(_RETRY_S)

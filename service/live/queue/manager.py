@@ -50,7 +50,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         redis_factory: makes Redis clients; called with keyword options of `redis.Redis.from_url`.
         keys: names of the streams.
         node_id: of this node; its sids must be `<token>.<22 url-safe characters>`.
-        tasks: how work runs beside the caller.
+        tasks: how work runs concurrently with the caller.
         cap: entries that a stream keeps, about; what an outage or a pause may delay.
         outbox_max_bytes: what may wait while Redis is away; above it, `StoreUnavailable`.
         inbox_ttl_s: how long the inbox of a node that is dead or paused stays.

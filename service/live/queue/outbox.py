@@ -38,7 +38,7 @@ _BATCH_BYTES = 1 << 20
 _HOLD_S = 10.0
 _HOLD_EVERY_S = 0.25
 _HOLD_BYTES = 4 << 20
-#: What a message costs beside its body, in memory and on the wire.
+#: What a message costs in addition to its body, in memory and on the wire.
 _OVERHEAD_BYTES = 200
 
 

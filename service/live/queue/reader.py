@@ -1,6 +1,6 @@
 """The stream reader: a node's positions in the broadcast stream and in its inbox.
 
-It survives a lost connection (it goes on where it stood); an emptied or restarted Redis (it makes
+It survives a lost connection (it continues where it stood); an emptied or restarted Redis (it makes
 its inbox again, within a second also when no connection was lost); and streams that came back older
 than its position, after a failover or a clock that went back (it reads from the start, and drops
 what it has seen by the publishers' numbers).
@@ -111,7 +111,7 @@ class StreamReader:
 
         Raises:
             RedisError, OSError: the connection is lost. After `drop` the next call makes a new one
-                and goes on where this one stood.
+                and continues where this one stood.
         """
         if self._client is None:
             self.open()

@@ -22,7 +22,7 @@ from service.redis_access.replies import RAISED
 #: Makes a client from the keyword options of `redis.Redis.from_url`; the options given are to win.
 RedisFactory = Callable[..., redis.Redis]
 
-#: What is waited out by those who go on for ever.
+#: Errors that long-lived tasks wait out.
 UNAVAILABLE = RAISED
 
 #: How often reconnection is tried.
@@ -81,7 +81,7 @@ def parse_id(entry_id: bytes) -> tuple[int, int]:
 
 
 def make_inbox(client: redis.Redis, inbox: str | bytes, publisher: str, ttl_s: int) -> bytes:
-    """Make a stream that nobody else makes, with its TTL in the same transaction.
+    """Make a stream that no other process makes, with its TTL in the same transaction.
 
     Returns:
         The id of the greeting it begins with: reading starts behind it.
