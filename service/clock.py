@@ -28,7 +28,7 @@ JUMP_S = 60.0
 
 
 def steady_s() -> float:
-    """Seconds that nobody sets and that pass while the machine sleeps, where the system has such a clock."""
+    """Return seconds of a clock that is never set and, where the system has such a one, runs during sleep."""
     if _BOOTTIME is None:
         return time.monotonic()
     return time.clock_gettime(_BOOTTIME)
@@ -76,9 +76,9 @@ class RedisClock:
         self._offset_s = wall() - monotonic()
         self._measured_at: float | None = None
         self._round_trip_s = 2 * UNKNOWN_S  # of the measurement in use
-        #: Jumps of Redis's clock that were seen, and how far the last went that is not told yet, s.
+        #: Jumps of Redis's clock that were seen, and how far those went that are not reported yet, s.
         self.jumps = 0
-        self._untold_s = 0.0
+        self._unreported_s = 0.0
 
     def now_s(self) -> float:
         return self._monotonic() + self._offset_s
@@ -117,7 +117,7 @@ class RedisClock:
             last is not None and abs(offset_s - self._offset_s) > JUMP_S + (after - before) / 2
         )
         if has_jumped:
-            self._untold_s += offset_s - self._offset_s
+            self._unreported_s += offset_s - self._offset_s
             self.jumps += 1
         is_good = after - before <= GOOD_ROUND_TRIP_S
         if is_good or has_jumped or last is None or after - last > KEEP_GOOD_S:
@@ -125,15 +125,15 @@ class RedisClock:
             self._round_trip_s = after - before
             self._measured_at = after
 
-    def tell_jump(self, note: Callable[[float], object]) -> None:
-        """Tells of a jump that nobody was told of: seconds, back is negative.
+    def report_jump(self, note: Callable[[float], object]) -> None:
+        """Report a jump that was not reported yet: seconds, back is negative.
 
         Args:
-            note: what it raises comes through, and the jump is told the next time.
+            note: records it; what it raises comes through, and the jump is reported the next time.
         """
-        if not self._untold_s:
+        if not self._unreported_s:
             return
-        note(self._untold_s)
-        extra = {"action": "redis_clock_jumped", "jump_s": round(self._untold_s)}
+        note(self._unreported_s)
+        extra = {"action": "redis_clock_jumped", "jump_s": round(self._unreported_s)}
         log.error("the clock of Redis jumped", extra=extra)
-        self._untold_s = 0.0
+        self._unreported_s = 0.0

@@ -138,7 +138,7 @@ def open_files(config: Config, calls: NativeCalls | None = None) -> ArchiveStore
 
 
 def adopt_archive(config: Config, store: RedisSessionStore, files: ArchiveStore, was: str) -> str:
-    """Make the archive with the store id `was` this service's, whoever had it; return its new store id.
+    """Make the archive with the store id `was` this service's, whichever service had it; return its new store id.
 
     The marker goes first: interrupted before Redis has it, the next start or `adopt` completes it.
 

@@ -1,8 +1,8 @@
 """SIGTERM before there is anything to end in order.
 
 A process that is the first one of its container gets no signal that it has not asked for: without a
-handler it would start, or wait for Redis, and hear nothing. So the first thing a node or worker does is to
-ask; until it serves, there is nothing it would have to give back. What execs the process keeps signals
+handler it would start, or wait for Redis, and not end. So the first thing a node or worker does is to
+install one; until it serves, there is nothing that it would have to release. What execs the process keeps signals
 waiting meanwhile. Nothing is imported here that eventlet or gevent would patch.
 """
 
@@ -33,7 +33,7 @@ def hear(numbers: Iterable[int], handler: Callable[..., Any]) -> None:
 
 
 def end_at_once() -> None:
-    """From now on SIGTERM and SIGINT (`heard`) end this process, with exit code 0, wherever it is."""
+    """Let SIGTERM and SIGINT (`heard`) end this process from now on, with exit code 0, at any point."""
 
     def end(*_: object) -> None:
         os._exit(0)

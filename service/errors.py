@@ -2,7 +2,7 @@
 
 The class docstring is the default message. `code` is the word on the wire, `status` the HTTP status,
 `retryable` tells a client whether the same request may succeed later. Fields given by keyword
-(`retry_after_s`, `expected_seq`, …) are sent in the error body beside them.
+(`retry_after_s`, `expected_seq`, …) are sent in the error body next to them.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class ConfigError(Exception):
 
 
 def passed_over(error: Exception, work: str, item: str) -> ServiceError:
-    """Log the failure of one item in a loop over many, so that the loop goes on with the others.
+    """Log the failure of one item in a loop over many, so that the loop continues with the others.
 
     Args:
         error: caught around one item.

@@ -115,7 +115,7 @@ class Watch:
         """Notices that Redis's clock jumped, and says so."""
         store = self._manage().store
         self._clock.measure(store.now_ms)
-        self._clock.tell_jump(store.upkeep.note_clock_jump)
+        self._clock.report_jump(store.upkeep.note_clock_jump)
 
     def expire(self) -> int:
         """Free dead nodes' sessions and end overdue commands; return how many sessions."""

@@ -69,7 +69,9 @@ class Mark:
         """Name the owner in a message."""
         owner = self.owner
         if not owner.service:
-            return f"a service that has recorded its id {self.store_id} (its marker names no service)"
+            return (
+                f"a service that has recorded its id {self.store_id} (its marker names no service)"
+            )
         where = f"redis.key_prefix {owner.key_prefix}, marked on {owner.host}"
         return f"service {owner.service} ({where}, last heartbeat {self.seen})"
 

@@ -2,7 +2,7 @@
 
 Layers are merged per setting (`group.key`), not deeper: an object given in the environment
 replaces the whole object of the file. Every layer is checked strictly, so that a typing error
-stops the start with the path of the setting instead of becoming a value nobody meant. Names
+stops the start with the path of the setting instead of becoming a value that was not meant. Names
 in the environment without `__` are ignored: container platforms set such names by themselves,
 like `MUSTER_PORT=tcp://…`.
 
@@ -148,13 +148,13 @@ def queue_name(key_prefix: str) -> str:
 
 
 def shipped_path() -> Path:
-    """Return the config.json with every default: beside this module, or in the repository."""
+    """Return the config.json with every default: next to this module, or in the repository."""
     packaged = Path(__file__).with_name("config.json")
     return packaged if packaged.exists() else Path(__file__).parents[2] / "config.json"
 
 
 def redact_url(url: str) -> str:
-    """Return `url` without its password, wherever redis-py would take one from."""
+    """Return `url` without its password, in each place that redis-py would take one from."""
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     user, colon, _password = credentials.partition(":")

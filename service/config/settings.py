@@ -13,7 +13,7 @@ from service.protocol.authority import parse_host, parse_origin
 EMBEDDED = "embedded"
 #: A secret that is shorter than the hash of HS256 is weaker than it.
 MIN_SECRET_BYTES = 32
-#: A secret has at least this many different characters, and begins anew only after so many.
+#: A secret has at least this many different characters, and repeats itself only after so many.
 MIN_SECRET_CHARACTERS, MIN_SECRET_PERIOD = 8, 16
 #: In a list of hosts or origins: all.
 ANY = "*"
@@ -44,7 +44,7 @@ class RedisSettings(Group):
     key_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "muster"
     #: Groups of sessions, fixed at the first start: 1 on one server, 64 or more for a cluster.
     partitions: Count = 1
-    #: Connections a process opens at most; whoever needs one more waits for it.
+    #: Connections a process opens at most; a caller that needs one more waits for it.
     max_connections: Count = 50
     #: Replicas that must have what is acked, before the ack; 0: none.
     wait_replicas: Annotated[int, Field(ge=0)] = 0
@@ -73,7 +73,7 @@ class NodeSettings(Group):
     fanout_interval_ms: Count = 10
     #: Upper bound of an orderly stop.
     drain_s: Seconds = 5
-    #: How much of it, at most 60 %, a node that is told to stop still accepts connections, so that load
+    #: How much of it, at most 60 %, a node that is stopping still accepts connections, so that load
     #: balancers see that it is not ready before it refuses any.
     drain_notice_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3
     #: Without Redis for this long a node sends its clients to other nodes.
@@ -84,11 +84,11 @@ class NodeSettings(Group):
     max_frame_bytes: Count = 1024 * 1024
     #: Let the event loop drive websockets, without a task for each; off: the library transport.
     fast_path: bool = True
-    #: Host headers that are answered besides the names of loopback and `host`; `*`: any.
+    #: Host headers that are answered in addition to the names of loopback and `host`; `*`: any.
     allowed_hosts: Words = ()
     #: Addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.
     trusted_proxies: Words = ()
-    #: Who may have /metrics: who has a token (viewer or more), everybody, nobody.
+    #: Who may read /metrics: callers with a token (viewer or more), all, none.
     metrics: Literal["token", "public", "off"] = "token"
 
     @field_validator("allowed_hosts")
@@ -208,11 +208,11 @@ class WorkerSettings(Group):
 class AuthSettings(Group):
     """Who may come in."""
 
-    #: `open`: everybody is an admin, on loopback alone; `token`: whoever shows a token.
+    #: `open`: everybody is an admin, on loopback alone; `token`: a token is required.
     mode: Literal["open", "token"] = "open"
     #: What tokens are signed with, at least 32 bytes; from the environment alone.
     secret: Annotated[str, Field(repr=False)] = ""
-    #: Origins of browser pages besides our own, such as `https://ops.example`; `*`: any.
+    #: Origins of browser pages in addition to our own, such as `https://ops.example`; `*`: any.
     allowed_origins: Words = ()
 
     @field_validator("allowed_origins")

@@ -193,7 +193,7 @@ def _view(
     devices: list[dict[str, Any]],
     following: str | None,
 ) -> dict[str, Any]:
-    """Return a batch as people see it, from what is kept of it."""
+    """Return a batch as the API shows it, from what is kept of it."""
     request = orjson.loads(fields["request"])
     return {
         "batch_id": batch_id,
@@ -318,6 +318,6 @@ def _send(
         )
     except (errors.SessionNotFound, errors.DeviceOffline) as error:
         return error.body()
-    except Exception as error:  # noqa: BLE001  logged and told; Redis that is away or full ends the run
+    except Exception as error:  # noqa: BLE001  logged and reported; Redis that is away or full ends the run
         return errors.passed_over(error, "bulk command", session_id).body()
     return None

@@ -85,7 +85,7 @@ def clean_up(
         purge: delete them for good instead of archiving them.
 
     Raises:
-        Conflict: they shall be archived, and there is no archive.
+        Conflict: they are to be archived, and there is no archive.
         ArchiveUnavailable: the disk takes none of them; nothing left Redis that is not on it.
     """
     archiver = manager.archiver
@@ -107,7 +107,7 @@ def clean_up(
             manager.delete_session(session_id, expected=expected)
         except (errors.SessionNotFound, errors.PreconditionFailed):
             continue
-        except Exception as exc:  # noqa: BLE001  logged and told
+        except Exception as exc:  # noqa: BLE001  logged and reported
             failed[session_id] = errors.passed_over(exc, "cleanup", session_id).code
             continue
         removed.append(session_id)

@@ -71,7 +71,7 @@ class CommandManager:
             self._core.count(added.status)
         if added.owner is not None and added.created:
             node_id = added.owner.node_id
-            self._core.tell(
+            self._core.send(
                 self._core.messages.notify, node_id, "deliver", {"session_id": session_id}
             )
         return added
@@ -92,7 +92,7 @@ class CommandManager:
         For callers outside a node; a node's handlers wait through live.commands.
 
         Raises:
-            CommandTimeout: the status did not come within `timeout_s`; the command goes on.
+            CommandTimeout: the status did not come within `timeout_s`; the command stays open.
         """
         added = self.queue(
             session_id, command, params, ttl_s=ttl_s, idempotency_key=idempotency_key
@@ -121,7 +121,7 @@ class CommandManager:
         return shown
 
     def all(self, session_id: str) -> list[dict[str, Any]]:
-        """Return the open and the last finished commands of a session, wherever it is, oldest first.
+        """Return the open and the last finished commands of a session, archived or not, oldest first.
 
         Raises:
             SessionNotFound

@@ -59,7 +59,7 @@ class ManagerCore:
         self.count = count
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """Read a session at one moment, wherever it is; None when it is unknown.
+        """Read a session at one moment, in Redis or the archive; None when it is unknown.
 
         Raises:
             ArchiveUnavailable: Redis does not know it, and the archive cannot be read.
@@ -81,14 +81,14 @@ class ManagerCore:
         return change()
 
     @staticmethod
-    def tell(send: Callable[..., None], to: str, *message: object) -> None:
+    def send(deliver: Callable[..., None], to: str, *message: object) -> None:
         """Send a message about what Redis has accepted already, which no failure may hide.
 
         Each lost message is made up for later: a command by its node's next renewal, a setup by the
         next register, a delete by the device's next write, a status by the waiter's poll.
         """
         try:
-            send(to, *message)
+            deliver(to, *message)
         except errors.ServiceError as exc:
             log.warning(
                 "message not sent",
@@ -101,7 +101,7 @@ class ManagerCore:
             if change.changed:
                 self.count(change.status)
             if change.changed and change.waiter:
-                self.tell(
+                self.send(
                     self.messages.notify,
                     change.waiter,
                     "command",

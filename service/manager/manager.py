@@ -215,8 +215,8 @@ class SessionManager:
             raise errors.SessionNotFound(session_id=session_id)
         if deleted.owner is not None:
             sid = deleted.owner.sid
-            self.core.tell(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
-            self.core.tell(self.messages.disconnect, sid)
+            self.core.send(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
+            self.core.send(self.messages.disconnect, sid)
         self.core.notify_waiters(deleted.commands)
 
     # -- data --
@@ -272,7 +272,7 @@ class SessionManager:
         return result
 
     def read(self, session_id: str, *, entire: bool = False) -> Snapshot | None:
-        """Return a session at one moment, wherever it is; None when it is unknown.
+        """Return a session at one moment, in Redis or the archive; None when it is unknown.
 
         Raises:
             ArchiveUnavailable: Redis does not know it, and the archive cannot be asked.
@@ -292,7 +292,7 @@ class SessionManager:
         waiter: str = "",
         command_id: str = "",
     ) -> CommandAdded:
-        """Queues a command and tells the device's node; see `CommandManager.queue`."""
+        """Queue a command and notify the device's node; see `CommandManager.queue`."""
         return self._commands.queue(
             session_id,
             command,
@@ -338,7 +338,7 @@ class SessionManager:
         return self._commands.cancel(session_id, command_id)
 
     def notify_waiters(self, changes: list[CommandChange]) -> None:
-        """Tells the nodes that wait for these commands how they stand now."""
+        """Notify the nodes that wait for these commands of their status."""
         self.core.notify_waiters(changes)
 
     # -- setups; see manager/setups.py --

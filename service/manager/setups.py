@@ -1,4 +1,4 @@
-"""The setup of a session: changed by people and by REST, sent to its device."""
+"""The setup of a session: changed by dashboards and by REST, sent to its device."""
 
 from __future__ import annotations
 
@@ -113,5 +113,5 @@ class SetupManager:
     def _send_setup(self, state: SetupState) -> SetupState:
         if state.owner is not None:
             setup = {"setup": state.setup, "setup_version": state.version}
-            self._core.tell(self._core.messages.emit_to, state.owner.sid, "setup", setup)
+            self._core.send(self._core.messages.emit_to, state.owner.sid, "setup", setup)
         return state

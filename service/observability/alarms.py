@@ -1,8 +1,8 @@
 """Alarms, the conditions that need a person: decided from existing figures, recorded in Redis.
 
 Nothing is watched for alarms alone: a request (GET /api/v1/alarms) brings the record up to date first, and
-so does the worker that takes the turn of `watch_alarms`, so that past alarms are known also when nobody
-looks. docs/operations.md says for each what to do.
+so does the worker that takes the turn of `watch_alarms`, so that past alarms are known also when no client
+asks. docs/operations.md says for each what to do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANY_JOBS = 1_000
 #: Turns that a sweep may miss; one run may take as long as the shortest turn that is counted, s.
 MISSED_TURNS = 3
 SHORTEST_TURN_S = 20.0
-#: For how long after a jump of Redis's clock somebody should look, s.
+#: For how long after a jump of Redis's clock the alarm is on, s.
 CLOCK_JUMPED_S = 3600
 
 

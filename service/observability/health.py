@@ -66,7 +66,7 @@ class QueueProbe:
         self._tasks = tasks
         self._monotonic = monotonic
         self._stopped = False
-        self._heard_at: float | None = None
+        self._received_at: float | None = None
         self.ok = False
 
     def run(self) -> None:
@@ -84,12 +84,12 @@ class QueueProbe:
             self.ok = False  # what was true a moment ago is not known any more
             raise
         if self.ok:
-            self._heard_at = self._monotonic()
+            self._received_at = self._monotonic()
 
     def stop(self) -> None:
         self._stopped = True
 
     def check(self) -> Check:
-        heard = self._heard_at
-        age = None if heard is None else round(self._monotonic() - heard, 1)
+        received_at = self._received_at
+        age = None if received_at is None else round(self._monotonic() - received_at, 1)
         return Check(self.ok, {"heard_s_ago": age})

@@ -1,7 +1,7 @@
 """Metric types: counters, gauges, histograms, timings, each shown as a family of Prometheus.
 
 They are plain numbers, read at each scrape, without locks: tasks of a node do not switch in here.
-prometheus_client's own types take a lock for every count and show a `_created` series beside each.
+prometheus_client's own types take a lock for every count and show a `_created` series next to each.
 """
 
 from __future__ import annotations

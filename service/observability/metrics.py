@@ -1,6 +1,6 @@
 """Metrics of a node, in a registry of its own, for Prometheus.
 
-Counters that move with every event are plain integers, read when somebody scrapes: an event costs a dict
+Counters that move with every event are plain integers, read at each scrape: an event costs a dict
 lookup and an addition. Labels have few values, all known beforehand: names of events that are handled,
 codes, statuses. No ids of devices, sessions or sockets.
 """
@@ -52,7 +52,7 @@ REFUSED = (
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
 #: The statuses by which commands are counted; `sent` only leads to these.
 COMMAND_STATUSES = ("queued", "delivered", *sorted(FINAL_STATUSES))
-#: Why dashboards have to begin anew.
+#: Why dashboards need a new snapshot.
 FEED_LOSSES = ("epoch_changed", "feed_trimmed", "unreadable")
 
 
@@ -94,7 +94,7 @@ class Metrics(Collector):
         )
         self.unauthenticated = gauge(
             "muster_unauthenticated",
-            "HTTP connections and sockets over which nobody has logged in yet.",
+            "HTTP connections and sockets over which no client has logged in yet.",
         )
         self.refused = counter(
             "muster_unauthenticated_refused",

@@ -1,7 +1,7 @@
 """Websocket frames (RFC 6455) of both sides: bytes in, messages out, and back. No I/O.
 
 The sides differ in one thing: what a client sends is masked, what a server sends is not (section 5.1). So
-`Parser` is told whether its peer masks, and there is an `encode` for each side. Nothing else here knows which
+`Parser` takes whether its peer masks, and there is an `encode` for each side. Nothing else here knows which
 side it is on.
 
 `Parser.feed` takes whatever piece of the stream arrived and returns all messages that are complete with it.

@@ -65,9 +65,7 @@ def read_head(text: str) -> Head | None:
         place = end + 1
     end = _digits_end(text, place, MAX_NUMBER_DIGITS)
     if "0" <= text[end : end + 1] <= "9":
-        return (
-            None  # the ack number has more digits; an answer to its first ones would reach nobody
-        )
+        return None  # the ack number has more digits; an answer to its first ones would match none
     number = int(text[place:end]) if end > place else None
     return Head(kind, attachments, namespace, number, text[end:])
 

@@ -47,7 +47,7 @@ class _QuickCheck:
 class _OnlyPrimary:
     """A connection that closes when its server says that it is a replica.
 
-    A primary that was demoted goes on answering. A connection that stayed open would be refused its
+    A primary that was demoted still answers. A connection that stayed open would be refused its
     writes for ever; the next one may reach another server behind the same name.
     """
 
@@ -99,7 +99,7 @@ class Primary:
 
 
 class SentinelConnection(TcpConnection):
-    """For `redis+sentinel://`: to the primary, wherever it is when this connects.
+    """For `redis+sentinel://`: to the server that is the primary when this connects.
 
     Args:
         primary: asked at each connect.

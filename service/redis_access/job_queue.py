@@ -29,7 +29,7 @@ from service.redis_access.replies import RAISED, translated
 JOBS = "workers.jobs."
 #: Pauses between the tries of a job whose worker died or which failed, s.
 RETRIES_S = (5, 15, 60, 300, 900)
-#: A batch may be large; a job of it that takes longer is tried again and goes on where it was.
+#: A batch may be large; a job of it that takes longer is tried again and continues where it was.
 BATCH_TIMEOUT_S = 3600
 CLEANUP_TIMEOUT_S = 600
 #: How long finished and failed jobs can be read, s.
@@ -188,7 +188,7 @@ class JobQueue:
     def wait(
         self, job_id: str, timeout_s: float, is_gone: Callable[[], bool] = lambda: False
     ) -> dict[str, Any]:
-        """Return the job once it has ended, or as it is after `timeout_s` or `end_waits`, or when nobody waits.
+        """Return the job once it has ended, or as it is after `timeout_s` or `end_waits`, or when `is_gone`.
 
         Raises:
             JobNotFound
@@ -241,7 +241,7 @@ class JobQueue:
         try:
             job = Job(job_id, connection=self._client, serializer=JSONSerializer)
             job.restore(record)
-        except Exception:  # noqa: BLE001 whoever writes to Redis can write anything
+        except Exception:  # noqa: BLE001 a writer to Redis can write anything
             return None
         return job if job.origin == self._queue.name else None
 

@@ -1,10 +1,10 @@
 """What Redis raises, as errors of ours: the one place that reads its words.
 
-A call that failed is repeated, by us or by whoever asked, unless it can never succeed; so what is listed
+A call that failed is repeated, by us or by the caller, unless it can never succeed; so what is listed
 here are the exceptions: a fault of our own (of a script, or of a type that a key has) stays what it is,
-and what somebody has to set right (a password, rights, a command the server lacks) is unavailable until
+and what an operator has to set right (a password, rights, a command the server lacks) is unavailable until
 then, in words of its own and in the log. Everything else that Redis may answer, now or in a later
-version, behind a proxy or while a stranger's script runs (BUSY), means that it does not take this now.
+version, behind a proxy or while another program's script runs (BUSY), means that it does not take this now.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def translated() -> Iterator[None]:
 
 
 def service_error(error: Exception) -> errors.ServiceError | None:
-    """Return what a client is told about something of `RAISED`; None: it is a fault of our own."""
+    """Return the error for clients of something of `RAISED`; None: it is a fault of our own."""
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return errors.Overloaded("Redis is at its memory limit: try again later.")
     if is_to_set_right(error):
@@ -77,7 +77,7 @@ def service_error(error: Exception) -> errors.ServiceError | None:
 
 
 def is_to_set_right(error: BaseException) -> bool:
-    """Whether trying again is in vain until somebody has changed settings, here or there."""
+    """Return whether it fails until settings are changed, of this service or of Redis."""
     return isinstance(error, AuthenticationError | NoPermissionError) or bool(
         isinstance(error, RedisError) and _TO_SET_RIGHT.match(words_of(error))
     )

@@ -1,4 +1,4 @@
-"""Why Redis cannot be had, for people who start something; and whether waiting may help."""
+"""Why Redis cannot be reached, in words for an operator who starts something; and whether waiting may help."""
 
 from __future__ import annotations
 

@@ -5,14 +5,14 @@ user opens may send requests to loopback, and a name that its owner points at 12
 same-origin. So the Host header must be a name this node is known by, and an Origin must be that same host or
 be listed. A forwarding header means that a proxy stands in front, and every client of the proxy can reach
 us: without a login it is refused. With one it is believed from the proxies that are listed, so that limits
-and logs know the client's address; from everybody else it is dropped.
+and logs know the client's address; from all others it is dropped.
 
 What is not on the web (`file://`, `app://`) may come with a login, because a token is not sent by itself;
 without one it has to be listed, because a page on a disk sends the same.
 
 This is WSGI middleware around everything, Engine.IO and its websockets included. Probes always pass, because
-balancers send whatever Host they like; a probe that would have been refused is told no more than anybody may
-know (`UNCHECKED`).
+balancers send whatever Host they like; a probe that would have been refused gets no more than any client may
+see (`UNCHECKED`).
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class HttpGuard:
 
     Args:
         host: the address this node listens on.
-        allowed_hosts: names it is known by besides that and loopback, with or without a port; `*`: any.
-        allowed_origins: origins of browser pages besides its own; `*`: any.
-        has_login: whoever wants more than probes has to show a token.
+        allowed_hosts: names it is known by in addition to that and loopback, with or without a port; `*`: any.
+        allowed_origins: origins of browser pages in addition to its own; `*`: any.
+        has_login: everything except probes requires a token.
         refuse_forwarded: refuse forwarding headers.
         trusted_proxies: addresses and networks whose X-Forwarded-For and -Proto are believed.
         refused: called with the reason of each refusal, of `REASONS`.
@@ -125,7 +125,7 @@ class HttpGuard:
             environ[UNCHECKED] = True
         if self._is_proxy(environ.get("REMOTE_ADDR", "")):
             self._believe(environ)
-        for header in FORWARDING_HEADERS:  # nobody behind this may believe them
+        for header in FORWARDING_HEADERS:  # no handler behind this may believe them
             environ.pop(header, None)
         return self._app(environ, start_response)
 
@@ -149,7 +149,7 @@ class HttpGuard:
         return None
 
     def _report(self, refusal: Refusal, environ: dict[str, Any]) -> None:
-        """Count and log a refusal: somebody may only have to be listed."""
+        """Count and log a refusal: the host may only have to be listed."""
         self._refused(refusal.reason)
         log.warning(
             "request refused",

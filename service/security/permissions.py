@@ -1,7 +1,7 @@
 """Permissions: one table of roles against events and routes, and the limits in a token.
 
 Every entry point asks this table and nothing else, and what is not in it is refused, so a new event or
-route works for nobody until it has a row. docs/protocol.md shows the table, and tests compare both with
+route is refused to every role until it has a row. docs/protocol.md shows the table, and tests compare both with
 the code.
 
 A row names roles and a *reach*: which sessions the event or route touches. The reach says how the two
@@ -144,7 +144,7 @@ class Identity:
     token_id: str = ""
 
     def may(self, right: Right | None) -> bool:
-        """Return whether the role is in this row; without a row nobody may."""
+        """Return whether the role is in this row; without a row no role may."""
         return right is not None and (right.is_public or self.role in right.roles)
 
     @property

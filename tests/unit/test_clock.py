@@ -69,10 +69,10 @@ def test_a_jump_of_redis_is_noticed_told_once_and_followed(monotonic: Monotonic,
     clock.measure(lambda: 8_003_000 + 1000 * jump_s)
     assert clock.now_s() == 8003 + jump_s
     with pytest.raises(ZeroDivisionError):
-        clock.tell_jump(lambda seconds: 1 / 0)
+        clock.report_jump(lambda seconds: 1 / 0)
     told: list[float] = []
     for _ in range(2):
-        clock.tell_jump(told.append)
+        clock.report_jump(told.append)
     assert told == [jump_s]
     assert clock.jumps == 1
 
@@ -88,7 +88,7 @@ def test_what_is_no_jump_is_none(monotonic: Monotonic):
             return answer
 
         clock.measure(ask)
-        clock.tell_jump(told.append)
+        clock.report_jump(told.append)
     assert (told, clock.jumps) == ([], 0)
 
 
