@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 #: How much the writer may hold.
 BURST_BYTES = 64 * 1024
-#: What a packet costs beside its text.
+#: What a packet costs in addition to its text.
 PACKET_BYTES = 64
 
 
@@ -179,7 +179,7 @@ class Backlog:
         return waiting, is_over
 
     def task_done(self) -> None:
-        """Part of the interface; nobody waits for it."""
+        """Part of the interface; nothing waits for it."""
 
     def join(self) -> None:
         """Return at once: a client that does not read must not delay the one who closes it."""

@@ -84,7 +84,7 @@ class Driver:
                 link.broken(error)
 
 
-class Nobody:
+class NoOwner:
     """The owner of a link that is closed."""
 
     def on_text(self, text: str) -> None: ...
@@ -97,4 +97,4 @@ class Nobody:
     def on_cut(self) -> None: ...
 
 
-NOBODY: Owner = Nobody()
+NO_OWNER: Owner = NoOwner()

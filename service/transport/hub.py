@@ -26,7 +26,7 @@ class Hub(Protocol):
         """Return the task that runs now."""
 
     def park(self) -> None:
-        """Suspend the running task until somebody calls `wake`."""
+        """Suspend the running task until another one calls `wake`."""
 
     def wake(self, task: Any) -> None:
         """Resume a parked task, soon."""

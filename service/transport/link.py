@@ -6,7 +6,7 @@ is not read any more, and TCP makes the peer wait.
 
 Output: frames collect until the end of the loop's turn and leave together, with one system call per socket
 however many acks a flush brings. What the kernel does not take waits here, counted and bounded, so a slow
-peer delays nobody but itself.
+peer delays none but itself.
 
 The end: a close frame follows what waits, then our half of the connection is shut down, and what the peer
 still sends is read and discarded until it closes too: a socket closed with unread input is reset, and a
@@ -27,7 +27,7 @@ from typing import Any
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
 from service.transport.bursts import BURST_BYTES, take_burst
-from service.transport.driver import NOBODY, Driver, Owner
+from service.transport.driver import NO_OWNER, Driver, Owner
 from service.transport.lobby import DISCARD_BYTES, READ_BYTES, Ticket
 from service.transport.wheel import Due
 
@@ -128,11 +128,11 @@ class Link:
             self._unwatch()
 
     def resume(self, why: int) -> None:
-        """Remove this reason; reading goes on at the end of the turn if it was the last one."""
+        """Remove this reason; reading continues at the end of the turn if it was the last one."""
         if self._pauses & why:
             self._pauses &= ~why
             if not self._pauses and self._state == _OPEN:
-                self.driver.hub.soon(self._go_on)
+                self.driver.hub.soon(self._continue)
 
     def hand_over(self, owner: Owner) -> None:
         """Give the link another owner, from the next message on."""
@@ -140,7 +140,7 @@ class Link:
         self.pause(BUSY)
         self.resume(BUSY)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._pauses or self._state != _OPEN or self._is_flowing:
             return
         self._is_flowing = True
@@ -299,7 +299,7 @@ class Link:
         self.waiting_bytes = 0
         self.driver.wheel.drop(self)
         self._raw.close()
-        owner, self.owner = self.owner, NOBODY  # leaves no cycle for the garbage collector
+        owner, self.owner = self.owner, NO_OWNER  # leaves no cycle for the garbage collector
         owner.on_cut()
 
     def flush(self) -> None:

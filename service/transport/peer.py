@@ -1,7 +1,7 @@
 """What the kernel knows about the other end of a connection: whether it is there, and what it has received.
 
 A write that succeeds says only that the kernel has a copy. What arrived is what the peer's kernel has
-acknowledged; what its program has read of it, nobody can know. The peer is whoever is at the other end of the
+acknowledged; what its program has read of it cannot be known. The peer is what is at the other end of the
 connection: behind a proxy that is the proxy.
 
 Linux answers all of these questions. Elsewhere all that was written counts as received.
@@ -17,7 +17,7 @@ import sys
 import termios
 from typing import Any
 
-#: What the kernel may hold of one connection beside what is under way; the rest waits where it is counted.
+#: What the kernel may hold of one connection in addition to what is under way; the rest waits where it is counted.
 UNSENT_BYTES = 32 * 1024
 #: So many unacknowledged bytes are too few to ask the kernel about.
 FEW_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ def unacknowledged(sock: Any) -> int:
 
 
 def is_gone(sock: Any) -> bool:
-    """Return whether the peer has closed or reset its end. Half a close counts: nobody waits like that."""
+    """Return whether the peer has closed or reset its end. Half a close counts: no client waits like that."""
     state = _state(sock)
     return _is_at_end(sock.fileno()) if state is None else state != _ESTABLISHED
 

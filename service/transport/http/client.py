@@ -27,12 +27,12 @@ MAX_COUNTED = 64
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.002, 0.1
 
 
-def _nobody() -> None:
+def _no_listener() -> None:
     """Stand for the one who is to know of a loss, where there is none."""
 
 
 class Ends:
-    """How the connections of each address end after an answer that is in nobody's doubt, lately."""
+    """How the connections of each address have ended lately after an answer that certainly arrived."""
 
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int, int]] = {}  # closed, reset
@@ -87,7 +87,7 @@ class Client:
         return self.reader.received
 
     def is_gone(self) -> bool:
-        """Return whether it has hung up: nobody waits for an answer any more."""
+        """Return whether it has hung up, and waits for no answer any more."""
         return peer.is_gone(self._sock)
 
     def unacknowledged(self) -> int:
@@ -107,7 +107,7 @@ class Client:
     def watch_end(self) -> None:
         """Learn from what is written next how this client ends its connections."""
         if self._lost is None:
-            self._lost = _nobody
+            self._lost = _no_listener
 
     def write(self, data: bytes) -> None:
         """Write to it."""
@@ -151,8 +151,8 @@ class Client:
         self._conclude(is_through, is_reset or (is_through and self._ends_with_a_reset()))
 
     def _note_end(self, *, is_reset: bool) -> None:
-        """Note how this connection ends after an answer that is in nobody's doubt."""
-        if self._is_broken or self._lost not in (None, _nobody):
+        """Note how this connection ends after an answer that certainly arrived."""
+        if self._is_broken or self._lost not in (None, _no_listener):
             return
         is_answered = self._until and not self.unacknowledged()
         is_soon = self._now() < self._until
@@ -162,9 +162,9 @@ class Client:
     def _conclude(self, is_through: bool, is_reset: bool) -> None:
         lost, self._lost = self._lost, None
         if lost is None:
-            return  # somebody else has waited for the same
+            return  # another task has waited for the same
         is_doubtful = is_through and is_reset and self._now() < self._until
-        if lost is _nobody:
+        if lost is _no_listener:
             if is_doubtful:
                 self._ends.note(self._address, is_reset=True)
         elif not is_through or (is_doubtful and self._ends.is_reset_unusual(self._address)):

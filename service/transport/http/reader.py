@@ -45,7 +45,7 @@ class Reader:
 
     Args:
         sock: a green socket.
-        ticket: what this connection may send before somebody logs in over it.
+        ticket: what this connection may send before a client logs in over it.
         enter: waits until this turn of the event loop has room for this connection.
     """
 
@@ -194,7 +194,7 @@ class Reader:
             TimeoutError: the body takes too long.
         """
         if self.closed:
-            raise heads.bad("chunk")  # after a broken chunk nobody can tell where the body ends
+            raise heads.bad("chunk")  # after a broken chunk it is unknown where the body ends
         try:
             return self._read_chunked(size, is_line)
         except (Refused, OSError):

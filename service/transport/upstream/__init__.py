@@ -33,7 +33,7 @@ Overridden on the objects of one server, never on a library's class or module:
 
 The `connect` handler of namespace `/` is ours where connections are authenticated.
 
-Beside these, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
+In addition, `server._handle_disconnect(eio_sid, namespace, reason)` and `manager.trigger_callback(sid,
 number, arguments)` are called.
 """
 

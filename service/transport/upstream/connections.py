@@ -75,7 +75,7 @@ class EngineConnections:
         connect_timeout_s: how long an Engine.IO connection may be without a Socket.IO one.
         upgrade_timeout_s: how long a websocket that is to replace polling may take to do so.
         fast_path: let the event loop drive websockets where it can; see `event_loop`.
-        max_sockets: Engine.IO connections at one time; more are told `overloaded`.
+        max_sockets: Engine.IO connections at one time; more are refused with `overloaded`.
         lobby: of those that have not logged in.
         is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """

@@ -20,7 +20,7 @@ from service.transport.wheel import Due
 
 #: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
 SPREAD = 0.2
-#: How often signs of life are looked for while a pong is awaited, s.
+#: How often traffic of the client is looked for while a pong is awaited, s.
 LOOK_S = 0.5
 
 
@@ -42,8 +42,8 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
     next_ping_s = 0.0
     pinged_s: float | None = None
     cut_s: float | None = None
-    #: When the last sign of life was seen, while a pong is awaited; what had come in then, and arrived.
-    _heard_s = 0.0
+    #: When the client's last traffic was seen, while a pong is awaited; what had come in then, and arrived.
+    _traffic_s = 0.0
     _seen: tuple[int, int] = (0, 0)
     _ping_ends = 0  # of what is sent over a websocket
 
@@ -112,7 +112,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
         return due_s
 
     def _ping(self, now_s: float) -> None:
-        self.pinged_s = self._heard_s = now_s
+        self.pinged_s = self._traffic_s = now_s
         self.next_ping_s = now_s + self.server.ping_interval
         self.queue.put(engineio.packet.Packet(engineio.packet.PING))
         if self.flow is not None:
@@ -124,9 +124,9 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
         signs = self._signs()
         # The pong of one that is held may wait unread.
         if self.is_held or signs[0] != self._seen[0] or signs[1] > self._seen[1]:
-            self._heard_s = now_s
+            self._traffic_s = now_s
         self._seen = signs
-        return self._heard_s
+        return self._traffic_s
 
     def _signs(self) -> tuple[int, int]:
         """Return how much came in, and how much of what is before the ping arrived."""

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 Packet = engineio.packet.Packet
 #: Packets of one client handled before other tasks get a turn.
 TURN_PACKETS = 64
-#: How often a held reader checks whether it may go on; library transport only.
+#: How often a held reader checks whether it may continue; library transport only.
 HELD_S = 0.01
 
 
@@ -65,7 +65,7 @@ class NodeSocket(Deadlines):
     swallow = 0
     #: Its place among strangers as long as it has not logged in.
     ticket: Ticket | None = None
-    #: Tells the web server that it has logged in.
+    #: Notifies the web server that it has logged in.
     notify_known: Callable[[], object] | None = None
     is_stranger = True  #: it has not connected to namespace `/` yet: what it may send is bounded
     #: The websocket, on the event loop transport.

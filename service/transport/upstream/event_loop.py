@@ -1,7 +1,7 @@
 """The event loop transport: from the handshake to a websocket that needs no task.
 
 Used where the libraries are those that `upstream` was written for and the connection is a plain socket.
-Everything behind `NodeSocket` is the same on both roads. A websocket that is to replace polling belongs to a
+Everything behind `NodeSocket` is the same on both transports. A websocket that is to replace polling belongs to a
 `LinkUpgrade` until its client has gone through with it.
 """
 
@@ -106,7 +106,7 @@ class LinkQueue:
         self._link.finish([frame_of(packet) for packet in last], code, drop=drop)
 
     def task_done(self) -> None:
-        """Part of the interface; nobody waits for it."""
+        """Part of the interface; nothing waits for it."""
 
     def join(self) -> None:
         """Part of the interface; nothing is waited for."""

@@ -27,7 +27,7 @@ def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
         early,
         max_bytes=server.max_http_buffer_size,
         refusal=lambda: server.muster.incoming.refuse_size(),
-        give_way=lambda: server.sleep(0),
+        let_others_run=lambda: server.sleep(0),
     )
     try:
         raw.send(handshake.answer(environ))
@@ -71,7 +71,7 @@ def _upgrade(socket: EngineSocket, ws: TaskWebsocket, raw: WholeSocket) -> bool:
         if upgrade.is_done(text):
             return True
         ws.close(frames.NORMAL)
-    except OSError:  # polling goes on
+    except OSError:  # polling continues
         pass
     finally:
         upgrade.end()

@@ -2,7 +2,7 @@
 
 Engine.IO acknowledges nothing here, so a poll takes packets only when it can bring them: its connection is
 looked at first, and its answer has to arrive, as far as that can be known (`http.client`), before the next poll
-takes more. Where that fails the session ends, and the client, told so by 400, resumes by its cursor.
+takes more. Where that fails the session ends, and the client, which gets a 400, resumes by its cursor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From polling to websocket: a websocket that may replace its client's polling, until it does or does not.
 
 The client sends `2probe`, is answered `3probe`, sees its poll end, and sends `5`. Only that `5` changes
-anything: until it comes polling goes on as if the websocket were not there, and what waits for the next poll
+anything: until it comes polling continues as if the websocket were not there, and what waits for the next poll
 goes over the websocket then, in its order. A client that sends `5` at once has upgraded too, as with the
 reference server; anything else, or nothing within the node's `upgrade_timeout_s`, ends the websocket alone.
 

@@ -37,14 +37,14 @@ DISCARD_S = 1.0
 class WholeSocket(Flow):
     """A green socket that writes whole messages, one task at a time, and lets others run while reading."""
 
-    def __init__(self, inner: Any, give_way: Callable[[], None]) -> None:
+    def __init__(self, inner: Any, let_others_run: Callable[[], None]) -> None:
         super().__init__(inner)
         keep_little_unsent(inner)
         inner.settimeout(
             None
         )  # the web server's, for requests: a websocket has deadlines of its own
         self._inner = inner
-        self._give_way = give_way
+        self._yield = let_others_run
         self._lock = threading.Lock()  # green: the process is patched
         self._read = 0
         #: Bytes that may still come before the login; None: it has logged in.
@@ -56,7 +56,7 @@ class WholeSocket(Flow):
             while rest:
                 size = self._inner.send(rest)
                 self.sent += (
-                    size  # piece by piece: a long message that leaves slowly is a sign of life
+                    size  # piece by piece: a long message that leaves slowly counts as traffic
                 )
                 rest = rest[size:]
         return len(data)
@@ -65,7 +65,7 @@ class WholeSocket(Flow):
         self._read += min(size, 4096)
         if self._read > TURN_BYTES:
             self._read = 0
-            self._give_way()
+            self._yield()
         if self.allowance is not None and not self._may_come():
             return b""
         data: bytes = self._inner.recv(size)
@@ -96,7 +96,7 @@ class WholeSocket(Flow):
             pass
 
     def end_output(self) -> None:
-        """Tell the peer that nothing more comes. Not under TLS, where it would end the input too."""
+        """Shut down our direction: nothing more comes. Not under TLS, where it would end the input too."""
         if not hasattr(self._inner, "do_handshake"):
             try:
                 self._inner.shutdown(socket.SHUT_WR)
@@ -114,7 +114,7 @@ class WholeSocket(Flow):
                 if not data:
                     return
                 left -= len(data)
-                self._give_way()
+                self._yield()
         except (OSError, ValueError):
             pass
 
@@ -127,7 +127,7 @@ class TaskWebsocket:
         early: what came with the handshake.
         max_bytes: longest message, all fragments together.
         refusal: the text message to send before a connection is closed because of a longer one.
-        give_way: lets other tasks run.
+        let_others_run: lets other tasks run.
     """
 
     def __init__(
@@ -137,10 +137,10 @@ class TaskWebsocket:
         *,
         max_bytes: int,
         refusal: Callable[[], str],
-        give_way: Callable[[], None],
+        let_others_run: Callable[[], None],
     ) -> None:
         self._sock = sock
-        self._give_way = give_way
+        self._yield = let_others_run
         self._refusal = refusal
         self._parser = Parser(max_bytes)
         self._messages: deque[Message] = deque(self._parser.feed(early) if early else ())
@@ -204,7 +204,7 @@ class TaskWebsocket:
             return
         self._controls += 1
         if self._controls % TURN_CONTROLS == 0:
-            self._give_way()
+            self._yield()
         if control.opcode == frames.PING:
             self._sock.send(frames.encode(frames.PONG, control.payload))
         elif control.opcode == frames.CLOSE:
