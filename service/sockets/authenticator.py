@@ -1,8 +1,8 @@
 """Who connects to a node, and when a socket has to go.
 
-`identify` is asked before a socket is connected. A socket ends here in two ways. Its token ends: it is told
+`identify` is asked before a socket is connected. A socket ends here in two ways. Its token ends: it is sent
 `not_authenticated`. It has a device's token and did not register in SILENT_S: it would cost memory for
-nothing. Without a login nobody is silent, because whoever connects may watch.
+nothing. Without a login no socket ends for silence, because every client may watch.
 
 Nothing here blocks or asks Redis.
 """

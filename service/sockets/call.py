@@ -91,7 +91,7 @@ class Peer:
 
 
 class Watch(Protocol):
-    """Who hears of sockets at once; see `service.sockets.authenticator`."""
+    """Is called when a socket has come or gone; see `service.sockets.authenticator`."""
 
     def entered(self, peer: Peer) -> None: ...
     def left(self, peer: Peer) -> None: ...

@@ -1,4 +1,4 @@
-"""Events of devices: data, setup, signs of life, answers to commands.
+"""Events of devices: data, setup, heartbeats, answers to commands.
 
 A socket becomes a device by `register` (`service.sockets.registers`) and stays that device until it ends.
 All its events act on its own session, carry the generation it was given, and are refused once another

@@ -358,7 +358,7 @@ class Dispatcher:
             call.fail(failure(call.event, error))
 
     def _leave(self, peer: Peer) -> None:
-        """Tell that a socket has ended."""
+        """Run the disconnect listeners of a socket."""
         for listener in self._on_disconnect:
             try:
                 listener(peer, peer.reason)

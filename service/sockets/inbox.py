@@ -4,8 +4,8 @@ Handlers of one socket that may block run one after another, in a short-lived ta
 socket sends meanwhile waits behind them as undecoded text, bounded in number and bytes.
 
 The end of a socket comes last: what it sent before its goodbye, or before its connection was lost, takes
-effect first, although nobody reads the answers. Only where we end it for something it did, what waits is
-dropped. In both cases the end is told after the last handler, never beside one.
+effect first, although its answers are not read. Only where we end it for something it did, what waits is
+dropped. In both cases disconnect listeners run after the last handler, never concurrently with one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Inboxes:
         peer.inbox.append(blocking)
 
     def end(self, peer: Peer, *, keep: bool) -> None:
-        """Have the end of a socket told when its last handler has returned.
+        """Have the disconnect listeners of a socket run when its last handler has returned.
 
         Args:
             peer: it is closed, and sends nothing more.
@@ -92,7 +92,7 @@ class Inboxes:
         if not keep:
             peer.inbox = None
             peer.waiting_bytes = 0
-        if not peer.busy:  # else the task that is at work tells it
+        if not peer.busy:  # else the task that is at work runs them
             peer.busy = True
             self._tasks.spawn(self._leave, peer)
 

@@ -1,9 +1,9 @@
 """Registers that were refused for now, and that the node repeats.
 
-A device that was refused because it came too often, because Redis was away or full, stands connected and is
-nobody. Most devices send `register` once, when they connect; so what can succeed later is repeated here,
+A device that was refused because it came too often, because Redis was away or full, stays connected
+without a session. Most devices send `register` once, when they connect; so what can succeed later is repeated here,
 as long as the socket is open and has not registered itself. A repetition is an event of its socket like any
-other: it waits for its turn behind what the socket sent, and runs beside none of it.
+other: it waits for its turn behind what the socket sent, and runs concurrently with none of it.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Registers:
             try:
                 self.register(call)
             except errors.ServiceError as error:
-                if not error.retryable:  # else it is repeated, and was told so the first time
+                if not error.retryable:  # else it is repeated, and the first refusal said so
                     raise
 
         call = Call(self._dispatcher, one.peer, "register", one.payload, None)

@@ -105,7 +105,7 @@ class Watching:
         return LATER
 
     def _begin(self, peer: Peer, scope: Scope, wanted: RegisterVue, start: Position) -> None:
-        if not peer.closed:  # for a closed socket nobody would end the subscription
+        if not peer.closed:  # the subscription of a closed socket would never end
             peer.dashboard = scope
             self._fanout.subscribe(
                 peer.sid, scope, batch=wanted.batch, interval_ms=wanted.interval_ms, start=start
