@@ -1,8 +1,8 @@
 """Archive work of workers: filling it, keeping alive what cannot go there, purging it.
 
 * `sweep_inactive` goes through the index of inactive sessions, the longest inactive first. Busy ones
-  (open commands, people that joined) and single ones that cannot be archived are passed over and block
-  nobody behind them (`archive_each`). When the disk refuses, the run ends, the failure is counted, and
+  (open commands, clients that joined) and single ones that cannot be archived are passed over and block
+  no session behind them (`archive_each`). When the disk refuses, the run ends, the failure is counted, and
   everything stays in Redis. Limit per run: `RUN_S`.
 * `extend_ttls`, a part of it, gives new TTLs to what should have left Redis long ago and could not:
   nothing that is still to be archived ever reaches its TTL. Limit per run: `EXTENDED` per partition.
@@ -29,7 +29,7 @@ from service.sessions.store.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
 
-#: A run ends after this time, s, so that other jobs have their turn; the next one goes on.
+#: A run ends after this time, s, so that other jobs have their turn; the next one continues.
 RUN_S = 20.0
 #: Sessions per partition and run whose TTL is checked.
 EXTENDED = 5_000

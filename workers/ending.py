@@ -1,6 +1,6 @@
 """The end of a worker: SIGTERM or SIGINT, and how long it may take.
 
-The job under way is finished, as long as Redis answers; then there are `END_S` for goodbyes, and after them
+The job under way is finished, as long as Redis answers; then there are `END_S` to sign off, and after them
 the process ends whatever a call still waits for. A Redis that hangs would otherwise be waited for by each of
 them in turn.
 """
@@ -54,15 +54,15 @@ class Ending:
         self.may_break = False
 
     def start(self) -> None:
-        """Watches from now on, beside the main thread."""
+        """Watch from now on, in a thread of its own."""
         threading.Thread(target=self._watch, name="ending", daemon=True).start()
 
     def catch_signals(self) -> None:
-        """Hears SIGTERM and SIGINT where no worker of RQ does: between two of them, and before the first."""
+        """Handle SIGTERM and SIGINT where no worker of RQ does: between two of them, and before the first."""
         hear((signal.SIGTERM, signal.SIGINT), self._stop)
 
     def ask(self) -> None:
-        """Somebody wants this worker to end."""
+        """Ask this worker to end."""
         self.asked = True
 
     def _stop(self, *_: object) -> None:
@@ -73,10 +73,10 @@ class Ending:
     def _watch(self) -> None:
         while not self.asked:
             time.sleep(_LOOK_S)
-        heard_s = time.monotonic()
-        while self._is_busy() and time.monotonic() - heard_s < PATIENCE_S:
+        answered_s = time.monotonic()
+        while self._is_busy() and time.monotonic() - answered_s < PATIENCE_S:
             if self._is_there():
-                heard_s = time.monotonic()
+                answered_s = time.monotonic()
             time.sleep(_LOOK_S)
         hangs = self._is_busy()
         if hangs and self._horse():
@@ -84,7 +84,7 @@ class Ending:
         elif not hangs:
             time.sleep(END_S)
         about = {"action": "worker_left", "error": "Redis does not answer" if hangs else "too slow"}
-        log.warning("the worker ends without its goodbyes", extra=about)
+        log.warning("the worker ends without signing off", extra=about)
         self._leave(0)
 
     def _is_there(self) -> bool:

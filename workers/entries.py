@@ -1,10 +1,10 @@
-"""What may be in the queue: jobs of ours. All else is put aside, where a person can look at it.
+"""What may be in the queue: jobs of ours. All else goes to quarantine, where an operator can look at it.
 
 Who can write to Redis can put anything there, and a version that is newer or older may. RQ would run what
 an entry names, also callbacks and web hooks, and stumbles over records it cannot read. So an entry is
-looked at before anything is done with it, wherever it stands: it is a job of ours only if its record has no
+checked before anything is done with it, in every list of RQ: it is a job of ours only if its record has no
 fields but those that our own jobs use. Others go to `P:quarantined_jobs` as JSON (`at_ms, entry, reason,
-record`), newest first; their records stay as they are, because they may be somebody else's.
+record`), newest first; their records stay as they are, because they may be another program's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ended(NoJobOfOurs):
 
 
 class KnownJob(Job):
-    """A job that runs functions of `workers.jobs` only, and nothing beside."""
+    """A job that runs functions of `workers.jobs` only, and nothing else."""
 
     @property
     def func(self) -> Callable[..., Any]:
@@ -162,7 +162,7 @@ class Quarantine:
         """Keep one, which its finder has taken from where it was."""
         shown = _text(entry)
         log.error(
-            "an entry of the queue is no job and was put aside",
+            "an entry of the queue is no job and went to quarantine",
             extra={"action": "job_quarantined", "job": shown, "error": reason, "throttle": 1},
         )
         record = self._record(entry)

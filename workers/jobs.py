@@ -1,7 +1,7 @@
 """Jobs: what RQ runs, addressed by dotted name.
 
 * `run_sweep(sweep, token, every_s)`: a turn of one of the next six; see workers/turns.py. Keeps the turn
-  meanwhile, notes that the sweep ran, or does nothing when somebody else has the turn by now.
+  meanwhile, notes that the sweep ran, or does nothing when another job has the turn by now.
 * `sweep_idle`: sessions that never had a connection and were not updated for `sessions.idle_after_s`
   become inactive; index entries whose sessions ran out are dropped. Limit per run: `MAX_CALLS` calls
   per partition of `workers.batch` sessions each. Result: how many it changed.
@@ -239,7 +239,7 @@ def cleanup(order: dict[str, Any]) -> dict[str, Any]:
     with open_manager(load_config()) as manager:
         try:
             cleaned = clean_up(manager, hours, limit, purge=purge)
-        except errors.ServiceError as exc:  # who waits for the job is told
+        except errors.ServiceError as exc:  # the client that waits for the job gets it
             return {"error": {**exc.body(), "status": exc.status}}
     removed, failed = cleaned.removed, cleaned.failed
     about = {"action": "cleanup", "sessions": len(removed), "failed": len(failed), "purge": purge}

@@ -80,11 +80,11 @@ class Loop:
         else:
             if step in self._failing:
                 self._failing.discard(step)
-                log.info("a step goes on", extra={"action": "worker_goes_on", **about})
+                log.info("a step works again", extra={"action": "worker_goes_on", **about})
 
 
 def run_all(steps: Iterable[Step]) -> None:
-    """Each of them, whatever others raise; then raises what the first one raised."""
+    """Run each of them, whatever others raise; then raise what the first one raised."""
     first: Exception | None = None
     for step in steps:
         try:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 #: How often the heart of a running job beats.
 MONITOR_S = 5
-#: A sweep that takes longer is ended; its next turn goes on.
+#: A sweep that takes longer is ended; its next turn continues.
 TIMEOUT_S = 120
 #: A server that says nothing for this long is away: a machine that dies does not close its connections.
 SILENT_S = 20
@@ -46,7 +46,7 @@ class JobsQueue(Queue):
     def dequeue_any(  # type: ignore[override]
         cls, queues: Any, timeout: int | None, connection: redis.Redis, **_options: Any
     ) -> Any:
-        """Return the next job and its queue; None when there is none and nobody waits. RQ calls it."""
+        """Return the next job and its queue; None when there is none. RQ calls it."""
         (queue,) = queues
         found: Any
         while True:
@@ -58,17 +58,17 @@ class JobsQueue(Queue):
                 return job, queue
 
     def admit(self, entry: bytes) -> KnownJob | None:
-        """Return the job behind an entry that was just taken; None: there is none, and it is put aside."""
+        """Return the job behind an entry that was just taken; None: there is none, and it goes to quarantine."""
         try:
             return read_job(self.connection, entry, self.name)
         except NoJobOfOurs as exc:
-            # one that is there no more was taken back by who enqueued it, or found by somebody else
+            # one that is there no more was taken back by who enqueued it, or found by another worker
             if self.connection.lrem(self.intermediate_queue.key, 1, entry):  # type: ignore[arg-type]
-                self.put_aside(entry, exc)
+                self.quarantine_entry(entry, exc)
             return None
 
-    def put_aside(self, entry: bytes, why: NoJobOfOurs) -> None:
-        """Keep an entry that is no job for people to look at, unless it is what an ended one left."""
+    def quarantine_entry(self, entry: bytes, why: NoJobOfOurs) -> None:
+        """Keep an entry that is no job for an operator to look at, unless it is what an ended one left."""
         if isinstance(why, Ended):
             log.info(
                 "entry of an ended job removed",
@@ -106,10 +106,10 @@ class JobsWorker(Worker):
         """Not noted: it would ask a Redis that may hang, within a signal handler."""
 
     def subscribe(self) -> None:
-        """To nothing: RQ's commands would let whoever writes to Redis end workers, and need a thread."""
+        """Subscribe to nothing: RQ's commands would let any writer to Redis end workers, and need a thread."""
 
     def execute_job(self, job: Any, queue: Any) -> None:
-        """One job, and nothing stays of it that it did not want to keep."""
+        """Run one job, and keep nothing of it that it did not want to keep."""
         try:
             super().execute_job(job, queue)
         finally:

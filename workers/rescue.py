@@ -1,10 +1,10 @@
-"""Takes up what dead workers left, within a minute, and jobs whose pause is over; tells how the queue stands.
+"""Rescue of what dead workers left, within a minute, and of jobs whose pause is over.
 
 RQ has all of it, by the wall clocks of workers, which differ, and ends at the first record it cannot read.
 Here every worker looks every `EVERY_S`, and goes by its own monotonic clock: a started job whose beat has not
 changed for `DEAD_S` is retried as its retries say, or has failed for good and stays visible. A worker that
 was only slow may so do a job twice, which all jobs bear. A pause ends by Redis's clock. What is no job of
-ours is put aside, and stops nothing.
+ours goes to quarantine, and stops nothing.
 """
 
 from __future__ import annotations
@@ -92,10 +92,12 @@ class Rescue:
     def run(self, store: RedisSessionStore) -> None:
         """Look once."""
         self._next = self._monotonic() + EVERY_S
-        run_all((self.take_up_started, self.take_up_taken, self.tidy, partial(self.tell, store)))
+        run_all(
+            (self.take_up_started, self.take_up_taken, self.tidy, partial(self.note_queue, store))
+        )
 
-    def tell(self, store: RedisSessionStore) -> None:
-        """Says how the queue stands."""
+    def note_queue(self, store: RedisSessionStore) -> None:
+        """Record how long the queue is."""
         store.upkeep.count(
             {},
             jobs_failed=int(self._client.zcard(self._failed)),
@@ -106,25 +108,25 @@ class Rescue:
     # -- started --
 
     def take_up_started(self, dead_s: float = DEAD_S) -> None:
-        """Retries, or fails, started jobs whose worker died."""
+        """Retry, or fail, started jobs whose worker died."""
         beats: Any = self._client.zrange(self._started, 0, MAX_ENTRIES - 1, withscores=True)
         scores = dict(beats)
         dead = self._beats.unchanged(scores.items(), dead_s)
         run_all(partial(self._take_up, entry, scores[entry]) for entry in dead)
 
     def _take_up(self, entry: bytes, beat: float) -> None:
-        """One entry of RQ's registry, `job:execution`."""
+        """Take up one entry of RQ's registry, `job:execution`."""
         job_id, _, execution = entry.partition(b":")
         try:
             job = read_job(self._client, job_id, self._queue.name)
         except NoJobOfOurs as exc:
             if self._client.zrem(self._started, entry):
-                self._queue.put_aside(entry, exc)
+                self._queue.quarantine_entry(entry, exc)
             return
         with self._client.pipeline() as pipe:
             pipe.watch(self._started)
             if pipe.zscore(self._started, entry) != beat:
-                return  # it beats, or somebody else took it up
+                return  # it beats, or another worker took it up
             pipe.multi()
             pipe.zrem(self._started, entry)
             pipe.unlink(b"rq:execution:" + entry)
@@ -179,7 +181,7 @@ class Rescue:
     # -- scheduled --
 
     def move_scheduled(self) -> None:
-        """Enqueues jobs whose pause is over."""
+        """Enqueue jobs whose pause is over."""
         now_s = redis_ms(self._client) / 1000
         find = partial(self._client.zrangebyscore, self._scheduled, start=0, num=MAX_ENTRIES)
         due = [*find("-inf", now_s), *find(now_s + LONGEST_PAUSE_S, "+inf")]
@@ -190,7 +192,7 @@ class Rescue:
             job = read_job(self._client, entry, self._queue.name)
         except NoJobOfOurs as exc:
             if self._client.zrem(self._scheduled, entry):
-                self._queue.put_aside(entry, exc)
+                self._queue.quarantine_entry(entry, exc)
             return
         keys = [self._scheduled, self._queue.key, Job.key_for(job.id)]
         self._move(keys=keys, args=[entry, utcformat(utc_now())])
@@ -198,7 +200,7 @@ class Rescue:
     # -- ended --
 
     def tidy(self) -> None:
-        """Forgets jobs that ended long ago, and RQ's notes of workers that are gone."""
+        """Remove jobs that ended long ago, and RQ's notes of workers that are gone."""
         now_s = redis_ms(self._client) / 1000
         for registry in (self._queue.finished_job_registry.key, self._failed):
             self._client.zremrangebyscore(registry, 0, now_s)

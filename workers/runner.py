@@ -1,4 +1,4 @@
-"""One worker: RQ's loop in the main thread, `watch` beside it, until SIGTERM."""
+"""One worker: RQ's loop in the main thread, `watch` in another, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run(config: Config) -> None:
 
 
 class Shift:
-    """RQ's loop, begun anew whenever it gives up because of Redis, until somebody wants it to end.
+    """RQ's loop, begun again whenever it gives up because of Redis, until it is asked to end.
 
     Args:
         name: of this worker.
@@ -98,7 +98,7 @@ class Shift:
         return self._worker.horse_pid if self._worker is not None else 0
 
     def run(self) -> None:
-        """Works until SIGTERM or SIGINT."""
+        """Work until SIGTERM or SIGINT."""
         try:
             self.ending.may_break = True
             while not self.ending.asked:

@@ -33,7 +33,7 @@ class Schedule:
         self._sweeps = sweeps
 
     def take_turns(self) -> list[str]:
-        """Enqueues each sweep whose turn nobody else has taken; returns their names."""
+        """Enqueue each sweep whose turn no other worker has taken; return their names."""
         taken: list[str] = []
 
         def take(sweep: Sweep) -> None:
@@ -44,7 +44,7 @@ class Schedule:
         return taken
 
     def enqueue(self, sweep: Sweep) -> bool:
-        """Enqueues a sweep when its turn has come; False while one waits or runs, or is not due."""
+        """Enqueue a sweep when its turn has come; False while one waits or runs, or is not due."""
         token = self._turns.take(sweep)
         if token is None:
             return False
@@ -62,5 +62,5 @@ class Schedule:
         return True
 
     def note(self, store: RedisSessionStore) -> None:
-        """Says which sweeps there are and how often each should run, for alarms."""
+        """Record which sweeps there are and how often each should run, for alarms."""
         store.upkeep.note_sweeps({sweep.name: sweep.every_s for sweep in self._sweeps})

@@ -1,4 +1,4 @@
-"""Signs of life of a worker in the archive's marker, in a thread of their own.
+"""The heartbeat of a worker in the archive's marker, in a thread of its own.
 
 In the thread of the watch a disk that hangs would delay the watch, which has to notice dead nodes.
 """
@@ -13,7 +13,7 @@ from workers.loops import Loop
 
 
 class Signs:
-    """The thread that gives them.
+    """The thread of this heartbeat.
 
     Args:
         connect: makes a manager of its own; called again until it works.
@@ -25,7 +25,7 @@ class Signs:
         self.loop = Loop("signs", [self.keep], SIGN_EVERY_S, self._leave)
 
     def keep(self) -> None:
-        """Give a sign."""
+        """Record a heartbeat."""
         self._manager = self._manager or self._connect()
         if self._manager.keeper is not None:
             self._manager.keeper.keep()

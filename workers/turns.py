@@ -1,7 +1,7 @@
 """Turns of sweeps: of all workers one does a sweep, and the next one when its time has come.
 
 `P:turn:<sweep>` is the lock: it has the token of who took the turn, and lives until the deadline. Redis
-counts it down, from `HOLD_S` while the job waits or runs, which whoever runs it renews, and from what is
+counts it down, from `HOLD_S` while the job waits or runs, renewed by its worker, and from what is
 left of the interval when it is done. What dies or stands still lets its turn go by itself, whatever RQ has
 noted of the job. `P:turns` has the last token of each sweep, by which a job that still waits in line is
 found: it keeps its turn, so that a long queue never gets a second one.
@@ -26,7 +26,7 @@ from service.sessions.store.keys import Keys
 
 log = logging.getLogger(__name__)
 
-#: A turn that nobody renews is free after this time.
+#: A turn that is not renewed is free after this time.
 HOLD_S = 15.0
 RENEW_S = 3.0
 #: What is between the reading of a deadline and its setting.
@@ -96,7 +96,7 @@ class Turns:
         return token if taken else None
 
     def hold(self, sweep: str, token: str, seconds: float) -> bool:
-        """Keep a turn for so long from now; False: somebody else has taken it."""
+        """Keep a turn for so long from now; False: another job has taken it."""
         args: list[str | int] = [token, max(1, round(1000 * seconds))]
         return bool(self._hold(keys=[self._keys.turn(sweep)], args=args))
 

@@ -1,4 +1,4 @@
-"""The watch of a worker: what it does each second beside its jobs, in one thread.
+"""The watch of a worker: what it does each second apart from its jobs, in one thread.
 
 It sees to it that dead nodes are noticed also when no node is left, that sweeps get their turn, that
 memory is relieved when it is short, that jobs of dead workers are taken up, that jobs which wait for a time
@@ -43,7 +43,7 @@ class Watch:
         schedule: Takes turns with other workers.
         memory: looks at the memory.
         rescue: looks after the queue.
-        beat: tells that this worker is there.
+        beat: records this worker's heartbeat.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class Watch:
             keeper.say()
 
     def beat(self) -> None:
-        """Tells that this worker is there."""
+        """Record this worker's heartbeat."""
         self._beat.run(self._manage().store, self.loop.failures)
 
     def take_turns(self) -> None:
-        """Enqueues the sweeps that are due."""
+        """Enqueue the sweeps that are due."""
         self._schedule.take_turns()
 
     def move_scheduled(self) -> None:
-        """Enqueues jobs whose pause is over."""
+        """Enqueue jobs whose pause is over."""
         self._rescue.move_scheduled()
 
     def rescue(self) -> None:
@@ -108,11 +108,11 @@ class Watch:
             self._rescue.run(self._manage().store)
 
     def note_sweeps(self) -> None:
-        """Tells how often each sweep should run."""
+        """Record how often each sweep should run."""
         self._schedule.note(self._manage().store)
 
     def watch_clock(self) -> None:
-        """Notices that Redis's clock jumped, and says so."""
+        """Measure Redis's clock, and report a jump of it."""
         store = self._manage().store
         self._clock.measure(store.now_ms)
         self._clock.report_jump(store.upkeep.note_clock_jump)
@@ -129,7 +129,7 @@ class Watch:
                     break
         if sessions:
             log.info(
-                "sessions of dead nodes were let go",
+                "sessions of dead nodes were made inactive",
                 extra={"action": "lease_expired", "sessions": sessions},
             )
         return sessions

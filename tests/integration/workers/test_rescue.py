@@ -350,7 +350,7 @@ def test_the_quarantine_is_bounded(queue: queues.JobsQueue, client: redis.Redis)
     key = Job.key_for("x")
     client.hset(key, mapping={"data": "y" * 100_000})
     for _ in range(entries.KEPT + 5):
-        queue.put_aside(b"x", entries.NoJobOfOurs("strange"))
+        queue.quarantine_entry(b"x", entries.NoJobOfOurs("strange"))
     client.delete(key)
     assert len(queue.quarantine) == entries.KEPT
     rows = client.lrange(f"{queue.quarantine._key}", 0, -1)
