@@ -62,7 +62,7 @@ class Acked(Entry):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused(Entry):
-    """A request of somebody was answered with an error."""
+    """A request was answered with an error."""
 
     who: str
     event: str
@@ -171,7 +171,7 @@ class CommandShown(Entry):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MustWatchAgain(Entry):
-    """A dashboard was told `resync`."""
+    """A dashboard received `resync`."""
 
     dashboard: str
     reason: str

@@ -14,7 +14,7 @@ class Line:
     Attributes:
         delay_s: Each piece arrives this much later.
         bytes_per_s: No more than this passes; 0: no bound.
-        deaf: Nothing passes and nobody is told: connections stay open half way.
+        deaf: Nothing passes, and neither side sees an error: connections are half open.
         refuses: New connections are reset.
     """
 

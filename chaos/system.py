@@ -245,7 +245,7 @@ def http(
     """Return status, parsed body and headers (names in small letters) of a request.
 
     Raises:
-        OSError: There was no whole answer; nobody knows whether it took effect.
+        OSError: There was no whole answer; it is unknown whether it took effect.
     """
     import http.client
 

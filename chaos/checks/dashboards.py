@@ -20,7 +20,7 @@ class Stretch:
     """What a dashboard was shown from one snapshot to the next.
 
     Attributes:
-        known: Session → its revision when the dashboard first heard of it.
+        known: Session → its revision when the dashboard first received it.
         seen: (session, key) → (value, whether something before it was conflated).
         revs: Session → revisions of its samples, in order.
         last: Whether the run ended in it.
@@ -36,7 +36,7 @@ class Stretch:
 
 
 def no_gaps(evidence: Evidence) -> list[str]:
-    """Find samples that a dashboard missed, or got twice or out of order, without being told."""
+    """Find samples that a dashboard missed, or got twice or out of order, without a `resync`."""
     revs = {(a.device, a.sender, a.count): a.rev for a in evidence.of(Acked) if a.rev is not None}
     histories: dict[tuple[str, str], list[int]] = {}
     found = []

@@ -46,7 +46,7 @@ def none_twice(evidence: Evidence) -> list[str]:
 
 
 def none_invented(evidence: Evidence) -> list[str]:
-    """Find counts that nobody sent."""
+    """Find counts that no device sent."""
     sent: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entry in evidence.of(Sent):
         sent[entry.device, entry.sender].add(entry.count)

@@ -9,7 +9,7 @@ from chaos.journal import Put, PutTaken
 
 
 def none_lost(evidence: Evidence) -> list[str]:
-    """Find versions given twice, answers with somebody else's document, changes that vanished."""
+    """Find versions given twice, answers with another editor's document, changes that vanished."""
     found = []
     puts = {put.mark: put for put in evidence.of(Put)}
     taken: dict[str, dict[int, PutTaken]] = defaultdict(dict)

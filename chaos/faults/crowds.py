@@ -9,24 +9,24 @@ from chaos.faults.fault import Fault
 from chaos.socket import Socket, SocketLost
 from chaos.system import System
 
-#: An id of nobody else: the storm's own ownership is checked by who is left.
+#: An id that no device of the run has.
 ONE_ID = "storm"
 
 
 async def _register(system: System, port: int, device: str) -> bool:
-    """Register once and stay for a moment; whether the socket was told that it owns the id."""
-    told = asyncio.Event()
+    """Register once and stay for a moment; return whether the socket got the id and kept it."""
+    superseded = asyncio.Event()
 
-    def heard(event: str, payload: object, reply: object) -> None:
+    def on_event(event: str, payload: object, reply: object) -> None:
         if event == "superseded":
-            told.set()
+            superseded.set()
 
     try:
-        socket = await Socket.connect(port, heard)
+        socket = await Socket.connect(port, on_event)
         answer = await socket.call("register", {"device_id": device}, timeout_s=15)
         await asyncio.sleep(0.5)
         socket.close(abruptly=True)
-        return bool(answer["ok"]) and not told.is_set()
+        return bool(answer["ok"]) and not superseded.is_set()
     except SocketLost:
         return False
 
@@ -39,7 +39,7 @@ async def one_id(system: System, chance: random.Random) -> str:
 
 
 async def everybody(system: System, chance: random.Random) -> str:
-    """Cut all people of all nodes off at once: everybody comes back together."""
+    """Cut all clients of all nodes off at once: all come back together."""
     return str(sum(node.people.cut() for node in system.nodes))
 
 

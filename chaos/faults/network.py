@@ -1,4 +1,4 @@
-"""Lines between people, nodes, workers and Redis are cut, deaf, slow or narrow for a while."""
+"""Lines between clients, nodes, workers and Redis are cut, deaf, slow or narrow for a while."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _a_people_line(system: System, chance: random.Random) -> tuple[Proxy, str]:
 
 
 async def cut_redis(system: System, chance: random.Random) -> str:
-    """All connections are reset, and none is taken for a while."""
+    """Reset all connections, and take none for a while."""
     proxy, name = _a_redis_line(system, chance)
     proxy.line = Line(refuses=True)
     proxy.cut()
@@ -38,42 +38,42 @@ async def cut_redis(system: System, chance: random.Random) -> str:
 
 
 async def deafen_redis(system: System, chance: random.Random) -> str:
-    """Nothing passes, nobody is told: requests are delayed, and then arrive all the same."""
+    """Let nothing pass, without an error: requests are delayed, and then arrive all the same."""
     proxy, name = _a_redis_line(system, chance)
     await _spoiled(proxy, Line(deaf=True), chance, 8)
     return name
 
 
 async def slow_redis(system: System, chance: random.Random) -> str:
-    """Every piece takes longer."""
+    """Delay every piece."""
     proxy, name = _a_redis_line(system, chance)
     await _spoiled(proxy, Line(delay_s=chance.uniform(0.02, 0.2)), chance, 8)
     return name
 
 
 async def reset_redis(system: System, chance: random.Random) -> str:
-    """All connections are reset once: replies are lost, their requests were carried out."""
+    """Reset all connections once: replies are lost, their requests were carried out."""
     proxy, name = _a_redis_line(system, chance)
     proxy.cut()
     return name
 
 
 async def cut_people(system: System, chance: random.Random) -> str:
-    """All people of a node are cut off at once and come back, here or elsewhere."""
+    """Cut all clients of a node off at once: they come back, here or elsewhere."""
     proxy, name = _a_people_line(system, chance)
     proxy.cut()
     return name
 
 
 async def deafen_people(system: System, chance: random.Random) -> str:
-    """Half-open connections: neither side is told."""
+    """Let nothing pass: connections are half open, and neither side sees an error."""
     proxy, name = _a_people_line(system, chance)
     await _spoiled(proxy, Line(deaf=True), chance, 9)
     return name
 
 
 async def narrow_people(system: System, chance: random.Random) -> str:
-    """Little passes: dashboards lag, and are conflated or ended."""
+    """Let little pass: dashboards lag, and are conflated or ended."""
     proxy, name = _a_people_line(system, chance)
     await _spoiled(proxy, Line(bytes_per_s=20_000), chance, 8)
     return name

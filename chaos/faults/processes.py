@@ -49,7 +49,7 @@ async def end_node(system: System, chance: random.Random) -> str:
 
 
 async def kill_worker(system: System, chance: random.Random) -> str:
-    """Kill -9 of a worker, wherever it is in its work."""
+    """Kill a worker by SIGKILL, at any point of its work."""
     worker = chance.choice(system.workers)
     await _killed(worker, chance)
     return worker.name

@@ -12,7 +12,7 @@ from chaos.system import System
 
 
 async def busy(system: System, chance: random.Random) -> str:
-    """Run a script like somebody else's, on and on: everybody hears BUSY."""
+    """Run a script of another program for seconds: all other calls are answered BUSY."""
     seconds = chance.uniform(0.5, 4)
     script = (
         "local function now() local t = redis.call('TIME') return t[1] + t[2] / 1e6 end "

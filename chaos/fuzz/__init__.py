@@ -1,1 +1,1 @@
-"""Targets of the service under inputs that nobody would send: `python -m chaos.fuzz`."""
+"""Targets of the service under inputs that no client would send: `python -m chaos.fuzz`."""

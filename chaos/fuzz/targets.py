@@ -1,7 +1,7 @@
 """Targets that take bytes from outside, and what each must do with any of them.
 
 A target takes an input or refuses it in the one way that it has for that. Anything else, another
-exception above all, is a finding. Where there is somebody else's reader, both must agree.
+exception above all, is a finding. Where there is another reader of the same format, both must agree.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from service.sockets.events.payloads import CLIENT_EVENTS
 from service.transport.http import heads
 from workers.entries import FIELDS, NoJobOfOurs, read_job
 
-#: Long enough for a secret, and nobody's.
+#: Long enough for a secret, and used for nothing else.
 _SECRET = "fuzzing-" * 8
 _KEYS = Keys("muster", 4)
 _NOW_S = 1_795_000_000.0
@@ -66,7 +66,7 @@ def fuzz_frames(data: bytes) -> None:
     """Check that it does not matter how the bytes were cut, and that nothing follows a fault."""
     whole = _fed([data])
     assert not any(isinstance(message, frames.Fault) for message in whole[:-1]), (
-        "goes on after a fault"
+        "continues after a fault"
     )
     cut = random.Random(data).randint(0, len(data))
     assert _fed([data[:cut], data[cut:]]) == whole, f"cut at {cut}"
@@ -119,7 +119,7 @@ _PACKETS = (
 
 
 def fuzz_payloads(data: bytes) -> None:
-    """Give JSON to every event's model; the two parsers of the hot road agree with theirs."""
+    """Give JSON to every event's model; the two parsers without a model agree with theirs."""
     try:
         payload = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -138,7 +138,7 @@ def fuzz_payloads(data: bytes) -> None:
             hot = True
         except (errors.InvalidRequest, errors.TooLarge):
             hot = False
-        assert hot == taken[event], f"{event}: the hot road says {hot}, the model {taken[event]}"
+        assert hot == taken[event], f"{event}: the parser says {hot}, the model {taken[event]}"
 
 
 _PAYLOADS = (

@@ -11,7 +11,7 @@ from chaos.system import System, http
 
 
 class Person:
-    """Somebody who does things until told to finish.
+    """A client of the run, which does things until it is to finish.
 
     Args:
         name: Unique; with the seed it decides all that this person intends.

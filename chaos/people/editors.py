@@ -1,4 +1,4 @@
-"""Editors who change setups beside each other, each on the version that it has seen."""
+"""Editors who change setups at the same time, each on the version that it has seen."""
 
 from __future__ import annotations
 
