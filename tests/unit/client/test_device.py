@@ -75,9 +75,15 @@ def test_token_function_is_asked_again_at_once_and_may_fail() -> None:
                 raise one
             return one
 
-        async with AsyncDevice(service.url, "kiosk", token=next_token) as device:
+        whys: list[str] = []
+
+        def note(state: str, why: str) -> None:
+            whys.append(why)
+
+        async with AsyncDevice(service.url, "kiosk", token=next_token, on_state=note) as device:
             await until(lambda: device.state == "online")
         assert service.tokens == ["old", "good"]
+        assert any("token function failed" in why for why in whys)
 
     drive(test)
 
@@ -208,7 +214,8 @@ def test_stop_does_not_wait_for_a_handler_that_hangs() -> None:
         await service.tell("command", {"command_id": "c", "command": "hang", "params": None}, "7")
         await until(hanging.is_set)
         device.send(n=1)
-        assert await asyncio.to_thread(device.flush, 5)  # the connection lives meanwhile
+        flushed = asyncio.to_thread(device.flush, 5)
+        assert await asyncio.wait_for(flushed, 10)  # the connection lives meanwhile
         await asyncio.wait_for(asyncio.to_thread(device.stop), 5)
         device.stop()
 

@@ -134,6 +134,19 @@ def test_leaving_ends_the_changes() -> None:
     drive(test)
 
 
+def test_leaving_ends_the_changes_also_of_a_fleet_that_is_offline() -> None:
+    async def main() -> None:
+        async with Fleet("http://127.0.0.1:9") as fleet:
+            reading = asyncio.ensure_future(anext(aiter(fleet.changes()), None))
+            assert await reading == Change("state", state="offline")
+            changes = aiter(fleet.changes())
+            reading = asyncio.ensure_future(anext(changes, None))
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(reading, 10) is None
+
+    asyncio.run(main())
+
+
 def test_drained_node_is_left_for_the_time_that_it_says() -> None:
     async def test(service: Service) -> None:
         service.on["register_vue"] = lambda _: snapshot("a")
