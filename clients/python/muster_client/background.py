@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 log = logging.getLogger("muster_client")
@@ -68,3 +68,13 @@ def tell(callback: Callable[..., object], *arguments: Any) -> None:
         callback(*arguments)
     except Exception:
         log.exception("a callback failed")
+
+
+def warn_of_drop(count: int) -> None:
+    """Log what is reported to `on_drop`, where a program gives none."""
+    log.warning("the buffer is full: the oldest %d samples were dropped", count)
+
+
+def warn_of_refusal(key: str, error: Mapping[str, Any]) -> None:
+    """Log what is reported to `on_refused`, where a program gives none."""
+    log.warning("a sample of %r was refused for good: %s", key, error.get("message"))

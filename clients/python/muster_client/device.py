@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from muster_client import samples, tokens
-from muster_client.background import in_thread, tell
+from muster_client.background import in_thread, tell, warn_of_drop, warn_of_refusal
 from muster_client.buffer import Bounds, Buffer, MemoryBuffer
 from muster_client.commands import Commands, Handler
 from muster_client.errors import NotConnected, Refused
@@ -86,8 +86,8 @@ class AsyncDevice:
         self.buffer: Buffer = MemoryBuffer(bounds) if buffer is None else FileBuffer(buffer, bounds)
         self._sync_s = sync_s
         self._correct_clock = correct_clock
-        self._on_drop = on_drop or _warn_of_drop
-        self._on_refused = on_refused or _warn_of_refusal
+        self._on_drop = on_drop or warn_of_drop
+        self._on_refused = on_refused or warn_of_refusal
         self._on_state = on_state or (lambda state, why: None)
         self._sender = Sender(self.buffer)
         self._must_reload = False  # what the sender holds is not what the buffer holds
@@ -105,8 +105,6 @@ class AsyncDevice:
         self._token_pause_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    # -- what a program calls ---------------------------------------------------------------
 
     def command(self, name: str, *, repeatable: bool = False) -> Callable[[H], H]:
         """Carry out commands of this name by the function below.
@@ -197,8 +195,6 @@ class AsyncDevice:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.buffer.close()
 
-    # -- the connection ---------------------------------------------------------------------
-
     def _set_state(self, state: str, why: str = "") -> None:
         if (state, why) != (self.state, self.why):
             self.state, self.why = state, why
@@ -262,19 +258,6 @@ class AsyncDevice:
         elif error.code in ("not_authenticated", "not_allowed", "invalid_request", "too_large"):
             self._end(str(error))
 
-    def _renew_before_end(self, socket: Socket, token: str | None) -> asyncio.TimerHandle | None:
-        """Connect with a new token before the service cuts this one off."""
-        end_s = tokens.end(token) if callable(self._token) and token else None
-        if end_s is None:
-            return None
-        left_s = end_s - time.time() - self._shift_s
-
-        def renew() -> None:
-            self._reconnect_after_s = 0.0
-            socket.close("the token ends soon")
-
-        return asyncio.get_running_loop().call_later(max(1.0, left_s - min(60, left_s / 10)), renew)
-
     async def _connect_and_stay(self, backoff: Backoff) -> None:
         if self._must_reload:
             self._sender, self._must_reload = Sender(self.buffer), False
@@ -288,7 +271,7 @@ class AsyncDevice:
             backoff.succeeded()
             self._token_pause_s = 0.0
             self._note_clock(registration["server_time"])
-            renewal = self._renew_before_end(socket, token)
+            renewal = self._renew_at_end_of(token, socket)
             self._set_state("online", self._urls[0])
             self._setups.registered(registration["setup"], registration["setup_version"])
             self._commands.connected()
@@ -299,6 +282,20 @@ class AsyncDevice:
             self._sender.lost()
             self._socket = None
             await socket.leave("left")
+
+    def _renew_at_end_of(self, token: str | None, socket: Socket) -> asyncio.TimerHandle | None:
+        """Connect with a new token before the service cuts this one off."""
+        left_s = (
+            tokens.left_s(token, time.time() + self._shift_s) if callable(self._token) else None
+        )
+        if left_s is None:
+            return None
+
+        def renew() -> None:
+            self._reconnect_after_s = 0.0
+            socket.close("the token ends soon")
+
+        return asyncio.get_running_loop().call_later(max(1.0, left_s - min(60, left_s / 10)), renew)
 
     async def _register(self, socket: Socket) -> dict[str, Any]:
         while True:
@@ -381,8 +378,6 @@ class AsyncDevice:
             return nothing
         return self._socket.ask(event, payload)
 
-    # -- what the service says --------------------------------------------------------------
-
     def _event(self, event: str, payload: Any, reply: Reply | None) -> None:
         data = payload if isinstance(payload, dict) else {}
         if event == "command":
@@ -405,11 +400,3 @@ class AsyncDevice:
                     self._socket.close("the token has ended")
             else:
                 self._end(f"not_authenticated: {data.get('message', '')}")
-
-
-def _warn_of_drop(count: int) -> None:
-    log.warning("the buffer is full: the oldest %d samples were dropped", count)
-
-
-def _warn_of_refusal(key: str, error: Mapping[str, Any]) -> None:
-    log.warning("a sample of %r was refused for good: %s", key, error.get("message"))

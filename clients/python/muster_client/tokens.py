@@ -27,11 +27,11 @@ async def current(token: Token | None) -> str | None:
         raise NotConnected(f"the token function failed: {error!r}") from error
 
 
-def end(token: str) -> float | None:
-    """Return `exp` of a JSON Web Token, seconds since 1970; None: it has none, or cannot be read."""
+def left_s(token: str | None, now: float) -> float | None:
+    """Return how long a JSON Web Token lasts; None: for ever, or it cannot be read."""
     try:
-        claims = token.split(".")[1]
+        claims = str(token).split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
     except (IndexError, KeyError, TypeError, ValueError):
         return None
-    return float(found) if isinstance(found, (int, float)) else None
+    return float(found) - now if isinstance(found, (int, float)) else None
