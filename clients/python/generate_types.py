@@ -19,7 +19,7 @@ from typing import Any
 from flask import Flask
 
 from service.api.mount import mount
-from service.sockets import asyncapi
+from service.sockets.events import asyncapi
 
 Schema = Mapping[str, Any]
 

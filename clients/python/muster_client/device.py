@@ -29,7 +29,7 @@ H = TypeVar("H", bound=Handler)
 ACK_TIMEOUT_S = 30.0
 #: Clocks that differ by less are left alone.
 CLOCK_SLACK_S = 1.0
-#: From an answer that says that the session has another owner or count to the next connection.
+#: From an answer that says so to the next connection.
 LOST_PAUSE_S = 1.0
 #: Longest pause between two attempts with a token that is refused.
 TOKEN_PAUSE_S = 300.0
@@ -80,8 +80,8 @@ class AsyncDevice:
             raise ValueError("give at least one address")
         self.device_id = device_id
         self._identity: dict[str, Any] = {"device_id": device_id}
-        optional = (("session_name", name), ("project_id", project_id), ("meta", meta))
-        self._identity.update((key, value) for key, value in optional if value is not None)
+        given = {"session_name": name, "project_id": project_id, "meta": meta}
+        self._identity |= {key: value for key, value in given.items() if value is not None}
         self._token = token
         self.buffer: Buffer = MemoryBuffer(bounds) if buffer is None else FileBuffer(buffer, bounds)
         self._sync_s = sync_s
@@ -263,8 +263,7 @@ class AsyncDevice:
             self._sender, self._must_reload = Sender(self.buffer), False
         token = await tokens.current(self._token)
         auth = None if token is None else {"token": token}
-        socket = await Socket.connect(self._urls[0], self._event, auth)
-        self._socket = socket
+        socket = self._socket = await Socket.connect(self._urls[0], self._event, auth)
         renewal: asyncio.TimerHandle | None = None
         try:
             registration = await self._register(socket)
@@ -362,8 +361,7 @@ class AsyncDevice:
         if outcome.is_lost:
             # Stay for a moment: `superseded` may be on its way, after which it does not come back.
             self._reconnect_after_s = 0.0
-            words = "the session has another owner or count"
-            loop.call_later(LOST_PAUSE_S, socket.close, words)
+            loop.call_later(LOST_PAUSE_S, socket.close, "the session has another owner or count")
         self._note_empty()
         self._wake.set()
 

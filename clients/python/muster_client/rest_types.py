@@ -367,6 +367,7 @@ class Statistics(TypedDict):
     connects: int
     connected_s: float
     bytes_in: int
+    bytes_held: int | None
 
 
 class Stats(TypedDict):
