@@ -325,7 +325,7 @@ class EngineConnections:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
         socket.ticket = environ.pop(TICKET)
-        socket.tell_known = environ.get(KNOWN)
+        socket.notify_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
         if CLIENT in environ:
             environ[CLIENT].watch_end()
