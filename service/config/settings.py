@@ -238,10 +238,10 @@ class AuthSettings(Group):
 class LimitSettings(Group):
     """What one client may ask for. 0: no limit."""
 
-    #: Of one socket; what is more is refused as `rate_limited`.
+    #: Of one socket, whatever it sends; what is more is refused as `rate_limited`, and far more not read.
     events_per_s: Rate = 0
     bytes_per_s: Rate = 0
-    #: Sockets of one address, and devices of one token, on one node.
+    #: Sockets of one address, and devices of one token within an hour, on one node.
     connections_per_address: Annotated[int, Field(ge=0)] = 0
     sessions_per_token: Annotated[int, Field(ge=0)] = 0
     #: HTTP connections, and as many sockets, that have not logged in (without a login: not registered), of

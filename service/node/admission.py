@@ -13,7 +13,6 @@ from service.security.permissions import Identity
 from service.security.tokens import credentials
 from service.sockets.authenticator import Authenticator
 from service.sockets.dispatch import Peer, to_json
-from service.sockets.rate_limits import RateLimiter
 from service.transport.connection import Connections, event_frame
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,6 @@ class NodeAdmission:
 
     Args:
         authenticator: knows who they are.
-        rate_limiter: knows how many of one address are here.
         memory: of this machine; where it is critically low nobody new comes in.
         standing: whether the node has been without Redis for too long.
     """
@@ -32,7 +30,6 @@ class NodeAdmission:
     def __init__(
         self,
         authenticator: Authenticator,
-        rate_limiter: RateLimiter,
         connections: Connections,
         memory: HostMemory,
         drain: Drain,
@@ -40,7 +37,6 @@ class NodeAdmission:
         standing: Standing,
     ) -> None:
         self._authenticator = authenticator
-        self._rate_limiter = rate_limiter
         self._connections = connections
         self._memory = memory
         self._drain = drain
@@ -51,11 +47,9 @@ class NodeAdmission:
         """Who wants to connect. A refusal is counted and logged.
 
         Raises:
-            RateLimited: this address has as many connections as it may.
             NotAuthenticated: without a good token.
         """
         try:
-            self._rate_limiter.may_connect(address)
             return self._authenticator.identify(credentials(auth, authorization))
         except errors.ServiceError as error:
             self._metrics.error(error.code)

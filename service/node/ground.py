@@ -46,6 +46,7 @@ class Ground:
             config.node.async_mode,
             per_address=config.limits.unauthenticated_per_address,
             per_node=config.limits.unauthenticated_per_node,
+            connections_per_address=config.limits.connections_per_address,
             trusted_proxies=config.node.trusted_proxies,
             metrics=self.metrics,
         )

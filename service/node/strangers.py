@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 
 from service.observability.metrics import Metrics
+from service.transport.addresses import Addresses
 from service.transport.http.guard import HttpGuard
 from service.transport.hub import hub_of
 from service.transport.lobby import NODE, Lobby
@@ -23,6 +24,7 @@ class Strangers:
     Args:
         async_mode: eventlet or gevent.
         per_address, per_node: how many may be here; 0: any number.
+        connections_per_address: how many sockets one address may have, logged in or not; 0: any number.
         trusted_proxies: addresses and networks that have no bound of their own.
     """
 
@@ -32,6 +34,7 @@ class Strangers:
         *,
         per_address: int,
         per_node: int,
+        connections_per_address: int,
         trusted_proxies: Iterable[str],
         metrics: Metrics,
     ) -> None:
@@ -46,6 +49,10 @@ class Strangers:
         )
         #: Engine.IO sockets.
         self.sockets = lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        self.addresses = Addresses(
+            connections_per_address,
+            functools.partial(self._refused, setting="connections_per_address"),
+        )
         connections = lobby()
         turns = Turns(hub_of(async_mode))
         #: For the web server.
@@ -61,14 +68,15 @@ class Strangers:
         found = getattr(found, "ipv4_mapped", None) or found
         return found.is_loopback or any(found in network for network in self._proxies)
 
-    def _refused(self, address: str, why: str) -> None:
+    def _refused(self, address: str, why: str, setting: str = "") -> None:
         self._metrics.refused.add(why)
+        setting = setting or f"unauthenticated_per_{NODE if why == NODE else 'address'}"
         log.warning(
-            "too many clients that have not logged in",
+            "too many clients",
             extra={
                 "action": "unauthenticated_refused",
                 "address": address,
-                "setting": f"limits.unauthenticated_per_{NODE if why == NODE else 'address'}",
-                "throttle": why,
+                "setting": f"limits.{setting}",
+                "throttle": setting,
             },
         )

@@ -65,6 +65,7 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         counts=ground.metrics,
         fast_path=node.fast_path,
         lobby=ground.strangers.sockets,
+        addresses=ground.strangers.addresses,
         is_known_at_connect=not is_open,
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )
@@ -73,9 +74,9 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         Limits(
             events_per_s=config.limits.events_per_s,
             bytes_per_s=config.limits.bytes_per_s,
-            connections_per_address=config.limits.connections_per_address,
             sessions_per_token=config.limits.sessions_per_token,
-        )
+        ),
+        hold=connections.hold_for,
     )
     drain = Drain(connections, tasks)
     return Transport(
@@ -88,7 +89,6 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         drain=drain,
         admission=NodeAdmission(
             authenticator,
-            rate_limiter,
             connections,
             ground.memory,
             drain,

@@ -101,6 +101,7 @@ class Limiter(Watch, Protocol):
     """How much a socket may send; see `service.sockets.rate_limits`."""
 
     def too_much(self, peer: Peer, size: int) -> ServiceError | None: ...
+    def spend(self, peer: Peer, size: int) -> None: ...
 
 
 class Call:

@@ -283,6 +283,12 @@ class Dispatcher:
             body = to_json({"ok": False, "error": error.body()})
             self._connections.send(peer.sid, ack_frame(ack_id, body))
 
+    def spend(self, sid: str, size: int) -> None:
+        """Count so many bytes that are neither event nor refused against what a socket may send."""
+        peer = self.peers.get(sid)
+        if peer is not None and peer.allowance is not None and self._limiter is not None:
+            self._limiter.spend(peer, size)
+
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None:
         """Refuse what a socket sent that was no event, in order with its other answers.
 

@@ -58,7 +58,7 @@ class SessionScope(Protocol):
 class Quota(Protocol):
     """How many sessions a token may have."""
 
-    def may_register(self, peer: Peer) -> None: ...
+    def may_register(self, peer: Peer, session_id: str) -> None: ...
 
 
 class Registers:
@@ -162,7 +162,7 @@ class Registers:
         if refusal is not None:
             raise refusal
         project_id = self._session_scope.registration(peer.identity, session_id, wanted.project_id)
-        self._quota.may_register(peer)
+        self._quota.may_register(peer, session_id)
         accepted = self._accepted(peer)
         registration = self._ask(peer, session_id, project_id, wanted, accepted)
         owned = self._hold(peer, owned, registration, wanted)

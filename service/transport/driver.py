@@ -20,6 +20,9 @@ class Owner(Protocol):
     def on_text(self, text: str) -> None: ...
     def on_binary(self, data: bytes | bytearray) -> None: ...
 
+    def on_control(self, size: int) -> None:
+        """Handle that a ping, pong or close with so many bytes came; the link answers it."""
+
     def on_fault(self, fault: Fault) -> bytes:
         """Return the last frame to send to a peer that broke the protocol, or b""."""
 
@@ -89,6 +92,7 @@ class NoOwner:
 
     def on_text(self, text: str) -> None: ...
     def on_binary(self, data: bytes | bytearray) -> None: ...
+    def on_control(self, size: int) -> None: ...
     def on_fault(self, fault: Fault) -> bytes:
         return b""
 

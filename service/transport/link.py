@@ -41,7 +41,7 @@ MAX_DISCARD_BYTES = 16 << 20
 TURN_MESSAGES = 1024
 
 #: Why a link is paused; it reads again when no reason is left.
-BUSY, FULL, TURN = 1, 2, 4
+BUSY, FULL, TURN, RATE = 1, 2, 4, 8
 
 _OPEN, _CLOSING, _CLOSED = range(3)
 
@@ -238,6 +238,7 @@ class Link:
         self._fail(Fault(frames.INTERNAL, ""))
 
     def _on_control(self, control: Control) -> None:
+        self.owner.on_control(len(control.payload))
         if control.opcode == frames.PING:
             self.send(frames.encode(frames.PONG, control.payload))
         elif control.opcode == frames.CLOSE:

@@ -175,7 +175,7 @@ class Lobby:
                 one.size = max(0.0, one.size - ticket.size)
 
     def _account(self, address: str) -> _Account:
-        group = _group(address)
+        group = group_of(address)
         account = self._addresses.get(group)
         if account is None:
             if len(self._addresses) >= MAX_ADDRESSES:
@@ -196,7 +196,7 @@ class Lobby:
         self._addresses = kept
 
 
-def _group(address: str) -> str:
+def group_of(address: str) -> str:
     """Return what counts as one address: of IPv6 the 64 bits that identify a network."""
     if ":" not in address:
         return address

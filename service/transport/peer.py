@@ -94,6 +94,9 @@ class Flow:
     def unacknowledged(self) -> int:
         return unacknowledged(self._raw)
 
+    def is_gone(self) -> bool:
+        return is_gone(self._raw)
+
     def under_way(self) -> int:
         """Return the bytes that the peer has not acknowledged; 0 for few, without asking the kernel."""
         if self.sent - self._settled <= FEW_BYTES:

@@ -16,6 +16,7 @@ import socketio.exceptions
 from service import errors
 from service.errors import ServiceError
 from service.protocol import frames, handshake, packets
+from service.transport.addresses import Addresses
 from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import CLIENT, KNOWN
@@ -77,6 +78,7 @@ class EngineConnections:
         fast_path: let the event loop drive websockets where it can; see `event_loop`.
         max_sockets: Engine.IO connections at one time; more are refused with `overloaded`.
         lobby: of those that have not logged in.
+        addresses: of all of them.
         is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """
 
@@ -94,6 +96,7 @@ class EngineConnections:
         fast_path: bool = True,
         max_sockets: int = MAX_SOCKETS,
         lobby: Lobby | None = None,
+        addresses: Addresses | None = None,
         is_known_at_connect: bool = True,
     ) -> None:
         self.server = server
@@ -109,6 +112,7 @@ class EngineConnections:
         self._fast_path = fast_path
         self._max_sockets = max_sockets
         self._lobby = lobby or Lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        self._addresses = addresses or Addresses()
         self._is_known_at_connect = is_known_at_connect
         self._by_sid: dict[str, NodeSocket] = {}
         self._environs = Environs()
@@ -131,6 +135,7 @@ class EngineConnections:
         self._receiver = receiver
         self._admit_upstream = admit
         self.on_event = receiver.on_event
+        self.spend = receiver.spend
         server, eio = self.server, self.eio
         self.event_loop = self._choose_transport()
         eio.muster = self
@@ -213,6 +218,11 @@ class EngineConnections:
         socket = self._by_sid.get(sid)
         if socket is not None:
             socket.release()
+
+    def hold_for(self, sid: str, seconds: float) -> None:
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.hold_until(self.wheel.now_s + seconds)
 
     def sids(self) -> list[str]:
         return list(self._by_sid)
@@ -300,11 +310,14 @@ class EngineConnections:
                 "This node has as many connections as it can take."
             )
             return refuse("503 Service Unavailable", error)
-        ticket = self._lobby.enter(environ.get("REMOTE_ADDR", ""))
+        address = environ.get("REMOTE_ADDR", "")
+        words = f"One address may have {self._addresses.most} connections to a node."
+        ticket = None
+        if self._addresses.has_room(address):
+            words = "Too many connections have not logged in yet."
+            ticket = self._lobby.enter(address)
         if ticket is None:
-            error = errors.RateLimited(
-                "Too many connections have not logged in yet.", retry_after_s=RETRY_AFTER_S
-            )
+            error = errors.RateLimited(words, retry_after_s=RETRY_AFTER_S)
             return refuse("429 Too Many Requests", error)
         environ[TICKET] = ticket
         try:
@@ -325,6 +338,7 @@ class EngineConnections:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
         socket.ticket = environ.pop(TICKET)
+        socket.leave_address = self._addresses.enter(environ.get("REMOTE_ADDR", ""))
         socket.notify_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
         if CLIENT in environ:

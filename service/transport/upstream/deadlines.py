@@ -14,7 +14,7 @@ import engineio.packet
 import engineio.socket
 
 from service.transport.http.client import Client
-from service.transport.link import Link
+from service.transport.link import FULL, RATE, Link
 from service.transport.peer import Flow
 from service.transport.wheel import Due
 
@@ -28,7 +28,6 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
     """The part of a `NodeSocket` that is called by the wheel."""
 
     sid_here: str
-    is_held: bool
     link: Link | None
     answering: Client | None
     posting: Client | None
@@ -46,12 +45,41 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
     _traffic_s = 0.0
     _seen: tuple[int, int] = (0, 0)
     _ping_ends = 0  # of what is sent over a websocket
+    #: Why nothing more is taken from it for now, as `Link.pause` has it; and until when, where that is known.
+    held_for = 0
+    held_until_s: float | None = None
 
     def cut(self) -> None:
         raise NotImplementedError
 
     def forget(self) -> None:
         raise NotImplementedError
+
+    # --- held
+
+    @property
+    def is_held(self) -> bool:
+        return self.held_for != 0
+
+    def hold(self, why: int = FULL) -> None:
+        """Read nothing more from this client until `release`; TCP makes it wait."""
+        self.held_for |= why
+        if self.link is not None:
+            self.link.pause(why)
+
+    def release(self, why: int = FULL) -> None:
+        self.held_for &= ~why
+        if self.link is not None:
+            self.link.resume(why)
+
+    def hold_until(self, at_s: float) -> None:
+        """Read nothing more from it until then, in the wheel's seconds: it sent far more than it may."""
+        self.held_until_s = at_s
+        self.hold(RATE)
+        wheel = self.server.muster.wheel
+        wheel.put(self, min(at_s, wheel.now_s + LOOK_S))
+
+    # --- pings and ends
 
     def schedule_ping(self) -> None:
         """Schedule the first ping; Engine.IO calls it once a socket is made."""
@@ -91,6 +119,13 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
             self.cut()
             self.forget()
             return None
+        if self.held_until_s is not None:
+            if self.flow is not None and self.flow.is_gone():  # which nobody reads
+                self._give_up(server.reason.TRANSPORT_CLOSE)
+                return None
+            if now_s >= self.held_until_s:
+                self.held_until_s = None
+                self.release(RATE)
         if self.pinged_s is not None:
             if now_s >= self._last_sign_s(now_s) + server.ping_timeout:
                 self._give_up(server.reason.PING_TIMEOUT)
@@ -109,7 +144,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
                 self._give_up("connect timeout")
                 return None
             due_s = min(due_s, connect_s)
-        return due_s
+        return due_s if self.held_until_s is None else min(due_s, self.held_until_s, now_s + LOOK_S)
 
     def _ping(self, now_s: float) -> None:
         self.pinged_s = self._traffic_s = now_s

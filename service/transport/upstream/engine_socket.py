@@ -32,7 +32,7 @@ from service.protocol import frames, handshake, packets
 from service.protocol.frames import Fault
 from service.transport.connection import Frame
 from service.transport.http.client import Client
-from service.transport.link import BUSY, FULL, Link
+from service.transport.link import BUSY, Link
 from service.transport.lobby import Ticket
 from service.transport.peer import Flow
 from service.transport.upstream import fallback, polling
@@ -65,6 +65,8 @@ class NodeSocket(Deadlines):
     swallow = 0
     #: Its place among strangers as long as it has not logged in.
     ticket: Ticket | None = None
+    #: Gives its place among the sockets of its address back.
+    leave_address: Callable[[], None] | None = None
     #: Notifies the web server that it has logged in.
     notify_known: Callable[[], object] | None = None
     is_stranger = True  #: it has not connected to namespace `/` yet: what it may send is bounded
@@ -72,8 +74,6 @@ class NodeSocket(Deadlines):
     link: Link | None = None
     #: A websocket that may replace polling.
     probe: Upgrade | None = None
-    #: Nothing more is taken from it for now.
-    is_held = False
     #: It is ended because it broke a rule.
     is_at_fault = False
     #: The websocket's socket, on the library transport.
@@ -141,6 +141,9 @@ class NodeSocket(Deadlines):
         if self.link is None:
             self.queue.on_overflow = None
         self.notify_known = self.answering = None
+        if self.leave_address is not None:
+            self.leave_address()
+            self.leave_address = None
         if self.ticket is not None:
             self.ticket.leave()
         self.server.muster.wheel.drop(self)
@@ -189,6 +192,7 @@ class NodeSocket(Deadlines):
             incoming.on_packet(self, encoded[1:])
         elif encoded == "3":
             self.pinged_s = None
+            self.spend(1)
         else:
             incoming.on_rare(self, encoded)
 
@@ -208,16 +212,10 @@ class NodeSocket(Deadlines):
         link.pause(BUSY)
         self.server.start_background_task(call)
 
-    def hold(self) -> None:
-        """Read nothing more from this client until `release`; TCP makes it wait."""
-        self.is_held = True
-        if self.link is not None:
-            self.link.pause(FULL)
-
-    def release(self) -> None:
-        self.is_held = False
-        if self.link is not None:
-            self.link.resume(FULL)
+    def spend(self, size: int) -> None:
+        """Count a packet that is no event against what this client may send."""
+        if self.sid_here:
+            self.server.muster.spend(self.sid_here, size)
 
     # --- owner of a link: the event loop transport
 
@@ -234,6 +232,9 @@ class NodeSocket(Deadlines):
 
     def on_binary(self, data: bytes | bytearray) -> None:
         self.server.muster.incoming.on_binary(self, len(data))
+
+    def on_control(self, size: int) -> None:
+        self.spend(size)
 
     def on_fault(self, fault: Fault) -> bytes:
         self.is_at_fault = fault.code != frames.INTERNAL
@@ -262,8 +263,8 @@ class NodeSocket(Deadlines):
         self.link, self.flow = link, flow
         self.queue = LinkQueue(link)
         self.connected = self.upgraded = True
-        if self.is_held:
-            link.pause(FULL)
+        if self.held_for:
+            link.pause(self.held_for)
         self._move(waiting)
 
     def leave_polling(self) -> None:
@@ -298,10 +299,18 @@ class NodeSocket(Deadlines):
         if self._turn >= TURN_PACKETS:
             self._turn = 0
             self.server.sleep(0)
-        while self.is_held and not self.closed:
-            self.server.sleep(HELD_S)
+        self._wait_while_held()
         if not self.closed:
             self.accept(encoded)
+
+    def take_control(self, size: int) -> None:
+        """`on_control` likewise."""
+        self.on_control(size)
+        self._wait_while_held()
+
+    def _wait_while_held(self) -> None:
+        while self.is_held and not self.closed:
+            self.server.sleep(HELD_S)
 
     # --- websocket
 

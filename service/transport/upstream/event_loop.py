@@ -137,6 +137,9 @@ class LinkUpgrade(Upgrade):
     def on_binary(self, data: bytes | bytearray) -> None:
         self.link.finish([], frames.NORMAL)
 
+    def on_control(self, size: int) -> None:
+        self.socket.on_control(size)
+
     def on_fault(self, fault: Fault) -> bytes:
         return b""
 

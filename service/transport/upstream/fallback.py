@@ -28,6 +28,7 @@ def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
         max_bytes=server.max_http_buffer_size,
         refusal=lambda: server.muster.incoming.refuse_size(),
         let_others_run=lambda: server.sleep(0),
+        on_control=socket.take_control,
     )
     try:
         raw.send(handshake.answer(environ))

@@ -39,6 +39,7 @@ class Receiver(Protocol):
     def disconnected(self, sid: str, reason: str) -> None: ...
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None: ...
     def on_ack(self, sid: str, number: int, text: str | None) -> bool: ...
+    def spend(self, sid: str, size: int) -> None: ...
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None: ...
 
 
@@ -122,10 +123,13 @@ class Incoming:
                 socket.run(lambda: socket.close(wait=False, abort=True, reason=reason))
             elif packet.packet_type == engineio.packet.UPGRADE:
                 socket.queue.put(engineio.packet.Packet(engineio.packet.NOOP))
-            elif packet.packet_type == engineio.packet.PONG:
-                socket.pinged_s = None
-            elif packet.packet_type != engineio.packet.NOOP:
+                socket.spend(len(encoded))
+            elif packet.packet_type in (engineio.packet.PONG, engineio.packet.NOOP):
+                socket.spend(len(encoded))
+            else:
                 raise ValueError
+            if packet.packet_type == engineio.packet.PONG:
+                socket.pinged_s = None
         except (ValueError, TypeError, LookupError):
             self.refuse(socket, None, "packet", "This is no Engine.IO packet.", len(encoded))
 
@@ -135,6 +139,7 @@ class Incoming:
             return
         if socket.swallow > 0:
             socket.swallow -= 1
+            socket.spend(size)
             return
         self.refuse(socket, None, "packet", "This is no Socket.IO packet.", size)
 
@@ -198,6 +203,7 @@ class Incoming:
         """Handle the answer to an event of ours; one with binary data is none that can be read."""
         is_binary = head.kind == packets.BINARY_ACK
         number = head.number
+        socket.spend(size)
         if not number:  # python-socketio keeps its counter under 0
             self.refuse(socket, None, "packet", "This ack has no number.", size)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 from typing import Any
 
 import orjson
@@ -69,7 +70,11 @@ def refuse(
         [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
-            *([("Retry-After", "1")] if error.retryable else []),
+            *(
+                [("Retry-After", str(ceil(error.fields.get("retry_after_s", 1))))]
+                if error.retryable
+                else []
+            ),
             *eio._cors_headers(environ),
         ],
     )

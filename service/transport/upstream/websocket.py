@@ -128,6 +128,7 @@ class TaskWebsocket:
         max_bytes: longest message, all fragments together.
         refusal: the text message to send before a connection is closed because of a longer one.
         let_others_run: lets other tasks run.
+        on_control: called with the bytes of each ping, pong and close.
     """
 
     def __init__(
@@ -138,8 +139,10 @@ class TaskWebsocket:
         max_bytes: int,
         refusal: Callable[[], str],
         let_others_run: Callable[[], None],
+        on_control: Callable[[int], object] = lambda size: None,
     ) -> None:
         self._sock = sock
+        self._count_control = on_control
         self._yield = let_others_run
         self._refusal = refusal
         self._parser = Parser(max_bytes)
@@ -202,6 +205,7 @@ class TaskWebsocket:
     def _on_control(self, control: Control) -> None:
         if self._is_closing:
             return
+        self._count_control(len(control.payload))
         self._controls += 1
         if self._controls % TURN_CONTROLS == 0:
             self._yield()

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from service import errors
 from service.security.permissions import EVERYBODY, Identity
 from service.sockets.call import Peer
-from service.sockets.rate_limits import Allowance, Limits, RateLimiter
+from service.sockets.rate_limits import TOKEN_WINDOW_S, Allowance, Limits, RateLimiter
 
 
 class Bench:
     def __init__(self, **limits: Any) -> None:
         self.now_s = 1000.0
-        self.limiter = RateLimiter(Limits(**limits), monotonic=lambda: self.now_s)
+        self.held: list[tuple[str, float]] = []
+        self.limiter = RateLimiter(
+            Limits(**limits), lambda *held: self.held.append(held), monotonic=lambda: self.now_s
+        )
 
     def enter(self, sid: str, identity: Identity = EVERYBODY, address: str = "10.0.0.1") -> Peer:
         peer = Peer(sid, address, identity)
@@ -32,38 +35,73 @@ class Bench:
 # -- how many
 
 
-def test_connections_of_an_address_are_counted() -> None:
-    bench = Bench(connections_per_address=2)
-    first, _ = bench.enter("a"), bench.enter("b")
-    with pytest.raises(errors.RateLimited) as caught:
-        bench.limiter.may_connect("10.0.0.1")
-    assert caught.value.fields["retry_after_s"] > 0
-    bench.limiter.may_connect("10.0.0.2")
-    bench.leave(first)
-    bench.limiter.may_connect("10.0.0.1")
-
-
 def test_may_register_counts_sessions_of_a_token_once_per_socket() -> None:
     bench = Bench(sessions_per_token=2)
     token = Identity("device", prefix="a-", token_id="t")
     one, two, three = (bench.enter(sid, token) for sid in "abc")
-    for peer in (one, one, two):
-        bench.limiter.may_register(peer)
+    for peer, session_id in ((one, "a-1"), (one, "a-1"), (two, "a-2")):
+        bench.limiter.may_register(peer, session_id)
     with pytest.raises(errors.RateLimited):
-        bench.limiter.may_register(three)
-    bench.limiter.may_register(bench.enter("d", Identity("device", prefix="a-", token_id="u")))
-    bench.leave(one)
-    bench.limiter.may_register(three)
+        bench.limiter.may_register(three, "a-3")
+    bench.limiter.may_register(
+        bench.enter("d", Identity("device", prefix="a-", token_id="u")), "a-3"
+    )
+    bench.limiter.may_register(three, "a-1")  # the same device again
 
 
-def test_nothing_is_kept_of_sockets_that_are_gone() -> None:
-    bench = Bench(connections_per_address=2, sessions_per_token=2)
-    for number in range(1000):
-        peer = bench.enter(str(number), Identity("device", token_id=f"t{number % 7}"))
-        bench.limiter.may_register(peer)
+def test_sessions_of_a_token_count_for_an_hour_after_they_have_left() -> None:
+    """Else one token makes any number of sessions, one after the other."""
+    bench = Bench(sessions_per_token=2)
+    token = Identity("device", prefix="a-", token_id="t")
+    for number in (1, 2):
+        peer = bench.enter(str(number), token)
+        bench.limiter.may_register(peer, f"a-{number}")
         bench.leave(peer)
-    assert bench.limiter._addresses == {}
-    assert bench.limiter._sessions == {}
+        bench.now_s += 60
+    late = bench.enter("3", token)
+    with pytest.raises(errors.RateLimited) as caught:
+        bench.limiter.may_register(late, "a-3")
+    back = bench.enter("4", token)
+    bench.limiter.may_register(back, "a-2")
+    bench.leave(back)
+    bench.now_s += caught.value.fields["retry_after_s"]
+    bench.limiter.may_register(late, "a-3")
+
+
+def test_session_of_two_sockets_leaves_with_the_second() -> None:
+    bench = Bench(sessions_per_token=1)
+    token = Identity("device", prefix="a-", token_id="t")
+    one, two = bench.enter("1", token), bench.enter("2", token)
+    for peer in (one, two):
+        bench.limiter.may_register(peer, "a-1")
+    bench.leave(one)
+    bench.now_s += 2 * TOKEN_WINDOW_S
+    with pytest.raises(errors.RateLimited):
+        bench.limiter.may_register(bench.enter("3", token), "a-2")
+
+
+def test_register_that_was_refused_does_not_count_beside_the_next_one() -> None:
+    bench = Bench(sessions_per_token=2)
+    peer = bench.enter("1", Identity("device", prefix="a-", token_id="t"))
+    bench.limiter.may_register(peer, "a-1")
+    bench.limiter.may_register(peer, "a-2")
+    bench.leave(peer)
+    bench.now_s += TOKEN_WINDOW_S + 1
+    bench.limiter.may_register(
+        bench.enter("2", Identity("device", prefix="a-", token_id="u")), "a-1"
+    )
+    assert "t" not in bench.limiter._tokens
+
+
+def test_little_is_kept_of_sockets_that_are_gone() -> None:
+    bench = Bench(sessions_per_token=2)
+    for number in range(1000):
+        peer = bench.enter(str(number), Identity("device", token_id=f"t{number}"))
+        bench.limiter.may_register(peer, "a")
+        bench.leave(peer)
+        bench.now_s += TOKEN_WINDOW_S / 10
+    assert bench.limiter._registered == {}
+    assert len(bench.limiter._tokens) <= 12
 
 
 # -- how much
@@ -90,6 +128,31 @@ def test_bytes_beyond_the_rate_are_paid_for_by_waiting() -> None:
     assert refusal.fields["retry_after_s"] == pytest.approx(9.01, abs=0.02)
     bench.now_s += 9.1
     assert bench.limiter.too_much(peer, 1) is None
+
+
+def test_what_is_refused_counts_and_who_goes_on_is_not_read_for_a_while() -> None:
+    bench = Bench(events_per_s=10)
+    peer = bench.enter("a")
+    for _ in range(20):
+        bench.limiter.too_much(peer, 1)
+    assert bench.held == []
+    assert bench.limiter.too_much(peer, 1) is not None
+    assert bench.held == [("a", pytest.approx(2.1))]
+    bench.now_s += 2.1
+    assert [bench.limiter.too_much(peer, 1) for _ in range(10)] == [None] * 10
+
+
+def test_what_is_no_event_counts_too() -> None:
+    bench = Bench(events_per_s=10, bytes_per_s=1000)
+    peer = bench.enter("a")
+    for _ in range(10):
+        bench.limiter.spend(peer, 1)
+    assert bench.limiter.too_much(peer, 1) is not None
+    other = bench.enter("b")
+    bench.limiter.spend(other, 3000)
+    assert bench.held == []  # one that is too long passes, as an event does
+    bench.limiter.spend(other, 1)
+    assert bench.held == [("b", pytest.approx(3.001))]
 
 
 def test_sockets_have_limits_of_their_own() -> None:
