@@ -23,7 +23,7 @@ class NodeAdmission:
 
     Args:
         authenticator: knows who they are.
-        memory: of this machine; where it is critically low nobody new comes in.
+        memory: of this machine; where it is critically low no client is admitted.
         standing: whether the node has been without Redis for too long.
     """
 
@@ -44,7 +44,7 @@ class NodeAdmission:
         self._standing = standing
 
     def admit(self, address: str, auth: object, authorization: str) -> Identity:
-        """Who wants to connect. A refusal is counted and logged.
+        """Return the identity of a client that connects. A refusal is counted and logged.
 
         Raises:
             NotAuthenticated: without a good token.

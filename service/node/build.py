@@ -55,19 +55,19 @@ class Node:
         self.node_id = self.ground.node_id
         self.http_guard = self.ground.strangers.http_guard
 
-    def open(self, told: Callable[[str], object]) -> Any:
-        """Put it together; what is to be served.
+    def open(self, on_wait: Callable[[str], object]) -> Any:
+        """Build the node; return the application to serve.
 
         Args:
-            told: what is waited for, again and again.
+            on_wait: called again and again with what is waited for.
 
         Raises:
             ConfigError: Redis or the archive are not this service's, or cannot be had like this.
             StoreUnavailable: there is no Redis.
         """
         ground = self.ground
-        self.storage = open_storage(ground, told)
-        ground.tasks.sleep(0)  # whoever asks meanwhile has an answer before the rest is made
+        self.storage = open_storage(ground, on_wait)
+        ground.tasks.sleep(0)  # requests that came meanwhile are answered before the rest is made
         self.transport = make_transport(ground, self.storage)
         ground.tasks.sleep(0)
         self.live = make_live(ground, self.storage, self.transport)
@@ -75,7 +75,7 @@ class Node:
         return self.transport.app
 
     def start(self) -> None:
-        """Take the leases and start everything that runs beside requests.
+        """Take the leases and start everything that runs apart from requests.
 
         Raises:
             StoreUnavailable: Redis went away again.

@@ -1,6 +1,6 @@
 """Drain of a node: disconnects all clients, spread over time, each with a delay for its return.
 
-A node that is told to end is not ready from then on, and goes on serving until load balancers have seen it
+A node that is asked to end is not ready from then on, and still serves until load balancers have seen it
 (`leaving`); then it disconnects its clients and takes no new ones (`draining`).
 
 A node that ends, or that has been without Redis for too long, must not drop all clients in one moment: all

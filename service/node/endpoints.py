@@ -41,7 +41,7 @@ class Endpoints:
 
 
 def open_endpoints(ground: Ground, storage: Storage, transport: Transport, live: Live) -> Endpoints:
-    """Every event and route has its handler from now on."""
+    """Install the handlers of all events and routes."""
     session_scope = SessionScope(storage.store.index, live.manager)
     _open_sockets(ground, storage, transport, live, session_scope)
     jobs = JobQueue(

@@ -50,7 +50,7 @@ class Ground:
             trusted_proxies=config.node.trusted_proxies,
             metrics=self.metrics,
         )
-        #: URLs without their passwords, for people.
+        #: URLs without their passwords, for logs and messages.
         self.redis_shown = redact_url(config.redis.url)
         self.queue_shown = redact_url(config.redis.queue_url)
         #: None: there is no login.

@@ -106,7 +106,7 @@ def serve(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return the address for this process alone. Nobody can connect before `_start` listens.
+    """Return the address for this process alone. No client can connect before `_start` listens.
 
     Raises:
         ConfigError: the address is not available.

@@ -43,15 +43,15 @@ class Storage:
         self.queue_client.close()
 
 
-def open_storage(ground: Ground, told: Callable[[str], object]) -> Storage:
+def open_storage(ground: Ground, on_wait: Callable[[str], object]) -> Storage:
     """Open Redis and the archive of the settings.
 
     Args:
-        told: what is waited for, again and again.
+        on_wait: called again and again with what is waited for.
 
     Raises:
         ConfigError: they are not this service's, hold another layout, or Redis refuses us in a way that
-            waiting does not mend.
+            waiting does not fix.
         StoreUnavailable: Redis did not come.
     """
     config = ground.config
@@ -60,7 +60,7 @@ def open_storage(ground: Ground, told: Callable[[str], object]) -> Storage:
     store = make_store(config, client, on_call=ground.metrics.redis_calls.observe)
     queue_url = config.redis.queue_url or config.redis.url
     jobs = redis_factory(queue_url, config.redis.max_connections)(decode_responses=False)
-    _await_redis(store, ground, told)
+    _await_redis(store, ground, on_wait)
     if config.redis.queue_url:
         _check_queue(jobs, ground.queue_shown)
     calls = native_calls(config.node.async_mode)
@@ -68,7 +68,9 @@ def open_storage(ground: Ground, told: Callable[[str], object]) -> Storage:
     return Storage(factory, client, jobs, store, archiver, keeper)
 
 
-def _await_redis(store: RedisSessionStore, ground: Ground, told: Callable[[str], object]) -> None:
+def _await_redis(
+    store: RedisSessionStore, ground: Ground, on_wait: Callable[[str], object]
+) -> None:
     began = time.monotonic()
     while True:
         try:
@@ -83,7 +85,7 @@ def _await_redis(store: RedisSessionStore, ground: Ground, told: Callable[[str],
                 raise errors.StoreUnavailable(f"Redis at {ground.redis_shown}: {trouble}") from exc
             about = {"action": "start_waits", "redis": ground.redis_shown, "reason": str(trouble)}
             log.warning("waiting for Redis", extra={**about, "throttle": trouble.words})
-            told(f"waiting for Redis: {trouble.words}")
+            on_wait(f"waiting for Redis: {trouble.words}")
             ground.tasks.sleep(1.0)
 
 
