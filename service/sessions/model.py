@@ -104,7 +104,7 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
 
 
 def last_activity_ms(fields: Mapping[str, str]) -> int:
-    """Return the latest of last update, sign of life, join, leave, connect and disconnect, in ms."""
+    """Return the latest of last update, heartbeat, join, leave, connect and disconnect, in ms."""
     return max(int(fields.get(name) or 0) for name in ("last_activity", "last_update", "last_ping"))
 
 
@@ -243,7 +243,7 @@ def is_reached(status: str, wait: str) -> bool:
 class CommandAdded:
     """A queued command, or the earlier one with the same idempotency key."""
 
-    view: dict[str, Any]  #: as people see it, read by the script that queued it
+    view: dict[str, Any]  #: as the API shows it, read by the script that queued it
     created: bool
     owner: Owner | None
 
@@ -266,7 +266,7 @@ class CommandChange:
     status: str
     waiter: str
     changed: bool = True
-    view: dict[str, Any] | None = None  #: as people see it then; only of what people changed
+    view: dict[str, Any] | None = None  #: as the API shows it then; only of what a client changed
 
     @property
     def final(self) -> bool:
@@ -287,7 +287,7 @@ class TakenCommand:
 class Expiry:
     """The outcome of one call of `expire`."""
 
-    word: str  #: "ok", or "grace": nobody is expired yet
+    word: str  #: "ok", or "grace": no node is expired yet
     sessions: int
     commands: list[CommandChange]
     more: bool  #: there is more to drain: call again

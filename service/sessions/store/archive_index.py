@@ -28,7 +28,7 @@ CHUNK_VALUES = 1000
 #: Fields that belong to a connection, or are written anew by the restore itself.
 _CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
 _NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
-#: Sets both fields together: half of one service's and half of another's would be nobody's. A caller with an
+#: Sets both fields together: half of one service's and half of another's would belong to neither. A caller with an
 #: archive goes before one without. The first write frees memory, so that the rest runs at maxmemory.
 _NOTE = """
 redis.call('HDEL', KEYS[1], '')
@@ -108,7 +108,7 @@ class ArchiveIndexStore(StorePart):
         return found[0] or "", found[1] or ""
 
     def note(self, service: str, store_id: str = "") -> tuple[str, str]:
-        """Says who this service is and which archive it has, where others are not known.
+        """Record this service and its archive, unless others are recorded.
 
         Of several callers the first one wins; all get what is recorded then, as from `known_archive`.
         Runs at maxmemory.
@@ -121,7 +121,7 @@ class ArchiveIndexStore(StorePart):
         return found[0], found[1]
 
     def settle(self, service: str, store_id: str) -> None:
-        """Says so whatever was known."""
+        """Record this service and its archive, whatever was recorded."""
         mapping = {"service": service, "archive": store_id}
         self._runner.repeat(lambda: self._runner.client.hset(self.keys.meta, mapping=mapping))
 
@@ -129,7 +129,7 @@ class ArchiveIndexStore(StorePart):
         """Remove sessions from Redis, each unless it changed since it was read.
 
         Guarantees: removes nothing unless every field of the session is as it was read, the session
-        is inactive, nobody joined it and no command is open. The same file again answers ok.
+        is inactive, no client joined it and no command is open. The same file again answers ok.
 
         Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
         """
@@ -176,8 +176,8 @@ class ArchiveIndexStore(StorePart):
         """Put files found on disk into the index; nothing replaces what is newer.
 
         Returns, per entry (at most 500), "ok", "newer" (also, instead of an older state that Redis
-        had), "known", "live", "beside" (Redis's state is older, but somebody is connected to it or
-        changed it since) or "deleted".
+        had), "known", "live", `beside` (Redis's state is older, but a client is connected to it, or
+        it was changed since) or "deleted".
         """
         args: list[Any] = []
         for entry in entries:

@@ -52,7 +52,7 @@ class BulkStore(StorePart):
         self._runner.pipeline(fill, atomic=True)
 
     def add_devices(self, batch_id: str, session_ids: Sequence[str]) -> None:
-        """Devices behind those that are there; one that is there keeps its place."""
+        """Add devices behind those that are there; one that is there keeps its place."""
         if not session_ids:
             return
         key, first = self.keys.command_batch(batch_id) + ":devices", self.size(batch_id)
@@ -65,14 +65,14 @@ class BulkStore(StorePart):
         self._runner.pipeline(fill, atomic=True)
 
     def devices(self, batch_id: str, first: int, count: int) -> list[str]:
-        """Devices by their places, from 0."""
+        """Return devices by their places, from 0."""
         key = self.keys.command_batch(batch_id) + ":devices"
         return list(
             self._runner.repeat(lambda: self._runner.client.zrange(key, first, first + count - 1))
         )
 
     def size(self, batch_id: str) -> int:
-        """How many devices it has so far."""
+        """Return how many devices it has so far."""
         key = self.keys.command_batch(batch_id) + ":devices"
         return int(self._runner.repeat(lambda: self._runner.client.zcard(key)))
 

@@ -28,7 +28,7 @@ class CaptureStore(StorePart):
     """The part of the store that reads sessions for their archive files."""
 
     def read(self, session_ids: Sequence[str]) -> list[Capture | str]:
-        """Each of these entire, as it was at one moment, or why it is not: `missing`, `newer`.
+        """Read each of these entire, as it was at one moment, or why it is not: `missing`, `newer`.
 
         Histories take a second round trip, because their names come with the first, and much can
         happen in between: another archiver commits the session, or Redis is emptied. Lua or MULTI would

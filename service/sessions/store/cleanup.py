@@ -1,4 +1,4 @@
-"""Sessions that nobody needs: found, made inactive, deleted."""
+"""Cleanup of unused sessions: found, made inactive, deleted."""
 
 from __future__ import annotations
 

@@ -136,14 +136,14 @@ class CommandStore(StorePart):
         return self._change(session_id, command_id, answer)
 
     def get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
-        """One command as people see it (times float seconds); None when it is unknown."""
+        """Return one command as the API shows it (times float seconds); None when it is unknown."""
         names = [command_id, *(f"{command_id}:{part}" for part in ("params", "result", "error"))]
         key = self.keys.commands(session_id)
         values = self._runner.repeat(lambda: self._runner.client.hmget(key, names))
         return _command_view(command_id, *values) if values[0] else None
 
     def all(self, session_id: str) -> list[dict[str, Any]]:
-        """All open and the last finished commands, oldest first."""
+        """Return all open and the last finished commands, oldest first."""
         key = self.keys.commands(session_id)
         fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return commands_of(fields)

@@ -73,7 +73,7 @@ class HistoryStore(StorePart):
             newest: only this many, the latest; None: all.
 
         Guarantees: a sample that exists from the first page to the last comes exactly once, also
-        while others are pushed and trimmed (samples alike in value and time cannot be told apart).
+        while others are pushed and trimmed (samples alike in value and time cannot be distinguished).
 
         Redis: lua/history.lua per page, O(history) at worst.
         """

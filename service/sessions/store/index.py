@@ -84,7 +84,7 @@ class IndexStore(StorePart):
         return _snapshot(session_id, answer, entire=entire)
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
-        """Return everything people see of one session, see `details_of`; None when it is unknown."""
+        """Return everything the API shows of one session, see `details_of`; None when it is unknown."""
         snapshot = self.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
@@ -224,7 +224,7 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
 
 
 def bytes_held(fields: Mapping[str, str]) -> int | None:
-    """Return how many bytes a session holds; None until its next write: nobody has counted them."""
+    """Return how many bytes a session holds; None until its next write, which counts them."""
     count, rev = fields.get("counted") or "", int(fields.get("rev") or 0)
     if not count.isdecimal() or int(count) % REVS != rev % REVS:
         return None
@@ -232,7 +232,7 @@ def bytes_held(fields: Mapping[str, str]) -> int | None:
 
 
 def details_of(snapshot: Snapshot, *, iso: bool = False) -> dict[str, Any]:
-    """Build what people see of one session.
+    """Build what the API shows of one session.
 
     The summary and `data` (histories, oldest first), `telemetry` (latest values), `setup`,
     `statistics`, `timeline`.

@@ -24,7 +24,7 @@ def _given(value: str | None) -> str:
 
 
 class OwnershipStore(StorePart):
-    """The part of the store that knows owners, leases and the people who joined."""
+    """The part of the store that knows owners, leases and the clients that joined."""
 
     def __init__(self, runner: ScriptRunner) -> None:
         super().__init__(runner)
@@ -58,10 +58,10 @@ class OwnershipStore(StorePart):
 
         Args:
             accepted: when the socket was; None: it is the latest.
-            create: make the session when no index has it; what is archived is never made anew.
+            create: make the session when no index has it; what is archived is never created again.
 
         Guarantees: of any number of calls for one id exactly one ends as owner; each that was
-        accepted names the owner it replaced, so that the caller can tell it. Calling again for the
+        accepted names the owner it replaced, so that the caller can notify it. Calling again for the
         same socket changes nothing and answers the same generation.
 
         Raises:
@@ -168,7 +168,7 @@ class OwnershipStore(StorePart):
     def disconnect(
         self, partition: int, node_id: str, sockets: Sequence[tuple[str, str, int]], reason: str
     ) -> list[str]:
-        """Lets go of sessions whose sockets (session id, sid, generation) are gone.
+        """Release sessions whose sockets (session id, sid, generation) are gone.
 
         Returns, per socket (at most CALL_SESSIONS), "ok", "stale" (another connection owns the
         session: nothing changed) or "missing".
@@ -181,7 +181,7 @@ class OwnershipStore(StorePart):
         return list(self._runner.run("disconnect", partition, args))
 
     def withdraw(self, session_id: str, node_id: str, sid: str, reason: str) -> bool:
-        """Let go of a session that a socket may own, or come to own: its register had no answer.
+        """Release a session that a socket may own, or come to own: its register had no answer.
 
         Returns whether it did. From now on such a call changes nothing.
 
@@ -212,7 +212,7 @@ class OwnershipStore(StorePart):
         self._deadlines.pop(node_id, None)
 
     def expire(self, partition: int) -> Expiry:
-        """Lets go of what dead nodes held, and ends commands past their deadline.
+        """Release what dead nodes held, and end commands past their deadline.
 
         Any process may call it, each second; harmless when run twice; within the grace after a pause
         of all callers or a restart of Redis no session is touched.
@@ -225,11 +225,11 @@ class OwnershipStore(StorePart):
         return Expiry(answer[0], int(answer[1]), changes_of(answer[3:]), bool(int(answer[2])))
 
     def touch(
-        self, partition: int, signs: Sequence[tuple[str, int | None, int]], *, refresh: bool
+        self, partition: int, heartbeats: Sequence[tuple[str, int | None, int]], *, refresh: bool
     ) -> None:
-        """Store signs of life (session id, generation or None, ms or 0); `refresh` renews all TTLs."""
+        """Store heartbeats (session id, generation or None, ms or 0); `refresh` renews all TTLs."""
         args: list[Any] = ["1" if refresh else "0"]
-        for session_id, generation, last_ping_ms in signs:
+        for session_id, generation, last_ping_ms in heartbeats:
             args += [session_id, "" if generation is None else generation, last_ping_ms]
         self._runner.run("touch", partition, args)
 
@@ -265,6 +265,6 @@ class OwnershipStore(StorePart):
         return count
 
     def clients(self, session_id: str) -> list[str]:
-        """Return the sockets of people that joined a session, as `node_id#sid`."""
+        """Return the sockets of clients that joined a session, as `node_id#sid`."""
         key = self.keys.clients(session_id)
         return sorted(self._runner.repeat(lambda: self._runner.client.smembers(key)))

@@ -11,8 +11,8 @@ yet. WAIT returns how many replicas have what its own connection wrote last. The
   one connection, in one round trip.
 
 An answer that too few replicas have confirmed within WAIT_MS is withheld: StoreUnavailable, as when it was
-lost on its way. The write may be stored, and the caller asks again. Rejected: answering with a flag (nobody
-can do anything with half an ack), and `min-replicas-to-write` alone, which looks at replicas as they were up
+lost on its way. The write may be stored, and the caller asks again. Rejected: answering with a flag (half an
+ack is of no use), and `min-replicas-to-write` alone, which looks at replicas as they were up
 to ten seconds ago.
 """
 
@@ -29,7 +29,7 @@ from redis.exceptions import NoScriptError
 
 from service import errors
 
-#: Scripts whose answers people and devices rely on: guarantee 1, and other answers that confirm a write.
+#: Scripts whose answers clients rely on: guarantee 1, and other answers that confirm a write.
 #: `register` because its `last_seq` acks all updates before it.
 CONFIRMED = frozenset(
     (

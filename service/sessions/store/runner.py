@@ -99,7 +99,7 @@ class ScriptRunner:
             self._on_call(name, time.monotonic() - began)
 
     def repeat(self, call: Callable[[], T], name: str = "other") -> T:
-        """Repeats `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
+        """Repeat `call` for PATIENCE_S while Redis is away; for calls that may run twice."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -151,9 +151,9 @@ class ScriptRunner:
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
-        """One of the client's connections, for what is asked so often that redis-py's way shows.
+        """Lend one of the client's connections, for calls so frequent that the cost of redis-py's way shows.
 
-        Closed when it is left by an exception: nobody else must read the rest of its answers.
+        Closed when it is left by an exception: no other caller must read the rest of its answers.
         """
         pool = self.client.connection_pool
         connection = pool.get_connection()
@@ -310,7 +310,7 @@ class ScriptRunner:
         return self.repeat(call)
 
     def now_ms(self) -> int:
-        """Redis time in ms."""
+        """Return the Redis time in ms."""
         seconds, micros = self.repeat(self.client.time)
         return int(seconds) * 1000 + int(micros) // 1000
 

@@ -30,7 +30,7 @@ def setup_of(snapshot: Snapshot) -> SetupState:
 class SetupStore(StorePart):
     """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic.
 
-    Guarantees: a change answers what it made itself, whoever changes the setup after it.
+    Guarantees: a change answers what it made itself, whatever changes the setup after it.
     """
 
     def get(self, session_id: str) -> SetupState:

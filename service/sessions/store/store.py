@@ -58,11 +58,11 @@ class RedisSessionStore:
         self.upkeep = UpkeepStore(runner)
 
     def now_ms(self) -> int:
-        """Redis time in ms."""
+        """Return the Redis time in ms."""
         return self.runner.now_ms()
 
     def replicated(self) -> AbstractContextManager[None]:
-        """As `ScriptRunner.replicated`."""
+        """Return what `ScriptRunner.replicated` does."""
         return self.runner.replicated()
 
     def open(self) -> None:

@@ -124,7 +124,7 @@ class UpkeepStore(StorePart):
     def extend_ttls(self, partition: int, limit: int) -> int:
         """Renew the TTL of sessions that are inactive for long and have less than half of theirs left.
 
-        Reads at most `limit` sessions and goes on behind them at the next call, round and round.
+        Reads at most `limit` sessions and continues behind them at the next call, round and round.
         Returns how many it extended.
         """
         ttl_ms = self._runner.settings.ttl_ms
@@ -162,7 +162,7 @@ class UpkeepStore(StorePart):
         return float(score), str(session_id)
 
     def keep_sweep_place(self, partition: int, sweep: str, place: Place | None) -> None:
-        """Store the position of a sweep; None: it begins anew."""
+        """Store the position of a sweep; None: it begins from the start."""
         key = self.keys.sweeps(partition)
         if place is None:
             self._runner.repeat(lambda: self._runner.client.hdel(key, sweep))
@@ -189,12 +189,12 @@ class UpkeepStore(StorePart):
     # -- figures --
 
     def redis_memory(self) -> RedisMemory:
-        """How full Redis is; all zeros, and said once, where it is not allowed to be asked."""
+        """Return how full Redis is; all zeros, and logged once, where INFO is not allowed."""
         info = self._runner.info("memory")
         if not info and not self._is_blind:
             self._is_blind = True
             log.warning(
-                "Redis does not tell how full it is: its memory cannot be watched or relieved",
+                "Redis does not report how full it is: its memory cannot be watched or relieved",
                 extra={"action": "redis_is_silent", "needs": "the right to INFO"},
             )
         return RedisMemory(
@@ -219,7 +219,7 @@ class UpkeepStore(StorePart):
             pass
 
     def note_sweeps(self, every_s: Mapping[str, float]) -> None:
-        """Says which sweeps there are, and how often each should run; one that is new counts as run now."""
+        """Record which sweeps there are, and how often each should run; one that is new counts as run now."""
         key, now_ms = self.keys.upkeep, self._runner.now_ms()
         known = orjson.dumps({name: round(1000 * seconds) for name, seconds in every_s.items()})
 
@@ -234,11 +234,11 @@ class UpkeepStore(StorePart):
             pass
 
     def note_clock_jump(self, jump_s: float) -> None:
-        """Says that Redis's clock jumped, so far and now; several processes may see the same jump."""
+        """Record that Redis's clock jumped, so far and now; several processes may see the same jump."""
         self.count({}, clock_jumped_at=self._runner.now_ms(), clock_jump_s=round(jump_s))
 
     def read(self) -> dict[str, str]:
-        """Figures of the slow work: what sweeps did, what failed, how long the queue is."""
+        """Return the figures of the slow work: what sweeps did, what failed, how long the queue is."""
         found: dict[str, str] = self._runner.repeat(
             lambda: self._runner.client.hgetall(self.keys.upkeep)
         )
