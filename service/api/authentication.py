@@ -57,7 +57,7 @@ def install(
         app: must not have answered a request yet.
         tokens: reads tokens; None: there is no login, every caller is an admin.
         session_scope: checks routes about one session.
-        metrics: who may read /metrics: callers with a token, everybody, nobody.
+        metrics: who may read /metrics: callers with a token, all, none.
     """
 
     @app.before_request

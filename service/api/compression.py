@@ -1,8 +1,8 @@
 """Compression of answers, and of bodies: gzip, in pieces that take a millisecond of the event loop each.
 
 An answer of a route below `/api/v1` is compressed if the client asks for it and it is long enough. Answers
-contain nothing secret beside what a client sent (tokens are in headers that no answer repeats, and a page of
-another origin cannot send one), so their length tells nobody anything (BREACH).
+contain nothing secret except what a client sent (tokens are in headers that no answer repeats, and a page of
+another origin cannot send one), so their length reveals nothing (BREACH).
 
 A compressed answer has other bytes, so its ETag has a suffix; `If-Match` and `If-None-Match` take both.
 """

@@ -140,7 +140,7 @@ _NAMES = {
 
 
 def _wanted_kind() -> str:
-    """One of _CONTENT_TYPES, the best that Accept allows.
+    """Return one of _CONTENT_TYPES, the best that Accept allows.
 
     Raises:
         NotAcceptable
@@ -180,7 +180,7 @@ def _since(pages: Pages, moment: float) -> Pages:
 
 
 def as_json(head: dict[str, Any], pages: Pages, keys: Iterable[str] = ()) -> Iterator[bytes]:
-    """`head` as a JSON object with `data` as its last field; `keys` without samples appear as empty lists."""
+    """Answer `head` as a JSON object with `data` as its last field; `keys` without samples appear as empty lists."""
     return _pieces(_json_parts(head, pages, keys))
 
 

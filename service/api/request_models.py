@@ -55,7 +55,7 @@ _DATE_TIME = re.compile(
 
 
 def moment_of(text: str) -> float:
-    """Seconds since 1970, from seconds or RFC 3339.
+    """Return seconds since 1970, from seconds or RFC 3339.
 
     Raises:
         PydanticCustomError
@@ -318,7 +318,7 @@ class BulkCommand(_Command):
 
     @property
     def names(self) -> list[str] | None:
-        """The devices, without duplicates; None: those that match the filter."""
+        """Return the devices, without duplicates; None: those that match the filter."""
         return list(dict.fromkeys(self.session_ids)) or None
 
 

@@ -12,7 +12,7 @@ from service.sessions.model import to_iso
 
 
 def json_response(body: Any, status: int = 200, **headers: str) -> Response:
-    """`body` as JSON; header names are given with `_` instead of `-`."""
+    """Answer `body` as JSON; header names are given with `_` instead of `-`."""
     response = Response(orjson.dumps(body), status, content_type="application/json")
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value
@@ -20,14 +20,14 @@ def json_response(body: Any, status: int = 200, **headers: str) -> Response:
 
 
 def no_content() -> Response:
-    """204."""
+    """Answer 204."""
     response = Response(status=204)
     response.headers.pop("Content-Type", None)
     return response
 
 
 def not_modified(tag: str) -> Response | None:
-    """304 when If-None-Match has the tag, of the answer as it is or compressed; else None."""
+    """Answer 304 when If-None-Match has the tag, of the answer as it is or compressed; else None."""
     for known in (tag, tag + SUFFIX):
         if request.if_none_match.contains_weak(known):
             response = Response(status=304)
