@@ -206,7 +206,7 @@ class Journal:
 
     @property
     def now(self) -> float:
-        """Seconds since the run began."""
+        """Return the seconds since the run began."""
         return time.monotonic() - self._began
 
     def add(self, kind: type[Entry], *values: Any) -> None:

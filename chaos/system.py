@@ -58,7 +58,7 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """Whether it is there, paused or not."""
+        """Return whether it is there, paused or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -161,7 +161,7 @@ class System:
 
     @property
     def client(self) -> redis.Redis:
-        """A client of Redis itself, past all lines."""
+        """Return a client of Redis itself, past all lines."""
         if self._client is None:
             self._client = redis.Redis(
                 port=self.redis_port, decode_responses=True, socket_timeout=10

@@ -43,5 +43,5 @@ def end_at_once() -> None:
 
 
 def keep_waiting() -> None:
-    """SIGTERM and SIGINT wait, also over an exec, until `end_at_once`."""
+    """Keep SIGTERM and SIGINT waiting, also over an exec, until `end_at_once`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)

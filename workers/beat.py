@@ -38,7 +38,7 @@ class Beat:
         self._next = 0.0
 
     def run(self, store: RedisSessionStore, failures: int = 0) -> None:
-        """Says so when it is time to; `failures`: defects that its tasks ran into."""
+        """Record the heartbeat when it is time to; `failures`: defects that its tasks ran into."""
         if self._monotonic() >= self._next:
             store.fleet.worker_beat(self._name, {**self._figures, "failures": failures})
             self._next = self._monotonic() + EVERY_S

@@ -52,7 +52,7 @@ class KnownJob(Job):
 
     @property
     def func(self) -> Callable[..., Any]:
-        """The function behind the dotted name.
+        """Return the function behind the dotted name.
 
         Raises:
             NoJobOfOurs
@@ -79,7 +79,7 @@ class KnownJob(Job):
         """None are sent."""
 
     def retry(self, queue: Any, pipeline: Any) -> None:
-        """Enqueues it again, at once or after its next pause, by Redis's clock: workers may have others.
+        """Enqueue it again, at once or after its next pause, by Redis's clock: workers may have others.
 
         Args:
             queue: its own.
@@ -96,7 +96,7 @@ class KnownJob(Job):
 
 
 def redis_ms(client: redis.Redis) -> int:
-    """Redis's time, ms since 1970: there is no other clock that all workers have."""
+    """Return Redis's time, ms since 1970: there is no other clock that all workers have."""
     seconds, micros = client.time()
     return int(seconds) * 1000 + int(micros) // 1000
 

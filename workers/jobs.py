@@ -59,7 +59,7 @@ MAX_WRONG = 1_000
 
 
 def run_sweep(sweep: str, token: str, every_s: float) -> Any:
-    """One turn; the sweep's result, None when it is another's turn."""
+    """Do one turn; return the sweep's result, None when it is another's turn."""
     function = SWEEPS[sweep]
     config = load_config()
     with open_turns(config) as turns, turns.held(Sweep(sweep, every_s), token) as is_mine:

@@ -42,7 +42,7 @@ class Loop:
         self.failures = 0
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         self._thread.start()
 
     def stop(self, patience_s: float) -> None:
@@ -52,7 +52,7 @@ class Loop:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread runs."""
+        """Return whether its thread runs."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
@@ -64,7 +64,7 @@ class Loop:
         self.guarded(self._at_end)
 
     def guarded(self, step: Step) -> None:
-        """One step."""
+        """Run one step."""
         about = {"step": getattr(step, "__name__", repr(step))}
         try:
             step()

@@ -86,7 +86,7 @@ class Rescue:
         self._next = 0.0
 
     def is_due(self) -> bool:
-        """Whether it is time to look."""
+        """Return whether it is time to look."""
         return self._monotonic() >= self._next
 
     def run(self, store: RedisSessionStore) -> None:

@@ -82,7 +82,7 @@ class Turns:
         self._hold = client.register_script(_HOLD)
 
     def job_id(self, sweep: str, token: str) -> str:
-        """Of the job that does this turn: one of its own, so that records of former ones say nothing."""
+        """Return the id of this turn's job: one of its own, so that records of former ones say nothing."""
         return f"{self._ids}-{sweep}-{token}"
 
     def take(self, sweep: Sweep) -> str | None:

@@ -33,14 +33,14 @@ async def kill_node(system: System, chance: random.Random) -> str:
 
 
 async def pause_node(system: System, chance: random.Random) -> str:
-    """SIGSTOP of a node, also for longer than its lease."""
+    """Stop a node by SIGSTOP, also for longer than its lease."""
     node = chance.choice(system.nodes)
     await _paused(node.process, chance, 12)
     return node.process.name
 
 
 async def end_node(system: System, chance: random.Random) -> str:
-    """SIGTERM of a node, as at an upgrade."""
+    """End a node by SIGTERM, as at an upgrade."""
     node = chance.choice(system.nodes)
     node.process.send(signal.SIGTERM)
     await node.process.ended()
@@ -56,14 +56,14 @@ async def kill_worker(system: System, chance: random.Random) -> str:
 
 
 async def pause_worker(system: System, chance: random.Random) -> str:
-    """SIGSTOP of a worker."""
+    """Stop a worker by SIGSTOP."""
     worker = chance.choice(system.workers)
     await _paused(worker, chance, 10)
     return worker.name
 
 
 async def end_worker(system: System, chance: random.Random) -> str:
-    """SIGTERM of a worker."""
+    """End a worker by SIGTERM."""
     worker = chance.choice(system.workers)
     worker.send(signal.SIGTERM)
     await worker.ended()
@@ -79,7 +79,7 @@ async def kill_valkey(system: System, chance: random.Random) -> str:
 
 
 async def pause_valkey(system: System, chance: random.Random) -> str:
-    """SIGSTOP of Valkey."""
+    """Stop Valkey by SIGSTOP."""
     await _paused(system.valkey, chance, 6)
     return system.valkey.name
 

@@ -38,7 +38,7 @@ async def _said(system: System, *command: str) -> None:
 
 
 async def forget_scripts(system: System, chance: random.Random) -> str:
-    """SCRIPT FLUSH."""
+    """Drop all scripts by SCRIPT FLUSH."""
     await _said(system, "SCRIPT", "FLUSH")
     return "valkey"
 
@@ -50,7 +50,7 @@ async def hang_up(system: System, chance: random.Random) -> str:
 
 
 async def full(system: System, chance: random.Random) -> str:
-    """No memory is left for writes for a while."""
+    """Leave no memory for writes for a while."""
     await _said(system, "CONFIG", "SET", "maxmemory", "1mb")
     try:
         await asyncio.sleep(chance.uniform(0.5, 5))

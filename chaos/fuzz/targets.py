@@ -264,7 +264,7 @@ def fuzz_settings(data: bytes) -> None:
 
 
 def fuzz_tokens(data: bytes) -> None:
-    """Claims in a token with a true signature, and a token with any."""
+    """Read claims in a token with a true signature, and a token with any."""
     tokens = Tokens(_SECRET, lambda: _NOW_S)
     for token in (data.decode(errors="replace"), _signed(data)):
         try:
@@ -286,7 +286,7 @@ def _signed(claims: bytes) -> str:
 
 
 def fuzz_cursors(data: bytes) -> None:
-    """Cursors of lists and of the feed; one that is taken says the same when it is written again."""
+    """Read cursors of lists and of the feed; one that is taken says the same when it is written again."""
     text = data.decode(errors="surrogateescape")
     try:
         cursor = parse_cursor(text, 3)

@@ -44,7 +44,7 @@ class Device(Person):
 
     @property
     def open(self) -> int:
-        """How many updates are not settled."""
+        """Return how many updates are not settled."""
         return len(self._waiting) + len(self._numbered)
 
     async def run(self) -> None:

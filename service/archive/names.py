@@ -1,6 +1,6 @@
 """Names of files in the archive.
 
-A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. The capture
+A name is `<4 hex of SHA-256 of the id>/<id>~<generation>-<rev>.<capture>.json.zst`. Its `capture`
 identifies one consistent read of the session; each read makes another, so no two files ever share a name,
 whatever state two archivers read. Files of earlier versions have none (`<id>~<generation>-<rev>.json.zst`).
 It begins with the time, so that of two at one generation and rev the later sorts behind. In the id,
@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from service.archive.errors import BadRecord
 
 SUFFIX = ".json.zst"
-#: With generation, rev (of 16 digits, all that Lua counts to), capture and suffix a name stays within
+#: With generation, rev (of 16 digits, all that Lua counts to), `capture` and suffix a name stays within
 #: the 255 bytes of file systems.
 _MAX_ENCODED_ID = 200
 _PLAIN = re.compile(r"[a-z0-9_-]+", re.ASCII)
@@ -34,7 +34,7 @@ _NAME = re.compile(
     re.ASCII,
 )
 _DIGITS = string.digits + string.ascii_lowercase
-#: Its capture: seconds since 1970, then random.
+#: Its `capture`: seconds since 1970, then random.
 _TIME_DIGITS, _RANDOM_DIGITS = 7, 4
 
 

@@ -51,7 +51,7 @@ def archive_each(
 
 
 def _known(archiver: Archiver, one: Archived) -> Archived:
-    """Of those that are tried again some went before the others were refused."""
+    """Return what became of one: `missing` after a second try was archived by the first."""
     if one.word == "missing" and archiver.store.archive_index.name_of(one.session_id) is not None:
         return Archived(one.session_id, "archived")
     return one

@@ -112,7 +112,7 @@ def _fits(name: str, text: str) -> bool:
 
 
 def _sound_commands(found: Mapping[Any, Any]) -> dict[str, str]:
-    """Commands without those whose record is none: scripts read them all."""
+    """Return commands without those whose record is none: scripts read them all."""
     commands = {str(name): str(value) for name, value in found.items()}
     return {name: value for name, value in commands.items() if ":" in name or _is_object(value)}
 

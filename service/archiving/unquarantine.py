@@ -18,8 +18,8 @@ from service.archiving.records import index_entry, snapshot_of
 class PutBack:
     """A file that was moved out of quarantine.
 
-    `word`: ok or newer, its session is archived with it again; or it is not authoritative, because its session
-    is known with a newer file (known), is in Redis (live, beside) or was deleted within the hour (deleted).
+    `word`: `ok` or `newer`, its session is archived with it again; or it is not authoritative, because its session is
+    known with a newer file (`known`), is in Redis (`live`, `beside`) or was deleted within the hour (`deleted`).
     """
 
     item: str

@@ -109,7 +109,7 @@ def run() -> None:
 
 
 def fail(message: str, code: int) -> None:
-    """Says what is wrong on stderr and ends the process."""
+    """Print what is wrong on stderr and ends the process."""
     from service.observability.logs import printable
 
     for line in message.splitlines() or [""]:

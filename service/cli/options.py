@@ -76,7 +76,7 @@ def harmless_json(value: Any, **layout: Any) -> str:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    """Rows for people; `empty` when there are none. What devices sent is shown on one line."""
+    """Print rows; `empty` when there are none. What devices sent is shown on one line."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

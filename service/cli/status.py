@@ -71,7 +71,7 @@ def status(
 
 
 def _archive(manager: SessionManager, upkeep: dict[str, str]) -> dict[str, Any]:
-    """How the archive is: what workers did with it, and what is in quarantine."""
+    """Return the state of the archive: what workers did with it, and what is in quarantine."""
     found: dict[str, Any] = {
         **{
             name: int(upkeep.get(name, 0))

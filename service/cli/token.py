@@ -84,7 +84,7 @@ def token(
 
 
 def parse_lifetime(text: str) -> float | None:
-    """Seconds of such as `90s`, `12h`, `30d`; None for `never`."""
+    """Return the seconds of such as `90s`, `12h`, `30d`; None for `never`."""
     if text == "never":
         return None
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)

@@ -87,7 +87,7 @@ class CommandManager:
         timeout_s: float = 30,
         idempotency_key: str = "",
     ) -> dict[str, Any]:
-        """Queues a command and waits for it as asked; returns the command as `get` does.
+        """Queue a command and wait for it as asked; return the command as `get` does.
 
         For callers outside a node; a node's handlers wait through live.commands.
 
@@ -107,7 +107,7 @@ class CommandManager:
         return shown
 
     def get(self, session_id: str, command_id: str) -> dict[str, Any]:
-        """One command.
+        """Return one command.
 
         Raises:
             SessionNotFound, CommandNotFound

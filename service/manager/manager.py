@@ -128,7 +128,7 @@ class SessionManager:
 
     @property
     def archiver(self) -> Archiver:
-        """What moves sessions to the archive and back; a `NullArchiver` where there is none."""
+        """Return what moves sessions to the archive and back; a `NullArchiver` where there is none."""
         return self.core.archiver
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ class SessionManager:
         return self.details(known_id(session_id), iso=True)
 
     def details(self, session_id: str, *, iso: bool = False) -> dict[str, Any] | None:
-        """As `get_session`, with times as float seconds unless `iso`."""
+        """Return the same as `get_session`, with times as float seconds unless `iso`."""
         snapshot = self.core.read(session_id)
         return None if snapshot is None else details_of(snapshot, iso=iso)
 
@@ -314,7 +314,7 @@ class SessionManager:
         timeout_s: float = 30,
         idempotency_key: str = "",
     ) -> dict[str, Any]:
-        """Queues a command and waits for it as asked; see `CommandManager.send`."""
+        """Queue a command and wait for it as asked; see `CommandManager.send`."""
         return self._commands.send(
             session_id,
             command,
@@ -326,7 +326,7 @@ class SessionManager:
         )
 
     def get_command(self, session_id: str, command_id: str) -> dict[str, Any]:
-        """One command; raises SessionNotFound, CommandNotFound."""
+        """Return one command; raises SessionNotFound, CommandNotFound."""
         return self._commands.get(session_id, command_id)
 
     def get_commands(self, session_id: str) -> list[dict[str, Any]]:
@@ -366,7 +366,7 @@ class SessionManager:
         return self._setups.patch(session_id, patch, version=version)
 
     def undo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Goes one setup back; raises Conflict where there is nothing to undo."""
+        """Go one setup back; raises Conflict where there is nothing to undo."""
         return self._setups.undo(session_id, version=version)
 
     def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:

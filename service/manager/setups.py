@@ -87,7 +87,7 @@ class SetupManager:
                     raise
 
     def undo(self, session_id: str, *, version: int | None = None) -> SetupState:
-        """Goes one setup back.
+        """Go one setup back.
 
         Raises:
             SessionNotFound, PreconditionFailed

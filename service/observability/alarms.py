@@ -54,7 +54,7 @@ class Facts:
 
 
 def late_sweeps(upkeep: Mapping[str, str], now_ms: int) -> list[str]:
-    """Sweeps that have not run for `MISSED_TURNS` turns, as the figures of the slow work say."""
+    """Return the sweeps that have not run for `MISSED_TURNS` turns, as the figures of the slow work say."""
     late = []
     for name, every_ms in json.loads(upkeep.get("sweeps") or "{}").items():
         turn_ms = max(int(every_ms), 1000 * SHORTEST_TURN_S)
@@ -102,7 +102,7 @@ def decide_alarms(facts: Facts) -> Iterator[Alarm]:
 
 
 def has_clock_jumped(upkeep: Mapping[str, str], now_ms: int) -> bool:
-    """Whether Redis's clock jumped within the last hour."""
+    """Return whether Redis's clock jumped within the last hour."""
     at_ms = int(upkeep.get("clock_jumped_at", 0))
     return at_ms > 0 and abs(now_ms - at_ms) < 1000 * CLOCK_JUMPED_S
 

@@ -253,7 +253,7 @@ def encode(opcode: int, payload: bytes) -> bytes:
 
 
 def encode_masked(opcode: int, payload: bytes, key: bytes) -> bytes:
-    """One whole frame as a client sends it.
+    """Encode one whole frame as a client sends it.
 
     Args:
         key: four bytes, others for every frame.

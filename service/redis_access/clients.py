@@ -77,7 +77,7 @@ def redis_factory(url: str, max_connections: int = 50) -> Callable[..., redis.Re
 
 
 def _check_database(url: str) -> None:
-    """redis-py takes a database that is no number for 0."""
+    """Check the database of a URL: redis-py takes one that is no number for 0."""
     if url.partition(":")[0] in ("redis", "rediss"):
         database = urlsplit(url).path.strip("/")
         if database and not database.isdecimal():

@@ -127,7 +127,7 @@ class JobQueue:
         return full_id
 
     def _revive(self, job_id: str, enqueue: Callable[[bool], None]) -> None:
-        """One that has ended is enqueued again; one that waits or runs is left alone.
+        """Enqueue again one that has ended; leave alone one that waits or runs.
 
         A record without a job is what a late heartbeat of RQ left of one that is gone: no job at all.
         """
@@ -168,7 +168,7 @@ class JobQueue:
         return found
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Return how many jobs are in each state."""
         with translated(), self._client.pipeline(transaction=False) as pipe:
             pipe.llen(self._queue.key)
             for state in STATES[1:]:

@@ -73,7 +73,7 @@ class Authenticator:
     # --- in and out
 
     def identify(self, token: object) -> Identity:
-        """Who wants to connect.
+        """Return the identity of a client that connects.
 
         Args:
             token: as the client sent it; None: none.

@@ -142,7 +142,7 @@ class Call:
 
 
 def to_json(value: Any) -> bytes:
-    """JSON as all answers use it; numbers that JSON does not have become null."""
+    """Return JSON as all answers use it; numbers that JSON does not have become null."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
 
 

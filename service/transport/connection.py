@@ -88,10 +88,10 @@ class Connections(Protocol):
         """
 
     def send_all(self, sid: str, packets: list[bytes]) -> None:
-        """`send` for several frames that go to this socket alone, given as their `data`."""
+        """Do `send` for several frames that go to this socket alone, given as their `data`."""
 
     def backlog_bytes(self, sid: str) -> int:
-        """Bytes that the client has not taken yet, including the burst being written."""
+        """Return the bytes that the client has not taken yet, including the burst being written."""
 
     def close(self, sid: str, last: Frame | None = None, reason: str = "") -> None:
         """Send what waits, then `last`, and close.

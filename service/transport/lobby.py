@@ -76,7 +76,7 @@ class Ticket:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether its client has not logged in."""
+        """Return whether its client has not logged in."""
         return self._lobby is not None
 
     def spend(self, messages: int, size: int) -> bool:

@@ -28,7 +28,7 @@ def export_samples(content: bytes, name: str, key: str | None, write: WriteSampl
 
 
 def ndjson(target: TextIO) -> WriteSample:
-    """One JSON object a line."""
+    """Yield one JSON object a line."""
 
     def write(session_id: str, key: str, ts: float, value: Any) -> None:
         line = {"session_id": session_id, "key": key, "ts": ts, "value": value}

@@ -125,7 +125,7 @@ def put_back(
 
 
 def _headers(archive: Archive) -> Iterator[IndexEntry | None]:
-    """One entry per session, its newest file; None for one that is bad or cannot be read."""
+    """Yield one entry per session, its newest file; None for one that is bad or cannot be read."""
     for name in walk.newest_names(archive.store):
         try:
             header = archive.load_header(name)

@@ -65,7 +65,7 @@ def doctor(
 
 
 def examine(url: str, config: Config) -> list[Finding]:
-    """All findings about the service on this Redis."""
+    """Return all findings about the service on this Redis."""
     try:
         with redis_factory(url)() as client:
             rights = check_rights(client, config)
@@ -93,7 +93,7 @@ def examine(url: str, config: Config) -> list[Finding]:
 
 
 def _checks(patient: Patient) -> list[Callable[[Patient], list[Finding]]]:
-    """All that can be looked at: what INFO tells only where it may be asked."""
+    """Check all that can be looked at: what INFO tells only where it may be asked."""
     return [check for check in CHECKS if patient.info or check not in doctor_redis.NEED_INFO]
 
 

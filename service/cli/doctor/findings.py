@@ -65,6 +65,6 @@ class Patient:
         return Keys(self.config.redis.key_prefix).quarantined_jobs
 
     def processes(self) -> list[tuple[str, dict[str, str]]]:
-        """Nodes and workers by their names."""
+        """Return nodes and workers by their names."""
         named = [*((n.get("node_id", ""), n) for n in self.nodes)]
         return named + [(w.get("worker", ""), w) for w in self.workers]

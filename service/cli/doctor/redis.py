@@ -19,7 +19,7 @@ CLOCK_S = 2.0
 
 
 def check_version(patient: Patient) -> list[Finding]:
-    """Scripts need commands that older servers do not have."""
+    """Check the version: scripts need commands that older servers do not have."""
     info = patient.info
     name = "Valkey" if "valkey_version" in info else "Redis"
     text = str(info.get("valkey_version") or info.get("redis_version") or "0")
@@ -30,7 +30,7 @@ def check_version(patient: Patient) -> list[Finding]:
 
 
 def check_memory(patient: Patient) -> list[Finding]:
-    """Redis must refuse writes when it is full, not drop sessions; and not be full."""
+    """Check that Redis refuses writes when it is full, instead of dropping sessions; and is not full."""
     info = patient.info
     policy, limit = str(info.get("maxmemory_policy", "unknown")), int(info.get("maxmemory") or 0)
     used = int(info.get("used_memory") or 0)
@@ -98,7 +98,7 @@ def _setting(patient: Patient, name: str) -> str:
 
 
 def check_clock(patient: Patient) -> list[Finding]:
-    """Deadlines are in Redis time: it must not jump. Any other clock only makes times look wrong."""
+    """Check that Redis's clock did not jump: deadlines are in its time. Others only make times look wrong."""
     seconds, micros = patient.client.time()
     if has_clock_jumped(patient.upkeep, patient.now_ms):
         seen = f"Redis's clock jumped by {patient.upkeep.get('clock_jump_s')} s"

@@ -16,7 +16,7 @@ FILES_FULL = 0.8
 
 
 def check_nodes(patient: Patient) -> list[Finding]:
-    """Nodes are running and ready."""
+    """Check that nodes are running and ready."""
     nodes = patient.nodes
     if not nodes:
         mend = "start one with `muster node`, or everything with `muster up`"
@@ -32,7 +32,7 @@ def check_nodes(patient: Patient) -> list[Finding]:
 
 
 def check_consistency(patient: Patient) -> list[Finding]:
-    """Nodes and workers have the same version, and the same settings where they must."""
+    """Check that nodes and workers have the same version, and the same settings where they must."""
     found = []
     for what, mend in (
         ("version", "finish the upgrade: restart the old ones"),
@@ -50,7 +50,7 @@ def check_consistency(patient: Patient) -> list[Finding]:
 
 
 def check_files(patient: Patient) -> list[Finding]:
-    """Every connection is an open file."""
+    """Check limits of open files: every connection is one."""
     found = []
     for figures in patient.nodes:
         most, connections = int(figures.get("max_files", 0)), int(figures.get("connections", 0))
@@ -64,7 +64,7 @@ def check_files(patient: Patient) -> list[Finding]:
 
 
 def check_workers(patient: Patient) -> list[Finding]:
-    """Workers are running, and sweeps finish."""
+    """Check that workers are running, and that sweeps finish."""
     if not patient.workers:
         mend = "start one with `muster worker`: until then nothing is archived, and retries wait"
         return [Finding("workers", "warning", "none is running", mend)]
@@ -78,7 +78,7 @@ def check_workers(patient: Patient) -> list[Finding]:
 
 
 def check_queue(patient: Patient) -> list[Finding]:
-    """Jobs do not wait for long, and none has used up its retries."""
+    """Check that jobs do not wait for long, and that none has used up its retries."""
     queue, found = patient.queue, []
     length, oldest_s = queue.counts["queued"], queue.oldest_s or 0.0
     seen = f"{length} jobs wait" + (f", the oldest for {oldest_s:.0f} s" if length else "")

@@ -57,12 +57,12 @@ class EmbeddedServer:
 
     @property
     def log_path(self) -> Path:
-        """What the server writes about itself."""
+        """Return the path of what the server writes about itself."""
         return self.folder / "logs" / "valkey.log"
 
     @property
     def settings_path(self) -> Path:
-        """What the server reads at its start: its password."""
+        """Return the path of what the server reads at its start: its password."""
         return self.folder / "server.conf"
 
     def claim(self, say: Callable[[str], None] = print) -> None:
@@ -148,7 +148,7 @@ class EmbeddedServer:
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """Descriptors its process has to inherit: the lock."""
+        """Return the descriptors its process has to inherit: the lock."""
         return (self._lock_fd,)
 
     def wait_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -212,7 +212,7 @@ def oldest(kind: str) -> str:
 
 
 def server_version(path: str) -> tuple[str, tuple[int, ...]]:
-    """Redis or Valkey, and the version of a server binary; empty when it does not say."""
+    """Return Redis or Valkey, and the version of a server binary; empty when it does not say."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -225,7 +225,7 @@ def server_version(path: str) -> tuple[str, tuple[int, ...]]:
 
 
 def write_url(folder: Path, url: str) -> None:
-    """Remembers in a data folder where its Redis is; readable by its user alone."""
+    """Record in a data folder where its Redis is; readable by its user alone."""
     write_private(folder / "redis.url", url + "\n")
 
 

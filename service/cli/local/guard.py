@@ -46,7 +46,7 @@ def end_all(left: dict[int, tuple[int, float]]) -> None:
 
 
 def _leads(pid: int) -> bool:
-    """Whether `pid` is there, and is the leader of its group as all of ours are."""
+    """Return whether `pid` is there, and is the leader of its group as all of ours are."""
     try:
         return os.getpgid(pid) == pid and not _is_zombie(pid)
     except ProcessLookupError:
@@ -54,7 +54,7 @@ def _leads(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether it ended and only its new parent has not noticed: a container's may take its time."""
+    """Return whether it ended and only its new parent has not noticed: a container's may take its time."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:  # no Linux
@@ -71,7 +71,7 @@ def _signal(send: object, pid: int, number: int) -> None:
 
 
 def main() -> None:
-    """Follows standard input to its end."""
+    """Follow standard input to its end."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     end_all(follow(sys.stdin))

@@ -84,7 +84,7 @@ class Supervisor:
     _guard: subprocess.Popen[bytes] | None = None
 
     def install_signals(self) -> None:
-        """SIGINT, SIGTERM and SIGHUP (`heard`) end everything in order; the second one at once."""
+        """Let SIGINT, SIGTERM and SIGHUP (`heard`) end everything in order; the second one at once."""
         hear((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._signalled)
 
     def _signalled(self, _number: int, _frame: object) -> None:

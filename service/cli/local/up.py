@@ -140,7 +140,7 @@ class _Run:
             self._adopt_own_archive()
 
     def _adopt_own_archive(self) -> None:
-        """Redis and archive of a data folder are one service, also when the former was lost."""
+        """Adopt the archive of the data folder for its Redis: they are one service, also when Redis was lost."""
         with redis_factory(self._url)() as client:
             if adopt_lost_archive(self._config, make_store(self._config, client)):
                 self._display.say(

@@ -44,7 +44,7 @@ class Readings:
         self._totals = self._counters()
 
     def take(self) -> dict[str, Any]:
-        """All readings that this machine offers."""
+        """Return all readings that this machine offers."""
         now_s, totals = time.monotonic(), self._counters()
         elapsed_s = max(0.001, now_s - self._before_s)
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()

@@ -157,7 +157,7 @@ class Device:
 
     @property
     def unfinished(self) -> int:
-        """Updates that are not acked, sent or not."""
+        """Return the updates that are not acked, sent or not."""
         return len(self._waiting) + len(self._in_hand)
 
     def close(self, reason: str = "closed here") -> None:

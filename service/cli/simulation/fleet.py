@@ -103,12 +103,12 @@ class SimulatedDevice:
 
     @property
     def may_settle(self) -> bool:
-        """Whether acks may still come: it was there once and has not given up."""
+        """Return whether acks may still come: it was there once and has not given up."""
         device = self.device
         return bool(device.unfinished and device.counts.connects and not device.ended)
 
     def send(self) -> dict[str, Any]:
-        """One update now; returns what it carries."""
+        """Send one update now; return what it carries."""
         now_s = time.monotonic()
         readings = self.machine.readings(min(now_s - self._before_s, 10.0))
         self._before_s = now_s
@@ -210,7 +210,7 @@ class Fleet:
 
     @property
     def ended(self) -> dict[str, int]:
-        """How many devices gave up, by reason."""
+        """Return how many devices gave up, by reason."""
         reasons: dict[str, int] = {}
         for one in self.members:
             if one.device.ended not in ("", "closed here"):

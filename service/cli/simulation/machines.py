@@ -21,10 +21,10 @@ class Machine(Protocol):
     kind: str
 
     def readings(self, elapsed_s: float) -> dict[str, Any]:
-        """All values after `elapsed_s` more seconds."""
+        """Return all values after `elapsed_s` more seconds."""
 
     def commands(self) -> Mapping[str, Command]:
-        """Its own commands, by name."""
+        """Return its own commands, by name."""
 
 
 class RaceCar:

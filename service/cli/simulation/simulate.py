@@ -88,7 +88,7 @@ def simulate(
 
 
 def has_failed(summary: Mapping[str, Any]) -> bool:
-    """Whether something that was sent or acked is missing, or no node could be asked."""
+    """Return whether something that was sent or acked is missing, or no node could be asked."""
     unasked = summary["not_verified"] not in ("", NOT_ASKED_FOR)
     return bool(summary["lost"] or summary["given_up"] or unasked)
 

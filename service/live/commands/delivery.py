@@ -183,5 +183,5 @@ class CommandDelivery:
         return self.answers.finish(*held, command_id, ok, result_json, error_json)
 
     def is_sending(self, session_id: str) -> bool:
-        """Whether a task is sending this session's commands now."""
+        """Return whether a task is sending this session's commands now."""
         return session_id in self._sending

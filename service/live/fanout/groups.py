@@ -116,7 +116,7 @@ class Group:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is known where the group stands."""
+        """Return whether it is known where the group stands."""
         return self._renderer is not None
 
     @property

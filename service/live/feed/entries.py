@@ -38,7 +38,7 @@ class Part:
 
     @property
     def fragment(self) -> bytes:
-        """`["session id",rev,[samples]]`, a member of `updates`."""
+        """Return `["session id",rev,[samples]]`, a member of `updates`."""
         if self._fragment is None:
             name = orjson.dumps(self.session.decode())
             self._fragment = b"[%b,%b,%b]" % (name, self.rev, self.samples_json)
@@ -58,7 +58,7 @@ class Part:
 
     @property
     def frames(self) -> list[Frame]:
-        """One `session_data_key_update` per sample."""
+        """Return one `session_data_key_update` per sample."""
         if self._frames is None:
             name, rev = self.session.decode(), self.first_rev
             self._frames = [

@@ -81,7 +81,7 @@ class _Input(wsgi.Input):  # type: ignore[misc]
 
     @property
     def left(self) -> int | None:
-        """How much of it was not read; None: that is not known."""
+        """Return how much of it was not read; None: that is not known."""
         return None if self.chunked_input else self.content_length - self.position
 
     def discard(self, buffer_size: int = 0) -> None:

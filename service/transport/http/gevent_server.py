@@ -37,7 +37,7 @@ class _Input(pywsgi.Input):  # type: ignore[misc]
 
     @property
     def left(self) -> int | None:
-        """How much of it was not read; None: that is not known."""
+        """Return how much of it was not read; None: that is not known."""
         return None if self.chunked_input else (self.content_length or 0) - self.position
 
     def _discard(self) -> None:

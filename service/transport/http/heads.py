@@ -87,7 +87,7 @@ def framing(lines: Sequence[bytes]) -> Framing:
 
 
 def _is_target(target: bytes) -> bool:
-    """Whether a request target is a path, `*`, or a URL with a host that everybody reads alike."""
+    """Return whether a request target is a path, `*`, or a URL with a host that everybody reads alike."""
     if target.startswith(b"/") or target == b"*":
         return True
     scheme, separator, rest = target.decode("latin-1").partition("://")

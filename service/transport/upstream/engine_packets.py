@@ -35,7 +35,7 @@ def frame_of(packet: Any) -> bytes:
 
 
 def size_of(packet: Any) -> int:
-    """Bytes of an Engine.IO packet on the wire."""
+    """Return the bytes of an Engine.IO packet on the wire."""
     size = getattr(packet, "size", None)
     if size is None:
         encoded = packet.encode()

@@ -103,7 +103,7 @@ class NodeSocket(Deadlines):
         link.send(wire)
 
     def send_packets(self, packets: list[bytes]) -> None:
-        """`send_frame` for several frames that are for this client alone, given as their `data`."""
+        """Do `send_frame` for several frames that are for this client alone, given as their `data`."""
         link = self.link
         if link is None:
             for packet in packets:
@@ -294,7 +294,7 @@ class NodeSocket(Deadlines):
         polling.take_posted(self, environ)
 
     def take(self, encoded: str | bytes) -> None:
-        """`accept` in a task of the client's: it lets others run now and then, and waits while held."""
+        """Do `accept` in a task of the client's: let others run now and then, and wait while held."""
         self._turn += 1
         if self._turn >= TURN_PACKETS:
             self._turn = 0

@@ -64,7 +64,7 @@ class TaskUpgrade(Upgrade):
 
 
 def _upgrade(socket: EngineSocket, ws: TaskWebsocket, raw: WholeSocket) -> bool:
-    """Whether the client moves from polling to this websocket; waits until that is clear."""
+    """Return whether the client moves from polling to this websocket; waits until that is clear."""
     upgrade = TaskUpgrade(socket, raw)
     try:
         while upgrade.is_probe(text := ws.wait() or ""):

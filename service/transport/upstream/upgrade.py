@@ -50,11 +50,11 @@ class Upgrade:
         raise NotImplementedError
 
     def let_in(self) -> None:
-        """Its client has connected to namespace `/`: it may say as much as it likes."""
+        """Remove the bound on what its client may send: it has connected to namespace `/`."""
         raise NotImplementedError
 
     def is_probe(self, text: Any) -> bool:
-        """Whether this is a probe, to be answered with `PROBED`; at the first the poll that waits ends."""
+        """Return whether this is a probe, to be answered with `PROBED`; at the first the poll that waits ends."""
         if text != PROBE:
             return False
         if not self._is_probed:
@@ -64,7 +64,7 @@ class Upgrade:
         return True
 
     def is_done(self, text: Any) -> bool:
-        """Whether this websocket is its client's transport from now on."""
+        """Return whether this websocket is its client's transport from now on."""
         return (
             isinstance(text, str)
             and text[:1] == packets.UPGRADE  # some clients put something behind it

@@ -76,7 +76,7 @@ class WholeSocket(Flow):
 
     @property
     def is_spent(self) -> bool:
-        """Whether as much came before the login as may."""
+        """Return whether as much came before the login as may."""
         return self.allowance is not None and self.allowance <= 0
 
     def _may_come(self) -> bool:
