@@ -1,11 +1,15 @@
-"""Docs, API documents and help texts use the words of the field, not words that only this project knows.
+"""Docs, API documents, help texts and code use the words of the field, not words that only this project knows.
 
-Code in backquotes and in fences is not read: names in it are checked by `test_docs.py`.
+Code in backquotes and in fences is not read: names in it are checked by `test_docs.py`. Of the code's files the
+docstrings, comments and log messages are read, and the names of modules, classes and functions.
 """
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +59,12 @@ FORMER = (
 #: Where such a word is the right one: (where, words around it).
 EXCEPTIONS = {
     ("0006-rest-description.md", "none besides Flask and pydantic"),
+    # what a consistent read returns, and its id in the name of a file
+    ("service/archive/names.py", "new capture"),
+    ("service/archiving/read_ahead.py", "\ncaptures\n"),
+    ("service/sessions/model.py", "\nCapture\n"),
+    ("service/sessions/store/captures.py", "captures\n"),
+    ("service/sessions/store/captures.py", "Capture Store"),
 }
 
 
@@ -100,7 +110,47 @@ def texts() -> dict[str, str]:
     return found
 
 
-TEXTS = texts()
+#: Where code is looked for: everything that is shipped or run against it.
+PACKAGES = ("chaos", "muster", "service", "workers")
+LOG_LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def words_of_code(source: str) -> Iterator[str]:
+    """Docstrings, comments and log messages of a module, and the names that it defines, as words."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, *DEFINITIONS)):
+            yield ast.get_docstring(node) or ""
+        if isinstance(node, DEFINITIONS):
+            yield _as_words(node.name)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            f"log.{n}" for n in LOG_LEVELS
+        ):
+            yield from (one.value for one in node.args if _is_text(one))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _as_words(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip()
+
+
+def code() -> dict[str, str]:
+    """What is read by people who read the code, by file."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            found[name] = "\n".join([_as_words(path.stem), *words_of_code(path.read_text())])
+    return found
+
+
+TEXTS = texts() | code()
 
 
 @pytest.mark.parametrize("where", TEXTS)

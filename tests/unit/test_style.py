@@ -1,15 +1,20 @@
-"""One style of logging, so that a line is found by its sentence and counted by its action."""
+"""One style of logging and of docstrings: a line is found by its sentence and counted by its action."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path for room in ("service", "workers") for path in (ROOT / room).rglob("*.py"))
+FILES = sorted(
+    path
+    for room in ("chaos", "muster", "service", "workers")
+    for path in (ROOT / room).rglob("*.py")
+)
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in FILES}
 CALLS = {
     f"log.{level}"
@@ -66,3 +71,18 @@ def test_a_log_line_is_a_constant_sentence_with_an_action(name: str, line: ast.C
         assert not words.endswith(".") and "%" not in words
     extra = next((one.value for one in line.keywords if one.arg == "extra"), None)
     assert _has_action(name, extra), "an action in `extra`"
+
+
+#: What a docstring of a function begins with that does not say what to do; ruff's D401 knows verbs alone.
+NOUNS = r"(?:Whether|What|Who|How|All|Each|Every|One|Of|As|The|An?|[A-Z]+|[^A-Z].*|[A-Z][a-z]*[^s]s)[,.]?"
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_docstring_of_a_function_begins_with_what_to_do(name: str) -> None:
+    begun = {
+        node.name: words.split()[0]
+        for node in ast.walk(TREES[name])
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (words := ast.get_docstring(node))
+    }
+    assert {at: word for at, word in begun.items() if re.fullmatch(NOUNS, word)} == {}
