@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import redis
 
 from service.config.loader import load_config
@@ -83,6 +84,9 @@ class NodeProcess:
 
     def await_ready(self, timeout_s: float = 20) -> None:
         wait_until(self.is_ready, timeout_s, every_s=0.05, what=f"node {self.port} is ready")
+
+    def rss_bytes(self) -> int:
+        return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def kill(self) -> None:
         """kill -9."""
