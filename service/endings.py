@@ -17,7 +17,7 @@ _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 def heard(numbers: Iterable[int]) -> list[int]:
-    """Return those of these signals that somebody may send to end this process.
+    """Return those of these signals that may be sent to end this process.
 
     What a process is started to ignore is not meant for it: `nohup` keeps SIGHUP, the end of the terminal,
     from it, and a shell that starts it in the background of a script keeps Ctrl-C from it. SIGTERM always is.

@@ -26,7 +26,7 @@ TEST_FILES = {
     "/test/test.js": ("test.js", "text/javascript; charset=utf-8"),
     "/test/test.css": ("test.css", "text/css; charset=utf-8"),
 }
-#: Besides those of every answer (service.transport.http.guard).
+#: In addition to those of every answer (service.transport.http.guard).
 #: `connect-src 'self'` covers the page's websocket to its own host.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (

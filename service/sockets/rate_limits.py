@@ -2,7 +2,7 @@
 
 Limits count per socket, or on this node alone: a fleet of nodes behind a balancer takes as many devices of one
 token as all of them together. Everything that a socket sends counts, also what is refused. What is beyond a
-limit is answered `rate_limited` with the seconds to wait; who goes on nevertheless is not answered each time,
+limit is answered `rate_limited` with the seconds to wait; a socket that continues all the same is not answered each time,
 but not read for a while: then it waits for us, and costs nothing. Nothing here blocks or asks Redis.
 """
 
@@ -51,7 +51,7 @@ class _Bucket:
 
     @property
     def is_far_over(self) -> bool:
-        """Whether more than a second's worth is owed."""
+        """Return whether more than a second's worth is owed."""
         return self._left < -self._most
 
     def wait_s(self, count: float) -> float:

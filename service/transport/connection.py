@@ -116,7 +116,7 @@ class Connections(Protocol):
         """Read from this socket again."""
 
     def hold_for(self, sid: str, seconds: float) -> None:
-        """`hold` it for so long, whatever else holds it; instead of an earlier call."""
+        """Hold it (`hold`) for so long, whatever else holds it; instead of an earlier call."""
 
     def sids(self) -> list[str]:
         """Return the sockets that have connected and not yet disconnected."""

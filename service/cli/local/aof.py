@@ -20,7 +20,7 @@ from service.errors import ConfigError
 
 #: Below the server's folder.
 AOF_FOLDER, MANIFEST = "appendonlydir", "appendonly.aof.manifest"
-#: Where copies are put aside.
+#: Where copies of damaged files are kept.
 ASIDE = "damaged"
 _BLOCK = 1 << 20
 
@@ -30,7 +30,7 @@ def mend(redis: Path, say: Callable[[str], None]) -> None:
 
     Args:
         redis: the server's folder; no server uses it.
-        say: told what was done.
+        say: gets what was done.
 
     Raises:
         ConfigError: there are zeros, and they cannot be cut off.
@@ -46,13 +46,13 @@ def mend(redis: Path, say: Callable[[str], None]) -> None:
     if not zeros:
         return
     try:
-        copy = _put_aside(file, redis / ASIDE)
+        copy = _keep_copy(file, redis / ASIDE)
         with file.open("r+b") as opened:
             opened.truncate(whole)
             os.fsync(opened.fileno())
     except OSError as exc:
         raise ConfigError(
-            f"{file} ends with zeros, as after a power failure, and cannot be mended: {exc.strerror}"
+            f"{file} ends with zeros, as after a power failure, and cannot be repaired: {exc.strerror}"
         ) from exc
     say(
         f"{file.name} ended with {zeros} zeros, as after a power failure: they are cut off, and a copy is "
@@ -117,8 +117,8 @@ def _without_zeros(file: Path) -> int:
     return 0
 
 
-def _put_aside(file: Path, folder: Path) -> Path:
-    """Copy a file to where nobody looks for data, durably."""
+def _keep_copy(file: Path, folder: Path) -> Path:
+    """Copy a file to a folder that the server does not read, durably."""
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / f"{file.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     shutil.copy(file, copy)

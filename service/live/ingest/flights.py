@@ -86,5 +86,5 @@ class Flights:
                 return [self._store.append(one.partition, self._writer_id, one.number, one.parts)]
             batches = [(one.partition, one.number, one.parts) for one in flights]
             return self._store.append_all(self._writer_id, batches)
-        except Exception as error:  # noqa: BLE001  the answer to all of them; told or logged there
+        except Exception as error:  # noqa: BLE001  the answer to all of them; reported or logged there
             return [error] * len(flights)

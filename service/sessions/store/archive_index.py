@@ -25,7 +25,7 @@ COMMITS = 50
 #: Size of one command that fills a staging key, in bytes and in arguments.
 CHUNK_BYTES = 1 << 20
 CHUNK_VALUES = 1000
-#: Fields that belong to a connection, or are written anew by the restore itself.
+#: Fields that belong to a connection, or are written by the restore itself.
 _CONNECTION = ("session_id", "state", "is_connected", "node_id", "sid", "active_clients")
 _NOT_RESTORED = frozenset((*_CONNECTION, "generation", "rev", "open_commands", "archived_as"))
 #: Sets both fields together: half of one service's and half of another's would belong to neither. A caller with an

@@ -47,7 +47,7 @@ class Keys:
 
     @property
     def are_named(self) -> bool:
-        """Whether the names of partitions are known."""
+        """Return whether the names of partitions are known."""
         return not isinstance(self._tags, _NotRead)
 
     def name_partitions(self, tags: Sequence[str] | None) -> bool:

@@ -4,7 +4,7 @@ Fixed at the first start. Redis Cluster finds the server of a key by its hash ta
 with which services began, are bad tags: their slots lie so that of 64 partitions on 12 servers the fullest has
 69 % more than the mean. A new service of several partitions has tags whose slots are evenly spread, so the
 fullest of up to 32 servers has at most one partition more than the emptiest. The tags themselves stand in
-`P:meta`, so nobody has to find the same ones again; a service that has begun keeps its names.
+`P:meta`, so no process has to find the same ones again; a service that has begun keeps its names.
 
 `partitions` reads `12 with tags` then, which a version that knows numbers only takes for another service's
 number and refuses: it would look for sessions under other names, and find none.

@@ -120,7 +120,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
             self.forget()
             return None
         if self.held_until_s is not None:
-            if self.flow is not None and self.flow.is_gone():  # which nobody reads
+            if self.flow is not None and self.flow.is_gone():  # which no client reads
                 self._give_up(server.reason.TRANSPORT_CLOSE)
                 return None
             if now_s >= self.held_until_s:

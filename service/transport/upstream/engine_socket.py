@@ -304,7 +304,7 @@ class NodeSocket(Deadlines):
             self.accept(encoded)
 
     def take_control(self, size: int) -> None:
-        """`on_control` likewise."""
+        """Take a control frame as `on_control` does, likewise."""
         self.on_control(size)
         self._wait_while_held()
 
