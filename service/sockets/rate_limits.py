@@ -2,7 +2,7 @@
 
 Limits count per socket, or on this node alone: a fleet of nodes behind a balancer takes as many devices of one
 token as all of them together. Everything that a socket sends counts, also what is refused. What is beyond a
-limit is answered `rate_limited` with the seconds to wait; a socket that continues all the same is not answered each time,
+limit is answered `rate_limited` with the seconds to wait; one that continues is not answered each time,
 but not read for a while: then it waits for us, and costs nothing. Nothing here blocks or asks Redis.
 """
 
