@@ -61,8 +61,7 @@ def _group(item: pytest.Function) -> str:
     shared = sorted(name for name in scopes if scopes[name] in ("module", "package"))
     if shared:
         given = item.callspec.params if hasattr(item, "callspec") else {}
-        place = str(Path(file).parent) if "package" in scopes.values() else file
-        return "-".join([place, *(str(given[name]) for name in shared if name in given)])
+        return "-".join([file, *(str(given[name]) for name in shared if name in given)])
     return item.nodeid if item.get_closest_marker("processes") else file
 
 
