@@ -58,7 +58,7 @@ def test_upgrade_replaces_a_node_when_all_others_are_ready(tmp_path: Path, port:
     calls = tmp_path / "calls"
     where = {"PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin", "CALLS": str(calls)}
     script = loop.replace(":5000/", f":{port}/").replace(" python ", " python3 ")
-    subprocess.run(["sh", "-eu", "-c", script], env=where, check=True, timeout=60)
+    subprocess.run(["sh", "-eu", "-c", script], env=where, check=True, timeout=240)
     words = [" ".join(line.split()[:2]) for line in calls.read_text().splitlines()]
     asked = ["exec a"] * 3 + ["exec b"] * 3
     replaced = ["compose up", "compose ps", *asked]
