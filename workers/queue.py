@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 
 from service.config.loader import Config, queue_name
 from service.endings import hear
-from service.redis_access.clients import redis_factory
+from service.redis_access.clients import queue_factory
 from service.sessions.store.keys import Keys
 from workers.entries import (
     Ended,
@@ -121,7 +121,8 @@ def connect(config: Config, socket_timeout: float = SILENT_S) -> redis.Redis:
 
     The server is `redis.queue_url` where that is set: RQ does not run on a cluster.
     """
-    return redis_factory(config.redis.queue_url or config.redis.url, config.redis.max_connections)(
+    urls = config.redis.queue_url, config.redis.url
+    return queue_factory(*urls, config.redis.max_connections)(
         decode_responses=False, socket_timeout=socket_timeout
     )
 

@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import threading
+import time
 
 import redis
 from redis.exceptions import RedisError
@@ -16,9 +17,10 @@ from rq.worker import WorkerStatus
 from service.config.fingerprint import fingerprint
 from service.config.loader import Config, redact_url
 from service.connect import keys_of
-from service.errors import Overloaded, StoreUnavailable
 from service.manager.manager import SessionManager
 from service.observability import logs
+from service.redis_access.patience import await_redis
+from service.redis_access.replies import translated
 from workers import ending
 from workers import jobs as _jobs  # noqa: F401  the processes RQ forks have it already
 from workers import queue as queues
@@ -43,11 +45,11 @@ def run(config: Config) -> None:
     Raises:
         ConfigError: the data in Redis has another layout.
     """
-    _check(config)
-    client = queues.connect(config)
-    queue = queues.open_queue(client, config.redis.key_prefix)
     name = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(3)}"
     logs.bind(worker=name)
+    client = queues.connect(config)
+    _await_redis(config, client)
+    queue = queues.open_queue(client, config.redis.key_prefix)
     schedule = Schedule(client, queue, keys_of(config), sweeps_of(config.workers.sweep_every_s))
     watch = Watch(
         lambda: SessionManager.connect(config.redis.url, config),
@@ -136,11 +138,20 @@ def sweeps_of(every_s: float) -> list[Sweep]:
     ]
 
 
-def _check(config: Config) -> None:
-    """Refuse to start on data of another layout; wait for a Redis that is away."""
-    try:
-        SessionManager.connect(config.redis.url, config).close()
-    except (StoreUnavailable, Overloaded) as exc:
-        log.warning(
-            "Redis does not answer yet", extra={"action": "worker_waits", "error": exc.message}
-        )
+def _await_redis(config: Config, queue: redis.Redis) -> None:
+    """Wait for Redis and the queue's; refuse to start on data of another layout."""
+
+    def asked() -> None:
+        with translated():
+            queue.ping()
+
+    url = config.redis.url
+    await_redis(
+        lambda: SessionManager.connect(url, config).close(),
+        "redis.url",
+        redact_url(url),
+        sleep=time.sleep,
+    )
+    if config.redis.queue_url:
+        shown = redact_url(config.redis.queue_url)
+        await_redis(asked, "redis.queue_url", shown, sleep=time.sleep)

@@ -10,7 +10,7 @@ from rq import Queue
 from service.config.loader import Config, queue_name
 from service.connect import keys_of, make_store
 from service.manager.manager import SessionManager
-from service.redis_access.clients import redis_factory
+from service.redis_access.clients import queue_factory, redis_factory
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
 from workers.queue import connect
@@ -49,7 +49,7 @@ def open_upkeep(config: Config) -> Iterator[RedisSessionStore]:
 @contextmanager
 def open_turns(config: Config) -> Iterator[Turns]:
     """Return the turns of sweeps, over a connection that waits for no hanging server."""
-    with redis_factory(config.redis.queue_url or config.redis.url)() as client:
+    with queue_factory(config.redis.queue_url, config.redis.url)() as client:
         name = queue_name(config.redis.key_prefix)
         yield Turns(client, keys_of(config), Queue.redis_queue_namespace_prefix + name, name)
 

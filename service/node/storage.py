@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ from service.archiving.archiver import Archiver
 from service.archiving.keeper import ArchiveKeeper
 from service.connect import make_store, open_archiver
 from service.node.ground import Ground
-from service.redis_access.clients import redis_factory
+from service.redis_access.clients import queue_factory, redis_factory
+from service.redis_access.patience import await_redis
 from service.redis_access.replies import RAISED
 from service.redis_access.trouble import trouble_of
 from service.sessions.store.store import RedisSessionStore
@@ -58,35 +58,21 @@ def open_storage(ground: Ground, on_wait: Callable[[str], object]) -> Storage:
     factory = redis_factory(config.redis.url, config.redis.max_connections)
     client = factory()
     store = make_store(config, client, on_call=ground.metrics.redis_calls.observe)
-    queue_url = config.redis.queue_url or config.redis.url
-    jobs = redis_factory(queue_url, config.redis.max_connections)(decode_responses=False)
-    _await_redis(store, ground, on_wait)
+    most = config.redis.max_connections
+    jobs = queue_factory(config.redis.queue_url, config.redis.url, most)(decode_responses=False)
+    await_redis(
+        store.open,
+        "redis.url",
+        ground.redis_shown,
+        sleep=ground.tasks.sleep,
+        on_wait=on_wait,
+        at_most_s=PATIENCE_AT_START_S,
+    )
     if config.redis.queue_url:
         _check_queue(jobs, ground.queue_shown)
     calls = native_calls(config.node.async_mode)
     archiver, keeper = open_archiver(config, store, calls=calls)
     return Storage(factory, client, jobs, store, archiver, keeper)
-
-
-def _await_redis(
-    store: RedisSessionStore, ground: Ground, on_wait: Callable[[str], object]
-) -> None:
-    began = time.monotonic()
-    while True:
-        try:
-            store.open()
-            return
-        except (errors.StoreUnavailable, errors.Overloaded) as exc:
-            trouble = trouble_of(exc)
-            waited_s = time.monotonic() - began
-            if trouble.patience_s is not None and waited_s >= trouble.patience_s:
-                raise errors.ConfigError(f"redis.url: {ground.redis_shown}: {trouble}") from exc
-            if waited_s > PATIENCE_AT_START_S:
-                raise errors.StoreUnavailable(f"Redis at {ground.redis_shown}: {trouble}") from exc
-            about = {"action": "start_waits", "redis": ground.redis_shown, "reason": str(trouble)}
-            log.warning("waiting for Redis", extra={**about, "throttle": trouble.words})
-            on_wait(f"waiting for Redis: {trouble.words}")
-            ground.tasks.sleep(1.0)
 
 
 def _check_queue(jobs: redis.Redis, server: str) -> None:

@@ -83,6 +83,11 @@ def is_to_set_right(error: BaseException) -> bool:
     )
 
 
+def is_without_database(error: BaseException) -> bool:
+    """Return whether the server has no database of the number in the URL."""
+    return isinstance(error, RedisError) and "DB index is out of range" in words_of(error)
+
+
 def words_of(error: BaseException) -> str:
     """Return what Redis said, without what redis-py puts before it."""
     return _PIPELINE.sub("", str(error))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import AuthenticationError
 
-from service.redis_access.replies import is_to_set_right, words_of
+from service.redis_access.replies import is_to_set_right, is_without_database, words_of
 
 #: How long a name that is not known is waited for, s: a container's appears when it starts.
 NAME_S = 5.0
@@ -44,6 +44,8 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble("it does not speak TLS as we do", detail)
     if any(isinstance(one, AuthenticationError) for one in chain):
         return Trouble("it refuses the user or the password", detail, 0)
+    if any(is_without_database(one) for one in chain):
+        return Trouble("it has no database of this number", detail, 0)
     if any(is_to_set_right(one) for one in chain):
         return Trouble("it refuses what this service needs", detail, 0)
     if any(isinstance(one, socket.gaierror) and one.errno in _UNKNOWN_NAMES for one in chain):

@@ -18,8 +18,9 @@ from service.cli.doctor.rights import check_rights
 from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config, queue_name, redact_url
 from service.errors import ConfigError, ServiceError, StoreUnavailable
-from service.redis_access.clients import redis_factory
+from service.redis_access.clients import queue_factory, redis_factory
 from service.redis_access.job_queue import JobQueue
+from service.redis_access.trouble import trouble_of
 
 if TYPE_CHECKING:
     from service.manager.manager import SessionManager
@@ -67,7 +68,11 @@ def doctor(
 def examine(url: str, config: Config) -> list[Finding]:
     """Return all findings about the service on this Redis."""
     try:
-        with redis_factory(url)() as client:
+        client = redis_factory(url)()
+    except ConfigError as exc:
+        return [Finding("redis", "error", str(exc), "correct the URL")]
+    try:
+        with client:
             rights = check_rights(client, config)
             if any(finding.verdict == "error" for finding in rights):
                 return rights  # whatever else is asked may be refused
@@ -87,7 +92,7 @@ def examine(url: str, config: Config) -> list[Finding]:
             return [*rights, *found]
     except (RedisError, OSError, StoreUnavailable) as exc:
         mend = "start it, or check --redis, redis.url, its password and the firewall"
-        return [Finding("redis", "error", f"{redact_url(url)} does not answer: {exc}", mend)]
+        return [Finding("redis", "error", f"{redact_url(url)}: {trouble_of(exc)}", mend)]
     except ConfigError as exc:
         return [Finding("layout", "error", str(exc), "use the settings of the first start")]
 
@@ -98,7 +103,7 @@ def _checks(patient: Patient) -> list[Callable[[Patient], list[Finding]]]:
 
 
 def _look_at_queue(url: str, config: Config) -> Queue:
-    with redis_factory(config.redis.queue_url or url)(decode_responses=False) as client:
+    with queue_factory(config.redis.queue_url, url)(decode_responses=False) as client:
         jobs = JobQueue(client, queue_name(config.redis.key_prefix))
         return Queue(jobs.counts(), jobs.oldest_s())
 

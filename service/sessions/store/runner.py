@@ -20,7 +20,13 @@ from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
-from service.redis_access.replies import is_to_set_right, service_error, translated, words_of
+from service.redis_access.replies import (
+    is_to_set_right,
+    is_without_database,
+    service_error,
+    translated,
+    words_of,
+)
 from service.sessions.store.keys import Keys
 from service.sessions.store.replication import CONFIRMED, Call, Replication
 
@@ -285,7 +291,7 @@ class ScriptRunner:
             try:
                 self.client.eval("return 1", 0)
             except ResponseError as exc:
-                if not is_to_set_right(exc):
+                if not is_to_set_right(exc) or is_without_database(exc):
                     raise
                 raise errors.ConfigError(
                     "redis.url: this server, or this user of it, runs no Lua scripts (EVAL), without which "

@@ -223,7 +223,7 @@ def test_doctor_exit_code_json_and_text(ward: Ward) -> None:
     ward.server.kill()
     told = muster("doctor", settings=settings)
     assert told.returncode == 1
-    assert "does not answer" in told.stdout
+    assert "nothing listens there" in told.stdout
 
 
 def test_doctor_says_when_replicas_are_missing(ward: Ward) -> None:

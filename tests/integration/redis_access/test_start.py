@@ -101,11 +101,15 @@ def test_unknown_certificate_authority_ends_the_start_in_words(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda url: url.replace("/0", "/99"), "DB index is out of range"),
+        (lambda url: url.replace("/0", "/99"), "it has no database of this number"),
         (lambda url: url + "?colour=red", "redis.url: there is no option 'colour'"),
         (
             lambda url: url.replace("/0", "/main"),
             "redis.url: the database should be a number, not 'main'",
+        ),
+        (
+            lambda url: url.replace("redis:", "rediss:") + "?ssl_ca_certs=/no/such.pem",
+            "redis.url: ssl_ca_certs: there is no file '/no/such.pem'",
         ),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_worker_that_waits_for_redis_ends_at_once(
     start: Start, free_port: int, tmp_path: Path
 ) -> None:
     process = start(*WORKER, url=f"redis://127.0.0.1:{free_port}/0")
-    wait_until(lambda: b"worker_waits" in (tmp_path / "log").read_bytes(), 30)
+    wait_until(lambda: b"start_waits" in (tmp_path / "log").read_bytes(), 30)
     assert ends_within(process, SECONDS) == 0
 
 
