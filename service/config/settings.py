@@ -239,11 +239,11 @@ class LimitSettings(Group):
     """What one client may ask for. 0: no limit."""
 
     #: Of one socket, whatever it sends; what is more is refused as `rate_limited`, and far more not read.
-    events_per_s: Rate = 0
-    bytes_per_s: Rate = 0
+    events_per_s: Rate = 1000
+    bytes_per_s: Rate = 4 * 1024 * 1024
     #: Sockets of one address, and devices of one token within an hour, on one node.
     connections_per_address: Annotated[int, Field(ge=0)] = 0
-    sessions_per_token: Annotated[int, Field(ge=0)] = 0
+    sessions_per_token: Annotated[int, Field(ge=0)] = 10_000
     #: HTTP connections, and as many sockets, that have not logged in (without a login: not registered), of
     #: one address other than loopback and `node.trusted_proxies`, and of all on one node. What they send
     #: is bounded with them.

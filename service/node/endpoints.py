@@ -23,6 +23,7 @@ from service.security.session_scope import SessionScope
 from service.sockets import dashboards
 from service.sockets.devices import Devices
 from service.sockets.events import asyncapi
+from service.sockets.large_answers import LargeAnswers
 from service.sockets.notices import Notices
 from service.sockets.registers import Registers
 from service.sockets.watching import Watching
@@ -101,6 +102,7 @@ def _open_sockets(
             ground.tasks,
             node_id=ground.node_id,
             max_answer_bytes=config.node.max_pending_bytes,
+            large=LargeAnswers(dispatcher.backlog_bytes, config.node.max_pending_bytes),
             devices=devices,
         ),
         session_scope,

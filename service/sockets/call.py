@@ -68,7 +68,7 @@ class Peer:
         #: The events it may send; None: all.
         self.allowed_events: frozenset[str] | None = identity.events
         #: What it may still send (set by the rate limiter); None: no limit.
-        self.allowance: Any = None
+        self.allowance: Allowance | None = None
         #: The session this socket registered as a device (set by `Devices`).
         self.device: Any = None
         #: When it was accepted (set by `Devices`).
@@ -97,11 +97,12 @@ class Watch(Protocol):
     def left(self, peer: Peer) -> None: ...
 
 
-class Limiter(Watch, Protocol):
+class Allowance(Protocol):
     """How much a socket may send; see `service.sockets.rate_limits`."""
 
-    def too_much(self, peer: Peer, size: int) -> ServiceError | None: ...
-    def spend(self, peer: Peer, size: int) -> None: ...
+    def passes(self, size: int) -> bool: ...
+    def refusal(self) -> ServiceError: ...
+    def spend(self, size: int) -> None: ...
 
 
 class Call:

@@ -25,6 +25,7 @@ from service.sockets.events.payloads import (
     SetupEdit,
     SetupStep,
 )
+from service.sockets.large_answers import PAGE_BYTES, LargeAnswers
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 from service.tasks import Tasks
@@ -37,6 +38,9 @@ MAX_WAITS = 100
 
 #: How long a `send_command` waits when it gives no timeout, seconds.
 DEFAULT_TIMEOUT_S = 30.0
+
+#: Whole sessions that are read at a time: each may take many times its bytes for a moment.
+MAX_READING = 4
 
 #: An answer that is sent twice (as ack and as event) goes out the second time when the socket
 #: has taken the first, at the latest after this many seconds.
@@ -108,6 +112,7 @@ class Dashboards:
     Args:
         node_id: this node, which is notified of the commands that its sockets wait for.
         max_answer_bytes: what a socket may have waiting; a larger answer is `too_large`.
+        large: how much waits for those that do not read.
         devices: takes `update_setup` of a device about itself.
     """
 
@@ -122,6 +127,7 @@ class Dashboards:
         *,
         node_id: str,
         max_answer_bytes: int,
+        large: LargeAnswers,
         devices: DeviceSetups,
     ) -> None:
         self._dispatcher = dispatcher
@@ -134,10 +140,14 @@ class Dashboards:
         self._max_answer_bytes = max_answer_bytes
         self._devices = devices
         self._waiting: dict[str, int] = {}  # sid -> commands it waits for
+        self._large = large
+        self._reading = 0  # whole sessions that are being read
 
     # --- watching
 
     def register_vue(self, call: Call) -> Later:
+        self._large.check_read(call.peer)
+        self._large.check(call.peer, PAGE_BYTES)
         return self._watching.register_vue(call)
 
     # --- reading
@@ -149,6 +159,7 @@ class Dashboards:
         return self._list(call, NOT_ACTIVE, "inactive_sessions")
 
     def _list(self, call: Call, states: Sequence[str], event: str) -> Later:
+        self._large.check_read(call.peer)
         wanted = ListSessions.parse(call.payload)
         project_id, projects = call.peer.identity.narrow(wanted.project_id)
         page = self._rules.get_sessions(
@@ -169,8 +180,15 @@ class Dashboards:
         return self._one(call, NOT_ACTIVE, "inactive_session")
 
     def _one(self, call: Call, states: Sequence[str], event: str) -> Later:
+        self._large.check_read(call.peer)
         session_id = OneSession.parse(call.payload).session_id
-        details = self._rules.details(session_id)
+        while self._reading >= MAX_READING and not call.peer.closed:
+            self._tasks.sleep(0.01)
+        self._reading += 1
+        try:
+            details = self._rules.details(session_id)
+        finally:
+            self._reading -= 1
         if details is None or details["state"] not in states:
             raise errors.SessionNotFound(
                 f"There is no {states[0]} session with this id.", session_id=session_id
@@ -179,8 +197,10 @@ class Dashboards:
 
     def _answer_and_emit(self, call: Call, event: str, body: dict[str, Any]) -> Later:
         """Answer the call and emit the same as an event, without holding both for a slow socket."""
-        if len(to_json(body)) + len(event) + 64 > self._max_answer_bytes:
+        size = len(to_json(body)) + len(event) + 64
+        if size > self._max_answer_bytes:
             raise errors.TooLarge("The answer is larger than a socket takes: read it in parts.")
+        self._large.check(call.peer, size)
         if call.ack_id is not None:
             call.reply(body)
             waited_s = 0.0

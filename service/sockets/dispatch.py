@@ -34,7 +34,6 @@ from service.sockets.call import (
     LATER,
     Call,
     Later,
-    Limiter,
     Peer,
     Watch,
     error_frame,
@@ -98,7 +97,7 @@ class Dispatcher:
         tasks: Spawn,
         counts: Counts,
         authenticator: Watch | None = None,
-        limiter: Limiter | None = None,
+        limiter: Watch | None = None,
     ) -> None:
         self.peers: dict[str, Peer] = {}
         self._connections = connections
@@ -107,7 +106,6 @@ class Dispatcher:
         self._event_counts = counts.event_counts
         self._watches = [one for one in (authenticator, limiter) if one is not None]
         self._is_open = authenticator is None
-        self._limiter = limiter
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self._hot: dict[str, HotHandler] = {}
         self._on_connect: list[Callable[[Peer], None]] = []
@@ -186,11 +184,10 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
-        if peer.allowance is not None and self._limiter is not None:
-            refusal = self._limiter.too_much(peer, utf8_size(text))
-            if refusal is not None:
-                self.refuse(peer, ack_id, refusal)
-                return
+        allowance = peer.allowance
+        if allowance is not None and not allowance.passes(utf8_size(text)):
+            self.refuse(peer, ack_id, allowance.refusal())
+            return
         if not peer.busy:
             blocking = self._handle_inline(peer, ack_id, text)
             if blocking is not None:
@@ -286,8 +283,8 @@ class Dispatcher:
     def spend(self, sid: str, size: int) -> None:
         """Count so many bytes that are neither event nor refused against what a socket may send."""
         peer = self.peers.get(sid)
-        if peer is not None and peer.allowance is not None and self._limiter is not None:
-            self._limiter.spend(peer, size)
+        if peer is not None and peer.allowance is not None:
+            peer.allowance.spend(size)
 
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None:
         """Refuse what a socket sent that was no event, in order with its other answers.
@@ -297,8 +294,9 @@ class Dispatcher:
         peer = self.peers.get(sid)
         if peer is None:
             return
-        if peer.allowance is not None and self._limiter is not None:
-            error = self._limiter.too_much(peer, size) or error
+        allowance = peer.allowance
+        if allowance is not None and not allowance.passes(size):
+            error = allowance.refusal()
         self.refuse(peer, ack_id, error)
 
     # --- inside

@@ -8,6 +8,7 @@ but not read for a while: then it waits for us, and costs nothing. Nothing here 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,76 +31,82 @@ class Limits:
     sessions_per_token: int = 0
 
 
-class _Bucket:
-    """What is left of one rate: at most one second's worth, at least one; below 0 it is owed."""
-
-    __slots__ = ("_left", "_most", "_rate")
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._most = max(1.0, rate)
-        self._left = self._most
-
-    def pass_time(self, seconds: float) -> None:
-        self._left = min(self._most, self._left + seconds * self._rate)
-
-    def take(self, count: float) -> None:
-        self._left -= count
-
-    def has(self, count: float) -> bool:
-        return self._left >= count
-
-    @property
-    def is_far_over(self) -> bool:
-        """Return whether more than a second's worth is owed."""
-        return self._left < -self._most
-
-    def wait_s(self, count: float) -> float:
-        """Return the seconds until there is so much."""
-        return max(0.0, (count - self._left) / self._rate)
-
-    def full_in_s(self) -> float:
-        return self.wait_s(self._most)
+#: In place of no limit: more than any socket sends, so that one rule does for both cases.
+_ENDLESS = 1e18
 
 
 class Allowance:
-    """What a socket may still send now.
+    """What a socket may still send now: two buckets, which hold one second's worth (at least one).
 
-    An event passes while both buckets have something, whatever its size: so an event longer than a second's
-    worth of bytes passes, and the next ones wait for it.
+    An event passes while neither bucket is empty, whatever its size: so an event longer than a second's worth
+    of bytes passes, and the next ones wait for it. Everything is taken from the buckets, also what is refused:
+    what is below 0 is owed.
     """
 
-    __slots__ = ("_at_s", "_bytes", "_events")
+    __slots__ = (
+        *("_at_s", "_bytes", "_bytes_per_s", "_events", "_events_per_s"),
+        *("_hold", "_monotonic", "_most_bytes", "_most_events"),
+    )
 
-    def __init__(self, limits: Limits, now_s: float) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        hold: Callable[[float], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hold = hold
+        self._monotonic = monotonic
+        self._at_s = monotonic()
+        self._events_per_s = limits.events_per_s or _ENDLESS
+        self._bytes_per_s = limits.bytes_per_s or _ENDLESS
+        self._most_events = self._events = max(1.0, self._events_per_s)
+        self._most_bytes = self._bytes = max(1.0, self._bytes_per_s)
+
+    def passes(self, size: int) -> bool:
+        """Count an event of so many bytes; return whether it passes. Written out: this runs for every event."""
+        now_s = self._monotonic()
+        passed_s = now_s - self._at_s
         self._at_s = now_s
-        self._events = _Bucket(limits.events_per_s) if limits.events_per_s else None
-        self._bytes = _Bucket(limits.bytes_per_s) if limits.bytes_per_s else None
+        events = self._events + passed_s * self._events_per_s
+        if events > self._most_events:
+            events = self._most_events
+        self._events = events - 1.0
+        held = self._bytes + passed_s * self._bytes_per_s
+        if held > self._most_bytes:
+            held = self._most_bytes
+        self._bytes = held - size
+        return events >= 1.0 and held >= 1.0
 
-    def take(self, size: int, now_s: float) -> float:
-        """Count an event; return 0 where it passes, else the seconds until the next one would.
+    def wait_s(self) -> float:
+        """Return the seconds until the next event would pass."""
+        return max(
+            0.0,
+            (1.0 - self._events) / self._events_per_s,
+            (1.0 - self._bytes) / self._bytes_per_s,
+        )
 
-        Args:
-            size: bytes.
-            now_s: monotonic.
-        """
-        passed_s = max(0.0, now_s - self._at_s)
-        self._at_s = now_s
-        passes, wait_s = True, 0.0
-        for bucket, count in ((self._events, 1), (self._bytes, size)):
-            if bucket is not None:
-                bucket.pass_time(passed_s)
-                passes = passes and bucket.has(1.0)
-                bucket.take(count)
-                wait_s = max(wait_s, bucket.wait_s(1.0))
-        return 0.0 if passes else wait_s
+    def refusal(self) -> ServiceError:
+        """Return the refusal of an event that does not pass."""
+        self._hold_if_far_over()
+        return RateLimited(
+            "This socket sends too much.", retry_after_s=round(self.wait_s() + 0.005, 2)
+        )
 
-    def hold_s(self) -> float:
-        """Return how long a socket should not be read that owes far too much; 0: it does not."""
-        buckets = [one for one in (self._events, self._bytes) if one is not None]
-        if not any(one.is_far_over for one in buckets):
-            return 0.0
-        return max(one.full_in_s() for one in buckets)
+    def spend(self, size: int) -> None:
+        """Count what is not refused, such as pings and acks: it can only be held up."""
+        if not self.passes(size):
+            self._hold_if_far_over()
+
+    def _hold_if_far_over(self) -> None:
+        """Hold a socket that owes more than a second's worth, until it has one in advance."""
+        events, held = self._most_events, self._most_bytes
+        if self._events < -events or self._bytes < -held:
+            self._hold(
+                max(
+                    (events - self._events) / self._events_per_s,
+                    (held - self._bytes) / self._bytes_per_s,
+                )
+            )
 
 
 class _TokenSessions:
@@ -150,36 +157,14 @@ class RateLimiter:
     def entered(self, peer: Peer) -> None:
         """Note a socket that has connected. Never blocks."""
         if self._is_limited:
-            peer.allowance = Allowance(self._limits, self._monotonic())
+            hold = functools.partial(self._hold, peer.sid)
+            peer.allowance = Allowance(self._limits, hold, self._monotonic)
 
     def left(self, peer: Peer) -> None:
         """Forget a socket that is gone."""
         session_id = self._registered.pop(peer.sid, None)
         if session_id is not None:
             self._tokens[peer.identity.token_id].leave(session_id, self._monotonic())
-
-    # --- what is sent
-
-    def too_much(self, peer: Peer, size: int) -> ServiceError | None:
-        """Return the refusal of an event of so many bytes; None: it passes."""
-        allowance = peer.allowance
-        if allowance is None:
-            return None
-        wait_s = allowance.take(size, self._monotonic())
-        if not wait_s:
-            return None
-        self._hold_if_far_over(peer)
-        return RateLimited("This socket sends too much.", retry_after_s=round(wait_s + 0.005, 2))
-
-    def spend(self, peer: Peer, size: int) -> None:
-        """Count what is not refused, such as pings and acks: it can only be held up."""
-        if peer.allowance is not None and peer.allowance.take(size, self._monotonic()):
-            self._hold_if_far_over(peer)
-
-    def _hold_if_far_over(self, peer: Peer) -> None:
-        hold_s = peer.allowance.hold_s()
-        if hold_s:
-            self._hold(peer.sid, hold_s)
 
     # --- sessions
 

@@ -27,6 +27,7 @@ from service.sessions import model
 from service.sessions.store.store import RedisSessionStore
 from service.sockets import dashboards
 from service.sockets.dispatch import Call, Dispatcher
+from service.sockets.large_answers import LargeAnswers
 from service.sockets.rooms import Rooms
 from service.sockets.watching import Watching
 from service.tasks import ThreadTasks
@@ -210,6 +211,7 @@ class Node:
             tasks,
             node_id=self.node_id,
             max_answer_bytes=256 * 1024,
+            large=LargeAnswers(self.dispatcher.backlog_bytes, 4 << 20),
             devices=OwnSetups(),
         )
         dashboards.register(

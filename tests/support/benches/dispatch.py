@@ -105,7 +105,7 @@ class Limiter:
 
     def __init__(self) -> None:
         self.inside: list[str] = []
-        self.refusal: errors.ServiceError | None = None
+        self.refuses: errors.ServiceError | None = None
         self.sizes: list[int] = []
 
     def entered(self, peer: Peer) -> None:
@@ -115,9 +115,16 @@ class Limiter:
     def left(self, peer: Peer) -> None:
         self.inside.remove(peer.sid)
 
-    def too_much(self, peer: Peer, size: int) -> errors.ServiceError | None:
+    def passes(self, size: int) -> bool:
         self.sizes.append(size)
-        return self.refusal
+        return self.refuses is None
+
+    def refusal(self) -> errors.ServiceError:
+        assert self.refuses is not None
+        return self.refuses
+
+    def spend(self, size: int) -> None:
+        self.sizes.append(size)
 
 
 class Watch:

@@ -171,7 +171,7 @@ def test_too_much_is_refused_before_it_is_looked_at(guarded: tuple[Bench, Limite
     bench, limiter = guarded
     bench.dispatcher.connected("s", "10.0.0.1", Identity("admin"))
     bench.send("send_command", 1, ack_id=1)
-    limiter.refusal = errors.RateLimited(retry_after_s=1.5)
+    limiter.refuses = errors.RateLimited(retry_after_s=1.5)
     bench.dispatcher.on_event("s", 2, "{broken")
     bench.dispatcher.on_event("s", None, '["é"]')
     bench.tasks.run()

@@ -14,6 +14,21 @@ from service.sockets.call import Peer
 from service.sockets.rate_limits import TOKEN_WINDOW_S, Allowance, Limits, RateLimiter
 
 
+class Clock:
+    """One that stands still between two looks."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def take(allowance: Allowance, size: int) -> float:
+    """0 where an event of this size passes, else how long to wait."""
+    return 0.0 if allowance.passes(size) else allowance.wait_s()
+
+
 class Bench:
     def __init__(self, **limits: Any) -> None:
         self.now_s = 1000.0
@@ -26,6 +41,11 @@ class Bench:
         peer = Peer(sid, address, identity)
         self.limiter.entered(peer)
         return peer
+
+    @staticmethod
+    def too_much(peer: Peer, size: int) -> errors.ServiceError | None:
+        assert peer.allowance is not None
+        return None if peer.allowance.passes(size) else peer.allowance.refusal()
 
     def leave(self, peer: Peer) -> None:
         peer.closed = True
@@ -110,57 +130,57 @@ def test_little_is_kept_of_sockets_that_are_gone() -> None:
 def test_events_beyond_the_rate_are_told_when_to_come_again() -> None:
     bench = Bench(events_per_s=2)
     peer = bench.enter("a")
-    assert [bench.limiter.too_much(peer, 1) for _ in range(2)] == [None, None]
-    refusal = bench.limiter.too_much(peer, 1)
+    assert [bench.too_much(peer, 1) for _ in range(2)] == [None, None]
+    refusal = bench.too_much(peer, 1)
     assert refusal is not None
     assert refusal.code == "rate_limited"
     bench.now_s += refusal.fields["retry_after_s"]
-    assert bench.limiter.too_much(peer, 1) is None
+    assert bench.too_much(peer, 1) is None
 
 
 def test_bytes_beyond_the_rate_are_paid_for_by_waiting() -> None:
     """An event longer than a second's worth passes once, or it could never be sent."""
     bench = Bench(bytes_per_s=100)
     peer = bench.enter("a")
-    assert bench.limiter.too_much(peer, 1000) is None
-    refusal = bench.limiter.too_much(peer, 1)
+    assert bench.too_much(peer, 1000) is None
+    refusal = bench.too_much(peer, 1)
     assert refusal is not None
     assert refusal.fields["retry_after_s"] == pytest.approx(9.01, abs=0.02)
     bench.now_s += 9.1
-    assert bench.limiter.too_much(peer, 1) is None
+    assert bench.too_much(peer, 1) is None
 
 
 def test_what_is_refused_counts_and_who_goes_on_is_not_read_for_a_while() -> None:
     bench = Bench(events_per_s=10)
     peer = bench.enter("a")
     for _ in range(20):
-        bench.limiter.too_much(peer, 1)
+        bench.too_much(peer, 1)
     assert bench.held == []
-    assert bench.limiter.too_much(peer, 1) is not None
+    assert bench.too_much(peer, 1) is not None
     assert bench.held == [("a", pytest.approx(2.1))]
     bench.now_s += 2.1
-    assert [bench.limiter.too_much(peer, 1) for _ in range(10)] == [None] * 10
+    assert [bench.too_much(peer, 1) for _ in range(10)] == [None] * 10
 
 
 def test_what_is_no_event_counts_too() -> None:
     bench = Bench(events_per_s=10, bytes_per_s=1000)
     peer = bench.enter("a")
     for _ in range(10):
-        bench.limiter.spend(peer, 1)
-    assert bench.limiter.too_much(peer, 1) is not None
+        peer.allowance.spend(1)
+    assert bench.too_much(peer, 1) is not None
     other = bench.enter("b")
-    bench.limiter.spend(other, 3000)
+    other.allowance.spend(3000)
     assert bench.held == []  # one that is too long passes, as an event does
-    bench.limiter.spend(other, 1)
+    other.allowance.spend(1)
     assert bench.held == [("b", pytest.approx(3.001))]
 
 
 def test_sockets_have_limits_of_their_own() -> None:
     bench = Bench(events_per_s=1)
     one, two = bench.enter("a"), bench.enter("b")
-    assert bench.limiter.too_much(one, 1) is None
-    assert bench.limiter.too_much(one, 1) is not None
-    assert bench.limiter.too_much(two, 1) is None
+    assert bench.too_much(one, 1) is None
+    assert bench.too_much(one, 1) is not None
+    assert bench.too_much(two, 1) is None
 
 
 def test_no_limit_is_no_allowance() -> None:
@@ -181,12 +201,13 @@ def test_never_more_than_the_rate_and_one_second_beforehand(
     path: list[tuple[float, int]], events_per_s: float, bytes_per_s: float
 ) -> None:
     """Over any time t: at most t × rate and one second's worth, and the last event's bytes."""
-    allowance = Allowance(Limits(events_per_s, bytes_per_s), 0.0)
-    now_s, count, size_so_far = 0.0, 0, 0
+    clock = Clock()
+    allowance = Allowance(Limits(events_per_s, bytes_per_s), lambda seconds: None, clock)
+    count, size_so_far = 0, 0
     for passed_s, size in path:
-        now_s += passed_s
-        before = size_so_far
-        wait_s = allowance.take(size, now_s)
+        clock.now_s += passed_s
+        now_s, before = clock.now_s, size_so_far
+        wait_s = take(allowance, size)
         assert wait_s >= 0
         if wait_s:
             assert events_per_s or bytes_per_s
@@ -203,10 +224,10 @@ def test_never_more_than_the_rate_and_one_second_beforehand(
 def test_who_waits_as_told_is_let_in(
     path: list[tuple[float, int]], events_per_s: float, bytes_per_s: float
 ) -> None:
-    allowance = Allowance(Limits(events_per_s, bytes_per_s), 0.0)
-    now_s = 0.0
+    clock = Clock()
+    allowance = Allowance(Limits(events_per_s, bytes_per_s), lambda seconds: None, clock)
     for _, size in path:
-        wait_s = allowance.take(size, now_s)
+        wait_s = take(allowance, size)
         if wait_s:
-            now_s += wait_s + 0.001
-            assert allowance.take(size, now_s) == 0.0
+            clock.now_s += wait_s + 0.001
+            assert take(allowance, size) == 0.0
