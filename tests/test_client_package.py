@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.node_processes import Cluster
-from tests.support.processes import REPOSITORY
-from tests.support.shared_pair import running_pair
+from tests.support.nodes.node_processes import Cluster
+from tests.support.nodes.shared_pair import running_pair
+from tests.support.system.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

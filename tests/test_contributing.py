@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shared_pair import running_pair
+from tests.support.nodes.shared_pair import running_pair
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

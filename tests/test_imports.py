@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import environment
+from tests.support.system.processes import environment
 
 pytestmark = pytest.mark.processes
 
@@ -26,7 +26,7 @@ FORBIDDEN = [
     ("service/live/fanout/groups.py", "import redis", "redis is for"),
     ("service/live/fanout/groups.py", "import socketio", "engineio and socketio are for"),
     ("service/sockets/devices.py", "from service.api import mount", "Imports of service"),
-    ("service/api/sessions.py", "from service.sockets import devices", "Imports of service"),
+    ("service/api/routes/sessions.py", "from service.sockets import devices", "Imports of service"),
     ("service/schema/samples.py", "from service.live.ingest import pending", "Imports of service"),
     ("service/live/feed/scope.py", "from service.live.fanout import groups", "Imports of live"),
     ("service/protocol/frames.py", "import orjson", "The ground and what is sans-io"),

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import pytest
 
 from service import version
-from tests.support.ports import free_ports
-from tests.support.processes import REPOSITORY
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from service.cli.local.embedded import write_url
-from tests.support.bare import Bare
-from tests.support.javascript import run_script
-from tests.support.node_processes import Cluster
+from tests.support.clients.bare import Bare
+from tests.support.clients.javascript import run_script
+from tests.support.nodes.node_processes import Cluster
+from tests.support.nodes.shared_pair import running_pair
 from tests.support.pages import ROOT
-from tests.support.shared_pair import running_pair
 from tests.support.waiting import wait_until
 
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.support import waiting
-from tests.support.processes import REPOSITORY
 from tests.support.sizes import sampled
+from tests.support.system.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.processes
 BUSY = """
 import os, subprocess, sys
 import pytest
-from tests.support.ports import free_ports
-from tests.support.processes import Running
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import Running
 from tests.support.sizes import sampled
 from tests.support.waiting import wait_until
 
@@ -244,7 +244,7 @@ def test_seconds_that_a_busy_machine_took_do_not_count(
 def test_ports_are_given_to_one_process_of_tests_only() -> None:
     """Ports that are not bound yet are not given again, here or elsewhere."""
     program = (
-        "from tests.support.ports import free_ports\n"
+        "from tests.support.system.ports import free_ports\n"
         "print(*[port for _ in range(20) for port in free_ports(3)], flush=True)\n"
         "input()"
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from flask import Flask
 
-from service.api import archive, commands, histories, ops, pages, problems, sessions, setups
+from service.api import pages, problems
 from service.api.compression import compress
 from service.api.openapi import Api
 from service.api.paths import EncodedSegments, Segment
+from service.api.routes import archive, commands, histories, ops, sessions, setups
 from service.live.commands.waiters import CommandWaiters
 from service.manager.bulk import Batches
 from service.manager.cleanup import find_unused

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.archive_service import MakeService, Service
-from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.archive.archive_service import MakeService, Service
+from tests.support.nodes.node_processes import Cluster, MakeCluster
 
 HERE = Path(__file__).parent
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.bare import Bare
-from tests.support.forks import Forked
-from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.clients.bare import Bare
+from tests.support.nodes.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.system.forks import Forked
 from tests.support.waiting import wait_until
 
 

@@ -12,10 +12,10 @@ from service import errors
 from service.config.loader import load_config
 from service.manager.manager import SessionManager
 from service.sessions import model
-from tests.support.bare import Bare
-from tests.support.clients import Client
-from tests.support.node_processes import ROADS, Cluster, MakeCluster, road
-from tests.support.shared_pair import running_pair
+from tests.support.clients.bare import Bare
+from tests.support.clients.clients import Client
+from tests.support.nodes.node_processes import ROADS, Cluster, MakeCluster, road
+from tests.support.nodes.shared_pair import running_pair
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end

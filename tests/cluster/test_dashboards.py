@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.bare import Bare
-from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.clients.bare import Bare
+from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.bare import Bare
-from tests.support.clients import Client
-from tests.support.forks import Forked
-from tests.support.node_processes import Cluster
-from tests.support.sentinels import Watched
+from tests.support.clients.bare import Bare
+from tests.support.clients.clients import Client
+from tests.support.nodes.node_processes import Cluster
+from tests.support.system.forks import Forked
+from tests.support.system.sentinels import Watched
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.end_to_end

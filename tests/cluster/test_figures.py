@@ -8,10 +8,10 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from tests.support.clients import Client, RawSocket
+from tests.support.clients.clients import Client, RawSocket
 from tests.support.figures import exposed, naming_faults, queries, selectors, series_of
-from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
-from tests.support.processes import Running
+from tests.support.nodes.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.system.processes import Running
 from tests.support.waiting import wait_until
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from service.security.tokens import Tokens
-from tests.support.node_processes import Cluster, MakeCluster
-from tests.support.proxies import Proxy, there_is_haproxy
+from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.sizes import sampled
+from tests.support.system.proxies import Proxy, there_is_haproxy
 from tests.support.waiting import wait_until
 
 #: Requests per run, and how many clients send them. A client pauses so that they last as long as a stop.

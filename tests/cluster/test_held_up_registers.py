@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.support.clients import RawSocket
-from tests.support.node_processes import MakeCluster
+from tests.support.clients.clients import RawSocket
+from tests.support.nodes.node_processes import MakeCluster
 
 
 def test_register_that_a_paused_node_sends_late_does_not_supersede_the_device(

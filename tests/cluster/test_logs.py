@@ -13,9 +13,9 @@ import websocket
 
 from service.config.loader import load_config
 from service.manager.manager import SessionManager
-from tests.support.clients import RawSocket
-from tests.support.node_processes import MakeCluster, NodeProcess
-from tests.support.processes import Running
+from tests.support.clients.clients import RawSocket
+from tests.support.nodes.node_processes import MakeCluster, NodeProcess
+from tests.support.system.processes import Running
 
 #: Line ends and what terminals obey, ASCII and not; `forged` is what would begin a line.
 HOSTILE = "x\r\nforged\x1b[31m\x85forged\u2028forged\u2029\u202eforged\x0b\x0c\x00\x7f\x9b2J"

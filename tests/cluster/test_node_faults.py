@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from tests.support.clients import Client, RawSocket
-from tests.support.node_processes import Cluster, MakeCluster
+from tests.support.clients.clients import Client, RawSocket
+from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.end_to_end

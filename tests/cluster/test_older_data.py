@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.archive_service import MakeService
-from tests.support.bare import Bare
+from tests.support.archive.archive_service import MakeService
+from tests.support.clients.bare import Bare
 from tests.support.waiting import wait_until
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "64db1f4"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.test_dashboards import batches, last_cursor
-from tests.support.bare import Bare
-from tests.support.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.clients.bare import Bare
+from tests.support.nodes.node_processes import Cluster, MakeCluster, NodeProcess
 from tests.support.sizes import sampled
 from tests.support.waiting import Stopwatch, wait_until
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.compose.clients import POLLING, WEBSOCKET, Talker, Visitor, Watcher, visitors
 from tests.compose.stack import Stack
-from tests.support.processes import environment
+from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 
 

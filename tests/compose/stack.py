@@ -13,7 +13,7 @@ from typing import Any
 
 import jwt
 
-from tests.support.ports import free_ports
+from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]

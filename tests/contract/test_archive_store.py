@@ -6,7 +6,7 @@ import pytest
 
 from service.archive.errors import ArchiveUnavailable, NameTaken, WrongArchive
 from service.archive.names import parse_name
-from tests.support.archive_files import in_threads, make_file
+from tests.support.archive.archive_files import in_threads, make_file
 
 # --- whose archive it is
 

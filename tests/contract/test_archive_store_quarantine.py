@@ -7,7 +7,7 @@ import pytest
 from service.archive.archive import Archive
 from service.archive.errors import BadRecord, NameTaken
 from service.archive.names import name_of
-from tests.support.archive_files import in_threads, make_file, make_record
+from tests.support.archive.archive_files import in_threads, make_file, make_record
 
 
 def test_quarantine_takes_the_file_away_and_tells_why(store):

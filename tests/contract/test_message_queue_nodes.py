@@ -16,7 +16,7 @@ import redis
 from service import errors
 from service.live.queue.external import ExternalMessages
 from service.sessions.store.keys import Keys
-from tests.support.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
+from tests.support.nodes.queue_peers import Client, NodeProcess, Pair, arrives, connected, running
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

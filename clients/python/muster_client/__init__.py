@@ -1,7 +1,7 @@
 """Devices, dashboards and operators of Muster."""
 
-from muster_client.buffer import Bounds
-from muster_client.device import AsyncDevice
+from muster_client.devices.buffer import Bounds
+from muster_client.devices.device import AsyncDevice
 from muster_client.errors import (
     BadBuffer,
     BufferInUse,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from muster_client import tokens
-from muster_client.background import tell
+from muster_client.devices.background import tell
 from muster_client.errors import NotConnected, Refused
 from muster_client.event_types import Summary
 from muster_client.socket import Backoff, Reply, Socket

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from muster_client.buffer import Bounds
-from muster_client.device import AsyncDevice, H
+from muster_client.devices.buffer import Bounds
+from muster_client.devices.device import AsyncDevice, H
 from muster_client.tokens import Token
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ with 200 devices, updates of two readings with acks, one core of a virtual machi
 | python-socketio `AsyncClient` | 120 µs | 1,250 µs | 33 kB | 4 tasks, needs aiohttp |
 | this one | 40–53 µs | 570 µs | 4 kB | a timer |
 
-Clients of other makers are tested as they are, in tests/cluster/test_clients.py.
+Clients of other makers are tested as they are, in tests/cluster/clients/test_clients.py.
 
 What it does not do: polling, binary events, other namespaces, compression, HTTP proxies.
 """

@@ -14,7 +14,7 @@ import pytest
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
-from tests.support.rest import Rest, rest
+from tests.support.clients.rest import Rest, rest
 from workers import jobs
 
 EDITORS, EDITS = 8, 12

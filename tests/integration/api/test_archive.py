@@ -16,16 +16,16 @@ import orjson
 import pytest
 import urllib3
 
-from service.api.archive import file_name
+from service.api.routes.archive import file_name
 from service.archive import record as records
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archive.names import name_of
 from service.archiving.archiver import Archiver
 from tests.integration.api.test_sessions import problem
-from tests.support.logins import ask, device, nodes_with_login, token, who
-from tests.support.node_processes import NodeProcess
-from tests.support.rest import path_of, rest
+from tests.support.clients.logins import ask, device, nodes_with_login, token, who
+from tests.support.clients.rest import path_of, rest
+from tests.support.nodes.node_processes import NodeProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

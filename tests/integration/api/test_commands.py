@@ -11,7 +11,7 @@ import pytest
 from service.manager.bulk import Batches, command_id_of, run_batch
 from service.manager.manager import SessionManager
 from tests.integration.api.test_sessions import problem
-from tests.support.rest import NODE, Rest, path_of, rest
+from tests.support.clients.rest import NODE, Rest, path_of, rest
 from tests.support.waiting import wait_until
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.api.test_data import fill
 from tests.integration.api.test_sessions import problem
-from tests.support.rest import Rest, rest
+from tests.support.clients.rest import Rest, rest
 
 GZIP = {"Accept-Encoding": "gzip, deflate, br"}
 

@@ -14,8 +14,8 @@ import pytest
 from service import errors
 from service.sessions.store import histories
 from tests.integration.api.test_sessions import problem
-from tests.support.rest import Rest, path_of, rest
-from tests.support.stores import part
+from tests.support.clients.rest import Rest, path_of, rest
+from tests.support.nodes.stores import part
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.http_wire import HttpWire
-from tests.support.node_processes import Cluster, NodeProcess
+from tests.support.clients.http_wire import HttpWire
+from tests.support.nodes.node_processes import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

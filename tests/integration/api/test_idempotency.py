@@ -12,8 +12,8 @@ from service.errors import IdempotencyMismatch
 from service.manager.bulk import Batches
 from service.sessions.model import NewCommand
 from tests.integration.api.test_sessions import problem
-from tests.support.nodes import Network, Node
-from tests.support.rest import Rest, rest
+from tests.support.clients.rest import Rest, rest
+from tests.support.nodes.nodes import Network, Node
 
 ONCE = {"Idempotency-Key": "order-7"}
 COMMAND: dict[str, Any] = {"command": "dose", "params": {"ml": 5, "valve": 1}}

@@ -20,8 +20,8 @@ from service.archiving.archiver import Archiver
 from service.cli.sessions import sessions
 from service.schema.names import is_name
 from tests.integration.api.test_sessions import leave, problem
-from tests.support.rest import Rest, in_path, path_of, rest
-from tests.support.stores import part
+from tests.support.clients.rest import Rest, in_path, path_of, rest
+from tests.support.nodes.stores import part
 
 OLD = [
     "a\u2028b",

@@ -17,7 +17,7 @@ from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.manager.cleanup import Cleaned, clean_up
 from tests.integration.api.test_sessions import leave, problem
-from tests.support.rest import NODE, Rest, rest
+from tests.support.clients.rest import NODE, Rest, rest
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.api.paths import in_path
-from tests.support.rest import Rest, path_of, rest
+from tests.support.clients.rest import Rest, path_of, rest
 
 IDS = [
     "a/b",

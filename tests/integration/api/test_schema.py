@@ -21,7 +21,7 @@ from service.api import awaited
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
-from tests.support.rest import Rest, rest
+from tests.support.clients.rest import Rest, rest
 from tests.support.sizes import sampled
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ import pytest
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
-from tests.support.rest import NODE, Rest, path_of, rest
+from tests.support.clients.rest import NODE, Rest, path_of, rest
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.api.test_sessions import problem
-from tests.support.rest import Rest, rest
+from tests.support.clients.rest import Rest, rest
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 

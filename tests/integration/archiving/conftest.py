@@ -12,9 +12,9 @@ from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archive_owners import Services
-from tests.support.archiving import Steps
-from tests.support.stores import make_store
+from tests.support.archive.archive_owners import Services
+from tests.support.archive.archiving import Steps
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

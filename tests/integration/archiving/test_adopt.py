@@ -14,9 +14,9 @@ from service.archive.marker import Owner
 from service.archiving.archiver import Archiver
 from service.archiving.keeper import RECENT_S
 from service.errors import ConfigError
-from tests.support.archive_files import contents
-from tests.support.archive_owners import Services, archived, at_once
-from tests.support.archiving import come_and_go
+from tests.support.archive.archive_files import contents
+from tests.support.archive.archive_owners import Services, archived, at_once
+from tests.support.archive.archiving import come_and_go
 
 pytestmark = pytest.mark.processes
 

@@ -16,8 +16,8 @@ from service.archive.file_store import FileArchiveStore
 from service.archive.names import name_of
 from service.cli.archive.command import archive
 from service.errors import ConfigError, ServiceError, SessionNotFound
-from tests.support.archive_command import session
-from tests.support.archive_files import make_file, open_store
+from tests.support.archive.archive_command import session
+from tests.support.archive.archive_files import make_file, open_store
 
 pytestmark = pytest.mark.processes
 

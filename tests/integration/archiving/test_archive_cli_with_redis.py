@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archive_command import Service
-from tests.support.processes import muster
+from tests.support.archive.archive_command import Service
+from tests.support.system.processes import muster
 
 pytestmark = pytest.mark.processes
 

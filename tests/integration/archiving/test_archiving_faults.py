@@ -14,7 +14,7 @@ from service.archiving.archiver import Archiver
 from service.errors import ArchiveCorrupt
 from service.sessions.store.archive_index import IndexEntry
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import (
+from tests.support.archive.archiving import (
     B,
     Killed,
     come_and_go,

@@ -12,7 +12,7 @@ import redis
 from service.archiving.archiver import Archiver
 from service.sessions.model import NewCommand, Registration
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import (
+from tests.support.archive.archiving import (
     NUMBERS,
     A,
     B,
@@ -24,7 +24,7 @@ from tests.support.archiving import (
     steps,
     values,
 )
-from tests.support.stores import holding, keys_of, part
+from tests.support.nodes.stores import holding, keys_of, part
 
 # -- races --
 

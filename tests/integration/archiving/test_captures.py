@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import come_and_go
-from tests.support.stores import make_store
+from tests.support.archive.archiving import come_and_go
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from service.archiving.records import index_entry
 from service.cli.archive.imports import _take
 from service.sessions.model import Capture
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import (
+from tests.support.archive.archiving import (
     NUMBERS,
     A,
     B,
@@ -29,7 +29,7 @@ from tests.support.archiving import (
     steps,
     values,
 )
-from tests.support.stores import holding, part
+from tests.support.nodes.stores import holding, part
 
 SAMPLES = tuple((f"k{n}", n) for n in range(12))
 ALL = {f"k{n}": [n] for n in range(12)}

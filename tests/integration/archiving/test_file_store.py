@@ -17,9 +17,9 @@ from service.archive.file_store import path_of_url
 from service.archive.marker import MARKER
 from service.archive.names import parse_name
 from service.errors import ConfigError
-from tests.support.archive_files import make_file, open_store, uses
+from tests.support.archive.archive_files import make_file, open_store, uses
 
-CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive_child"]
+CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
 HERE = Path(__file__).parents[3]
 
 

@@ -15,7 +15,7 @@ import pytest
 from service.archive.errors import ArchiveUnavailable, BadRecord, ForeignArchive, NameTaken
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import Owner
-from tests.support.archive_files import make_file, open_store
+from tests.support.archive.archive_files import make_file, open_store
 
 
 @pytest.fixture

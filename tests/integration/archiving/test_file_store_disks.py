@@ -19,9 +19,9 @@ from service.archive.errors import ArchiveUnavailable, WrongArchive
 from service.archive.file_store import FileArchiveStore
 from service.archive.marker import MARKER
 from service.archive.record import decode
-from tests.support.archive_files import contents, make_file, open_store, uses
+from tests.support.archive.archive_files import contents, make_file, open_store, uses
 
-CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive_child"]
+CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
 HERE = Path(__file__).parents[3]
 NOBODY = 65534
 

@@ -11,11 +11,11 @@ import pytest
 
 from service.archive.errors import ArchiveUnavailable
 from service.archive.marker import MARKER
-from tests.support.archive_files import contents, make_file, open_store
+from tests.support.archive.archive_files import contents, make_file, open_store
 
 pytestmark = pytest.mark.processes
 
-CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive_child"]
+CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
 HERE = Path(__file__).parents[3]
 
 

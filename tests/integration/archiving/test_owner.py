@@ -19,8 +19,8 @@ from service.connect import adopt_archive, open_files
 from service.errors import ConfigError
 from service.manager.manager import SessionManager
 from tests.conftest import RealServer
-from tests.support.archive_files import contents
-from tests.support.archive_owners import Services, archived, at_once
+from tests.support.archive.archive_files import contents
+from tests.support.archive.archive_owners import Services, archived, at_once
 
 pytestmark = pytest.mark.processes
 

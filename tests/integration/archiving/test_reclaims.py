@@ -7,8 +7,8 @@ from pathlib import Path
 
 from service.archiving.archiver import Archiver
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import NUMBERS, A, B, come_and_go, files_of
-from tests.support.stores import holding, part
+from tests.support.archive.archiving import NUMBERS, A, B, come_and_go, files_of
+from tests.support.nodes.stores import holding, part
 
 
 def empty(store: RedisSessionStore) -> None:

@@ -21,8 +21,17 @@ from service.cli.archive.imports import _headers, _index
 from service.sessions.model import AppendPart, NewCommand
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
-from tests.support.archiving import NUMBERS, A, B, come_and_go, files_of, place_of, read, values
-from tests.support.stores import make_store, part
+from tests.support.archive.archiving import (
+    NUMBERS,
+    A,
+    B,
+    come_and_go,
+    files_of,
+    place_of,
+    read,
+    values,
+)
+from tests.support.nodes.stores import make_store, part
 from tests.support.waiting import wait_until
 
 NEW = {"k": [1, 2, 3]}

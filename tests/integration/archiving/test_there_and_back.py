@@ -17,7 +17,7 @@ from service.manager.manager import SessionManager
 from service.sessions import model
 from service.sessions.model import NewCommand
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import (
+from tests.support.archive.archiving import (
     NUMBERS,
     A,
     B,
@@ -29,7 +29,7 @@ from tests.support.archiving import (
     steps,
     values,
 )
-from tests.support.stores import keys_of, part
+from tests.support.nodes.stores import keys_of, part
 
 # -- there and back --
 

@@ -13,8 +13,8 @@ import pytest
 
 from service.config.loader import Config, load_config
 from service.manager.manager import SessionManager
-from tests.support.ports import free_ports
-from tests.support.processes import Running, environment, muster
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import Running, environment, muster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

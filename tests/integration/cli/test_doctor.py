@@ -19,7 +19,7 @@ from service.cli.doctor.findings import Finding
 from service.config.loader import Config, load_config, queue_name
 from service.manager.manager import SessionManager
 from tests.conftest import RealServer
-from tests.support.processes import muster
+from tests.support.system.processes import muster
 from tests.support.waiting import wait_until
 
 HEALTHY_NODE = {

@@ -13,7 +13,7 @@ import redis
 
 from service.cli.local import embedded
 from service.errors import ConfigError
-from tests.support.processes import environment
+from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

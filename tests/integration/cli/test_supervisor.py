@@ -14,7 +14,7 @@ import pytest
 
 from service.cli.local import supervisor as supervision
 from service.cli.local.supervisor import Child, Refused, Supervisor
-from tests.support.processes import environment
+from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

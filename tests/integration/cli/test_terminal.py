@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.ports import free_ports
-from tests.support.processes import REPOSITORY
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
 

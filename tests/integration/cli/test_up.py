@@ -17,8 +17,8 @@ import pytest
 import redis
 
 from service.config.loader import redact_url
-from tests.support.ports import free_ports
-from tests.support.processes import Running, muster
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import Running, muster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.clients import Client
-from tests.support.device_clients import Connect
-from tests.support.node_processes import ROADS, Cluster, road
+from tests.support.clients.clients import Client
+from tests.support.clients.device_clients import Connect
+from tests.support.nodes.node_processes import ROADS, Cluster, road
 
 
 @pytest.fixture(scope="package", params=ROADS)

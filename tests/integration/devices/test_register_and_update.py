@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients import RawSocket
-from tests.support.device_clients import Connect, state_of
-from tests.support.node_processes import Cluster
+from tests.support.clients.clients import RawSocket
+from tests.support.clients.device_clients import Connect, state_of
+from tests.support.nodes.node_processes import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.logins import ORIGIN, nodes_with_login
-from tests.support.node_processes import Cluster
+from tests.support.clients.logins import ORIGIN, nodes_with_login
+from tests.support.nodes.node_processes import Cluster
 
 
 @pytest.fixture(scope="package", params=["eventlet", "gevent"])

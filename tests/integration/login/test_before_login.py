@@ -12,12 +12,12 @@ import pytest
 import websocket
 
 from tests.conftest import RealServer
-from tests.support.bare import Bare
-from tests.support.hostile_crowd import UPGRADE, masked
-from tests.support.logins import LOGIN, ask, token
-from tests.support.node_processes import Cluster, NodeProcess
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.soak_strangers import figure, peak_mib, run
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import LOGIN, ask, token
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.crowds.hostile_crowd import UPGRADE, masked
+from tests.support.crowds.soak_strangers import figure, peak_mib, run
+from tests.support.nodes.node_processes import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

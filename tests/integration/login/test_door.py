@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.hosts import NO_AUTHORITIES
-from tests.support.logins import LOGIN
-from tests.support.node_processes import Cluster, NodeProcess
-from tests.support.soak_strangers import figure
+from tests.support.clients.hosts import NO_AUTHORITIES
+from tests.support.clients.logins import LOGIN
+from tests.support.crowds.soak_strangers import figure
+from tests.support.nodes.node_processes import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.bare import Bare
-from tests.support.logins import LOGIN, token
-from tests.support.node_processes import Cluster, NodeProcess
-from tests.support.soak_strangers import figure
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import LOGIN, token
+from tests.support.crowds.soak_strangers import figure
+from tests.support.nodes.node_processes import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -17,10 +17,10 @@ import websocket
 
 from service.protocol.frames import Parser
 from tests.conftest import RealServer
-from tests.support.bare import Bare
-from tests.support.logins import LOGIN, SECRET, TOKENS, ask, device, refusal, token, who
-from tests.support.node_processes import ROOT, Cluster, environment
-from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import LOGIN, SECRET, TOKENS, ask, device, refusal, token, who
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.node_processes import ROOT, Cluster, environment
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

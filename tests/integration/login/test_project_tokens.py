@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.bare import Bare
-from tests.support.logins import ask, device, nodes_with_login, token, who
-from tests.support.node_processes import Cluster
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import ask, device, nodes_with_login, token, who
+from tests.support.nodes.node_processes import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.security.permissions import EVENTS, ROLES
-from tests.support.logins import device, refusal, token, who
-from tests.support.node_processes import Cluster
-from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.clients.logins import device, refusal, token, who
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.node_processes import Cluster
 
 pytestmark = pytest.mark.processes
 

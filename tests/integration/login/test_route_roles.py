@@ -10,10 +10,10 @@ import urllib3
 
 from service.api.authentication import route_of
 from service.security.permissions import ROLES, ROUTES
-from tests.support.bare import Bare
-from tests.support.logins import ORIGIN, ask, device, refusal, token
-from tests.support.node_processes import Cluster
-from tests.support.rest import rest
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import ORIGIN, ask, device, refusal, token
+from tests.support.clients.rest import rest
+from tests.support.nodes.node_processes import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

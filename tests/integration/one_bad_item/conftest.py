@@ -12,9 +12,9 @@ from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.manager.manager import SessionManager
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import Silent
+from tests.support.archive.archiving import Silent
 from tests.support.many import IDS
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

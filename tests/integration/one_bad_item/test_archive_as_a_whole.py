@@ -20,7 +20,7 @@ from service.archiving.archiver import Archiver
 from service.cli.archive.command import archive as command_line
 from service.manager.manager import SessionManager
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import Silent
+from tests.support.archive.archiving import Silent
 from tests.support.many import BAD, GOOD, IDS, only, spoil, states
 
 

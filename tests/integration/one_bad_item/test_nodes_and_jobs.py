@@ -24,7 +24,7 @@ from service.sessions.store.store import RedisSessionStore
 from service.sockets.rooms import Rooms
 from service.tasks import ThreadTasks
 from tests.support.many import BAD, GOOD, IDS, spoil, states
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 from workers.queue import open_queue
 from workers.rescue import Rescue
 

@@ -16,7 +16,7 @@ from service.redis_access.clients import redis_factory
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.keys import Keys
 from tests.conftest import RealServer
-from tests.support.stores import make_store, part
+from tests.support.nodes.stores import make_store, part
 from tests.support.waiting import wait_until
 
 

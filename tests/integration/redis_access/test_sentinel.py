@@ -19,8 +19,8 @@ from service.redis_access.replies import translated
 from service.sessions.model import AppendPart, AppendResult
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
-from tests.support.sentinels import Watched
-from tests.support.stores import make_store, part
+from tests.support.nodes.stores import make_store, part
+from tests.support.system.sentinels import Watched
 from tests.support.waiting import Stopwatch, wait_until
 
 

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from tests.conftest import RealServer
-from tests.support.node_processes import NodeProcess
-from tests.support.ports import free_ports
+from tests.support.nodes.node_processes import NodeProcess
+from tests.support.system.ports import free_ports
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

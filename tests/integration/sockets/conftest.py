@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from service.sessions.store.store import RedisSessionStore
-from tests.support.nodes import Network, Node
-from tests.support.stores import make_store
+from tests.support.nodes.nodes import Network, Node
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

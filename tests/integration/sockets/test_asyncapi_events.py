@@ -13,9 +13,9 @@ from service.config.loader import load_config
 from service.manager.manager import SessionManager
 from service.sockets.events import outgoing
 from service.sockets.events.payloads import CLIENT_EVENTS
-from tests.support.bare import Bare
-from tests.support.logins import nodes_with_login, token
-from tests.support.node_processes import Cluster
+from tests.support.clients.bare import Bare
+from tests.support.clients.logins import nodes_with_login, token
+from tests.support.nodes.node_processes import Cluster
 from tests.support.schemas import exactly, payload_of
 from tests.support.waiting import wait_until
 from workers import memory

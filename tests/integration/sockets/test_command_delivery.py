@@ -10,8 +10,8 @@ import redis
 
 from service import errors
 from service.sessions import model
-from tests.support.nodes import Network, Node
-from tests.support.stores import make_store
+from tests.support.nodes.nodes import Network, Node
+from tests.support.nodes.stores import make_store
 from tests.support.waiting import wait_until
 
 

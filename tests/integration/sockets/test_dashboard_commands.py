@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.dashboards import append, code_of
-from tests.support.nodes import Node
+from tests.support.clients.dashboards import append, code_of
+from tests.support.nodes.nodes import Node
 from tests.support.waiting import wait_until
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from service import errors
-from tests.support.dashboards import code_of
-from tests.support.nodes import Node
+from tests.support.clients.dashboards import code_of
+from tests.support.nodes.nodes import Node
 from tests.support.waiting import wait_until
 
 

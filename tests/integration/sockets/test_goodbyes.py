@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.node_processes import ROADS, Cluster, road
-from tests.support.raw_clients import RawPolling, RawWebsocket
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.node_processes import ROADS, Cluster, road
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

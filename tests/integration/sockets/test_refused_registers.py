@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.clients import RawSocket
-from tests.support.node_processes import Cluster
+from tests.support.clients.clients import RawSocket
+from tests.support.nodes.node_processes import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

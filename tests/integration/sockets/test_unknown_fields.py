@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from tests.integration.login.test_roles import PAYLOADS, filled
-from tests.support.nodes import Network, Node
-from tests.support.stores import make_store
+from tests.support.nodes.nodes import Network, Node
+from tests.support.nodes.stores import make_store
 
 
 def test_every_event_of_dashboards_refuses_an_unknown_field(

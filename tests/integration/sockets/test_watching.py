@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from service.sockets import snapshot
-from tests.support.dashboards import append, code_of
-from tests.support.nodes import Node
+from tests.support.clients.dashboards import append, code_of
+from tests.support.nodes.nodes import Node
 from tests.support.waiting import wait_until
 
 

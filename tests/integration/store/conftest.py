@@ -14,8 +14,8 @@ from service.sessions.model import Registration
 from service.sessions.store.keys import Keys
 from service.sessions.store.runner import StoreSettings
 from service.sessions.store.store import RedisSessionStore
-from tests.support.lease_nodes import Make, Node
-from tests.support.stores import make_store
+from tests.support.nodes.lease_nodes import Make, Node
+from tests.support.nodes.stores import make_store
 from tests.support.told import Told
 
 A = "host-aaaa"

@@ -11,7 +11,7 @@ from service import errors
 from service.manager.manager import SessionManager
 from service.sessions.model import NewCommand, Registration
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 from tests.support.told import Told, told
 from tests.support.waiting import wait_until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.support.lease_nodes import Make
+from tests.support.nodes.lease_nodes import Make
 from tests.support.waiting import wait_until
 
 

@@ -37,7 +37,7 @@ from service.sessions.store.store import RedisSessionStore
 from service.sockets.devices import Devices
 from service.sockets.dispatch import Dispatcher
 from service.tasks import ThreadTasks
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 
 SHARED = (LUA_DIR / "shared.lua").read_text()
 #: Ids, data keys and projects that a script could take for something else.

@@ -22,8 +22,8 @@ from service.redis_access.clients import redis_factory
 from service.sessions.model import NewCommand
 from service.sessions.store.store import RedisSessionStore
 from service.tasks import ThreadTasks
-from tests.support.live_fakes import FakeConnections
-from tests.support.stores import make_store, part
+from tests.support.nodes.live_fakes import FakeConnections
+from tests.support.nodes.stores import make_store, part
 from tests.support.waiting import wait_until
 
 

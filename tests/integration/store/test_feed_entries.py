@@ -12,7 +12,7 @@ from service import errors
 from service.manager.manager import SessionManager
 from service.sessions.model import NewCommand, Registration
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store, part
+from tests.support.nodes.stores import make_store, part
 
 A = "host-aaaa"
 

@@ -9,7 +9,7 @@ import redis
 
 from service.sessions.model import Owner
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import keys_of, make_store, part
+from tests.support.nodes.stores import keys_of, make_store, part
 
 A, B = "host-aaaa", "host-bbbb"
 

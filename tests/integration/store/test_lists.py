@@ -9,7 +9,7 @@ import redis
 
 from service import errors
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 
 A = "host-aaaa"
 

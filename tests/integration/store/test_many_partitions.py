@@ -11,7 +11,7 @@ from service import errors
 from service.sessions.model import AppendPart, AppendResult
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from service import errors
 from service.manager.manager import SessionManager
 from service.sessions.model import Registration
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import expire_all, make_store, part
+from tests.support.nodes.stores import expire_all, make_store, part
 from tests.support.told import Told
 from tests.support.waiting import wait_until
 

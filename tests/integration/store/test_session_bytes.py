@@ -20,7 +20,7 @@ from service.sessions.store.archive_index import bytes_of
 from service.sessions.store.index import bytes_held
 from service.sessions.store.store import RedisSessionStore
 from service.tasks import ThreadTasks
-from tests.support.stores import make_store, part
+from tests.support.nodes.stores import make_store, part
 
 MOST = 20_000
 TEXT = "é\"\\\n日 'x" * 20

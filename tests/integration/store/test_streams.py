@@ -16,7 +16,7 @@ from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.sessions.model import Holding
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store, part
+from tests.support.nodes.stores import make_store, part
 
 NODE = "node-a"
 

@@ -25,8 +25,8 @@ from service.manager.bulk import Batches, run_batch
 from service.manager.manager import SessionManager
 from service.sessions.model import NewCommand
 from service.sessions.store.store import RedisSessionStore
-from tests.support.rest import FakeMessages
-from tests.support.stores import make_store, part
+from tests.support.clients.rest import FakeMessages
+from tests.support.nodes.stores import make_store, part
 from tests.test_docs import code, read, rows
 
 NODE = "node-a"

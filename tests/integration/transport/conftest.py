@@ -10,10 +10,10 @@ import pytest
 import requests
 import socketio
 
-from tests.support.bystanders import Bystander
-from tests.support.raw_clients import RawWebsocket
-from tests.support.raw_wires import Wire
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawWebsocket
+from tests.support.clients.raw_wires import Wire
+from tests.support.crowds.bystanders import Bystander
+from tests.support.nodes.socket_nodes import Node
 
 Connect = Callable[..., RawWebsocket]
 

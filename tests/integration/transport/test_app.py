@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.clients import Client, RawSocket
-from tests.support.node_processes import ROOT, Cluster, environment
+from tests.support.clients.clients import Client, RawSocket
+from tests.support.nodes.node_processes import ROOT, Cluster, environment
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

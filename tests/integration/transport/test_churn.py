@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from tests.support.raw_clients import RawWebsocket
-from tests.support.raw_wires import churn_once
+from tests.support.clients.raw_clients import RawWebsocket
+from tests.support.clients.raw_wires import churn_once
+from tests.support.nodes.socket_nodes import Node
 from tests.support.sizes import sampled
-from tests.support.socket_nodes import Node
 from tests.support.waiting import wait_until
 
 pytestmark = [

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 import websocket
 
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.socket_nodes import Node
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

@@ -17,9 +17,9 @@ from collections.abc import Callable
 import pytest
 import websocket
 
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.raw_wires import HANDSHAKE, Wire, text
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.clients.raw_wires import HANDSHAKE, Wire, text
+from tests.support.nodes.socket_nodes import Node
 from tests.support.waiting import wait_until
 
 pytestmark = [

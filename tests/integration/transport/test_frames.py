@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.raw_clients import RawWebsocket
-from tests.support.raw_wires import Wire, masked, opened, text
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawWebsocket
+from tests.support.clients.raw_wires import Wire, masked, opened, text
+from tests.support.nodes.socket_nodes import Node
 
 pytestmark = pytest.mark.processes
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.bystanders import is_open
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.socket_nodes import MAX_FRAME_BYTES, Node
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.crowds.bystanders import is_open
+from tests.support.nodes.socket_nodes import MAX_FRAME_BYTES, Node
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.http_wire import HttpWire
-from tests.support.raw_clients import RawPolling
-from tests.support.socket_node import SILENT_S
-from tests.support.socket_nodes import Node
+from tests.support.clients.http_wire import HttpWire
+from tests.support.clients.raw_clients import RawPolling
+from tests.support.nodes.socket_node import SILENT_S
+from tests.support.nodes.socket_nodes import Node
 from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.processes

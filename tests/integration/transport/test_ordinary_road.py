@@ -9,8 +9,8 @@ import pytest
 import trustme
 import websocket
 
-from tests.support.raw_clients import RawWebsocket
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawWebsocket
+from tests.support.nodes.socket_nodes import Node
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

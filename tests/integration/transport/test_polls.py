@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.http_wire import HttpWire
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.socket_nodes import Node
+from tests.support.clients.http_wire import HttpWire
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.socket_nodes import Node
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.raw_clients import RawPolling, RawWebsocket
-from tests.support.slow_network import SlowNetwork
-from tests.support.socket_nodes import Node
+from tests.support.clients.raw_clients import RawPolling, RawWebsocket
+from tests.support.nodes.socket_nodes import Node
+from tests.support.system.slow_network import SlowNetwork
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes

@@ -12,7 +12,7 @@ from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from service.config.loader import load_config, queue_name
 from service.redis_access.job_queue import JobQueue
 from tests.conftest import RealServer
-from tests.support.ports import free_ports
-from tests.support.processes import environment
+from tests.support.system.ports import free_ports
+from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 from workers import queue as queues
 

@@ -13,9 +13,9 @@ from service.manager.manager import SessionManager
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
-from tests.support.archiving import A, place_of
-from tests.support.quiet_sessions import NUMBERS, gone
-from tests.support.stores import part
+from tests.support.archive.archiving import A, place_of
+from tests.support.archive.quiet_sessions import NUMBERS, gone
+from tests.support.nodes.stores import part
 from workers import archive, memory
 from workers.memory import Reading
 

@@ -11,9 +11,9 @@ from service.archive.errors import ArchiveUnavailable
 from service.archiving.archiver import Archiver
 from service.manager.manager import SessionManager
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import A, files_of, place_of
-from tests.support.quiet_sessions import NUMBERS, gone, sweep
-from tests.support.stores import part
+from tests.support.archive.archiving import A, files_of, place_of
+from tests.support.archive.quiet_sessions import NUMBERS, gone, sweep
+from tests.support.nodes.stores import part
 
 
 def test_another_or_an_unmounted_archive_is_refused_at_the_start(
@@ -63,7 +63,7 @@ def test_reclaim_of_a_session_that_was_archived_meanwhile_brings_it_back_whole(
     store: RedisSessionStore, archiver: Archiver, root: Path
 ) -> None:
     """A node slept while its session expired and was archived: it gets the session, not a bare one."""
-    from tests.support.stores import holding
+    from tests.support.nodes.stores import holding
 
     own = store.ownership.register("d1", node_id=A, sid="aaaa.1", stream="")
     p = store.keys.partition("d1")

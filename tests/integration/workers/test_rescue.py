@@ -18,7 +18,7 @@ from rq.webhook import Webhook
 from service.config.loader import load_config
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 from workers import entries
 from workers import jobs as functions
 from workers import queue as queues

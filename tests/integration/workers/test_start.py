@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RealServer
-from tests.support.processes import REPOSITORY
+from tests.support.system.processes import REPOSITORY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes

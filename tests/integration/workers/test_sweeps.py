@@ -16,9 +16,9 @@ from service.config.settings import RetentionSettings
 from service.manager.manager import SessionManager
 from service.sessions.model import NewCommand
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archiving import A, Silent, files_of, place_of
-from tests.support.quiet_sessions import DAY_MS, NUMBERS, gone, sweep, verdicts
-from tests.support.stores import part
+from tests.support.archive.archiving import A, Silent, files_of, place_of
+from tests.support.archive.quiet_sessions import DAY_MS, NUMBERS, gone, sweep, verdicts
+from tests.support.nodes.stores import part
 from workers import archive
 
 

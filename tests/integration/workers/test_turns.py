@@ -17,7 +17,7 @@ from service.config.loader import Config, load_config, to_environment
 from service.observability.alarms import late_sweeps
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
-from tests.support.stores import make_store
+from tests.support.nodes.stores import make_store
 from tests.support.waiting import wait_until
 from workers import jobs, turns
 from workers import queue as queues

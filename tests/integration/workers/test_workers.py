@@ -17,7 +17,7 @@ from service.config.loader import Config, load_config, to_environment
 from service.manager.manager import SessionManager
 from service.sessions.store.keys import Keys
 from tests.conftest import RealServer
-from tests.support.processes import environment
+from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 from workers import jobs
 from workers import queue as queues

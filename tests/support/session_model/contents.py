@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from service import errors
+from tests.support.nodes.stores import part
 from tests.support.session_model.model import IDS, KEEP, OF_OWNER, SOCKETS, Model, Socket
-from tests.support.stores import part
 
 
 class Contents(Model):

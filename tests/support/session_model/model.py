@@ -20,8 +20,8 @@ from service.archiving.archiver import Archiver
 from service.manager.manager import SessionManager
 from service.sessions.model import FINAL_STATUSES
 from service.sessions.store.archive_index import Commit
-from tests.support.archiving import Silent
-from tests.support.stores import make_store
+from tests.support.archive.archiving import Silent
+from tests.support.nodes.stores import make_store
 
 IDS = ("a", "b:1", "c%")
 NODES = ("n-aaaa", "n-bbbb")

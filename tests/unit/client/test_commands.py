@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from muster_client.buffer import Buffer, MemoryBuffer
-from muster_client.commands import Commands
-from muster_client.file_buffer import FileBuffer
+from muster_client.devices.buffer import Buffer, MemoryBuffer
+from muster_client.devices.commands import Commands
+from muster_client.devices.file_buffer import FileBuffer
 
 OK = {"ok": True}
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from muster_client import AsyncDevice, BadBuffer, Device
-from muster_client.file_buffer import FileBuffer
+from muster_client.devices.file_buffer import FileBuffer
 
-from tests.support.said_service import UNKNOWN, Service, drive, until
+from tests.support.nodes.said_service import UNKNOWN, Service, drive, until
 
 
 def token(left_s: float) -> str:

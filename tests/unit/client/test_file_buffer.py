@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from muster_client import BadBuffer, BufferInUse
-from muster_client.buffer import Bounds, Numbered
-from muster_client.file_buffer import FileBuffer
-from muster_client.samples import Sample
+from muster_client.devices.buffer import Bounds, Numbered
+from muster_client.devices.file_buffer import FileBuffer
+from muster_client.devices.samples import Sample
 
 
 @pytest.fixture

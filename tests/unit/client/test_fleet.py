@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from muster_client import Change, Fleet, Refused
 
-from tests.support.said_service import UNKNOWN, Service, drive, until
+from tests.support.nodes.said_service import UNKNOWN, Service, drive, until
 
 NOBODY: dict[str, Any] = {"active": [], "inactive": [], "counts": {}, "ok": True}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from muster_client.buffer import Bounds, Buffer, MemoryBuffer
-from muster_client.file_buffer import FileBuffer
-from muster_client.samples import check
-from muster_client.sender import Sender, Update
+from muster_client.devices.buffer import Bounds, Buffer, MemoryBuffer
+from muster_client.devices.file_buffer import FileBuffer
+from muster_client.devices.samples import check
+from muster_client.devices.sender import Sender, Update
 
 from tests.support.sizes import sampled
 

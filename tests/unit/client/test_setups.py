@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from muster_client.setups import Setups
+from muster_client.devices.setups import Setups
 
 OK = {"ok": True}
 

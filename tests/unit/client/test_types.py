@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 from muster_client import event_types, rest_types
 
-from tests.support.processes import REPOSITORY
+from tests.support.system.processes import REPOSITORY
 
 SCRIPT = REPOSITORY / "clients" / "python" / "generate_types.py"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.live.feed.scope import Scope
-from tests.support.live_fakes import (
+from tests.support.nodes.live_fakes import (
     FakeFeed,
     Node,
     SimulatedTasks,

@@ -8,7 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.live.feed.scope import Scope
-from tests.support.live_fakes import FakeFeed, Node, SimulatedTasks, command, data, event_of, state
+from tests.support.nodes.live_fakes import (
+    FakeFeed,
+    Node,
+    SimulatedTasks,
+    command,
+    data,
+    event_of,
+    state,
+)
 
 
 class World:

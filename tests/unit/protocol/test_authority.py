@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.protocol.authority import Authority, Origin, parse_authority, parse_host, parse_origin
-from tests.support.hosts import NO_AUTHORITIES
+from tests.support.clients.hosts import NO_AUTHORITIES
 
 
 @pytest.mark.parametrize(

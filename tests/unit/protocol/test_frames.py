@@ -15,7 +15,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
-from tests.support.frame_bytes import MAX_BYTES, feed, masked
+from tests.support.clients.frame_bytes import MAX_BYTES, feed, masked
 
 sizes = st.sampled_from([0, 1, 2, 3, 4, 5, 95, 124, 125, 126, 127, 128, 1000, 65535, 65536, 70000])
 texts = st.one_of(st.text(max_size=200), st.builds(lambda n: "ü" * (n // 2) + "x" * (n % 2), sizes))

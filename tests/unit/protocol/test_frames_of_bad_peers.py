@@ -10,7 +10,7 @@ from wsproto.frame_protocol import CloseReason
 
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Parser
-from tests.support.frame_bytes import MAX_BYTES, feed, masked
+from tests.support.clients.frame_bytes import MAX_BYTES, feed, masked
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4999])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.transport.http.heads import Framing, Refused, chunk_size, framing
-from tests.support.hosts import NO_AUTHORITIES
+from tests.support.clients.hosts import NO_AUTHORITIES
 
 GET = b"GET / HTTP/1.1"
 HOST = b"Host: a"
