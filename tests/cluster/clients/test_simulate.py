@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -293,10 +294,12 @@ def test_agent_started_before_the_node_keeps_what_fits_and_says_what_not(
     port = free_ports()[0]
     url = f"http://127.0.0.1:{port}"
     running = Running(
-        *("agent", "--id", "early", "--interval", "0.2", "--keep", "4", "--url", url),
+        *("agent", "--id", "early", "--interval", "0.2", "--keep", "1", "--url", url),
         folder=tmp_path,
     )
     running.await_output("unreachable")
+    more = time.monotonic() + 2  # many more readings than it keeps, however soon the node stands
+    wait_until(lambda: time.monotonic() > more, 5)
     node = NodeProcess(made.folder, port, made.settings)
     made.nodes.append(node)
     node.await_ready()

@@ -19,6 +19,7 @@ from service.config.loader import load_config
 from service.redis_access.job_queue import JobQueue
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import make_store
+from tests.support.system.bursts import work
 from workers import entries
 from workers import jobs as functions
 from workers import queue as queues
@@ -60,10 +61,6 @@ def rescue(queue: queues.JobsQueue, monotonic: Monotonic) -> Rescue:
 @pytest.fixture
 def store(redis_client: redis.Redis, key_prefix: str) -> RedisSessionStore:
     return make_store(redis_client, key_prefix)
-
-
-def work(queue: queues.JobsQueue) -> None:
-    queues.open_worker(queue, f"test-{os.urandom(4).hex()}").work(burst=True)
 
 
 def begin(queue: queues.JobsQueue, *names: str, **options: Any) -> list[Job]:

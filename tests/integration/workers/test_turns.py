@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -18,6 +17,7 @@ from service.observability.alarms import late_sweeps
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import make_store
+from tests.support.system.bursts import work
 from tests.support.waiting import wait_until
 from workers import jobs, turns
 from workers import queue as queues
@@ -67,11 +67,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns that nobody renews end within a moment."""
     monkeypatch.setattr(turns, "HOLD_S", 0.3)
     monkeypatch.setattr(turns, "RENEW_S", 0.05)
-
-
-def work(queue: queues.JobsQueue) -> None:
-    """Everything in the queue, by a real worker that forks for each job."""
-    queues.open_worker(queue, f"test-{os.urandom(4).hex()}").work(burst=True)
 
 
 def run_next(queue: queues.JobsQueue) -> Any:

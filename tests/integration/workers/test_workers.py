@@ -17,6 +17,7 @@ from service.config.loader import Config, load_config, to_environment
 from service.manager.manager import SessionManager
 from service.sessions.store.keys import Keys
 from tests.conftest import RealServer
+from tests.support.system.bursts import work
 from tests.support.system.processes import environment
 from tests.support.waiting import wait_until
 from workers import jobs
@@ -68,11 +69,6 @@ def client(config: Config) -> Iterator[redis.Redis]:
 @pytest.fixture
 def queue(client: redis.Redis, key_prefix: str) -> queues.JobsQueue:
     return queues.open_queue(client, key_prefix)
-
-
-def work(queue: queues.JobsQueue) -> None:
-    """Everything in the queue, by a real worker that forks for each job."""
-    queues.open_worker(queue, f"test-{os.urandom(4).hex()}").work(burst=True)
 
 
 @pytest.fixture
