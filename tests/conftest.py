@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,22 @@ from tests.support.waiting import wait_until as bounded_wait
 # Settings of the person who runs the tests are no concern of the tests, nor of what they start.
 for name in [name for name in os.environ if name.startswith("MUSTER_")]:
     del os.environ[name]
+
+
+class NoHub:
+    """Refuses eventlet and gevent in the process of tests: with them come locks that wait for an event loop.
+
+    What is imported after eventlet may have its locks, and a test that waits for one hangs for good. Tests of what
+    needs them have a process of its own.
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name in ("eventlet", "gevent"):
+            raise ImportError(f"{name} is not for the process of tests", name=name)
+
+
+sys.meta_path.insert(0, NoHub)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

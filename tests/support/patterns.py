@@ -35,13 +35,13 @@ def found_in(file: Path) -> Iterator[Found]:
     """Yield the expressions of one file."""
     tree = ast.parse(file.read_text())
     place = file.relative_to(ROOT).with_suffix("").as_posix()
-    module = importlib.import_module(place.replace("/", "."))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not ast.unparse(node.func).startswith("re."):
             continue
         name = ast.unparse(node.func).removeprefix("re.")
         if name not in SEARCHES | ANCHORED | {"compile"}:
             continue
+        module = importlib.import_module(place.replace("/", "."))
         if name == "compile":
             pattern = eval(ast.unparse(node), vars(module))
             yield Found(

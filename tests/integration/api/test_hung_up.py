@@ -65,7 +65,7 @@ def test_waits_for_commands_end_with_their_clients(
     one.close()
     before = descriptors(node, real_server.port)
     wires = [ask(node, f"/sessions/{session_id}/commands", NEW_COMMAND) for _ in range(WAITS)]
-    wait_until(lambda: descriptors(node, real_server.port) >= before + WAITS, what="all wait")
+    wait_until(lambda: descriptors(node, real_server.port) >= before + WAITS, 60, what="all wait")
     for wire in wires:
         end(wire)  # type: ignore[operator]
     wait_until(
@@ -77,7 +77,7 @@ def test_waits_for_jobs_end_with_their_clients(node: NodeProcess, real_server: R
     """There is no worker, so no job ends."""
     before = descriptors(node, real_server.port)
     wires = [ask(node, "/sessions/cleanup", {}) for _ in range(WAITS)]
-    wait_until(lambda: descriptors(node, real_server.port) >= before + WAITS, what="all wait")
+    wait_until(lambda: descriptors(node, real_server.port) >= before + WAITS, 60, what="all wait")
     for wire in wires:
         wire.close()
     wait_until(

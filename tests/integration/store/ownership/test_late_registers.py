@@ -132,6 +132,11 @@ def test_register_of_a_socket_that_may_be_later_wins(
 ) -> None:
     """Who is not surely earlier is never told that it is superseded: clocks of nodes differ a little."""
     first, second = nodes
+    now_ms = server.now_ms()
+    for (
+        node
+    ) in nodes:  # their own clocks stand still in this test, so both learn of the same moment
+        node.clock.measure(lambda: now_ms)
     stamp = first.accept()
     second.register(second.accept(), "bbbb.1")
     assert first.register(stamp, "aaaa.1").superseded is not None
