@@ -1,0 +1,346 @@
+// A live map of sessions: a snapshot, then every change, over reconnects to any node.
+import { NotConnected, Refused, seconds, words } from "../errors.js";
+import type { CommandUpdate, Counts, SampleUpdates, SessionsUpdate, Snapshot, Summary } from "../event_types.js";
+import { Socket, type Transport } from "../socket.js";
+import { tell } from "../tell.js";
+import { Backoff, Signal, Sleeper, Timer } from "../time.js";
+import { currentToken, renewBeforeEnd, type Token } from "../tokens.js";
+import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
+import { nextFrame, type Schedule } from "./frames.js";
+
+/** What is watched; later versions of the service may know more. */
+export type Scope =
+  | "fleet"
+  | { readonly sessions: readonly string[] }
+  | { readonly project_id: string }
+  | { readonly [field: string]: unknown };
+
+export interface FleetOptions {
+  token?: Token;
+  /** "fleet" if left out. */
+  scope?: Scope;
+  /** Least time between batches of samples; the service's own if left out. */
+  intervalMs?: number;
+  /** `["websocket"]` if left out; with polling, a balancer in front has to be sticky. */
+  transports?: readonly Transport[];
+  /** When subscribers are called; left out: with the next frame of a page, elsewhere at once behind each message. */
+  schedule?: Schedule;
+}
+
+/** The fleet as subscribers were told of it; it never changes, and what did not change is the same object. */
+export interface FleetSnapshot {
+  readonly state: FleetState;
+  readonly sessions: ReadonlyMap<string, Summary>;
+  /** Sessions of the scope by state; undefined: not known yet. */
+  readonly counts: Counts | undefined;
+}
+
+export type FleetListener = (changes: readonly Change[]) => unknown;
+
+const QUEUE_LIMIT = 10_000;
+
+/** Watches a scope; `start` it. */
+export class Fleet {
+  readonly #urls: string[];
+  readonly #options: FleetOptions;
+  #sessions = new Map<string, Summary>();
+  #counts: Counts | undefined;
+  #state: FleetState = "connecting";
+  #cursor: string | undefined;
+  #socket: Socket | undefined;
+  #early: [event: string, payload: unknown][] | undefined;
+  #again = new Signal();
+  #afterS: number | undefined;
+  readonly #sleeper = new Sleeper();
+  #running: Promise<void> | undefined;
+  #hasEnded = false;
+  #error: Error | undefined;
+  readonly #listeners = new Set<FleetListener>();
+  readonly #queues = new Set<ChangeQueue>();
+  readonly #waiting = new Set<(error?: Error) => void>(); // for the snapshot
+  #untold: Change[] = [];
+  #isScheduled = false;
+  #snapshot: FleetSnapshot | undefined;
+  #copy: ReadonlyMap<string, Summary> | undefined;
+
+  constructor(urls: string | readonly string[], options: FleetOptions = {}) {
+    this.#urls = typeof urls === "string" ? [urls] : [...urls];
+    if (this.#urls.length === 0) throw new TypeError("give at least one address");
+    for (const url of this.#urls) new URL(url); // throws what is wrong with it
+    this.#options = options;
+  }
+
+  /** The sessions as they are now, by id. */
+  get sessions(): ReadonlyMap<string, Summary> {
+    return this.#sessions;
+  }
+
+  get state(): FleetState {
+    return this.#state;
+  }
+
+  /** Sessions of the scope by state; undefined: not known yet. */
+  get counts(): Counts | undefined {
+    return this.#counts;
+  }
+
+  /** Begin to connect and to watch. */
+  start(): this {
+    this.#running ??= this.#run();
+    return this;
+  }
+
+  /** Disconnect, for good. */
+  async stop(): Promise<void> {
+    if (!this.#hasEnded) this.#end(undefined);
+    await this.#running;
+  }
+
+  /**
+   * Call `listener` with all changes since its last call, in batches; return what ends that.
+   * It is bound, so that `useSyncExternalStore(fleet.subscribe, fleet.getSnapshot)` works.
+   */
+  readonly subscribe = (listener: FleetListener): (() => void) => {
+    const one: FleetListener = (changes) => listener(changes); // the same function may subscribe twice
+    this.#listeners.add(one);
+    return () => void this.#listeners.delete(one);
+  };
+
+  /** Return the fleet as subscribers were told of it: the same object until they are told of a change. */
+  readonly getSnapshot = (): FleetSnapshot => {
+    this.#copy ??= new Map(this.#sessions);
+    this.#snapshot ??= { state: this.#state, sessions: this.#copy, counts: this.#counts };
+    return this.#snapshot;
+  };
+
+  /**
+   * Iterate every change from now on, until the fleet is stopped. A reader that is `limit` changes behind gets
+   * `missed` instead of them.
+   * @throws Refused: the service refuses this client for good.
+   */
+  changes({ limit = QUEUE_LIMIT } = {}): AsyncIterableIterator<Change, undefined> {
+    const queue = new ChangeQueue(limit, (one) => this.#queues.delete(one));
+    if (this.#hasEnded) queue.end(this.#error);
+    else this.#queues.add(queue);
+    return queue;
+  }
+
+  /**
+   * Wait for the snapshot.
+   * @throws Refused: the service refuses this client for good. NotConnected: it did not come in time.
+   */
+  waitLive(timeoutS = Infinity): Promise<void> {
+    if (this.#state === "live" || this.#state === "conflated") return Promise.resolve();
+    if (this.#hasEnded) return Promise.reject(this.#error ?? new NotConnected("stopped"));
+    return new Promise((resolve, reject) => {
+      const late = (): void => done(new NotConnected(`no snapshot within ${timeoutS} s`));
+      const timer = Number.isFinite(timeoutS) ? new Timer(timeoutS, late) : undefined;
+      const done = (error?: Error): void => {
+        timer?.stop();
+        this.#waiting.delete(done);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      this.#waiting.add(done);
+    });
+  }
+
+  #tell(change: Change): void {
+    for (const queue of this.#queues) queue.push(change);
+    if (this.#listeners.size > 0) this.#untold.push(change);
+    this.#publish();
+  }
+
+  /** Call the subscribers soon, with what they were not told. */
+  #publish(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    (this.#options.schedule ?? nextFrame)(() => {
+      this.#isScheduled = false;
+      if (!this.#isCurrent(this.#snapshot)) this.#snapshot = undefined;
+      const changes = this.#untold;
+      this.#untold = [];
+      for (const listener of this.#listeners) tell(listener, changes);
+    });
+  }
+
+  #isCurrent(snapshot: FleetSnapshot | undefined): boolean {
+    return (
+      snapshot?.sessions === this.#copy && snapshot?.state === this.#state && snapshot.counts === this.#counts
+    );
+  }
+
+  #setState(state: FleetState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#tell({ kind: "state", state });
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff();
+    while (!this.#hasEnded) {
+      this.#afterS = undefined;
+      try {
+        await this.#connectAndWatch(backoff);
+      } catch (error) {
+        if (error instanceof Refused) {
+          const hasHope = error.retryable || (error.code === "not_authenticated" && this.#hasTokenFunction());
+          if (!hasHope) this.#end(error);
+          this.#afterS = error.retryAfterS;
+        } else if (!(error instanceof NotConnected)) {
+          // An answer that is not understood; another node may answer better.
+          console.warn(`muster-client: the fleet's connection is made anew: ${words(error)}`);
+          this.#cursor = undefined;
+        }
+      }
+      if (this.#hasEnded) return;
+      this.#setState("offline");
+      this.#urls.push(this.#urls.shift() as string);
+      const delayS = backoff.nextS();
+      await this.#sleeper.sleep(this.#afterS ?? delayS);
+    }
+  }
+
+  #hasTokenFunction(): boolean {
+    return typeof this.#options.token === "function";
+  }
+
+  #end(error: Error | undefined): void {
+    this.#error = error;
+    this.#hasEnded = true;
+    this.#setState("offline");
+    this.#socket?.close("stopped");
+    this.#sleeper.wake();
+    for (const done of this.#waiting) done(error ?? new NotConnected("stopped"));
+    for (const queue of this.#queues) queue.end(error);
+    this.#queues.clear();
+  }
+
+  async #connectAndWatch(backoff: Backoff): Promise<void> {
+    const { transports = ["websocket"] as const } = this.#options;
+    const token = await currentToken(this.#options.token);
+    if (this.#hasEnded) return;
+    const onEvent = (event: string, payload: unknown): void => this.#event(event, payload);
+    const socket = await Socket.connect(this.#urls[0] as string, onEvent, token, transports);
+    this.#socket = socket;
+    if (this.#hasEnded) socket.close("stopped");
+    void socket.closed.then(() => this.#again.resolve());
+    const renewal = renewBeforeEnd(this.#options.token, token, 0, () => {
+      this.#afterS = 0;
+      socket.close("the token ends soon");
+    });
+    try {
+      while (socket.reason === undefined) {
+        this.#again = new Signal();
+        await this.#watch(socket);
+        backoff.succeeded();
+        if (socket.reason === undefined) await this.#again.promise;
+      }
+    } finally {
+      renewal?.stop();
+      this.#socket = undefined;
+      this.#early = undefined;
+      socket.close("left");
+    }
+  }
+
+  async #watch(socket: Socket): Promise<void> {
+    this.#early = [];
+    const { scope = "fleet", intervalMs } = this.#options;
+    let request: Record<string, unknown> = { scope, batch: true };
+    if (intervalMs !== undefined) request["interval_ms"] = intervalMs;
+    if (this.#cursor !== undefined) {
+      request["cursor"] = this.#cursor;
+      this.#setState("resyncing");
+    }
+    const found = new Map<string, Summary>();
+    let answer: Snapshot;
+    for (;;) {
+      answer = await socket.call<Snapshot>("register_vue", request);
+      for (const one of [...answer.active, ...answer.inactive]) found.set(one.session_id, one);
+      if (!answer.next) break;
+      request = { page: answer.next };
+    }
+    this.#cursor = answer.cursor ?? undefined;
+    this.#counts = sameIfEqual(this.#counts, answer.counts);
+    if (!answer.recovered) {
+      for (const [id, one] of found) found.set(id, sameIfEqual(this.#sessions.get(id), one));
+      this.#sessions = found;
+      this.#copy = undefined;
+      this.#tell({ kind: "reset" });
+    }
+    this.#setState("live");
+    for (const done of this.#waiting) done();
+    const early = this.#early;
+    this.#early = undefined;
+    for (const [event, payload] of early) this.#event(event, payload);
+  }
+
+  #event(event: string, payload: unknown): void {
+    if (typeof payload !== "object" || payload === null) return;
+    if (this.#early !== undefined && event !== "draining") {
+      this.#early.push([event, payload]);
+      return;
+    }
+    try {
+      this.#take(event, payload);
+    } catch (error) {
+      // The map may lack a change now: begin anew.
+      this.#cursor = undefined;
+      this.#socket?.close(`the event ${event} is not understood: ${words(error)}`);
+    }
+  }
+
+  #take(event: string, payload: object): void {
+    if (event === "sessions_update") {
+      this.#update(payload as SessionsUpdate);
+    } else if (event === "session_data_updates") {
+      this.#samples(payload as SampleUpdates);
+    } else if (event === "command_update") {
+      const command = payload as CommandUpdate;
+      this.#tell({ kind: "command", sessionId: command.session_id, command });
+    } else if (event === "resync") {
+      this.#cursor = undefined;
+      this.#setState("resyncing");
+      this.#again.resolve();
+      return;
+    } else if (event === "draining") {
+      this.#afterS = seconds((payload as { reconnect_after_s?: unknown }).reconnect_after_s);
+      this.#socket?.close(event);
+      return;
+    }
+    const { cursor } = payload as { cursor?: unknown };
+    if (typeof cursor === "string") this.#cursor = cursor;
+  }
+
+  #update(update: SessionsUpdate): void {
+    this.#counts = sameIfEqual(this.#counts, update.counts);
+    if (update.removed.length + update.changed.length === 0) this.#publish();
+    for (const sessionId of update.removed) {
+      if (!this.#sessions.delete(sessionId)) continue;
+      this.#copy = undefined;
+      this.#tell({ kind: "removed", sessionId });
+    }
+    for (const summary of update.changed) {
+      this.#sessions.set(summary.session_id, summary);
+      this.#copy = undefined;
+      this.#tell({ kind: "changed", sessionId: summary.session_id, summary });
+    }
+  }
+
+  #samples(update: SampleUpdates): void {
+    const isConflated = update.conflated === true;
+    this.#setState(isConflated ? "conflated" : "live");
+    for (const [sessionId, rev, samples] of update.updates as [string, number, SampleRow[]][]) {
+      this.#tell({ kind: "samples", sessionId, rev, samples, isConflated });
+    }
+  }
+}
+
+/** Return the known object where a new one says the same, so that what shows it need not be drawn again. */
+function sameIfEqual<T extends object>(known: T | undefined, found: T): T {
+  if (known === undefined) return found;
+  const names = new Set([...Object.keys(known), ...Object.keys(found)]) as Set<keyof T>;
+  for (const name of names) if (known[name] !== found[name]) return found;
+  return known;
+}

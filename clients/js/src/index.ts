@@ -1,0 +1,22 @@
+// Devices, dashboards and operators of Muster.
+export { Device, type DeviceOptions, type DeviceState } from "./device/device.js";
+export type { Bounds } from "./device/buffer.js";
+export type { CommandHandler } from "./device/commands.js";
+export type { SetupHandler } from "./device/setups.js";
+export type { Json } from "./device/samples.js";
+export {
+  BadBuffer,
+  BufferInUse,
+  Conflict,
+  InvalidSample,
+  MusterError,
+  NotConnected,
+  Refused,
+  type ErrorBody,
+} from "./errors.js";
+export type { Summary, Counts, CommandUpdate } from "./event_types.js";
+export type { Change, FleetState, SampleRow } from "./fleet/changes.js";
+export { Fleet, type FleetListener, type FleetOptions, type FleetSnapshot, type Scope } from "./fleet/fleet.js";
+export type { Schedule } from "./fleet/frames.js";
+export type { Transport } from "./socket.js";
+export type { Token } from "./tokens.js";
