@@ -311,7 +311,7 @@ export class Buffer {
       return new Promise((resolve, reject) => this.#queue.push({ changes, resolve, reject }));
     }
     if (this.#pending.length + changes.length === 0) return undefined;
-    const done = this.#storage.write([...this.#pending, ...changes]);
+    const done = this.#storage.write([...this.#pending, ...changes], this.#all);
     const taken = this.#pending.splice(0);
     if (done !== undefined) {
       this.#isWriting = true;
@@ -320,13 +320,20 @@ export class Buffer {
     return done ?? undefined;
   }
 
+  /** Return what makes a storage that is empty have everything. */
+  readonly #all = (): Change[] => [
+    { add: this.#samples.slice(this.#first) },
+    ...(this.isNew ? [] : [{ number: this.#numbering() }]),
+    ...[...this.#commands.values()].map((command) => ({ command })),
+  ];
+
   async #writeQueue(first: Promise<void>, taken: Change[]): Promise<void> {
     await first.catch(() => this.#pending.unshift(...taken));
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0);
       const pending = this.#pending.splice(0);
       try {
-        await this.#storage?.write([...pending, ...batch.flatMap((one) => one.changes)]);
+        await this.#storage?.write([...pending, ...batch.flatMap((one) => one.changes)], this.#all);
         for (const one of batch) one.resolve();
       } catch (error) {
         this.#pending.unshift(...pending);

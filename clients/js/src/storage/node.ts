@@ -1,5 +1,2 @@
-// Where a buffer is kept under Node.js: in a file.
-import { BadBuffer } from "../errors.js";
-import type { OpenStorage } from "./storage.js";
-
-export const openStorage: OpenStorage = () => Promise.reject(new BadBuffer("not yet"));
+// Where a buffer is kept under Node.js.
+export { openFile as openStorage } from "./file.js";

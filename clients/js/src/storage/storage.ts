@@ -69,9 +69,10 @@ export interface Kept {
 export interface Storage {
   /**
    * Hand changes to the operating system, all or none: a killed program does not lose them.
-   * Nothing is returned by a storage that did it at once.
+   * Nothing is returned by a storage that did it at once. `all` returns everything that is kept, for a storage
+   * that writes it anew.
    */
-  write(changes: readonly Change[]): void | Promise<void>;
+  write(changes: readonly Change[], all: () => readonly Change[]): void | Promise<void>;
   /** Return when everything that was written survives a power cut. */
   sync(): Promise<void>;
   /** Write everything, and let go of the lock. */
