@@ -50,6 +50,7 @@ class Wire:
         self.sender = Sender(buffer)
         self.answers: list[tuple[int, dict[str, Any]]] = []
         self.dropped: list[Any] = []
+        self.codes: list[str] = []  # of what was dropped
         self.doubled = False
         self.messages = 0
 
@@ -74,7 +75,9 @@ class Wire:
     def hear(self) -> bool:
         """Takes one answer; whether the connection has to be made anew."""
         outcome = self.sender.answered(*self.answers.pop(0))
-        self.dropped += [json.loads(stored.sample.json) for stored in outcome.dropped]
+        for stored, error in outcome.dropped:
+            self.dropped.append(json.loads(stored.sample.json))
+            self.codes.append(error["code"])
         return outcome.is_lost
 
     def finish(self) -> None:
@@ -157,6 +160,7 @@ def test_hundred_updates_with_one_refused_are_no_storm(buffer: Buffer) -> None:
         if n < 199:
             wire.send()
     wire.finish()
+    assert wire.codes == ["invalid_request"]  # and not the conflict of the last answer behind it
     assert wire.service.values == [n for n in range(200) if n != 100]
     assert wire.messages <= 320
 

@@ -354,8 +354,8 @@ class AsyncDevice:
 
     def _answered(self, socket: Socket, outcome: Outcome) -> None:
         loop = asyncio.get_running_loop()
-        for stored in outcome.dropped:
-            tell(self._on_refused, stored.sample.key, outcome.error or {})
+        for stored, error in outcome.dropped:
+            tell(self._on_refused, stored.sample.key, error)
         if outcome.wait_s:
             self._resume_at = loop.time() + outcome.wait_s
             loop.call_later(outcome.wait_s + 0.01, self._wake.set)

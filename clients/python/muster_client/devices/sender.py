@@ -54,15 +54,13 @@ class Outcome:
 
     Attributes:
         acked: Samples that are stored now.
-        dropped: Samples that the service will never take.
-        error: Of a refusal.
+        dropped: Samples that the service will never take, each with the error of its own refusal.
         wait_s: Send nothing for so long.
         is_lost: This connection does not own the session any more: connect again.
     """
 
     acked: list[Stored] = field(default_factory=list)
-    dropped: list[Stored] = field(default_factory=list)
-    error: Mapping[str, Any] | None = None
+    dropped: list[tuple[Stored, Mapping[str, Any]]] = field(default_factory=list)
     wait_s: float = 0.0
     is_lost: bool = False
 
@@ -82,7 +80,8 @@ class Sender:
         self._unsent = 0  # how many at the end of `_left` were not sent on this connection
         self._awaited = 0  # answers that have not come
         self._is_registered = False
-        self._refused: set[int] = set()  # numbers to be split or dropped when all answers came
+        # Number → error of what is to be split or dropped when all answers came.
+        self._refused: dict[int, Mapping[str, Any]] = {}
         self._must_renumber = False
         self._has_reason = False  # a refusal in this round explains its conflicts
         self._load()
@@ -217,13 +216,12 @@ class Sender:
         self._buffer.settle(outcome.acked[-1].place, self._numbers())
 
     def _not_ok(self, seq: int, error: Mapping[str, Any], outcome: Outcome) -> None:
-        outcome.error = error
         code = error.get("code")
         self._must_renumber = True
         if code in ("stale_generation", "not_registered", "session_not_found", "internal"):
             outcome.is_lost = True
         elif code in _FINAL:
-            self._refused.add(seq)
+            self._refused[seq] = error
             self._has_reason = True
         elif code != "conflict":
             self._has_reason = True
@@ -244,14 +242,14 @@ class Sender:
                 kept.append(Update(0, update.samples[:half]))
                 kept.append(Update(0, update.samples[half:]))
             else:
-                outcome.dropped.append(update.samples[0])
+                outcome.dropped.append((update.samples[0], self._refused[update.seq]))
         self._left = kept
         self._refused.clear()
         self._must_renumber = self._has_reason = False
         for seq, update in enumerate(self._left, self._settled + 1):
             update.seq = seq
         highest = max(self._buffer.highest, self._settled + len(self._left))
-        for stored in outcome.dropped:
+        for stored, _ in outcome.dropped:
             self._buffer.drop(stored.place, [])
         self._buffer.number(self._numbers(), highest, self.stream)
         self._unsent = len(self._left)
