@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+#: Exit code of what Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def heard(numbers: Iterable[int]) -> list[int]:
@@ -45,3 +48,27 @@ def end_at_once() -> None:
 def keep_waiting() -> None:
     """Keep SIGTERM and SIGINT waiting, also over an exec, until `end_at_once`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
+
+
+def interrupts_end() -> None:
+    """Let Ctrl-C (`heard`) end this process at once and without a word: it has nothing to put in order.
+
+    An exception would be shown as a traceback wherever Python is just then: in an import, or at its end.
+    """
+
+    def end(*_: object) -> None:
+        os._exit(INTERRUPTED)
+
+    hear((signal.SIGINT,), end)
+
+
+def interrupts_raise() -> None:
+    """Let Ctrl-C (`heard`) raise KeyboardInterrupt again; one that cannot be raised ends the process."""
+
+    def ignored(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            os._exit(INTERRUPTED)
+        sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = ignored
+    hear((signal.SIGINT,), signal.default_int_handler)

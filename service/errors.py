@@ -7,7 +7,9 @@ The class docstring is the default message. `code` is the word on the wire, `sta
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 from typing import Any, ClassVar
 
 log = logging.getLogger(__name__)
@@ -193,6 +195,20 @@ class Internal(ServiceError):
 
 class ConfigError(Exception):
     """The start was refused: a setting is wrong. Carries the path of the setting in its message."""
+
+
+def why_no_port(error: OSError, host: str, port: int) -> str:
+    """Return why this process cannot listen there, in words: what to do differs from reason to reason."""
+    if error.errno == errno.EADDRINUSE:
+        hint = " (on a Mac often the AirPlay receiver)" if port == 5000 else ""
+        return f"port {port} is taken by another program{hint}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"this user may not listen on port {port}: ports below 1024 need a right to, others do not"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine does not have the address {host}"
+    if isinstance(error, socket.gaierror):
+        return f"the name {host} is not known"
+    return error.strerror or str(error)
 
 
 def passed_over(error: Exception, work: str, item: str) -> ServiceError:

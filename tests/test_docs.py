@@ -85,6 +85,8 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--scale",
         "--randomly-seed",
         "--faults",  # of python -m chaos
+        "--install-completion",  # of typer, where `muster` is called by its name
+        "--show-completion",
     }
     known = {
         option

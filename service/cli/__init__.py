@@ -5,12 +5,18 @@ can patch the standard library before anything uses it.
 
 def main() -> None:
     """Entry point of the console script."""
-    import sys
+    import os
 
-    if sys.argv[1:2] in (["node"], ["worker"]):
-        from service.endings import keep_waiting
+    try:
+        import sys
 
-        keep_waiting()  # for the process that this becomes
-    from service.cli.app import run
+        from service.endings import interrupts_end, keep_waiting
+
+        interrupts_end()  # while modules are imported; the command says what Ctrl-C means to it
+        if sys.argv[1:2] in (["node"], ["worker"]):
+            keep_waiting()  # for the process that this becomes
+        from service.cli.app import run
+    except KeyboardInterrupt:
+        os._exit(130)
 
     run()

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from service.endings import INTERRUPTED, interrupts_end, interrupts_raise
 from service.errors import ConfigError, ServiceError
 
 #: Exit codes: wrong usage and wrong settings are 2, as everywhere; all else that fails is 1.
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+FAILED, REFUSED = 1, 2
 
 #: name → module below service.cli, its function or Typer, what it does
 COMMANDS = {
@@ -46,7 +47,11 @@ class LazyGroup(TyperGroup):
         # the names are for its "Did you mean"
         self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(str(name)) if command else None, rest
+        if command is None:
+            return name, None, rest
+        loaded = load_command(str(name))
+        interrupts_raise()
+        return name, loaded, rest
 
 
 def load_command(name: str) -> Any:
@@ -62,7 +67,6 @@ def load_command(name: str) -> Any:
 
 app = typer.Typer(
     cls=LazyGroup,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,7 +97,10 @@ def muster(
 def run() -> None:
     """Run the command of this process's arguments: a failure is one line and an exit code."""
     try:
-        app(prog_name="muster")
+        try:
+            app(prog_name="muster")
+        finally:
+            interrupts_end()  # what is left is Python's own end
     except ConfigError as exc:
         fail(str(exc), REFUSED)
     except ServiceError as exc:

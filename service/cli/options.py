@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ import typer
 from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config, redact_url
 from service.errors import StoreUnavailable
-from service.observability.logs import escape, printable
+from service.observability.logs import escape
 from service.redis_access.trouble import trouble_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ DataOption = Annotated[
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Path of the settings file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+WideOption = Annotated[
+    bool, typer.Option("--wide", "-w", help="Show all columns, also beyond the edge of a terminal.")
+]
 
 
 @contextmanager
@@ -75,26 +78,6 @@ def harmless_json(value: Any, **layout: Any) -> str:
     return "\n".join(map(escape, text.split("\n")))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    """Print rows; `empty` when there are none. What devices sent is shown on one line."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        typer.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(Text(printable("" if cell is None else str(cell))) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no edge; nothing is cut off
-    console.print(table)
-
-
 def when(seconds: float | None) -> str:
     """Return a point in time for people, in local time."""
     from datetime import datetime
@@ -102,3 +85,12 @@ def when(seconds: float | None) -> str:
     if not seconds:
         return ""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took or lasts, for people: in one unit, and never negative."""
+    seconds = max(0.0, seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from service.cli import options
+from service.cli.tables import Column, by_state, show_table
 from service.errors import SessionNotFound
 from service.observability.logs import printable
 
@@ -34,12 +35,14 @@ def list_sessions(
     redis: options.RedisOption = None,
     data: options.DataOption = None,
     config: options.ConfigOption = None,
+    wide: options.WideOption = False,
     json_output: options.JsonOption = False,
 ) -> None:
     """List sessions, active ones first."""
     found: list[dict[str, Any]] = []
     more = False
     with options.open_manager(redis, data, config) as manager:
+        now_s = manager.store.now_ms() / 1000
         states = ["active", "inactive"] if state == "all" else [state]
         for one in states:
             cursor: str | None = None
@@ -60,25 +63,27 @@ def list_sessions(
     if json_output:
         options.show_json({"sessions": found, "more": more})
         return
-    options.show_table(
-        ["session", "name", "project", "state", "node", "last activity", "rev", "open commands"],
-        [
-            [
-                one["session_id"],
-                one["session_name"],
-                one["project_id"],
-                one["state"],
-                one["node_id"] if one["is_connected"] else "",
-                options.when(one["last_activity"]),
-                one["rev"],
-                one["open_commands"] or "",
-            ]
-            for one in found
-        ],
-        "No sessions.",
-    )
+    rows = [_row(one, now_s) for one in found]
+    show_table(LIST_COLUMNS, rows, "No sessions.", wide=wide)
     if more:
         typer.echo(f"… and more: --limit is {limit}", err=True)
+
+
+LIST_COLUMNS = (
+    *(Column("session"), Column("state", style=by_state), Column("seen")),
+    *(Column("open", 1, right=True), Column("name", 2, wraps=True), Column("project", 3)),
+    *(Column("node", 4), Column("rev", 5, right=True), Column("last activity", 6)),
+)
+
+
+def _row(one: dict[str, Any], now_s: float) -> list[Any]:
+    at_s = one["last_activity"]
+    seen = f"{options.duration(now_s - at_s)} ago" if at_s else ""
+    return [
+        *(one["session_id"], one["state"], seen, one["open_commands"] or ""),
+        *(one["session_name"], one["project_id"], one["node_id"] if one["is_connected"] else ""),
+        *(one["rev"], options.when(at_s)),
+    ]
 
 
 @sessions.command()
@@ -102,19 +107,23 @@ def show(
     plain = [[name, value] for name, value in session.items() if name not in nested]
     plain += [[name, value] for name, value in session["statistics"].items()]
     plain.append(["setup", _short(session["setup"])])
-    options.show_table(["field", "value"], plain, "")
+    show_table(["field", Column("value", wraps=True)], plain, "")
     typer.echo("")
     rows = [
         [key, _short(samples[-1][0]) if samples else "", len(samples)]
         for key, samples in session["data"].items()
     ]
-    options.show_table(["key", "latest value", "samples kept"], rows, "No data.")
+    show_table(
+        ["key", Column("latest value", wraps=True), Column("samples kept", right=True)],
+        rows,
+        "No data.",
+    )
     typer.echo("")
     events = [
         [event.pop("at", ""), event.pop("event", ""), _short(event) if event else ""]
         for event in map(dict, session["timeline"])
     ]
-    options.show_table(["at", "event", "details"], events, "No events.")
+    show_table(["at", "event", Column("details", wraps=True)], events, "No events.")
 
 
 @sessions.command()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.text import Text
 
 from service.cli import options
+from service.cli.tables import Column, by_state, show_table, stdout_console
 from service.errors import ServiceError
-from service.observability.alarms import Facts, decide_alarms
+from service.observability.alarms import Alarm, Facts, decide_alarms
 from service.sessions.model import to_seconds
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def status(
     redis: options.RedisOption = None,
     data: options.DataOption = None,
     config: options.ConfigOption = None,
+    wide: options.WideOption = False,
     json_output: options.JsonOption = False,
 ) -> None:
     """Show alarms, nodes, the number of sessions and the state of the workers."""
@@ -54,20 +57,62 @@ def status(
     typer.echo(" · ".join(f"{name} {count}" for name, count in numbers.items()))
     typer.echo(" · ".join(f"jobs {name} {count}" for name, count in jobs.items()))
     typer.echo(" · ".join(_words(archive)))
+    show_alarms(alarms)
+    typer.echo("")
+    rows = [_node_row(figures, now_ms) for figures in nodes]
+    show_table(NODE_COLUMNS, rows, "No node is running.", wide=wide)
+    if workers:
+        typer.echo("")
+        rows = [_worker_row(figures, now_ms) for figures in workers]
+        show_table(WORKER_COLUMNS, rows, "", wide=wide)
+
+
+def show_alarms(alarms: Iterable[Alarm]) -> None:
+    """Print alarms, one a line, which continues in the next one only on a terminal."""
+    console = stdout_console()
     for alarm in alarms:
         words = f"{alarm.severity}: {alarm.name} {alarm.subject}".rstrip()
-        typer.echo(f"{words}: {alarm.message}")
-    hidden = {"node_id", "seen_at", "settings", "auth", "max_files"}
-    columns = sorted({name for figures in nodes for name in figures} - hidden)
-    rows = [
-        [
-            figures.get("node_id"),
-            f"{max(0.0, now_ms - float(figures.get('seen_at') or 0)) / 1000:.1f} s ago",
-            *(_shown(name, figures.get(name)) for name in columns),
-        ]
-        for figures in nodes
+        line = Text(words, style=by_state(alarm.severity)).append(f": {alarm.message}", "default")
+        console.print(line, soft_wrap=not console.is_terminal)
+
+
+def state_of(figures: Mapping[str, str]) -> str:
+    """Return the state of a node in a word or two."""
+    if figures.get("draining") == "1":
+        return "draining"
+    return "ready" if figures.get("ready") == "1" else "not ready"
+
+
+NODE_COLUMNS = (
+    *(Column("node"), Column("state", style=by_state), Column("seen")),
+    *(Column("devices", 1, right=True), Column("boards", 2, right=True)),
+    *(Column("sockets", 3, right=True), Column("up", 4, right=True), Column("version", 5)),
+    *(Column("address", 6), Column("pid", 7, right=True), Column("stored", 8, right=True)),
+    *(Column("backlog", 9, right=True), Column("mode", 10), Column("host", 11)),
+)
+WORKER_COLUMNS = (
+    *(Column("worker"), Column("seen"), Column("failures", 1, right=True), Column("version", 2)),
+    *(Column("pid", 3, right=True), Column("host", 4)),
+)
+
+
+def _node_row(figures: Mapping[str, str], now_ms: int) -> list[str]:
+    first = [figures.get(name, "") for name in ("devices", "dashboards", "connections")]
+    up = options.duration(float(figures["uptime_s"])) if "uptime_s" in figures else ""
+    rest = ("version", "address", "pid", "stored", "backlog_bytes", "async_mode", "host")
+    return [
+        *(figures.get("node_id", ""), state_of(figures), _seen(figures, now_ms)),
+        *(*first, up, *(figures.get(name, "") for name in rest)),
     ]
-    options.show_table(["node", "seen", *columns], rows, "No node is running.")
+
+
+def _worker_row(figures: Mapping[str, str], now_ms: int) -> list[str]:
+    rest = [figures.get(name, "") for name in ("failures", "version", "pid", "host")]
+    return [figures.get("worker", ""), _seen(figures, now_ms), *rest]
+
+
+def _seen(figures: Mapping[str, str], now_ms: int) -> str:
+    return f"{options.duration((now_ms - float(figures.get('seen_at') or 0)) / 1000)} ago"
 
 
 def _archive(manager: SessionManager, upkeep: dict[str, str]) -> dict[str, Any]:
@@ -113,13 +158,3 @@ def _typed(figures: dict[str, str]) -> dict[str, str | float | bool]:
         else:
             typed[name] = int(text) if name not in _TEXTS and text.isdecimal() else text
     return typed
-
-
-def _shown(name: str, text: str | None) -> str | None:
-    if text and name in ("started_at", "start_time"):
-        try:
-            age_s = max(0, int(time.time() - float(text) / 1000))
-        except ValueError:
-            return text
-        return f"{age_s} s ago"
-    return text

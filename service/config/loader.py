@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -77,6 +77,9 @@ class Loaded:
     sources: Mapping[str, str]
     #: Names in the environment that begin like ours and are not known.
     ignored: tuple[str, ...] = field(default=())
+    #: A sentence for each fault, and the settings that have their defaults because of one.
+    faults: tuple[str, ...] = ()
+    wrong: frozenset[str] = frozenset()
 
 
 def load_config(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Config:
@@ -93,20 +96,29 @@ def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None)
         flags: `group.key` → value from the command line; None as value: not given.
 
     Raises:
-        ConfigError: naming the setting and its source, for unknown names, wrong types,
+        ConfigError: a line for each fault, with the setting and its source: unknown names, wrong types,
             impossible relations and unreadable files.
     """
+    loaded = inspect(path, flags)
+    if loaded.faults:
+        raise ConfigError("\n".join(loaded.faults))
+    return loaded
+
+
+def inspect(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
+    """Load what can be loaded, with all that is wrong; arguments as `load` has them."""
     environment = EnvSettingsSource(Config).env_vars  # names in lower case, empty ones left out
     file = Path(path or environment.get("muster_config") or shipped_path())
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
+    faults: list[str] = []
 
     def put(setting: str, value: Any, source: str) -> None:
         group, _, key = setting.partition(".")
         values.setdefault(group, {})[key] = value
         sources[setting] = source
 
-    for setting, value in _read_file(file).items():
+    for setting, value in _read_file(file, faults).items():
         put(setting, value, str(file))
     ignored = []
     for name, text in environment.items():
@@ -115,18 +127,21 @@ def load(path: str | Path | None = None, flags: Mapping[str, Any] | None = None)
         group, separator, key = name.removeprefix(PREFIX.lower()).partition("__")
         if separator:
             setting = f"{group}.{key}"
-            put(setting, _from_text(setting, text, name.upper()), name.upper())
+            try:
+                put(setting, _from_text(setting, text, name.upper()), name.upper())
+            except ConfigError as exc:
+                faults.append(str(exc))
         else:
             ignored.append(name.upper())
     for setting, value in (flags or {}).items():
         if value is not None:
             put(setting, value, "flag")
 
-    config = _validate(values, sources)
-    _check_relations(config)
+    config, wrong = _validate(values, sources, faults)
+    faults += [text for about, text in _wrong_relations(config) if not wrong & about]
     for group, key in _settings():
         sources.setdefault(f"{group}.{key}", "default")
-    return Loaded(config, file, sources, tuple(sorted(ignored)))
+    return Loaded(config, file, sources, tuple(sorted(ignored)), tuple(faults), frozenset(wrong))
 
 
 def require_redis(config: Config, who: str) -> None:
@@ -209,40 +224,53 @@ def _group_model(annotation: Any) -> type[BaseModel]:
     return annotation
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def _read_file(file: Path, faults: list[str]) -> dict[str, Any]:
+    """Return `group.key` → value; what is wrong with the file itself is added to the faults."""
+
     def refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"{file}: {name!r} stands there twice")
+        faults.extend(
+            f"{file}: {name!r} stands there twice"
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        )
         return dict(pairs)
 
+    content: Any = {}
     try:
         content = json.loads(file.read_text("utf-8"), object_pairs_hook=refuse_twins)
     except OSError as exc:
-        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
+        faults.append(f"{file}: cannot be read: {exc.strerror}")
     except (ValueError, RecursionError) as exc:
-        raise ConfigError(f"{file}: is not JSON: {exc}") from exc
+        faults.append(f"{file}: is not JSON: {exc}")
     if not isinstance(content, dict):
-        raise ConfigError(f"{file}: should be an object of groups")
+        faults.append(f"{file}: should be an object of groups")
+        return {}
     flat: dict[str, Any] = {}
     for group, keys in content.items():
         if group not in Config.model_fields:
-            raise ConfigError(f"{group}: unknown group of settings (from {file})")
-        if not isinstance(keys, dict):
-            raise ConfigError(f"{group}: should be an object of settings (from {file})")
-        for key, value in keys.items():
-            if key in ("url", "queue_url") and _has_password(value):
-                raise ConfigError(
-                    f"{group}.{key}: a URL with a password comes from the environment "
-                    f"({PREFIX}{group.upper()}__{key.upper()}), not from {file}"
-                )
-            if (group, key) == ("auth", "secret") and value != "":
-                raise ConfigError(
-                    f"auth.secret: comes from the environment ({PREFIX}AUTH__SECRET), not from {file}"
-                )
-            flat[f"{group}.{key}"] = value
+            faults.append(f"{group}: unknown group of settings (from {file})")
+        elif not isinstance(keys, dict):
+            faults.append(f"{group}: should be an object of settings (from {file})")
+        else:
+            for key, value in keys.items():
+                fault = _is_for_environment(group, key, value, file)
+                if fault:
+                    faults.append(fault)
+                flat[f"{group}.{key}"] = "" if fault else value
     return flat
+
+
+def _is_for_environment(group: str, key: str, value: Any, file: Path) -> str:
+    """Return what is wrong with a secret in a file; "" where there is none."""
+    if key in ("url", "queue_url") and _has_password(value):
+        return (
+            f"{group}.{key}: a URL with a password comes from the environment "
+            f"({PREFIX}{group.upper()}__{key.upper()}), not from {file}"
+        )
+    if (group, key) == ("auth", "secret") and value != "":
+        return f"auth.secret: comes from the environment ({PREFIX}AUTH__SECRET), not from {file}"
+    return ""
 
 
 def _has_password(url: Any) -> bool:
@@ -262,11 +290,14 @@ def _from_text(setting: str, text: str, name: str) -> Any:
         raise ConfigError(f"{setting}: {text!r} is not a JSON value (from {name})") from exc
 
 
-def _validate(values: dict[str, dict[str, Any]], sources: Mapping[str, str]) -> Config:
+def _validate(
+    values: dict[str, dict[str, Any]], sources: Mapping[str, str], faults: list[str]
+) -> tuple[Config, set[str]]:
+    """Return the settings, with defaults instead of wrong ones, and the names of these; add to the faults."""
     try:
-        return Config(**values)  # type: ignore[arg-type]
+        return Config(**values), set()  # type: ignore[arg-type]
     except ValidationError as exc:
-        lines = []
+        wrong = set()
         for error in exc.errors(include_url=False):
             path = ".".join(str(part) for part in error["loc"])
             source = next(
@@ -281,29 +312,32 @@ def _validate(values: dict[str, dict[str, Any]], sources: Mapping[str, str]) -> 
                 message = "unknown setting"
             else:
                 message = error["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {message} (from {source})")
-        raise ConfigError("\n".join(lines)) from exc
+            faults.append(f"{path}: {message} (from {source})")
+            wrong.add(".".join(str(part) for part in error["loc"][:2]))
+    right = {
+        group: {key: value for key, value in keys.items() if f"{group}.{key}" not in wrong}
+        for group, keys in values.items()
+        if group not in wrong
+    }
+    return Config(**right), wrong  # type: ignore[arg-type]
 
 
-def _check_relations(config: Config) -> None:
-    sessions = config.sessions
+def _wrong_relations(config: Config) -> Iterator[tuple[set[str], str]]:
+    """Yield what is wrong between settings that are each possible: their names, and a sentence."""
+    sessions, memory = config.sessions, config.memory
     if sessions.lease_s < 2 * sessions.renew_s:
-        raise ConfigError(
-            f"sessions.lease_s: {sessions.lease_s:g} should be at least 2 × sessions.renew_s, "
-            f"which is {sessions.renew_s:g}"
-        )
+        text = f"sessions.lease_s: {sessions.lease_s:g} should be at least 2 × sessions.renew_s, "
+        yield {"sessions.lease_s", "sessions.renew_s"}, f"{text}which is {sessions.renew_s:g}"
     if 0 < sessions.ttl_s <= sessions.archive_after_s:
-        raise ConfigError(
+        text = (
             f"sessions.ttl_s: {sessions.ttl_s:g} should be longer than sessions.archive_after_s, "
-            f"which is {sessions.archive_after_s:g}, or 0"
         )
+        about = {"sessions.ttl_s", "sessions.archive_after_s"}
+        yield about, f"{text}which is {sessions.archive_after_s:g}, or 0"
     if config.auth.mode == "token" and not config.auth.secret:
-        raise ConfigError(
-            f"auth.secret: `auth.mode` token needs one, from the environment ({PREFIX}AUTH__SECRET), "
-            "such as `openssl rand -hex 32` makes"
-        )
-    if config.memory.redis_low_percent >= config.memory.redis_high_percent:
-        raise ConfigError(
-            f"memory.redis_low_percent: {config.memory.redis_low_percent:g} should be less than "
-            f"memory.redis_high_percent, which is {config.memory.redis_high_percent:g}"
-        )
+        text = f"auth.secret: `auth.mode` token needs one, from the environment ({PREFIX}AUTH__SECRET), "
+        yield {"auth.mode", "auth.secret"}, f"{text}such as `openssl rand -hex 32` makes"
+    if memory.redis_low_percent >= memory.redis_high_percent:
+        text = f"memory.redis_low_percent: {memory.redis_low_percent:g} should be less than "
+        about = {"memory.redis_low_percent", "memory.redis_high_percent"}
+        yield about, f"{text}memory.redis_high_percent, which is {memory.redis_high_percent:g}"

@@ -27,12 +27,7 @@ class Ground:
     """
 
     def __init__(self, config: Config, port: int, *, insecure: bool) -> None:
-        is_open = config.auth.mode == "open"
-        if is_open and not is_loopback(config.node.host) and not insecure:
-            raise errors.ConfigError(
-                f"node.host: {config.node.host} can be reached from elsewhere and there is no login: "
-                "set auth.mode to token, listen on 127.0.0.1, or take responsibility with --insecure"
-            )
+        require_login(config, insecure=insecure)
         self.config = config
         self.port = port
         self.insecure = insecure
@@ -54,4 +49,19 @@ class Ground:
         self.redis_shown = redact_url(config.redis.url)
         self.queue_shown = redact_url(config.redis.queue_url)
         #: None: there is no login.
-        self.tokens = None if is_open else Tokens(config.auth.secret, self.clock.now_s)
+        self.tokens = (
+            None if config.auth.mode == "open" else Tokens(config.auth.secret, self.clock.now_s)
+        )
+
+
+def require_login(config: Config, *, insecure: bool) -> None:
+    """Refuse an address that others can reach, without a login and without `insecure`.
+
+    Raises:
+        ConfigError
+    """
+    if config.auth.mode == "open" and not is_loopback(config.node.host) and not insecure:
+        raise errors.ConfigError(
+            f"node.host: {config.node.host} can be reached from elsewhere and there is no login: "
+            "set auth.mode to token, listen on 127.0.0.1, or take responsibility with --insecure"
+        )

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from service.endings import hear
-from service.errors import ConfigError
+from service.errors import ConfigError, why_no_port
 from service.node.lifecycle import LifecycleApp
 from service.observability import logs
 from service.transport.http.guard import HttpGuard
@@ -119,9 +119,14 @@ def bind(host: str, port: int) -> socket.socket:
         # Connections inherit it. Without it an answer in two writes would wait for the client to confirm the
         # first, which a client with one connection for many requests does after 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as exc:
-        raise ConfigError(f"node.port: cannot listen on {host}:{port}: {exc.strerror}") from exc
+        why = why_no_port(exc, host, port)
+        raise ConfigError(f"node.port: cannot listen on {host}:{port}: {why}") from exc
     return listener
 
 
@@ -161,9 +166,9 @@ def _start(
     try:
         listener.listen(BACKLOG)
     except OSError as exc:  # two may bind one address, and only one may listen
-        raise ConfigError(
-            f"node.port: cannot listen on {listener.getsockname()}: {exc.strerror}"
-        ) from exc
+        host, port, *_ = listener.getsockname()
+        why = why_no_port(exc, host, port)
+        raise ConfigError(f"node.port: cannot listen on {host}:{port}: {why}") from exc
     return start(listener, app, guard, MAX_CONNECTIONS)
 
 

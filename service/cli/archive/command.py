@@ -21,6 +21,7 @@ from service.cli.archive.export import LINES, export_samples
 from service.cli.archive.folder import ArchiveOption, open_archive
 from service.cli.archive.imports import import_files, put_back, reindex
 from service.cli.archive.quarantine import quarantine
+from service.cli.tables import Column, show_table
 from service.errors import SessionNotFound
 from service.observability.logs import printable
 
@@ -48,6 +49,7 @@ def list_archived(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of sessions.")] = 100,
     place: ArchiveOption = None,
     data: options.DataOption = None,
+    wide: options.WideOption = False,
     json_output: options.JsonOption = False,
 ) -> None:
     """List sessions that have a file, each with its newest file.
@@ -77,12 +79,18 @@ def list_archived(
     if json_output:
         options.show_json({"sessions": found, "next": following, "bad": bad})
         return
-    columns = ["session", "name", "project", "rev", "archived at", "bytes", "file"]
-    keys = ["session_id", "session_name", "project_id", "rev", "archived_at", "bytes", "name"]
-    rows = [[row[key] for key in keys] for row in found]
-    for row in rows:
-        row[4] = options.when(row[4])
-    options.show_table(columns, rows, "No sessions.")
+    rows = [
+        [
+            *(row["session_id"], options.when(row["archived_at"]), row["bytes"], row["rev"]),
+            *(row["session_name"], row["project_id"], row["name"]),
+        ]
+        for row in found
+    ]
+    columns: list[Column | str] = [
+        *("session", "archived at", Column("bytes", 1, right=True), Column("rev", 2, right=True)),
+        *(Column("name", 3, wraps=True), Column("project", 4), Column("file", 5)),
+    ]
+    show_table(columns, rows, "No sessions.", wide=wide)
     if more:
         typer.echo(f"… and more: --after {following}", err=True)
     if bad:
@@ -174,8 +182,8 @@ def verify(
             }
         )
     else:
-        options.show_table(
-            ["file", "session", "what is wrong", "quarantined as"],
+        show_table(
+            ["file", "session", Column("what is wrong", wraps=True), "quarantined as"],
             [
                 [one.name, walk.session_of(one.name), one.wrong, items.get(one.name)]
                 for one in wrong
@@ -184,7 +192,7 @@ def verify(
         )
         if beside:
             rows = [[one, walk.session_of(one)] for one in beside]
-            options.show_table(["has a newer file", "session"], rows, "")
+            show_table(["has a newer file", "session"], rows, "")
         bad = len(wrong) - unreadable
         typer.echo(
             f"{checked} files: {bad} bad, {unreadable} cannot be read, {len(beside)} with a newer file."

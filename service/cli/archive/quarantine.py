@@ -12,6 +12,7 @@ from service.archive.store import Quarantined
 from service.archive.walk import session_of
 from service.cli import options
 from service.cli.archive.folder import ArchiveOption, open_archive
+from service.cli.tables import Column, show_table
 from service.errors import FileNotFound, ServiceError
 from service.observability.logs import printable
 
@@ -36,8 +37,11 @@ def list_items(
     if json_output:
         options.show_json({"items": [_shown(one) for one in items]})
         return
-    options.show_table(
-        ["item", "since", "session", "bytes", "reason"],
+    show_table(
+        [
+            *("item", "since", "session", Column("bytes", right=True)),
+            Column("reason", wraps=True),
+        ],
         [
             [
                 one.item,
@@ -67,7 +71,7 @@ def show(
         options.show_json(shown)
     else:
         shown["at"] = options.when(shown["at"])
-        options.show_table(["field", "value"], [[*pair] for pair in shown.items()], "")
+        show_table(["field", Column("value", wraps=True)], [[*pair] for pair in shown.items()], "")
 
 
 @quarantine.command("put-back")

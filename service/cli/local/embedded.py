@@ -13,6 +13,7 @@ left: two servers never write one AOF.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -260,18 +261,25 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a server could listen there: none does, neither here nor on all addresses."""
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on this port of loopback."""
+    return refused_port(port) is None
+
+
+def refused_port(port: int, host: str = "127.0.0.1") -> OSError | None:
+    """Return why no server could listen there: one does, here or on all addresses, or this user may not."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind((host, port))
-        except OSError:
-            return False
+        except OSError as exc:
+            return exc
     with socket.socket(family) as one:
         one.settimeout(0.5)
-        return one.connect_ex((host, port)) != 0
+        if one.connect_ex((host, port)) == 0:
+            return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    return None
 
 
 def last_lines(path: Path, count: int = 5) -> str:

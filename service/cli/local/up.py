@@ -19,7 +19,7 @@ from service.config.data_folder import archive_url
 from service.config.loader import Config, child_environment, client_environment, load, redact_url
 from service.config.settings import EMBEDDED
 from service.connect import adopt_lost_archive, make_store
-from service.errors import ConfigError
+from service.errors import ConfigError, why_no_port
 from service.redis_access.clients import redis_factory
 
 #: Ranks of the end: who makes load first, who keeps data last.
@@ -63,12 +63,10 @@ def up(
     if ports[-1] > 65535:
         raise ConfigError(f"node.port: {nodes} nodes from {first} on would need ports above 65535")
     for number in ports:
-        if not embedded.is_free(number):
-            raise ConfigError(
-                f"node.port: {number} is taken by another program"
-                + (" (on a Mac often the AirPlay receiver)" if number == 5000 else "")
-                + ": choose another with --port"
-            )
+        refused = embedded.refused_port(number)
+        if refused is not None:
+            why = why_no_port(refused, "127.0.0.1", number)
+            raise ConfigError(f"node.port: {why}: choose another with --port")
     run = _Run(settings, ports, data, demo)
     try:
         run.go()

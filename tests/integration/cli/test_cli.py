@@ -310,6 +310,24 @@ def test_config_show_values_sources_and_no_secret() -> None:
 def test_config_check_right_and_wrong() -> None:
     """Exit code 0 or 2, with the path of what is wrong."""
     assert muster("config", "check").returncode == 0
+    refused = {
+        "MUSTER_SESSIONS__LEASE_S": "1",
+        "MUSTER_NODE__HOST": "0.0.0.0",
+        "MUSTER_REDIS__URL": "rediss://h:1/0?ssl_ca_certs=/none",
+        "MUSTER_REDIS__QUEUE_URL": "redis+sentinel://h/0",
+        "MUSTER_ARCHIVE__URL": "file:relative",
+    }
+    shown = muster("config", "check", "--json", settings=refused)
+    assert shown.returncode == 2
+    faults = json.loads(shown.stdout)["faults"]
+    assert sorted(one.partition(":")[0] for one in faults) == [
+        *("archive.url", "node.host", "redis.queue_url", "redis.url", "sessions.lease_s"),
+    ]
+    del refused["MUSTER_SESSIONS__LEASE_S"], refused["MUSTER_ARCHIVE__URL"]
+    result = muster("config", "check", "--insecure", settings=refused)
+    assert [line.split(":")[1].strip() for line in result.stderr.splitlines()] == [
+        *("redis.url", "redis.queue_url"),
+    ]
     result = muster("config", "check", settings={"MUSTER_SESSIONS__LEASE_S": "1"})
     assert result.returncode == 2
     assert result.stderr.startswith("muster: sessions.lease_s: 1 should be at least")

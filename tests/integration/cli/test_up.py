@@ -234,7 +234,7 @@ def test_up_port_taken_is_a_clear_error(start: Callable[..., Running], data: Pat
         port = other.getsockname()[1]
         answer = muster("up", "--data", str(data), "--port", str(port))
     assert answer.returncode == 2
-    assert f"node.port: {port} is taken by another program" in answer.stderr
+    assert f"node.port: port {port} is taken by another program" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (data / "redis.url").exists()
 
