@@ -19,13 +19,16 @@ from workers.turns import Turns
 
 @contextmanager
 def open_manager(config: Config) -> Iterator[SessionManager]:
-    """Open a SessionManager on the configured Redis.
+    """Open a SessionManager on the configured Redis, whatever became of its archive.
+
+    Most of what a job does takes no archive: alarms above all, which tell of one that is away, and the TTLs
+    of what cannot go there. A call that takes it raises `ArchiveUnavailable`.
 
     Raises:
         ConfigError: the data there has another layout.
         StoreUnavailable: Redis does not answer.
     """
-    manager = SessionManager.connect(config.redis.url, config)
+    manager = SessionManager.connect(config.redis.url, config, lenient=True)
     try:
         yield manager
     finally:
