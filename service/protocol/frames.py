@@ -5,7 +5,8 @@ The sides differ in one thing: what a client sends is masked, what a server send
 side it is on.
 
 `Parser.feed` takes whatever piece of the stream arrived and returns all messages that are complete with it.
-Sizes are checked as soon as a header is complete, before anything of the payload is kept. What is incomplete
+Sizes are checked as soon as a header is complete, before anything of the payload is kept but the beginning of
+a text that is too long (`START_BYTES`). What is incomplete
 is kept in one growing buffer, together with the number of bytes it needs, so a stream that comes byte by byte
 costs no more than its length; between two messages nothing is kept.
 
@@ -36,6 +37,8 @@ INTERNAL: Final = 1011
 
 #: The longest payload of a control frame.
 MAX_CONTROL_BYTES: Final = 125
+#: Of a text that is too long, so much is read: from its beginning, its sender's answer may still be known.
+START_BYTES: Final = 256
 #: Payloads from here on are unmasked lane by lane: long integers are slow to make.
 _LANES_FROM: Final = 8192
 
@@ -58,6 +61,7 @@ class Fault(NamedTuple):
 
     code: int  #: for the close frame
     words: str
+    start: bytes = b""  #: of a text that is too long: how it begins
 
 
 Message = str | bytes | bytearray | Control | Fault
@@ -129,6 +133,13 @@ class Parser:
                         start += extra
                     fault = self._check_length(length, extra)
                 if fault is not None:
+                    wanted = self._wanted_start(first, length, fault)
+                    end = start + wanted
+                    if wanted > 0 and end > size:
+                        needed = end - place
+                        break
+                    if wanted >= 0:
+                        fault = self._with_start(fault, data[start - 4 : start], data[start:end])
                     return self._fail(found, fault)
             end = start + length
             if end > size:
@@ -189,6 +200,16 @@ class Parser:
         if length + (0 if self._parts is None else len(self._parts)) > self._max_bytes:
             return Fault(TOO_LARGE, "The message is too long.")
         return None
+
+    def _wanted_start(self, first: int, length: int, fault: Fault) -> int:
+        """Return how much is wanted of a frame, to know how a text begins that is too long; -1 for other faults."""
+        if fault.code != TOO_LARGE or (self._opcode or first & 0x0F) != TEXT:
+            return -1
+        return min(length, max(0, START_BYTES - len(self._parts or b"")))
+
+    def _with_start(self, fault: Fault, key: bytes, data: bytes) -> Fault:
+        begun = apply_mask(key, data) if self._mask else data
+        return fault._replace(start=bytes((self._parts or b"")[:START_BYTES]) + begun)
 
     def _take(self, first: int, payload: bytes | bytearray, found: list[Message]) -> bool:
         """Handle anything but a whole text message; False when it was a fault."""

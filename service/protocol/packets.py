@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 #: Of Engine.IO, the first digit of a packet; behind `MESSAGE` stands a packet of Socket.IO.
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = "0123456"
+#: Between the packets of one long-polling request.
+SEPARATOR = "\x1e"
 #: Of Socket.IO.
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = "0123456"
 

@@ -30,6 +30,10 @@ class Later:
 LATER: Final = Later()
 
 
+#: Gets the arguments of an ack, or why there are none to read.
+OnAck = Callable[["list[Any] | ServiceError"], None]
+
+
 class Answers(Protocol):
     """Sends the answer of a call; implemented by the dispatcher."""
 
@@ -86,7 +90,7 @@ class Peer:
         self.inbox: deque[Any] | None = None
         self.waiting_bytes = 0
         self.busy = False
-        self.acks: dict[int, Callable[[list[Any] | None], None]] | None = None
+        self.acks: dict[int, OnAck] | None = None
         self.next_request = packets.REQUEST_NUMBERS[0]
 
 

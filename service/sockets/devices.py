@@ -9,6 +9,7 @@ acked when Redis has it.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Protocol
 
 from service import errors
@@ -26,6 +27,12 @@ from service.sockets.events import payloads
 from service.sockets.registers import check_held
 
 log = logging.getLogger(__name__)
+
+#: How a `command_result` begins whose `command_id` comes before its result.
+_LONG_RESULT = re.compile(
+    r'\[\s*"command_result"\s*,\s*\{\s*(?:"\w+"\s*:\s*(?:true|false|"[^"\\]*")\s*,\s*)*'
+    r'"command_id"\s*:\s*"([^"\\]+)"'
+)
 
 OWN_ONLY = "A device acts on its own session only."
 
@@ -80,6 +87,7 @@ class Devices:
         on("ping", self.ping, inline=True)
         on("pong", self.pong, inline=True)
         on("command_result", self.command_result)
+        self._dispatcher.on_cut_events(self.cut_short)
 
     # -- its events
 
@@ -165,6 +173,13 @@ class Devices:
         if change is None:
             raise errors.CommandNotFound(command_id=wanted.command_id)
         return {"command_id": wanted.command_id, "status": change.status}
+
+    def cut_short(self, peer: Peer, start: str, error: errors.ServiceError) -> None:
+        """End the command whose result is too long to be read: its device would send it again for ever."""
+        owned: OwnedSession | None = peer.device
+        found = _LONG_RESULT.match(start)
+        if owned is not None and not owned.lost and found is not None:
+            self._commands.lose(owned, found[1], error)
 
     def _owned(self, call: Call) -> OwnedSession:
         """Return the session this socket is registered as.

@@ -34,6 +34,7 @@ from service.sockets.call import (
     LATER,
     Call,
     Later,
+    OnAck,
     Peer,
     Watch,
     error_frame,
@@ -110,6 +111,7 @@ class Dispatcher:
         self._hot: dict[str, HotHandler] = {}
         self._on_connect: list[Callable[[Peer], None]] = []
         self._on_disconnect: list[Callable[[Peer, str], None]] = []
+        self._on_cut_short: list[Callable[[Peer, str, ServiceError], None]] = []
 
     # --- handlers and listeners
 
@@ -142,6 +144,10 @@ class Dispatcher:
     def on_disconnect(self, listener: Callable[[Peer, str], None]) -> None:
         """Call `listener(peer, reason)` once for every socket that ends, after its last handler."""
         self._on_disconnect.append(listener)
+
+    def on_cut_events(self, listener: Callable[[Peer, str, ServiceError], None]) -> None:
+        """Call `listener(peer, beginning, error)` for every event that is too long. It must not block."""
+        self._on_cut_short.append(listener)
 
     @property
     def events(self) -> frozenset[str]:
@@ -200,11 +206,11 @@ class Dispatcher:
         if not peer.closed:
             self._inboxes.insert(peer, (handler, call))
 
-    def on_ack(self, sid: str, number: int, text: str | None) -> bool:
+    def on_ack(self, sid: str, number: int, said: str | ServiceError) -> bool:
         """Take a client's ack of a `request`; False when the number was not given out here.
 
         Args:
-            text: JSON text of the array of arguments, or ""; None: it carries what is no JSON.
+            said: JSON text of the array of arguments, or ""; or why it was not taken.
         """
         if number not in packets.REQUEST_NUMBERS:
             return False
@@ -212,22 +218,27 @@ class Dispatcher:
         on_ack = peer.acks.pop(number, None) if peer is not None and peer.acks else None
         if on_ack is not None:
             try:
-                on_ack(_arguments(text))
+                on_ack(_arguments(said) if isinstance(said, str) else said)
             except Exception:
                 log.exception(
                     "an ack listener failed", extra={"action": "ack_failed", "throttle": "ack"}
                 )
         return True
 
+    def on_cut_short(self, sid: str, start: str, error: ServiceError) -> None:
+        """Take the beginning of an event of which the rest was not read, because it is too long."""
+        peer = self.peers.get(sid)
+        if peer is not None:
+            for listener in self._on_cut_short:
+                listener(peer, start, error)
+
     # --- answers and requests
 
-    def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
-    ) -> None:
+    def request(self, sid: str, event: str, payload_json: bytes, on_ack: OnAck) -> None:
         """Send an event to a socket of this node and pass on its ack.
 
         Args:
-            on_ack: called with the ack's arguments (None: they cannot be read), in the context that read
+            on_ack: called with the ack's arguments, or why they cannot be read, in the context that read
                 it: it must not block. Never called when the socket ends first, or is not here.
         """
         peer = self.peers.get(sid)
@@ -370,12 +381,14 @@ class Dispatcher:
                 log.exception("a disconnect listener failed", extra={"action": "leave_failed"})
 
 
-def _arguments(text: str | None) -> list[Any] | None:
-    """Return the arguments of an ack; None where they cannot be read."""
+def _arguments(text: str) -> list[Any] | ServiceError:
+    """Return the arguments of an ack, or why they cannot be read."""
     try:
-        arguments = orjson.loads(text) if text else None if text is None else []
+        arguments = orjson.loads(text) if text else []
         if text and may_lose(text):
             arguments, _ = exact(text)  # what takes a part of it refuses what is beyond 64 bits
-    except (orjson.JSONDecodeError, ServiceError):
-        return None
-    return arguments if isinstance(arguments, list) else None
+    except orjson.JSONDecodeError:
+        arguments = None
+    except ServiceError as error:
+        return error
+    return arguments if isinstance(arguments, list) else errors.InvalidRequest("It is no JSON.")

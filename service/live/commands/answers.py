@@ -91,7 +91,11 @@ class CommandAnswers:
         self._answer_bytes = 0
 
     def note(
-        self, session_id: str, generation: int, command_id: str, arguments: list[Any] | None
+        self,
+        session_id: str,
+        generation: int,
+        command_id: str,
+        arguments: list[Any] | errors.ServiceError,
     ) -> None:
         """Queue the ack of a command to be recorded. Never blocks: called where packets are read.
 
@@ -99,7 +103,7 @@ class CommandAnswers:
             session_id: whose command.
             generation: on which it was sent.
             command_id: of the command.
-            arguments: of the ack; None: they cannot be read.
+            arguments: of the ack, or why they cannot be read.
         """
         ok, result_json, error_json = self.read_ack(arguments)
         answer = Answer(generation, command_id, ok, result_json, error_json)
@@ -118,14 +122,14 @@ class CommandAnswers:
             self._answers[session_id] = deque((answer,))
         self._tasks.spawn(self._record_all, session_id)
 
-    def read_ack(self, arguments: list[Any] | None) -> tuple[bool | None, str, str]:
+    def read_ack(self, arguments: list[Any] | errors.ServiceError) -> tuple[bool | None, str, str]:
         """Return (ok, result, error) of an ack; ok is None when it says no more than "I have it".
 
         One that cannot be understood fails the command: nothing better will come, and who waits for the
         result must not wait until the command times out.
         """
-        if arguments is None:
-            return False, "", _lost("invalid_request", "It is no JSON: binary data is not taken.")
+        if isinstance(arguments, errors.ServiceError):
+            return False, "", _lost(arguments.code, arguments.message)
         if len(arguments) > 1:
             return False, "", _lost("invalid_request", "An ack has one argument.")
         said = arguments[0] if arguments else None

@@ -58,7 +58,11 @@ class Sockets(Protocol):
     """The part of the sockets' dispatcher that sends events to devices."""
 
     def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
+        self,
+        sid: str,
+        event: str,
+        payload_json: bytes,
+        on_ack: Callable[[list[Any] | errors.ServiceError], None],
     ) -> None: ...
 
     def backlog_bytes(self, sid: str) -> int: ...
@@ -164,12 +168,16 @@ class CommandDelivery:
         )
         session_id, generation, command_id = owned.session_id, owned.generation, change.command_id
 
-        def on_ack(arguments: list[Any] | None) -> None:
+        def on_ack(arguments: list[Any] | errors.ServiceError) -> None:
             self.answers.note(session_id, generation, command_id, arguments)
 
         self._sockets.request(owned.sid, "command", payload.encode(), on_ack)
 
     # --- back from the device
+
+    def lose(self, owned: Owned, command_id: str, error: errors.ServiceError) -> None:
+        """End a command whose `command_result` was not taken. Never blocks."""
+        self.answers.note(owned.session_id, owned.generation, command_id, error)
 
     def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
         """See `CommandAnswers.read_ack`."""

@@ -240,7 +240,7 @@ class NodeSocket(Deadlines):
         self.is_at_fault = fault.code != frames.INTERNAL
         if fault.code != frames.TOO_LARGE:
             return b""
-        words: str = self.server.muster.incoming.refuse_size()
+        words: str = self.server.muster.incoming.refuse_size(self, fault.start)
         return frames.encode(frames.TEXT, words.encode())
 
     def on_overflow(self) -> None:

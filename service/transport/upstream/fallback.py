@@ -26,7 +26,7 @@ def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
         raw,
         early,
         max_bytes=server.max_http_buffer_size,
-        refusal=lambda: server.muster.incoming.refuse_size(),
+        refusal=lambda start: server.muster.incoming.refuse_size(socket, start),
         let_others_run=lambda: server.sleep(0),
         on_control=socket.take_control,
     )

@@ -38,7 +38,8 @@ class Receiver(Protocol):
     def connected(self, sid: str, address: str, passed: Any = ..., /) -> None: ...
     def disconnected(self, sid: str, reason: str) -> None: ...
     def on_event(self, sid: str, ack_id: int | None, text: str) -> None: ...
-    def on_ack(self, sid: str, number: int, text: str | None) -> bool: ...
+    def on_ack(self, sid: str, number: int, said: str | ServiceError) -> bool: ...
+    def on_cut_short(self, sid: str, start: str, error: ServiceError) -> None: ...
     def spend(self, sid: str, size: int) -> None: ...
     def reject(self, sid: str, ack_id: int | None, error: ServiceError, size: int) -> None: ...
 
@@ -169,11 +170,23 @@ class Incoming:
             socket.send_away(_NOT_CONNECTED)
         return False
 
-    def refuse_size(self) -> str:
-        """Count a message that is too long; return the Engine.IO text that answers it."""
+    def refuse_size(self, socket: NodeSocket, start: bytes) -> str:
+        """Count a message that is too long; return the Engine.IO text that answers it.
+
+        Args:
+            start: how it begins. What it can be seen to answer has failed: nobody should wait for it.
+        """
         self._counts.bad_input.add("too_large")
         most = self._eio.max_http_buffer_size
         error = errors.TooLarge(f"A message may have {most} bytes.", max_bytes=most)
+        for encoded in start.decode(errors="ignore").split(packets.SEPARATOR):
+            head = packets.read_head(encoded[1:]) if encoded[:1] == packets.MESSAGE else None
+            if head is None or head.namespace != NAMESPACE or not socket.sid_here:
+                continue
+            if head.kind == packets.ACK and head.number:
+                self._receiver.on_ack(socket.sid_here, head.number, error)
+            elif head.kind == packets.EVENT:
+                self._receiver.on_cut_short(socket.sid_here, head.body, error)
         frame = event_frame("service_error", orjson.dumps(error.body()))
         return f"{engineio.packet.MESSAGE}{frame.text}"
 
@@ -207,7 +220,8 @@ class Incoming:
         if not number:  # python-socketio keeps its counter under 0
             self.refuse(socket, None, "packet", "This ack has no number.", size)
             return
-        if self._receiver.on_ack(socket.sid_here, number, None if is_binary else head.body):
+        said = errors.InvalidRequest(NO_BINARY) if is_binary else head.body
+        if self._receiver.on_ack(socket.sid_here, number, said):
             if is_binary:
                 self.refuse(socket, None, "binary", NO_BINARY, size)
             return

@@ -13,7 +13,7 @@ from typing import Any
 import engineio.exceptions
 import engineio.packet
 
-from service.protocol import frames
+from service.protocol import frames, packets
 from service.transport.http.client import Client
 from service.transport.http.guard import CLIENT
 from service.transport.upstream.ports import EngineSocket
@@ -29,8 +29,8 @@ MAX_POSTED_PACKETS = 10_000
 MAX_STRANGER_BYTES = 16 * 1024
 #: How often a poll that waits is looked after, s.
 LOOK_S = 1.0
-#: The key of a request's environ with its body; None: it is too long.
-BODY = "muster.body"
+#: The keys of a request's environ with its body, None if it is too long, and then with how it begins.
+BODY, START = "muster.body", "muster.start"
 
 
 class CutShort(Exception):
@@ -53,21 +53,21 @@ def read_body(socket: EngineSocket, environ: dict[str, Any]) -> None:
         client.reader.is_patient = not socket.is_stranger
     try:
         most = MAX_STRANGER_BYTES if socket.is_stranger else socket.server.max_http_buffer_size
-        environ[BODY] = _read(environ, most)
+        environ[BODY], environ[START] = _read(environ, most)
     finally:
         socket.posting = None
         socket.requests += 1
 
 
-def _read(environ: dict[str, Any], most: int) -> bytes | None:
+def _read(environ: dict[str, Any], most: int) -> tuple[bytes | None, bytes]:
     body = environ["wsgi.input"]
     try:
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             data: bytes = body.read(most + 1)
-            return data if len(data) <= most else None
+            return (data, b"") if len(data) <= most else (None, data[: frames.START_BYTES])
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if length > most:
-            return None
+            return None, body.read(frames.START_BYTES)
         data = body.read(length)
     except (
         OSError,
@@ -76,7 +76,7 @@ def _read(environ: dict[str, Any], most: int) -> bytes | None:
         raise CutShort from error
     if len(data) != length:
         raise CutShort
-    return data
+    return data, b""
 
 
 def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
@@ -87,11 +87,12 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
     """
     incoming = socket.server.muster.incoming
     data: bytes | None = environ.pop(BODY)
+    start: bytes = environ.pop(START)
     if data is None and socket.is_stranger:
         socket.server.muster.counts.bad_input.add("too_large")
         raise engineio.exceptions.EngineIOError("too much before the login")
     if data is None:
-        socket.queue.put(Packet(engineio.packet.MESSAGE, incoming.refuse_size()[1:]))
+        socket.queue.put(Packet(engineio.packet.MESSAGE, incoming.refuse_size(socket, start)[1:]))
         return
     try:
         body = data.decode("utf-8")
@@ -100,7 +101,7 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
         incoming.refuse(socket, None, "packet", words, len(data))
         return
     socket.server.muster.count_received(len(data))
-    encoded = body.split("\x1e", MAX_POSTED_PACKETS)
+    encoded = body.split(packets.SEPARATOR, MAX_POSTED_PACKETS)
     if len(encoded) > MAX_POSTED_PACKETS:
         words = "There are too many packets in one request: none was taken."
         incoming.refuse(socket, None, "packet", words, len(data))
@@ -175,11 +176,11 @@ def answer(socket: EngineSocket, environ: dict[str, Any]) -> list[Any]:
         if client is not None:
             client.end()
         return [Packet(NOOP)]
-    packets = next_burst(poll.queue, socket.server.get_queue_empty_exception())
-    if client is not None and any(packet.packet_type != NOOP for packet in packets):
+    burst = next_burst(poll.queue, socket.server.get_queue_empty_exception())
+    if client is not None and any(packet.packet_type != NOOP for packet in burst):
         socket.answering = client
         client.expect_answer(lambda: _lose(socket))
-    return packets or [Packet(NOOP)]
+    return burst or [Packet(NOOP)]
 
 
 def _end_former(socket: EngineSocket) -> None:
@@ -205,12 +206,12 @@ def _lose(socket: EngineSocket) -> None:
 
 def next_burst(queue: Any, empty: type[Exception]) -> list[Any]:
     """Return what a poll, or one write of a websocket, takes from a queue; nothing at its end."""
-    packets = [queue.get()]
-    if packets[0] is None:
+    burst = [queue.get()]
+    if burst[0] is None:
         return []
     try:
         while (packet := queue.get(block=False)) is not None:
-            packets.append(packet)
+            burst.append(packet)
     except empty:
         pass
-    return packets
+    return burst

@@ -126,7 +126,8 @@ class TaskWebsocket:
         sock: its connection.
         early: what came with the handshake.
         max_bytes: longest message, all fragments together.
-        refusal: the text message to send before a connection is closed because of a longer one.
+        refusal: given the beginning of a longer text, returns the message to send before the connection is
+            closed because of it.
         let_others_run: lets other tasks run.
         on_control: called with the bytes of each ping, pong and close.
     """
@@ -137,7 +138,7 @@ class TaskWebsocket:
         early: bytes,
         *,
         max_bytes: int,
-        refusal: Callable[[], str],
+        refusal: Callable[[bytes], str],
         let_others_run: Callable[[], None],
         on_control: Callable[[int], object] = lambda size: None,
     ) -> None:
@@ -222,5 +223,5 @@ class TaskWebsocket:
         if not self._is_closing:
             self.is_at_fault = fault.code != frames.INTERNAL
             if fault.code == frames.TOO_LARGE:
-                self.send(self._refusal())
+                self.send(self._refusal(fault.start))
             self.close(fault.code, fault.words)

@@ -120,13 +120,21 @@ def test_close_of_the_client_is_echoed_and_the_connection_ends(
         (masked(0x88, b"\x03\xec"), 1002),
         (masked(0x88, b"\x03\xe8\xff"), 1007),
         (masked(0x81, b"\xff\xfe"), 1007),
-        (b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"keys", 1009),
+        (b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"keys" + b"x" * 256, 1009),
+        (b"\x82\xff" + struct.pack(">Q", 1 << 40), 1009),
     ],
     ids=[
         *("not masked", "reserved bit 1", "reserved bit 2", "reserved bit 3", "control opcode 11"),
         *("ping in pieces", "message within another", "5 written in 2 bytes", "5 in 8 bytes"),
         *("length of 64 bits", "reserved opcode", "continuation of nothing", "long ping"),
-        *("short close", "reserved close code", "close not UTF-8", "text not UTF-8", "huge"),
+        *(
+            "short close",
+            "reserved close code",
+            "close not UTF-8",
+            "text not UTF-8",
+            "huge",
+            "huge binary",
+        ),
     ],
 )
 def test_fault_is_answered_with_its_code(

@@ -122,7 +122,7 @@ def test_binary_ack_is_refused_and_its_request_hears_that_it_cannot_be_read(
     number = question[2 : question.index("[")]
     ws.send(f'461-{number}[{{"_placeholder":true,"num":0}}]')
     ws.send_bytes(b"attachment")
-    assert ws.answer(1) == {"ok": True, "arguments": None}
+    assert ws.answer(1) == {"ok": True, "arguments": "invalid_request"}
     assert json.loads(ws.receive()[2:])[1]["code"] == "invalid_request"
     assert is_open(ws)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from service.live.commands import delivery
 from service.sessions import model
+from service.sockets.call import OnAck
 from service.tasks import ThreadTasks
 
 
@@ -115,13 +116,11 @@ class MemorySockets:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.acks: list[Callable[[list[Any] | None], None]] = []
+        self.acks: list[OnAck] = []
         self.backlog = 0
         self.on_request: Callable[[], None] = lambda: None
 
-    def request(
-        self, sid: str, event: str, payload_json: bytes, on_ack: Callable[[list[Any] | None], None]
-    ) -> None:
+    def request(self, sid: str, event: str, payload_json: bytes, on_ack: OnAck) -> None:
         assert event == "command"
         self.asked.append({"sid": sid, **json.loads(payload_json)})
         self.acks.append(on_ack)

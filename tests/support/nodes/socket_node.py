@@ -41,6 +41,7 @@ def main(
     import flask_socketio
     import greenlet
 
+    from service.errors import ServiceError
     from service.live.queue.acks import PendingAcks
     from service.node import http_server
     from service.observability.metrics import Metrics
@@ -110,8 +111,9 @@ def main(
         return LATER
 
     def ask(call: Call) -> object:
-        def answered(arguments: list[object]) -> None:
-            call.reply({"arguments": arguments})
+        def answered(arguments: list[object] | ServiceError) -> None:
+            is_error = isinstance(arguments, ServiceError)
+            call.reply({"arguments": arguments.body()["code"] if is_error else arguments})
 
         dispatcher.request(call.sid, "question", b'{"a":1}', answered)
         return LATER

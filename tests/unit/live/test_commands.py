@@ -158,7 +158,7 @@ def test_ack_of_each_kind_becomes_its_status(
 @pytest.mark.parametrize(
     "arguments",
     [
-        None,
+        errors.InvalidRequest("It is no JSON."),
         [{"ok": "yes"}],
         [{"ok": None}],
         [{"result": 7}],
@@ -168,7 +168,7 @@ def test_ack_of_each_kind_becomes_its_status(
     ],
 )
 def test_ack_that_cannot_be_understood_fails_the_command_at_once(
-    world: World, arguments: list[Any] | None
+    world: World, arguments: list[Any] | errors.ServiceError
 ) -> None:
     """Nothing better will come: who waits is told now, not when the command times out."""
     world.store.add("c1", waiter="node-b")

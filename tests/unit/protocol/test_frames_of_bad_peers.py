@@ -126,11 +126,13 @@ def test_messages_before_a_fault_are_delivered_and_nothing_after_it() -> None:
 
 
 def test_a_message_that_is_too_long_is_refused_by_its_header_alone() -> None:
-    """Before any of its payload is kept."""
-    head = b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"keys"
+    """Before any of its payload is kept; of a text its beginning is waited for."""
+    size = struct.pack(">Q", 1 << 40)
+    assert fault_of(b"\x82\xff" + size) == frames.TOO_LARGE
+    assert fault_of(b"\x82\xff" + size[:7]) == 0
+    head = b"\x81\xff" + size + b"keys" + b"x" * frames.START_BYTES
     assert fault_of(head) == frames.TOO_LARGE
-    assert fault_of(head[:10]) == frames.TOO_LARGE
-    assert fault_of(head[:9]) == 0
+    assert fault_of(head[:-1]) == 0
     assert fault_of(masked(0x81, b"x" * 1001), 1000) == frames.TOO_LARGE
     assert fault_of(masked(0x81, b"x" * 1000), 1000) == 0
 
@@ -138,7 +140,27 @@ def test_a_message_that_is_too_long_is_refused_by_its_header_alone() -> None:
 def test_fragments_together_are_bounded_by_the_header_of_the_one_too_many() -> None:
     begun = masked(0x01, b"x" * 600)
     assert fault_of(begun + masked(0x00, b"x" * 400), 1000) == 0
-    assert fault_of(begun + masked(0x00, b"x" * 401)[:8], 1000) == frames.TOO_LARGE
+    assert fault_of(begun + masked(0x00, b"x" * 401)[:9], 1000) == frames.TOO_LARGE
+
+
+@pytest.mark.parametrize("sizes", [[2000], [100, 1901], [1, 0, 1999], [999, 2], [300, 1700]])
+@pytest.mark.parametrize("from_client", [True, False])
+def test_of_a_text_that_is_too_long_the_beginning_is_told(
+    sizes: list[int], from_client: bool
+) -> None:
+    text = b"431[" + bytes(range(32, 127)) * 30
+    parser, stream, place = Parser(1000, from_client=from_client), b"", 0
+    for number, size in enumerate(sizes):
+        last = 0x80 if number == len(sizes) - 1 else 0
+        piece, place = text[place : place + size], place + size
+        opcode = last | (0 if number else 0x01)
+        if from_client:
+            stream += masked(opcode, piece)
+        else:
+            stream += bytes([opcode]) + frames.encode(0, piece)[1:]
+    found = [one for byte in stream for one in parser.feed(bytes([byte]))]
+    assert [type(one) for one in found] == [Fault]
+    assert found[0].start == text[: frames.START_BYTES]
 
 
 def test_empty_fragments_without_end_keep_nothing() -> None:

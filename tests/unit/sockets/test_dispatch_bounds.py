@@ -69,13 +69,21 @@ def test_ack_without_arguments_is_an_ack(bench: Bench, text: str) -> None:
     assert answers == [[]]
 
 
-@pytest.mark.parametrize("text", [None, "{}", "[", "NaN", '[{"ok":true,"result":NaN}]'])
-def test_ack_that_cannot_be_read_is_passed_on_as_such(bench: Bench, text: str | None) -> None:
+@pytest.mark.parametrize("text", ["{}", "[", "NaN", '[{"ok":true,"result":NaN}]'])
+def test_ack_that_cannot_be_read_is_passed_on_as_such(bench: Bench, text: str) -> None:
     """Whoever asked must not take it for an ack without arguments."""
     answers: list[Any] = []
     bench.dispatcher.request("s", "command", b"{}", answers.append)
     assert bench.dispatcher.on_ack("s", packets.REQUEST_NUMBERS[0], text)
-    assert answers == [None]
+    assert [answer.code for answer in answers] == ["invalid_request"]
+
+
+def test_ack_that_was_not_taken_is_passed_on_with_the_reason(bench: Bench) -> None:
+    answers: list[Any] = []
+    bench.dispatcher.request("s", "command", b"{}", answers.append)
+    error = errors.TooLarge()
+    assert bench.dispatcher.on_ack("s", packets.REQUEST_NUMBERS[0], error)
+    assert answers == [error]
 
 
 def test_ack_of_python_socketio_is_not_taken(bench: Bench) -> None:
