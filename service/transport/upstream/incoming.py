@@ -174,7 +174,7 @@ class Incoming:
         """Count a message that is too long; return the Engine.IO text that answers it.
 
         Args:
-            start: how it begins. What it can be seen to answer has failed: nobody should wait for it.
+            start: how it begins. The command that it answers has failed: no client should wait for it.
         """
         self._counts.bad_input.add("too_large")
         most = self._eio.max_http_buffer_size
