@@ -20,6 +20,7 @@ from service import errors
 from service.api.compression import SUFFIX, decompressed
 from service.schema.fields import Document, Payload, refusal
 from service.schema.integers import check_integers
+from service.schema.repeated import check_repeated
 from service.schema.unknown import unknown_among
 
 JSON = "application/json"
@@ -146,6 +147,7 @@ def _body_of(model: type[Model]) -> Model:
     if issubclass(model, Payload):
         if value is None:
             raise errors.InvalidRequest("The body should be an object.")
+        check_repeated(text.removeprefix(BOM).decode(), value)
         return _checked(model, value)
     try:
         return model.model_validate(value)

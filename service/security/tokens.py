@@ -14,7 +14,8 @@ number, an empty list) and because time is Redis time in this service.
 | `iss`, `jti` | all, optional | nothing here |
 
 Any other claim is refused: it may narrow the token in a way that only another version or service knows (`aud`,
-`crit`, a misspelt `projects`), and read without it the token would have more rights than its maker gave it.
+`crit`, a misspelt `projects`), and read without it the token would have more rights than its maker gave it. For the
+same reason a claim may come once only.
 
 A token is refused from the second in which it expires; one that is not valid yet passes LEEWAY_S early,
 because it may have been made a moment ago by a machine whose clock is ahead. There is no list of revoked
@@ -29,10 +30,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
+from jwt.utils import base64url_decode
 
-from service.errors import NotAuthenticated, ServiceError
+from service.errors import InvalidRequest, NotAuthenticated, ServiceError
 from service.schema.limits import MAX_PROJECTS, MAX_TOKEN_CHARACTERS, MAX_TS_S
 from service.schema.names import check_name
+from service.schema.repeated import check_repeated
 from service.schema.unknown import unknown_among
 from service.security import permissions
 from service.security.permissions import Identity
@@ -74,6 +77,10 @@ class Tokens:
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise NotAuthenticated(f"A token has at most {MAX_TOKEN_CHARACTERS} characters.")
         claims, token_id = self._verified(token)
+        try:
+            check_repeated(base64url_decode(token.split(".")[1]).decode(), claims)
+        except InvalidRequest as error:
+            raise NotAuthenticated(f"The token has {error.message}.") from error
         now_s = self._now_s()
         expires_s = _time(claims, "exp")
         if expires_s is not None and expires_s <= now_s:

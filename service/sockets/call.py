@@ -13,6 +13,7 @@ import orjson
 from service import errors
 from service.errors import ServiceError
 from service.protocol import packets
+from service.schema.integers import exact, may_lose
 from service.security.permissions import NOBODY, Identity
 from service.transport.connection import Frame, event_frame
 
@@ -170,3 +171,23 @@ def failure(event: str, error: Exception) -> ServiceError:
         exc_info=error,
     )
     return errors.Internal(log_id=log_id)
+
+
+def sole_argument(arguments: list[Any]) -> Any:
+    """Return the payload of an event, None if it has none; a second one would be ignored."""
+    if len(arguments) > 2:
+        raise errors.InvalidRequest("An event has one argument, an object.")
+    return arguments[1] if len(arguments) == 2 else None
+
+
+def ack_arguments(text: str) -> list[Any] | ServiceError:
+    """Return the arguments of an ack, or why they cannot be read."""
+    try:
+        arguments = orjson.loads(text) if text else []
+        if text and may_lose(text):
+            arguments, _ = exact(text)  # what takes a part of it refuses what is beyond 64 bits
+    except orjson.JSONDecodeError:
+        arguments = None
+    except ServiceError as error:
+        return error
+    return arguments if isinstance(arguments, list) else errors.InvalidRequest("It is no JSON.")

@@ -28,7 +28,8 @@ import orjson
 from service import errors
 from service.errors import ServiceError
 from service.protocol import packets
-from service.schema.integers import check_integers, exact, may_lose
+from service.schema.integers import check_integers
+from service.schema.repeated import check_repeated
 from service.security.permissions import NOBODY, Identity
 from service.sockets.call import (
     LATER,
@@ -37,8 +38,10 @@ from service.sockets.call import (
     OnAck,
     Peer,
     Watch,
+    ack_arguments,
     error_frame,
     failure,
+    sole_argument,
     to_json,
 )
 from service.sockets.inbox import Handler, Inboxes, Spawn
@@ -218,7 +221,7 @@ class Dispatcher:
         on_ack = peer.acks.pop(number, None) if peer is not None and peer.acks else None
         if on_ack is not None:
             try:
-                on_ack(_arguments(said) if isinstance(said, str) else said)
+                on_ack(ack_arguments(said) if isinstance(said, str) else said)
             except Exception:
                 log.exception(
                     "an ack listener failed", extra={"action": "ack_failed", "throttle": "ack"}
@@ -340,14 +343,21 @@ class Dispatcher:
         hot = self._hot.get(name)
         if hot is not None:
             try:
-                hot(peer, arguments[1] if len(arguments) > 1 else None, ack_id, text)
+                hot(
+                    peer,
+                    arguments[1] if len(arguments) == 2 else sole_argument(arguments),
+                    ack_id,
+                    text,
+                )
             except ServiceError as error:
                 self.refuse(peer, ack_id, error)
             except Exception as error:  # noqa: BLE001  logged
                 self.refuse(peer, ack_id, failure(name, error))
             return None
         try:
+            payload = sole_argument(arguments)
             check_integers(text)
+            check_repeated(text, payload, 1)
         except ServiceError as error:
             self.refuse(peer, ack_id, error)
             return None
@@ -355,7 +365,7 @@ class Dispatcher:
         if known is None:
             self.refuse(peer, ack_id, errors.InvalidRequest("There is no such event."))
             return None
-        call = Call(self, peer, name, arguments[1] if len(arguments) > 1 else None, ack_id)
+        call = Call(self, peer, name, payload, ack_id)
         handler, inline = known
         if not inline:
             return handler, call
@@ -379,16 +389,3 @@ class Dispatcher:
                 listener(peer, peer.reason)
             except Exception:
                 log.exception("a disconnect listener failed", extra={"action": "leave_failed"})
-
-
-def _arguments(text: str) -> list[Any] | ServiceError:
-    """Return the arguments of an ack, or why they cannot be read."""
-    try:
-        arguments = orjson.loads(text) if text else []
-        if text and may_lose(text):
-            arguments, _ = exact(text)  # what takes a part of it refuses what is beyond 64 bits
-    except orjson.JSONDecodeError:
-        arguments = None
-    except ServiceError as error:
-        return error
-    return arguments if isinstance(arguments, list) else errors.InvalidRequest("It is no JSON.")

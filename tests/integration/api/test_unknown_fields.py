@@ -51,6 +51,19 @@ def test_every_route_refuses_an_unknown_field_of_its_body(api: Rest) -> None:
     assert seen == {"GET", "PUT", "POST", "DELETE"}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/commands", '{"command":"c","filter":{"project_id":"a","project_id":"b"}}'),
+        ("/sessions/cleanup", '{"dry_run":true,"dry_run":false}'),
+    ],
+)
+def test_body_with_a_field_twice_is_refused(api: Rest, path: str, body: str) -> None:
+    """What reads the first one, such as a proxy, and what is done would differ."""
+    answer = api.client.post("/api/v1" + path, data=body, content_type="application/json")
+    assert problem(answer, 400, "invalid_request")["message"].endswith("given more than once")
+
+
 def test_every_body_is_described_as_it_is_read(api: Rest) -> None:
     document = api.client.get("/api/v1/openapi.json").json
     names = set()

@@ -192,6 +192,14 @@ def test_token_with_a_claim_that_may_narrow_it_is_refused(
     assert words in why_refused(made({"role": "admin", **claims}))
 
 
+@pytest.mark.parametrize("again", ["projects", "p\\u0072ojects"])
+def test_token_with_a_claim_twice_is_refused(again: str) -> None:
+    """Its maker may have meant the first one, and readers take the last."""
+    claims = f'{{"role":"admin","projects":["berlin"],"{again}":["paris"]}}'
+    token = jwt.api_jws.encode(claims.encode(), SECRET, algorithm="HS256")
+    assert "`projects`: given more than once" in why_refused(token)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
