@@ -5,13 +5,14 @@ make one text look like another or like more than one line:
 
 * control characters (Unicode's category Cc);
 * line and paragraph separators (U+2028, U+2029);
-* controls that turn the direction of the text around them (U+202A–U+202E, U+2066–U+2069);
-* characters that are nothing to see and that no script needs: soft hyphen, zero-width space and no-break space,
-  word joiner, invisible operators, the Mongolian vowel separator (U+00AD, U+180E, U+200B, U+2060–U+2064, U+FEFF);
+* what is nothing to see: the code points with Unicode's property Default_Ignorable_Code_Point, among them soft
+  hyphen, zero-width space, word joiner, direction controls and marks, fillers, tags;
 * halves of surrogate pairs, which are no text at all.
 
-Letters of every script, spaces, joiners (U+200C, U+200D: Persian, Hindi and emoji need them) and direction marks are
-fine. Names are compared character by character: an accent in one character or in two makes two names.
+Persian, Hindi, Mongolian, Japanese and emoji need some of these: joiners (U+200C, U+200D) and variation selectors.
+At most two of them may follow a character that is not ASCII, so that an ASCII name cannot be imitated. Letters of
+every script and spaces are fine. Names are compared character by character: an accent in one character or in two
+makes two names.
 
 An *existing* name is another matter. This rule was not always the same, and Redis or an archive may hold a
 session that an older version took. It has to be shown, archived, restored and deleted all the same, so a
@@ -26,17 +27,48 @@ from typing import Any
 from service.errors import InvalidRequest
 from service.schema.limits import MAX_NAME_BYTES
 
-#: Refused code points, first and last of each range, without surrogates.
-REFUSED = (
-    *((0x00, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x180E, 0x180E), (0x200B, 0x200B)),
-    *((0x2028, 0x202E), (0x2060, 0x2064), (0x2066, 0x2069), (0xFEFF, 0xFEFF)),
+#: Joiners and variation selectors, first and last of each range.
+JOINING = (
+    *((0x180B, 0x180D), (0x180F, 0x180F), (0x200C, 0x200D), (0xFE00, 0xFE0F)),
+    (0xE0100, 0xE01EF),
 )
+#: The other code points with the property Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties.txt; a test
+#: compares both tables with those of Node.js), among them unassigned ones.
+IGNORABLE = (
+    *(
+        (0xAD, 0xAD),
+        (0x34F, 0x34F),
+        (0x61C, 0x61C),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180E, 0x180E),
+    ),
+    *((0x200B, 0x200B), (0x200E, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164)),
+    *((0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A)),
+    *((0xE0000, 0xE00FF), (0xE01F0, 0xE0FFF)),
+)
+#: Refused in any place, without surrogates.
+REFUSED = ((0x00, 0x1F), (0x7F, 0x9F), (0x2028, 0x2029), *IGNORABLE)
+#: How many of `JOINING` may follow each other: a variation selector and a joiner.
+MAX_JOINING = 2
 #: In words, for messages.
 WITHOUT = "no control characters, line separators, direction controls or invisible characters"
 
-#: A letter of a name as a regular expression of ECMA 262, for published schemas. JSON has no surrogates.
-LETTER = "[^" + "".join(f"\\u{first:04X}-\\u{last:04X}" for first, last in REFUSED) + "]"
-_REFUSED = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in REFUSED) + "]")
+
+def _ranges(*ranges: tuple[int, int]) -> str:
+    """Return the inside of a character class of ECMA 262 with the flag `u`, which is also one of Python."""
+    ends = [f"\\u{end:04X}" if end <= 0xFFFF else chr(end) for both in ranges for end in both]
+    return "".join(f"{first}-{last}" for first, last in zip(ends[::2], ends[1::2], strict=True))
+
+
+#: A letter of a name as a regular expression, for published schemas. JSON has no surrogates.
+LETTER = (
+    f"(?:[ -~]|[^{_ranges((0, 0x7F), *REFUSED, *JOINING)}][{_ranges(*JOINING)}]{{0,{MAX_JOINING}}})"
+)
+_REFUSED = re.compile(
+    f"[{_ranges(*REFUSED)}]|(?<![^\\x00-\\x7f])[{_ranges(*JOINING)}]"
+    f"|[{_ranges(*JOINING)}]{{{MAX_JOINING + 1}}}"
+)
 
 
 def is_name(text: str) -> bool:

@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[3]
 
 #: No text for a new name.
 REFUSED = ["", "\x00", "a\n", "\x7f", "\x85", "a\u2028b", "\u2029", "\u202a", "\u202e", "\u2066", "\u2069",
-           "a\u200b", "\ufeffa", "a\u2060b", "\u00ad", "\u180e", "\u2064",
+           "a\u200b", "\ufeffa", "a\u2060b", "\u00ad", "\u180e", "\u2064", "\U000e0041", "é\U000e0041", "\u3164",
+           "a\u200e", "é\u200f", "\u061c", "\u034f", "\ufff0", "\U0001d173",
+           "\u200d", "a\u200d", "kiosk\ufe0f-7", "é\u200d\u200d\u200d", "a\U000e0100",
            "\ud800", "x" * 257, "é" * 129]  # fmt: skip
 TAKEN = [
     "a",
@@ -38,9 +40,12 @@ TAKEN = [
     "日本",
     "🚚",
     "\u00a0",
-    "\u200d",
-    "\u200f",
     "\ufffe",
+    "می\u200cخواهم",
+    "क्\u200dष",
+    "👩\u200d❤\ufe0f\u200d👩 1",
+    "葛\U000e0100",
+    "ᠠ\u180b",
     "../..",
     "%00",
     "<b>",
@@ -129,6 +134,12 @@ def test_published_pattern_says_of_every_code_point_what_the_rule_says() -> None
         and not (is_name(chr(code)) == name.is_valid(chr(code)) == words.is_valid(chr(code)))
     ]
     assert wrong == []
+    both = [
+        (text, is_name(text), name.is_valid(text))
+        for text in [*TAKEN, *filter(None, REFUSED)]
+        if len(text) < 100 and text != "\ud800"
+    ]
+    assert [text for text, one, other in both if one != other] == []
     for shown in (orjson.dumps(payloads.Register.model_json_schema()),
                   orjson.dumps(request_models.NewSession.model_json_schema())):  # fmt: skip
         assert orjson.dumps(names.LETTER)[1:-1] in shown
