@@ -240,7 +240,7 @@ class LimitSettings(Group):
 
     #: Of one socket, whatever it sends; what is more is refused as `rate_limited`, and far more not read.
     events_per_s: Rate = 1000
-    bytes_per_s: Rate = 4 * 1024 * 1024
+    bytes_per_s: Rate = 16 * 1024 * 1024
     #: Sockets of one address, and devices of one token within an hour, on one node.
     connections_per_address: Annotated[int, Field(ge=0)] = 0
     sessions_per_token: Annotated[int, Field(ge=0)] = 10_000
