@@ -110,7 +110,7 @@ def sweep_inactive(
     outcome = Outcome()
     if archiver.exists:
         before_ms = store.now_ms() - round(archive_after_s * 1000)
-        due = store.upkeep.longest_inactive(before_ms, batch)
+        due = store.upkeep.longest_unused(before_ms, batch)
         outcome = archive_all(archiver, due, batch, run_for(RUN_S))
     extended = sum(store.upkeep.extend_ttls(p, EXTENDED) for p in range(store.keys.partitions))
     if extended:

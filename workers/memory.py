@@ -88,7 +88,7 @@ def relieve(
     total = Outcome()
     if not is_high(began, marks):
         return total, began, now
-    sessions: Iterator[str] = store.upkeep.longest_inactive(store.now_ms(), LARGEST_BATCH)
+    sessions: Iterator[str] = store.upkeep.longest_unused(store.now_ms(), LARGEST_BATCH)
     while not is_over() and not total.error and not is_relieved(now, began, marks):
         some = list(islice(sessions, batch))
         if not some:

@@ -19,6 +19,7 @@ from typing import Any
 from flask import Flask
 
 from service.api.mount import mount
+from service.api.routes.devices import DeviceRequests
 from service.sockets.events import asyncapi
 
 Schema = Mapping[str, Any]
@@ -106,8 +107,19 @@ def rest_schemas() -> Mapping[str, Schema]:
     """Return the schemas of the OpenAPI document, of an application without a service behind it."""
     nothing: Any = SimpleNamespace(store=SimpleNamespace(index=None, histories=None))
     app = Flask("types")
+    devices = DeviceRequests(
+        *(nothing for _ in range(5)), now_s=float, max_value_bytes=1, max_body_bytes=1
+    )
     mount(
-        app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1, asyncapi={}
+        app,
+        nothing,
+        nothing,
+        nothing,
+        devices,
+        node_id="",
+        max_body_bytes=1,
+        max_value_bytes=1,
+        asyncapi={},
     )
     found = app.test_client().get("/api/v1/openapi.json").json
     schemas: Mapping[str, Schema] = found["components"]["schemas"]  # type: ignore[index]

@@ -11,7 +11,7 @@ from service.api import pages, problems
 from service.api.compression import compress
 from service.api.openapi import Api
 from service.api.paths import EncodedSegments, Segment
-from service.api.routes import archive, commands, histories, ops, sessions, setups
+from service.api.routes import archive, commands, devices, histories, ops, sessions, setups
 from service.live.commands.waiters import CommandWaiters
 from service.manager.bulk import Batches
 from service.manager.cleanup import find_unused
@@ -26,6 +26,7 @@ def mount(
     manager: SessionManager,
     waiters: CommandWaiters,
     jobs: JobQueue,
+    device_requests: devices.DeviceRequests,
     *,
     node_id: str,
     max_body_bytes: int,
@@ -41,6 +42,7 @@ def mount(
         manager: the session manager.
         waiters: wait for commands.
         jobs: the queue of background jobs.
+        device_requests: the handlers of devices without a socket.
         node_id: this node.
         max_body_bytes: limit of a request body.
         max_value_bytes: limit of the `params` of a bulk command.
@@ -63,6 +65,7 @@ def mount(
     sessions.register(api, sessions.Sessions(store, manager, data))
     histories.register(api, data)
     setups.register(api, setups.Setups(manager))
+    devices.register(api, device_requests)
     commands.register(api, commands.Commands(manager, waiters, batches, node_id, session_scope))
 
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes

@@ -97,7 +97,7 @@ class Archiver:
         return self
 
     def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
-        """Archive those that are inactive and have no clients; files share their syncs.
+        """Archive those that are inactive, or whose device sleeps, and have no clients; files share their syncs.
 
         Raises:
             ArchiveUnavailable: the disk failed; whatever left Redis is on it.
@@ -156,13 +156,29 @@ class Archiver:
             ArchiveUnavailable: the archive cannot be read; no reason for a fresh session.
             Flapping, Overloaded, StoreUnavailable
         """
+        registered, restored = self.reach(
+            session_id,
+            lambda create: self.store.ownership.register(session_id, create=create, **registration),
+        )
+        return dataclasses.replace(registered, restored=restored)
+
+    def reach(self, session_id: str, ask: Callable[[bool], T]) -> tuple[T, bool]:
+        """Ask for a session that is restored if it is archived, and made if there is none.
+
+        Args:
+            session_id: of any session.
+            ask: gets whether to make it; raises SessionNotFound.
+
+        Returns:
+            Its answer, and whether the session was restored for it.
+
+        Raises:
+            ArchiveUnavailable: the archive cannot be read; no reason for a fresh session.
+        """
         restored = create = False
         for _ in range(ATTEMPTS):
             try:
-                registered = self.store.ownership.register(
-                    session_id, create=create, **registration
-                )
-                return dataclasses.replace(registered, restored=restored)
+                return ask(create), restored
             except errors.SessionNotFound:
                 restored = self.restore(session_id)
                 create = not restored
@@ -246,8 +262,9 @@ class Archiver:
         found = self._newest(session_id, self._snapshot)
         if found is None:
             return None
-        snapshot = found[1]
-        return dataclasses.replace(snapshot, fields={**snapshot.fields, "state": model.ARCHIVED})
+        snapshot, [row] = found[1], self.store.index.summaries([session_id])
+        state = row["state"] if row else model.ARCHIVED
+        return dataclasses.replace(snapshot, fields={**snapshot.fields, "state": state})
 
     def file_of(self, session_id: str) -> tuple[str, int] | None:
         """Return name and size (bytes) of the file of an archived session; raises as `read`.

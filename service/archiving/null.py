@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from service import errors
 from service.archive.archive import Archive
 from service.archive.closed import ClosedArchiveStore
 from service.archiving.archiver import Archived, Archiver
 from service.sessions import model
-from service.sessions.model import Holding, Owner, Registration, Snapshot
+from service.sessions.model import Holding, Owner, Snapshot
 from service.sessions.store.store import RedisSessionStore
+
+T = TypeVar("T")
 
 NO_ARCHIVE = "There is no archive: see archive.url."
 
@@ -30,8 +32,8 @@ class NullArchiver(Archiver):
     def archive_sessions(self, session_ids: Iterable[str]) -> list[Archived]:
         return []
 
-    def register(self, session_id: str, **registration: Any) -> Registration:
-        return self.store.ownership.register(session_id, **registration)
+    def reach(self, session_id: str, ask: Callable[[bool], T]) -> tuple[T, bool]:
+        return ask(True), False
 
     def reclaim(
         self, partition: int, node_id: str, holdings: Sequence[Holding]

@@ -147,7 +147,8 @@ def _next_count(batch: Batch, sessions: int) -> int:
 def _fate(capture: Capture) -> str:
     """Return why a session is not archived now; "" when it may be."""
     fields = capture.snapshot.fields
-    if fields.get("state") != model.INACTIVE:
+    # one without a connection may sleep, which the commit knows
+    if fields.get("state") != model.INACTIVE and fields.get("is_connected") != "0":
         return "active"
     if int(fields.get("open_commands") or 0) or int(fields.get("active_clients") or 0):
         return "busy"

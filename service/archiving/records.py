@@ -21,7 +21,17 @@ from service.sessions.store.archive_index import IndexEntry
 
 #: Fields of a summary that are numbers, and of those the times, in ms.
 TIMES = ("created_at", "start_time", "disconnected_at", "last_activity", "last_update", "last_ping")
-NUMBERS = (*TIMES, "setup_version", "reported_version", "active_clients", "open_commands", "rev")
+NUMBERS = (
+    *TIMES,
+    *(
+        "setup_version",
+        "reported_version",
+        "active_clients",
+        "open_commands",
+        "expect_every",
+        "rev",
+    ),
+)
 _LARGEST = dict.fromkeys(TIMES, MAX_TS_S * 1000)
 _WHOLE = re.compile("-?[0-9]{1,16}", re.ASCII)
 

@@ -39,8 +39,8 @@ class CommandManager:
         """Queue a command and notify the device's node.
 
         Args:
-            ttl_s: how long it may wait for the device and then for the result; None: as configured;
-                0: now, or DeviceOffline.
+            ttl_s: how long it may wait for the device and then for the result; None: as configured, and
+                at least three times what a device says it takes between two reports; 0: now, or DeviceOffline.
             waiter: node that wants to be notified of its changes.
 
         Raises:
@@ -57,6 +57,7 @@ class CommandManager:
             command=command,
             params_json=check_value("params", params, self._core.max_value_bytes).decode(),
             ttl_ms=int((ttl_s or self._core.command_ttl_s) * 1000),
+            is_default_ttl=ttl_s is None,
             now=ttl_s == 0,
             idempotency_key=idempotency_key,
             waiter=waiter,

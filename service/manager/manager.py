@@ -9,8 +9,6 @@ Usable without Flask, in any process, against any Redis:
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
@@ -27,6 +25,7 @@ from service.connect import open_service
 from service.manager.commands import CommandManager
 from service.manager.core import Keeper, ManagerCore, Messages
 from service.manager.setups import SetupManager
+from service.manager.writer import SampleWriter
 from service.schema.names import check_name, known_id
 from service.schema.values import check_value
 from service.sessions import model
@@ -84,10 +83,7 @@ class SessionManager:
         self._commands = CommandManager(core)
         self._setups = SetupManager(core)
         self._close = close
-        # A writer has one numbered batch under way; the lock keeps threads apart.
-        self._writer_id = model.new_node_id()
-        self._number = 0
-        self._lock = threading.Lock()
+        self.writer = SampleWriter(store.samples, model.new_node_id())
 
     @classmethod
     def connect(
@@ -253,20 +249,7 @@ class SessionManager:
         return result.value
 
     def _append(self, part: AppendPart) -> model.AppendResult:
-        with self._lock:
-            self._number += 1
-            partition = self.store.keys.partition(part.session_id)
-            deadline = time.monotonic() + 2
-            while True:
-                try:
-                    result = self.store.samples.append(
-                        partition, self._writer_id, self._number, [part]
-                    )[0]
-                    break
-                except errors.StoreUnavailable:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.1)
+        result = self.writer.write(self.store.keys.partition(part.session_id), part)
         if result.word == "missing":
             raise errors.SessionNotFound(session_id=part.session_id)
         return result

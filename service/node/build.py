@@ -114,6 +114,7 @@ class Node:
             return until - time.monotonic()
 
         live.waiters.end()
+        live.device_waits.end()
         self.endpoints.jobs.end_waits()
         self.transport.drain.drain(0.5 * left_s(), live.ingest.flush)
         live.ingest.flush(max(0.1, 0.5 * left_s()))

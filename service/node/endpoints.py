@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.api import authentication
+from service.api.device_budgets import DeviceBudgets
 from service.api.mount import mount
+from service.api.routes.devices import DeviceRequests
 from service.config.fingerprint import fingerprint
 from service.config.loader import queue_name
 from service.live.ownership.owned import OwnedSession
@@ -21,6 +23,7 @@ from service.redis_access.job_queue import JobQueue
 from service.security.request_target import OriginForm
 from service.security.session_scope import SessionScope
 from service.sockets import dashboards
+from service.sockets.call import Allowance
 from service.sockets.devices import Devices
 from service.sockets.events import asyncapi
 from service.sockets.large_answers import LargeAnswers
@@ -107,7 +110,12 @@ def _open_sockets(
         ),
         session_scope,
     )
-    queue.on("deliver", live.commands.on_deliver)
+
+    def deliver(data: object) -> None:
+        live.commands.on_deliver(data)
+        live.device_waits.on_deliver(data)
+
+    queue.on("deliver", deliver)
     queue.on("command", live.waiters.on_command)
     queue.on("superseded", live.takeovers.on_superseded)
     queue.on("memory_relieved", Notices(dispatcher).on_memory_relieved)
@@ -119,12 +127,30 @@ def _open_api(
 ) -> None:
     """Connect the REST routes, behind authentication."""
     config, app = ground.config, transport.app
+
+    def allowance_of(session_id: str) -> Allowance | None:
+        owned = live.sessions.of(session_id)
+        peer = owned and transport.dispatcher.peers.get(owned.sid)
+        return peer.allowance if peer else None
+
+    device_requests = DeviceRequests(
+        live.devices,
+        live.device_waits,
+        DeviceBudgets(transport.limits, transport.rate_limiter, allowance_of),
+        session_scope,
+        ground.metrics,
+        now_s=ground.clock.now_s,
+        max_value_bytes=config.sessions.max_value_bytes,
+        max_body_bytes=config.node.max_frame_bytes,
+    )
+    ground.metrics.device_waits.read_from(lambda: live.device_waits.count)
     authentication.install(app, ground.tokens, session_scope, metrics=config.node.metrics)
     mount(
         app,
         live.manager,
         live.waiters,
         jobs,
+        device_requests,
         node_id=ground.node_id,
         max_body_bytes=config.node.max_frame_bytes,
         max_value_bytes=config.sessions.max_value_bytes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service import errors
 from service.archiving.keeper import ArchiveKeeper
 from service.live.commands.delivery import CommandDelivery
+from service.live.commands.device_waits import DeviceWaits
 from service.live.commands.waiters import CommandWaiters
 from service.live.fanout.fanout import Fanout
 from service.live.feed.feed import Feed
@@ -15,6 +16,7 @@ from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.ownership.owned import OwnedSessions
+from service.manager.devices import DeviceManager
 from service.manager.manager import SessionManager
 from service.node.drain import Drain
 from service.node.ground import Ground
@@ -41,6 +43,8 @@ class Live:
     ingest: Ingest
     commands: CommandDelivery
     waiters: CommandWaiters
+    device_waits: DeviceWaits
+    devices: DeviceManager
     rooms: Rooms
     feed: Feed
     fanout: Fanout
@@ -120,6 +124,14 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         ingest=ingest,
         commands=commands,
         waiters=CommandWaiters(store.commands, tasks),
+        device_waits=DeviceWaits(
+            tasks,
+            node_id,
+            transport.queue.notify,
+            ground.strangers.addresses,
+            per_token=config.limits.sessions_per_token,
+        ),
+        devices=DeviceManager(manager.core, manager.writer, commands.answers),
         rooms=rooms,
         feed=feed,
         fanout=Fanout(feed, connections, tasks, store.index, config.node.fanout_interval_ms),

@@ -30,6 +30,7 @@ class Transport:
     queue: StreamManager
     connections: EngineConnections
     authenticator: Authenticator
+    limits: Limits
     rate_limiter: RateLimiter
     dispatcher: Dispatcher
     drain: Drain
@@ -70,20 +71,19 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )
     authenticator = Authenticator(ground.tokens, connections, tasks, now_s=ground.clock.now_s)
-    rate_limiter = RateLimiter(
-        Limits(
-            events_per_s=config.limits.events_per_s,
-            bytes_per_s=config.limits.bytes_per_s,
-            sessions_per_token=config.limits.sessions_per_token,
-        ),
-        hold=connections.hold_for,
+    limits = Limits(
+        events_per_s=config.limits.events_per_s,
+        bytes_per_s=config.limits.bytes_per_s,
+        sessions_per_token=config.limits.sessions_per_token,
     )
+    rate_limiter = RateLimiter(limits, hold=connections.hold_for)
     drain = Drain(connections, tasks)
     return Transport(
         app=app,
         queue=queue,
         connections=connections,
         authenticator=authenticator,
+        limits=limits,
         rate_limiter=rate_limiter,
         dispatcher=Dispatcher(connections, tasks, ground.metrics, authenticator, rate_limiter),
         drain=drain,

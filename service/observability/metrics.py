@@ -102,6 +102,15 @@ class Metrics(Collector):
             "reason",
             REFUSED,
         )
+        self.device_requests = counter(
+            "muster_device_requests",
+            "Requests of devices without a socket, by route.",
+            "route",
+            ("commands", "updates"),
+        )
+        self.device_waits = gauge(
+            "muster_device_waits", "Requests of devices that wait for commands."
+        )
         self.samples = counter("muster_samples", "Samples that Redis accepted.")
         self.duplicates = counter("muster_duplicate_updates", "Updates answered as duplicates.")
         self.received_bytes = counter("muster_received_bytes", "Bytes received from clients.")

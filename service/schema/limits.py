@@ -44,6 +44,12 @@ MAX_TIMEOUT_S = 3600
 #: The same for a request; proxies in between give up sooner than on a socket.
 MAX_WAIT_S = 300
 MAX_INTERVAL_MS = 60_000
+#: How long a request of a device may wait for commands: many proxies cut after 60 s.
+MAX_POLL_S = 50
+#: The longest time between two reports of a device, 7 days.
+MAX_EXPECT_EVERY_S = 7 * 24 * 3600
+#: Commands that one report of a device may name as seen, and whose results it may have.
+MAX_REPORTED_COMMANDS = 100
 
 #: A token of a snapshot's page carries the ids of its scope.
 MAX_PAGE_CHARACTERS = 2 * 1024 * 1024

@@ -8,7 +8,7 @@ A row names roles and a *reach*: which sessions the event or route touches. The 
 limits of a token apply. A token of a device is bound to one id or a prefix and acts on those only; a
 token with projects sees the sessions of these projects and nothing else.
 
-* OWN: the session that the socket itself registered.
+* OWN: the session that the socket itself registered, or that the request of a device is about.
 * ONE: a session that is named. One of another project is as unknown as one that does not exist.
 * SOME: many sessions, narrowed to the token's projects.
 * ALL: the service as a whole; refused to tokens with projects.
@@ -113,6 +113,8 @@ ROUTES: Mapping[str, Right] = {
     f"POST {_ID}/commands": Right(_WRITERS, ONE),
     f"GET {_ID}/commands/<command_id>": Right(_READERS, ONE),
     f"DELETE {_ID}/commands/<command_id>": Right(_WRITERS, ONE),
+    "POST /api/v1/devices/<device_id>/updates": Right(_DEVICES, OWN),
+    "GET /api/v1/devices/<device_id>/commands": Right(_DEVICES, OWN),
     "POST /api/v1/commands": Right(_WRITERS, SOME),
     "GET /api/v1/commands/<batch_id>": Right(_READERS, SOME),
     "GET /api/v1/archive/<session_id>": Right(_READERS, ONE),

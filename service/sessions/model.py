@@ -35,6 +35,8 @@ SUMMARY_FIELDS = (
     "last_activity",
     "last_update",
     "last_ping",
+    "expect_every",
+    "seen_by",
     "rev",
 )
 
@@ -99,6 +101,8 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
         "active_clients": int(get("active_clients") or 0),
         "open_commands": int(get("open_commands") or 0),
         "last_activity": time(last_activity_ms(fields)),
+        "expect_every_s": to_seconds(get("expect_every")),
+        "seen_by": get("seen_by") or ("socket" if get("start_time") else None),
         "rev": int(get("rev") or 0),
     }
 
@@ -222,6 +226,7 @@ class NewCommand:
     command: str
     params_json: str
     ttl_ms: int
+    is_default_ttl: bool = False  #: it was not given
     now: bool = False  #: only while the device is connected; not kept for later
     idempotency_key: str = ""
     waiter: str = ""  #: node id that wants to be notified of its changes
@@ -245,7 +250,7 @@ class CommandAdded:
 
     view: dict[str, Any]  #: as the API shows it, read by the script that queued it
     created: bool
-    owner: Owner | None
+    owner: Owner | None  #: with an empty sid: the node where a request of the device waits
 
     @property
     def command_id(self) -> str:

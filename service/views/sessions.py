@@ -44,6 +44,12 @@ class Summary(View, Generic[Moment]):
     active_clients: int
     open_commands: int
     last_activity: Moment | None
+    expect_every_s: float | None = Field(
+        description="How often a device without a socket reports, as it said."
+    )
+    seen_by: Literal["socket", "http"] | None = Field(
+        description="How the device was heard of last; null: it never was."
+    )
     rev: int
 
 

@@ -12,6 +12,7 @@ from flask import Flask
 
 from service import errors
 from service.api.mount import mount
+from service.api.routes.devices import DeviceRequests
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -57,7 +58,18 @@ def describe_api() -> Any:
     """The OpenAPI document, of an application that nobody calls."""
     nothing: Any = SimpleNamespace(store=SimpleNamespace(index=None, histories=None))
     app = Flask("docs")
+    devices = DeviceRequests(
+        *(nothing for _ in range(5)), now_s=float, max_value_bytes=1, max_body_bytes=1
+    )
     mount(
-        app, nothing, nothing, nothing, node_id="", max_body_bytes=1, max_value_bytes=1, asyncapi={}
+        app,
+        nothing,
+        nothing,
+        nothing,
+        devices,
+        node_id="",
+        max_body_bytes=1,
+        max_value_bytes=1,
+        asyncapi={},
     )
     return app.test_client().get("/api/v1/openapi.json").json

@@ -344,6 +344,8 @@ class Session(TypedDict):
     active_clients: int
     open_commands: int
     last_activity: float | None
+    expect_every_s: float | None
+    seen_by: Literal["socket", "http"] | None
     rev: int
     generation: int
     stream: str
@@ -465,6 +467,8 @@ class Summary(TypedDict):
     active_clients: int
     open_commands: int
     last_activity: float | None
+    expect_every_s: float | None
+    seen_by: Literal["socket", "http"] | None
     rev: int
 
 

@@ -161,6 +161,80 @@ class DataLine(TypedDict):
     ts: float
 
 
+class DeviceCommand(TypedDict):
+    """A command for the device."""
+
+    command_id: str
+    command: str
+    params: Any
+    attempt: int
+
+
+class _DeviceCommandsRequired(TypedDict):
+    rev: int
+    last_seq: int
+    server_time: float
+    setup_version: int
+    commands: list[DeviceCommand]
+
+
+class DeviceCommands(_DeviceCommandsRequired, total=False):
+    """What is there for a device."""
+
+    setup: Any
+    connected: bool
+
+
+class DeviceReport(TypedDict, total=False):
+    """What a device reports: samples in one of three forms or none, results, and what it says
+    of itself.
+    """
+
+    key: str
+    value: Any
+    data: dict[str, Any]
+    samples: list[list[Any]]
+    ts: float | None
+    seq: int | None
+    stream: str
+    session_name: str | None
+    project_id: str | None
+    meta: dict[str, Any] | None
+    reported_version: int | None
+    expect_every_s: float | None
+    seen: list[str]
+    results: list[DeviceResult]
+
+
+class _DeviceResultRequired(TypedDict):
+    command_id: str
+    ok: bool
+
+
+class DeviceResult(_DeviceResultRequired, total=False):
+    """The result of a command."""
+
+    result: Any
+    error: Any
+
+
+class _DeviceUpdatedRequired(TypedDict):
+    rev: int
+    last_seq: int
+    server_time: float
+    setup_version: int
+    commands: list[DeviceCommand]
+    results: list[ResultAnswer]
+
+
+class DeviceUpdated(_DeviceUpdatedRequired, total=False):
+    """The report was taken."""
+
+    setup: Any
+    connected: bool
+    duplicate: bool
+
+
 class Event(TypedDict):
     """An entry of the timeline."""
 
@@ -291,6 +365,19 @@ class RedisStats(TypedDict):
     max_memory_bytes: int | None
 
 
+class _ResultAnswerRequired(TypedDict):
+    command_id: str
+
+
+class ResultAnswer(_ResultAnswerRequired, total=False):
+    """What became of a command whose result was handed in."""
+
+    status: Literal[
+        "queued", "sent", "delivered", "succeeded", "failed", "timed_out", "expired", "cancelled"
+    ]
+    error: Any
+
+
 class Session(TypedDict):
     """A session with its setup, statistics, timeline and samples."""
 
@@ -310,6 +397,8 @@ class Session(TypedDict):
     active_clients: int
     open_commands: int
     last_activity: str | None
+    expect_every_s: float | None
+    seen_by: Literal["socket", "http"] | None
     rev: int
     generation: int
     stream: str
@@ -411,6 +500,8 @@ class Summary(TypedDict):
     active_clients: int
     open_commands: int
     last_activity: str | None
+    expect_every_s: float | None
+    seen_by: Literal["socket", "http"] | None
     rev: int
 
 

@@ -66,7 +66,7 @@ class Archives:
         commands or has clients is not archived: `conflict`.
         """
         row = self._row(path.session_id)
-        if row["state"] == model.ARCHIVED:
+        if self._is_archived(row):
             return _shown(row)
         self._archiver()
         self._check_quiet(row)
@@ -76,7 +76,7 @@ class Archives:
             if session is not None:
                 return json_response(session)
             now = self._row(path.session_id)  # it stays, or another job archived it
-            if now["state"] == model.ARCHIVED:
+            if self._is_archived(now):
                 return _shown(now)
             if word == "too_large":
                 raise errors.TooLarge("The session is larger than a file of the archive may be.")
@@ -89,13 +89,13 @@ class Archives:
         return when_done(self._jobs, job_id, shown)
 
     def restore_session(self, path: request_models.SessionPath) -> Response:
-        """Restore an archived session to Redis, as inactive.
+        """Restore an archived session to Redis, as inactive unless its device is expected.
 
         Answers 200 when the session is in Redis, also if it was there before. The work is a job: if
         it takes longer than 30 s, the answer is 202.
         """
         row = self._row(path.session_id)
-        if row["state"] != model.ARCHIVED:
+        if not self._is_archived(row):
             return _shown(row)
 
         def shown(result: Any) -> Response:
@@ -122,6 +122,12 @@ class Archives:
                 raise errors.SessionNotFound(session_id=session_id)
             row = {**snapshot.fields, "session_id": session_id}
         return row
+
+    def _is_archived(self, row: dict[str, str]) -> bool:
+        """Return whether the session is in the archive; it may count as active there, while its device sleeps."""
+        if row["state"] != model.ACTIVE:
+            return row["state"] == model.ARCHIVED
+        return self._store.archive_index.name_of(row["session_id"]) is not None
 
     @staticmethod
     def _check_quiet(row: dict[str, str]) -> None:

@@ -100,7 +100,8 @@ class Sessions:
         The ETag changes with `generation` and `rev`: with every sample and every other change that
         the archive keeps. It does not change with heartbeats or the time connected.
         """
-        snapshot = self._snapshot(path.session_id)
+        outline = self._store.histories.outline(path.session_id)
+        snapshot = outline or self._archived(path.session_id)
         tag = tag_of(snapshot.fields)
         unchanged = not_modified(tag)
         if unchanged is not None:
@@ -108,19 +109,22 @@ class Sessions:
         shown = details_of(snapshot, iso=True)
         keys = list(shown.pop("data"))
         pages = self._histories.of(path.session_id, keys)
-        if shown["state"] == model.ARCHIVED:
+        if snapshot is not outline:  # of the archive
             pages = paged(snapshot.histories.items())
         response = Response(as_json(shown, pages), content_type="application/json")
         response.set_etag(tag)
         return response
 
     def _snapshot(self, session_id: str) -> Snapshot:
-        """Return a session; its histories are included only if it is archived.
+        """Return a session; its whole histories are included only if it is in the archive.
 
         Raises:
             SessionNotFound
         """
-        snapshot = self._store.histories.outline(session_id) or self._rules.read(session_id)
+        return self._store.histories.outline(session_id) or self._archived(session_id)
+
+    def _archived(self, session_id: str) -> Snapshot:
+        snapshot = self._rules.read(session_id)
         if snapshot is None:
             raise errors.SessionNotFound(session_id=session_id)
         return snapshot

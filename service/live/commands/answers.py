@@ -44,7 +44,7 @@ class AnswerStore(Protocol):
     def finish(
         self,
         session_id: str,
-        generation: int,
+        generation: int | None,
         command_id: str,
         *,
         ok: bool,
@@ -56,7 +56,7 @@ class AnswerStore(Protocol):
 class Answer(NamedTuple):
     """A device's answer to a command: with `ok` None a mere ack, which says "delivered" only."""
 
-    generation: int
+    generation: int | None  #: None: it came without a socket
     command_id: str
     ok: bool | None
     result_json: str
@@ -179,6 +179,7 @@ class CommandAnswers:
 
     def _record(self, session_id: str, answer: Answer) -> model.CommandChange | None:
         if answer.ok is None:
+            assert answer.generation is not None  # an ack: over a socket
             change = self._store.delivered(session_id, answer.generation, answer.command_id)
         else:
             finish = partial(
@@ -199,7 +200,7 @@ class CommandAnswers:
     def finish(
         self,
         session_id: str,
-        generation: int,
+        generation: int | None,
         command_id: str,
         ok: bool,
         result_json: str,

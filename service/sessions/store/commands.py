@@ -42,7 +42,7 @@ class CommandStore(StorePart):
         Raises:
             SessionNotFound
             IdempotencyMismatch: the earlier command was another request.
-            DeviceOffline: `now`, and the device is not connected.
+            DeviceOffline: `now`, and the device has neither a socket nor a request that waits.
             Overloaded: the device has `max_queued` open commands.
             TooLarge: the session would hold more than it may, even without its finished commands.
         """
@@ -60,6 +60,7 @@ class CommandStore(StorePart):
                 self._runner.settings.max_queued,
                 command.digest,
                 self._runner.settings.max_bytes,
+                "1" if command.is_default_ttl else "0",
             ],
         )
         if word == "mismatch":
@@ -77,7 +78,7 @@ class CommandStore(StorePart):
             )
         command_id, node_id, sid, parts = rest
         view = _command_view(command_id, *parts)
-        return CommandAdded(view, word == "queued", Owner(node_id, sid) if sid else None)
+        return CommandAdded(view, word == "queued", Owner(node_id, sid) if node_id else None)
 
     def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
@@ -109,7 +110,7 @@ class CommandStore(StorePart):
     def finish(
         self,
         session_id: str,
-        generation: int,
+        generation: int | None,
         command_id: str,
         *,
         ok: bool,
@@ -118,13 +119,17 @@ class CommandStore(StorePart):
     ) -> CommandChange | None:
         """Record the device's result; None when the command is unknown.
 
+        Args:
+            generation: of the device's connection; None: it has none.
+
         Raises:
             StaleGeneration
             TooLarge: as in `add`; the command stays as it is.
         """
         status = "succeeded" if ok else "failed"
         bounds = self._runner.settings
-        args = [generation, command_id, status, result_json, error_json, bounds.max_bytes]
+        held = "" if generation is None else generation
+        args = [held, command_id, status, result_json, error_json, bounds.max_bytes]
         answer = self._runner.of_session("command_finish", session_id, args)
         return self._change(session_id, command_id, answer)
 

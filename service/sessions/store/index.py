@@ -16,6 +16,7 @@ from unicodedata import normalize
 import orjson
 
 from service.sessions.model import (
+    ACTIVE,
     ARCHIVED,
     REVS,
     SUMMARY_FIELDS,
@@ -67,7 +68,7 @@ class IndexStore(StorePart):
                 pipe.hget(keys.archive_summaries(keys.partition(session_id)), session_id)
 
         return [
-            {**orjson.loads(text), "session_id": session_id, "state": ARCHIVED} if text else None
+            _of_archive(session_id, text) if text else None
             for session_id, text in zip(session_ids, self._runner.pipeline(fill), strict=True)
         ]
 
@@ -198,6 +199,13 @@ class IndexStore(StorePart):
             )
         )
         return [(float(score), member.encode()) for member, score in rows]
+
+
+def _of_archive(session_id: str, text: str) -> dict[str, str]:
+    """Return raw summary fields from the index of the archive; one whose device sleeps counts as active."""
+    raw: dict[str, str] = orjson.loads(text)
+    state = ACTIVE if raw.pop("asleep", "") else ARCHIVED
+    return {**raw, "session_id": session_id, "state": state}
 
 
 def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapshot | None:

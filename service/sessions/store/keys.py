@@ -110,6 +110,9 @@ class Keys:
     def registers(self, session_id: str) -> str:
         return self._of("registers", session_id)
 
+    def waiting(self, session_id: str) -> str:
+        return self._of("waiting", session_id)
+
     def closed(self, partition: int, sid: str) -> str:
         return f"{self.tag(partition)}closed:{sid}"
 
@@ -136,6 +139,12 @@ class Keys:
 
     def idle(self, partition: int) -> str:
         return self._tags[partition] + "idle"
+
+    def deadlines(self, partition: int) -> str:
+        return self._tags[partition] + "deadlines"
+
+    def asleep(self, partition: int) -> str:
+        return self._tags[partition] + "asleep"
 
     def project(self, partition: int, project_id: str) -> str:
         return f"{self._tags[partition]}project:{project_id}"

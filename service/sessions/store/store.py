@@ -20,6 +20,7 @@ from service.sessions.store.bulk import BulkStore
 from service.sessions.store.captures import CaptureStore
 from service.sessions.store.cleanup import CleanupStore
 from service.sessions.store.commands import CommandStore
+from service.sessions.store.devices import DeviceStore
 from service.sessions.store.fleet import FleetStore
 from service.sessions.store.histories import HistoryStore
 from service.sessions.store.index import IndexStore
@@ -48,6 +49,7 @@ class RedisSessionStore:
         self.samples = SampleStore(runner)
         self.setups = SetupStore(runner)
         self.commands = CommandStore(runner)
+        self.devices = DeviceStore(runner)
         self.histories = HistoryStore(runner)
         self.bulk = BulkStore(runner)
         self.index = IndexStore(runner)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 
 from service import errors
-from service.sessions.model import INACTIVE
 from service.sessions.store.runner import StorePart
 
 log = logging.getLogger(__name__)
@@ -85,57 +84,75 @@ class UpkeepStore(StorePart):
         """Return the next (inactive since, id) up to a moment, the longest inactive first; see `since`."""
         return self.since(self.keys.inactive(partition), before_ms, after, limit)
 
+    def asleep_since(
+        self, partition: int, before_ms: int, after: Place | None, limit: int
+    ) -> list[Place]:
+        """Return the next (last heard of, id) of devices that sleep without a socket; see `since`."""
+        return self.since(self.keys.asleep(partition), before_ms, after, limit)
+
     def archived_since(
         self, partition: int, before_ms: int, after: Place | None, limit: int
     ) -> list[Place]:
         """Return the next (archived when, id) up to a moment, the oldest first; see `since`."""
         return self.since(self.keys.archived(partition), before_ms, after, limit)
 
-    def longest_inactive(self, before_ms: int, page: int) -> Iterator[str]:
-        """Yield ids of all that are inactive since before a moment, over all partitions in one order."""
+    def longest_unused(self, before_ms: int, page: int) -> Iterator[str]:
+        """Yield ids of all that could be archived, over all partitions in one order.
 
-        def of(partition: int) -> Iterator[Place]:
+        Those that are inactive since before a moment, and those whose device sleeps without a socket and was not
+        heard of since.
+        """
+
+        def of(index: Callable[..., list[Place]], partition: int) -> Iterator[Place]:
             after: Place | None = None
-            while entries := self.inactive_since(partition, before_ms, after, page):
+            while entries := index(partition, before_ms, after, page):
                 yield from entries
                 after = entries[-1]
 
-        for _, session_id in merge(*(of(p) for p in range(self.keys.partitions))):
+        indexes = (self.inactive_since, self.asleep_since)
+        parts = [of(index, p) for index in indexes for p in range(self.keys.partitions)]
+        for _, session_id in merge(*parts):
             yield session_id
 
     def quiet(self, session_ids: Sequence[str]) -> list[str]:
-        """Return those that could be archived now: inactive, no open commands, no clients."""
+        """Return those that could be archived now: no connection, no open commands, no clients."""
         keys = self.keys
 
         def fill(pipe: Any) -> None:
             for session_id in session_ids:
-                pipe.hmget(keys.session(session_id), "state", "open_commands")
+                pipe.hmget(keys.session(session_id), "is_connected", "open_commands")
                 pipe.exists(keys.clients(session_id))
 
         found = self._runner.pipeline(fill) if session_ids else []
         return [
             session_id
-            for session_id, (state, commands), joined in zip(
+            for session_id, (connected, commands), joined in zip(
                 session_ids, found[::2], found[1::2], strict=True
             )
-            if state == INACTIVE and not int(commands or 0) and not joined
+            if connected == "0" and not int(commands or 0) and not joined
         ]
 
     def extend_ttls(self, partition: int, limit: int) -> int:
-        """Renew the TTL of sessions that are inactive for long and have less than half of theirs left.
+        """Renew the TTL of sessions that are unused for long and have less than half of theirs left.
 
-        Reads at most `limit` sessions and continues behind them at the next call, round and round.
-        Returns how many it extended.
+        Of each index reads at most `limit` sessions and continues behind them at the next call, round and
+        round. Returns how many it extended.
         """
+        indexes = {"extend": self.inactive_since, "extend_asleep": self.asleep_since}
+        return sum(self._extend(partition, limit, name, index) for name, index in indexes.items())
+
+    def _extend(
+        self, partition: int, limit: int, sweep: str, index: Callable[..., list[Place]]
+    ) -> int:
         ttl_ms = self._runner.settings.ttl_ms
         if not ttl_ms:
             return 0
         before_ms = self._runner.now_ms() - ttl_ms // 2
-        after = self.sweep_place(partition, "extend")
-        entries = self.inactive_since(partition, before_ms, after, limit)
+        after = self.sweep_place(partition, sweep)
+        entries = index(partition, before_ms, after, limit)
         if not entries and after is None:
             return 0
-        self.keep_sweep_place(partition, "extend", entries[-1] if len(entries) == limit else None)
+        self.keep_sweep_place(partition, sweep, entries[-1] if len(entries) == limit else None)
         ids = [session_id for _, session_id in entries]
 
         def fill(pipe: Any) -> None:

@@ -169,7 +169,7 @@ class Register(Report):
         Annotated[
             dict[str, Document],
             at_most(MAX_META_BYTES // 4),
-            AfterValidator(lambda meta: _bounded_meta(meta)),
+            AfterValidator(lambda meta: bounded_meta(meta)),
         ]
         | None
     ) = None
@@ -181,7 +181,8 @@ class Register(Report):
         return _one_id(payload)
 
 
-def _bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
+def bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return `meta`, which must not be too large."""
     if len(orjson.dumps(meta)) > MAX_META_BYTES:
         raise PydanticCustomError("too_large", f"may have at most {MAX_META_BYTES} bytes")
     return meta

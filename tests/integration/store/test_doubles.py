@@ -90,14 +90,14 @@ def test_final_statuses_of_a_command(store: RedisSessionStore) -> None:
 
 
 def test_keys_of_a_session_and_their_names(store: RedisSessionStore) -> None:
-    """All that get their TTL together; histories, registers and the tombstone have their own."""
+    """All that get their TTL together; histories, registers, the tombstone and waiting requests have their own."""
     kinds = set(lua(store, "return KINDS"))
     named = {
         name
         for name, method in inspect.getmembers(Keys, inspect.isfunction)
         if list(inspect.signature(method).parameters) == ["self", "session_id"]
     }
-    assert kinds == named - {"partition", "registers", "tombstone"}
+    assert kinds == named - {"partition", "registers", "tombstone", "waiting"}
     for kind in kinds:
         for session_id in AWKWARD:
             name = getattr(store.keys, kind)(session_id)

@@ -43,7 +43,7 @@ def test_sweep_goes_from_the_longest_inactive_on(
     """Over all partitions in one order."""
     for i in range(12):
         gone(store, f"d{i}", 1000 - i)
-    order = list(store.upkeep.longest_inactive(store.now_ms(), 3))
+    order = list(store.upkeep.longest_unused(store.now_ms(), 3))
     assert order == [f"d{i}" for i in range(12)]
 
 

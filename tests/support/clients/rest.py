@@ -6,6 +6,7 @@ What is not real: sockets, and the message queue between nodes (`FakeMessages` k
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,17 +16,26 @@ import redis
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
+from service.api.device_budgets import DeviceBudgets
 from service.api.mount import mount
 from service.api.paths import in_path
+from service.api.routes.devices import DeviceRequests
 from service.config.loader import queue_name
+from service.live.commands.answers import CommandAnswers
+from service.live.commands.device_waits import DeviceWaits
 from service.live.commands.waiters import CommandWaiters
+from service.manager.devices import DeviceManager
 from service.manager.manager import SessionManager
 from service.node.web_app import create_app, install_probes
 from service.observability.health import Health
+from service.observability.metrics import Metrics
 from service.redis_access.job_queue import JobQueue
+from service.security.session_scope import SessionScope
 from service.sessions.store.store import RedisSessionStore
 from service.sockets.events import asyncapi
+from service.sockets.rate_limits import Limits, RateLimiter
 from service.tasks import ThreadTasks
+from service.transport.addresses import Addresses
 from tests.support.nodes.stores import make_store
 
 NODE = "here-0123456789"
@@ -59,10 +69,38 @@ class Rest:
         self.redis = redis.Redis.from_url(url, decode_responses=True)
         self.raw_redis = redis.Redis.from_url(url)
         partitions = settings.pop("partitions", 1)
+        settings_of_limits = settings.pop("limits", {})
+        most_per_address = settings.pop("most_per_address", 0)
         self.store: RedisSessionStore = make_store(self.redis, prefix, partitions, **settings)
         self.messages = FakeMessages()
         self.manager = SessionManager(self.store, self.messages)
         self.waiters = CommandWaiters(self.store.commands, ThreadTasks(), poll_s=0.05)
+        tasks = ThreadTasks()
+        self.metrics = Metrics()
+        self.limits = Limits(**settings_of_limits)
+        self.addresses = Addresses(most_per_address)
+        self.device_waits = DeviceWaits(
+            tasks,
+            NODE,
+            self.messages.notify,
+            self.addresses,
+            per_token=self.limits.sessions_per_token,
+        )
+        answers = CommandAnswers(self.store.commands, self.manager.notify_waiters, tasks)
+        device_requests = DeviceRequests(
+            DeviceManager(self.manager.core, self.manager.writer, answers),
+            self.device_waits,
+            DeviceBudgets(
+                self.limits,
+                RateLimiter(self.limits, lambda sid, seconds: None),
+                lambda session_id: None,
+            ),
+            SessionScope(self.store.index, self.manager),
+            self.metrics,
+            now_s=time.time,
+            max_value_bytes=64 << 10,
+            max_body_bytes=1 << 20,
+        )
         self.jobs = JobQueue(self.raw_redis, queue_name(prefix))
         self.codes: list[str] = []
         self.app: Flask = create_app()
@@ -72,6 +110,7 @@ class Rest:
             self.manager,
             self.waiters,
             self.jobs,
+            device_requests,
             node_id=NODE,
             max_body_bytes=1 << 20,
             max_value_bytes=64 << 10,

@@ -3,7 +3,7 @@
 --   it · [8] life of the Redis it was read from · then every field of the session as it was read: name,
 --   value
 -- Returns {'ok'} (also when this very file was committed before), or why not, and then nothing changed:
---   {'busy'} somebody joined or a command is open · {'missing'} nobody knows the session: Redis was
+--   {'busy'} somebody joined, a command is open or its device is there · {'missing'} nobody knows the session: Redis was
 --   emptied · {'older'} Redis may not hold what the file does: its state is older, or it lost something
 --   since · {'newer', name} the session went on, and still needs the file of that name ('' for none) ·
 --   {'deleted'} a tombstone
@@ -18,7 +18,8 @@ for i = 9, #ARGV, 2 do
 end
 local generation, rev = tonumber(captured.generation), tonumber(captured.rev or 0)
 if tonumber(call('GET', key('tombstone', id)) or -1) >= generation then return {'deleted'} end
-local is = call('HMGET', session, 'generation', 'rev', 'state', 'open_commands', 'archived_as', 'created_at')
+local is = call('HMGET', session, 'generation', 'rev', 'state', 'open_commands', 'archived_as', 'created_at',
+  'is_connected')
 if not is[1] then
   local indexed = call('HGET', indexes, id)
   if not indexed then return {'missing'} end
@@ -35,16 +36,20 @@ if not same then
   if went_on and is[6] == captured.created_at and life() == ARGV[8] then return {'newer', is[5] or ''} end
   return {'older'}
 end
-if is[3] ~= 'inactive' or tonumber(is[4] or 0) > 0 or call('SCARD', key('clients', id)) > 0 then
+-- A device that sleeps without a socket: its session stays active until its deadline.
+local asleep = is[3] == 'active' and is[7] ~= '1' and call('EXISTS', key('waiting', id)) == 0
+  and tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0) > now
+if not (asleep or is[3] == 'inactive') or tonumber(is[4] or 0) > 0 or call('SCARD', key('clients', id)) > 0 then
   return {'busy'}
 end
 
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
-call('HSET', session, 'state', 'archived', 'rev', ARGV[6])
+call('ZREM', tag .. 'asleep', id)
+call('HSET', session, 'state', asleep and 'active' or 'archived', 'rev', ARGV[6])
 feed_state(id)
 unlink_all(id)
-call('ZADD', tag .. 'archived', now_ms, id)
+if not asleep then call('ZADD', tag .. 'archived', now_ms, id) end
 call('HSET', indexes, id, name)
-call('HSET', tag .. 'archive_summaries', id, ARGV[7])
+call('HSET', tag .. 'archive_summaries', id, asleep and ASLEEP .. string.sub(ARGV[7], 2) or ARGV[7])
 return {'ok'}

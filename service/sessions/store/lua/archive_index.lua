@@ -30,6 +30,7 @@ local function give_way(id, session, summary)
     call('ZREM', tag .. 'commands_due', command_id .. ':' .. id)
   end
   for _, index in ipairs({'active', 'inactive', 'idle'}) do call('ZREM', tag .. index, id) end
+  end_deadline(id)
   for name, value in pairs(summary) do call('HSET', session, name, value) end
   call('HSET', session, 'state', 'archived', 'project_id', summary.project_id or '')
   local before = is[2] or ''
@@ -58,6 +59,8 @@ for i = 4, #ARGV, 6 do
   end
   if answer == 'newer' then give_way(id, session, summary) end
   if answer == 'newer' or answer == 'ok' then
+    call('ZREM', tag .. 'active', id) -- of a device that sleeps
+    end_deadline(id)
     call('ZADD', tag .. 'archived', 'NX', ARGV[i + 4], id)
     call('HSET', names, id, name)
     call('HSET', tag .. 'archive_summaries', id, ARGV[i + 5])

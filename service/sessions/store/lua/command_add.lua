@@ -3,13 +3,17 @@
 --   which it must be delivered, or '' for the time to live; then only while the device is connected
 --   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
 --   · [13] digest of the request, where it has such a key · [14] bytes that a session may hold
+--   · [15] '1': the time to live was not given; a device that reports rarely has longer
+-- Node id and sid are the owner's, or the node where the device's request waits and ''.
 -- Returns {'missing' | 'offline' | 'full' | 'too_large'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`}
 local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
 local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
-local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
+local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected', 'expect_every')
 if not is[1] then return {'missing'} end
 local connected = is[4] == '1'
 local node_id, sid = connected and is[2] or '', connected and is[3] or ''
+local waiting = not connected and call('GET', key('waiting', id))
+if waiting then node_id = string.match(waiting, '^(.*)#') or '' end
 if idempotency_key ~= '' then
   local known = call('HGET', commands, 'key:' .. idempotency_key)
   if known then
@@ -21,12 +25,13 @@ end
 if call('HEXISTS', commands, command_id) == 1 then -- the same call again, after a lost reply
   return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
 end
-if ARGV[9] ~= '' and not connected then return {'offline'} end
+if ARGV[9] ~= '' and not connected and not waiting then return {'offline'} end
 if call('ZCARD', open) >= tonumber(ARGV[12]) then return {'full'} end
 
-local deadline = now + tonumber(ARGV[9] ~= '' and ARGV[9] or ARGV[8])
+local ttl = math.max(tonumber(ARGV[8]), ARGV[15] == '1' and 3 * tonumber(is[5] or 0) or 0)
+local deadline = now + (ARGV[9] ~= '' and tonumber(ARGV[9]) or ttl)
 local record = {command = ARGV[6], status = 'queued', attempt = 0, created_at = now,
-  ends_at = now + tonumber(ARGV[8]), waiter = ARGV[11]}
+  ends_at = now + ttl, waiter = ARGV[11]}
 if idempotency_key ~= '' then record.key, record.digest = idempotency_key, ARGV[13] ~= '' and ARGV[13] or nil end
 local names = 2 * #command_id + #':params' + (record.key and #'key:' + #record.key + #command_id or 0)
 if not has_room(id, names + #cjson.encode(record) + #ARGV[7], tonumber(ARGV[14])) then return {'too_large'} end

@@ -11,6 +11,7 @@ if ARGV[5] ~= '' and is[1] and is[1] .. '-' .. (is[6] or '0') ~= ARGV[5] then re
 call('ZREM', tag .. 'active', id) -- first write: frees, so that it runs at maxmemory too
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
+end_deadline(id)
 local archived_project = unarchive(id)
 if not is[1] then
   if not archived_project then return {} end

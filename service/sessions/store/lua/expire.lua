@@ -1,4 +1,5 @@
--- Sessions and clients of nodes whose lease is over are let go; commands past their deadline end.
+-- Sessions and clients of nodes whose lease is over are let go, and sessions whose device without a socket is overdue;
+-- commands past their deadline end.
 -- ARGV[4] lease, ms · [5] how many of each at most
 -- Returns {'ok' | 'grace', sessions, 1 when there is more, then per command: id, command id,
 --   command, status, waiter}
@@ -25,6 +26,25 @@ local first = tonumber(call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
 local last = tonumber(call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')[2])
 if first and first <= now and last - first <= lease * 0.4 then grace = math.max(grace, last + lease) end
 call('HSET', epoch, 'expire_run_id', run_id, 'expired_at', now_ms, 'grace_until', text(grace))
+
+-- A session in the archive whose device is overdue is what others there are.
+local function is_archived_now(id)
+  call('ZREM', tag .. 'active', id)
+  local summaries = tag .. 'archive_summaries'
+  local summary = call('HGET', summaries, id)
+  if not summary then
+    feed_add({'removed', id, 'project_id', ''})
+    return
+  end
+  summary = string.sub(summary, 1, #ASLEEP) == ASLEEP and '{' .. string.sub(summary, #ASLEEP + 1) or summary
+  local fields = {'state', id}
+  for name, value in pairs(cjson.decode(summary)) do
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
+  call('ZADD', tag .. 'archived', now_ms, id)
+  call('HSET', summaries, id, summary)
+  feed_add(fields)
+end
 
 local sessions, left, word = 0, limit, now < grace and 'grace' or 'ok'
 if word == 'ok' then
@@ -59,6 +79,19 @@ if word == 'ok' then
     if left > 0 then
       call('ZREM', leases, node_id)
       call('UNLINK', tag .. 'pending:' .. node_id)
+    end
+  end
+end
+
+if word == 'ok' and left > 0 then
+  for _, id in ipairs(call('ZRANGEBYSCORE', tag .. 'deadlines', '-inf', now_ms, 'LIMIT', 0, left)) do
+    left = left - 1
+    end_deadline(id)
+    local is = call('HMGET', key('session', id), 'state', 'is_connected')
+    if not is[1] then
+      is_archived_now(id)
+    elseif is[1] == 'active' and is[2] ~= '1' and not call('ZSCORE', tag .. 'idle', id) then -- else others updated it
+      go_inactive(id, '', 'overdue', 'inactive')
     end
   end
 end

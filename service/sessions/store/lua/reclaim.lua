@@ -56,10 +56,11 @@ for i = 7, #ARGV, 11 do
     end
     go_active(id)
     call('ZREM', tag .. 'idle', id)
+    end_deadline(id)
     call('SADD', tag .. 'owned:' .. node_id, id)
     call('HSET', session, 'state', 'active', 'is_connected', '1', 'generation', generation,
       'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms,
-      'accepted_at', ARGV[i + 10])
+      'accepted_at', ARGV[i + 10], 'seen_by', 'socket')
     event(id, 'connected', {node_id = node_id, reason = 'reclaimed'})
     if undelivered(id) > 0 then call('SADD', tag .. 'pending:' .. node_id, id) end
     feed_state(id)

@@ -1,4 +1,4 @@
--- A session comes back from its archive file, as inactive; its parts lie in staging keys.
+-- A session comes back from its archive file, as inactive, or as active where its device is expected; its parts lie in staging keys.
 -- ARGV[4] id · [5] name of the file · [6] generation and [7] rev in the file · [8] staging prefix,
 --   below the tag · [9] number of session fields, then name and value of each · then the parts:
 --   kind ('history' with the data key behind a ':')
@@ -29,9 +29,16 @@ for i = first, #ARGV do
   call('PERSIST', target)
 end
 for i = 10, first - 1, 2 do call('HSET', session, ARGV[i], ARGV[i + 1]) end
-call('HSET', session, 'session_id', id, 'state', 'inactive', 'is_connected', '0', 'node_id', '', 'sid', '',
+local asleep = tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0) > now
+call('HSET', session, 'session_id', id, 'state', asleep and 'active' or 'inactive', 'is_connected', '0', 'node_id', '', 'sid', '',
   'generation', generation, 'rev', ARGV[7], 'active_clients', '0', 'archived_as', name)
-call('ZADD', tag .. 'inactive', now_ms, id)
+if asleep then
+  call('ZADD', tag .. 'asleep', now_ms, id)
+else
+  end_deadline(id) -- `expire` has not come to it yet
+  call('ZREM', tag .. 'active', id)
+  call('ZADD', tag .. 'inactive', now_ms, id)
+end
 local project = call('HGET', session, 'project_id') or ''
 if project ~= '' then call('ZADD', tag .. 'project:' .. project, 'NX', call('HGET', session, 'created_at'), id) end
 event(id, 'restored')

@@ -64,7 +64,7 @@ end
 
 local SUMMARY = {'session_name', 'project_id', 'state', 'is_connected', 'node_id', 'created_at',
   'start_time', 'disconnected_at', 'disconnect_reason', 'setup_version', 'reported_version',
-  'active_clients', 'open_commands', 'last_activity', 'last_update', 'last_ping', 'rev'}
+  'active_clients', 'open_commands', 'last_activity', 'last_update', 'last_ping', 'expect_every', 'seen_by', 'rev'}
 
 -- The session's summary as it is now, behind what is in `fields`: name, value, name, value …
 local function summary(id, fields)
@@ -178,12 +178,22 @@ local function take(hash, field)
   return -call('HSTRLEN', hash, field) - call('HDEL', hash, field) * #field
 end
 
+-- How the summary of a session begins that is in the archive and whose device is expected: it counts as active.
+local ASLEEP = '{"asleep":"1",'
+
+-- Nothing is expected any more of a device without a socket.
+local function end_deadline(id)
+  call('ZREM', tag .. 'deadlines', id)
+  call('ZREM', tag .. 'asleep', id)
+end
+
 -- The session leaves its connection (if it has one) and becomes inactive.
 -- The first write frees, so that it also runs while Redis is at maxmemory.
 local function go_inactive(id, node_id, reason, name)
   local session = key('session', id)
   call('ZREM', tag .. 'active', id)
   call('ZREM', tag .. 'idle', id)
+  end_deadline(id)
   if node_id ~= '' then
     call('SREM', tag .. 'owned:' .. node_id, id)
     call('SREM', tag .. 'pending:' .. node_id, id)

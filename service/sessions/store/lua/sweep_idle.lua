@@ -5,7 +5,9 @@
 local limit, count = tonumber(ARGV[5]), 0
 local idle = call('ZRANGEBYSCORE', tag .. 'idle', '-inf', text(now - tonumber(ARGV[4])), 'LIMIT', 0, limit)
 for _, id in ipairs(idle) do
-  if call('EXISTS', key('session', id)) == 1 then
+  if tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0) > now then -- its device is expected for longer
+    call('ZREM', tag .. 'idle', id)
+  elseif call('EXISTS', key('session', id)) == 1 then
     go_inactive(id, '', 'idle', 'inactive')
   else
     call('ZREM', tag .. 'active', id)

@@ -1,0 +1,154 @@
+"""Models of the routes for devices without a socket."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from service.api.parsing import Body, Query
+from service.api.response_models import Answer
+from service.schema.fields import WHOLE, Document, Known, Name, Payload, Version, Words, at_most
+from service.schema.limits import (
+    MAX_COUNT,
+    MAX_EXPECT_EVERY_S,
+    MAX_META_BYTES,
+    MAX_POLL_S,
+    MAX_REPORTED_COMMANDS,
+    MAX_SAMPLES,
+)
+from service.sockets.events.payloads import Row, Time, bounded_meta
+from service.views.sessions import Status
+
+_FORMS = ({"key", "value"}, {"data"}, {"samples"})
+_OF_SAMPLES = ("key", "value", "data", "samples", "ts", "seq")
+
+
+class DevicePath(Payload):
+    """Path of one device."""
+
+    device_id: Name = Field(description="Percent-encoded, including slashes.")
+
+
+class CommandsQuery(Query):
+    """How long to wait for commands."""
+
+    wait_s: Annotated[float, Field(ge=0, le=MAX_POLL_S, allow_inf_nan=False)] = Field(
+        0, description="The answer waits so long for a command if there is none."
+    )
+    stream: Words = Field("", description="The stream that `last_seq` of the answer is of.")
+
+
+class DeviceResult(Payload):
+    """The result of a command."""
+
+    command_id: Known
+    ok: bool
+    result: Document = None
+    error: Document = None
+
+
+class DeviceReport(Body):
+    """What a device reports: samples in one of three forms or none, results, and what it says of itself."""
+
+    optional: ClassVar[bool] = True
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["key", "value"]},
+                {"required": ["data"]},
+                {"required": ["samples"]},
+                {"not": {"anyOf": [{"required": [name]} for name in _OF_SAMPLES]}},
+            ]
+        }
+    )
+
+    key: Name = ""
+    value: Document = None
+    data: Annotated[
+        dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES), at_most(MAX_SAMPLES)
+    ] = Field({}, description="Values by data key, all measured at the same time.")
+    samples: Annotated[list[Row], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
+        [], description="`[key, value]` or `[key, value, ts]`, oldest first."
+    )
+    ts: Time | None = Field(None, description="The time of the measurement; without it: now.")
+    seq: Annotated[int, Field(ge=1, le=MAX_COUNT), WHOLE] | None = Field(
+        None, description="1, 2, 3, … within a `stream`: makes it harmless to send an update again."
+    )
+    stream: Words = ""
+    session_name: Words | None = None
+    project_id: Words | None = None
+    meta: (
+        Annotated[dict[str, Document], at_most(MAX_META_BYTES // 4), AfterValidator(bounded_meta)]
+        | None
+    ) = None
+    reported_version: Version | None = Field(None, description="The setup version that it runs.")
+    expect_every_s: (
+        Annotated[float, Field(ge=1, le=MAX_EXPECT_EVERY_S, allow_inf_nan=False)] | None
+    ) = Field(
+        None, description="How often it reports: it counts as active for three times as long."
+    )
+    seen: Annotated[list[Known], Field(max_length=MAX_REPORTED_COMMANDS)] = Field(
+        [], description="Ids of commands that it has received."
+    )
+    results: Annotated[list[DeviceResult], Field(max_length=MAX_REPORTED_COMMANDS)] = Field(
+        default=[]
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = self.model_fields_set.intersection(_OF_SAMPLES)
+        if given and given - {"ts", "seq"} not in _FORMS:
+            raise PydanticCustomError("form", "give one of `key` and `value`, `data`, `samples`")
+        return self
+
+    @property
+    def update(self) -> dict[str, Any] | None:
+        """Return the fields of its samples, as sockets send them; None: there are none."""
+        given = self.model_fields_set.intersection(_OF_SAMPLES)
+        if not given:
+            return None
+        fields = {name: getattr(self, name) for name in given}
+        if "samples" in given:
+            fields["samples"] = [list(row) for row in self.samples]
+        return fields
+
+
+class DeviceCommand(Answer):
+    """A command for the device."""
+
+    command_id: str
+    command: str
+    params: Any
+    attempt: int = Field(description="How often it was handed out.")
+
+
+class ResultAnswer(Answer):
+    """What became of a command whose result was handed in."""
+
+    command_id: str
+    status: Status | SkipJsonSchema[None] = None
+    error: Any = Field(None, description="An error, as everywhere: the result was not taken.")
+
+
+class DeviceCommands(Answer):
+    """What is there for a device."""
+
+    rev: int
+    last_seq: int = Field(description="The last `seq` of the stream that is stored.")
+    server_time: float = Field(description="Seconds since 1970, as `ts` of a sample.")
+    setup: Any = Field(None, description="Only where it is newer than `reported_version`.")
+    setup_version: int
+    connected: bool = Field(
+        False, description="A socket of the device owns the session and is sent its commands."
+    )
+    commands: list[DeviceCommand] = Field(description="Those that it has not seen, in order.")
+
+
+class DeviceUpdated(DeviceCommands):
+    """The report was taken."""
+
+    duplicate: bool = Field(False, description="This `seq` was stored before.")
+    results: list[ResultAnswer]
