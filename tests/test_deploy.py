@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from service.config.loader import Config
+from service.schema.limits import MAX_WAIT_S
 from tests.support.figures import (
     DASHBOARD,
     DEPLOY,
@@ -187,6 +188,11 @@ def test_idle_connections_outlive_the_pings() -> None:
     quiet_s = Config().node.ping_interval_s + Config().node.ping_timeout_s
     assert int(tunnel) * 60 > quiet_s
     assert int(server) > quiet_s
+
+
+def test_requests_may_wait_as_long_as_the_api_says() -> None:
+    [server] = re.findall(r"timeout server (\d+)s", (DEPLOY / "haproxy.cfg").read_text())
+    assert int(server) > MAX_WAIT_S
 
 
 @pytest.mark.processes

@@ -87,6 +87,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--faults",  # of python -m chaos
         "--install-completion",  # of typer, where `muster` is called by its name
         "--show-completion",
+        *("--json", "--max-time", "--argjson"),  # of curl and jq
     }
     known = {
         option

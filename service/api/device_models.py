@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from service.api.parsing import Body, Query
 from service.api.response_models import Answer
-from service.schema.fields import WHOLE, Document, Known, Name, Payload, Version, Words, at_most
+from service.schema.fields import (
+    NAME,
+    WHOLE,
+    Document,
+    Known,
+    Name,
+    Payload,
+    Version,
+    Words,
+    at_most,
+)
 from service.schema.limits import (
     MAX_COUNT,
     MAX_EXPECT_EVERY_S,
@@ -23,20 +33,26 @@ from service.sockets.events.payloads import Row, Time, bounded_meta
 from service.views.sessions import Status
 
 _FORMS = ({"key", "value"}, {"data"}, {"samples"})
+#: An object with names as keys.
+_NAMED = {"type": "object", "propertyNames": NAME}
 _OF_SAMPLES = ("key", "value", "data", "samples", "ts", "seq")
 
 
 class DevicePath(Payload):
     """Path of one device."""
 
-    device_id: Name = Field(description="Percent-encoded, including slashes.")
+    device_id: Name = Field(
+        description="Percent-encoded, including slashes.", json_schema_extra={"example": "meter-7"}
+    )
 
 
 class CommandsQuery(Query):
     """How long to wait for commands."""
 
     wait_s: Annotated[float, Field(ge=0, le=MAX_POLL_S, allow_inf_nan=False)] = Field(
-        0, description="The answer waits so long for a command if there is none."
+        0,
+        description="The answer waits so long for a command if there is none.",
+        json_schema_extra={"example": 1},
     )
     stream: Words = Field("", description="The stream that `last_seq` of the answer is of.")
 
@@ -56,19 +72,27 @@ class DeviceReport(Body):
     optional: ClassVar[bool] = True
     model_config = ConfigDict(
         json_schema_extra={
+            "examples": [
+                {"data": {"temperature": 21.5, "door": "open"}, "expect_every_s": 3600},
+                {"samples": [["kwh", 1200.5, 1795163523.1], ["kwh", 1200.6, 1795163583.1]]},
+                {},
+            ],
             "oneOf": [
                 {"required": ["key", "value"]},
                 {"required": ["data"]},
                 {"required": ["samples"]},
                 {"not": {"anyOf": [{"required": [name]} for name in _OF_SAMPLES]}},
-            ]
+            ],
         }
     )
 
     key: Name = ""
     value: Document = None
     data: Annotated[
-        dict[Name, Document], Field(min_length=1, max_length=MAX_SAMPLES), at_most(MAX_SAMPLES)
+        dict[Name, Document],
+        Field(min_length=1),
+        at_most(MAX_SAMPLES),
+        WithJsonSchema({**_NAMED, "minProperties": 1, "maxProperties": MAX_SAMPLES}),
     ] = Field({}, description="Values by data key, all measured at the same time.")
     samples: Annotated[list[Row], Field(min_length=1, max_length=MAX_SAMPLES)] = Field(
         [], description="`[key, value]` or `[key, value, ts]`, oldest first."
@@ -81,7 +105,12 @@ class DeviceReport(Body):
     session_name: Words | None = None
     project_id: Words | None = None
     meta: (
-        Annotated[dict[str, Document], at_most(MAX_META_BYTES // 4), AfterValidator(bounded_meta)]
+        Annotated[
+            dict[str, Document],
+            at_most(MAX_META_BYTES // 4),
+            AfterValidator(bounded_meta),
+            WithJsonSchema({"type": "object"}),
+        ]
         | None
     ) = None
     reported_version: Version | None = Field(None, description="The setup version that it runs.")

@@ -251,3 +251,15 @@ def test_telemetry_takes_no_time_and_no_number(api: Rest, name: str) -> None:
         api.ask("POST", f"/sessions/{api.create()}/telemetry", body), 400, "invalid_request"
     )
     assert f"'{name}'" in told["message"]
+
+
+def test_examples_of_the_description_work_as_they_are(api: Rest) -> None:
+    described = api.client.get(f"{BASE}/openapi.json").json
+    assert described is not None
+    [parameter] = described["paths"][f"{BASE}/devices/{{device_id}}/updates"]["post"]["parameters"]
+    for example in described["components"]["schemas"]["DeviceReport"]["examples"]:
+        send(api, parameter["example"], **example)
+    commands = described["paths"][f"{BASE}/devices/{{device_id}}/commands"]["get"]
+    wait_s = {one["name"]: one for one in commands["parameters"]}["wait_s"]["example"]
+    api.device_waits.end()  # else it would wait
+    assert api.ask("GET", f"/devices/meter-7/commands?wait_s={wait_s}").status_code == 503

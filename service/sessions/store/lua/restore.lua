@@ -21,6 +21,7 @@ for i = first, #ARGV do
   if call('EXISTS', staging .. ARGV[i]) == 0 then return drop('late') end
 end
 
+local asleep = tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0) > now
 unarchive(id)
 for i = first, #ARGV do
   local kind, data_key = string.match(ARGV[i], '^(%a[%a_]*):?(.*)$')
@@ -29,7 +30,6 @@ for i = first, #ARGV do
   call('PERSIST', target)
 end
 for i = 10, first - 1, 2 do call('HSET', session, ARGV[i], ARGV[i + 1]) end
-local asleep = tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0) > now
 call('HSET', session, 'session_id', id, 'state', asleep and 'active' or 'inactive', 'is_connected', '0', 'node_id', '', 'sid', '',
   'generation', generation, 'rev', ARGV[7], 'active_clients', '0', 'archived_as', name)
 if asleep then
