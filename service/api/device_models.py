@@ -29,7 +29,7 @@ from service.schema.limits import (
     MAX_REPORTED_COMMANDS,
     MAX_SAMPLES,
 )
-from service.sockets.events.payloads import Row, Time, bounded_meta
+from service.schema.reports import Row, Time, bounded_meta
 from service.views.sessions import Status
 
 _FORMS = ({"key", "value"}, {"data"}, {"samples"})

@@ -270,7 +270,7 @@ class _Command(Body):
     ttl_s: Ttl | None = Field(
         None,
         description="Time from now until the result, at most. 0: the device must be connected now, else "
-        "`device_offline`. Without it: `commands.ttl_s`.",
+        "`device_offline`. Without it: `commands.ttl_s`, and at least 3 × the device's `expect_every_s`.",
     )
 
 

@@ -96,7 +96,11 @@ class DeviceManager:
         wait: Wait | None = None,
         at_least_ms: int = 0,
     ) -> Reported:
-        """Store that a device was heard of; its session is made or restored for it. See `DeviceStore.report`."""
+        """Store that a device was heard of; its session is made or restored for it. See `DeviceStore.report`.
+
+        Raises:
+            SessionNotFound: its request waits, and the session was deleted meanwhile.
+        """
 
         def ask(create: bool) -> Reported:
             return self._core.store.devices.report(
@@ -108,7 +112,10 @@ class DeviceManager:
                 at_least_ms=at_least_ms,
             )
 
-        reported, _ = self._core.archiver.reach(session_id, ask)
+        if wait is not None and not wait.begins:  # one that was deleted meanwhile is not made again
+            reported = ask(False)
+        else:
+            reported, _ = self._core.archiver.reach(session_id, ask)
         self._core.notify_waiters(reported.delivered)
         return reported
 

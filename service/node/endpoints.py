@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.api import authentication
-from service.api.device_budgets import DeviceBudgets
 from service.api.mount import mount
 from service.api.routes.devices import DeviceRequests
 from service.config.fingerprint import fingerprint
 from service.config.loader import queue_name
 from service.live.ownership.owned import OwnedSession
 from service.node import web_app
+from service.node.device_budgets import DeviceBudgets
 from service.node.ground import Ground
 from service.node.live import Live
 from service.node.service_stats import UpkeepFigures

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,9 @@ pytestmark = pytest.mark.processes
 PATIENCE_S = 60
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("small")
-    with running_pair(folder, **{"node.async_mode": request.param}) as made:
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_pair(tmp_path_factory.mktemp("small")) as made:
         yield made
 
 
@@ -60,6 +57,8 @@ def program(language: str, url: str, device: str, which: int = 0) -> str:
 
 def start(running: ExitStack, *words: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    running.callback(process.stdout.close)
     running.callback(process.wait, 30)
     running.callback(process.kill)
     return process
@@ -139,11 +138,12 @@ def test_micropython_program_of_the_page(
 # -- a device with curl --
 
 
+@pytest.mark.parametrize("mode", ["eventlet", "gevent"])
 def test_device_that_sleeps_collects_a_command_of_the_other_node_though_its_own_is_killed(
-    cluster: MakeCluster, device: str, running: ExitStack
+    cluster: MakeCluster, device: str, running: ExitStack, mode: str
 ) -> None:
     """It waits on one node, which is killed, and on the other; its results are handed in twice."""
-    pair = cluster(nodes=2)
+    pair = cluster(nodes=2, node__async_mode=mode)
     here, there = pair.urls
     curl(here, device, "updates", {"data": {"kwh": 1}, "expect_every_s": 3600, "seq": 1})
     url = f"/api/v1/devices/{device}/commands?wait_s=50"
@@ -183,7 +183,7 @@ def test_end_of_a_socket_shows_at_once_though_the_device_reports_hourly(
     pair: Cluster, device: str
 ) -> None:
     curl(pair.urls[0], device, "updates", {"expect_every_s": 3600})
-    with Bare(pair.urls[0]) as socket:
+    with closing(Bare(pair.urls[0])) as socket:
         socket.ok("register", {"device_id": device})
         answer = curl(pair.urls[1], device, "commands?wait_s=50")
         assert (answer["connected"], answer["commands"]) == (True, [])

@@ -28,6 +28,8 @@ from service.security import permissions
 from service.security.permissions import Identity
 from service.sessions.store.devices import MOST_COMMANDS, Reported, Said, Wait
 
+#: `Sec-Fetch-Site` of what a page of the same origin, or no page, sends.
+_OWN = ("none", "same-origin")
 _RULE = "/devices/<segment:device_id>"
 
 
@@ -115,12 +117,20 @@ class DeviceRequests:
         """Count a request to these routes before its body is read.
 
         Raises:
-            NotAllowed: the token is another device's.
+            NotAllowed: the token is another device's, or a page of another origin sent it.
             RateLimited
         """
         rule = request.url_rule
         if rule is None or not rule.rule.startswith(f"{PREFIX}/devices/"):
             return
+        if request.method == "OPTIONS":
+            return
+        # Of what a page of another origin sends, images and forms come without an Origin.
+        if (
+            "Origin" not in request.headers
+            and request.headers.get("Sec-Fetch-Site", "none") not in _OWN
+        ):
+            raise errors.NotAllowed("A page of another origin may not act as a device.")
         device_id, identity = str((request.view_args or {})["device_id"]), current_identity()
         known_id(device_id)
         if identity.role == permissions.DEVICE and not identity.owns(device_id):
@@ -192,9 +202,10 @@ class DeviceRequests:
 
 def register(api: Api, devices: DeviceRequests) -> None:
     """Add the routes."""
-    limits = (errors.RateLimited, errors.Overloaded, errors.Conflict)
+    raised = (errors.RateLimited, errors.Overloaded, errors.Conflict)
     api.before_request(devices.charge)
-    api.add("POST", _RULE + "/updates", devices.report_update, tag="devices", raises=limits,
+    api.add("POST", _RULE + "/updates", devices.report_update, tag="devices", raises=raised,
             returns={200: DeviceUpdated})  # fmt: skip
-    api.add("GET", _RULE + "/commands", devices.collect_commands, tag="devices", raises=limits,
+    api.add("GET", _RULE + "/commands", devices.collect_commands, tag="devices",
+            raises=(*raised, errors.SessionNotFound),
             returns={200: DeviceCommands})  # fmt: skip

@@ -104,6 +104,7 @@ class DeviceWaits:
             Overloaded: too many requests of this token, address or node wait.
             Conflict: a later request of the device waits.
             Draining: this node is going away.
+            SessionNotFound: the session was deleted meanwhile.
             StoreUnavailable, and what `ask` raises.
         """
         with self._place(session_id, token_id, address) as event:

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import orjson
 from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
-    Strict,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -49,10 +47,10 @@ from service.schema.limits import (
     MAX_SAMPLES,
     MAX_TIMEOUT_S,
     MAX_TOKEN_CHARACTERS,
-    MAX_TS_S,
     MAX_TTL_S,
     MAX_WATCHED,
 )
+from service.schema.reports import Row, Time, bounded_meta
 from service.schema.samples import Update, parse_telemetry, parse_update
 
 __all__ = [
@@ -74,14 +72,6 @@ __all__ = [
     "parse_telemetry",
     "parse_update",
 ]
-
-#: The time of a measurement: seconds, never milliseconds.
-Time = Annotated[float, Field(ge=0, le=MAX_TS_S, allow_inf_nan=False)]
-#: JSON has no tuples: `Strict` would refuse its lists.
-Row = (
-    Annotated[tuple[Name, Document], Strict(False)]
-    | Annotated[tuple[Name, Document, Time | None], Strict(False)]
-)
 
 
 def _both_words(schema: JsonDict) -> None:
@@ -169,7 +159,7 @@ class Register(Report):
         Annotated[
             dict[str, Document],
             at_most(MAX_META_BYTES // 4),
-            AfterValidator(lambda meta: bounded_meta(meta)),
+            AfterValidator(bounded_meta),
         ]
         | None
     ) = None
@@ -179,13 +169,6 @@ class Register(Report):
     @classmethod
     def _either_word(cls, payload: Any) -> Any:
         return _one_id(payload)
-
-
-def bounded_meta(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return `meta`, which must not be too large."""
-    if len(orjson.dumps(meta)) > MAX_META_BYTES:
-        raise PydanticCustomError("too_large", f"may have at most {MAX_META_BYTES} bytes")
-    return meta
 
 
 class _Samples(Report):

@@ -16,7 +16,6 @@ import redis
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from service.api.device_budgets import DeviceBudgets
 from service.api.mount import mount
 from service.api.paths import in_path
 from service.api.routes.devices import DeviceRequests
@@ -26,6 +25,7 @@ from service.live.commands.device_waits import DeviceWaits
 from service.live.commands.waiters import CommandWaiters
 from service.manager.devices import DeviceManager
 from service.manager.manager import SessionManager
+from service.node.device_budgets import DeviceBudgets
 from service.node.web_app import create_app, install_probes
 from service.observability.health import Health
 from service.observability.metrics import Metrics

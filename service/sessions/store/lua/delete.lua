@@ -12,6 +12,7 @@ call('ZREM', tag .. 'active', id) -- first write: frees, so that it runs at maxm
 call('ZREM', tag .. 'inactive', id)
 call('ZREM', tag .. 'idle', id)
 end_deadline(id)
+call('UNLINK', key('waiting', id))
 local archived_project = unarchive(id)
 if not is[1] then
   if not archived_project then return {} end
