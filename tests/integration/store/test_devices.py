@@ -81,6 +81,8 @@ def test_deadline_is_three_times_what_the_device_ever_said_else_as_for_any_updat
     report(store)
     assert 0 <= 3 * HOUR_MS - deadline_ms(store) < 5000
     assert shown(store)["expect_every_s"] == 3600
+    report(store, expect_every_ms=1000)  # a shorter one counts at once
+    assert deadline_ms(store) <= 3000
 
 
 def test_device_that_misses_its_deadline_is_inactive_and_the_next_report_makes_it_active(

@@ -41,7 +41,7 @@ local function is_archived_now(id)
   for name, value in pairs(cjson.decode(summary)) do
     fields[#fields + 1], fields[#fields + 2] = name, value
   end
-  call('ZADD', tag .. 'archived', now_ms, id)
+  call('ZADD', tag .. 'archived', 'NX', now_ms, id)
   call('HSET', summaries, id, summary)
   feed_add(fields)
 end
