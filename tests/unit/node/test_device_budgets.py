@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from service.errors import RateLimited
 from service.node.device_budgets import MAX_DEVICES, DeviceBudgets
 from service.security.permissions import DEVICE, Identity
