@@ -130,6 +130,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
             transport.queue.notify,
             ground.strangers.addresses,
             per_token=config.limits.sessions_per_token,
+            is_short=lambda: ground.memory.is_critical,
         ),
         devices=DeviceManager(manager.core, manager.writer, commands.answers),
         rooms=rooms,

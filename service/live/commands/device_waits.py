@@ -44,6 +44,7 @@ class DeviceWaits:
     Args:
         notify: sends a message to another node.
         per_token: how many of one token may wait; 0: any number.
+        is_short: whether this machine is short of memory.
         monotonic: seconds that never go back.
     """
 
@@ -55,6 +56,7 @@ class DeviceWaits:
         addresses: Addresses,
         *,
         per_token: int = 0,
+        is_short: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tasks = tasks
@@ -62,6 +64,7 @@ class DeviceWaits:
         self._notify = notify
         self._addresses = addresses
         self._per_token = per_token
+        self._is_short = is_short
         self._monotonic = monotonic
         self._numbers = itertools.count(1)
         self._events: dict[str, set[Event]] = {}  # session → of its requests
@@ -153,6 +156,8 @@ class DeviceWaits:
         is_full = bool(token_id and self._per_token and mine >= self._per_token)
         if is_full or self.count >= MAX_WAITS or not self._addresses.has_room(address):
             raise errors.Overloaded("Too many requests wait for commands.")
+        if self._is_short():
+            raise errors.Overloaded("This machine is short of memory: ask again later.")
         leave = self._addresses.enter(address)
         event = self._tasks.event()
         self._events.setdefault(session_id, set()).add(event)

@@ -115,6 +115,11 @@ def test_request_that_waited_before_is_notified_on_its_node() -> None:
     assert world.messages == [("there", "deliver", {"session_id": "d1"})]
 
 
+def test_no_request_waits_on_a_machine_that_is_short_of_memory() -> None:
+    with pytest.raises(errors.Overloaded):
+        wait(World(), waits(World(), is_short=lambda: True))
+
+
 def test_token_has_a_bound_and_its_place_is_free_again_afterwards() -> None:
     world = World()
     made = waits(world, per_token=1)
