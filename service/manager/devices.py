@@ -6,6 +6,7 @@ are handed out. Each part of the answer is that of the script which made the cha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -70,7 +71,7 @@ class DeviceManager:
         """
         done: list[dict[str, Any]] = []
         if results:
-            self.report(session_id, said, commands=0)
+            self._make(session_id, said)
             done = [self._finish(session_id, one) for one in results]
         try:
             appended = None if update is None else self._append(session_id, said, update)
@@ -119,6 +120,10 @@ class DeviceManager:
         self._core.notify_waiters(reported.delivered)
         return reported
 
+    def _make(self, session_id: str, said: Said) -> None:
+        """Make sure that the session is in Redis; which version its device runs has its effect last."""
+        self.report(session_id, dataclasses.replace(said, reported_version=None), commands=0)
+
     def _finish(self, session_id: str, result: dict[str, Any]) -> dict[str, Any]:
         command_id = result["command_id"]
         ok, result_json, error_json = self._answers.read_ack([result])
@@ -141,7 +146,7 @@ class DeviceManager:
             appended = self._writer.write(partition, part)
             if appended.word != "missing":
                 break
-            self.report(session_id, said, commands=0)
+            self._make(session_id, said)
         if appended.word == "conflict":
             if update.seq is not None and update.seq <= appended.value:
                 return appended

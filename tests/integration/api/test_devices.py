@@ -168,6 +168,23 @@ def test_command_is_collected_seen_and_its_result_handed_in_twice(api: Rest) -> 
     assert api.get(f"/sessions/d1/commands/{command_id}")["result"] == {"took": 3}
 
 
+def test_results_have_their_effect_before_samples_and_these_before_the_version(
+    api: Rest,
+) -> None:
+    send(api)
+    api.ask("PUT", "/sessions/d1/setup", {"setup": 1})
+    command_id = command(api).json["command_id"]
+    last = api.store.samples.open_feed(0).last
+    results = [{"command_id": command_id, "ok": True}]
+    send(api, key="a", value=1, results=results, reported_version=1)
+    rows = api.redis.xrange(api.store.keys.feed(0), min=f"{last + 1}-0")
+    seen = [
+        "version" if fields.get("reported_version") == "1" else next(iter(fields))
+        for _, fields in rows
+    ]
+    assert [one for one in seen if one != "state"] == ["command", "data", "version"]
+
+
 def test_results_have_their_effect_where_the_update_is_refused(api: Rest) -> None:
     send(api)
     command_id = command(api).json["command_id"]
