@@ -18,7 +18,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose chaos fuzz bench bench-quick engine env lint format lock release clean
+.PHONY: help run test test-quick test-long test-compose chaos fuzz bench bench-quick engine env lint format client-js lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -63,23 +63,28 @@ lint: $(VENV)/.installed-dev ## check format, style, types and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python clients/js/bundle.py --check
 
 format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+client-js: $(VENV)/bin/python ## build the JavaScript client that nodes serve to pages, after a change of it; needs Node.js
+	@$(BIN)/python clients/js/bundle.py
 
 lock: $(VENV)/.installed-dev ## write the lock files anew
 	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build -o requirements.lock
 	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK_WITH) benchmarks/peers/requirements.in -c requirements-dev.lock -o benchmarks/peers/requirements.lock
 
-release: $(VENV)/.installed-dev ## build wheels, sdists and bill of materials (CycloneDX) into dist, of what is committed
+release: $(VENV)/.installed-dev ## build wheels, sdists, npm package and bill of materials into dist, of what is committed
 	@test -z "$$(git status --porcelain 2>&1)" || { echo "Commit first: a release is what a commit says." >&2; exit 3; }
 	@rm -rf dist
 	@PATH="$(abspath $(BIN)):$$PATH" deploy/release dist
+	@cd clients/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm pack --silent --pack-destination ../../dist
 
 clean: ## remove .venv, caches and builds (muster-data stays)
-	rm -rf $(VENV) build dist benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist clients/js/dist clients/js/node_modules benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find muster service workers chaos clients tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

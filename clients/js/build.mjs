@@ -1,8 +1,7 @@
 // Builds the package into dist: ESM and types by tsc, CommonJS from it, and one file for pages.
-// `node build.mjs`; `node build.mjs FILE` writes the file for pages there too.
 import { build, transform } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -24,14 +23,18 @@ for (const name of readdirSync(at("dist/esm"), { recursive: true })) {
 }
 writeFileSync(at("dist/cjs/package.json"), '{ "type": "commonjs" }\n');
 
-const page = {
-  entryPoints: [at("dist/esm/index.js")],
-  bundle: true,
-  minify: true,
-  format: "esm",
-  platform: "browser",
-  target: "es2022",
-  legalComments: "inline",
-};
-await build({ ...page, outfile: at("dist/muster-client.js") });
-if (process.argv[2]) cpSync(at("dist/muster-client.js"), process.argv[2]);
+const bundle = { bundle: true, minify: true, format: "esm", platform: "browser", target: "es2022", metafile: true };
+const made = await build({ ...bundle, entryPoints: [at("dist/esm/index.js")], outfile: at("dist/muster-client.js") });
+
+// The licences of what is in it.
+const packages = Object.keys(made.metafile.inputs).map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
+const notices = [...new Set(packages.filter(Boolean))].sort().map((name) => {
+  const folder = at("node_modules", name);
+  const { version } = JSON.parse(readFileSync(join(folder, "package.json")));
+  const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+  const words = file === undefined ? "MIT" : readFileSync(join(folder, file), "utf8").trim();
+  return `${name} ${version}\n\n${words.replaceAll("*/", "* /").replace(/[ \t]+$/gm, "")}`;
+});
+const own = readFileSync(at("LICENSE"), "utf8").trim();
+const comment = `/*\n${[`muster-client\n\n${own}`, ...notices].join("\n\n---\n\n")}\n*/\n`;
+appendFileSync(at("dist/muster-client.js"), comment);

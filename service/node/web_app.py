@@ -5,12 +5,13 @@ This module only puts together what the node's steps built; it opens nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_socketio import SocketIO
 
 from service.api import problems
@@ -26,6 +27,8 @@ TEST_FILES = {
     "/test/test.js": ("test.js", "text/javascript; charset=utf-8"),
     "/test/test.css": ("test.css", "text/css; charset=utf-8"),
 }
+#: The client for pages, of its own origin and of `auth.allowed_origins`; made by clients/js/bundle.py.
+CLIENT_PATH, CLIENT_FILE = "/client/muster-client.js", "muster-client.js"
 #: In addition to those of every answer (service.transport.http.guard).
 #: `connect-src 'self'` covers the page's websocket to its own host.
 SECURITY_HEADERS = {
@@ -50,6 +53,7 @@ def create_app() -> Flask:
         body = (WEB_DIR / name).read_bytes()
         app.add_url_rule(path, name, _page(body, content_type))
 
+    app.add_url_rule(CLIENT_PATH, CLIENT_FILE, _client((WEB_DIR / CLIENT_FILE).read_bytes()))
     problems.install(app)
 
     @app.after_request
@@ -117,3 +121,16 @@ def _page(body: bytes, content_type: str) -> Callable[[], Response]:
         return Response(body, content_type=content_type)
 
     return page
+
+
+def _client(body: bytes) -> Callable[[], Response]:
+    etag = hashlib.sha256(body).hexdigest()
+
+    def client() -> Response:
+        response = Response(body, content_type="text/javascript; charset=utf-8")
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.headers["Cache-Control"] = "no-cache"  # ask each time: the node may be newer
+        response.set_etag(etag)
+        return response.make_conditional(request)
+
+    return client

@@ -83,6 +83,7 @@ ROUTES: Mapping[str, Right] = {
     "GET /test": Right(_NOBODY, OPEN),
     "GET /test/test.js": Right(_NOBODY, OPEN),
     "GET /test/test.css": Right(_NOBODY, OPEN),
+    "GET /client/muster-client.js": Right(_NOBODY, OPEN),
     "GET /api/docs": Right(_NOBODY, OPEN),
     "GET /api/docs/": Right(_NOBODY, OPEN),
     "GET /api/docs/docs.js": Right(_NOBODY, OPEN),

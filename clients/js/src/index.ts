@@ -1,5 +1,6 @@
 // Devices, dashboards and operators of Muster.
 export { Device, type DeviceOptions, type DeviceState } from "./device/device.js";
+export type { ConnectOptions } from "./connector.js";
 export type { Bounds } from "./device/buffer.js";
 export type { CommandHandler } from "./device/commands.js";
 export type { SetupHandler } from "./device/setups.js";
@@ -20,3 +21,7 @@ export { Fleet, type FleetListener, type FleetOptions, type FleetSnapshot, type 
 export type { Schedule } from "./fleet/frames.js";
 export type { Transport } from "./socket.js";
 export type { Token } from "./tokens.js";
+export { Operator } from "./operator.js";
+export type { BulkTarget, CommandOptions, OperatorOptions, Sample, SessionFilters, SessionsPage } from "./operator.js";
+export type { Alarms, Batch, BatchDevice, Command, JobAccepted, Session } from "./rest_types.js";
+export type { Summary as ListedSession } from "./rest_types.js";

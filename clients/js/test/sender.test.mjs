@@ -105,7 +105,7 @@ test("one refused among many is dropped alone, after all answers, and the rest i
   assert.deepEqual(await sent(buffer, sender), []);
   sender.answered(3, refusal("conflict", { expected_seq: 2 }));
   const { dropped } = sender.answered(4, refusal("conflict", { expected_seq: 2 }));
-  assert.deepEqual(dropped.map((one) => one.sample.json), ["2"]);
+  assert.deepEqual(dropped.map((one) => [one.stored.sample.json, one.error.code]), [["2", "too_large"]]);
   assert.deepEqual(await sent(buffer, sender), [[2, [3]], [3, [4]]]);
 });
 
@@ -123,7 +123,7 @@ test("a refused batch is split until the refused sample stands alone", async () 
       else if (values.includes(5)) answer = refusal("invalid_request");
       else stored.push(...values);
       if (answer === OK) expected += 1;
-      dropped.push(...sender.answered(seq, answer).dropped.map((one) => one.sample.json));
+      dropped.push(...sender.answered(seq, answer).dropped.map((one) => one.stored.sample.json));
     }
   }
   assert.deepEqual([stored, dropped], [[1, 2, 3, 4, 6, 7], ["5"]]);

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,62 +21,21 @@ from muster_client import (
     Refused,
 )
 
-from tests.support.nodes.node_processes import ROOT, Cluster, MakeCluster
+from tests.support.clients.device_program import DeviceProgram
+from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.sizes import sampled
 from tests.support.waiting import wait_until
 
-
-class Program:
-    """The device of tests.support.clients.client_device, killed and started again."""
-
-    def __init__(self, device_id: str, buffer: Path, urls: list[str]) -> None:
-        self.device_id, self.buffer, self.urls = device_id, buffer, urls
-        self.taken: list[int] = []
-        self.words: list[str] = []
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-
-    def start(self) -> None:
-        first = max(self.taken, default=0) + 1000  # what was taken and not printed stays unique
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.support.clients.client_device", self.device_id),
-                *(str(self.buffer), str(first), *self.urls),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            word = line.strip()
-            if word.isdigit() and line.endswith("\n"):
-                self.taken.append(int(word))
-            else:
-                self.words.append(word)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            assert self._reader is not None
-            self._process.kill()
-            self._process.wait(60)
-            self._reader.join(60)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
+PYTHON = (sys.executable, "-m", "tests.support.clients.client_device")
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Any]:
-    made: list[Program] = []
+    made: list[DeviceProgram] = []
 
-    def make(device_id: str, urls: list[str]) -> Program:
-        made.append(Program(device_id, tmp_path / f"{device_id}.db", urls))
+    def make(device_id: str, urls: list[str]) -> DeviceProgram:
+        made.append(DeviceProgram(PYTHON, device_id, tmp_path / f"{device_id}.db", urls))
         made[-1].start()
         return made[-1]
 

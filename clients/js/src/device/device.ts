@@ -1,11 +1,12 @@
 // A device: what it sends is stored exactly once, whatever nodes and networks do.
 import { openStorage } from "#platform";
+import { Connector, type ConnectOptions } from "../connector.js";
 import { NotConnected, Refused, seconds, words, type ErrorBody } from "../errors.js";
 import type { Registered } from "../event_types.js";
-import { Socket, type Answer, type Reply, type Transport } from "../socket.js";
+import type { Answer, Reply, Socket } from "../socket.js";
 import { tell } from "../tell.js";
 import { Backoff, Signal, Sleeper, Timer } from "../time.js";
-import { currentToken, renewBeforeEnd, type Token } from "../tokens.js";
+import { renewBeforeEnd } from "../tokens.js";
 import { Buffer, type Bounds } from "./buffer.js";
 import { Commands, type CommandHandler } from "./commands.js";
 import { checkSamples, type Json } from "./samples.js";
@@ -14,14 +15,13 @@ import { Setups, type SetupHandler } from "./setups.js";
 
 export type DeviceState = "connecting" | "online" | "offline" | "ended";
 
-export interface DeviceOptions {
+export interface DeviceOptions extends ConnectOptions {
   /** Shown in lists. */
   name?: string;
   /** The group it belongs to. */
   projectId?: string;
   /** Anything about the device. */
   meta?: Readonly<Record<string, Json>>;
-  token?: Token;
   /** Keeps what is not acked over restarts: a file in Node.js, a database in a page. Left out: memory. */
   buffer?: string;
   bounds?: Bounds;
@@ -29,8 +29,6 @@ export interface DeviceOptions {
   syncS?: number;
   /** Whether times of measurement are corrected where this clock is wrong; true if left out. */
   correctClock?: boolean;
-  /** `["websocket"]` if left out; with polling, a balancer in front has to be sticky. */
-  transports?: readonly Transport[];
   /** Gets how many samples were dropped because the buffer was full. */
   onDrop?: (count: number) => unknown;
   /** Gets key and error of a sample that the service will never take. */
@@ -59,7 +57,7 @@ export class Device {
   state: DeviceState = "offline";
   /** Why it is offline or has ended. */
   why = "";
-  readonly #urls: string[];
+  readonly #connector: Connector;
   readonly #options: DeviceOptions;
   readonly #buffer: Buffer;
   readonly #commands: Commands;
@@ -84,17 +82,15 @@ export class Device {
    * @throws BufferInUse: another process, tab or device has the buffer. BadBuffer: it cannot be read.
    */
   static async open(urls: string | readonly string[], deviceId: string, options: DeviceOptions = {}): Promise<Device> {
-    const list = typeof urls === "string" ? [urls] : [...urls];
-    if (list.length === 0) throw new TypeError("give at least one address");
-    for (const url of list) new URL(url); // throws what is wrong with it
-    if (options.buffer === undefined) return new Device(list, deviceId, options, new Buffer(options.bounds));
+    const connector = new Connector(urls, options);
+    if (options.buffer === undefined) return new Device(connector, deviceId, options, new Buffer(options.bounds));
     const { storage, kept } = await openStorage(options.buffer);
-    return new Device(list, deviceId, options, new Buffer(options.bounds, storage, kept));
+    return new Device(connector, deviceId, options, new Buffer(options.bounds, storage, kept));
   }
 
-  private constructor(urls: string[], deviceId: string, options: DeviceOptions, buffer: Buffer) {
+  private constructor(connector: Connector, deviceId: string, options: DeviceOptions, buffer: Buffer) {
     this.deviceId = deviceId;
-    this.#urls = urls;
+    this.#connector = connector;
     this.#options = options;
     this.#buffer = buffer;
     this.#sender = new Sender(buffer);
@@ -230,7 +226,7 @@ export class Device {
       this.#setState("offline", why);
       const delayS = this.#reconnectAfterS ?? backoff.nextS();
       this.#reconnectAfterS = undefined;
-      this.#urls.push(this.#urls.shift() as string);
+      this.#connector.next();
       await this.#sleeper.sleep(delayS);
     }
   }
@@ -256,11 +252,8 @@ export class Device {
       this.#sender = new Sender(this.#buffer);
       this.#mustReload = false;
     }
-    const url = this.#urls[0] as string;
-    const token = await currentToken(this.#options.token);
-    if (this.#isEnded()) return "";
     const onEvent = (event: string, given: unknown, reply: Reply | undefined): void => this.#event(event, given, reply);
-    const socket = await Socket.connect(url, onEvent, token, this.#options.transports ?? ["websocket"]);
+    const { socket, token } = await this.#connector.connect(onEvent);
     if (this.#isEnded()) {
       socket.close("ended");
       return "";
@@ -276,7 +269,7 @@ export class Device {
         this.#reconnectAfterS = 0;
         socket.close("the token ends soon");
       });
-      this.#setState("online", url);
+      this.#setState("online", this.#connector.url);
       this.#setups.registered(registration.setup, registration.setup_version);
       this.#commands.connected();
       await this.#sendUntilClosed(socket);
@@ -345,10 +338,10 @@ export class Device {
   }
 
   #answered(socket: Socket, meaning: Meaning): void {
-    for (const { sample } of meaning.dropped) {
-      const warn = (key: string, error: ErrorBody): void =>
+    for (const { stored, error } of meaning.dropped) {
+      const warn = (key: string): void =>
         this.#warn(`a sample of ${JSON.stringify(key)} was refused for good: ${error.message ?? ""}`);
-      tell(this.#options.onRefused ?? warn, sample.key, meaning.error ?? {});
+      tell(this.#options.onRefused ?? warn, stored.sample.key, error);
     }
     if (meaning.waitS > 0) {
       this.#resumeAt = performance.now() + meaning.waitS * 1000;

@@ -36,10 +36,8 @@ function lastPlace(update: Update): number {
 
 /** What an answer meant. */
 export interface Meaning {
-  /** Samples that the service will never take. */
-  dropped: Stored[];
-  /** Of a refusal. */
-  error: ErrorBody | undefined;
+  /** Samples that the service will never take, each with the error of its own refusal. */
+  dropped: { readonly stored: Stored; readonly error: ErrorBody }[];
   /** Send nothing for so long. */
   waitS: number;
   /** This connection does not own the session any more, or counts otherwise: connect again. */
@@ -53,7 +51,7 @@ export class Sender {
   #unsent = 0; // how many at the end of `#left` were not sent on this connection
   #awaited = 0; // answers that have not come
   #isRegistered = false;
-  readonly #refused = new Set<number>(); // numbers to be split or dropped when all answers came
+  readonly #refused = new Map<number, ErrorBody>(); // to be split or dropped when all answers came
   #mustRenumber = false;
   #hasReason = false; // a refusal in this round explains its conflicts
 
@@ -163,7 +161,7 @@ export class Sender {
   /** Take the answer to an update of this connection. */
   answered(seq: number, answer: { ok?: unknown; error?: ErrorBody }): Meaning {
     this.#awaited -= 1;
-    const meaning: Meaning = { dropped: [], error: undefined, waitS: 0, isLost: false };
+    const meaning: Meaning = { dropped: [], waitS: 0, isLost: false };
     if (answer.ok === true) this.#ok(seq);
     else this.#notOk(seq, answer.error ?? {}, meaning);
     if (this.#mustRenumber && this.#awaited === 0) this.#beginAgain(meaning);
@@ -181,12 +179,11 @@ export class Sender {
 
   #notOk(seq: number, error: ErrorBody, meaning: Meaning): void {
     const code = error.code ?? "internal";
-    meaning.error = error;
     this.#mustRenumber = true;
     if (LOST.has(code)) {
       meaning.isLost = true;
     } else if (FINAL.has(code)) {
-      this.#refused.add(seq);
+      this.#refused.set(seq, error);
       this.#hasReason = true;
     } else if (code !== "conflict") {
       this.#hasReason = true;
@@ -201,7 +198,8 @@ export class Sender {
       return;
     }
     this.#left = this.#left.flatMap((update) => {
-      if (!this.#refused.has(update.seq)) return [update];
+      const error = this.#refused.get(update.seq);
+      if (error === undefined) return [update];
       const half = update.samples.length >> 1;
       if (half > 0) {
         return [
@@ -209,14 +207,14 @@ export class Sender {
           { seq: 0, samples: update.samples.slice(half) },
         ];
       }
-      meaning.dropped.push(...update.samples);
+      meaning.dropped.push(...update.samples.map((stored) => ({ stored, error })));
       return [];
     });
     this.#refused.clear();
     this.#mustRenumber = this.#hasReason = false;
     this.#left.forEach((update, index) => (update.seq = this.#settled + 1 + index));
     const highest = Math.max(this.buffer.highest, this.#settled + this.#left.length);
-    for (const { place } of meaning.dropped) this.buffer.drop(place);
+    for (const { stored } of meaning.dropped) this.buffer.drop(stored.place);
     this.buffer.number(this.#numbers(), highest, this.buffer.stream);
     this.#unsent = this.#left.length;
   }

@@ -1,10 +1,11 @@
 // A live map of sessions: a snapshot, then every change, over reconnects to any node.
+import { Connector, type ConnectOptions } from "../connector.js";
 import { NotConnected, Refused, seconds, words } from "../errors.js";
 import type { CommandUpdate, Counts, SampleUpdates, SessionsUpdate, Snapshot, Summary } from "../event_types.js";
-import { Socket, type Transport } from "../socket.js";
+import type { Socket } from "../socket.js";
 import { tell } from "../tell.js";
 import { Backoff, Signal, Sleeper, Timer } from "../time.js";
-import { currentToken, renewBeforeEnd, type Token } from "../tokens.js";
+import { renewBeforeEnd } from "../tokens.js";
 import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
 import { nextFrame, type Schedule } from "./frames.js";
 
@@ -15,14 +16,11 @@ export type Scope =
   | { readonly project_id: string }
   | { readonly [field: string]: unknown };
 
-export interface FleetOptions {
-  token?: Token;
+export interface FleetOptions extends ConnectOptions {
   /** "fleet" if left out. */
   scope?: Scope;
   /** Least time between batches of samples; the service's own if left out. */
   intervalMs?: number;
-  /** `["websocket"]` if left out; with polling, a balancer in front has to be sticky. */
-  transports?: readonly Transport[];
   /** When subscribers are called; left out: with the next frame of a page, elsewhere at once behind each message. */
   schedule?: Schedule;
 }
@@ -41,7 +39,7 @@ const QUEUE_LIMIT = 10_000;
 
 /** Watches a scope; `start` it. */
 export class Fleet {
-  readonly #urls: string[];
+  readonly #connector: Connector;
   readonly #options: FleetOptions;
   #sessions = new Map<string, Summary>();
   #counts: Counts | undefined;
@@ -64,9 +62,7 @@ export class Fleet {
   #copy: ReadonlyMap<string, Summary> | undefined;
 
   constructor(urls: string | readonly string[], options: FleetOptions = {}) {
-    this.#urls = typeof urls === "string" ? [urls] : [...urls];
-    if (this.#urls.length === 0) throw new TypeError("give at least one address");
-    for (const url of this.#urls) new URL(url); // throws what is wrong with it
+    this.#connector = new Connector(urls, options);
     this.#options = options;
   }
 
@@ -195,7 +191,7 @@ export class Fleet {
       }
       if (this.#hasEnded) return;
       this.#setState("offline");
-      this.#urls.push(this.#urls.shift() as string);
+      this.#connector.next();
       const delayS = backoff.nextS();
       await this.#sleeper.sleep(this.#afterS ?? delayS);
     }
@@ -217,11 +213,7 @@ export class Fleet {
   }
 
   async #connectAndWatch(backoff: Backoff): Promise<void> {
-    const { transports = ["websocket"] as const } = this.#options;
-    const token = await currentToken(this.#options.token);
-    if (this.#hasEnded) return;
-    const onEvent = (event: string, payload: unknown): void => this.#event(event, payload);
-    const socket = await Socket.connect(this.#urls[0] as string, onEvent, token, transports);
+    const { socket, token } = await this.#connector.connect((event, payload) => this.#event(event, payload));
     this.#socket = socket;
     if (this.#hasEnded) socket.close("stopped");
     void socket.closed.then(() => this.#again.resolve());

@@ -1,0 +1,53 @@
+// Where the next connection goes: addresses in turn, and transports in turn where one does not get through.
+import { NotConnected } from "./errors.js";
+import { Socket, type OnEvent, type Transport } from "./socket.js";
+import { currentToken, type Token } from "./tokens.js";
+
+export interface ConnectOptions {
+  /** Shown to the service. */
+  token?: Token;
+  /**
+   * `["websocket"]` if left out. With `["websocket", "polling"]`, long-polling is used where no websocket gets
+   * through; a balancer in front of several nodes has to be sticky then.
+   */
+  transports?: readonly Transport[];
+}
+
+/** Makes connections to one service. */
+export class Connector {
+  readonly #urls: string[];
+  readonly #token: Token | undefined;
+  readonly #transports: Transport[];
+
+  constructor(urls: string | readonly string[], { token, transports = ["websocket"] }: ConnectOptions) {
+    this.#urls = typeof urls === "string" ? [urls] : [...urls];
+    if (this.#urls.length === 0) throw new TypeError("give at least one address");
+    for (const url of this.#urls) new URL(url); // throws what is wrong with it
+    this.#token = token;
+    this.#transports = [...transports];
+  }
+
+  /** The address of the next connection, or of this one. */
+  get url(): string {
+    return this.#urls[0] as string;
+  }
+
+  /** Take the next address for the next connection. */
+  next(): void {
+    this.#urls.push(this.#urls.shift() as string);
+  }
+
+  /**
+   * Connect, with a token that is asked for now.
+   * @throws NotConnected, Refused: see `Socket.connect`.
+   */
+  async connect(onEvent: OnEvent): Promise<{ socket: Socket; token: string | undefined }> {
+    const token = await currentToken(this.#token);
+    try {
+      return { socket: await Socket.connect(this.url, onEvent, token, this.#transports), token };
+    } catch (error) {
+      if (error instanceof NotConnected) this.#transports.push(this.#transports.shift() as Transport);
+      throw error;
+    }
+  }
+}
