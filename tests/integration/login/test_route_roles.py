@@ -9,6 +9,7 @@ import pytest
 import urllib3
 
 from service.api.authentication import route_of
+from service.node.web_app import CLIENT_FILE, WEB_DIR
 from service.security.permissions import ROLES, ROUTES
 from tests.support.clients.bare import Bare
 from tests.support.clients.logins import ORIGIN, ask, device, refusal, token
@@ -85,6 +86,23 @@ def test_pages_of_listed_origins_may_ask_with_a_token_and_others_may_not(pair: C
         other = ask_from("https://evil.example", method, Authorization=f"Bearer {token('viewer')}")
         assert other.status == 403
         assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_pages_of_listed_origins_load_the_client_and_keep_it_while_it_is_the_same(
+    pair: Cluster,
+) -> None:
+    url = f"http://127.0.0.1:{pair.nodes[0].port}/client/muster-client.js"
+    found = urllib3.request("GET", url, headers={"Origin": ORIGIN}, retries=False)
+    assert (found.status, found.data) == (200, (WEB_DIR / CLIENT_FILE).read_bytes())
+    assert found.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert found.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert found.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    known = {"Origin": ORIGIN, "If-None-Match": found.headers["ETag"]}
+    again = urllib3.request("GET", url, headers=known, retries=False)
+    assert (again.status, again.data) == (304, b"")
+    assert again.headers["Access-Control-Allow-Origin"] == ORIGIN
+    other = {"Origin": "https://evil.example"}
+    assert urllib3.request("GET", url, headers=other, retries=False).status == 403
 
 
 def test_page_of_any_origin_may_ask_for_health_and_not_read_it(pair: Cluster) -> None:

@@ -1,0 +1,164 @@
+// A fleet over connections that a test holds in its hand: what it shows, tells, and how it resumes.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Fleet } from "../dist/esm/fleet/fleet.js";
+import { NotConnected, Refused } from "../dist/esm/errors.js";
+import { Socket } from "../dist/esm/socket.js";
+import { until } from "./helpers.mjs";
+
+const counts = { active: 2, inactive: 0, archived: 0 };
+const one = (id, more = {}) => ({ session_id: id, state: "active", rev: 1, ...more });
+const page = (sessions, more = {}) => ({
+  ok: true, recovered: false, cursor: "c1", counts, active: sessions, inactive: [], ...more,
+});
+
+/** A fleet whose connections answer `register_vue` with these, in turn. */
+function fleetOf(t, answers, options = {}) {
+  const service = { sockets: [], asked: [], urls: [] };
+  t.mock.method(Socket, "connect", async (url, onEvent) => {
+    service.urls.push(url);
+    let over;
+    const socket = {
+      reason: undefined,
+      closed: new Promise((resolve) => (over = resolve)),
+      emit: onEvent,
+      async call(_event, request) {
+        service.asked.push(request);
+        const answer = answers.shift();
+        if (answer instanceof Error) throw answer;
+        return answer ?? new Promise(() => {});
+      },
+      close(reason) {
+        this.reason ??= reason;
+        over(this.reason);
+      },
+    };
+    service.sockets.push(socket);
+    return socket;
+  });
+  const fleet = new Fleet(["http://a", "http://b"], options);
+  t.after(() => fleet.stop());
+  return { fleet: fleet.start(), service };
+}
+
+test("pages become one map, and what came meanwhile is applied behind them", async (t) => {
+  const first = page([one("a")], { next: "p2", cursor: null });
+  let answer;
+  const { fleet, service } = fleetOf(t, [first, new Promise((resolve) => (answer = resolve))]);
+  await until(() => service.asked.length === 2);
+  service.sockets[0].emit("sessions_update", { changed: [one("c")], removed: ["a"], counts, cursor: "c2" });
+  answer(page([one("b")]));
+  await fleet.waitLive(5);
+  assert.deepEqual([...fleet.sessions.keys()], ["b", "c"]);
+  assert.deepEqual(service.asked, [{ scope: "fleet", batch: true }, { page: "p2" }]);
+});
+
+test("a snapshot is the same object until something changes, and so is every session in it", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a"), one("b")])]);
+  let told = 0;
+  fleet.subscribe(() => (told += 1));
+  await fleet.waitLive(5);
+  await until(() => told > 0);
+  const before = fleet.getSnapshot();
+  assert.equal(fleet.getSnapshot(), before);
+  service.sockets[0].emit("session_data_updates", { updates: [["a", 2, [["n", 1, 1]]]], cursor: "c2" });
+  service.sockets[0].emit("sessions_update", { changed: [], removed: [], counts: { ...counts }, cursor: "c2" });
+  await until(() => told > 1);
+  assert.equal(fleet.getSnapshot(), before);
+  service.sockets[0].emit("sessions_update", { changed: [one("b", { rev: 2 })], removed: [], counts, cursor: "c3" });
+  await until(() => told > 2);
+  const after = fleet.getSnapshot();
+  assert.notEqual(after, before);
+  assert.equal(after.sessions.get("a"), before.sessions.get("a"));
+  assert.equal(before.sessions.get("b").rev, 1);
+  assert.equal(after.sessions.get("b").rev, 2);
+});
+
+test("a new snapshot keeps the objects of sessions that did not change", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a"), one("b")]), page([one("a"), one("b", { rev: 5 })])]);
+  await fleet.waitLive(5);
+  const before = fleet.getSnapshot();
+  service.sockets[0].emit("resync", { reason: "feed_trimmed" });
+  await until(() => fleet.sessions.get("b").rev === 5);
+  assert.equal(fleet.sessions.get("a"), before.sessions.get("a"));
+  assert.equal("cursor" in service.asked[1], false);
+});
+
+test("changes of one frame are told in one batch", async (t) => {
+  const frames = [];
+  const { fleet, service } = fleetOf(t, [page([one("a")])], { schedule: (run) => frames.push(run) });
+  const batches = [];
+  fleet.subscribe((changes) => batches.push(changes.map((change) => change.kind)));
+  await fleet.waitLive(5);
+  for (let rev = 2; rev < 5; rev += 1) {
+    service.sockets[0].emit("session_data_updates", { updates: [["a", rev, []]], cursor: "c2" });
+  }
+  assert.equal(frames.length, 1);
+  frames.shift()();
+  assert.deepEqual(batches, [["reset", "state", "samples", "samples", "samples"]]);
+});
+
+test("after a connection that ended it resumes by cursor on the next address", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")]), page([], { recovered: true, cursor: "c9" })]);
+  await fleet.waitLive(5);
+  service.sockets[0].emit("sessions_update", { changed: [], removed: [], counts, cursor: "c5" });
+  service.sockets[0].close("the network");
+  await until(() => fleet.state === "offline");
+  await until(() => fleet.state === "live");
+  assert.deepEqual(service.urls, ["http://a", "http://b"]);
+  assert.equal(service.asked[1].cursor, "c5");
+  assert.deepEqual([...fleet.sessions.keys()], ["a"]);
+});
+
+test("an event that is not understood is answered by a new snapshot, not by a map with a hole", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")]), page([one("b")])]);
+  await fleet.waitLive(5);
+  service.sockets[0].emit("sessions_update", { changed: 7 });
+  await until(() => fleet.sessions.has("b"));
+  assert.equal("cursor" in service.asked[1], false);
+});
+
+test("unknown events and fields are passed over", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a", { tags: {} })], { more: 1 })]);
+  await fleet.waitLive(5);
+  service.sockets[0].emit("something_new", { a: 1 });
+  assert.equal(fleet.state, "live");
+});
+
+test("conflated is a state until a batch is whole again", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")])]);
+  await fleet.waitLive(5);
+  service.sockets[0].emit("session_data_updates", { updates: [], cursor: "c2", conflated: true });
+  assert.equal(fleet.state, "conflated");
+  service.sockets[0].emit("session_data_updates", { updates: [], cursor: "c3" });
+  assert.equal(fleet.state, "live");
+});
+
+test("a reader that is too slow gets `missed` and then what is newest", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")])]);
+  await fleet.waitLive(5);
+  const changes = fleet.changes({ limit: 2 });
+  for (let rev = 1; rev <= 5; rev += 1) {
+    service.sockets[0].emit("session_data_updates", { updates: [["a", rev, []]], cursor: "c2" });
+  }
+  assert.deepEqual((await changes.next()).value, { kind: "missed", count: 4 });
+  assert.equal((await changes.next()).value.rev, 5);
+});
+
+test("a refusal for good ends the iteration with its error", async (t) => {
+  const { fleet } = fleetOf(t, [new Refused({ code: "not_allowed", message: "no" })]);
+  const changes = fleet.changes();
+  await assert.rejects(fleet.waitLive(5), { code: "not_allowed" });
+  assert.equal((await changes.next()).value.state, "offline");
+  await assert.rejects(changes.next(), { code: "not_allowed" });
+});
+
+test("stopping ends iteration and waiting", async (t) => {
+  const { fleet } = fleetOf(t, [new NotConnected("away")]);
+  const waiting = assert.rejects(fleet.waitLive(), { code: "not_connected" });
+  const changes = fleet.changes();
+  await fleet.stop();
+  await waiting;
+  for (let turn = 0; turn < 3; turn += 1) if ((await changes.next()).done) return;
+  assert.fail("the iteration goes on");
+});
