@@ -106,6 +106,39 @@ for (const [kind, open] of Object.entries(opens)) {
   });
 }
 
+for (const [name, lose] of Object.entries({
+  "closed by the browser": (database) => database.close(),
+  "deleted with the data of the site": async (database, path) => {
+    const deleting = indexedDB.deleteDatabase(`muster-client/${path}`);
+    await new Promise((resolve, reject) => Object.assign(deleting, { onsuccess: resolve, onerror: reject }));
+  },
+})) {
+  test(`database: one that was ${name} is opened again, and has everything`, async () => {
+    const path = join(folder, `lost-${(count += 1)}`);
+    const connections = [];
+    const factory = {
+      open: (...given) => {
+        const opening = indexedDB.open(...given);
+        opening.addEventListener("success", () => connections.push(opening.result));
+        return opening;
+      },
+    };
+    const open = (given) => openDatabase(given, { indexedDB: factory, locks });
+    const first = await opened(open, path);
+    await first.add(numbers(2));
+    first.number([{ seq: 1, last: first.samples(0, 1)[0].place }], 1, first.stream);
+    await first.keepNumbers();
+    await lose(connections[0], path);
+    await first.add(numbers(1, 3));
+    await first.close();
+    assert.equal(connections.length, 2);
+    const second = await opened(open, path);
+    assert.deepEqual(second.samples(0, 9).map((one) => one.sample.json), ["1", "2", "3"]);
+    assert.deepEqual([second.stream, second.numbered.length], [first.stream, 1]);
+    await second.close();
+  });
+}
+
 test("file: a process that was killed holds no lock, and another process gets buffer_in_use", async () => {
   const path = join(folder, "processes");
   const first = await opened(openFile, path);

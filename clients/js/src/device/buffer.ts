@@ -2,6 +2,7 @@
 //
 // All of it is in memory; a storage, where there is one, gets every change. An update's number and which
 // samples it has are in the storage before it is sent for the first time.
+import { BadBuffer } from "../errors.js";
 import type { Change, Kept, Numbered, Numbering, Outcome, Storage, Stored, Taken } from "../storage/storage.js";
 import { byteLength, type Sample } from "./samples.js";
 
@@ -45,6 +46,7 @@ export class Buffer {
   highest: number;
   /** Whether a sync has something to do. */
   isUnsynced = false;
+  #isClosed = false;
   #samples: Stored[];
   #first = 0; // samples before this index are gone; cut off now and then
   #bytes = 0;
@@ -88,6 +90,7 @@ export class Buffer {
    * @throws BadBuffer: the storage did not take them; nothing is changed.
    */
   add(samples: readonly Sample[]): number | Promise<number> {
+    if (this.#isClosed) throw new BadBuffer("the buffer is closed: the device was stopped");
     const added = samples.map((one): Stored => ({ place: ++this.#place, sample: one }));
     const written = this.#write([{ add: added }]);
     const keep = (): number => {
@@ -281,6 +284,7 @@ export class Buffer {
 
   /** Write everything, and let go of the storage. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     try {
       await this.#write([]);
       await this.#writing;

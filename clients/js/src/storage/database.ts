@@ -35,22 +35,33 @@ export async function openDatabase(name: string, platform: Platform): Promise<{ 
   }
   const fullName = `muster-client/${name}`;
   const release = await lock(locks, fullName);
-  let database: IDBDatabase | undefined;
   try {
-    const opening = indexedDB.open(fullName, VERSION);
-    opening.onupgradeneeded = () => {
-      opening.result.createObjectStore(SAMPLES, { keyPath: "place" });
-      opening.result.createObjectStore(COMMANDS, { keyPath: "id" });
-      opening.result.createObjectStore(KNOWN);
-    };
-    database = await result(opening);
+    const open = (): Promise<Opened> => openNow(indexedDB, fullName);
+    const { database } = await open();
     const { kept, orders } = await read(database);
-    return { storage: new DatabaseStorage(database, orders, release), kept };
+    return { storage: new DatabaseStorage(database, open, orders, release), kept };
   } catch (error) {
-    database?.close();
     release();
     throw error instanceof MusterError ? error : new BadBuffer(`${fullName}: ${words(error)}`, { cause: error });
   }
+}
+
+interface Opened {
+  readonly database: IDBDatabase;
+  /** Whether there was none before. */
+  readonly isNew: boolean;
+}
+
+async function openNow(indexedDB: IDBFactory, name: string): Promise<Opened> {
+  const opening = indexedDB.open(name, VERSION);
+  let isNew = false;
+  opening.onupgradeneeded = () => {
+    isNew = true;
+    opening.result.createObjectStore(SAMPLES, { keyPath: "place" });
+    opening.result.createObjectStore(COMMANDS, { keyPath: "id" });
+    opening.result.createObjectStore(KNOWN);
+  };
+  return { database: await result(opening), isNew };
 }
 
 /** Take a lock that ends with the page; return what gives it back. */
@@ -84,17 +95,34 @@ async function read(database: IDBDatabase): Promise<{ kept: Kept; orders: Map<st
 }
 
 class DatabaseStorage implements Storage {
+  #database: IDBDatabase | undefined;
   #order: number;
+  #isClosed = false;
+  #all: () => readonly Change[] = () => [];
 
   constructor(
-    private readonly database: IDBDatabase,
+    database: IDBDatabase,
+    private readonly open: () => Promise<Opened>,
     private readonly orders: Map<string, number>,
     private readonly release: () => void,
   ) {
     this.#order = Math.max(0, ...orders.values());
+    this.#use(database);
   }
 
-  write(changes: readonly Change[]): Promise<void> {
+  /** Use a connection until a browser closes it, as some do with tabs in the background. */
+  #use(database: IDBDatabase): void {
+    this.#database = database;
+    database.onclose = database.onversionchange = () => this.#forget();
+  }
+
+  #forget(): void {
+    this.#database?.close();
+    this.#database = undefined;
+  }
+
+  write(changes: readonly Change[], all: () => readonly Change[]): Promise<void> {
+    this.#all = all;
     return this.#transact("relaxed", (stores) => {
       for (const change of changes) this.#apply(change, stores);
     });
@@ -128,25 +156,49 @@ class DatabaseStorage implements Storage {
     return this.#transact("strict", (stores) => void stores.objectStore(KNOWN).put(Date.now(), "synced"));
   }
 
-  #transact(durability: IDBTransactionDurability, work: (stores: IDBTransaction) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const fail = (error: unknown): void => reject(new BadBuffer(`IndexedDB: ${words(error)}`, { cause: error }));
-      try {
-        const stores = this.database.transaction([SAMPLES, COMMANDS, KNOWN], "readwrite", { durability });
-        stores.oncomplete = () => resolve();
-        stores.onabort = () => fail(stores.error ?? "aborted"); // such as a full quota
-        work(stores);
-      } catch (error) {
-        fail(error);
+  /** Do work in a transaction, once more over a new connection where this one does not do it. */
+  async #transact(durability: IDBTransactionDurability, work: (stores: IDBTransaction) => void): Promise<void> {
+    if (this.#isClosed) throw new BadBuffer("IndexedDB: the buffer is closed");
+    try {
+      if (this.#database !== undefined) {
+        await transaction(this.#database, durability, work);
+        return;
       }
-    });
+    } catch {
+      this.#forget(); // to do the same again does no harm
+    }
+    try {
+      const { database, isNew } = await this.open();
+      this.#use(database);
+      await transaction(database, durability, (stores) => {
+        // Somebody has deleted it meanwhile.
+        for (const change of isNew ? this.#all() : []) this.#apply(change, stores);
+        work(stores);
+      });
+    } catch (error) {
+      throw new BadBuffer(`IndexedDB: ${words(error)}`, { cause: error }); // such as a full quota
+    }
   }
 
   close(): Promise<void> {
-    this.database.close(); // waits for what was written
+    this.#isClosed = true;
+    this.#forget(); // it waits for what was written
     this.release();
     return Promise.resolve();
   }
+}
+
+function transaction(
+  database: IDBDatabase,
+  durability: IDBTransactionDurability,
+  work: (stores: IDBTransaction) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stores = database.transaction([SAMPLES, COMMANDS, KNOWN], "readwrite", { durability });
+    stores.oncomplete = () => resolve();
+    stores.onabort = () => reject(stores.error ?? new Error("aborted"));
+    work(stores);
+  });
 }
 
 function result<T>(request: IDBRequest<T>): Promise<T> {
