@@ -49,7 +49,7 @@ test("pages become one map, and what came meanwhile is applied behind them", asy
   service.sockets[0].emit("sessions_update", { changed: [one("c")], removed: ["a"], counts, cursor: "c2" });
   answer(page([one("b")]));
   await fleet.waitLive(5);
-  assert.deepEqual([...fleet.sessions.keys()], ["b", "c"]);
+  assert.deepEqual([...fleet.sessions.keys()].sort(), ["b", "c"]);
   assert.deepEqual(service.asked, [{ scope: "fleet", batch: true }, { page: "p2" }]);
 });
 
@@ -72,6 +72,20 @@ test("a snapshot is the same object until something changes, and so is every ses
   assert.equal(after.sessions.get("a"), before.sessions.get("a"));
   assert.equal(before.sessions.get("b").rev, 1);
   assert.equal(after.sessions.get("b").rev, 2);
+});
+
+test("a snapshot is a map that does not change, with every session", async (t) => {
+  const { fleet, service } = fleetOf(t, [page(Array.from({ length: 2000 }, (_, index) => one(`s${index}`)))]);
+  await fleet.waitLive(5);
+  const { sessions } = fleet.getSnapshot();
+  const expected = new Map(sessions);
+  service.sockets[0].emit("sessions_update", { changed: [one("new")], removed: ["s7", "nobody"], counts, cursor: "c2" });
+  assert.deepEqual([fleet.sessions.size, fleet.sessions.has("s7"), fleet.sessions.has("new")], [2000, false, true]);
+  assert.deepEqual([sessions.size, sessions.has("s7"), sessions.has("new")], [2000, true, false]);
+  assert.deepEqual([expected.size, [...sessions.values()].length], [2000, 2000]);
+  let seen = 0;
+  sessions.forEach((summary, id, map) => (seen += summary === map.get(id) && expected.get(id) === summary ? 1 : 0));
+  assert.equal(seen, 2000);
 });
 
 test("a new snapshot keeps the objects of sessions that did not change", async (t) => {
@@ -102,9 +116,11 @@ test("after a connection that ended it resumes by cursor on the next address", a
   const { fleet, service } = fleetOf(t, [page([one("a")]), page([], { recovered: true, cursor: "c9" })]);
   await fleet.waitLive(5);
   service.sockets[0].emit("sessions_update", { changed: [], removed: [], counts, cursor: "c5" });
+  const states = [];
+  fleet.subscribe((changes) => states.push(...changes.map((change) => change.state)));
   service.sockets[0].close("the network");
-  await until(() => fleet.state === "offline");
-  await until(() => fleet.state === "live");
+  await until(() => states.includes("live"));
+  assert.deepEqual(states, ["offline", "resyncing", "live"]);
   assert.deepEqual(service.urls, ["http://a", "http://b"]);
   assert.equal(service.asked[1].cursor, "c5");
   assert.deepEqual([...fleet.sessions.keys()], ["a"]);

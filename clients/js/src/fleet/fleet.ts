@@ -8,6 +8,7 @@ import { Backoff, Signal, Sleeper, Timer } from "../time.js";
 import { renewBeforeEnd } from "../tokens.js";
 import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
 import { nextFrame, type Schedule } from "./frames.js";
+import { LiveShards } from "./sessions.js";
 
 /** What is watched; later versions of the service may know more. */
 export type Scope =
@@ -41,7 +42,7 @@ const QUEUE_LIMIT = 10_000;
 export class Fleet {
   readonly #connector: Connector;
   readonly #options: FleetOptions;
-  #sessions = new Map<string, Summary>();
+  readonly #sessions = new LiveShards<Summary>();
   #counts: Counts | undefined;
   #state: FleetState = "connecting";
   #cursor: string | undefined;
@@ -59,14 +60,13 @@ export class Fleet {
   #untold: Change[] = [];
   #isScheduled = false;
   #snapshot: FleetSnapshot | undefined;
-  #copy: ReadonlyMap<string, Summary> | undefined;
 
   constructor(urls: string | readonly string[], options: FleetOptions = {}) {
     this.#connector = new Connector(urls, options);
     this.#options = options;
   }
 
-  /** The sessions as they are now, by id. */
+  /** The sessions as they are now, by id; their order has no meaning. */
   get sessions(): ReadonlyMap<string, Summary> {
     return this.#sessions;
   }
@@ -104,8 +104,7 @@ export class Fleet {
 
   /** Return the fleet as subscribers were told of it: the same object until they are told of a change. */
   readonly getSnapshot = (): FleetSnapshot => {
-    this.#copy ??= new Map(this.#sessions);
-    this.#snapshot ??= { state: this.#state, sessions: this.#copy, counts: this.#counts };
+    this.#snapshot ??= { state: this.#state, sessions: this.#sessions.copy(), counts: this.#counts };
     return this.#snapshot;
   };
 
@@ -161,9 +160,8 @@ export class Fleet {
   }
 
   #isCurrent(snapshot: FleetSnapshot | undefined): boolean {
-    return (
-      snapshot?.sessions === this.#copy && snapshot?.state === this.#state && snapshot.counts === this.#counts
-    );
+    const isSame = snapshot?.state === this.#state && snapshot.counts === this.#counts;
+    return isSame && this.#sessions.isCurrent(snapshot.sessions);
   }
 
   #setState(state: FleetState): void {
@@ -256,10 +254,9 @@ export class Fleet {
     this.#cursor = answer.cursor ?? undefined;
     this.#counts = sameIfEqual(this.#counts, answer.counts);
     if (!answer.recovered) {
-      for (const [id, one] of found) found.set(id, sameIfEqual(this.#sessions.get(id), one));
-      this.#sessions = found;
-      this.#copy = undefined;
-      this.#tell({ kind: "reset" });
+      for (const id of [...this.#sessions.keys()]) if (!found.has(id)) this.#sessions.delete(id);
+      for (const [id, one] of found) this.#keep(id, one);
+        this.#tell({ kind: "reset" });
     }
     this.#setState("live");
     for (const done of this.#waiting) done();
@@ -310,14 +307,18 @@ export class Fleet {
     if (update.removed.length + update.changed.length === 0) this.#publish();
     for (const sessionId of update.removed) {
       if (!this.#sessions.delete(sessionId)) continue;
-      this.#copy = undefined;
-      this.#tell({ kind: "removed", sessionId });
+        this.#tell({ kind: "removed", sessionId });
     }
     for (const summary of update.changed) {
-      this.#sessions.set(summary.session_id, summary);
-      this.#copy = undefined;
-      this.#tell({ kind: "changed", sessionId: summary.session_id, summary });
+      this.#keep(summary.session_id, summary);
+        this.#tell({ kind: "changed", sessionId: summary.session_id, summary });
     }
+  }
+
+  #keep(id: string, found: Summary): void {
+    const known = this.#sessions.get(id);
+    const kept = sameIfEqual(known, found);
+    if (kept !== known) this.#sessions.set(id, kept);
   }
 
   #samples(update: SampleUpdates): void {
