@@ -227,7 +227,7 @@ export class Device {
       const delayS = this.#reconnectAfterS ?? backoff.nextS();
       this.#reconnectAfterS = undefined;
       this.#connector.next();
-      await this.#sleeper.sleep(delayS);
+      if (!this.#isEnded()) await this.#sleeper.sleep(delayS); // who is told of the state may stop it
     }
   }
 

@@ -191,7 +191,7 @@ export class Fleet {
       this.#setState("offline");
       this.#connector.next();
       const delayS = backoff.nextS();
-      await this.#sleeper.sleep(this.#afterS ?? delayS);
+      if (!this.#hasEnded) await this.#sleeper.sleep(this.#afterS ?? delayS); // who is told may stop it
     }
   }
 
