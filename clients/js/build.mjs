@@ -21,7 +21,9 @@ for (const name of readdirSync(at("dist/esm"), { recursive: true })) {
     writeFileSync(target, code);
   }
 }
-writeFileSync(at("dist/cjs/package.json"), '{ "type": "commonjs" }\n');
+// The nearest package.json decides how files are read, and what `#platform` is.
+const platform = { node: "./storage/node.js", default: "./storage/browser.js" };
+writeFileSync(at("dist/cjs/package.json"), JSON.stringify({ type: "commonjs", imports: { "#platform": platform } }));
 
 const bundle = { bundle: true, minify: true, format: "esm", platform: "browser", target: "es2022", metafile: true };
 const made = await build({ ...bundle, entryPoints: [at("dist/esm/index.js")], outfile: at("dist/muster-client.js") });
