@@ -14,6 +14,12 @@ export interface Answer {
   [field: string]: unknown;
 }
 
+/** Why there is no connection: the service's answer, or what the transport says, which Node.js describes. */
+interface ConnectError extends Error {
+  readonly data?: unknown;
+  readonly description?: { readonly message?: unknown } | number;
+}
+
 const CONNECT_S = 15;
 const ANSWER_S = 30;
 
@@ -41,7 +47,9 @@ export class Socket {
     token: string | undefined,
     transports: readonly Transport[],
   ): Promise<Socket> {
-    const made = io(url, {
+    const { protocol, host, pathname } = new URL(url);
+    const made = io(`${protocol}//${host}`, {
+      path: `${pathname.replace(/\/+$/, "")}/socket.io/`, // what follows the host would name a namespace
       transports: [...transports],
       auth: token === undefined ? {} : { token },
       reconnection: false,
@@ -71,10 +79,10 @@ export class Socket {
         timer.stop();
         resolve(socket);
       });
-      made.once("connect_error", (error: Error & { data?: unknown }) => {
+      made.once("connect_error", (error: ConnectError) => {
         const { data } = error;
         const isRefused = typeof data === "object" && data !== null && "code" in data;
-        fail(isRefused ? new Refused(data as ErrorBody) : new NotConnected(`${url}: ${error.message}`));
+        fail(isRefused ? new Refused(data as ErrorBody) : new NotConnected(`${url}: ${reasonOf(error)}`));
       });
       socket.closed.then((reason) => fail(new NotConnected(`${url}: ${reason}`)));
       made.connect();
@@ -130,4 +138,9 @@ export class Socket {
     this.#waiting.clear();
     this.#over(reason);
   }
+}
+
+function reasonOf({ message, description }: ConnectError): string {
+  const more = typeof description === "object" ? description.message : description;
+  return more === undefined || more === "" || more === 0 ? message : `${message}: ${String(more)}`;
 }

@@ -1,0 +1,48 @@
+// Where a connection goes: a server in a few lines says what was asked for.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { test } from "node:test";
+import { Connector } from "../dist/esm/connector.js";
+
+/** A server that refuses everything, and the requests that it got. */
+async function refusing(t) {
+  const asked = [];
+  const server = createServer((request, response) => {
+    asked.push(new URL(request.url, "http://x"));
+    response.writeHead(403).end();
+  });
+  server.on("upgrade", (request, socket) => {
+    asked.push(new URL(request.url, "http://x"));
+    socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return { asked, url: `http://127.0.0.1:${server.address().port}` };
+}
+
+test("what follows the host is a prefix of the path, not a namespace", async (t) => {
+  const { asked, url } = await refusing(t);
+  const connector = new Connector(`${url}/fleet/`, {});
+  await assert.rejects(connector.connect(() => {}), { code: "not_connected", message: /403/ });
+  assert.equal(asked[0].pathname, "/fleet/socket.io/");
+});
+
+test("where no websocket gets through, the next attempt is by polling", async (t) => {
+  const { asked, url } = await refusing(t);
+  const connector = new Connector(url, { transports: ["websocket", "polling"] });
+  for (let attempt = 0; attempt < 2; attempt += 1) await assert.rejects(connector.connect(() => {}));
+  assert.deepEqual(asked.map((one) => one.searchParams.get("transport")), ["websocket", "polling"]);
+});
+
+test("a token function that fails is no connection, and is told", async () => {
+  const token = () => Promise.reject(new Error("the vault is shut"));
+  const connector = new Connector("http://127.0.0.1:1", { token });
+  await assert.rejects(connector.connect(() => {}), { code: "not_connected", message: /the vault is shut/ });
+});
+
+test("an address that is none is told at once", () => {
+  assert.throws(() => new Connector("kiosk", {}), TypeError);
+  assert.throws(() => new Connector([], {}), TypeError);
+});
