@@ -10,6 +10,7 @@ TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 BENCH ?=
 SEED ?= 1
 MINUTES ?= 1
+ADAPTER ?=
 CHAOS_ARGS ?=
 INPUTS ?= 1000000
 FUZZ_ARGS ?=
@@ -18,7 +19,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose chaos fuzz bench bench-quick engine env lint format client-js lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos fuzz bench bench-quick engine env lint format client-js lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -37,6 +38,9 @@ test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a r
 
 test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
 	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py
+
+conformance: $(VENV)/.installed-dev ## run the scenarios of clients/conformance with ADAPTER="node my-adapter.js"; without it: ours
+	@CONFORMANCE_ADAPTER="$(ADAPTER)" $(BIN)/python -m pytest -p no:randomly tests/cluster/clients/test_conformance.py -k test_scenario $(PYTEST_ARGS)
 
 chaos: $(VENV)/.installed-dev ## cause faults for MINUTES (1) by SEED (1), and prove what README promises; docs/faults.md
 	@$(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) $(CHAOS_ARGS)
