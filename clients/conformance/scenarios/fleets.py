@@ -166,6 +166,30 @@ async def fleet_slow_line(world: World) -> None:
     assert await state(fleet) == "live"
 
 
+@scenario("fleet")
+async def fleet_slow_program(world: World) -> None:
+    """A program that does not take its changes gets the latest values, marked as such, and costs no memory."""
+    line = await world.line()
+    session_id = await world.create()
+    fleet = await world.fleet(line, scope={"sessions": [session_id]})
+    await sees(world, fleet, session_id, -1)
+    await fleet.ask("hold", held=True)
+    path = f"/sessions/{session_id}/telemetry"
+    for number in range(400):
+        await world.ok("POST", path, {"telemetry": {f"k{key}": number for key in range(38)}})
+    await world.report(session_id, n=400)
+    sessions = await world.session(session_id)
+    assert sessions["telemetry"]["n"] == 400
+    await world.until(lambda: any('"n",400' in text for text in line.down.texts))
+    await fleet.ask("hold", held=False)
+    await world.until(lambda: 400 in fleet.values(session_id))
+    assert fleet.values(session_id, "k0")[-1] == 399
+    assert len(fleet.values(session_id, "k0")) < 400
+    assert any(one["conflated"] for one in fleet.changes("samples"))
+    assert line.accepted == 1
+    await sees(world, fleet, session_id, 401)
+
+
 @scenario("fleet", harms=True)
 async def fleet_feed_trimmed(world: World) -> None:
     """Where what a fleet missed is no longer there, it gets a new snapshot, and says so."""

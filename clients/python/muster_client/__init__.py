@@ -1,5 +1,6 @@
 """Devices, dashboards and operators of Muster."""
 
+from muster_client.changes import Change
 from muster_client.devices.buffer import Bounds
 from muster_client.devices.device import AsyncDevice
 from muster_client.errors import (
@@ -10,7 +11,7 @@ from muster_client.errors import (
     NotConnected,
     Refused,
 )
-from muster_client.fleet import Change, Fleet
+from muster_client.fleet import Fleet
 from muster_client.operator import Operator
 from muster_client.threads import Device
 from muster_client.version import __version__

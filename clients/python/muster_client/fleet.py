@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from muster_client import tokens
+from muster_client.changes import Change, Unread
 from muster_client.devices.background import tell
 from muster_client.errors import NotConnected, Refused
 from muster_client.event_types import Summary
@@ -16,30 +16,6 @@ from muster_client.socket import Backoff, Reply, Socket
 from muster_client.tokens import Token
 
 log = logging.getLogger("muster_client")
-
-
-@dataclass(frozen=True)
-class Change:
-    """What happened.
-
-    Attributes:
-        kind: `reset` (all is new: read `sessions`), `changed`, `removed` (it left the scope, which
-            does not mean that it was deleted), `samples`, `command`, or `state` of the connection.
-        session_id: Of whom; "" for `reset` and `state`.
-        summary: With `changed`.
-        samples: With `samples`: `[key, value, ts]`, oldest first.
-        is_conflated: With `samples`: older ones were left out, because this client read too slowly.
-        details: With `command`, all that came.
-        state: With `state`.
-    """
-
-    kind: str
-    session_id: str = ""
-    summary: Summary | None = None
-    samples: Sequence[Any] = ()
-    is_conflated: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
-    state: str = ""
 
 
 class Fleet:
@@ -75,7 +51,7 @@ class Fleet:
         self._live = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._after_s: float | None = None
-        self._queues: list[asyncio.Queue[Change | None]] = []
+        self._readers: list[Unread] = []
         self._has_ended = False
         self._error: Exception | None = None
 
@@ -100,21 +76,23 @@ class Fleet:
     async def changes(self) -> AsyncIterator[Change]:
         """Yield every change from now on, until the fleet is left.
 
+        Where the program takes them more slowly than they come, it gets the latest of what more than
+        10,000 changes have overtaken: the latest sample of each key, with `is_conflated`.
+
         Raises:
             Refused: The service refuses this client for good.
         """
-        queue: asyncio.Queue[Change | None] = asyncio.Queue()
-        self._queues.append(queue)
-        end = self.subscribe(queue.put_nowait)
+        unread = Unread()
+        if self._has_ended:
+            unread.end()
+        self._readers.append(unread)
+        end = self.subscribe(unread.put)
         try:
-            while not self._has_ended:
-                change = await queue.get()
-                if change is None:
-                    break
+            while (change := await unread.get()) is not None:
                 yield change
         finally:
             end()
-            self._queues.remove(queue)
+            self._readers.remove(unread)
         if self._error is not None:
             raise self._error
 
@@ -168,8 +146,8 @@ class Fleet:
         self._error, self._has_ended = error, True
         self._set_state("offline")
         self._live.set()
-        for queue in self._queues:
-            queue.put_nowait(None)
+        for unread in self._readers:
+            unread.end()
 
     async def _connect_and_watch(self, backoff: Backoff) -> None:
         token = await tokens.current(self._token)
