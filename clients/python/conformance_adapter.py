@@ -33,7 +33,7 @@ from muster_client import (
 
 FEATURES = [
     *("device", "buffer", "bounds", "token_function", "clock"),
-    *("fleet", "operator"),
+    *("fleet", "samples", "operator"),
 ]
 _ERRORS = {
     BufferInUse: "buffer_in_use",
@@ -143,7 +143,7 @@ class OneFleet:
 
     def __init__(self, request: dict[str, Any]) -> None:
         self._client = request["client"]
-        known = ("scope", "samples", "values")
+        known = ("scope", "samples", "values", "interval_ms")
         given = {name: request[name] for name in known if name in request}
         self.fleet = Fleet(request["urls"], token=token_of(request), **given)
         self._goes_on = asyncio.Event()

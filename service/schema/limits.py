@@ -28,6 +28,8 @@ MAX_SAMPLES_READ = 1_000_000
 MAX_LIST = 500
 #: Sessions a dashboard may name; bounds the memory of a subscription. Larger sets watch a project.
 MAX_WATCHED = 1_000
+#: Data keys whose latest values come with summaries.
+MAX_SHOWN_KEYS = 20
 #: Devices one bulk command may name; a filter may match more.
 MAX_BULK = 10_000
 #: Sessions that one cleanup takes.

@@ -22,11 +22,12 @@ import orjson
 from service import errors
 from service.live.feed.scope import PROJECT, SESSIONS, Scope
 from service.sessions import model
+from service.sessions.latest_values import ValueStore, page_with_values
 
 PAGE_SESSIONS = 500
 
 
-class SessionLists(Protocol):
+class SessionLists(ValueStore, Protocol):
     """The part of the session store that lists summaries."""
 
     def page(
@@ -46,7 +47,7 @@ class SessionLists(Protocol):
 class Wish:
     """What a dashboard asked for, and where its snapshot continues."""
 
-    asked: Any  #: scope, batch and interval_ms, as `register_vue` takes them
+    asked: Any  #: all but `cursor` and `page`, as `register_vue` takes it
     start: str  #: the feed's cursor when the snapshot began
     state: str = model.ACTIVE  #: which list is being read
     after: str | None = None  #: the list's own cursor; None: its beginning
@@ -81,6 +82,10 @@ class Wish:
         return cls(asked, start, state, after)
 
 
+#: Raw summaries, and where the next ones are.
+_Rows = tuple[list[Mapping[str, str]], Wish | None]
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotPage:
     """Summaries, each with the state it had when it was read."""
@@ -93,22 +98,46 @@ class SnapshotPage:
 def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
     """Read at most `PAGE_SESSIONS` summaries of the scope from the position of the wish.
 
+    They carry the latest values of the data keys that the scope chooses.
+
     Raises:
         InvalidRequest: the cursor of the list is not one of ours.
 
     Redis: one or two list pages (more where a project's sessions are few among many), or one
     read of that many summaries.
     """
-    if scope.kind == SESSIONS:
-        return _page_of_ids(store, scope, wish)
+
+    def read(limit: int) -> _Rows:
+        return (_of_ids if scope.kind == SESSIONS else _of_lists)(store, scope, wish, limit)
+
+    keys = scope.choice.keys
+    if keys is None:
+        (rows, following), values = read(PAGE_SESSIONS), None
+    else:
+        (rows, following), values = page_with_values(store, keys, read, _ids_of, PAGE_SESSIONS)
+    active: list[dict[str, Any]] = []
+    inactive: list[dict[str, Any]] = []
+    for row in rows:
+        one = model.summary(row)
+        if values is not None:
+            one["values"] = values.get(row["session_id"], {})
+        (active if one["state"] == model.ACTIVE else inactive).append(one)
+    return SnapshotPage(active, inactive, following)
+
+
+def _ids_of(page: _Rows) -> list[str]:
+    return [row["session_id"] for row in page[0]]
+
+
+def _of_lists(store: SessionLists, scope: Scope, wish: Wish, limit: int) -> _Rows:
     if scope.kind == PROJECT and not scope.names:
-        return SnapshotPage([], [], None)
+        return [], None
     found: list[Mapping[str, str]] = []
     place: Wish | None = wish
-    while place is not None and len(found) < PAGE_SESSIONS:
+    while place is not None and len(found) < limit:
         page = store.page(
             place.state,
-            limit=PAGE_SESSIONS - len(found),
+            limit=limit - len(found),
             cursor=place.after,
             project_id=scope.project_id,
         )
@@ -121,24 +150,16 @@ def read_page(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
             place = replace(place, state=model.INACTIVE, after=None)
         else:
             place = None
-    return _sorted_by_state(found, place)
+    return found, place
 
 
-def _page_of_ids(store: SessionLists, scope: Scope, wish: Wish) -> SnapshotPage:
+def _of_ids(store: SessionLists, scope: Scope, wish: Wish, limit: int) -> _Rows:
     ids = scope.names
     begin = bisect_right(ids, wish.after) if wish.after is not None else 0
-    some = ids[begin : begin + PAGE_SESSIONS]
+    some = ids[begin : begin + limit]
     rows = store.summaries(some) if some else []
     more = begin + len(some) < len(ids)
     following = replace(wish, after=some[-1]) if more else None
-    seen = [row for row in rows if row is not None and scope.admits(row.get("project_id"))]
-    return _sorted_by_state(seen, following)
-
-
-def _sorted_by_state(rows: Sequence[Mapping[str, str]], following: Wish | None) -> SnapshotPage:
-    active: list[dict[str, Any]] = []
-    inactive: list[dict[str, Any]] = []
-    for row in rows:
-        one = model.summary(row)
-        (active if one["state"] == model.ACTIVE else inactive).append(one)
-    return SnapshotPage(active, inactive, following)
+    return [
+        row for row in rows if row is not None and scope.admits(row.get("project_id"))
+    ], following

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from service import errors
+from service.live.feed.choice import Choice
 from service.live.feed.counts import CountStore, counts_of
 from service.live.feed.position import Position
 from service.live.feed.scope import Scope
@@ -65,20 +66,23 @@ class Watching:
             wanted = RegisterVue.parse(
                 wish.asked
             )  # the token comes from the client: check it again
-            scope = Scope.parse(wanted.scope).within(call.peer.identity.projects)
+            scope = self._scope(call, wanted.scope, wanted)
             return self._next_page(call, scope, wanted, wish)
-        scope = Scope.parse(
-            (call.payload or {}).get("scope")
-        )  # refuses keys that are given twice, too
-        scope = scope.within(call.peer.identity.projects)
+        # refuses keys that are given twice, too
+        scope = self._scope(call, (call.payload or {}).get("scope"), payload)
         if payload.cursor is not None:
             position = self._feed.decode_cursor(scope, payload.cursor)
             if position is not None and self._feed.recoverable(position):
                 return self._recover(call, scope, payload, position)
         start = self._feed.head(scope.partitions(self._feed.keys))
-        asked = payload.model_dump(include={"scope", "batch", "interval_ms"})
+        asked = payload.model_dump(exclude={"cursor", "page"})
         wish = Wish(asked, self._feed.encode_cursor(scope, start))
         return self._next_page(call, scope, payload, wish)
+
+    @staticmethod
+    def _scope(call: Call, scope: object, wanted: RegisterVue) -> Scope:
+        choice = Choice.of(wanted.samples, wanted.values)
+        return Scope.parse(scope).within(call.peer.identity.projects).choosing(choice)
 
     def _recover(self, call: Call, scope: Scope, wanted: RegisterVue, position: Position) -> Later:
         counts = counts_of(self._store, scope)

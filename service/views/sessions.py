@@ -51,6 +51,11 @@ class Summary(View, Generic[Moment]):
         description="How the device was heard of last; null: it never was."
     )
     rev: int
+    values: dict[str, Sample] | None = Field(
+        None,
+        description="Only where `values` was asked for: `[value, ts]` by data key, without keys that the "
+        "session does not have; empty for archived sessions.",
+    )
 
 
 class Event(View, Generic[Moment]):

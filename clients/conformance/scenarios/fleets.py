@@ -67,6 +67,42 @@ async def fleet_session_deleted(world: World) -> None:
     assert (await fleet.ask("read"))["sessions"] == {}
 
 
+@scenario("fleet", "samples")
+async def fleet_values(world: World) -> None:
+    """A fleet of some data keys has their latest values with the snapshot, and then only their samples."""
+    line = await world.line()
+    session_id = await world.create()
+    await world.report(session_id, temp=20, n=0)
+    fleet = await world.fleet(line, scope={"sessions": [session_id]}, values=["temp"])
+    found = (await fleet.ask("read"))["sessions"][session_id]["values"]
+    assert {key: value for key, (value, _) in found.items()} == {"temp": 20}
+    await world.report(session_id, n=1)
+    await world.report(session_id, temp=21)
+    await world.until(lambda: fleet.values(session_id, "temp") == [21])
+    line.cut()
+    await world.report(session_id, temp=22, n=2)
+    await world.until(lambda: fleet.values(session_id, "temp") == [21, 22])
+    assert fleet.values(session_id) == []
+    assert len(fleet.changes("reset")) == 1
+
+
+@scenario("fleet", "samples")
+async def fleet_latest_samples(world: World) -> None:
+    """A fleet of latest samples gets one per data key and interval; one of none gets none."""
+    session_id = await world.create()
+    scope = {"sessions": [session_id]}
+    latest = await world.fleet(scope=scope, samples="latest", interval_ms=2000)
+    none = await world.fleet(scope=scope, samples="none")
+    for number in range(50):
+        await world.report(session_id, n=number)
+    await world.until(lambda: 49 in latest.values(session_id))
+    assert len(latest.values(session_id)) < 25
+    command_id = await world.command(session_id, "echo")
+    await world.until(lambda: none.changes("command"))
+    assert none.changes("command")[0]["command"]["command_id"] == command_id
+    assert none.values(session_id) == []
+
+
 @scenario("fleet")
 async def fleet_pages(world: World) -> None:
     """A snapshot of more than 500 sessions has several pages, and all of them arrive."""
@@ -168,7 +204,7 @@ async def fleet_slow_line(world: World) -> None:
 
 @scenario("fleet")
 async def fleet_slow_program(world: World) -> None:
-    """A program that does not take its changes gets the latest values, marked as such, and costs no memory."""
+    """A program that does not take its changes gets the latest values, marked as conflated, and costs no memory."""
     line = await world.line()
     session_id = await world.create()
     fleet = await world.fleet(line, scope={"sessions": [session_id]})

@@ -170,6 +170,8 @@ export interface RegisterVue {
   interval_ms?: number | null;
   cursor?: string | null;
   page?: string | null;
+  samples?: "none" | "latest" | "all";
+  values?: string[] | null;
 }
 
 /** This socket now owns the session. */
@@ -248,7 +250,10 @@ export interface Session {
   active_clients: number;
   open_commands: number;
   last_activity: number | null;
+  expect_every_s: number | null;
+  seen_by: "socket" | "http" | null;
   rev: number;
+  values?: Record<string, unknown[]> | null;
   generation: number;
   stream: string;
   last_seq: number;
@@ -353,7 +358,10 @@ export interface Summary {
   active_clients: number;
   open_commands: number;
   last_activity: number | null;
+  expect_every_s: number | null;
+  seen_by: "socket" | "http" | null;
   rev: number;
+  values?: Record<string, unknown[]> | null;
 }
 
 /** `update_data`: samples in one of three forms. */

@@ -126,6 +126,64 @@ export interface DataLine {
   ts: number;
 }
 
+/** A command for the device. */
+export interface DeviceCommand {
+  command_id: string;
+  command: string;
+  params: unknown;
+  attempt: number;
+}
+
+/** What is there for a device. */
+export interface DeviceCommands {
+  rev: number;
+  last_seq: number;
+  server_time: number;
+  setup?: unknown;
+  setup_version: number;
+  connected?: boolean;
+  commands: DeviceCommand[];
+}
+
+/** What a device reports: samples in one of three forms or none, results, and what it says of itself. */
+export interface DeviceReport {
+  key?: string;
+  value?: unknown;
+  data?: Record<string, unknown>;
+  samples?: unknown[][];
+  ts?: number | null;
+  seq?: number | null;
+  stream?: string;
+  session_name?: string | null;
+  project_id?: string | null;
+  meta?: Record<string, unknown> | null;
+  reported_version?: number | null;
+  expect_every_s?: number | null;
+  seen?: string[];
+  results?: DeviceResult[];
+}
+
+/** The result of a command. */
+export interface DeviceResult {
+  command_id: string;
+  ok: boolean;
+  result?: unknown;
+  error?: unknown;
+}
+
+/** The report was taken. */
+export interface DeviceUpdated {
+  rev: number;
+  last_seq: number;
+  server_time: number;
+  setup?: unknown;
+  setup_version: number;
+  connected?: boolean;
+  commands: DeviceCommand[];
+  duplicate?: boolean;
+  results: ResultAnswer[];
+}
+
 /** An entry of the timeline. */
 export interface Event {
   at: string;
@@ -241,6 +299,13 @@ export interface RedisStats {
   max_memory_bytes: number | null;
 }
 
+/** What became of a command whose result was handed in. */
+export interface ResultAnswer {
+  command_id: string;
+  status?: "queued" | "sent" | "delivered" | "succeeded" | "failed" | "timed_out" | "expired" | "cancelled";
+  error?: unknown;
+}
+
 /** A session with its setup, statistics, timeline and samples. */
 export interface Session {
   session_id: string;
@@ -259,7 +324,10 @@ export interface Session {
   active_clients: number;
   open_commands: number;
   last_activity: string | null;
+  expect_every_s: number | null;
+  seen_by: "socket" | "http" | null;
   rev: number;
+  values?: Record<string, unknown[]> | null;
   generation: number;
   stream: string;
   last_seq: number;
@@ -353,7 +421,10 @@ export interface Summary {
   active_clients: number;
   open_commands: number;
   last_activity: string | null;
+  expect_every_s: number | null;
+  seen_by: "socket" | "http" | null;
   rev: number;
+  values?: Record<string, unknown[]> | null;
 }
 
 /** Values by data key. */

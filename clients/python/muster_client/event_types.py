@@ -249,6 +249,8 @@ class RegisterVue(TypedDict, total=False):
     interval_ms: int | None
     cursor: str | None
     page: str | None
+    samples: Literal["none", "latest", "all"]
+    values: list[str] | None
 
 
 class Registered(TypedDict):
@@ -325,9 +327,7 @@ class ServerTime(TypedDict):
     server_time: float
 
 
-class Session(TypedDict):
-    """A session with its setup, statistics, timeline and samples."""
-
+class _SessionRequired(TypedDict):
     session_id: str
     device_id: str
     session_name: str
@@ -362,6 +362,12 @@ class Session(TypedDict):
     timeline: list[Event]
     telemetry: dict[str, Any]
     data: dict[str, list[list[Any]]]
+
+
+class Session(_SessionRequired, total=False):
+    """A session with its setup, statistics, timeline and samples."""
+
+    values: dict[str, list[Any]] | None
 
 
 class SessionsPage(TypedDict):
@@ -448,9 +454,7 @@ class Stored(_StoredRequired, total=False):
     duplicate: Literal[True] | None
 
 
-class Summary(TypedDict):
-    """A session in a list."""
-
+class _SummaryRequired(TypedDict):
     session_id: str
     device_id: str
     session_name: str
@@ -470,6 +474,12 @@ class Summary(TypedDict):
     expect_every_s: float | None
     seen_by: Literal["socket", "http"] | None
     rev: int
+
+
+class Summary(_SummaryRequired, total=False):
+    """A session in a list."""
+
+    values: dict[str, list[Any]] | None
 
 
 class UpdateData(TypedDict, total=False):

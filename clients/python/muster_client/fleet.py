@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from muster_client import tokens
 from muster_client.changes import Change, Unread
@@ -29,6 +29,10 @@ class Fleet:
         urls: Of nodes or of a balancer; any of them resumes where another left off.
         token: Shown to the service, or a function that gives it.
         scope: "fleet", `{"sessions": […]}` or `{"project_id": …}`.
+        samples: `all`, `latest` (of each key the newest in `interval_ms`) or `none`.
+        values: Only samples of these data keys, at most 20; the summaries of a snapshot have their
+            latest values as `values`: key → `[value, ts]`.
+        interval_ms: Least time between two batches of samples; None: as soon as the service has them.
     """
 
     def __init__(
@@ -37,10 +41,19 @@ class Fleet:
         *,
         token: Token | None = None,
         scope: Any = "fleet",
+        samples: Literal["none", "latest", "all"] = "all",
+        values: Sequence[str] | None = None,
+        interval_ms: int | None = None,
     ) -> None:
         self._urls = [urls] if isinstance(urls, str) else list(urls)
         self._token = token
-        self._scope = scope
+        self._wanted: dict[str, Any] = {"scope": scope, "batch": True}
+        if samples != "all":  # a service of before does not know the field
+            self._wanted["samples"] = samples
+        if values is not None:
+            self._wanted["values"] = list(values)
+        if interval_ms is not None:
+            self._wanted["interval_ms"] = interval_ms
         self.sessions: dict[str, Summary] = {}
         self.state = "connecting"
         self._cursor: str | None = None
@@ -169,7 +182,7 @@ class Fleet:
     async def _watch(self, socket: Socket) -> None:
         self._again.clear()
         self._early = []
-        request: dict[str, Any] = {"scope": self._scope, "batch": True}
+        request = dict(self._wanted)
         if self._cursor is not None:
             request["cursor"] = self._cursor
             self._set_state("resyncing")

@@ -378,9 +378,7 @@ class ResultAnswer(_ResultAnswerRequired, total=False):
     error: Any
 
 
-class Session(TypedDict):
-    """A session with its setup, statistics, timeline and samples."""
-
+class _SessionRequired(TypedDict):
     session_id: str
     device_id: str
     session_name: str
@@ -415,6 +413,12 @@ class Session(TypedDict):
     timeline: list[Event]
     telemetry: dict[str, Any]
     data: dict[str, list[list[Any]]]
+
+
+class Session(_SessionRequired, total=False):
+    """A session with its setup, statistics, timeline and samples."""
+
+    values: dict[str, list[Any]] | None
 
 
 class SessionInfo(TypedDict):
@@ -481,9 +485,7 @@ class Stored(TypedDict):
     rev: int
 
 
-class Summary(TypedDict):
-    """A session in a list."""
-
+class _SummaryRequired(TypedDict):
     session_id: str
     device_id: str
     session_name: str
@@ -503,6 +505,12 @@ class Summary(TypedDict):
     expect_every_s: float | None
     seen_by: Literal["socket", "http"] | None
     rev: int
+
+
+class Summary(_SummaryRequired, total=False):
+    """A session in a list."""
+
+    values: dict[str, list[Any]] | None
 
 
 class Telemetry(TypedDict):

@@ -134,7 +134,7 @@ class CatchUp:
         Raises:
             FeedLost: entries are missing.
         """
-        changes, routes = PendingChanges(), Routes()
+        changes, routes = PendingChanges(group.scope.choice), Routes()
         routes.add(group.scope, changes)
         for chunk in chunks:
             chunk.check(group.epochs[chunk.partition], spans[chunk.partition][0])

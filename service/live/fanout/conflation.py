@@ -2,7 +2,7 @@
 
 While a dashboard has too much to read, what it would have been sent is kept here: one value per
 session and key, the last summary per session, the last status per command. It is kept for this
-dashboard alone, so this is the one place of the fan-out where samples are decoded.
+dashboard alone. Samples are decoded here, and for dashboards that chose some (feed/choice.py).
 """
 
 from __future__ import annotations
@@ -64,11 +64,10 @@ class Conflation:
                 kept = self._latest[part.session] = {}
                 self.size += OVERHEAD_BYTES
             self._revs[part.session] = part.rev
-            rev = part.first_rev
             size = len(part.samples_json) // (len(part.samples) or 1)  # the average will do
-            for place, sample in enumerate(part.samples):
+            for rev, sample in zip(part.revs, part.samples, strict=True):
                 before_size = kept[sample[0]][2] if sample[0] in kept else -OVERHEAD_BYTES
-                kept[sample[0]] = (rev + place, sample, size)
+                kept[sample[0]] = (rev, sample, size)
                 self.size += size - before_size
 
     def take(

@@ -100,7 +100,7 @@ class Group:
         self.position: dict[int, int] = {}
         self.epochs: dict[int, str] = {}
         self.epoch = ""
-        self.changes = PendingChanges()
+        self.changes = PendingChanges(scope.choice)
         self.members: dict[str, Member] = {}
         self.joining: dict[str, Member] = {}
         self.slow: dict[str, Member] = {}
@@ -188,6 +188,10 @@ class Group:
         too_early = now < self._flushed_at + self.pace_s - 0.001
         if self.changes.is_empty or (too_early and self.changes.size < EARLY_BYTES):
             return []
+        if too_early:
+            self.changes.leave_latest()
+            if self.changes.size < EARLY_BYTES // 2:
+                return []
         self._flushed_at = now
         return self.changes.take()
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from service.live.feed.choice import EVERYTHING, Choice, latest
 from service.live.feed.entries import Command, Part, State
 from service.live.feed.position import cursor_head, cursor_tail
 from service.live.feed.scope import Scope
@@ -78,16 +79,30 @@ class Segment:
     def note(self, session: bytes, kind: int) -> None:
         self._highest[session] = kind
 
+    def replace_data(self, data: list[Part]) -> None:
+        """Hold this data instead; its sessions still have data behind their other changes."""
+        self._data_of.update(part.session for part in self.data[self._data_seen :])
+        self.size += sum(map(_size, data)) - sum(map(_size, self.data))
+        self.data, self._data_seen = data, len(data)
+
+
+def _size(part: Part) -> int:
+    return len(part.samples_json) + len(part.session)
+
 
 class PendingChanges:
     """Changes of one scope that are not sent yet.
 
     Several calls for one entry (a data entry with many sessions) stay in one segment.
+
+    Args:
+        choice: which samples are sent.
     """
 
-    __slots__ = ("_now", "segments")
+    __slots__ = ("_choice", "_now", "segments")
 
-    def __init__(self) -> None:
+    def __init__(self, choice: Choice = EVERYTHING) -> None:
+        self._choice = choice
         self.segments: list[Segment] = []  #: finished ones
         self._now = Segment()
 
@@ -106,10 +121,15 @@ class PendingChanges:
 
     def add_data(self, part: Part, partition: int, number: int) -> None:
         segment = self._now
+        if self._choice is not EVERYTHING:
+            wanted = self._choice.filtered(part)
+            if wanted is None:
+                return  # of no concern: `reach` will say so
+            part = wanted
         if segment.size > MAX_SEGMENT_BYTES and segment.end.get(partition) != number:
             segment = self._cut()
         segment.data.append(part)
-        segment.size += len(part.samples_json) + len(part.session)
+        segment.size += _size(part)
         segment.end[partition] = number
 
     def add_state(self, state: State, partition: int, number: int) -> None:
@@ -133,8 +153,17 @@ class PendingChanges:
         """Note that everything up to this entry is in the changes, or was of no concern."""
         self._now.end[partition] = number
 
+    def leave_latest(self) -> None:
+        """Leave out samples that later ones have overtaken, where only the latest are wanted."""
+        if self._choice.samples == "latest":
+            segments = [*self.segments, self._now]
+            left = latest([one.data for one in segments])
+            for segment, data in zip(segments, left, strict=True):
+                segment.replace_data(data)
+
     def take(self) -> list[Segment]:
         """Take out the segments, in order."""
+        self.leave_latest()
         segments, self.segments = self.segments, []
         segments.append(self._now)
         self._now = Segment()

@@ -25,7 +25,9 @@ from service.transport.connection import Frame, event_frame
 class Part:
     """One session's samples of one data entry."""
 
-    __slots__ = ("_fragment", "_frames", "_samples", "project", "rev", "samples_json", "session")
+    __slots__ = (
+        "_fragment", "_frames", "_revs", "_samples", "project", "rev", "samples_json", "session"
+    )  # fmt: skip
 
     def __init__(self, session: bytes, project: bytes, rev: bytes, samples_json: bytes) -> None:
         self.session = session
@@ -35,6 +37,16 @@ class Part:
         self._fragment: bytes | None = None
         self._samples: list[list[Any]] | None = None
         self._frames: list[Frame] | None = None
+        self._revs: list[int] | None = None
+
+    def only(self, places: Sequence[int]) -> Part:
+        """Return a part that has only these of its samples; they keep their revs."""
+        if len(places) == len(self.samples):
+            return self
+        samples, revs = [self.samples[i] for i in places], self.revs
+        part = Part(self.session, self.project, self.rev, orjson.dumps(samples))
+        part._samples, part._revs = samples, [revs[i] for i in places]
+        return part
 
     @property
     def fragment(self) -> bytes:
@@ -53,17 +65,24 @@ class Part:
 
     @property
     def first_rev(self) -> int:
-        """Return the rev of the first sample; the others follow one by one."""
-        return int(self.rev) - len(self.samples) + 1
+        """Return the rev of the first sample."""
+        return self.revs[0]
+
+    @property
+    def revs(self) -> Sequence[int]:
+        """Return the rev of each sample: one by one up to that of the part, unless some were left out."""
+        if self._revs is None:
+            last = int(self.rev)
+            return range(last - len(self.samples) + 1, last + 1)
+        return self._revs
 
     @property
     def frames(self) -> list[Frame]:
         """Return one `session_data_key_update` per sample."""
         if self._frames is None:
-            name, rev = self.session.decode(), self.first_rev
-            self._frames = [
-                sample_frame(name, rev + place, sample) for place, sample in enumerate(self.samples)
-            ]
+            name = self.session.decode()
+            rows = zip(self.revs, self.samples, strict=True)
+            self._frames = [sample_frame(name, rev, sample) for rev, sample in rows]
         return self._frames
 
 

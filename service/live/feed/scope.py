@@ -1,22 +1,23 @@
 """Scopes: what a dashboard watches, which is the whole fleet, some sessions, or one project.
 
 Two subscriptions with equal scopes share their frames, so a scope has a `key` by which it is
-compared; the order of ids and repeated ids make no difference. A cursor carries the scope's
-`digest`: a position in one scope says nothing about another, because what was sent for the other
-is not known.
+compared; the order of ids and repeated ids make no difference. Which samples are wanted belongs to
+it. A cursor carries the scope's `digest`: a position in one scope says nothing about another,
+because what was sent for the other is not known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from service import errors
+from service.live.feed.choice import EVERYTHING, Choice
 from service.schema.limits import MAX_WATCHED
 from service.schema.names import check_known
 from service.schema.unknown import unknown_among
@@ -42,11 +43,13 @@ class Scope:
         kind: "fleet", "sessions" or "project".
         names: sorted session ids, or project ids; empty for the fleet.
         fence: of named sessions, the projects they must be in, sorted; None: any.
+        choice: which samples of them.
     """
 
     kind: str = FLEET
     names: tuple[str, ...] = ()
     fence: tuple[str, ...] | None = None
+    choice: Choice = EVERYTHING
     _ids: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     @classmethod
@@ -79,7 +82,7 @@ class Scope:
     @classmethod
     def sessions(cls, ids: Iterable[str]) -> Scope:
         unique = frozenset(ids)
-        return cls(SESSIONS, tuple(sorted(unique)), None, unique)
+        return cls(SESSIONS, tuple(sorted(unique)), _ids=unique)
 
     @classmethod
     def project(cls, project_id: str) -> Scope:
@@ -94,17 +97,23 @@ class Scope:
         if projects is None:
             return self
         if self.kind == FLEET:
-            return Scope(PROJECT, tuple(sorted(projects)))
+            return Scope(PROJECT, tuple(sorted(projects)), choice=self.choice)
         if self.kind == SESSIONS:
-            return Scope(SESSIONS, self.names, tuple(sorted(projects)), self._ids)
+            return replace(self, fence=tuple(sorted(projects)))
         if not projects.issuperset(self.names):
             raise errors.NotAllowed("Name a project_id that this token is for.")
         return self
 
+    def choosing(self, choice: Choice) -> Scope:
+        """Return the same sessions with another choice of samples."""
+        return replace(self, choice=choice)
+
     @property
-    def key(self) -> tuple[str, tuple[str, ...], tuple[str, ...] | None]:
-        """Return a hashable key, equal for scopes that hold the same sessions by definition."""
-        return (self.kind, self.names, self.fence)
+    def key(self) -> tuple[Any, ...]:
+        """Return a hashable key, equal for scopes that hold the same sessions and samples by definition."""
+        key = (self.kind, self.names, self.fence)
+        chosen = self.choice
+        return key if chosen == EVERYTHING else (*key, chosen.samples, chosen.keys)
 
     @cached_property
     def digest(self) -> str:

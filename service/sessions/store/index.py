@@ -57,6 +57,25 @@ class IndexStore(StorePart):
             found[i] = archived
         return found
 
+    def latest_values(
+        self, session_ids: Sequence[str], data_keys: Sequence[str]
+    ) -> list[dict[str, str]]:
+        """Return the latest samples of some data keys as JSON `[value,ts]`; of archived sessions none.
+
+        Redis: one round trip, O(sessions × data keys).
+        """
+        rows = self._runner.ask(
+            [("HMGET", self.keys.latest(one), *data_keys) for one in session_ids]
+        )
+        return [
+            {
+                name: sample
+                for name, sample in zip(data_keys, row, strict=True)
+                if sample is not None
+            }
+            for row in rows
+        ]
+
     def _archived(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
         """Return raw summary fields of archived sessions, from the index."""
         if not session_ids:

@@ -45,6 +45,7 @@ from service.schema.limits import (
     MAX_META_BYTES,
     MAX_PAGE_CHARACTERS,
     MAX_SAMPLES,
+    MAX_SHOWN_KEYS,
     MAX_TIMEOUT_S,
     MAX_TOKEN_CHARACTERS,
     MAX_TTL_S,
@@ -268,6 +269,13 @@ class RegisterVue(Payload):
     interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS), WHOLE] | None = None
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
     page: Annotated[str, StringConstraints(max_length=MAX_PAGE_CHARACTERS)] | None = None
+    samples: Literal["none", "latest", "all"] = Field(
+        "all", description="`latest`: of each key, the last one in `interval_ms`."
+    )
+    values: Annotated[list[Known], Field(min_length=1, max_length=MAX_SHOWN_KEYS)] | None = Field(
+        None,
+        description="Data keys: their latest values come with the summaries, and only their samples.",
+    )
 
 
 class ListSessions(Payload):
