@@ -26,6 +26,12 @@ COMMANDS = {
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
     "send": ("send", "send", "Send a command to a device."),
     "archive": ("archive.command", "archive", "List, check, export and import archived sessions."),
+    "backup": (
+        "backup.backup",
+        "backup",
+        "Copy Redis, at one moment, and the archive into a folder.",
+    ),
+    "restore": ("backup.restore", "restore", "Put a backup into an empty Redis and archive."),
     "token": ("token", "token", "Create a token for a device or a person."),
     "config": ("config", "config", "Check and show the settings."),
     "doctor": ("doctor.command", "doctor", "Look for problems, and say how to fix them."),

@@ -76,18 +76,7 @@ def reindex(
     """
     archiver, close = open_service(place, redis, data, config)
     try:
-        entries, bad = _headers(archiver.archive), 0
-        counts: dict[str, int] = {}
-        batch: list[IndexEntry] = []
-        for entry in entries:
-            if entry is None:
-                bad += 1
-                continue
-            batch.append(entry)
-            if len(batch) == _BATCH:
-                _index(archiver, batch, counts)
-                batch = []
-        _index(archiver, batch, counts)
+        counts, bad = reindex_all(archiver)
     finally:
         close()
     shown = {"indexed": counts.pop("ok", 0), **counts, "bad": bad}
@@ -95,6 +84,23 @@ def reindex(
         options.show_json(shown)
     else:
         typer.echo(" · ".join(f"{name} {count}" for name, count in shown.items()))
+
+
+def reindex_all(archiver: Archiver) -> tuple[dict[str, int], int]:
+    """Add every session's newest file to the index; return the number by answer, and that of bad files."""
+    counts: dict[str, int] = {}
+    batch: list[IndexEntry] = []
+    bad = 0
+    for entry in _headers(archiver.archive):
+        if entry is None:
+            bad += 1
+            continue
+        batch.append(entry)
+        if len(batch) == _BATCH:
+            _index(archiver, batch, counts)
+            batch = []
+    _index(archiver, batch, counts)
+    return counts, bad
 
 
 def put_back(

@@ -139,6 +139,7 @@ class EmbeddedServer:
             "appendfsync": "everysec",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "repl-diskless-sync-delay": "0",  # only `muster backup` asks for a snapshot
             "daemonize": "no",
         }
         return [

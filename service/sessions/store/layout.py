@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.errors import ConfigError
+from service.sessions.model import to_iso
 from service.sessions.store.keys import QUEUE_TAG, Keys
 from service.sessions.store.runner import ScriptRunner
 
@@ -28,15 +29,22 @@ SCHEMA = "1"
 #: Slots of a Redis Cluster.
 SLOTS = 16384
 _WITH_TAGS = " with tags"
+#: Field of `P:meta` while `muster restore` works there.
+RESTORING = "restoring"
 
 
-def settle(runner: ScriptRunner) -> None:
+def settle(runner: ScriptRunner, *, restoring: bool = False) -> None:
     """Fix the layout at the first start, in a Redis that was emptied again, or check that it is ours.
 
     Raises:
-        ConfigError: it is another one.
+        ConfigError: it is another one, or is being restored and the caller is not who does that.
     """
     found = runner.repeat(lambda: _fixed(runner.client, runner.keys))
+    if RESTORING in found and not restoring:
+        raise ConfigError(
+            f"redis.url: `muster restore` has not finished there (begun {to_iso(found[RESTORING].split()[0])}): "
+            "run it again"
+        )
     if found["schema"] != SCHEMA:
         raise ConfigError(
             f"redis.key_prefix: the data in Redis has schema {found['schema']}, "
@@ -86,6 +94,8 @@ def _words() -> Iterator[str]:
 def _fixed(client: Any, keys: Keys) -> dict[str, str]:
     """Return the layout, fixed by now; nothing is written where it was, so that this works at maxmemory."""
     known = dict(client.hgetall(keys.meta))
+    if RESTORING in known and "partitions" not in known:
+        return {"schema": SCHEMA, "partitions": str(keys.partitions), **known}
     if "schema" in known and "partitions" in known and ("tags" in known or not _has_tags(known)):
         return known
     client.hsetnx(keys.meta, "schema", SCHEMA)

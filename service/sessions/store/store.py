@@ -67,12 +67,15 @@ class RedisSessionStore:
         """Return what `ScriptRunner.replicated` does."""
         return self.runner.replicated()
 
-    def open(self) -> None:
+    def open(self, *, restoring: bool = False) -> None:
         """Check that this Redis has the layout and the partitions this process expects.
 
+        Args:
+            restoring: this is who restores it.
+
         Raises:
-            ConfigError: another schema, or another number of partitions, was fixed at the first start; or
-                it runs no scripts.
+            ConfigError: another schema, or another number of partitions, was fixed at the first start; it
+                is being restored; or it runs no scripts.
         """
         self.runner.check_scripts()
-        layout.settle(self.runner)
+        layout.settle(self.runner, restoring=restoring)
