@@ -24,6 +24,8 @@ COMMANDS = {
     "simulate": ("simulation.simulate", "simulate", "Run a fleet of simulated devices."),
     "status": ("status", "status", "Show alarms, nodes and the number of sessions."),
     "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
+    "top": ("top", "top", "Watch nodes, rates, sessions and alarms live."),
+    "jobs": ("jobs", "jobs", "Show jobs and sweeps, and run failed jobs again."),
     "send": ("send", "send", "Send a command to a device."),
     "archive": ("archive.command", "archive", "List, check, export and import archived sessions."),
     "backup": (

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli import options
+from service.cli import deleting, options
 from service.cli.tables import Column, by_state, show_table
+from service.cli.token import parse_lifetime
 from service.errors import SessionNotFound
 from service.observability.logs import printable
 
@@ -149,14 +150,52 @@ def tail(
 
 @sessions.command()
 def delete(
-    session_id: SessionId,
+    session_id: Annotated[
+        str | None, typer.Argument(help="The device id; put `--` before it if it begins with `-`.")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="All whose id begins like this, instead of one.")
+    ] = None,
+    inactive_for: Annotated[
+        str | None,
+        typer.Option(help="All without a connection and activity for so long: 12h, 30d, 4w."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     redis: options.RedisOption = None,
     data: options.DataOption = None,
     config: options.ConfigOption = None,
     json_output: options.JsonOption = False,
 ) -> None:
-    """Delete a session; its device, if connected, is notified and disconnected."""
+    """Delete a session, or many, archived ones too; connected devices are notified and disconnected.
+
+    Many are shown first, and deleted after a confirmation. One that changes meanwhile stays.
+    """
+    if (session_id is None) == (prefix is None and inactive_for is None):
+        raise typer.BadParameter("give an id, or --prefix or --inactive-for")
+    if prefix == "":
+        raise typer.BadParameter("an empty prefix would be all sessions", param_hint="--prefix")
+    inactive_s = None if inactive_for is None else _seconds(inactive_for)
+    if session_id is None:
+        with options.open_manager(redis, data, config) as manager:
+            chosen = list(deleting.choose(manager, prefix, inactive_s))
+            _show_chosen(chosen, manager.store.now_ms() / 1000, json_output)
+            stay: dict[str, str] = {}
+            if chosen and not dry_run:
+                if not yes:
+                    typer.confirm(f"Delete these {len(chosen)} for good?", abort=True, err=True)
+                stay = deleting.delete_each(manager, chosen)
+        ids = [one.session_id for one in chosen]
+        deleted = [] if dry_run else [one for one in ids if one not in stay]
+        if json_output:
+            options.show_json({"found": ids, "deleted": deleted, "stay": stay})
+        elif chosen:
+            typer.echo(f"{len(deleted)} of {len(ids)} deleted.")
+        raise typer.Exit(1 if stay else 0)
+    if dry_run:
+        raise typer.BadParameter("is for --prefix and --inactive-for", param_hint="--dry-run")
     if not yes:
         typer.confirm(f"Delete {printable(session_id)!r} with all its data?", abort=True, err=True)
     with options.open_manager(redis, data, config) as manager:
@@ -165,6 +204,26 @@ def delete(
         options.show_json({"deleted": session_id})
     else:
         typer.echo(f"Deleted {printable(session_id)!r}.")
+
+
+#: More are not shown one by one before they are deleted.
+_SHOWN = 20
+
+
+def _show_chosen(chosen: list[deleting.Chosen], now_s: float, json_output: bool) -> None:
+    if json_output:
+        return
+    rows = [_row(one.summary, now_s) for one in chosen[:_SHOWN]]
+    show_table(LIST_COLUMNS, rows, "No sessions.", wide=False)
+    if len(chosen) > _SHOWN:
+        typer.echo(f"… and {len(chosen) - _SHOWN} more")
+
+
+def _seconds(text: str) -> float:
+    seconds = parse_lifetime(text, "--inactive-for")
+    if seconds is None:
+        raise typer.BadParameter("should be a time such as 30d", param_hint="--inactive-for")
+    return seconds
 
 
 def _short(value: Any) -> str:

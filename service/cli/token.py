@@ -83,16 +83,16 @@ def token(
     options.show_json(shown)
 
 
-def parse_lifetime(text: str) -> float | None:
+def parse_lifetime(text: str, hint: str = "--expires") -> float | None:
     """Return the seconds of such as `90s`, `12h`, `30d`; None for `never`."""
     if text == "never":
         return None
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if not match or int(match[1]) == 0:
         raise typer.BadParameter(
-            f"{text!r} is not like 90s, 15m, 12h, 30d, 4w or never", param_hint="--expires"
+            f"{text!r} is not like 90s, 15m, 12h, 30d, 4w or never", param_hint=hint
         )
     seconds = int(match[1]) * _UNITS_S[match[2]]
     if seconds > 100 * 366 * 86400:
-        raise typer.BadParameter("more than a hundred years: use `never`", param_hint="--expires")
+        raise typer.BadParameter("more than a hundred years: use `never`", param_hint=hint)
     return float(seconds)

@@ -45,9 +45,17 @@ def create_app() -> Flask:
     """Create the Flask application: pages, and errors as `application/problem+json`."""
     app = Flask("muster", static_folder=None)
 
+    links = (WEB_DIR / "index.html").read_bytes()
+
     @app.get("/")
     def index() -> Response:
-        return Response("Server is running", mimetype="text/plain")
+        accepted = request.accept_mimetypes
+        if accepted["text/html"] > accepted["text/plain"]:  # a browser; not curl, which takes all
+            response = Response(links, content_type="text/html; charset=utf-8")
+        else:
+            response = Response("Server is running", mimetype="text/plain")
+        response.headers["Vary"] = "Accept"
+        return response
 
     for path, (name, content_type) in TEST_FILES.items():
         body = (WEB_DIR / name).read_bytes()

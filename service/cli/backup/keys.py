@@ -16,7 +16,7 @@ from redis.exceptions import WatchError
 
 from service.errors import Conflict
 
-#: What follows the prefix and a colon, besides `{` of a partition.
+#: What follows the prefix and a colon, except `{` of a partition.
 _KINDS = frozenset({b"upkeep", b"command_batch", b"alarms", b"alarm_history", b"quarantined_jobs"})
 #: Of a partition: the feed's position, which goes with the feed.
 _OF_FEED = frozenset({b"epoch", b"feed", b"feed_marks"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -202,13 +203,16 @@ class _Run:
             self._supervisor.stopping.wait(0.05)
 
     def _print_urls(self) -> None:
-        lines = [f"  node    {url}   test page {url}/test" for url in self._urls]
+        lines = [f"  node    {url}" for url in self._urls]
+        lines.append(f"  pages   {self._urls[0]}/test   {self._urls[0]}/api/docs")
+        lines.append(f"  metrics {self._urls[0]}/metrics")
         if self._config.auth.mode == "token":
             lines.append("  login   with a token: create one with `muster token --role admin`")
         lines.append(f"  redis   {redact_url(self._url)}")
         lines.append(
             f"  data    {self._data.absolute()}   (logs in logs/, archived sessions in archive/)"
         )
+        lines.append(f"  muster  {_where_muster_is()}   (in another terminal: status, top, --help)")
         self._display.say("Muster is up. Ctrl-C drains and stops everything.\n" + "\n".join(lines))
 
     def _watch(self) -> None:
@@ -216,6 +220,19 @@ class _Run:
         while not self._supervisor.stopping.wait(0.2):
             self._supervisor.watch()
             self._display.show(self._figures.now(), self._supervisor.children)
+
+
+def _where_muster_is() -> str:
+    """Return how the command is called from here: as `make run` installs it, it is not on the path."""
+    ours = Path(sys.executable).with_name("muster")
+    found = shutil.which("muster")
+    if found is not None and Path(found).samefile(ours if ours.exists() else found):
+        return "muster"
+    if not ours.exists():
+        return "python -m service.cli"
+    with contextlib.suppress(ValueError):
+        return str(ours.relative_to(Path.cwd()))
+    return str(ours)
 
 
 _MUSTER = [sys.executable, "-P", "-m", "service.cli"]

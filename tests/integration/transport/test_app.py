@@ -64,6 +64,18 @@ def own(
 
 def test_root_says_that_it_runs(node: Any):
     assert node.get("/") == (200, "Server is running")
+    assert node.get("/", Accept="*/*") == (200, "Server is running")
+
+
+def test_root_shows_a_browser_where_everything_is(node: Any):
+    """Every link leads to something."""
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    status, body = node.get("/", Accept=accept)
+    assert status == 200
+    assert "Server is running" in body
+    links = re.findall(r'href="([^"]+)"', body)
+    assert {"/test", "/api/docs", "/metrics"} <= set(links)
+    assert [node.get(link)[0] for link in links] == [200] * len(links)
 
 
 def test_healthz_says_who_lives(node: Any):
