@@ -6,7 +6,7 @@ import itertools
 import traceback
 
 from chaos.fuzz.mutations import mutations
-from chaos.fuzz.targets import Target
+from chaos.fuzz.target import Target
 
 #: A target that fails is not asked on and on.
 MAX_FINDINGS = 5

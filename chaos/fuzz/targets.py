@@ -6,20 +6,18 @@ exception above all, is a finding. Where there is another reader of the same for
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import re
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import h11
 import orjson
 
+from chaos.fuzz import archive
+from chaos.fuzz.target import Target
 from service import errors
-from service.archive import record
-from service.archive.errors import BadRecord
 from service.config import loader
 from service.errors import ConfigError
 from service.live.feed.position import Position, decode_cursor, encode_cursor
@@ -37,21 +35,6 @@ from workers.entries import FIELDS, NoJobOfOurs, read_job
 _SECRET = "fuzzing-" * 8
 _KEYS = Keys("muster", 4)
 _NOW_S = 1_795_000_000.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Target:
-    """A target.
-
-    Attributes:
-        corpus: Valid inputs.
-        words: What means something to it.
-        run: Gives it an input; raises where it does what it must not.
-    """
-
-    corpus: tuple[bytes, ...]
-    words: tuple[bytes, ...]
-    run: Callable[[bytes], None]
 
 
 # -- frames ---------------------------------------------------------------------------------
@@ -240,16 +223,6 @@ def fuzz_chunks(data: bytes) -> None:
 # -- the rest -------------------------------------------------------------------------------
 
 
-def fuzz_archive(data: bytes) -> None:
-    """Check that a file is read as it was written, or is bad."""
-    for read in (record.decode, record.read_header):
-        try:
-            read(data)
-        except BadRecord:
-            continue
-        assert data == _RECORD or read is record.read_header, "damage was not seen"
-
-
 def fuzz_settings(data: bytes) -> None:
     """Text of a setting becomes a configuration or a ConfigError, through every setting."""
     text = data.decode(errors="surrogateescape")
@@ -325,9 +298,6 @@ def _field(data: bytes) -> tuple[bytes, bytes]:
     return names[len(data) % len(names)], data
 
 
-_RECORD = record.encode(
-    record.Record("kiosk", 7, 3, 1_795_000_000_000, {"session_id": "kiosk"}, {"hash": {"rev": "3"}})
-)
 _CURSORS = (
     b"",
     b"0.12-6b..",
@@ -347,7 +317,8 @@ TARGETS: dict[str, Target] = {
     "chunks": Target(
         (b"1a", b"0", b"ff;a=b", b"5 "), (b"0x", b"+", b"_", b";", b" ", b"\x00"), fuzz_chunks
     ),
-    "archive": Target((_RECORD,), (b"\n", b"{}"), fuzz_archive),
+    "archive": archive.FILES,
+    "records": archive.RECORDS,
     "settings": Target(
         (b"5", b"true", b'"text"', b"redis://127.0.0.1:6379/0", b'{"default": 100}', b'["a"]'),
         _JSON_WORDS,

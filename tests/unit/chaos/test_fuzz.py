@@ -12,6 +12,7 @@ from chaos.fuzz.mutations import mutations
 from chaos.fuzz.run import fuzz
 from chaos.fuzz.targets import TARGETS
 from service.archive import record
+from service.archiving import records
 from service.config import loader
 from service.protocol import frames, packets
 from service.schema import fields
@@ -47,6 +48,7 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "heads": (heads, "framing", lambda lines: heads.Framing(0, False)),
     "chunks": (heads, "chunk_size", lambda line: int(line, 16)),
     "archive": (record, "_check_trailer", lambda trailer, digest: None),
+    "records": (records, "_fits", lambda name, text: True),
     "settings": (loader, "_validate", kind_error),
     "queue": (targets, "read_job", kind_error),
     "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
