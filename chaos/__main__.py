@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from chaos import report
-from chaos.faults import ALL
+from chaos.faults import ALL, possible_here
 from chaos.run import Run, Size
 
 
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=usual.nodes)
     parser.add_argument("--workers", type=int, default=usual.workers)
     parser.add_argument("--devices", type=int, default=usual.devices)
+    parser.add_argument("--crowd", type=int, default=usual.crowd, help="sockets of a storm")
     parser.add_argument("--faults", default="", help=f"only these, by comma: {', '.join(ALL)}")
     parser.add_argument("--keep", type=Path, help="an empty folder for journal, logs and data")
     options = parser.parse_args()
@@ -29,8 +30,15 @@ def main() -> int:
     unknown = [name for name in wanted if name not in ALL]
     if unknown:
         parser.error(f"no such fault: {', '.join(unknown)}")
-    faults = [ALL[name] for name in wanted or ALL]
-    size = Size(nodes=options.nodes, workers=options.workers, devices=options.devices)
+    faults = [fault for fault in possible_here() if not wanted or fault.name in wanted]
+    if left_out := sorted((set(wanted) or set(ALL)) - {fault.name for fault in faults}):
+        print(f"not possible here (Linux with a C compiler): {', '.join(left_out)}\n")
+    size = Size(
+        nodes=options.nodes,
+        workers=options.workers,
+        devices=options.devices,
+        crowd=options.crowd,
+    )
     with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
         folder = options.keep or Path(made)
         run = Run(folder, options.seed, 60 * options.minutes, faults, size)

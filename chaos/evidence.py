@@ -6,14 +6,14 @@ import asyncio
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chaos.journal import Entry, Kind
+import psutil
+
+from chaos.journal import DataLost, Entry, Kind, Sent
 from chaos.system import System, http
 
 #: The indexes of which each session is in exactly one.
@@ -37,7 +37,8 @@ class Evidence:
         logs: Process → lines of its log that have level error, or are no JSON.
         patterns: Key pattern of docs/redis.md → whether such keys have a TTL.
         explained: Patterns of error lines that the faults of this run explain.
-        losses: When Redis lost data by a fault of which the docs say that it does.
+        unfinished: What did not come to its end when the faults were over.
+        leftovers: Process → what it holds → how much before the first client, and in the end.
     """
 
     entries: list[Entry]
@@ -52,11 +53,40 @@ class Evidence:
     logs: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     patterns: dict[str, bool] = dataclasses.field(default_factory=dict)
     explained: tuple[str, ...] = ()
-    losses: list[float] = dataclasses.field(default_factory=list)
+    unfinished: list[str] = dataclasses.field(default_factory=list)
+    leftovers: dict[str, dict[str, tuple[float, float]]] = dataclasses.field(default_factory=dict)
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Yield the journal's entries of a kind."""
         return (entry for entry in self.entries if isinstance(entry, kind))
+
+    @property
+    def last_loss(self) -> DataLost:
+        """Return the last loss of data, or one before all else that lost nothing."""
+        return max(self.of(DataLost), key=lambda loss: loss.at, default=DataLost(-1.0, -1.0, {}))
+
+    def first_sent(self) -> dict[tuple[str, str, int], float]:
+        """Return when each count left first: (device, sender, count) → time."""
+        found: dict[tuple[str, str, int], float] = {}
+        for sent in self.of(Sent):
+            found.setdefault((sent.device, sent.sender, sent.count), sent.at)
+        return found
+
+
+def held(system: System) -> dict[str, dict[str, float]]:
+    """Return what each process of the service has now: memory, descriptors, threads, children."""
+    found: dict[str, dict[str, float]] = {}
+    for process in system.service:
+        looked_at = psutil.Process(process.pid)
+        found[process.name] = {
+            "MiB of memory": looked_at.memory_info().rss / 2**20,
+            "descriptors": looked_at.num_fds(),
+            "threads": looked_at.num_threads(),
+            "children": len(looked_at.children(recursive=True)),
+        }
+    for node in system.nodes:
+        found[node.process.name] |= node.gauges()
+    return found
 
 
 async def collect(evidence: Evidence, system: System) -> None:
@@ -70,8 +100,8 @@ async def collect(evidence: Evidence, system: System) -> None:
         _, rows, _ = await asyncio.to_thread(http, port, "GET", f"{path}/commands")
         evidence.commands[session_id] = rows["commands"]
     await asyncio.to_thread(_read_redis, evidence, system)
-    evidence.verified = await asyncio.to_thread(_verify, system)
-    for process in system.processes()[:-1]:
+    evidence.verified = await system.muster("archive", "verify")
+    for process in system.service:
         evidence.logs[process.name] = _noteworthy(process.log)
     evidence.patterns = documented_keys()
 
@@ -107,17 +137,6 @@ def _read_redis(evidence: Evidence, system: System) -> None:
         evidence.indexes[tag] = {state: client.zrange(tag + state, 0, -1) for state in STATES}
         for name in client.hvals(tag + "archive_names"):
             evidence.files[name] = (system.archive / name).exists()
-
-
-def _verify(system: System) -> dict[str, Any]:
-    argv = [sys.executable, "-P", "-m", "service.cli", "archive", "verify", "--json"]
-    done = subprocess.run(
-        argv, env=system.workers[0].env, capture_output=True, text=True, timeout=120, check=False
-    )
-    try:
-        return {"exit": done.returncode, **json.loads(done.stdout)}
-    except ValueError:
-        return {"exit": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
 
 
 def _noteworthy(log: Path) -> list[str]:

@@ -183,7 +183,6 @@ class FaultBegan(Entry):
 
     fault: str
     target: str
-    loses_data: bool  #: what was stored before may be gone, as the docs say
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,6 +191,42 @@ class FaultEnded(Entry):
 
     fault: str
     target: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataLost(Entry):
+    """Redis has lost data by a fault of which the docs say that it does.
+
+    What was stored until `since` is there, and what was first sent after this entry will be. Of what
+    was stored in between only `kept` must be there.
+    """
+
+    since: float
+    kept: dict[str, dict[str, list[int]]]  #: session → sender → counts in its newest archive file
+
+    def may_have(self, asked_at: float, answered_at: float) -> bool:
+        """Return whether it may have taken what was asked for and answered then."""
+        return asked_at <= self.at and answered_at > self.since
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured(Entry):
+    """Something of which the README says how long it takes at most."""
+
+    what: str
+    promised_s: float
+    took_s: float
+    waited_s: float  #: for a processor, the one process that waited longest: the machine's part
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Damaged(Entry):
+    """A session came back whose archive file was damaged."""
+
+    device: str
+    damage: str
+    restored: bool  #: what `register` answered
+    shown: list[Any]  #: the samples that the service shows of it then
 
 
 Kind = TypeVar("Kind", bound=Entry)

@@ -11,6 +11,7 @@ from chaos.journal import (
     Entry,
     FaultBegan,
     Lost,
+    Measured,
     MustWatchAgain,
     OrderTaken,
     PutTaken,
@@ -50,6 +51,11 @@ def text(seed: int, seconds: float, evidence: Evidence, findings: dict[str, list
     refusals = Counter(entry.code for entry in evidence.of(Refused))
     lines = [f"seed {seed}, {seconds:.0f} s of faults, {len(evidence.summaries)} sessions", ""]
     lines += [f"{counts[kind]:>9,}  {name}" for kind, name in COUNTED.items()]
+    lines += [
+        f"{entry.took_s:>9.1f}  s until it was detected that {entry.what}; promised "
+        f"{entry.promised_s:.0f}, waited for a processor {entry.waited_s:.1f}"
+        for entry in evidence.of(Measured)
+    ]
     lines += [
         "",
         "refused: " + (_listed(refusals) or "none"),

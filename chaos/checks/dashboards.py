@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from chaos.checks.samples import stored
 from chaos.evidence import Evidence
-from chaos.journal import Acked, Changed, Shown, Watched
+from chaos.journal import Acked, Changed, Sent, Shown, Watched
 
 #: Fields of a summary that a dashboard must know rightly in the end.
 FIELDS = ("state", "is_connected", "setup_version", "open_commands", "project_id", "session_name")
@@ -39,6 +39,8 @@ def no_gaps(evidence: Evidence) -> list[str]:
     """Find samples that a dashboard missed, or got twice or out of order, without a `resync`."""
     revs = {(a.device, a.sender, a.count): a.rev for a in evidence.of(Acked) if a.rev is not None}
     histories: dict[tuple[str, str], list[int]] = {}
+    lost = _lost(evidence)
+    senders = {(sent.device, sent.sender) for sent in evidence.of(Sent)}
     found = []
     for stretch in _stretches(evidence):
         for session, numbers in stretch.revs.items():
@@ -47,9 +49,14 @@ def no_gaps(evidence: Evidence) -> list[str]:
                     f"{stretch.dashboard}: revisions of {session} go back: {numbers[-20:]}"
                 )
         for (session, key), seen in stretch.seen.items():
+            if (session, key) not in senders:
+                continue  # a fault's own, which may be damaged on purpose
             history = histories.setdefault((session, key), stored(evidence, session, key))
+            seen = [(c, conflated) for c, conflated in seen if (session, key, c) not in lost]
             gaps = _gaps(seen, history, stretch.last)
             found += [f"{stretch.dashboard}: {session} {key}: {gap}" for gap in gaps]
+            if not seen:
+                continue
             first, conflated = seen[0]
             known = stretch.known.get(session)
             if known is None or conflated or first not in history:
@@ -63,6 +70,20 @@ def no_gaps(evidence: Evidence) -> list[str]:
     return found
 
 
+def _lost(evidence: Evidence) -> set[tuple[str, str, int]]:
+    """Return what was shown before a loss of data, and is not stored any more."""
+    before: dict[tuple[str, str], set[int]] = defaultdict(set)
+    loss = evidence.last_loss
+    for (device, sender, count), sent_at in evidence.first_sent().items():
+        if sent_at <= loss.at:
+            before[device, sender].add(count)
+    return {
+        (device, sender, count)
+        for (device, sender), counts in before.items()
+        for count in counts - set(stored(evidence, device, sender))
+    }
+
+
 def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Iterator[str]:
     place = {count: index for index, count in enumerate(history)}
     for (before, _), (count, conflated) in itertools.pairwise(seen):
@@ -73,7 +94,7 @@ def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Itera
             yield f"{count} after {before}"
         elif place[count] != place[before] + 1 and not conflated:
             yield f"nothing between {before} and {count}, stored: {history[place[before] :][:20]}"
-    if last and history and seen[-1][0] != history[-1]:
+    if last and history and seen and seen[-1][0] != history[-1]:
         yield f"ends with {seen[-1][0]}, stored to {history[-1]}"
 
 

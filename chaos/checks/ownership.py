@@ -20,8 +20,10 @@ def one_at_a_time(evidence: Evidence) -> list[str]:
                 f"{entry.device}: generation {entry.generation} of {before} and {entry.sender}"
             )
     acks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    first_sent, loss = evidence.first_sent(), evidence.last_loss
     for ack in evidence.of(Acked):
-        if ack.rev is not None and ack.at > max(evidence.losses, default=-1.0):
+        sent_at = first_sent.get((ack.device, ack.sender, ack.count), ack.at)
+        if ack.rev is not None and not loss.may_have(sent_at, ack.at):
             acks[ack.device].append((ack.rev, ack.generation))
     for device, pairs in acks.items():
         for (rev, generation), (later_rev, later) in pairwise(sorted(pairs)):

@@ -34,10 +34,9 @@ def one_each(evidence: Evidence) -> list[str]:
         for name, there in evidence.files.items()
         if not there
     ]
+    loss = evidence.last_loss
     everybody = {
-        entry.device
-        for entry in evidence.of(Registered)
-        if entry.at > max(evidence.losses, default=-1)
+        entry.device for entry in evidence.of(Registered) if not loss.may_have(entry.at, entry.at)
     }
     found += [
         f"{name} was registered and is in no list" for name in everybody - evidence.summaries.keys()

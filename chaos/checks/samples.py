@@ -20,15 +20,18 @@ def _senders(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def none_missing(evidence: Evidence) -> list[str]:
-    """Find acked counts that the histories do not have."""
-    acked: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    """Find acked counts that the histories do not have, and archived ones that a loss took along."""
+    wanted: dict[tuple[str, str], set[int]] = defaultdict(set)
+    first_sent, loss = evidence.first_sent(), evidence.last_loss
     for entry in evidence.of(Acked):
-        acked[entry.device, entry.sender][entry.count] = entry.at
-    last_loss = max(evidence.losses, default=-1.0)
+        sent_at = first_sent.get((entry.device, entry.sender, entry.count), entry.at)
+        if not loss.may_have(sent_at, entry.at):
+            wanted[entry.device, entry.sender].add(entry.count)
+    for device, sender in _senders(evidence):
+        wanted[device, sender].update(loss.kept.get(device, {}).get(sender, []))
     found = []
-    for (device, sender), counts in acked.items():
-        there = set(stored(evidence, device, sender))
-        missing = sorted(c for c, at in counts.items() if at > last_loss and c not in there)
+    for (device, sender), counts in wanted.items():
+        missing = sorted(counts - set(stored(evidence, device, sender)))
         if missing:
             found.append(f"{device}: {len(missing)} acked samples of {sender}: {missing[:20]}")
     return found

@@ -10,11 +10,12 @@ from chaos.journal import Put, PutTaken
 
 def none_lost(evidence: Evidence) -> list[str]:
     """Find versions given twice, answers with another editor's document, changes that vanished."""
-    found = []
+    found: list[str] = []
+    loss = evidence.last_loss
     puts = {put.mark: put for put in evidence.of(Put)}
     taken: dict[str, dict[int, PutTaken]] = defaultdict(dict)
     for entry in evidence.of(PutTaken):
-        if entry.at <= max(evidence.losses, default=-1.0):
+        if loss.may_have(puts[entry.mark].at, entry.at):
             continue
         before = taken[entry.device].setdefault(entry.version, entry)
         if before is not entry:

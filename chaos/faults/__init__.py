@@ -1,10 +1,28 @@
 """Faults that a run draws from."""
 
-from chaos.faults import crowds, network, processes, redis_replies
+from chaos.faults import (
+    archive_disk,
+    clock,
+    crowds,
+    detection,
+    losses,
+    network,
+    processes,
+    queue,
+    readers,
+    redis_replies,
+)
 from chaos.faults.fault import Fault
+from chaos.shim import library
 
+_FILES = (
+    *(processes, network, redis_replies, clock, archive_disk, losses),
+    *(crowds, readers, queue, detection),
+)
 #: By name.
-ALL: dict[str, Fault] = {
-    fault.name: fault
-    for fault in [*processes.FAULTS, *network.FAULTS, *redis_replies.FAULTS, *crowds.FAULTS]
-}
+ALL: dict[str, Fault] = {fault.name: fault for file in _FILES for fault in file.FAULTS}
+
+
+def possible_here() -> list[Fault]:
+    """Return all that this machine can cause."""
+    return [fault for fault in ALL.values() if not fault.by_shim or library() is not None]

@@ -25,11 +25,15 @@ class Fault:
 
     Attributes:
         name: For plan, report and `--faults`.
-        loses_data: What Redis had may be gone, and docs/operations.md says so.
         logged: Patterns of lines with level error that it explains, in the logs of our processes.
+        alone: No other fault goes on meanwhile: it stops everything, or measures.
+        loses_data: What Redis had may be gone, as docs/operations.md says; `DataLost` tells what.
+        by_shim: It takes the library of chaos/shim.py.
     """
 
     name: str
     do: Does
-    loses_data: bool = False
     logged: tuple[str, ...] = ()
+    alone: bool = False
+    loses_data: bool = False
+    by_shim: bool = False

@@ -48,6 +48,19 @@ async def end_node(system: System, chance: random.Random) -> str:
     return node.process.name
 
 
+async def roll(system: System, chance: random.Random) -> str:
+    """End one node after the other, each when the one before is ready again."""
+    for node in system.nodes:
+        node.process.send(signal.SIGTERM)
+        await node.process.ended()
+        node.process.start()
+        for _ in range(100):
+            if await asyncio.to_thread(node.is_ready):
+                break
+            await asyncio.sleep(0.1)
+    return "all nodes"
+
+
 async def kill_worker(system: System, chance: random.Random) -> str:
     """Kill a worker by SIGKILL, at any point of its work."""
     worker = chance.choice(system.workers)
@@ -88,6 +101,7 @@ FAULTS = [
     Fault("node killed", kill_node),
     Fault("node paused", pause_node),
     Fault("node ended", end_node),
+    Fault("rolling restart", roll),
     Fault("worker killed", kill_worker),
     Fault("worker paused", pause_worker),
     Fault("worker ended", end_worker),

@@ -10,6 +10,9 @@ from chaos.people.crowd import Person
 from chaos.socket import Reply, Socket, SocketLost
 from chaos.system import System
 
+#: A session whose samples are long and are not noted: they are there to fill buffers.
+NOISE = "noise"
+
 
 class Dashboard(Person):
     """Watches the whole fleet on one node after the other; `view` is what it knows."""
@@ -94,6 +97,8 @@ class Dashboard(Person):
         if event == "session_data_updates":
             conflated = bool(payload.get("conflated"))
             for session, rev, samples in payload["updates"]:
+                if session == NOISE:
+                    continue
                 self.journal.add(Shown, self.name, session, rev, samples, conflated)
             self._cursor = payload.get("cursor") or self._cursor
         elif event == "sessions_update":

@@ -31,6 +31,7 @@ class Device(Person):
         self.every_s = self.chance.choice([0.05, 0.2, 0.5, 1.0])
         self._count = 0
         self._runs = 0
+        self._former: Socket | None = None  # left open when it went on to another node
         self._outcomes: dict[str, Any] = {}  # command id → its result: each is executed once
         self._begin_stream()
 
@@ -66,6 +67,7 @@ class Device(Person):
 
     _rested = True
     _superseded = False
+    _leaves_open = False
 
     async def _measure(self) -> None:
         while not self.finishing:
@@ -76,18 +78,22 @@ class Device(Person):
     async def _one_connection(self) -> None:
         port = self.any_port()
         reason, self._superseded = "", False
+        place: list[Socket] = []  # its events come only when it is there
         try:
-            socket = await Socket.connect(port, self._event)
+            socket = await Socket.connect(port, lambda *event: self._event(place, *event))
         except SocketLost:
             return
-        self._socket = socket
+        place.append(socket)
         try:
             await self._stay(socket)
         except SocketLost as error:
             reason = str(error)
         finally:
-            said_goodbye = not socket.closed.done()
-            socket.close("done", abruptly=said_goodbye and self.chance.random() < 0.5)
+            if self._leaves_open:
+                self._former, self._leaves_open = socket, False
+            else:
+                said_goodbye = not socket.closed.done()
+                socket.close("done", abruptly=said_goodbye and self.chance.random() < 0.5)
             self.lost(port, reason or "done")
 
     async def _stay(self, socket: Socket) -> None:
@@ -98,6 +104,9 @@ class Device(Person):
             self.refused("register", answer["error"])
             await asyncio.sleep(min(2.0, answer["error"].get("retry_after_s", 0.5)))
             return
+        if self._former is not None:
+            self._former.close("done", abruptly=True)
+            self._former = None
         generation = answer["generation"]
         self.journal.add(
             Registered,
@@ -106,6 +115,10 @@ class Device(Person):
         )
         for seq in [seq for seq in self._numbered if seq <= answer["last_seq"]]:
             self._settle(seq, generation, None)
+        # Their old numbers, unless Redis has lost what it had acked.
+        self._waiting.extendleft(reversed(self._numbered.values()))
+        self._numbered.clear()
+        self._next_seq = answer["last_seq"] + 1
         until = self.journal.now + self.chance.uniform(4, 25)
         while not socket.closed.done() and (self.finishing or self.journal.now < until):
             if self.finishing and not self.open:
@@ -113,14 +126,17 @@ class Device(Person):
                 return
             await self._send_round(socket, generation)
             await asyncio.sleep(0.02)
+        if not socket.closed.done() and self.chance.random() < 0.3:
+            self._ask_round(socket)  # is taken over by its own next connection in mid-stream
+            self._leaves_open = True
 
     async def _last_look(self, socket: Socket) -> None:
         """Stay a little for commands; devices end connected, so that all have the same end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(socket.closed), 0.5)
 
-    async def _send_round(self, socket: Socket, generation: int) -> None:
-        """Send up to a window of updates in order and await all answers."""
+    def _ask_round(self, socket: Socket) -> dict[int, asyncio.Future[Any]]:
+        """Send up to a window of updates in order."""
         while self._waiting and len(self._numbered) < WINDOW:
             self._numbered[self._next_seq] = self._waiting.popleft()
             self._next_seq += 1
@@ -129,6 +145,11 @@ class Device(Person):
             self.journal.add(Sent, self.device_id, self.name, self._stream, seq, count)
             data = {self.name: count}
             answers[seq] = socket.ask("update_data", {"data": data, "seq": seq})
+        return answers
+
+    async def _send_round(self, socket: Socket, generation: int) -> None:
+        """Send a round and await all answers."""
+        answers = self._ask_round(socket)
         delay_s = 0.0
         for seq, coming in answers.items():
             try:
@@ -141,7 +162,8 @@ class Device(Person):
                 continue
             error = answer["error"]
             self.refused("update_data", error)
-            if not error.get("retryable") and error["code"] != "conflict":
+            is_next = seq == next(iter(self._numbered))  # by the number that was acked last
+            if not error.get("retryable") and (error["code"] != "conflict" or is_next):
                 raise SocketLost(f"refused: {error['code']}")
             delay_s = max(delay_s, error.get("retry_after_s", 0.2))
         if delay_s:
@@ -151,7 +173,7 @@ class Device(Person):
         count = self._numbered.pop(seq)
         self.journal.add(Acked, self.device_id, self.name, count, generation, rev)
 
-    def _event(self, event: str, payload: Any, reply: Reply | None) -> None:
+    def _event(self, place: list[Socket], event: str, payload: Any, reply: Reply | None) -> None:
         if event == "command":
             number = payload["params"]["number"]
             self.journal.add(
@@ -161,5 +183,6 @@ class Device(Person):
             if reply is not None:
                 reply({"ok": True, "result": result})
         elif event in ("superseded", "deleted", "draining"):
-            self._superseded = event == "superseded"
-            self._socket.close(event)
+            if place[0] is not self._former:
+                self._superseded = event == "superseded"
+            place[0].close(event)
