@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from chaos import report
+from chaos.evidence import Evidence
 from chaos.faults import ALL, possible_here
 from chaos.run import Run, Size
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--crowd", type=int, default=usual.crowd, help="sockets of a storm")
     parser.add_argument("--faults", default="", help=f"only these, by comma: {', '.join(ALL)}")
     parser.add_argument("--keep", type=Path, help="an empty folder for journal, logs and data")
+    parser.add_argument("--judge", type=Path, help="only judge a run again that was kept there")
     options = parser.parse_args()
     wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in ALL]
@@ -39,10 +41,13 @@ def main() -> int:
         devices=options.devices,
         crowd=options.crowd,
     )
-    with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
-        folder = options.keep or Path(made)
-        run = Run(folder, options.seed, 60 * options.minutes, faults, size)
-        evidence = asyncio.run(run())
+    if options.judge:
+        evidence = Evidence.read(options.judge)
+    else:
+        with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
+            folder = options.keep or Path(made)
+            run = Run(folder, options.seed, 60 * options.minutes, faults, size)
+            evidence = asyncio.run(run())
     findings = report.findings_of(evidence)
     print(report.text(options.seed, 60 * options.minutes, evidence, findings))
     return 1 if any(findings.values()) else 0

@@ -13,11 +13,13 @@ from urllib.parse import quote
 
 import psutil
 
-from chaos.journal import DataLost, Entry, Kind, Sent
+from chaos.journal import DataLost, Entry, Kind, Ordered, Put, Sent, read
 from chaos.system import System, http
 
 #: The indexes of which each session is in exactly one.
 STATES = ("active", "inactive", "archived")
+#: Files of a run that was kept.
+JOURNAL, STATE = "journal.jsonl", "state.json"
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,6 +62,17 @@ class Evidence:
         """Yield the journal's entries of a kind."""
         return (entry for entry in self.entries if isinstance(entry, kind))
 
+    def write(self, folder: Path) -> None:
+        """Keep all of it in a folder, so that it can be judged again."""
+        self_without = dataclasses.replace(self, entries=[])
+        (folder / STATE).write_text(json.dumps(dataclasses.asdict(self_without)))
+
+    @classmethod
+    def read(cls, folder: Path) -> Evidence:
+        """Return what `write` kept, with the journal of the same run."""
+        state = json.loads((folder / STATE).read_text())
+        return cls(**{**state, "entries": read(folder / JOURNAL)})
+
     @property
     def last_loss(self) -> DataLost:
         """Return the last loss of data, or one before all else that lost nothing."""
@@ -94,7 +107,10 @@ async def collect(evidence: Evidence, system: System) -> None:
     port = system.nodes[0].own_port
     for summary in await asyncio.to_thread(all_summaries, port):
         evidence.summaries[summary["session_id"]] = summary
-    for session_id in evidence.summaries:
+    mine = {entry.device for entry in evidence.of(Sent)}
+    mine |= {entry.device for entry in evidence.of(Ordered)}
+    mine |= {entry.device for entry in evidence.of(Put)}
+    for session_id in mine & evidence.summaries.keys():
         path = f"/api/v1/sessions/{quote(session_id, safe='')}"
         _, evidence.sessions[session_id], _ = await asyncio.to_thread(http, port, "GET", path)
         _, rows, _ = await asyncio.to_thread(http, port, "GET", f"{path}/commands")

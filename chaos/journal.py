@@ -263,3 +263,10 @@ class Journal:
             for entry in self.entries:
                 line = {"entry": type(entry).__name__, **dataclasses.asdict(entry)}
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def read(path: Path) -> list[Entry]:
+    """Return the entries that `Journal.write` wrote."""
+    kinds = {kind.__name__: kind for kind in Entry.__subclasses__()}
+    with path.open() as lines:
+        return [kinds[line.pop("entry")](**line) for line in map(json.loads, lines)]

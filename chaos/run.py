@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.checks import leftovers
-from chaos.evidence import Evidence, all_summaries, collect, held
+from chaos.evidence import JOURNAL, Evidence, all_summaries, collect, held
 from chaos.faults import clock
 from chaos.faults.fault import Fault
 from chaos.journal import FaultBegan, FaultEnded
@@ -94,12 +94,13 @@ class Run:
             evidence.explained = tuple(one for fault in kinds.values() for one in fault.logged)
             await collect(evidence, self.system)
             await self._let_go(evidence, before)
+            evidence.write(self.system.folder)
             return evidence
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.journal.write(self.system.folder / "journal.jsonl")
+            self.journal.write(self.system.folder / JOURNAL)
             await self.system.stop()
 
     async def _cause_faults(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from chaos.faults.fault import Fault
+from chaos.faults.fault import JOB_FORGOTTEN, Fault
 from chaos.system import System
 
 #: More than the minute from which on the service speaks of a jump, and less than a run waits at its
@@ -24,7 +24,6 @@ async def set_wrong(system: System, chance: random.Random) -> str:
     return f"{ahead_s:+} s"
 
 
-#: RQ's record of a running job has a TTL: RQ ends the worker when it is gone, and ours starts another.
-SAID = ("the clock of Redis jumped", "found an unhandled exception, quitting")
+SAID = ("the clock of Redis jumped", *JOB_FORGOTTEN)
 
 FAULTS = [Fault("redis clock", set_wrong, logged=SAID, by_shim=True)]

@@ -15,6 +15,12 @@ REDIS_AWAY = (
     r"exception raised while executing.*(redis\.exceptions\.|StoreUnavailable)",
 )
 
+#: What it says when its record of the job at work is gone: with all data, or because its TTL is over.
+JOB_FORGOTTEN = (
+    r"exception raised while executing.*(not found in Redis|Failed to retrieve status|NoSuchJob)",
+    "found an unhandled exception, quitting",
+)
+
 #: Does the fault, waits as long as it lasts, and puts everything right again; returns its target.
 Does = Callable[[System, random.Random], Awaitable[str]]
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import redis
 
-from chaos.faults.fault import REDIS_AWAY, Fault
+from chaos.faults.fault import JOB_FORGOTTEN, REDIS_AWAY, Fault
 from chaos.journal import DataLost
 from chaos.system import System
 from service.archive import record
 from service.archive.errors import BadRecord
 
-#: What is there besides counts; see `chaos.people.devices`.
 _AOF = "appendonlydir"
 
 
@@ -97,7 +96,9 @@ def _put_in_place(copy: Path, place: Path) -> None:
     copy.rename(place)
 
 
+_SAID = (*REDIS_AWAY, *JOB_FORGOTTEN)
+
 FAULTS = [
-    Fault("redis emptied", flushed, logged=REDIS_AWAY, alone=True, loses_data=True),
-    Fault("redis backup restored", restored, logged=REDIS_AWAY, alone=True, loses_data=True),
+    Fault("redis emptied", flushed, logged=_SAID, alone=True, loses_data=True),
+    Fault("redis backup restored", restored, logged=_SAID, alone=True, loses_data=True),
 ]

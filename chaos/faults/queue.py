@@ -44,4 +44,7 @@ async def strange_entries(system: System, chance: random.Random) -> str:
     return f"{count}"
 
 
-FAULTS = [Fault("strange jobs", strange_entries, logged=("no job and went to quarantine",))]
+#: One that calls a job with nonsense is a job, and fails.
+SAID = ("no job and went to quarantine", "job strange-[0-9]+: exception raised while executing")
+
+FAULTS = [Fault("strange jobs", strange_entries, logged=SAID)]

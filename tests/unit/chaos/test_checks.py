@@ -222,6 +222,7 @@ PLANTED: dict[str, list[Callable[[Evidence], object]]] = {
     "the archive is whole": [
         lambda e: e.verified.update(bad=["kiosk.1.zst"]),
         lambda e: e.verified.update(exit=1),
+        lambda e: e.verified.update(beside=["kiosk.1.zst"]),
     ],
     "a damaged file is seen": [
         lambda e: e.entries.append(Damaged(9.0, "damaged-1", "cut", True, [])),
