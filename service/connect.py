@@ -91,7 +91,7 @@ def open_archiver(
         config: `archive.url` and `archive.compression_level`.
         store: open already.
         calls: runs the calls to the disk; None: in the caller's own thread.
-        lenient: for programs that go on without: an archive that cannot be opened becomes one whose every call
+        lenient: for programs that work without one: an archive that cannot be opened becomes one whose every call
             raises the reason, and none is claimed.
         options: of the Archiver.
 

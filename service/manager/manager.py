@@ -100,7 +100,7 @@ class SessionManager:
             url: None: the Redis of `data`, else that of the settings, else that of a `muster up` in the
                 current folder; with the archive that belongs to it.
             config: prefix, partitions and bounds; None: config.json and the environment.
-            lenient: for programs that go on without: an archive that cannot be opened becomes one whose
+            lenient: for programs that work without one: an archive that cannot be opened becomes one whose
                 every call raises the reason, and none is claimed.
             data: the data folder of a `muster up`.
 
