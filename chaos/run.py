@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -77,13 +78,17 @@ class Run:
         ]
 
     async def __call__(self) -> Evidence:
-        """Do the whole run; nothing that it started is left, whatever happens."""
+        """Do the whole run; nothing that it started is left, whatever happens, SIGTERM included."""
+        mine = asyncio.current_task()
+        assert mine is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, mine.cancel)
         tasks: list[asyncio.Task[None]] = []
         try:
             await self.system.start()
             before = await asyncio.to_thread(held, self.system)
             people: list[Person] = [*self.devices, *self.dashboards, *self.others]
             tasks = [asyncio.create_task(person.run(), name=person.name) for person in people]
+            tasks.append(asyncio.create_task(self.system.supervise(), name="supervisor"))
             await self._cause_faults()
             await self.system.ready()
             await self._finish(tasks)
@@ -93,13 +98,15 @@ class Run:
             kinds = {planned.fault.name: planned.fault for planned in self.plan}
             evidence.explained = tuple(one for fault in kinds.values() for one in fault.logged)
             await collect(evidence, self.system)
-            await self._let_go(evidence, before)
+            await self._wait_for_the_rest(evidence, before)
             evidence.write(self.system.folder)
             return evidence
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            while tasks:  # a `wait_for` that ends in the same moment takes a cancellation along
+                for task in tasks:
+                    task.cancel()
+                _, left = await asyncio.wait(tasks, timeout=1)
+                tasks = list(left)
             self.journal.write(self.system.folder / JOURNAL)
             await self.system.stop()
 
@@ -112,7 +119,6 @@ class Run:
                 if planned.fault.alone:
                     stopped = time.monotonic()
                     await asyncio.gather(*going)
-                    await self.system.ready()
                     await self._cause(planned)
                     began += time.monotonic() - stopped
                 else:
@@ -123,7 +129,11 @@ class Run:
     async def _cause(self, planned: Planned) -> None:
         fault = planned.fault
         self.journal.add(FaultBegan, fault.name, "")
-        target = await fault.do(self.system, random.Random(planned.chance))
+        try:
+            target = await fault.do(self.system, random.Random(planned.chance))
+        except Exception as error:  # noqa: BLE001  the others go their way
+            target = f"failed: {error!r}"
+            self.unfinished.append(f"the fault {fault.name} {target}")
         self.journal.add(FaultEnded, fault.name, target)
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
@@ -144,8 +154,10 @@ class Run:
             dashboard.stop()
         await self._end(list(self.dashboards), named, 30)
 
-    async def _let_go(self, evidence: Evidence, before: dict[str, dict[str, float]]) -> None:
-        """Give the service a while to let go of those who have left."""
+    async def _wait_for_the_rest(
+        self, evidence: Evidence, before: dict[str, dict[str, float]]
+    ) -> None:
+        """Give the service a while to forget those who have left."""
         until = time.monotonic() + 30
         while True:
             after = await asyncio.to_thread(held, self.system)

@@ -55,6 +55,7 @@ class Process:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MUSTER_")}
         self.env = {**kept, **_environment(settings)}
         self._wrong = wrong
+        self._is_wanted = False
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,6 +70,7 @@ class Process:
 
     def start(self) -> None:
         """Start it, unless it runs."""
+        self._is_wanted = True
         if self.runs:
             return
         env = {**self.env, **self._wrong.environment()}
@@ -77,8 +79,15 @@ class Process:
                 self._argv, env=env, stdout=out, stderr=out, start_new_session=True
             )
 
+    def look_after(self) -> None:
+        """Start it again if it ended by itself, as every supervisor does."""
+        if self._is_wanted and not self.runs:
+            self.start()
+
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
+        """Send a signal, if it runs; after one that ends it, it stays so until `start`."""
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._is_wanted = False
         if self._process is not None and self.runs:
             self._process.send_signal(number)
 
@@ -94,6 +103,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill it with all that it started."""
+        self._is_wanted = False
         if self._process is None:
             return
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -203,6 +213,13 @@ class System:
             self.workers.append(Process(f"worker {index}", argv, log, settings, self.disk))
             self.workers[-1].start()
         await self.ready()
+
+    async def supervise(self) -> None:
+        """Start what ended by itself again, a second later, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            for process in self.service:
+                process.look_after()
 
     async def redis_answers(self, timeout_s: float = 20) -> None:
         """Wait until Redis has read its data and answers.

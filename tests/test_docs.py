@@ -84,7 +84,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--profile",
         "--scale",
         "--randomly-seed",
-        "--faults",  # of python -m chaos
+        *("--faults", "--crowd", "--keep", "--judge"),  # of python -m chaos
         "--install-completion",  # of typer, where `muster` is called by its name
         "--show-completion",
         *("--json", "--max-time", "--argjson"),  # of curl and jq

@@ -5,7 +5,6 @@ from __future__ import annotations
 from chaos.evidence import Evidence
 from chaos.journal import Damaged, FaultBegan
 
-
 #: After these Redis may have lost something that a file has: docs/operations.md keeps the file then.
 LEAVE_FILES = frozenset({"valkey killed", "redis emptied", "redis backup restored"})
 

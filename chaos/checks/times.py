@@ -1,8 +1,8 @@
 """Times: what the README promises to happen within a time, and what is left of it in the end.
 
 A time that was measured is compared with the promise plus what the machine took: how long the process
-that waited longest was ready to run without a processor. On a quiet machine that is nothing; beside
-other work each second of it can come on top, because a lease is renewed, expired and seen by
+that waited longest was ready to run without a processor. On a quiet machine that is nothing; while
+others work there each second of it can come on top, because a lease is renewed, expired and seen by
 processes that must run for it.
 """
 
@@ -26,5 +26,5 @@ def kept(evidence: Evidence) -> list[str]:
 
 
 def all_ended(evidence: Evidence) -> list[str]:
-    """Find what goes on although the faults are over: people, commands, sessions, dashboards."""
+    """Find what has not ended although the faults are over: people, commands, sessions, dashboards."""
     return evidence.unfinished

@@ -37,7 +37,7 @@ async def full(system: System, chance: random.Random) -> str:
 
 
 async def read_only(system: System, chance: random.Random) -> str:
-    """Take no change, as a file system that was mounted anew after an error."""
+    """Take no change, as a file system that was mounted again after an error."""
     return await _for_a_while(system, chance, write=errno.EROFS, change=errno.EROFS)
 
 
@@ -123,7 +123,7 @@ async def _archived(system: System, device: str) -> Path | None:
             path = f"/api/v1/sessions/{device}"
             _, shown, _ = await asyncio.to_thread(http, system.nodes[0].own_port, "GET", path)
             found = list(system.archive.glob(f"{stem_of(device)}*.json.zst"))
-            if shown.get("state") == "archived" and found:
+            if found and isinstance(shown, dict) and shown.get("state") == "archived":
                 return found[0]
         await asyncio.sleep(0.25)
     return None

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from chaos.system import System
 
-#: What RQ says, with level error, when Redis does not answer; its worker is started again by ours.
+#: What RQ says, with level error, when Redis does not answer; its worker is started again by ours. And
+#: the last words of a process that found no Redis at its start.
 REDIS_AWAY = (
+    "^muster: Redis at ",
     "could not connect to Redis instance",
     "found an unhandled exception, quitting",
     r"exception raised while executing.*(redis\.exceptions\.|StoreUnavailable)",
@@ -32,7 +34,7 @@ class Fault:
     Attributes:
         name: For plan, report and `--faults`.
         logged: Patterns of lines with level error that it explains, in the logs of our processes.
-        alone: No other fault goes on meanwhile: it stops everything, or measures.
+        alone: No other fault is at work meanwhile: it stops everything, or measures.
         loses_data: What Redis had may be gone, as docs/operations.md says; `DataLost` tells what.
         by_shim: It takes the library of chaos/shim.py.
     """

@@ -39,7 +39,8 @@ def archived_counts(archive: Path) -> dict[str, dict[str, list[int]]]:
 
 
 async def flushed(system: System, chance: random.Random) -> str:
-    """Empty Redis by FLUSHALL while all goes on; then index the archive again, as the docs say."""
+    """Empty Redis by FLUSHALL while all continues; then index the archive again, as the docs say."""
+    await system.ready()
     kept = await asyncio.to_thread(archived_counts, system.archive)
     await asyncio.to_thread(system.client.flushall)
     system.journal.add(DataLost, -1.0, kept)
@@ -57,6 +58,7 @@ async def _knows_itself(system: System, within_s: float = 20) -> None:
 
 async def restored(system: System, chance: random.Random) -> str:
     """Put an older copy of Redis's files in place, and a newer archive: the steps of the docs."""
+    await system.ready()
     since = system.journal.now
     await _rewritten(system.client)
     backup = system.folder / f"backup-{time.monotonic_ns()}"

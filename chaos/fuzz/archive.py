@@ -1,4 +1,4 @@
-"""Files of the archive: damaged ones, and ones that are sealed anew after the damage.
+"""Files of the archive: damaged ones, and ones whose checksums were made right after the damage.
 
 A checksum over the whole file refuses nearly all damage, so that what stands behind it would never see
 any. Files can come from anywhere, with checksums that are right: `muster archive import` takes a folder.

@@ -78,12 +78,15 @@ class Device(Person):
     async def _one_connection(self) -> None:
         port = self.any_port()
         reason, self._superseded = "", False
-        place: list[Socket] = []  # its events come only when it is there
+        place: list[Socket] = []
+        ended: list[str] = []  # by an event that came together with the answer to CONNECT
         try:
-            socket = await Socket.connect(port, lambda *event: self._event(place, *event))
+            socket = await Socket.connect(port, lambda *event: self._event(place, ended, *event))
         except SocketLost:
             return
         place.append(socket)
+        if ended:
+            socket.close(ended[0])
         try:
             await self._stay(socket)
         except SocketLost as error:
@@ -173,7 +176,14 @@ class Device(Person):
         count = self._numbered.pop(seq)
         self.journal.add(Acked, self.device_id, self.name, count, generation, rev)
 
-    def _event(self, place: list[Socket], event: str, payload: Any, reply: Reply | None) -> None:
+    def _event(
+        self,
+        place: list[Socket],
+        ended: list[str],
+        event: str,
+        payload: Any,
+        reply: Reply | None,
+    ) -> None:
         if event == "command":
             number = payload["params"]["number"]
             self.journal.add(
@@ -183,6 +193,8 @@ class Device(Person):
             if reply is not None:
                 reply({"ok": True, "result": result})
         elif event in ("superseded", "deleted", "draining"):
-            if place[0] is not self._former:
-                self._superseded = event == "superseded"
-            place[0].close(event)
+            ended.append(event)
+            for socket in place:
+                if socket is not self._former:
+                    self._superseded = event == "superseded"
+                socket.close(event)
