@@ -55,4 +55,7 @@ class NullArchiver(Archiver):
     def delete(
         self, session_id: str, expected: str = "", archived_as: str = ""
     ) -> model.Deletion | None:
-        return self.store.cleanup.delete(session_id, expected)
+        """See `Archiver.delete`: in two steps too, so that a call repeated after a lost reply is no unknown session."""
+        if not self.store.cleanup.begin_delete(session_id, 0, expected, archived_as):
+            return None
+        return self.store.cleanup.delete(session_id) or model.Deletion(None, 0, [])
