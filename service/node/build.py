@@ -53,7 +53,7 @@ class Node:
     def __init__(self, config: Config, port: int, *, insecure: bool = False) -> None:
         self.ground = Ground(config, port, insecure=insecure)
         self.node_id = self.ground.node_id
-        self.http_guard = self.ground.strangers.http_guard
+        self.http_guard = self.ground.unauthenticated.http_guard
 
     def open(self, on_wait: Callable[[str], object]) -> Any:
         """Build the node; return the application to serve.

@@ -6,7 +6,7 @@ from service import errors
 from service.clock import RedisClock
 from service.config.loader import Config, redact_url
 from service.live.standing import Standing
-from service.node.strangers import Strangers
+from service.node.unauthenticated import UnauthenticatedLimits
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.http_guard import is_loopback
@@ -37,7 +37,7 @@ class Ground:
         self.clock = RedisClock()
         self.standing = Standing(config.sessions.renew_s)
         self.memory = HostMemory(config.memory.min_available_percent)
-        self.strangers = Strangers(
+        self.unauthenticated = UnauthenticatedLimits(
             config.node.async_mode,
             per_address=config.limits.unauthenticated_per_address,
             per_node=config.limits.unauthenticated_per_node,

@@ -65,8 +65,8 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         max_pending_bytes=node.max_pending_bytes,
         counts=ground.metrics,
         fast_path=node.fast_path,
-        lobby=ground.strangers.sockets,
-        addresses=ground.strangers.addresses,
+        unauthenticated=ground.unauthenticated.sockets,
+        addresses=ground.unauthenticated.addresses,
         is_known_at_connect=not is_open,
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service.transport.lobby import ADDRESS, group_of
+from service.transport.unauthenticated import ADDRESS, group_of
 
 
 class Addresses:

@@ -28,7 +28,7 @@ from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
 from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NO_OWNER, Driver, Owner
-from service.transport.lobby import DISCARD_BYTES, READ_BYTES, Ticket
+from service.transport.unauthenticated import DISCARD_BYTES, READ_BYTES, Ticket
 from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class Link:
         self.waiting_bytes = 0
         #: Nothing is accepted any more.
         self.is_finished = False
-        self.is_waiting = False  #: a stranger's input is unread until there is room in a turn
+        self.is_waiting = (
+            False  #: unauthenticated: its input is unread until there is room in a turn
+        )
         self.slot: set[Due] | None = None
         self._raw = raw
         self._parser = Parser(driver.max_bytes)
@@ -198,7 +200,7 @@ class Link:
                 self.cut()
 
     def _may_send(self, size: int) -> bool:
-        """Return whether so many bytes may come; a stranger that sends more is disconnected."""
+        """Return whether so many bytes may come; an unauthenticated peer that sends more is disconnected."""
         if self.ticket is None or self.ticket.spend(0, size):
             return True
         self._fail(Fault(frames.POLICY, "Log in first."))

@@ -1,11 +1,11 @@
 """Turns: the share of each turn of the event loop for clients that have not logged in.
 
 The loop handles everything that is ready in one turn, however many connections that are: a thousand that
-each need a millisecond would make all others wait for a second. So work for strangers asks here first: a
+each need a millisecond would make all others wait for a second. So work for unauthenticated clients asks here first: a
 few pieces of it fit into a turn, the rest waits for the next ones in the order in which it came. Devices'
 sockets are read, flushes sent and leases renewed in between.
 
-A turn that is long without strangers, because many devices are busy, has room for more of them, up to half of
+A turn that is long without these, because many devices are busy, has room for more of them, up to half of
 it: otherwise a returning fleet could not log in next to a busy one. Turns are measured in CPU time of our
 process, so that a machine with too little of it does not make them longer still.
 """

@@ -10,8 +10,8 @@ from typing import Any
 from service.transport.http.client import Client, Ends
 from service.transport.http.heads import Refused
 from service.transport.http.reader import Reader, TooMuch
-from service.transport.lobby import Lobby, Ticket
 from service.transport.turns import Turns
+from service.transport.unauthenticated import Ticket, UnauthenticatedClients
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +36,21 @@ class HttpGuard:
     """Bounds for the HTTP connections of one node.
 
     Args:
-        lobby: of connections over which no token was shown.
+        unauthenticated: counts connections over which no token was shown.
         turns: their share of the event loop.
         refused: called with the reason of each refusal, of `WHY`.
     """
 
-    #: Refusals for `address` and `node` are reported by the lobby itself.
+    #: Refusals for `address` and `node` are reported by `UnauthenticatedClients`.
     WHY = ("malformed", "too_long", "slow")
 
-    def __init__(self, lobby: Lobby, turns: Turns, refused: Callable[[str], object]) -> None:
-        self._lobby = lobby
+    def __init__(
+        self,
+        unauthenticated: UnauthenticatedClients,
+        turns: Turns,
+        refused: Callable[[str], object],
+    ) -> None:
+        self._unauthenticated = unauthenticated
         self._turns = turns
         self._ends = Ends()
         self._refused = refused
@@ -54,7 +59,7 @@ class HttpGuard:
 
     def ticket(self, address: str) -> Ticket | None:
         """Let a connection in; None: there are too many."""
-        return self._lobby.enter(address)
+        return self._unauthenticated.enter(address)
 
     def client(self, sock: Any, ticket: Ticket, address: str) -> Client:
         """Return the client of this connection, with the reader through which the web server reads it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from service.transport.http import heads
 from service.transport.http.heads import Framing, Refused
-from service.transport.lobby import Ticket
+from service.transport.unauthenticated import Ticket
 
 #: How long a connection may stay open between two requests, s.
 KEEP_ALIVE_S = 60.0
@@ -251,7 +251,7 @@ class Reader:
 
     @property
     def _most_to_discard(self) -> int:
-        return MAX_DISCARD_BYTES if self._ticket.is_stranger else MAX_KNOWN_DISCARD_BYTES
+        return MAX_DISCARD_BYTES if self._ticket.is_unauthenticated else MAX_KNOWN_DISCARD_BYTES
 
     def gives_up(self, left: int | None) -> bool:
         """Return whether so much is left of a body that the connection ends; None: it is not known."""

@@ -21,7 +21,7 @@ from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import CLIENT, KNOWN
 from service.transport.link import LINGER_S
-from service.transport.lobby import Lobby
+from service.transport.unauthenticated import UnauthenticatedClients
 from service.transport.upstream import incoming, polling, refusals
 from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
@@ -77,7 +77,7 @@ class EngineConnections:
         upgrade_timeout_s: how long a websocket that is to replace polling may take to do so.
         fast_path: let the event loop drive websockets where it can; see `event_loop`.
         max_sockets: Engine.IO connections at one time; more are refused with `overloaded`.
-        lobby: of those that have not logged in.
+        unauthenticated: counts those that have not logged in.
         addresses: of all of them.
         is_known_at_connect: a connect to namespace `/` is a login; else `known` reports the login.
     """
@@ -95,7 +95,7 @@ class EngineConnections:
         upgrade_timeout_s: float = 10.0,
         fast_path: bool = True,
         max_sockets: int = MAX_SOCKETS,
-        lobby: Lobby | None = None,
+        unauthenticated: UnauthenticatedClients | None = None,
         addresses: Addresses | None = None,
         is_known_at_connect: bool = True,
     ) -> None:
@@ -111,7 +111,9 @@ class EngineConnections:
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
         self._max_sockets = max_sockets
-        self._lobby = lobby or Lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        self._unauthenticated = unauthenticated or UnauthenticatedClients(
+            max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES
+        )
         self._addresses = addresses or Addresses()
         self._is_known_at_connect = is_known_at_connect
         self._by_sid: dict[str, NodeSocket] = {}
@@ -315,7 +317,7 @@ class EngineConnections:
         ticket = None
         if self._addresses.has_room(address):
             words = "Too many connections have not logged in yet."
-            ticket = self._lobby.enter(address)
+            ticket = self._unauthenticated.enter(address)
         if ticket is None:
             error = errors.RateLimited(words, retry_after_s=RETRY_AFTER_S)
             return refuse("429 Too Many Requests", error)

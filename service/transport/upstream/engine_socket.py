@@ -33,8 +33,8 @@ from service.protocol.frames import Fault
 from service.transport.connection import Frame
 from service.transport.http.client import Client
 from service.transport.link import BUSY, Link
-from service.transport.lobby import Ticket
 from service.transport.peer import Flow
+from service.transport.unauthenticated import Ticket
 from service.transport.upstream import fallback, polling
 from service.transport.upstream.deadlines import Deadlines
 from service.transport.upstream.engine_packets import packet_of
@@ -63,13 +63,15 @@ class NodeSocket(Deadlines):
     sid_here = ""
     #: Attachments of a refused packet that are still to come.
     swallow = 0
-    #: Its place among strangers as long as it has not logged in.
+    #: Its place among the unauthenticated as long as it has not logged in.
     ticket: Ticket | None = None
     #: Gives its place among the sockets of its address back.
     leave_address: Callable[[], None] | None = None
     #: Notifies the web server that it has logged in.
     notify_known: Callable[[], object] | None = None
-    is_stranger = True  #: it has not connected to namespace `/` yet: what it may send is bounded
+    is_unauthenticated = (
+        True  #: it has not connected to namespace `/` yet: what it may send is bounded
+    )
     #: The websocket, on the event loop transport.
     link: Link | None = None
     #: A websocket that may replace polling.
@@ -157,7 +159,7 @@ class NodeSocket(Deadlines):
 
     def let_in(self) -> None:
         """Remove the bound on what it may send: it has connected to namespace `/`."""
-        self.is_stranger = False
+        self.is_unauthenticated = False
         if self.link is not None:
             self.link.ticket = None
         if self.probe is not None:
@@ -166,7 +168,7 @@ class NodeSocket(Deadlines):
             self.raw.allowance = None
 
     def known(self) -> None:
-        """Count it as logged in: it is no stranger any more, and owes nothing."""
+        """Count it as logged in: it is not unauthenticated any more, and owes nothing."""
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             ticket.leave(is_known=True)
@@ -184,7 +186,7 @@ class NodeSocket(Deadlines):
     def accept(self, encoded: str | bytes | bytearray) -> None:
         """Handle one packet as it came; answer and drop what is no packet. Never blocks."""
         incoming = self.server.muster.incoming
-        if self.is_stranger and not incoming.may_say_more(self, len(encoded)):
+        if self.is_unauthenticated and not incoming.may_say_more(self, len(encoded)):
             return
         if encoded.__class__ is not str:
             incoming.on_binary(self, len(encoded))

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 __all__ = ["CannotDetach", "EventLoopTransport", "LinkQueue", "LinkUpgrade"]
 
 
-#: Links of strangers read in one turn of the loop; such a read takes a fraction of a request.
+#: Links of unauthenticated clients read in one turn of the loop; such a read takes a fraction of a request.
 LINKS_PER_TURN = 6
 
 
@@ -65,7 +65,7 @@ class EventLoopTransport:
         raw, early = detach(self._async_mode, environ)
         keep_little_unsent(raw)
         flow = Flow(raw)
-        ticket = socket.ticket if socket.is_stranger else None
+        ticket = socket.ticket if socket.is_unauthenticated else None
         if socket.connected:
             upgrade = LinkUpgrade(socket)
             upgrade.flow = flow

@@ -36,7 +36,7 @@ def serve(socket: EngineSocket, environ: dict[str, Any]) -> tuple[()]:
             if not _upgrade(socket, ws, raw):
                 return ()
             socket.leave_polling()
-        if not socket.is_stranger:
+        if not socket.is_unauthenticated:
             raw.allowance = None
         socket.raw = socket.flow = raw
         socket.connected = socket.upgraded = True

@@ -26,7 +26,7 @@ NOOP, CLOSE = engineio.packet.NOOP, engineio.packet.CLOSE
 #: Packets of one long-polling request; their bytes are bounded by `max_frame_bytes`.
 MAX_POSTED_PACKETS = 10_000
 #: Bytes of one from a client that has not logged in: a CONNECT with its token.
-MAX_STRANGER_BYTES = 16 * 1024
+MAX_UNAUTHENTICATED_BYTES = 16 * 1024
 #: How often a poll that waits is looked after, s.
 LOOK_S = 1.0
 #: The keys of a request's environ with its body, None if it is too long, and then with how it begins.
@@ -50,9 +50,13 @@ def read_body(socket: EngineSocket, environ: dict[str, Any]) -> None:
     socket.posting = client
     if client is not None:
         client.watch_end()
-        client.reader.is_patient = not socket.is_stranger
+        client.reader.is_patient = not socket.is_unauthenticated
     try:
-        most = MAX_STRANGER_BYTES if socket.is_stranger else socket.server.max_http_buffer_size
+        most = (
+            MAX_UNAUTHENTICATED_BYTES
+            if socket.is_unauthenticated
+            else socket.server.max_http_buffer_size
+        )
         environ[BODY], environ[START] = _read(environ, most)
     finally:
         socket.posting = None
@@ -88,7 +92,7 @@ def take_posted(socket: EngineSocket, environ: dict[str, Any]) -> None:
     incoming = socket.server.muster.incoming
     data: bytes | None = environ.pop(BODY)
     start: bytes = environ.pop(START)
-    if data is None and socket.is_stranger:
+    if data is None and socket.is_unauthenticated:
         socket.server.muster.counts.bad_input.add("too_large")
         raise engineio.exceptions.EngineIOError("too much before the login")
     if data is None:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from service.transport.driver import Owner
 from service.transport.http.client import Client
 from service.transport.link import Link
-from service.transport.lobby import Ticket
 from service.transport.peer import Flow
+from service.transport.unauthenticated import Ticket
 
 
 class EngineSocket(Owner, Protocol):
@@ -20,7 +20,7 @@ class EngineSocket(Owner, Protocol):
     connected: bool  #: the handshake is over
     upgraded: bool  #: it is a websocket
     probe: Any  #: the `Upgrade` that is under way; None: there is none
-    is_stranger: bool  #: it has not logged in …
+    is_unauthenticated: bool  #: it has not logged in …
     ticket: Ticket | None  #: … and where it stands until it has
     raw: Any  #: the websocket's socket, where a task serves it …
     flow: Flow | None  #: … and what counts what goes through it, on both transports

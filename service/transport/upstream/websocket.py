@@ -16,16 +16,16 @@ from typing import Any
 
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message, Parser
-from service.transport.lobby import DISCARD_BYTES
 from service.transport.peer import Flow, keep_little_unsent
+from service.transport.unauthenticated import DISCARD_BYTES
 
 #: Read at a time.
 READ_BYTES = 4096
 #: A client may make the node read this much before other tasks get a turn.
 TURN_BYTES = 64 * 1024
 #: Bytes that may come before the login, and how long a client that sends more is given to log in.
-STRANGER_BYTES = 32 * 1024
-STRANGER_S = 1.0
+UNAUTHENTICATED_BYTES = 32 * 1024
+UNAUTHENTICATED_S = 1.0
 #: Control frames answered before other tasks get a turn.
 TURN_CONTROLS = 64
 #: After our close frame this much is read and discarded, so that the client can read it. A connection that is
@@ -48,7 +48,7 @@ class WholeSocket(Flow):
         self._lock = threading.Lock()  # green: the process is patched
         self._read = 0
         #: Bytes that may still come before the login; None: it has logged in.
-        self.allowance: int | None = STRANGER_BYTES
+        self.allowance: int | None = UNAUTHENTICATED_BYTES
 
     def send(self, data: bytes | memoryview) -> int:
         with self._lock:
@@ -81,7 +81,7 @@ class WholeSocket(Flow):
 
     def _may_come(self) -> bool:
         """Return whether more may come; a client that has just sent its CONNECT is waited for."""
-        until = time.monotonic() + STRANGER_S
+        until = time.monotonic() + UNAUTHENTICATED_S
         while self.is_spent:
             if time.monotonic() >= until:
                 return False

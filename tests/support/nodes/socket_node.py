@@ -52,8 +52,8 @@ def main(
     from service.transport.http import reader
     from service.transport.http.guard import HttpGuard
     from service.transport.hub import hub_of
-    from service.transport.lobby import Lobby
     from service.transport.turns import Turns
+    from service.transport.unauthenticated import UnauthenticatedClients
     from service.transport.upstream import WRITTEN_FOR, EngineConnections, server_options
 
     reader.KEEP_ALIVE_S = SILENT_S
@@ -226,7 +226,7 @@ def main(
         tls = {"certfile": certificate, "keyfile": certificate}
         server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
     else:
-        bounds = HttpGuard(Lobby(), Turns(hub_of(async_mode)), lambda why: None)
+        bounds = HttpGuard(UnauthenticatedClients(), Turns(hub_of(async_mode)), lambda why: None)
         http_server._start(async_mode, http_server.bind("127.0.0.1", port), app, bounds)
         while True:
             time.sleep(60)

@@ -8,7 +8,7 @@ import pytest
 
 from service.protocol import frames
 from service.transport.link import BUSY, FULL, LINGER_S, MAX_DISCARD_BYTES, TURN_MESSAGES
-from service.transport.lobby import Lobby
+from service.transport.unauthenticated import UnauthenticatedClients
 from tests.support.benches.link import Bench, Listener, frame, masked
 
 
@@ -24,7 +24,7 @@ def bench() -> Iterator[Bench]:
 def stranger(bench: Bench) -> Bench:
     """Somebody who has not logged in, at a time when no turn has room."""
     bench.driver.turns = bench  # type: ignore[assignment]
-    bench.link.ticket = Lobby(max_bytes=4000).enter("a")
+    bench.link.ticket = UnauthenticatedClients(max_bytes=4000).enter("a")
     return bench
 
 

@@ -18,7 +18,7 @@ from service.transport.http.client import (
     Ends,
 )
 from service.transport.http.reader import Reader
-from service.transport.lobby import Lobby
+from service.transport.unauthenticated import UnauthenticatedClients
 from tests.support.waiting import wait_until
 
 MUCH = bytes(8 << 20)
@@ -31,7 +31,7 @@ class Bench:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.other = socket.create_connection(listener.getsockname())
             self.ours, _ = listener.accept()
-        ticket = Lobby().enter("a")
+        ticket = UnauthenticatedClients().enter("a")
         assert ticket is not None
         self.now = 0.0
         self.told: list[str] = []

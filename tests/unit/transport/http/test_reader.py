@@ -9,7 +9,7 @@ import pytest
 from service.transport.http import heads, reader
 from service.transport.http.heads import Refused
 from service.transport.http.reader import Reader, TooMuch
-from service.transport.lobby import Lobby, Ticket
+from service.transport.unauthenticated import Ticket, UnauthenticatedClients
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -46,7 +46,7 @@ class Line:
         self.now += self.turn_s
 
     def reader(self, ticket: Ticket | None = None) -> Reader:
-        ticket = ticket or Lobby().enter("a")
+        ticket = ticket or UnauthenticatedClients().enter("a")
         assert ticket is not None
         return Reader(self, ticket, self.enter, lambda: self.now)
 
@@ -203,8 +203,8 @@ def test_others_have_their_turn_after_every_piece_and_before_every_request() -> 
 
 
 def test_sender_that_owes_too_much_is_refused() -> None:
-    lobby = Lobby(per_address=1)
-    ticket = lobby.enter("a")
+    clients = UnauthenticatedClients(per_address=1)
+    ticket = clients.enter("a")
     got = Line(*[POST + b"\r\n"] * 100).reader(ticket)
     with pytest.raises(TooMuch):
         for _ in range(100):

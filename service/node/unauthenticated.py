@@ -1,4 +1,4 @@
-"""Bounds of one node for clients that have not logged in: two lobbies, a guard, counters and log lines."""
+"""Bounds of one node for clients that have not logged in: their counts, a guard, counters and log lines."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from service.observability.metrics import Metrics
 from service.transport.addresses import Addresses
 from service.transport.http.guard import HttpGuard
 from service.transport.hub import hub_of
-from service.transport.lobby import NODE, Lobby
 from service.transport.turns import Turns
+from service.transport.unauthenticated import NODE, UnauthenticatedClients
 from service.transport.upstream.connections import MAX_BYTES, MAX_MESSAGES
 
 log = logging.getLogger(__name__)
 
 
-class Strangers:
-    """Makes lobbies and guard from the settings.
+class UnauthenticatedLimits:
+    """Makes counts and guard from the settings.
 
     Args:
         async_mode: eventlet or gevent.
@@ -40,20 +40,20 @@ class Strangers:
     ) -> None:
         self._proxies = [ipaddress.ip_network(network) for network in trusted_proxies]
         self._metrics = metrics
-        lobby = functools.partial(
-            Lobby,
+        counted = functools.partial(
+            UnauthenticatedClients,
             per_address=per_address,
             per_node=per_node,
             is_exempt=self._is_exempt,
             refused=self._refused,
         )
         #: Engine.IO sockets.
-        self.sockets = lobby(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
+        self.sockets = counted(max_messages=MAX_MESSAGES, max_bytes=MAX_BYTES)
         self.addresses = Addresses(
             connections_per_address,
             functools.partial(self._refused, setting="connections_per_address"),
         )
-        connections = lobby()
+        connections = counted()
         turns = Turns(hub_of(async_mode))
         #: For the web server.
         self.http_guard = HttpGuard(connections, turns, metrics.refused.add)

@@ -1,11 +1,11 @@
-"""Bounds on strangers, the clients that have not logged in: their number, and what they may send.
+"""Bounds on unauthenticated clients: their number, and what they may send.
 
-There are two kinds, each with a lobby of its own: HTTP connections, and the Engine.IO sockets that have not
+There are two kinds, each counted on its own: HTTP connections, and the Engine.IO sockets that have not
 connected with a token (without a login: not registered as a device). A bound holds per address and for the
 node. Loopback and trusted proxies have no bound of their own, since many clients come from there.
 
 A bound on their number alone would not help: a client that is disconnected comes again at once. So what
-strangers send is a debt of their address and of the node, in messages and in bytes. The debt of a client
+they send is a debt of their address and of the node, in messages and in bytes. The debt of a client
 that logs in is cancelled, the rest is forgiven evenly within a minute. A fleet that comes back all at once
 owes nothing afterwards.
 """
@@ -16,12 +16,12 @@ import ipaddress
 import time
 from collections.abc import Callable
 
-#: What may be owed, for each stranger that may be here.
+#: What may be owed, for each client that may be here.
 MESSAGES_EACH = 10
 BYTES_EACH = 16 * 1024
 #: All debt is forgiven in this time.
 FORGIVEN_S = 60.0
-#: Read at a time from a stranger's websocket, and discarded of it once it is to end.
+#: Read at a time from a client's websocket before its login, and discarded of it once it is to end.
 READ_BYTES = 1024
 DISCARD_BYTES = 256 * 1024
 #: Addresses that are remembered; those without a connection are forgotten first.
@@ -64,29 +64,29 @@ class _Account:
 
 
 class Ticket:
-    """The stay of one stranger, from `Lobby.enter` to `leave`."""
+    """The stay of one unauthenticated client, from `UnauthenticatedClients.enter` to `leave`."""
 
-    __slots__ = ("_account", "_lobby", "messages", "size")
+    __slots__ = ("_account", "_clients", "messages", "size")
 
-    def __init__(self, lobby: Lobby, account: _Account) -> None:
-        self._lobby: Lobby | None = lobby
+    def __init__(self, clients: UnauthenticatedClients, account: _Account) -> None:
+        self._clients: UnauthenticatedClients | None = clients
         self._account = account
         self.messages = 0
         self.size = 0
 
     @property
-    def is_stranger(self) -> bool:
+    def is_unauthenticated(self) -> bool:
         """Return whether its client has not logged in."""
-        return self._lobby is not None
+        return self._clients is not None
 
     def spend(self, messages: int, size: int) -> bool:
         """Add to the debt; False when it is too much, and the connection should end. Free after `leave`."""
-        lobby = self._lobby
-        if lobby is None:
+        clients = self._clients
+        if clients is None:
             return True
         self.messages += messages
         self.size += size
-        return lobby.owe(self, self._account, messages, size)
+        return clients.owe(self, self._account, messages, size)
 
     def leave(self, *, is_known: bool = False) -> None:
         """End the stay; harmless the second time.
@@ -94,13 +94,13 @@ class Ticket:
         Args:
             is_known: it logged in, and owes nothing.
         """
-        lobby, self._lobby = self._lobby, None
-        if lobby is not None:
-            lobby.left(self, self._account, is_known)
+        clients, self._clients = self._clients, None
+        if clients is not None:
+            clients.left(self, self._account, is_known)
 
 
-class Lobby:
-    """The strangers of one kind on one node.
+class UnauthenticatedClients:
+    """The unauthenticated clients of one kind on one node.
 
     Args:
         per_address: how many of one address; 0: no bound.
@@ -134,7 +134,7 @@ class Lobby:
 
     @property
     def count(self) -> int:
-        """Return how many strangers are here."""
+        """Return how many are here."""
         return self._node.count
 
     def enter(self, address: str) -> Ticket | None:
