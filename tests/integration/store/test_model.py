@@ -1,10 +1,10 @@
 """The scripts against a small model of what a session is: along short walks, and in any order of events.
 
 Events are registers, batches, repeated batches, disconnects (also late ones), pauses, expiry, reclaims,
-deletes, setups, commands, archivals (also by archivers that stand still before their commit), restores and a
-lost index. After every one Redis and the archive must say what the model says, and every invariant of the
-data model must hold. Time is not waited for: a pause sets a lease or a deadline to the past, as Redis would
-see it then.
+deletes, setups, commands, people who join and leave, archivals (also by archivers that stand still before
+their commit), restores and a lost index. After every one Redis and the archive must say what the model says,
+and every invariant of the data model must hold. Time is not waited for: a pause sets a lease or a deadline to
+the past, as Redis would see it then.
 
 The walks get to every branch in `BRANCHES`. Chance gets to combinations nobody thought of; what it gets to in
 a sample is no promise, and whole it has sixteen thousand steps to get everywhere.
@@ -171,6 +171,20 @@ def commands(to: Walker) -> None:
     to.deadlines_pass("a")
     to.delete("a")
     to.command_add("a")
+
+
+@walk("people")
+def people(to: Walker) -> None:
+    to.join("a", HERE)
+    to.come_and_go("a")
+    for node_id in (HERE, THERE, THERE):
+        to.join("a", node_id)
+    to.archive(["a"])
+    to.lease_ends_and_expire_runs(HERE)
+    to.archive(["a"])
+    to.all_go("a")
+    to.archive(["a"])
+    to.join("a", HERE)
 
 
 @walk("archive")

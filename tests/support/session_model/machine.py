@@ -10,6 +10,7 @@ from tests.support.session_model.commands import FATES, Commands
 from tests.support.session_model.contents import Contents
 from tests.support.session_model.model import IDS, NODES, SOCKETS, Socket
 from tests.support.session_model.owners import Owners
+from tests.support.session_model.people import People
 
 #: What has to happen, each at least once, by subject.
 BRANCHES = {
@@ -27,6 +28,7 @@ BRANCHES = {
         *("added", "missing", "too many", "taken", "sent again"),
         *("deliver", "ok", "fail", "cancel", "late", "stale", "expired", "timed_out"),
     },
+    "people": {"joined", "left", "let go", "missing"},
     "archive": {"archived", "active", "busy", "missing"},
     "stalled archiver": {"archived", "too late"},
     "restore": {"done", "unknown"},
@@ -34,7 +36,7 @@ BRANCHES = {
 }
 
 
-class SessionMachine(Owners, Contents, Commands, Archiving):
+class SessionMachine(Owners, Contents, Commands, People, Archiving):
     """Drives whole lives too: an order of events proves nothing about what it never gets to."""
 
     @rule(
@@ -68,6 +70,9 @@ class SessionMachine(Owners, Contents, Commands, Archiving):
             self.delete(session_id)
             return socket
         self.disconnect(socket, of_owner=True)
+        self.join(session_id, node_id)
+        self.archive([session_id])
+        self.all_go(session_id)
         if self._archive_word(session_id) == "busy":
             self.archive([session_id])
         self.deadlines_pass(session_id)

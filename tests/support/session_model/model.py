@@ -58,6 +58,7 @@ class Session:
     sent: dict[str, int] = field(default_factory=dict)  # id -> generation it was sent over
     rev: int = 0
     archived: bool = False
+    people: set[str] = field(default_factory=set)  # as `node#sid`
 
 
 class Model(RuleBasedStateMachine):
@@ -115,7 +116,7 @@ class Model(RuleBasedStateMachine):
         if session.owner is not None:
             return "active"
         left = [s for s in session.commands.values() if s not in FINAL_STATUSES]
-        return "busy" if left else "archived"
+        return "busy" if left or session.people else "archived"
 
     def agree(self) -> None:
         """What is looked at after every rule."""
@@ -153,6 +154,8 @@ class Model(RuleBasedStateMachine):
             assert shown == session.commands
             left = [s for s in session.commands.values() if s not in FINAL_STATUSES]
             assert int(raw.get("open_commands", 0)) == len(left)
+            assert set(self.store.ownership.clients(session_id)) == session.people
+            assert int(raw.get("active_clients", 0)) == len(session.people)
 
     @staticmethod
     def _check_data(session: Session, details: dict[str, Any]) -> None:
@@ -184,6 +187,15 @@ class Model(RuleBasedStateMachine):
         for node_id in NODES:
             mine = {i for i, s in self.sessions.items() if s.owner and s.owner.node_id == node_id}
             assert self.store.ownership.owned(0, node_id) == mine
+            pending = client.smembers(keys.pending(0, node_id))
+            unsent = {i for i in mine if "queued" in self.sessions[i].commands.values()}
+            assert unsent <= pending <= mine
+            joined = {
+                i
+                for i, s in self.sessions.items()
+                if any(one.startswith(f"{node_id}#") for one in s.people)
+            }
+            assert client.smembers(keys.joined(0, node_id)) == joined
         due = {m.split(":", 1)[0] for m in client.zrange(keys.commands_due(0), 0, -1)}
         left = {
             command_id

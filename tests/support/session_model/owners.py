@@ -100,6 +100,11 @@ class Owners(Model):
         self.note("lease: " + ("sessions let go" if held else "nothing held"))
         for session in held:
             session.owner = None
+        for session in self.sessions.values():
+            gone = {one for one in session.people if one.startswith(f"{node_id}#")}
+            session.people -= gone
+            if gone:
+                self.note("people: let go")
         assert self.store.ownership.expire(0).sessions == 0
         assert self.store.ownership.renew(node_id)[0].held is False
 
