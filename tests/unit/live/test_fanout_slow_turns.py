@@ -216,3 +216,21 @@ def test_group_that_cannot_be_sent_to_holds_up_no_other(
     feed.add(0, data(("x", 2, [["k", 2, 1]])))
     tasks.run(0.3)
     assert samples_of(node.sockets.events("batches", 1)) == [("x", ["k", 2, 1])]
+
+
+def test_very_much_does_not_wait_for_the_interval(
+    tasks: SimulatedTasks, feed: FakeFeed, node: Node
+) -> None:
+    """What waits takes memory, and would be a burst."""
+    node.watch("a", batch=True, interval_ms=30_000)
+    tasks.run(0.2)
+    feed.add(0, data(("x", 1, [["k", 0, 1]])))
+    tasks.run(1)
+    first = len(node.events("a"))
+    feed.add(0, data(("x", 2, [["k", 1, 1]])))
+    tasks.run(1)
+    assert len(node.events("a")) == first
+    for number in range(3, 13):
+        feed.add(0, data((f"s{number}", number, [["k", "x" * 60_000, 1]])))
+    tasks.run(1)
+    assert len(samples_of(node.sockets.events("a", first))) >= 10
