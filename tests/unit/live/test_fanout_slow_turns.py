@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from service.live.fanout.conflation import TAKEN_BYTES
-from service.live.fanout.groups import CURSOR_EVERY_S, HOPELESS_BYTES
+from service.live.fanout.groups import CURSOR_EVERY_S, HOPELESS_BYTES, KEPT_BYTES
+from service.live.feed.feed import Chunk
 from service.live.feed.scope import Scope
 from tests.support.nodes.live_fakes import (
     FakeFeed,
@@ -178,15 +181,25 @@ def test_gap_in_the_middle_of_a_page_is_told_to_who_catches_up(
 
 
 def test_catch_up_that_stays_slow_is_closed_when_too_much_is_kept_for_it(
-    tasks: SimulatedTasks, feed: FakeFeed, node: Node
+    tasks: SimulatedTasks, feed: FakeFeed, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once, not when it has kept all that there is."""
     start = feed.head([0])
-    for number in range(1, 300):
+    for number in range(1, 600):
         feed.add(0, data((f"s{number}", 1, [["k", "x" * 60_000, 1]])))
+    places: list[int] = []
+    read = feed.read_range
+
+    def reading(spans: Mapping[int, tuple[int, int]]) -> list[Chunk]:
+        places.append(spans[0][0])
+        return read(spans)
+
+    monkeypatch.setattr(feed, "read_range", reading)
     node.watch("late", batch=True, start=start)
     node.sockets.backlogs["late"] = SLOW
     tasks.run(20)
     assert node.sockets.closed == {"late": "slow_client"}
+    assert max(places) * 60_000 <= 1.1 * KEPT_BYTES
 
 
 def test_counts_are_read_again_for_every_summary(
