@@ -1,0 +1,67 @@
+"""The Python client's rounds after a refusal: nothing leaves before all answers came, and nothing settles by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from muster_client.devices.buffer import Bounds, MemoryBuffer
+from muster_client.devices.samples import check
+from muster_client.devices.sender import MAX_BYTES, Sender
+
+
+def sender(samples: int, window: int = 4, size: int = 0) -> Sender:
+    buffer = MemoryBuffer(Bounds(samples=10_000, bytes=1 << 30))
+    made = Sender(buffer, window)
+    made.registered(0)
+    for number in range(samples):
+        buffer.add(check({"k": "x" * size or number}, 1.0))
+    return made
+
+
+def add(made: Sender, count: int) -> None:
+    for number in range(count):
+        made._buffer.add(check({"k": number}, 1.0))
+
+
+def refused(code: str = "overloaded") -> dict[str, Any]:
+    return {"ok": False, "error": {"code": code}}
+
+
+def test_nothing_is_sent_after_a_refusal_until_every_answer_came() -> None:
+    """Then everything that is left, once, numbered from the last settled number on."""
+    made = sender(1)
+    (first,) = made.take()
+    add(made, 1)
+    (second,) = made.take()
+    made.answered(first.seq, refused())
+    add(made, 1)
+    assert made.take() == []
+    made.answered(second.seq, refused("conflict"))
+    assert [update.seq for update in made.take()] == [1, 2]
+
+
+def test_only_so_many_updates_are_under_way() -> None:
+    made = sender(0, window=4)
+    taken = []
+    for _ in range(10):
+        add(made, 1)
+        taken += made.take()
+    assert [update.seq for update in taken] == [1, 2, 3, 4]
+    made.answered(1, {"ok": True})
+    assert len(made.take()) == 1
+
+
+def test_update_is_smaller_than_a_message_may_be() -> None:
+    made = sender(10, size=60_000)
+    sizes = [sum(stored.sample.size for stored in update.samples) for update in made.take()]
+    assert sizes[0] > MAX_BYTES / 2
+    assert sum(sizes) > 10 * 60_000
+    assert max(sizes) <= MAX_BYTES
+
+
+def test_answer_to_no_update_settles_nothing() -> None:
+    made = sender(2)
+    (update,) = made.take()
+    outcome = made.answered(update.seq + 5, {"ok": True})
+    assert outcome.acked == []
+    assert len(made._buffer) == 2

@@ -1,0 +1,49 @@
+"""The flush that nobody asks for: each interval, by itself."""
+
+from __future__ import annotations
+
+from service.live.ingest.ingest import Ingest
+from service.live.ownership.owned import OwnedSession, OwnedSessions
+from service.live.standing import Standing
+from service.observability.metrics import Metrics
+from tests.support.benches.ingest import FakeStore, update
+from tests.support.nodes.live_fakes import SimulatedTasks
+
+
+class Answers:
+    """Of updates, and the other ports that ingest has: nothing happens there."""
+
+    def __init__(self, tasks: SimulatedTasks) -> None:
+        self.tasks = tasks
+        self.times: list[float] = []
+
+    def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
+        self.times += [self.tasks.now] * len(acks)
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *_: None
+
+
+def test_updates_are_flushed_each_interval_until_the_end() -> None:
+    tasks, sessions, store = SimulatedTasks(), OwnedSessions(), FakeStore()
+    answers = Answers(tasks)
+    owned = OwnedSession("d1", "s1", 0, 5)
+    sessions.add(owned)
+    ingest = Ingest(
+        *(store, sessions, tasks, Standing(renew_s=2.0, monotonic=tasks.monotonic), "n1"),
+        flush_interval_s=0.02,
+        reconciler=answers,
+        answers=answers,
+        sockets=answers,
+        metrics=Metrics(),
+    )
+    tasks.spawn(ingest.run)
+    began = tasks.now
+    for number in range(3):
+        ingest.add(owned, update(), number)
+        tasks.run(0.1)
+    assert [round(at - began, 2) for at in answers.times] == [0.02, 0.12, 0.22]
+    assert len(store.calls) == 3
+    ingest.stop()
+    tasks.run(1)
+    assert tasks.count == 0
