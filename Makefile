@@ -14,12 +14,13 @@ ADAPTER ?=
 CHAOS_ARGS ?=
 INPUTS ?= 1000000
 FUZZ_ARGS ?=
+MUTANTS_ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos fuzz bench bench-quick engine env lint format client-js lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos fuzz mutants bench bench-quick engine env lint format client-js lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -47,6 +48,9 @@ chaos: $(VENV)/.installed-dev ## cause faults for MINUTES (1) by SEED (1), and p
 
 fuzz: $(VENV)/.installed-dev ## give every parser damaged inputs: INPUTS (1,000,000) of them, by SEED (1)
 	@$(BIN)/python -m chaos.fuzz --seed $(SEED) --inputs $(INPUTS) $(FUZZ_ARGS)
+
+mutants: $(VENV)/.installed-dev ## put each of a list of faults into a copy of the code, and see a test fail; docs/faults.md
+	@$(BIN)/python -m chaos.mutants $(MUTANTS_ARGS)
 
 bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half an hour (BENCH="saturated idle" for some)
 	@$(BIN)/python -m benchmarks --write $(BENCH)

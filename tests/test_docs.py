@@ -88,6 +88,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--install-completion",  # of typer, where `muster` is called by its name
         "--show-completion",
         *("--json", "--max-time", "--argjson"),  # of curl and jq
+        *("--only", "--at-once"),  # of python -m chaos.mutants
     }
     known = {
         option

@@ -1,0 +1,108 @@
+"""The list of mutants is about this tree, and who judges them is not mistaken."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import lupa.lua51
+import pytest
+
+from chaos.mutants.mutant import Mutant, load
+from chaos.mutants.run import Result, copy_tree, run_all
+
+ROOT = Path(__file__).parents[3]
+MUTANTS = load()
+
+#: Of different kinds, and cheap; the others are judged by `make mutants`.
+SOME = (
+    "drop takes the next claim along",
+    "one session ends the comparison",
+    "refused claims are kept",
+)
+
+
+def test_every_mutant_has_its_place_and_its_tests_in_this_tree() -> None:
+    assert {mutant.name: why for mutant in MUTANTS if (why := mutant.stale(ROOT))} == {}
+
+
+def test_mutants_are_many_and_each_is_one_of_its_own() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 100
+    places = Counter((mutant.file, mutant.text, mutant.becomes) for mutant in MUTANTS)
+    assert set(places.values()) == {1}
+
+
+def test_every_mutant_is_still_a_program() -> None:
+    """One that cannot even be read is noticed by any test."""
+    shared = (ROOT / "service/sessions/store/lua/shared.lua").read_text()
+    lua = lupa.lua51.LuaRuntime()
+    for mutant in MUTANTS:
+        text = (ROOT / mutant.file).read_text().replace(mutant.text, mutant.becomes)
+        if mutant.file.endswith(".py"):
+            ast.parse(text)
+        else:
+            script = text if mutant.file.endswith("shared.lua") else shared + text
+            assert lua.globals().loadstring(script), mutant.name
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(180)
+def test_some_mutants_whole(tmp_path: Path) -> None:
+    mutants = [mutant for mutant in MUTANTS if mutant.name in SOME]
+    assert len(mutants) == len(SOME)
+    results = run_all(mutants, ROOT, tmp_path, 1, 60, lambda result: None)
+    assert {result.mutant.name: result.word for result in results} == dict.fromkeys(SOME, "killed")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree of one function and its test."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "code_of.py").write_text("def double(number):\n    return 2 * number\n")
+    test = "import code_of\n\n\ndef test_double():\n    assert code_of.double(2) == 4\n"
+    (tree / "test_code.py").write_text(test)
+    (tree / "test_broken.py").write_text("import nothing_of_the_kind\n")
+    return tree
+
+
+def mutant(becomes: str, text: str = "2 * number", tests: str = "test_code.py") -> Mutant:
+    return Mutant(becomes, "code_of.py", text, becomes, "", (tests,), "area")
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(240)
+def test_mutant_is_judged_by_its_tests_and_leaves_no_trace(tmp_path: Path, tree: Path) -> None:
+    """Killed, survived, stale, or with tests that do not even run."""
+    mutants = {
+        mutant("3 * number"): "killed",
+        mutant("number + number"): "survived",
+        mutant("1", text="nowhere"): "stale",
+        mutant("number", tests="test_code.py::test_gone"): "stale",
+        mutant("number * 1", tests="test_broken.py"): "broken",
+    }
+    reported: list[Result] = []
+    results = run_all([*mutants], tree, tmp_path / "copies", 1, 60, reported.append)
+    assert reported == results
+    assert [result.word for result in results] == [*mutants.values()]
+    assert results[0].detail == "FAILED test_code.py::test_double"
+    assert [result.is_killed for result in results] == [True, *[False] * 4]
+    assert (tmp_path / "copies/copy-0/code_of.py").read_text() == (tree / "code_of.py").read_text()
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(120)
+def test_mutant_that_hangs_is_killed_by_the_timeout(tmp_path: Path, tree: Path) -> None:
+    hanging = mutant("[0 for _ in iter(int, 1)]")
+    (result,) = run_all([hanging], tree, tmp_path / "copies", 1, 3, lambda result: None)
+    assert (result.word, result.is_killed) == ("killed by timeout", True)
+
+
+def test_copy_is_without_what_the_tree_made_itself(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in (".git/x", "a/__pycache__/x", "node_modules/x", "a/code.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("")
+    copy = copy_tree(tree, tmp_path / "copy")
+    assert [path.name for path in copy.rglob("*") if path.is_file()] == ["code.py"]
