@@ -14,7 +14,7 @@ console.log = console.warn = console.info = console.error; // stdout is for answ
 const folder = process.env.MUSTER_JS_PACKAGE ?? fileURLToPath(new URL(".", import.meta.url));
 const { Device, Fleet, Operator, MusterError } = await import(pathToFileURL(`${folder}/dist/esm/index.js`));
 
-const FEATURES = ["device", "buffer", "bounds", "token_function", "clock", "polling", "fleet", "operator"];
+const FEATURES = ["device", "buffer", "bounds", "token_function", "clock", "polling", "fleet", "samples", "operator"];
 const clients = new Map(); // name → what was opened
 
 /** Write a line in one piece, before anything else happens. */
@@ -120,7 +120,8 @@ const requests = {
   "fleet.open"(given) {
     const { client } = given;
     const fleet = new Fleet(given.urls, {
-      ...options({ scope: given.scope, token: token(given) }),
+      ...options({ scope: given.scope, samples: given.samples, values: given.values, token: token(given) }),
+      ...options({ intervalMs: given.interval_ms }),
       transports: ["websocket", "polling"],
     });
     const opened = { fleet, released: Promise.resolve(), release: () => {} };
@@ -205,7 +206,7 @@ async function follow(client, opened, changes) {
       tell({
         event: "change",
         client,
-        kind: kind === "missed" ? "reset" : kind,
+        kind,
         session_id: sessionId,
         samples,
         conflated: isConflated,

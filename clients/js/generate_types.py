@@ -75,11 +75,18 @@ def module(title: str, schemas: Mapping[str, Schema]) -> str:
     return _HEAD.format(title=title) + "\n".join(lines) + "\n"
 
 
+def name_pattern(schema: Schema) -> str:
+    """Return what a new name has to match, as the document says it of a data key."""
+    pattern = json.dumps(schema["properties"]["key"]["pattern"])
+    return f'\n/** What a new name, such as a data key, has to match. */\nexport const NAME = new RegExp({pattern}, "u");\n'
+
+
 def modules() -> dict[Path, str]:
     """Return the text of each file."""
     events = asyncapi.document("1")["components"]["schemas"]
     return {
-        SOURCES / "event_types.ts": module("Events and their acks", events),
+        SOURCES / "event_types.ts": module("Events and their acks", events)
+        + name_pattern(events["UpdateData"]),
         SOURCES / "rest_types.ts": module("Bodies of the REST API", _rest_schemas()),
     }
 

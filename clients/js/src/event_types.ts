@@ -380,3 +380,6 @@ export interface UpdateTelemetry {
   seq?: number | null;
   telemetry: Record<string, unknown>;
 }
+
+/** What a new name, such as a data key, has to match. */
+export const NAME = new RegExp("^(?:[ -~]|[^\\u0000-\\u007F\\u0000-\\u001F\\u007F-\\u009F\\u2028-\\u2029\\u00AD-\\u00AD\\u034F-\\u034F\\u061C-\\u061C\\u115F-\\u1160\\u17B4-\\u17B5\\u180E-\\u180E\\u200B-\\u200B\\u200E-\\u200F\\u202A-\\u202E\\u2060-\\u206F\\u3164-\\u3164\\uFEFF-\\uFEFF\\uFFA0-\\uFFA0\\uFFF0-\\uFFF8\ud82f\udca0-\ud82f\udca3\ud834\udd73-\ud834\udd7a\udb40\udc00-\udb40\udcff\udb40\uddf0-\udb43\udfff\\u180B-\\u180D\\u180F-\\u180F\\u200C-\\u200D\\uFE00-\\uFE0F\udb40\udd00-\udb40\uddef][\\u180B-\\u180D\\u180F-\\u180F\\u200C-\\u200D\\uFE00-\\uFE0F\udb40\udd00-\udb40\uddef]{0,2})+$", "u");

@@ -150,15 +150,47 @@ test("conflated is a state until a batch is whole again", async (t) => {
   assert.equal(fleet.state, "live");
 });
 
-test("a reader that is too slow gets `missed` and then what is newest", async (t) => {
+test("a reader that is too slow gets the latest of each key, of each session and each command", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")])]);
+  await fleet.waitLive(5);
+  const changes = fleet.changes({ limit: 10 });
+  const { emit } = service.sockets[0];
+  for (let rev = 1; rev <= 100; rev += 1) {
+    emit("session_data_updates", { updates: [["a", rev, [["n", rev, 1], ["m", -rev, 1]]]], cursor: "c2" });
+    emit("sessions_update", { changed: [one("a", { rev })], removed: [], counts, cursor: "c2" });
+    emit("command_update", { session_id: "a", command_id: rev % 2, status: "queued" });
+  }
+  await fleet.stop();
+  const told = [];
+  for await (const change of changes) told.push(change);
+  assert.ok(told.length < 25, String(told.length));
+  const samples = told.filter((change) => change.kind === "samples");
+  assert.equal(samples[0].isConflated, true);
+  assert.deepEqual(samples.at(-1).samples.at(-1), ["m", -100, 1]);
+  assert.equal(told.filter((change) => change.kind === "changed").at(-1).summary.rev, 100);
+  const values = samples.flatMap((change) => change.samples.filter(([key]) => key === "n").map(([, value]) => value));
+  assert.deepEqual(values, [...values].sort((x, y) => x - y));
+});
+
+test("a reader that keeps up gets all, whatever the limit", async (t) => {
   const { fleet, service } = fleetOf(t, [page([one("a")])]);
   await fleet.waitLive(5);
   const changes = fleet.changes({ limit: 2 });
-  for (let rev = 1; rev <= 5; rev += 1) {
-    service.sockets[0].emit("session_data_updates", { updates: [["a", rev, []]], cursor: "c2" });
+  for (let rev = 1; rev <= 50; rev += 1) {
+    service.sockets[0].emit("session_data_updates", { updates: [["a", rev, [["n", rev, 1]]]], cursor: "c2" });
+    const { value } = await changes.next();
+    assert.deepEqual([value.rev, value.isConflated], [rev, false]);
   }
-  assert.deepEqual((await changes.next()).value, { kind: "missed", count: 4 });
-  assert.equal((await changes.next()).value.rev, 5);
+});
+
+test("samples, values and interval are asked for with the scope, and again with the cursor", async (t) => {
+  const options = { scope: { project_id: "p" }, samples: "latest", values: ["n"], intervalMs: 100 };
+  const { fleet, service } = fleetOf(t, [page([]), page([], { recovered: true })], options);
+  await fleet.waitLive(5);
+  service.sockets[0].close("the network");
+  await until(() => service.asked.length === 2);
+  const wanted = { scope: { project_id: "p" }, batch: true, samples: "latest", values: ["n"], interval_ms: 100 };
+  assert.deepEqual(service.asked, [wanted, { ...wanted, cursor: "c1" }]);
 });
 
 test("a refusal for good ends the iteration with its error", async (t) => {

@@ -14,6 +14,8 @@ for (const [name, values] of Object.entries({
   "a long key": { ["é".repeat(129)]: 1 },
   "a control character in a key": { "a\n": 1 },
   "a direction mark in a key": { "a\u202E": 1 },
+  "a joiner behind an ASCII character": { "a\u200D": 1 },
+  "a tag in a key": { "a\u{E0041}": 1 },
   "a zero-width space in a key": { "a\u200B": 1 },
   "half a character in a key": { "a\uD800": 1 },
   "NaN": { n: NaN },

@@ -20,6 +20,10 @@ export type Scope =
 export interface FleetOptions extends ConnectOptions {
   /** "fleet" if left out. */
   scope?: Scope;
+  /** `latest`: of each key the newest in `intervalMs`; "all" if left out. */
+  samples?: "none" | "latest" | "all";
+  /** Only samples of these data keys; the summaries of a snapshot have their latest values. */
+  values?: readonly string[];
   /** Least time between batches of samples; the service's own if left out. */
   intervalMs?: number;
   /** When subscribers are called; left out: with the next frame of a page, elsewhere at once behind each message. */
@@ -109,8 +113,9 @@ export class Fleet {
   };
 
   /**
-   * Iterate every change from now on, until the fleet is stopped. A reader that is `limit` changes behind gets
-   * `missed` instead of them.
+   * Iterate every change from now on, until the fleet is stopped. A reader that is more than `limit` samples and
+   * other changes behind gets the latest of what these have overtaken: the latest sample of each key, with
+   * `isConflated`.
    * @throws Refused: the service refuses this client for good.
    */
   changes({ limit = QUEUE_LIMIT } = {}): AsyncIterableIterator<Change, undefined> {
@@ -234,11 +239,21 @@ export class Fleet {
     }
   }
 
+  /** Return what is asked for; a service of before does not know each field, so none is sent without need. */
+  #wanted(): Record<string, unknown> {
+    const { scope = "fleet", samples, values, intervalMs } = this.#options;
+    return {
+      scope,
+      batch: true,
+      ...(samples === undefined || samples === "all" ? {} : { samples }),
+      ...(values === undefined ? {} : { values }),
+      ...(intervalMs === undefined ? {} : { interval_ms: intervalMs }),
+    };
+  }
+
   async #watch(socket: Socket): Promise<void> {
     this.#early = [];
-    const { scope = "fleet", intervalMs } = this.#options;
-    let request: Record<string, unknown> = { scope, batch: true };
-    if (intervalMs !== undefined) request["interval_ms"] = intervalMs;
+    let request = this.#wanted();
     if (this.#cursor !== undefined) {
       request["cursor"] = this.#cursor;
       this.#setState("resyncing");
