@@ -78,7 +78,8 @@ def module(title: str, schemas: Mapping[str, Schema]) -> str:
 def name_pattern(schema: Schema) -> str:
     """Return what a new name has to match, as the document says it of a data key."""
     pattern = json.dumps(schema["properties"]["key"]["pattern"])
-    return f'\n/** What a new name, such as a data key, has to match. */\nexport const NAME = new RegExp({pattern}, "u");\n'
+    says = "/** What a new name, such as a data key, has to match. */"
+    return f'\n{says}\nexport const NAME = new RegExp({pattern}, "u");\n'
 
 
 def modules() -> dict[Path, str]:

@@ -25,7 +25,9 @@ ATTEMPTS = 3
 class Answers(Protocol):
     """Records what devices answer to commands; see `live.commands.answers`."""
 
-    def read_ack(self, arguments: list[Any] | None) -> tuple[bool | None, str, str]: ...
+    def read_ack(
+        self, arguments: list[Any] | errors.ServiceError
+    ) -> tuple[bool | None, str, str]: ...
 
     def finish(
         self,

@@ -128,7 +128,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
             tasks,
             node_id,
             transport.queue.notify,
-            ground.strangers.addresses,
+            ground.unauthenticated.addresses,
             per_token=config.limits.sessions_per_token,
             is_short=lambda: ground.memory.is_critical,
         ),

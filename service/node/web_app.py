@@ -139,6 +139,7 @@ def _client(body: bytes) -> Callable[[], Response]:
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         response.headers["Cache-Control"] = "no-cache"  # ask each time: the node may be newer
         response.set_etag(etag)
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     return client

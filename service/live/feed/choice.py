@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from service.live.feed.entries import Part
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 Samples = Literal["none", "latest", "all"]
+
+
+class Part(Protocol):
+    """One session's samples; see `entries.Part`."""
+
+    session: bytes
+    samples_json: bytes
+
+    @property
+    def samples(self) -> list[list[Any]]: ...
+
+    def only(self, places: Sequence[int]) -> Self: ...
+
+
+P = TypeVar("P", bound=Part)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Choice:
         """Return what must be in the JSON of samples of which one is wanted."""
         return tuple(_spelled(key) for key in self.keys or ())
 
-    def filtered(self, part: Part) -> Part | None:
+    def filtered(self, part: P) -> P | None:
         """Return the samples of a part that are wanted; None: none of them is.
 
         Samples are decoded only where the JSON has a key that is wanted.
@@ -60,7 +72,7 @@ def _spelled(key: str) -> bytes:
     return max(stretches, key=len, default="").encode()
 
 
-def latest(parts_of_segments: Sequence[list[Part]]) -> list[list[Part]]:
+def latest(parts_of_segments: Sequence[list[P]]) -> list[list[P]]:
     """Leave of several rows of parts only the last sample of each session and key."""
     seen: dict[bytes, set[str]] = {}
     left = []
