@@ -1,4 +1,4 @@
-"""Latest values beside the summaries of a page, without a page that grows too large."""
+"""Latest values next to the summaries of a page, without a page that grows too large."""
 
 from __future__ import annotations
 
