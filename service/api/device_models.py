@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -36,6 +37,13 @@ _FORMS = ({"key", "value"}, {"data"}, {"samples"})
 #: An object with names as keys.
 _NAMED = {"type": "object", "propertyNames": NAME}
 _OF_SAMPLES = ("key", "value", "data", "samples", "ts", "seq")
+
+
+def _form(*names: str) -> JsonDict:
+    """Return the schema of one form of samples: these fields and none of the others."""
+    others = [one for one in ("key", "value", "data", "samples") if one not in names]
+    unwanted: list[JsonValue] = [{"required": [one]} for one in others]
+    return {"required": list(names), "not": {"anyOf": unwanted}}
 
 
 class DevicePath(Payload):
@@ -78,9 +86,9 @@ class DeviceReport(Body):
                 {},
             ],
             "oneOf": [
-                {"required": ["key", "value"]},
-                {"required": ["data"]},
-                {"required": ["samples"]},
+                _form("key", "value"),
+                _form("data"),
+                _form("samples"),
                 {"not": {"anyOf": [{"required": [name]} for name in _OF_SAMPLES]}},
             ],
         }

@@ -36,7 +36,7 @@ def test_table_has_every_route_and_no_other(routes: list[tuple[str, str]]) -> No
 
 
 def path_of(rule: str, session_id: str) -> str:
-    path = re.sub(r"<(?:\w+:)?session_id>", session_id, rule)
+    path = re.sub(r"<(?:\w+:)?(?:session|device)_id>", session_id, rule)
     return re.sub(r"<[^>]+>", "none", path)
 
 
