@@ -130,7 +130,7 @@ export class Commands {
       console.error(`muster-client: the outcome of the command ${id} could not be written down`, error);
     }
     this.#open.delete(id);
-    await this.#report(id);
+    void this.#report(id); // the next command does not wait for the ack
   }
 
   async #report(id: string): Promise<void> {
