@@ -219,12 +219,13 @@ test("file: a write that failed leaves all as it was, and the next one succeeds"
   const path = join(folder, "full");
   const buffer = await opened(openFile, path);
   buffer.add(numbers(1));
-  appendFileSync(path, "half a line of a write that found the disk full"); // as a partial write leaves it
+  appendFileSync(path, "half a line of a write that found the disk full".repeat(9)); // as a partial write leaves it
   await buffer.close();
   const again = await opened(openFile, path);
   assert.equal(again.length, 1);
   again.add(numbers(1, 2));
   await again.close();
+  assert.doesNotMatch(readFileSync(path, "utf8"), /half a line/);
   const last = await opened(openFile, path);
   assert.equal(last.length, 2);
   await last.close();

@@ -133,7 +133,7 @@ test("retry_after_s of a refusal is obeyed", async (t) => {
   assert.ok(performance.now() - before >= 299);
 });
 
-test("who is told that it is offline may stop it", async (t) => {
+test("who is told that it is offline may stop it", { timeout: 10_000 }, async (t) => {
   let device;
   const busy = new Refused({ code: "draining", message: "later", retryable: true, retry_after_s: 3600 });
   let stopping;
