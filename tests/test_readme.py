@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from service.cli.local.embedded import write_url
 from tests.support.clients.bare import Bare
-from tests.support.clients.javascript import run_script
+from tests.support.clients.snippets import Program, run_javascript, run_python, snippets
 from tests.support.nodes.node_processes import Cluster
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.pages import ROOT
@@ -26,42 +25,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The two nodes that the README speaks of."""
     with running_pair(tmp_path_factory.mktemp("readme")) as made:
         yield made
-
-
-def snippets(language: str, pair: Cluster) -> list[str]:
-    """README's code in a language, with the addresses of this cluster."""
-    found = re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    for port, url in zip((5000, 5001), pair.urls, strict=True):
-        found = [text.replace(f"http://127.0.0.1:{port}", url) for text in found]
-    return found
-
-
-class Program:
-    """A snippet as a program of its own, and what it prints."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def output(self) -> str:
-        return "".join(self.lines)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(60)
-        self._reader.join(60)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
 
 
 @pytest.fixture
@@ -78,27 +41,16 @@ def test_readme_snippets_run_against_two_nodes(
     pair: Cluster, programs: list[Program], tmp_path: Path
 ) -> None:
     """The devices come, send and obey; the dashboard on the other node sees it and commands them."""
-    python_device, program = snippets("python", pair)
-    javascript_device, dashboard, command = snippets("js", pair)
+    python_device, program = snippets("python", pair.urls)
+    javascript_device, dashboard, command = snippets("js", pair.urls)
     for text in (python_device, javascript_device, dashboard):
         assert len(text.splitlines()) <= 11
     (tmp_path / "device.py").write_text(python_device)
     (tmp_path / "device.js").write_text(javascript_device)
     (tmp_path / "dashboard.js").write_text(dashboard + command)
 
-    programs.append(
-        Program(
-            subprocess.Popen(
-                [sys.executable, "-u", str(tmp_path / "device.py")],
-                cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT / "clients/python")},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    )
-    programs.append(Program(run_script(tmp_path / "device.js")))
+    programs.append(run_python(tmp_path / "device.py"))
+    programs.append(run_javascript(tmp_path / "device.js"))
     for device, word in zip(programs, ("stored True", "rev"), strict=True):
         wait_until(lambda device=device, word=word: word in device.output, 20, what="acks")
 
@@ -111,7 +63,7 @@ def test_readme_snippets_run_against_two_nodes(
         )
         assert answer["result"] == "did report_now"
 
-    watching = Program(run_script(tmp_path / "dashboard.js"))
+    watching = run_javascript(tmp_path / "dashboard.js")
     programs.append(watching)
     wait_until(lambda: "kiosk-py" in watching.output, 15, what="the dashboard's snapshot")
     wait_until(

@@ -24,6 +24,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from service import errors
 from service.api import parsing, problems
+from service.api.examples import add_examples
 from service.api.response_models import Problem
 
 PREFIX = "/api/v1"
@@ -181,6 +182,7 @@ class Api(APIBlueprint):
                     del operation["description"]
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"] = _without_null(parameter["schema"])
+        add_examples(shown)
         # pydantic's own schemas: flask-openapi3's model of a schema does not know all keywords
         answers: list[tuple[type[BaseModel], JsonSchemaMode]]
         answers = [(model, "serialization") for model in dict.fromkeys(self._answers)]

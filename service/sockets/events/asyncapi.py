@@ -20,7 +20,7 @@ from pydantic.json_schema import (
 from pydantic_core import core_schema
 
 from service.security import permissions
-from service.sockets.events import outgoing, payloads
+from service.sockets.events import examples, outgoing, payloads
 
 Json = dict[str, Any]
 
@@ -144,7 +144,10 @@ def _messages() -> Json:
         ),
     }
     for event, models in payloads.CLIENT_EVENTS.items():
-        found[f"client.{event}"] = _message(event, CLIENT_WORDS[event], models)
+        message = _message(event, CLIENT_WORDS[event], models)
+        shown = examples.DEVICE.get(event) or examples.DASHBOARD[event]
+        message["examples"] = [{"name": event, "payload": payload} for payload in shown]
+        found[f"client.{event}"] = message
     for event, model in outgoing.SERVER_EVENTS.items():
         found[f"server.{event}"] = _message(event, SERVER_WORDS[event], [model])
     for event, fields in outgoing.ACKS.items():
