@@ -23,16 +23,16 @@ def tried(do):
         return ""
     except OSError as error:
         return errno.errorcode[error.errno]
-folder = os.open(there, os.O_PATH)
+old = there + "/old"
 def write():
-    file = os.open("new", os.O_WRONLY | os.O_CREAT, dir_fd=folder)
+    file = os.open(there + "/new", os.O_WRONLY | os.O_CREAT)
     os.write(file, b"x")
     os.close(file)
 began = time.monotonic()
 found = {
     "write": tried(write),
-    "rename": tried(lambda: os.rename("old", "old", src_dir_fd=folder, dst_dir_fd=folder)),
-    "read": tried(lambda: os.close(os.open("old", os.O_RDONLY, dir_fd=folder))),
+    "rename": tried(lambda: os.rename(old, old)),
+    "read": tried(lambda: os.close(os.open(old, os.O_RDONLY))),
     "elsewhere": tried(lambda: open(elsewhere, "w").close()),
 }
 print(json.dumps([found, time.time(), time.monotonic() - began]))
