@@ -18,6 +18,8 @@ from chaos.system import System, http
 
 #: The indexes of which each session is in exactly one.
 STATES = ("active", "inactive", "archived")
+#: What PTTL says of a key that ended since it was listed.
+GONE = -2
 #: Files of a run that was kept.
 JOURNAL, STATE = "journal.jsonl", "state.json"
 
@@ -147,7 +149,9 @@ def documented_keys(
 def _read_redis(evidence: Evidence, system: System) -> None:
     client: Any = system.client
     for name in client.scan_iter(count=1000):
-        evidence.keys[name] = client.pttl(name)
+        ttl_ms = client.pttl(name)
+        if ttl_ms != GONE:
+            evidence.keys[name] = ttl_ms
     tags = {m[0] for name in evidence.keys if (m := re.match(r"muster:\{[^}]*\}:", name))}
     for tag in tags:
         evidence.indexes[tag] = {state: client.zrange(tag + state, 0, -1) for state in STATES}

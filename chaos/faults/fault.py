@@ -11,7 +11,7 @@ from chaos.system import System
 #: What RQ says, with level error, when Redis does not answer; its worker is started again by ours. And
 #: the last words of a process that found no Redis at its start.
 REDIS_AWAY = (
-    "^muster: Redis at ",
+    "^muster: Redis ",
     "could not connect to Redis instance",
     "found an unhandled exception, quitting",
     r"exception raised while executing.*(redis\.exceptions\.|StoreUnavailable)",
@@ -19,9 +19,12 @@ REDIS_AWAY = (
 
 #: What it says when its record of the job at work is gone: with all data, or because its TTL is over.
 JOB_FORGOTTEN = (
-    r"exception raised while executing.*(not found in Redis|Failed to retrieve status|NoSuchJob)",
+    r"exception raised while executing.*/rq/(executions|job|registry)\.py",
     "found an unhandled exception, quitting",
 )
+
+#: What a node says that was ended while it, or Redis, could do nothing for seconds.
+DRAIN_CUT = ("^muster: drain took too long",)
 
 #: Does the fault, waits as long as it lasts, and puts everything right again; returns its target.
 Does = Callable[[System, random.Random], Awaitable[str]]

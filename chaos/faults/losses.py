@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from chaos.faults.fault import JOB_FORGOTTEN, REDIS_AWAY, Fault
+from chaos.faults.fault import DRAIN_CUT, JOB_FORGOTTEN, REDIS_AWAY, Fault
 from chaos.journal import DataLost
 from chaos.system import System
 from service.archive import record
@@ -98,7 +98,7 @@ def _put_in_place(copy: Path, place: Path) -> None:
     copy.rename(place)
 
 
-_SAID = (*REDIS_AWAY, *JOB_FORGOTTEN)
+_SAID = (*REDIS_AWAY, *JOB_FORGOTTEN, *DRAIN_CUT)
 
 FAULTS = [
     Fault("redis emptied", flushed, logged=_SAID, alone=True, loses_data=True),

@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 
-from chaos.faults.fault import REDIS_AWAY, Fault
+from chaos.faults.fault import DRAIN_CUT, REDIS_AWAY, Fault
 from chaos.system import Process, System
 
 
@@ -100,8 +100,8 @@ async def pause_valkey(system: System, chance: random.Random) -> str:
 FAULTS = [
     Fault("node killed", kill_node),
     Fault("node paused", pause_node),
-    Fault("node ended", end_node),
-    Fault("rolling restart", roll),
+    Fault("node ended", end_node, logged=DRAIN_CUT),
+    Fault("rolling restart", roll, logged=DRAIN_CUT),
     Fault("worker killed", kill_worker),
     Fault("worker paused", pause_worker),
     Fault("worker ended", end_worker),

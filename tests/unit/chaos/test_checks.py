@@ -260,6 +260,13 @@ def test_planted_fault_is_found(promise: str, number: int) -> None:
     assert ALL[promise](evidence) != []
 
 
+def test_keys_of_a_restore_that_was_cut_off_are_documented() -> None:
+    """Found by `make chaos SEED=111`: they stay for a minute when a node is killed in a restore."""
+    evidence = sound()
+    evidence.keys |= {f"{TAG}staging:0f5a:{key}": 60_000 for key in ("timeline", "history:kiosk:k")}
+    assert ALL["keys are documented, and have their TTL"](evidence) == []
+
+
 def test_conflated_dashboard_may_skip_but_not_go_back() -> None:
     evidence = sound()
     replaced(evidence, shown(2))
