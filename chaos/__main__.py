@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chaos import report
 from chaos.evidence import Evidence
-from chaos.faults import ALL, possible_here
+from chaos.faults import ALL, explained_by, possible_here
 from chaos.run import Run, Size
 
 
@@ -43,6 +43,7 @@ def main() -> int:
     )
     if options.judge:
         evidence = Evidence.read(options.judge)
+        evidence.explained = explained_by(evidence)  # by the patterns of today
     else:
         with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
             folder = options.keep or Path(made)

@@ -216,7 +216,7 @@ class Measured(Entry):
     what: str
     promised_s: float
     took_s: float
-    waited_s: float  #: for a processor, the one process that waited longest: the machine's part
+    waited_s: float  #: for a processor, the one thread that waited longest: the machine's part
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

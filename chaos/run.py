@@ -14,7 +14,7 @@ from typing import Any
 
 from chaos.checks import leftovers
 from chaos.evidence import JOURNAL, Evidence, all_summaries, collect, held
-from chaos.faults import clock
+from chaos.faults import clock, explained_by
 from chaos.faults.fault import Fault
 from chaos.journal import FaultBegan, FaultEnded
 from chaos.people.crowd import Person
@@ -95,8 +95,7 @@ class Run:
             evidence = Evidence(self.journal.entries)
             evidence.unfinished = self.unfinished
             evidence.views = {one.name: one.view for one in self.dashboards}
-            kinds = {planned.fault.name: planned.fault for planned in self.plan}
-            evidence.explained = tuple(one for fault in kinds.values() for one in fault.logged)
+            evidence.explained = explained_by(evidence)
             await collect(evidence, self.system)
             await self._wait_for_the_rest(evidence, before)
             evidence.write(self.system.folder)

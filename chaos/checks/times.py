@@ -1,9 +1,9 @@
 """Times: what the README promises to happen within a time, and what is left of it in the end.
 
-A time that was measured is compared with the promise plus what the machine took: how long the process
+A time that was measured is compared with the promise plus what the machine took: how long the thread
 that waited longest was ready to run without a processor. On a quiet machine that is nothing; while
 others work there each second of it can come on top, because a lease is renewed, expired and seen by
-processes that must run for it.
+threads that must run for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def kept(evidence: Evidence) -> list[str]:
     """Find detections that took longer than promised."""
     return [
         f"{entry.what}: detected after {entry.took_s:.1f} s, promised are {entry.promised_s:.1f} s"
-        f" (processes waited {entry.waited_s:.1f} s for a processor)"
+        f" (a thread waited {entry.waited_s:.1f} s for a processor)"
         for entry in evidence.of(Measured)
         if entry.took_s > entry.promised_s + entry.waited_s + LOOKS_S
     ]

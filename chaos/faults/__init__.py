@@ -1,5 +1,6 @@
 """Faults that a run draws from."""
 
+from chaos.evidence import Evidence
 from chaos.faults import (
     archive_disk,
     clock,
@@ -13,6 +14,7 @@ from chaos.faults import (
     redis_replies,
 )
 from chaos.faults.fault import Fault
+from chaos.journal import FaultBegan
 from chaos.shim import library
 
 _FILES = (
@@ -21,6 +23,12 @@ _FILES = (
 )
 #: By name.
 ALL: dict[str, Fault] = {fault.name: fault for file in _FILES for fault in file.FAULTS}
+
+
+def explained_by(evidence: Evidence) -> tuple[str, ...]:
+    """Return patterns of the error lines that the faults of a run explain."""
+    names = sorted({began.fault for began in evidence.of(FaultBegan)})
+    return tuple(pattern for name in names for pattern in ALL[name].logged)
 
 
 def possible_here() -> list[Fault]:
