@@ -9,6 +9,7 @@ waits in a task of its own, so that the next events are not delayed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -41,6 +42,8 @@ DEFAULT_TIMEOUT_S = 30.0
 
 #: Whole sessions that are read at a time: each may take many times its bytes for a moment.
 MAX_READING = 4
+#: Pages of snapshots read at a time.
+MAX_PAGES = 16
 
 #: An answer that is sent twice (as ack and as event) goes out the second time when the socket
 #: has taken the first, at the latest after this many seconds.
@@ -142,13 +145,20 @@ class Dashboards:
         self._waiting: dict[str, int] = {}  # sid -> commands it waits for
         self._large = large
         self._reading = 0  # whole sessions that are being read
+        self._pages = threading.Semaphore(MAX_PAGES)  # green: the process is patched
 
     # --- watching
 
     def register_vue(self, call: Call) -> Later:
         self._large.check_read(call.peer)
-        self._large.check(call.peer, PAGE_BYTES)
-        return self._watching.register_vue(call)
+        with self._pages:  # what is being read is not in any backlog yet
+            if call.peer.closed:
+                return LATER
+            self._large.check(call.peer, PAGE_BYTES)
+            try:
+                return self._watching.register_vue(call)
+            finally:
+                self._large.note(call.peer)
 
     # --- reading
 

@@ -52,7 +52,7 @@ class LargeAnswers:
         """
         if size <= LARGE_BYTES:
             return
-        whose = peer.identity.token_id or peer.address
+        whose = _owner(peer)
         of_all = of_token = size
         for sid, owner in list(self._waiting.items()):
             waiting = self._backlog(sid)
@@ -64,3 +64,12 @@ class LargeAnswers:
         if of_all > NODE_BYTES or of_token > TOKEN_BYTES:
             raise errors.Overloaded("Too much waits for clients that do not read: ask again later.")
         self._waiting[peer.sid] = whose
+
+    def note(self, peer: Peer) -> None:
+        """Count what waits for this socket from now on: an answer was sent some time after `check`."""
+        if not peer.closed:
+            self._waiting[peer.sid] = _owner(peer)
+
+
+def _owner(peer: Peer) -> str:
+    return peer.identity.token_id or peer.address

@@ -50,6 +50,23 @@ def test_sockets_of_one_token_share_what_may_wait() -> None:
     assert bench.ask("b", 3 * MIB, token="two")
 
 
+def test_answers_that_are_sent_some_time_after_the_question_are_counted() -> None:
+    """Sockets that ask all at once are each checked before anything waits for another."""
+    bench = Bench()
+    peers = [Peer(f"a{n}", "10.0.0.1", Identity("viewer", token_id="one")) for n in range(16)]
+    for peer in peers:
+        bench.answers.check(peer, 2 * MIB)
+    for peer in peers:
+        bench.backlog[peer.sid] = 2 * MIB
+        bench.answers.note(peer)
+    assert not bench.ask("b", 2 * MIB, token="one")
+    peers[0].closed = True
+    bench.backlog.clear()
+    bench.answers.note(peers[0])
+    assert bench.ask("b", 2 * MIB, token="one")
+    assert list(bench.answers._waiting) == ["b"]
+
+
 def test_all_together_are_bounded_and_small_answers_pass() -> None:
     bench = Bench()
     for n in range(200):
