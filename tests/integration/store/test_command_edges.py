@@ -10,7 +10,7 @@ import redis
 from service import errors
 from service.sessions.model import NewCommand, Registration
 from service.sessions.store.store import RedisSessionStore
-from tests.support.nodes.stores import make_store
+from tests.support.nodes.stores import make_store, part
 
 A, B = "host-aaaa", "host-bbbb"
 
@@ -142,6 +142,15 @@ def test_former_connection_takes_acks_and_ends_nothing(
     store.ownership.touch(0, [("d1", own.generation, 77)], refresh=False)
     assert "last_ping" not in (store.index.get("d1") or {})
     assert store.runner.client.hgetall(store.keys.commands("d1")) == before
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_samples_of_any_other_generation_are_refused(
+    store: RedisSessionStore, own: Registration, step: int
+) -> None:
+    """Also of a later one, which Redis does not know any more: its node reclaims first."""
+    batch = [part("d1", own.generation + step, ("k", 1)), part("d1", own.generation, ("k", 2))]
+    assert [one.word for one in store.samples.append(0, A, 1, batch)] == ["stale", "ok"]
 
 
 def test_ended_command_stays_as_it_ended(store: RedisSessionStore, own: Registration) -> None:

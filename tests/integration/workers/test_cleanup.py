@@ -62,8 +62,9 @@ def test_only_what_is_unused_for_long_is_found(store: RedisSessionStore) -> None
     store.ownership.join("joined", A, "aaaa.7")
     made(store, "updated", 11)  # an index may be older than the session
     store.runner.client.hset(store.keys.session("updated"), "last_update", store.now_ms())
+    old = store.now_ms() - 11 * HOUR_MS
+    store.runner.client.hset(store.keys.session("joined"), "last_activity", old)
     for session_id in ("joined", "updated"):
-        old = store.now_ms() - 11 * HOUR_MS
         key = store.keys.inactive(store.keys.partition(session_id))
         store.runner.client.zadd(key, {session_id: old})
     store.ownership.register("connected", node_id=A, sid="aaaa.1")

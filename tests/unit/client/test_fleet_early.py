@@ -1,11 +1,14 @@
-"""What reaches a fleet of the Python client between the pages of its snapshot, and with its last answer."""
+"""A fleet of the Python client before it is live: the nodes that it asks, and changes between its pages."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any, cast
 
+import pytest
 from muster_client import Fleet
+from muster_client import fleet as module
+from muster_client.errors import NotConnected
 from muster_client.socket import Socket
 
 
@@ -54,5 +57,26 @@ def test_after_a_resync_the_fleet_asks_for_a_snapshot_and_not_for_what_it_missed
         await fleet._watch(cast("Socket", node))
         assert [request.get("cursor") for request in node.requests] == [None, None]
         assert sorted(fleet.sessions) == ["a", "d"]
+
+    asyncio.run(test())
+
+
+def test_fleet_that_is_not_let_in_asks_one_node_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    async def connect(url: str, *_: Any) -> Socket:
+        seen.append(url)
+        raise NotConnected("nobody is there")
+
+    async def test() -> None:
+        monkeypatch.setattr(module.Socket, "connect", connect)
+        monkeypatch.setattr(module.Backoff, "next_s", lambda self: 0.0)
+        async with Fleet(["http://a", "http://b", "http://c"]):
+            async with asyncio.timeout(10):
+                while len(seen) < 6:
+                    await asyncio.sleep(0)
+        assert seen[:6] == ["http://a", "http://b", "http://c"] * 2
 
     asyncio.run(test())

@@ -1,12 +1,15 @@
-"""The flush that nobody asks for: each interval, by itself."""
+"""The flush of each interval, by itself; and what may wait for it."""
 
 from __future__ import annotations
 
+import pytest
+
+from service import errors
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
-from tests.support.benches.ingest import FakeStore, update
+from tests.support.benches.ingest import Bench, FakeStore, update
 from tests.support.nodes.live_fakes import SimulatedTasks
 
 
@@ -47,3 +50,14 @@ def test_updates_are_flushed_each_interval_until_the_end() -> None:
     ingest.stop()
     tasks.run(1)
     assert tasks.count == 0
+
+
+def test_duplicates_that_wait_for_their_first_are_bounded_too() -> None:
+    """A device may repeat an update as often as it likes, and each repetition is answered later."""
+    bench = Bench(max_buffer_bytes=10_000)
+    owned = bench.own()
+    bench.add(owned, update(seq=1))
+    with pytest.raises(errors.Overloaded):
+        for _ in range(1_000):
+            bench.add(owned, update(seq=1))
+    assert bench.ingest.buffered_bytes <= 10_000
