@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
 from service.sessions.model import Holding
 from service.sessions.store.store import RedisSessionStore
-from tests.support.nodes.stores import make_store, part
+from tests.support.nodes.stores import holding, make_store, part
 
 NODE = "node-a"
 
@@ -226,3 +227,19 @@ def test_streams_that_cannot_be_read_keep_no_device_out(
     assert road.send("A", 1) == ["ok"]
     assert road.register("A") == 1
     assert road.register("C") == 1
+
+
+def test_reclaim_by_a_node_that_knows_less_takes_no_number_back(store: RedisSessionStore) -> None:
+    """The answer to its last flush was lost: what is stored is not asked for, nor stored, again."""
+    own = store.ownership.register("d1", node_id=NODE, sid="s1", stream="run")
+    batch = part("d1", own.generation, ("k", 1), ("k", 2), seq=(1, 2), stream="run")
+    assert store.samples.append(0, NODE, 1, [batch])[0].word == "ok"
+    store.ownership.disconnect(0, NODE, [("d1", "s1", own.generation)], "lost")
+    before = store.index.get("d1") or {}
+    held = dataclasses.replace(holding(own, "s1", rev=1), stream="run", last_seq=0)
+    assert store.ownership.reclaim(0, NODE, [held]) == [("ok", None)]
+    after = store.index.get("d1") or {}
+    assert after["last_seq"] == before["last_seq"] == "2"
+    assert int(after["rev"]) >= int(before["rev"])
+    batch = part("d1", own.generation, ("k", 1), seq=(1, 1), stream="run")
+    assert store.samples.append(0, NODE, 2, [batch])[0] == ("conflict", 2)
