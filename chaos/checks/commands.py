@@ -51,19 +51,21 @@ def arrive(evidence: Evidence) -> list[str]:
     sender = {
         t.command_id: (t.operator, asked.get((t.device, t.key))) for t in evidence.of(OrderTaken)
     }
-    attempts: dict[str, int] = {}
+    arrived: set[str] = set()
+    attempts: dict[tuple[str, str], int] = {}  # to each client: a packet to another one may be late
     highest: dict[tuple[str, str], int] = {}
     for entry in evidence.of(Received):
         if entry.command_id in uncertain:
             continue
-        before = attempts.get(entry.command_id)
+        before = attempts.get((entry.who, entry.command_id))
         if before is not None and entry.attempt <= before:
             found.append(
                 f"{entry.device}: {entry.command_id} came as attempt {before}, {entry.attempt}"
             )
-        attempts[entry.command_id] = entry.attempt
-        if before is not None or entry.command_id not in sender:
+        attempts[entry.who, entry.command_id] = entry.attempt
+        if entry.command_id in arrived or entry.command_id not in sender:
             continue
+        arrived.add(entry.command_id)
         operator, number = sender[entry.command_id]
         if number is not None and number != entry.number:
             found.append(

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from chaos.journal import Journal, Lost, Refused
-from chaos.system import System, http
+from chaos.system import System
 
 
 class Person:
@@ -54,4 +54,4 @@ class Person:
         Raises:
             OSError: No whole answer came.
         """
-        return await asyncio.to_thread(http, self.any_port(), method, path, body, headers)
+        return await self.system.ask(self.any_port(), method, path, body, headers)

@@ -29,7 +29,7 @@ class Dashboard(Person):
         while not self._stop.is_set():
             port, reason = self.any_port(), ""
             try:
-                socket = await Socket.connect(port, self._event)
+                socket = await self.system.connect(port, self._event)
             except SocketLost:
                 await self.pause(0.1, 0.5)
                 continue

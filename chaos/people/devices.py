@@ -81,7 +81,9 @@ class Device(Person):
         place: list[Socket] = []
         ended: list[str] = []  # by an event that came together with the answer to CONNECT
         try:
-            socket = await Socket.connect(port, lambda *event: self._event(place, ended, *event))
+            socket = await self.system.connect(
+                port, lambda *event: self._event(place, ended, *event)
+            )
         except SocketLost:
             return
         place.append(socket)
@@ -186,9 +188,8 @@ class Device(Person):
     ) -> None:
         if event == "command":
             number = payload["params"]["number"]
-            self.journal.add(
-                Received, self.device_id, payload["command_id"], number, payload["attempt"]
-            )
+            about = (payload["command_id"], number, payload["attempt"], self.name)
+            self.journal.add(Received, self.device_id, *about)
             result = self._outcomes.setdefault(payload["command_id"], {"number": number})
             if reply is not None:
                 reply({"ok": True, "result": result})
