@@ -12,6 +12,8 @@ SEED ?= 1
 MINUTES ?= 1
 ADAPTER ?=
 CHAOS_ARGS ?=
+SEEDS ?= 1000
+SIMULATION_ARGS ?=
 INPUTS ?= 1000000
 FUZZ_ARGS ?=
 MUTANTS_ARGS ?=
@@ -20,7 +22,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos fuzz mutants bench bench-quick engine env lint format client-js lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -45,6 +47,9 @@ conformance: $(VENV)/.installed-dev ## run the scenarios of clients/conformance 
 
 chaos: $(VENV)/.installed-dev ## cause faults for MINUTES (1) by SEED (1), and prove what README promises; docs/faults.md
 	@$(BIN)/python -m chaos --seed $(SEED) --minutes $(MINUTES) $(CHAOS_ARGS)
+
+simulate-faults: $(VENV)/.installed-dev ## the same with a simulated cluster and clock: SEEDS (1000) from SEED (1) on
+	@$(BIN)/python -m chaos.simulation --seed $(SEED) --seeds $(SEEDS) $(SIMULATION_ARGS)
 
 fuzz: $(VENV)/.installed-dev ## give every parser damaged inputs: INPUTS (1,000,000) of them, by SEED (1)
 	@$(BIN)/python -m chaos.fuzz --seed $(SEED) --inputs $(INPUTS) $(FUZZ_ARGS)

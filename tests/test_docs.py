@@ -89,6 +89,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--show-completion",
         *("--json", "--max-time", "--argjson"),  # of curl and jq
         *("--only", "--at-once"),  # of python -m chaos.mutants
+        *("--seed", "--plant"),  # of python -m chaos.simulation
     }
     known = {
         option

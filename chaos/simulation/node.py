@@ -1,0 +1,120 @@
+"""A node of a simulation: the service's own steps, over simulated sockets, Redis and time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flask_openapi3.utils
+
+from chaos.simulation.redis_lines import RedisLine
+from chaos.simulation.scheduler import NodeTasks, Process, Scheduler
+from chaos.simulation.sockets import ClientLines, SimulatedSockets
+from service.api.openapi import Api
+from service.archiving.keeper import ArchiveKeeper
+from service.archiving.null import NullArchiver
+from service.config.loader import Config
+from service.connect import make_store
+from service.live.queue.manager import StreamManager
+from service.node import web_app
+from service.node.admission import NodeAdmission
+from service.node.build import Node
+from service.node.drain import Drain
+from service.node.endpoints import open_endpoints
+from service.node.live import make_live
+from service.node.storage import Storage
+from service.node.transport import Transport
+from service.redis_access.patience import await_redis
+from service.sessions.model import node_token
+from service.sessions.store import layout
+from service.sockets.authenticator import Authenticator
+from service.sockets.dispatch import Dispatcher
+from service.sockets.events import asyncapi
+from service.sockets.rate_limits import Limits, RateLimiter
+from service.transport.upstream import StrictJson
+
+
+class SimulatedNode(Node):
+    """One start of a node; only its first two steps differ from a real one's."""
+
+    def __init__(
+        self,
+        config: Config,
+        scheduler: Scheduler,
+        process: Process,
+        redis_line: RedisLine,
+        lines: ClientLines,
+    ) -> None:
+        super().__init__(config, lines.port)
+        self.ground.tasks = NodeTasks(scheduler, process)  # type: ignore[assignment]
+        self._scheduler = scheduler
+        self._process = process
+        self._redis_line = redis_line
+        self._lines = lines
+
+    def open(self, on_wait: Callable[[str], object]) -> Any:
+        """Build the node; return its web application."""
+        self.storage = self._open_storage(on_wait)
+        self.transport = self._make_transport()
+        self.live = make_live(self.ground, self.storage, self.transport)
+        self.endpoints = open_endpoints(self.ground, self.storage, self.transport, self.live)
+        return self.transport.app
+
+    def _open_storage(self, on_wait: Callable[[str], object]) -> Storage:
+        ground, factory = self.ground, self._redis_line.factory()
+        client = factory()
+        store = make_store(ground.config, client, on_call=ground.metrics.redis_calls.observe)
+        sleep = ground.tasks.sleep
+        await_redis(store.open, "redis.url", "the simulated Redis", sleep=sleep, on_wait=on_wait)
+        jobs = factory(decode_responses=False)
+        return Storage(factory, client, jobs, store, NullArchiver(store), ArchiveKeeper(store))
+
+    def _make_transport(self) -> Transport:
+        ground, limits = self.ground, self.ground.config.limits
+        node_id, tasks = ground.node_id, ground.tasks
+        queue = StreamManager(
+            self.storage.redis_factory, self.storage.store.keys, node_id, tasks, json=StrictJson
+        )
+        sockets: Any = SimulatedSockets(
+            self._scheduler, self._process, self._lines, node_token(node_id)
+        )
+        sockets.manager = queue
+        queue.set_server(sockets)
+        authenticator = Authenticator(None, sockets, tasks, now_s=ground.clock.now_s)
+        limiter = RateLimiter(
+            Limits(limits.events_per_s, limits.bytes_per_s, limits.sessions_per_token),
+            hold=sockets.hold_for,
+        )
+        drain = Drain(sockets, tasks)
+        return Transport(
+            app=web_app.create_app(),
+            queue=queue,
+            connections=sockets,
+            authenticator=authenticator,
+            rate_limiter=limiter,
+            dispatcher=Dispatcher(sockets, tasks, ground.metrics, authenticator, limiter),
+            drain=drain,
+            admission=NodeAdmission(
+                authenticator, sockets, ground.memory, drain, ground.metrics, ground.standing
+            ),
+        )
+
+
+def share() -> None:
+    """Make once what is the same for all nodes and costs most of a start: documents, schemas, hash tags."""
+    made: dict[str, dict[str, Any]] = {}
+    make = Api.document
+
+    def document(api: Api, version: str) -> dict[str, Any]:
+        if version not in made:
+            made[version] = make(api, version)
+        return made[version]
+
+    Api.document = document  # type: ignore[method-assign, assignment]
+    for module, name in (
+        (asyncapi, "document"),
+        (layout, "spread_tags"),
+        (flask_openapi3.utils, "get_model_schema"),
+    ):
+        setattr(module, name, functools.cache(getattr(module, name)))

@@ -1,0 +1,164 @@
+"""Faults planted in the service: a simulation must find each of them (`--plant`)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+import redis
+
+from service import errors
+from service.live.fanout.partition_readers import PartitionReader
+from service.live.ownership.claims import PendingDisconnects
+from service.node.live import AfterLeases
+from service.sessions.store.ownership import OwnershipStore
+from service.sockets.takeovers import Takeovers
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plant:
+    """A fault in the service.
+
+    Attributes:
+        promise: That a simulation finds broken.
+        faults: Names of the faults that bring it to light; none: it shows by itself.
+        seed: One that finds it, today.
+        tries: How many seeds from there on may miss it.
+    """
+
+    name: str
+    plant: Callable[[], AbstractContextManager[Any]]
+    promise: str
+    faults: tuple[str, ...] = ()
+    seed: int = 1
+    tries: int = 12
+
+
+@contextlib.contextmanager
+def script(old: str, new: str, *more: tuple[str, str]) -> Iterator[None]:
+    """Change the text of scripts."""
+    register, changes, changed = redis.Redis.register_script, ((old, new), *more), set[str]()
+
+    def planted(client: Any, text: str) -> Any:
+        for before, after in changes:
+            if before in text:
+                changed.add(before)
+                text = text.replace(before, after)
+        return register(client, text)
+
+    with mock.patch.object(redis.Redis, "register_script", planted):
+        yield
+    if len(changed) < len(changes):
+        raise LookupError(f"no script has {old!r} any more")
+
+
+def method(owner: type, name: str, planted: Callable[..., Any]) -> AbstractContextManager[Any]:
+    """Replace a method."""
+    return mock.patch.object(owner, name, planted)
+
+
+def _once(disconnects: Any, partition: int, sessions: Any, reason: str) -> None:
+    with contextlib.suppress(errors.StoreUnavailable):
+        disconnects._store.disconnect(partition, disconnects._node_id, sessions, reason)
+
+
+def _at_the_end(reader: Any, head: Any) -> None:
+    reader.epoch, reader.number, reader.is_checked = head.epoch, head.last, True
+    for group in reader.groups:
+        group.open(reader.partition, head.epoch, head.last)
+
+
+_renew = OwnershipStore.renew
+
+
+def _first_time_only(store: Any, node_id: str) -> Any:
+    known = store.__dict__.setdefault("planted", [])
+    if not known:
+        known.append(_renew(store, node_id))
+    return known[0]
+
+
+_REDIS = ("redis replies lost", "replies lost", "redis cut off")
+
+PLANTED = [
+    Plant(
+        "lost sample",
+        lambda: script(
+            "unpack(ARGV, at + 2, at + 1 + values))\n",
+            "unpack(ARGV, at + 2, at + values + (values > 1 and 0 or 1)))\n",
+        ),
+        "no acked sample is missing",
+    ),
+    Plant(
+        "doubled sample",
+        lambda: script(
+            "if stored == number then return answer end",
+            "",
+            ("tonumber(seq_from) ~= last_seq + 1", "tonumber(seq_from) > last_seq + 1"),
+        ),
+        "no sample is stored twice, or out of order",
+        _REDIS,
+    ),
+    Plant(
+        "write of a former owner",
+        lambda: script(
+            "generation ~= '' and is[1] ~= generation then\n    answer = 's'",
+            "false then\n    answer = 's'",
+        ),
+        "one owner at a time",
+        ("redis deaf", "redis cut off"),
+        seed=7,
+    ),
+    Plant(
+        "stale index",
+        lambda: script(
+            "  call('ZREM', tag .. 'active', id)\n  call('ZREM', tag .. 'idle', id)\n  if node_id",
+            "  if node_id",
+        ),
+        "every session is in one place",
+    ),
+    Plant(
+        "superseded not told",
+        lambda: method(Takeovers, "supersede", lambda *_: None),
+        "who lost its session is told",
+        seed=2,
+    ),
+    Plant(
+        "disconnect not repeated",
+        lambda: method(PendingDisconnects, "_disconnect", _once),
+        "the simulation comes to its end",
+    ),
+    Plant(
+        "lease not renewed",
+        lambda: method(OwnershipStore, "renew", _first_time_only),
+        "connected devices stay active",
+    ),
+    Plant(
+        "undelivered commands not looked for again",
+        lambda: method(AfterLeases, "pending", lambda *_: None),
+        "commands reach a connected device",
+        ("messages lost",),
+        seed=8,
+    ),
+    Plant(
+        "gap after a lost connection",
+        lambda: method(PartitionReader, "open", _at_the_end),
+        "dashboards have no gaps unless notified",
+        ("redis cut off", "redis replies lost"),
+    ),
+    Plant(
+        "repeated request, second command",
+        lambda: script("  if known then\n    local digest", "  if false then\n    local digest"),
+        "an order is one command",
+        ("people deaf", "redis paused"),
+    ),
+    Plant(
+        "setup of another version",
+        lambda: script("if expected ~= '' and expected ~=", "if false and expected ~="),
+        "no accepted setup is lost, and its answer is its own",
+    ),
+]

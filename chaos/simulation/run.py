@@ -1,0 +1,266 @@
+"""One simulation: people and faults by seed for some seconds, then quiet, then the evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import json
+import logging
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from chaos.evidence import Evidence, _read_redis, documented_keys
+from chaos.faults.fault import Fault
+from chaos.journal import FaultEnded, Journal
+from chaos.people.crowd import Person
+from chaos.people.dashboards import Dashboard
+from chaos.people.devices import Device
+from chaos.people.editors import Editor
+from chaos.people.operators import Operator
+from chaos.plan import Planned, make_plan
+from chaos.proxy import Line
+from chaos.simulation import primitives
+from chaos.simulation.checks import Course, judge
+from chaos.simulation.system import SimulatedSystem
+from chaos.system import System
+
+#: A device that has nothing to say.
+NEVER_S = 1e6
+#: How long Redis is away when the devices leave: longer than a call is repeated, shorter than a lease.
+OUTAGE_S = 1.8
+#: The findings of a seed that does not become quiet.
+COMES_TO_ITS_END = "the simulation comes to its end"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a seed.
+
+    Attributes:
+        findings: Promise → what is wrong.
+        order: Digest of who went on when: the same whenever this seed is repeated.
+        simulated_s: How long it was for those in it.
+        cpu_s: How long it took.
+    """
+
+    seed: int
+    findings: dict[str, list[str]]
+    order: int
+    steps: int
+    simulated_s: float
+    cpu_s: float
+    evidence: Evidence
+
+    @property
+    def failed(self) -> bool:
+        """Return whether a promise does not hold."""
+        return any(self.findings.values())
+
+
+def simulate(seed: int, seconds: float, faults: list[Fault]) -> Outcome:
+    """Simulate a seed.
+
+    Args:
+        seed: Decides everything.
+        seconds: For how long faults begin.
+        faults: What to choose from.
+    """
+    began = time.process_time()
+    gc.collect()
+    gc.disable()  # when it runs is not the seed's choice
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported is not looked through before every seed
+    try:
+        world = World(seed, seconds, faults)
+        evidence, trouble = world.run()
+        findings = judge(evidence, world.course)
+        findings[COMES_TO_ITS_END] = [trouble] if trouble else []
+        scheduler = world.system.scheduler
+        return Outcome(
+            seed,
+            findings,
+            scheduler.order,
+            scheduler.steps,
+            scheduler.now - 1000.0,
+            time.process_time() - began,
+            evidence,
+        )
+    finally:
+        gc.enable()
+
+
+class World:
+    """The people of a seed and their service."""
+
+    def __init__(self, seed: int, seconds: float, faults: list[Fault]) -> None:
+        chance = random.Random(f"{seed}/size")
+        self.seconds = seconds
+        self.system = SimulatedSystem(
+            seed, nodes=chance.choice([2, 2, 3]), partitions=chance.choice([1, 1, 2])
+        )
+        primitives.run(self.system.scheduler)
+        self.journal = Journal()
+        self.plan = make_plan(seed, seconds, faults) if faults else []
+        system = cast("System", self.system)  # people and faults need no more of it
+        ids = [f"device-{n}" for n in range(chance.randint(2, 3))]
+        names = [*((name, name) for name in ids), (f"{ids[0]}-rival", ids[0]), ("silent", ids[1])]
+        self.devices = [Device(n, i, seed, system, self.journal) for n, i in names]
+        self.dashboards = [
+            Dashboard(f"dashboard-{n}", seed, system, self.journal) for n in range(2)
+        ]
+        self.others: list[Person] = [
+            Operator("operator", ids, seed, system, self.journal),
+            *(Editor(f"editor-{n}", ids[:2], seed, system, self.journal) for n in range(2)),
+        ]
+        self.devices[-1].every_s = NEVER_S  # so it learns only from the service that it lost its id
+        self.course = Course(time.time())
+        self._errors = ErrorLines()
+
+    def run(self) -> tuple[Evidence, str]:
+        """Do the whole of it; return the evidence, and why it did not come to its end."""
+        system, scheduler = self.system, self.system.scheduler
+        done: list[Any] = []
+        logging.getLogger().addHandler(self._errors)
+        try:
+            scheduler.spawn(system.people, lambda: done.append(self._live()))
+            scheduler.run_until(lambda: bool(done))
+            return done[0]  # type: ignore[no-any-return]
+        finally:
+            scheduler.end()
+            logging.getLogger().removeHandler(self._errors)
+            primitives.run(None)
+
+    def _live(self) -> tuple[Evidence, str]:
+        evidence, trouble = Evidence(self.journal.entries), ""
+        try:
+            self.system.loop.run_until_complete(self._whole(evidence))
+        except TimeoutError as error:
+            trouble = str(error) or "not quiet in time"
+        evidence.logs = {"nodes": self._errors.lines}
+        return evidence, trouble
+
+    async def _whole(self, evidence: Evidence) -> None:
+        await self.system.start()
+        people: list[Person] = [*self.devices, *self.dashboards, *self.others]
+        tasks = [asyncio.create_task(person.run(), name=person.name) for person in people]
+        try:
+            await self._cause_faults()
+            await self.system.ready()
+            await self._finish(tasks)
+            evidence.views = {one.name: one.view for one in self.dashboards}
+            await self._collect(evidence)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.system.stop()
+
+    async def _cause_faults(self) -> None:
+        began = self.system.scheduler.now
+        async with asyncio.TaskGroup() as group:
+            for planned in self.plan:
+                await asyncio.sleep(began + planned.at_s - self.system.scheduler.now)
+                group.create_task(self._cause(planned))
+            await asyncio.sleep(began + self.seconds - self.system.scheduler.now)
+
+    async def _cause(self, planned: Planned) -> None:
+        fault, began = planned.fault, self.journal.now
+        target = await fault.do(cast("System", self.system), random.Random(planned.chance))
+        self.journal.add(FaultEnded, fault.name, target)
+        self.course.add(fault.name, began, self.journal.now)
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        named = {task.get_name(): task for task in tasks}
+        await self._end(self.others, named)
+        await self._until(lambda rows: not any(r["open_commands"] for r in rows), "commands ended")
+        leaving = asyncio.create_task(self._end(list(self.devices), named))
+        await self._cut_redis_off()  # while they leave
+        await leaving
+        await self._until(lambda rows: all(r["state"] == "inactive" for r in rows), "devices gone")
+        await self._until(self._views_agree, "dashboards agree", must=False)
+        for dashboard in self.dashboards:
+            dashboard.stop()
+        await self._end(list(self.dashboards), named)
+
+    async def _cut_redis_off(self) -> None:
+        await asyncio.sleep(0.4)
+        began = self.journal.now
+        for node in self.system.nodes:
+            node.redis.line = Line(refuses=True)
+            node.redis.cut()
+        await asyncio.sleep(OUTAGE_S)
+        for node in self.system.nodes:
+            node.redis.heal()
+        self.course.add("redis cut off", began, self.journal.now)
+
+    async def _end(self, people: list[Person], named: dict[str, asyncio.Task[None]]) -> None:
+        for person in people:
+            person.finishing = True
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(named[person.name] for person in people))
+
+    async def _until(
+        self, holds: Callable[[list[dict[str, Any]]], bool], what: str, *, must: bool = True
+    ) -> None:
+        rows: list[dict[str, Any]] = []
+        until = self.system.scheduler.now + 30
+        while self.system.scheduler.now < until:
+            with contextlib.suppress(OSError):
+                rows = await self._summaries()
+                if holds(rows):
+                    return
+            await asyncio.sleep(0.25)
+        if must:
+            raise TimeoutError(f"not {what} within 30 s: {rows[:3]}")
+
+    def _views_agree(self, rows: list[dict[str, Any]]) -> bool:
+        states = {row["session_id"]: row["state"] for row in rows}
+        return all(
+            {name: row["state"] for name, row in one.view.items()} == states
+            for one in self.dashboards
+        )
+
+    async def _get(self, path: str) -> Any:
+        status, answer, _ = await self.system.ask(self.system.nodes[0].own_port, "GET", path)
+        if status != 200:
+            raise OSError(f"GET {path}: {status} {answer}")
+        return answer
+
+    async def _summaries(self) -> list[dict[str, Any]]:
+        answer = await self._get("/api/v1/sessions?state=all&limit=500")
+        return list(answer["sessions"])
+
+    async def _collect(self, evidence: Evidence) -> None:
+        evidence.summaries = {row["session_id"]: row for row in await self._summaries()}
+        for session_id in evidence.summaries:
+            path = f"/api/v1/sessions/{quote(session_id, safe='')}"
+            evidence.sessions[session_id] = await self._get(path)
+            evidence.commands[session_id] = (await self._get(f"{path}/commands"))["commands"]
+        await asyncio.to_thread(_read_redis, evidence, cast("System", self.system))
+        evidence.patterns = documented_keys(PAGE)
+
+
+#: Says which keys there are.
+PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+class ErrorLines(logging.Handler):
+    """Keeps what is logged as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        line = {"level": "error", "event": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self._formatter.formatException(record.exc_info)
+        self.lines.append(json.dumps(line))
