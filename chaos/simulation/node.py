@@ -82,16 +82,15 @@ class SimulatedNode(Node):
         sockets.manager = queue
         queue.set_server(sockets)
         authenticator = Authenticator(None, sockets, tasks, now_s=ground.clock.now_s)
-        limiter = RateLimiter(
-            Limits(limits.events_per_s, limits.bytes_per_s, limits.sessions_per_token),
-            hold=sockets.hold_for,
-        )
+        kept = Limits(limits.events_per_s, limits.bytes_per_s, limits.sessions_per_token)
+        limiter = RateLimiter(kept, hold=sockets.hold_for)
         drain = Drain(sockets, tasks)
         return Transport(
             app=web_app.create_app(),
             queue=queue,
             connections=sockets,
             authenticator=authenticator,
+            limits=kept,
             rate_limiter=limiter,
             dispatcher=Dispatcher(sockets, tasks, ground.metrics, authenticator, limiter),
             drain=drain,

@@ -47,12 +47,12 @@ def test_position_before_an_entry_that_cannot_be_read_is_not_recoverable() -> No
 
 
 def test_position_of_another_epoch_is_not_recoverable() -> None:
-    feed, store = made()
+    feed, _store = made()
     assert not feed.recoverable(Position(epochs_digest({0: "former"}), {0: 5}))
 
 
 def test_every_feed_of_a_position_counts() -> None:
-    feed, store = made()
+    feed, _store = made()
     epoch = epochs_digest({0: "e0", 1: "e1"})
     assert feed.recoverable(Position(epoch, {0: 5, 1: 0}))
     assert not feed.recoverable(Position(epoch, {0: 5, 1: 1}))

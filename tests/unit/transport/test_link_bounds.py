@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from service.protocol import frames
 from service.transport.lobby import DISCARD_BYTES, Lobby
+
+from service.protocol import frames
 from tests.support.benches.link import Bench, frame
 
 MOST = 200_000
