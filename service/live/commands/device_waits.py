@@ -21,8 +21,8 @@ from service.tasks import Event, Tasks
 LOOK_S = 5.0
 #: For so long a device counts as active whose request waits, whatever it said: until the look after the next.
 PRESENT_MS = round(2000 * LOOK_S)
-#: How many requests of one node may wait at a time.
-MAX_WAITS = 10_000
+#: How many requests of one node may wait at a time: 240 MB, and a third of a core for their looks.
+MAX_WAITS = 5_000
 
 
 class Addresses(Protocol):
