@@ -88,7 +88,8 @@ class DeviceBudgets:
                 raise RateLimited("This device sends too much.", retry_after_s=round(left_s, 2))
             allowance = bucket.allowance
         if not allowance.passes(size):
-            raise allowance.refusal()
+            refusal = allowance.refusal()  # which also holds one that is far beyond
+            raise RateLimited("This device sends too much.", **refusal.fields)
 
     def _bucket(self, session_id: str) -> _Bucket:
         bucket = self._buckets.get(session_id)
