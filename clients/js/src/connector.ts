@@ -18,6 +18,7 @@ export class Connector {
   readonly #urls: string[];
   readonly #token: Token | undefined;
   readonly #transports: Transport[];
+  #failed = 0; // connects in a row
 
   constructor(urls: string | readonly string[], { token, transports = ["websocket"] }: ConnectOptions) {
     this.#urls = typeof urls === "string" ? [urls] : [...urls];
@@ -44,10 +45,18 @@ export class Connector {
   async connect(onEvent: OnEvent): Promise<{ socket: Socket; token: string | undefined }> {
     const token = await currentToken(this.#token);
     try {
-      return { socket: await Socket.connect(this.url, onEvent, token, this.#transports), token };
+      const socket = await Socket.connect(this.url, onEvent, token, this.#transports);
+      this.#failed = 0;
+      return { socket, token };
     } catch (error) {
-      if (error instanceof NotConnected) this.#transports.push(this.#transports.shift() as Transport);
+      if (error instanceof NotConnected) this.#note();
       throw error;
     }
+  }
+
+  /** After every address failed by one transport, the other is tried first. */
+  #note(): void {
+    this.#failed += 1;
+    if (this.#failed % this.#urls.length === 0) this.#transports.push(this.#transports.shift() as Transport);
   }
 }

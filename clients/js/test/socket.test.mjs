@@ -29,11 +29,12 @@ test("what follows the host is a prefix of the path, not a namespace", async (t)
   assert.equal(asked[0].pathname, "/fleet/socket.io/");
 });
 
-test("where no websocket gets through, the next attempt is by polling", async (t) => {
+test("where no websocket gets through to any address, the next attempt is by polling", async (t) => {
   const { asked, url } = await refusing(t);
-  const connector = new Connector(url, { transports: ["websocket", "polling"] });
-  for (let attempt = 0; attempt < 2; attempt += 1) await assert.rejects(connector.connect(() => {}));
-  assert.deepEqual(asked.map((one) => one.searchParams.get("transport")), ["websocket", "polling"]);
+  const connector = new Connector([url, url], { transports: ["websocket", "polling"] });
+  for (let attempt = 0; attempt < 4; attempt += 1) await assert.rejects(connector.connect(() => {}));
+  const transports = asked.map((one) => one.searchParams.get("transport"));
+  assert.deepEqual(transports, ["websocket", "websocket", "polling", "polling"]);
 });
 
 test("a token function that fails is no connection, and is told", async () => {
