@@ -85,14 +85,14 @@ class Socket:
                 close_timeout=2,
                 proxy=None,
             )
-        except (TimeoutError, OSError, InvalidHandshake, WebSocketException) as error:
+        except (asyncio.TimeoutError, OSError, InvalidHandshake, WebSocketException) as error:
             raise NotConnected(f"{url}: {str(error) or 'no answer'}") from error
         made = cls(websocket, on_event)
         made._tasks = [asyncio.ensure_future(made._read()), asyncio.ensure_future(made._write())]
         made._send(protocol.connect(auth))
         try:
             await asyncio.wait_for(asyncio.shield(made._ready), timeout_s)
-        except TimeoutError as error:
+        except asyncio.TimeoutError as error:
             await made.leave("no answer to the connect")
             raise NotConnected(f"{url}: no answer to the connect") from error
         except BaseException:
@@ -125,7 +125,7 @@ class Socket:
         """
         try:
             answer = await asyncio.wait_for(asyncio.shield(self.ask(event, payload)), timeout_s)
-        except TimeoutError as error:
+        except asyncio.TimeoutError as error:
             raise NotConnected(f"no answer to {event} within {timeout_s:g} s") from error
         if not isinstance(answer, dict) or not answer.get("ok"):
             raise Refused(answer.get("error", {}) if isinstance(answer, dict) else {})
@@ -177,7 +177,7 @@ class Socket:
                     packet = protocol.parse(message)
                     if packet is not None and not self._take(packet):
                         break
-        except TimeoutError:
+        except asyncio.TimeoutError:
             reason = f"nothing was heard for {self._silence_s:g} s"
         except (OSError, WebSocketException) as error:
             reason = str(error) or reason
