@@ -43,6 +43,8 @@ class Query(Payload):
 
     model_config = ConfigDict(strict=False)
     what: ClassVar[str] = "parameter"
+    #: Parameters that may be given more than once; each is a list.
+    repeated: ClassVar[frozenset[str]] = frozenset()
 
 
 class Body(Payload):
@@ -67,12 +69,12 @@ def read_query(model: type[Query]) -> Query:
         InvalidRequest
     """
     given = request.args.to_dict(flat=False)
-    twice = [
-        name for name, values in given.items() if len(values) > 1 and name in model.model_fields
-    ]
+    once = model.model_fields.keys() - model.repeated
+    twice = [name for name, values in given.items() if len(values) > 1 and name in once]
     if twice:
         raise errors.InvalidRequest(f"`{twice[0]}`: given more than once")
-    return _checked(model, {name: values[0] for name, values in given.items()})
+    read = {name: values if name in model.repeated else values[0] for name, values in given.items()}
+    return _checked(model, read)
 
 
 def _checked(model: type[Checked], value: Any) -> Checked:

@@ -34,6 +34,7 @@ from service.schema.limits import (
     MAX_LIST,
     MAX_SAMPLES,
     MAX_SAMPLES_READ,
+    MAX_SHOWN_KEYS,
     MAX_TS_S,
     MAX_TTL_S,
     MAX_WAIT_S,
@@ -141,6 +142,11 @@ class SessionsQuery(Query):
     node_id: Sought | None = Field(None, description="The node that the device is connected to.")
     limit: Limit = 100
     cursor: Cursor | None = Field(None, description="`next` of the previous page.")
+    values: Annotated[list[Known], Field(max_length=MAX_SHOWN_KEYS)] = Field(
+        [],
+        description="Data keys, each given as `values=…`: each session has their latest samples.",
+    )
+    repeated: ClassVar[frozenset[str]] = frozenset({"values"})
 
 
 class DataQuery(Query):

@@ -39,6 +39,8 @@ def page_with_values(
         ids_of: the sessions of a page.
     """
     page = read(limit)
+    if not data_keys:
+        return page, {}
     ids = ids_of(page)
     values = _fitting(store, ids, data_keys)
     if len(values) < len(ids):

@@ -74,7 +74,8 @@ class Operator:
         """Yield summaries of sessions, page by page.
 
         Args:
-            filters: `state`, `q`, `project_id`, `node_id`, `limit` (of a page), as docs/api.md has them.
+            filters: `state`, `q`, `project_id`, `node_id`, `limit` (of a page), `values` (a list of data
+                keys), as docs/api.md has them.
         """
         cursor: str | None = None
         while True:

@@ -76,7 +76,7 @@ class Rest:
             NotConnected: There was no whole answer; whether it took effect is not known.
         """
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        target = self._base + path + ("?" + urlencode(given) if given else "")
+        target = self._base + path + ("?" + urlencode(given, doseq=True) if given else "")
         sent = dict(headers or {})
         token = self._token() if callable(self._token) else self._token
         if token is not None:

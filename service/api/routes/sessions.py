@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Protocol
 
 from flask import Response
@@ -16,6 +17,7 @@ from service.api.paths import in_path
 from service.api.respond import json_response, no_content, not_modified
 from service.api.routes.histories import Histories, as_json, paged
 from service.sessions import model
+from service.sessions.latest_values import page_with_values
 from service.sessions.model import Page, Snapshot
 from service.sessions.store.index import details_of, is_match
 from service.sessions.store.store import RedisSessionStore
@@ -36,6 +38,10 @@ STATES = {
 }
 
 
+def _ids_of(page: Page) -> list[str]:
+    return [row["session_id"] for row in page.items]
+
+
 class Sessions:
     """The handlers."""
 
@@ -49,19 +55,26 @@ class Sessions:
 
         Sessions of one state are listed in the order in which they entered it. Pages neither skip
         nor repeat a session while other sessions enter or leave that state. A page may have fewer
-        sessions than `limit`, even none, and still have a `next`.
+        sessions than `limit`, even none, and still have a `next`. With `values` it ends at 1 MiB of them.
         """
-        page = self._page(query)
+        keys = query.values
+        page, values = page_with_values(
+            self._store.index, keys, partial(self._page, query), _ids_of, query.limit
+        )
         return json_response(
             {
-                "sessions": [model.summary(row, iso=True) for row in page.items],
+                "sessions": [
+                    model.summary(row, iso=True)
+                    | ({"values": values[row["session_id"]]} if keys else {})
+                    for row in page.items
+                ],
                 "next": page.next,
                 "total": page.total,
             }
         )
 
-    def _page(self, query: request_models.SessionsQuery) -> Page:
-        limit, cursor = query.limit, query.cursor
+    def _page(self, query: request_models.SessionsQuery, limit: int) -> Page:
+        cursor = query.cursor
         states = STATES.get(query.state) or (str(query.state),)
         q = query.q or None
         project_id, projects = current_identity().narrow(query.project_id)
