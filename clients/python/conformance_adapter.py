@@ -21,11 +21,11 @@ if "CONFORMANCE_CLOCK_S" in os.environ:
 import muster_client
 from muster_client import (
     AsyncDevice,
+    AsyncFleet,
     BadBuffer,
     Bounds,
     BufferInUse,
     Conflict,
-    Fleet,
     NotConnected,
     Operator,
     Refused,
@@ -145,7 +145,7 @@ class OneFleet:
         self._client = request["client"]
         known = ("scope", "samples", "values", "interval_ms")
         given = {name: request[name] for name in known if name in request}
-        self.fleet = Fleet(request["urls"], token=token_of(request), **given)
+        self.fleet = AsyncFleet(request["urls"], token=token_of(request), **given)
         self._goes_on = asyncio.Event()
         self._goes_on.set()
         self._leave = asyncio.Event()

@@ -11,13 +11,14 @@ from muster_client.errors import (
     NotConnected,
     Refused,
 )
-from muster_client.fleet import Fleet
+from muster_client.fleet import AsyncFleet
 from muster_client.operator import Operator
-from muster_client.threads import Device
+from muster_client.threads import Device, Fleet
 from muster_client.version import __version__
 
 __all__ = [
     "AsyncDevice",
+    "AsyncFleet",
     "BadBuffer",
     "Bounds",
     "BufferInUse",

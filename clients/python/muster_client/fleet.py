@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal
 
 from muster_client import tokens
@@ -18,7 +18,7 @@ from muster_client.tokens import Token
 log = logging.getLogger("muster_client")
 
 
-class Fleet:
+class AsyncFleet:
     """Watches a scope; `async with` it.
 
     Attributes:
@@ -70,11 +70,19 @@ class Fleet:
 
     # -- what a program calls ---------------------------------------------------------------
 
-    async def __aenter__(self) -> Fleet:
-        self._task = asyncio.ensure_future(self._run())
+    async def __aenter__(self) -> AsyncFleet:
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        """Begin to watch; call it in a running event loop."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Disconnect, and wait until that is done; `changes` end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -86,7 +94,7 @@ class Fleet:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def changes(self) -> AsyncIterator[Change]:
+    async def changes(self) -> AsyncGenerator[Change, None]:
         """Yield every change from now on, until the fleet is left.
 
         Where the program takes them more slowly than they come, it gets the latest of what more than

@@ -1,19 +1,103 @@
-"""A device for programs without asyncio: everything of `AsyncDevice`, in a thread of its own."""
+"""Devices and fleets for programs without asyncio: everything of the asynchronous ones, in a thread of their own."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from muster_client.changes import Change
 from muster_client.devices.buffer import Bounds
 from muster_client.devices.device import AsyncDevice, H
+from muster_client.errors import NotConnected
+from muster_client.event_types import Summary
+from muster_client.fleet import AsyncFleet
 from muster_client.tokens import Token
 
 if TYPE_CHECKING:
     from typing import Unpack  # from Python 3.11 on
+
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop in a thread that does not keep the program alive."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="muster_client", daemon=True)
+        self._lock = threading.Lock()
+        self._has_ended = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._thread.is_alive() and not self._has_ended
+
+    def start(self, begin: Callable[[], object]) -> None:
+        """Start it and call `begin` there; what that raises is raised here, and the thread has ended."""
+
+        async def first() -> None:
+            begin()
+
+        self._thread.start()
+        try:
+            self.run(first())
+        except BaseException:
+            self.end()
+            raise
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns there.
+
+        Raises:
+            NotConnected: The thread has ended, perhaps meanwhile.
+        """
+        with self._lock:  # what is handed over before the end is answered, nothing is after it
+            if self._has_ended:
+                work.close()
+                raise NotConnected("it was stopped")
+            answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return answer.result()
+        except concurrent.futures.CancelledError:
+            raise NotConnected("it was stopped") from None
+
+    def end(self) -> None:
+        """End it; twice is as good as once."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # it has just ended
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        else:
+            self._loop.close()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            with self._lock:
+                self._has_ended = True
+            self._loop.run_until_complete(_answer_the_others())
+        finally:
+            self._has_ended = True
+            self._loop.close()
+
+
+async def _answer_the_others() -> None:
+    """Let what was handed over end by itself, or cancel it: a thread waits for it."""
+    await asyncio.sleep(0)  # what was handed over last becomes a task
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, left = await asyncio.wait(others, timeout=2)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 class Options(TypedDict, total=False):
@@ -43,10 +127,7 @@ class Device:
         self, urls: str | Sequence[str], device_id: str, **options: Unpack[Options]
     ) -> None:
         self._device = AsyncDevice(urls, device_id, **options)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="muster_client", daemon=True)
-        self._started = threading.Event()
-        self._failure: Exception | None = None
+        self._thread = LoopThread()
 
     @property
     def device_id(self) -> str:
@@ -78,11 +159,7 @@ class Device:
 
     def start(self) -> None:
         """Begin to connect and to send, in a thread that does not keep the program alive."""
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        self._thread.start(self._device.start)
 
     def send(
         self, values: Mapping[str, Any] | None = None, /, *, ts: float | None = None, **more: Any
@@ -92,20 +169,17 @@ class Device:
 
     def flush(self, timeout: float | None = None) -> bool:
         """See `AsyncDevice.flush`; a device that was not started, or has ended, waits for nothing."""
-        if not self._thread.is_alive():
+        if not self._thread.is_alive:
             return self.unacked == 0
-        waiting = asyncio.run_coroutine_threadsafe(self._device.flush(timeout), self._loop)
-        return waiting.result()
+        return self._thread.run(self._device.flush(timeout))
 
     def stop(self) -> None:
         """See `AsyncDevice.stop`; twice is as good as once."""
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._device.stop(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        if self._thread.is_alive:
+            self._thread.run(self._device.stop())
         else:
             self._device.buffer.close()
-            self._loop.close()
+        self._thread.end()
 
     def __enter__(self) -> Device:
         self.start()
@@ -114,18 +188,72 @@ class Device:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.call_soon(self._begin)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
 
-    def _begin(self) -> None:
-        try:
-            self._device.start()
-        except Exception as error:  # noqa: BLE001  it is raised where `start` was called
-            self._failure = error
-            self._loop.stop()
-        self._started.set()
+class FleetOptions(TypedDict, total=False):
+    """Options of a fleet; `AsyncFleet` describes them."""
+
+    token: Token | None
+    scope: Any
+    samples: Literal["none", "latest", "all"]
+    values: Sequence[str] | None
+    interval_ms: int | None
+
+
+class Fleet:
+    """A fleet in a thread; `with` it, or `start` it. Takes the arguments of `AsyncFleet`."""
+
+    def __init__(self, urls: str | Sequence[str], **options: Unpack[FleetOptions]) -> None:
+        self._fleet = AsyncFleet(urls, **options)
+        self._thread = LoopThread()
+
+    @property
+    def sessions(self) -> dict[str, Summary]:
+        """A copy of the sessions: id → summary, as they are now."""
+        return self._fleet.sessions.copy()
+
+    @property
+    def state(self) -> str:
+        """`connecting`, `live`, `resyncing`, `offline` or `conflated`."""
+        return self._fleet.state
+
+    def start(self) -> None:
+        """Begin to watch, in a thread that does not keep the program alive."""
+        self._thread.start(self._fleet.start)
+
+    def stop(self) -> None:
+        """Disconnect; `changes` end. Twice is as good as once."""
+        if self._thread.is_alive:
+            self._thread.run(self._fleet.stop())
+        self._thread.end()
+
+    def __enter__(self) -> Fleet:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait_live(self, timeout: float | None = None) -> None:
+        """See `AsyncFleet.wait_live`."""
+        self._thread.run(self._fleet.wait_live(timeout))
+
+    def subscribe(self, listener: Callable[[Change], object]) -> Callable[[], None]:
+        """Call `listener` with every change, in the thread of the fleet: it must not take long."""
+        return self._fleet.subscribe(listener)
+
+    def changes(self) -> Iterator[Change]:
+        """See `AsyncFleet.changes`."""
+        coming = self._fleet.changes()
+
+        async def following() -> Change | None:
+            return await anext(coming, None)
+
+        async def leave() -> None:
+            await coming.aclose()
+
+        with contextlib.suppress(NotConnected):
+            try:
+                while (change := self._thread.run(following())) is not None:
+                    yield change
+            finally:
+                self._thread.run(leave())

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from muster_client import (
     AsyncDevice,
+    AsyncFleet,
     BufferInUse,
     Change,
     Conflict,
     Device,
-    Fleet,
     Operator,
     Refused,
 )
@@ -201,7 +201,7 @@ def test_fleet_resumes_on_the_other_node_without_a_gap(cluster: MakeCluster) -> 
         async with AsyncDevice(second, "sender") as device:
             device.send(n=0)
             assert await device.flush(20)
-            async with Fleet([first, second]) as fleet:
+            async with AsyncFleet([first, second]) as fleet:
                 fleet.subscribe(heard)
                 await fleet.wait_live(20)
                 assert fleet.sessions["sender"]["is_connected"]

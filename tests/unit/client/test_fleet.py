@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from muster_client import Change, Fleet, Refused
+from muster_client import AsyncFleet, Change, Refused
 
 from tests.support.nodes.said_service import UNKNOWN, Service, drive, until
 
@@ -30,7 +30,7 @@ def test_map_is_the_snapshot_of_all_pages_and_every_change() -> None:
     async def test(service: Service) -> None:
         pages = {None: snapshot("a", cursor=None, next="p2"), "p2": snapshot("b")}
         service.on["register_vue"] = lambda request: pages[request.get("page")]
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             await fleet.wait_live(10)
             assert sorted(fleet.sessions) == ["a", "b"]
             news = changed("c2", one("c"), one("b", in_sync=True), removed=("a", "b"))
@@ -46,7 +46,7 @@ def test_lost_connection_is_resumed_at_the_latest_cursor() -> None:
     async def test(service: Service) -> None:
         service.on["register_vue"] = lambda _: snapshot("a")
         seen: list[Change] = []
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             fleet.subscribe(seen.append)
             await fleet.wait_live(10)
             batch = {"updates": [["a", 2, [["n", 1, 1.0]]]], "cursor": "c7"}
@@ -67,7 +67,7 @@ def test_lost_connection_is_resumed_at_the_latest_cursor() -> None:
 def test_resync_asks_for_a_new_snapshot_on_the_same_connection() -> None:
     async def test(service: Service) -> None:
         service.on["register_vue"] = lambda _: snapshot("a")
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             await fleet.wait_live(10)
             service.on["register_vue"] = lambda _: snapshot("b", cursor="c9")
             await service.tell("resync", {"reason": "feed_trimmed"})
@@ -85,7 +85,7 @@ def test_what_is_not_understood_and_listeners_that_raise_cost_nothing() -> None:
         def fail(change: Change) -> None:
             raise RuntimeError("mine")
 
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             fleet.subscribe(fail)
             end = fleet.subscribe(lambda change: seen.append(change.session_id))
             await fleet.wait_live(10)
@@ -105,7 +105,7 @@ def test_what_is_not_understood_and_listeners_that_raise_cost_nothing() -> None:
 def test_fleet_that_is_refused_for_good_raises_where_it_is_read() -> None:
     async def test(service: Service) -> None:
         service.refuse = lambda _: UNKNOWN
-        async with Fleet(service.url, token="old") as fleet:
+        async with AsyncFleet(service.url, token="old") as fleet:
             with pytest.raises(Refused):
                 await fleet.wait_live(10)
             with pytest.raises(Refused):
@@ -121,11 +121,11 @@ def test_leaving_ends_the_changes() -> None:
         service.on["register_vue"] = lambda _: snapshot("a")
         seen: list[str] = []
 
-        async def read(fleet: Fleet) -> None:
+        async def read(fleet: AsyncFleet) -> None:
             async for change in fleet.changes():
                 seen.append(change.kind)
 
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             reading = asyncio.ensure_future(read(fleet))
             await fleet.wait_live(10)
             await until(lambda: "reset" in seen)
@@ -136,7 +136,7 @@ def test_leaving_ends_the_changes() -> None:
 
 def test_leaving_ends_the_changes_also_of_a_fleet_that_is_offline() -> None:
     async def main() -> None:
-        async with Fleet("http://127.0.0.1:9") as fleet:
+        async with AsyncFleet("http://127.0.0.1:9") as fleet:
             reading = asyncio.ensure_future(anext(aiter(fleet.changes()), None))
             assert await reading == Change("state", state="offline")
             changes = aiter(fleet.changes())
@@ -150,7 +150,7 @@ def test_leaving_ends_the_changes_also_of_a_fleet_that_is_offline() -> None:
 def test_drained_node_is_left_for_the_time_that_it_says() -> None:
     async def test(service: Service) -> None:
         service.on["register_vue"] = lambda _: snapshot("a")
-        async with Fleet(service.url) as fleet:
+        async with AsyncFleet(service.url) as fleet:
             await fleet.wait_live(10)
             loop = asyncio.get_running_loop()
             asked = loop.time()
