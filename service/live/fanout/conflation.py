@@ -2,7 +2,7 @@
 
 While a dashboard has too much to read, what it would have been sent is kept here: one value per
 session and key, the last summary per session, the last status per command. It is kept for this
-dashboard alone. Samples are decoded here, and for dashboards that chose some (feed/choice.py).
+dashboard alone. Samples are decoded here, and for dashboards that chose some (feed/chosen.py).
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from service.live.feed.choice import EVERYTHING, Choice, latest
+from service.live.feed.choice import EVERYTHING, Choice
+from service.live.feed.chosen import filtered, latest
 from service.live.feed.entries import Command, Part, State
 from service.live.feed.position import cursor_head, cursor_tail
 from service.live.feed.scope import Scope
@@ -122,7 +123,7 @@ class PendingChanges:
     def add_data(self, part: Part, partition: int, number: int) -> None:
         segment = self._now
         if self._choice is not EVERYTHING:
-            wanted = self._choice.filtered(part)
+            wanted = filtered(part, self._choice)
             if wanted is None:
                 return  # of no concern: `reach` will say so
             part = wanted
