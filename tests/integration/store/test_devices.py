@@ -125,6 +125,16 @@ def test_end_of_a_socket_is_seen_at_once_whatever_was_reported_before(
     assert deadline_ms(store) == 0
 
 
+def test_nothing_is_expected_of_a_session_that_was_made_inactive(
+    store: RedisSessionStore,
+) -> None:
+    report(store, expect_every_ms=HOUR_MS)
+    assert store.cleanup.deactivate(["s1"]) == 1
+    assert index_of(store, "s1") == ["inactive"]
+    assert deadline_ms(store) == 0
+    assert store.runner.client.zscore(store.keys.asleep(0), "s1") is None
+
+
 def test_report_changes_nothing_about_the_owner(store: RedisSessionStore) -> None:
     made = store.ownership.register("s1", node_id="host-aaaa", sid="aaaa.1")
     report(store)
