@@ -236,7 +236,7 @@ PLANTED: dict[str, list[Callable[[Evidence], object]]] = {
     ],
     "nothing is held when all have left": [
         lambda e: e.leftovers["node 0"].update({"MiB of memory": (70.0, 140.0)}),
-        lambda e: e.leftovers["node 0"].update({"descriptors": (30, 90)}),
+        lambda e: e.leftovers["node 0"].update({"descriptors": (15, 120)}),
         lambda e: e.leftovers["node 0"].update({"connections": (0, 1)}),
     ],
     "no error without a reason": [
