@@ -211,6 +211,14 @@ class DataLost(Entry):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Contested(Entry):
+    """Many sockets registered one id; so many were still connected and not superseded in the end."""
+
+    device: str
+    stayed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Measured(Entry):
     """Something of which the README says how long it takes at most."""
 

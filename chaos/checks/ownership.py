@@ -6,12 +6,16 @@ from collections import defaultdict
 from itertools import pairwise
 
 from chaos.evidence import Evidence
-from chaos.journal import Acked, Registered
+from chaos.journal import Acked, Contested, Registered
 
 
 def one_at_a_time(evidence: Evidence) -> list[str]:
-    """Find acks by an owner after the first ack of a later one, and generations given twice."""
-    found = []
+    """Find acks by an owner after a later one's first, generations given twice, two who stay."""
+    found = [
+        f"{entry.device}: {entry.stayed} sockets kept it"
+        for entry in evidence.of(Contested)
+        if entry.stayed > 1
+    ]
     seen: dict[tuple[str, int], str] = {}
     for entry in evidence.of(Registered):
         before = seen.setdefault((entry.device, entry.generation), entry.sender)

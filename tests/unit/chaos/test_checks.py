@@ -14,6 +14,7 @@ from chaos.journal import (
     Acked,
     Changed,
     CommandShown,
+    Contested,
     Damaged,
     Entry,
     Measured,
@@ -159,7 +160,10 @@ PLANTED: dict[str, list[Callable[[Evidence], object]]] = {
         lambda e: history(e, 1, 3, 2, 4),
     ],
     "no other sample is stored than was sent": [lambda e: history(e, 1, 2, 3, 4, 5)],
-    "one owner at a time": [late_ack_of_old_owner, one_generation_for_two, one_rev_for_two],
+    "one owner at a time": [
+        *(late_ack_of_old_owner, one_generation_for_two, one_rev_for_two),
+        lambda e: e.entries.append(Contested(9.0, "storm", 2)),
+    ],
     "dashboards have no gaps unless notified": [
         lambda e: replaced(e, shown(2)),  # in the middle
         lambda e: replaced(e, shown(4)),  # at the end
