@@ -81,6 +81,7 @@ def test_takeover_moves_a_pending_session(store: RedisSessionStore) -> None:
     store.ownership.register("d1", node_id=B, sid="bbbb.1")
     assert store.ownership.renew(A)[0].pending == []
     assert store.ownership.renew(B)[0].pending == ["d1"]
+    assert (store.ownership.owned(P0, A), store.ownership.owned(P0, B)) == (set(), {"d1"})
 
 
 def test_session_whose_commands_are_all_sent_is_pending_no_more(store: RedisSessionStore) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
 from typing import Any
 
+import pytest
 from muster_client.devices.buffer import Bounds, MemoryBuffer
+from muster_client.devices.file_buffer import FileBuffer
 from muster_client.devices.samples import check
 from muster_client.devices.sender import MAX_BYTES, Sender
 
@@ -65,3 +70,28 @@ def test_answer_to_no_update_settles_nothing() -> None:
     outcome = made.answered(update.seq + 5, {"ok": True})
     assert outcome.acked == []
     assert len(made._buffer) == 2
+
+
+def test_samples_that_have_a_number_stay_in_a_full_buffer() -> None:
+    """They may be on their way: what goes is the oldest that has none."""
+    buffer = MemoryBuffer(Bounds(samples=4, bytes=1 << 30))
+    made = Sender(buffer, 4)
+    made.registered(0)
+    add(made, 2)
+    (update,) = made.take()
+    add(made, 6)
+    values = [json.loads(stored.sample.json) for stored in buffer.samples(0, 100)]
+    assert values == [0, 1, 4, 5]
+    outcome = made.answered(update.seq, {"ok": True})
+    assert len(outcome.acked) == 2
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_samples_that_are_too_old_go_although_there_is_room(kind: str, tmp_path: Path) -> None:
+    bounds = Bounds(samples=100, bytes=1 << 20, age_s=50)
+    buffer = MemoryBuffer(bounds) if kind == "memory" else FileBuffer(tmp_path / "b", bounds)
+    now = time.time()
+    gone = [buffer.add(check({"k": 1}, now - ago)) for ago in (100, 60, 10, 0)]
+    assert sum(gone) == 2
+    assert len(buffer) == 2
+    buffer.close()

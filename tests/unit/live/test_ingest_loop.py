@@ -61,3 +61,17 @@ def test_duplicates_that_wait_for_their_first_are_bounded_too() -> None:
         for _ in range(1_000):
             bench.add(owned, update(seq=1))
     assert bench.ingest.buffered_bytes <= 10_000
+
+
+def test_of_two_updates_of_which_one_brings_too_much_only_that_one_is_refused() -> None:
+    bench = Bench()
+    owned = bench.own()
+    bench.store.answers = [[("too_many_keys", 0)], [("ok", 1)], [("too_many_keys", 0)]]
+    bench.add(owned, update())
+    bench.add(owned, update())
+    for _ in range(3):
+        bench.ingest.kick()
+    stored, refused = bench.answers
+    assert stored.word == "ok"
+    assert isinstance(refused, errors.ServiceError)
+    assert bench.ingest.buffered_bytes == 0
