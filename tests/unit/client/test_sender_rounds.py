@@ -95,3 +95,11 @@ def test_samples_that_are_too_old_go_although_there_is_room(kind: str, tmp_path:
     assert sum(gone) == 2
     assert len(buffer) == 2
     buffer.close()
+
+
+def test_buffer_in_memory_is_bounded_in_bytes() -> None:
+    buffer = MemoryBuffer(Bounds(samples=1_000, bytes=1_000))
+    gone = sum(buffer.add(check({"k": "x" * 100}, 1.0)) for _ in range(20))
+    left = buffer.samples(0, 100)
+    assert len(left) + gone == 20
+    assert 500 < sum(stored.sample.size for stored in left) <= 1_000

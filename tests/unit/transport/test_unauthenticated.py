@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service.transport import unauthenticated
 from service.transport.unauthenticated import (
     BYTES_EACH,
@@ -128,3 +130,14 @@ def test_addresses_that_are_gone_are_forgotten() -> None:
         ticket.spend(1, 1)
         ticket.leave()
     assert len(here._addresses) <= unauthenticated.MAX_ADDRESSES
+
+
+def test_addresses_that_are_remembered_are_bounded_while_all_of_them_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unauthenticated, "MAX_ADDRESSES", 3)
+    here = UnauthenticatedClients(per_address=2, per_node=100)
+    for number in range(10):
+        entered(here.enter(f"10.0.0.{number}"))
+        assert len(here._addresses) <= 3
+    assert here.count == 10
