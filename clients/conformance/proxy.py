@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 #: What the kernel may keep of a connection to a node: a slow line must be felt there.
 KEPT_BYTES = 64 << 10
+#: A slow line passes so much at a time.
+PACED_BYTES = 4096
 _TEXT = 0x81
 
 
@@ -45,7 +47,7 @@ class Way:
         self.bytes_per_s, self._match = 0, None
         self._open.set()
 
-    async def passing(self, piece: bytes, text: str | None) -> None:
+    async def passing(self, text: str | None) -> None:
         """Return when a piece may pass."""
         if text is not None:
             self.texts.append(text)
@@ -55,8 +57,14 @@ class Way:
         if not self._open.is_set():
             self.caught.set()
             await self._open.wait()
-        if self.bytes_per_s:
-            await asyncio.sleep(len(piece) / self.bytes_per_s)
+
+    async def paced(self, piece: bytes) -> AsyncIterator[bytes]:
+        """Yield a piece as fast as the line is: a large one never keeps it silent for long."""
+        size = PACED_BYTES if self.bytes_per_s else len(piece)
+        for start in range(0, len(piece), size):
+            if self.bytes_per_s:
+                await asyncio.sleep(PACED_BYTES / self.bytes_per_s)
+            yield piece[start : start + size]
 
 
 class Frames:
@@ -219,10 +227,11 @@ class Line:
                 is_request = way is self.up and piece is frames.head
                 if is_request and not frames.is_raw and not self.has_websockets:
                     raise ConnectionRefusedError
-                await way.passing(piece, text)
+                await way.passing(text)
                 try:
-                    writer.write(piece)
-                    await writer.drain()
+                    async for part in way.paced(piece):
+                        writer.write(part)
+                        await writer.drain()
                 except OSError:
                     if way is self.up:
                         raise
