@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from service.sockets.events import examples
 from tests.support.clients.bare import Bare
 from tests.support.clients.snippets import Program
 from tests.support.nodes.node_processes import Cluster
@@ -134,3 +135,19 @@ def test_alarms_are_printed_and_silence_means_that_all_is_well(
         finally:
             server.shutdown()
             thread.join(20)
+
+
+def test_each_example_of_an_event_is_answered_ok(pair: Cluster) -> None:
+    """Except of what it cannot know: the id of a command that was sent, and of a session that is inactive."""
+    unknown = {"command_result": "command_not_found", "get_inactive_session": "session_not_found"}
+    device, dashboard = Bare(pair.urls[0]), Bare(pair.urls[1])
+    try:
+        for client, events in ((device, examples.DEVICE), (dashboard, examples.DASHBOARD)):
+            for event, payloads in events.items():
+                for payload in payloads:
+                    answer = client.call(event, payload)
+                    code = "" if answer["ok"] else answer["error"]["code"]
+                    assert code == unknown.get(event, ""), (event, payload, answer)
+    finally:
+        device.close()
+        dashboard.close()
