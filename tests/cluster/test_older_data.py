@@ -1,4 +1,4 @@
-"""What the version of commit 64db1f4 wrote starts and serves: its Redis and its archive, as it left them."""
+"""What the version of commit 64db1f4 wrote starts and serves, and gets what was added since: streams, bytes held."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import pytest
 
 from tests.support.archive.archive_service import MakeService
 from tests.support.clients.bare import Bare
+from tests.support.nodes.node_processes import NodeProcess
 from tests.support.waiting import wait_until
 
 WRITTEN = Path(__file__).parents[1] / "fixtures" / "64db1f4"
+
+
+def bytes_held(node: NodeProcess, session_id: str) -> Any:
+    return node.get(f"/api/v1/sessions/{session_id}")[1]["statistics"]["bytes_held"]
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
@@ -37,6 +42,7 @@ def test_data_of_an_older_version_starts_and_serves(
             **wanted,
             "state": "archived" if session_id.startswith("a") else "inactive",
         }
+        assert bytes_held(node, session_id) is None, "nobody has counted yet"
 
     for session_id in expected:
         device = Bare(node.url)
@@ -46,6 +52,11 @@ def test_data_of_an_older_version_starts_and_serves(
         assert (answer["last_seq"], answer["setup"]) == (5, {"screen": session_id})
         assert device.call("update_data", {"key": "n", "value": 5, "seq": 5})["ok"]
         assert device.call("update_data", {"key": "n", "value": 6, "seq": 6})["ok"]
+        assert device.call("register", {"device_id": session_id, "stream": "s2"})["last_seq"] == 0
+        assert device.call("update_data", {"key": "m", "value": 1, "seq": 1})["ok"]
+        again = device.call("register", {"device_id": session_id, "stream": "s1"})
+        assert again["last_seq"] == 6
+        assert bytes_held(node, session_id) > 0
         if session_id.startswith("d"):
             wait_until(lambda d=device: d.events("command"), 10, what="the command that waited")
         details = one.store.index.details(session_id)
@@ -66,4 +77,9 @@ def test_data_of_an_older_version_starts_and_serves(
     wait_until(lambda: all(one.state(one_id) == "archived" for one_id in expected), 30)
     shown = node.get("/api/v1/sessions/d1")[1]
     assert (shown["state"], shown["telemetry"]["n"]) == ("archived", 6)
+    back = Bare(node.url)
+    for stream, last_seq in (("s2", 1), ("s1", 6)):
+        assert back.call("register", {"device_id": "d1", "stream": stream})["last_seq"] == last_seq
+    assert bytes_held(node, "d1") > 0
+    back.drop()
     assert one.cluster.tracebacks() == []
