@@ -87,9 +87,7 @@ class Link:
         self.waiting_bytes = 0
         #: Nothing is accepted any more.
         self.is_finished = False
-        self.is_waiting = (
-            False  #: unauthenticated: its input is unread until there is room in a turn
-        )
+        self.is_waiting = False  #: unread until a turn has room: it is unauthenticated
         self.slot: set[Due] | None = None
         self._raw = raw
         self._parser = Parser(driver.max_bytes)
