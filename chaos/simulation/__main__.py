@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after the other")
-    parser.add_argument("--seconds", type=float, default=20, help="how long faults begin")
+    parser.add_argument("--seconds", type=float, default=18, help="how long faults begin")
     names = ", ".join(fault.name for fault in FAULTS)
     parser.add_argument("--faults", default="", help=f"only these, by comma: {names}")
     parser.add_argument("--plant", default="", help="plant this fault in the service, or `all`")

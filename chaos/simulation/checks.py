@@ -66,7 +66,7 @@ class Stay:
 def judge(evidence: Evidence, course: Course) -> dict[str, list[str]]:
     """Return what is wrong, by promise."""
     timed: dict[str, Callable[[Evidence, Course], list[str]]] = {
-        "who lost its session is told": told,
+        "who lost its session is told": closed,
         "commands reach a connected device": reached,
         "connected devices stay active": active,
         "an order is one command": once,
@@ -77,7 +77,7 @@ def judge(evidence: Evidence, course: Course) -> dict[str, list[str]]:
     }
 
 
-def told(evidence: Evidence, course: Course) -> list[str]:
+def closed(evidence: Evidence, course: Course) -> list[str]:
     """Find sockets that stay open although another one has taken their session over."""
     return [
         f"{device}: {stay.sender} stays for {stay.ended - other.began:.1f} s after {other.sender} came"
@@ -150,7 +150,7 @@ def _stays(evidence: Evidence) -> dict[str, list[Stay]]:
 
 
 def _owned(stays: list[Stay]) -> Iterator[tuple[Stay, float]]:
-    """Yield each stay, and until when nobody else had registered."""
+    """Yield each stay, and until when no other client had registered."""
     for stay in stays:
         others = (other.began for other in stays if other.began > stay.began)
         yield stay, min(stay.ended, *others, float("inf"))

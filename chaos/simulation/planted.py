@@ -136,6 +136,7 @@ PLANTED = [
         "lease not renewed",
         lambda: method(OwnershipStore, "renew", _first_time_only),
         "connected devices stay active",
+        seed=2,
     ),
     Plant(
         "undelivered commands not looked for again",
@@ -155,6 +156,7 @@ PLANTED = [
         lambda: script("  if known then\n    local digest", "  if false then\n    local digest"),
         "an order is one command",
         ("people deaf", "redis paused"),
+        seed=2,
     ),
     Plant(
         "setup of another version",

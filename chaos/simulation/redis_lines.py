@@ -53,7 +53,7 @@ class RedisLine:
         return len(cut)
 
     def check(self) -> None:
-        """Refuse a connection that nobody takes."""
+        """Refuse a connection that is not accepted."""
         if self._line.refuses or self.server.refuses:
             raise redis.ConnectionError("Connection refused")
 

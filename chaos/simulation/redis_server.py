@@ -69,14 +69,14 @@ class Server:
         self.is_paused = True
 
     def resume(self) -> None:
-        """Go on."""
+        """Answer again."""
         self.is_paused = False
         self.resumed.set()
         self.resumed.clear()
 
     def _written(self, key: bytes) -> None:
         self._tell_watchers(key)
-        if key.endswith(b":feed") or b":mq" in key:  # nobody blocks for another kind
+        if key.endswith(b":feed") or b":mq" in key:  # no reader blocks for another kind
             self._blocked.set()
             self._blocked.clear()
 
@@ -134,10 +134,10 @@ class Session(FakeSocket):
         return super()._name_to_func(cmd_name)
 
     def _keyspace_notifications(self, *_: Any) -> None:
-        """Tell nobody: the service does not listen to them."""
+        """Send none: the service does not listen to them."""
 
     def _subkey_notifications(self, *_: Any) -> None:
-        """Tell nobody of these either."""
+        """Send none of these either."""
 
     def xadd(self, key: Any, *args: bytes) -> Any:
         """Add an entry to a stream."""

@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +35,8 @@ from chaos.system import System
 NEVER_S = 1e6
 #: How long Redis is away when the devices leave: longer than a call is repeated, shorter than a lease.
 OUTAGE_S = 1.8
+#: No seed takes longer.
+LONGEST_S = 600.0
 #: The findings of a seed that does not become quiet.
 COMES_TO_ITS_END = "the simulation comes to its end"
 
@@ -125,12 +128,14 @@ class World:
     def run(self) -> tuple[Evidence, str]:
         """Do the whole of it; return the evidence, and why it did not come to its end."""
         system, scheduler = self.system, self.system.scheduler
-        done: list[Any] = []
+        done: list[tuple[Evidence, str]] = []
         logging.getLogger().addHandler(self._errors)
         try:
             scheduler.spawn(system.people, lambda: done.append(self._live()))
-            scheduler.run_until(lambda: bool(done))
-            return done[0]  # type: ignore[no-any-return]
+            scheduler.run_until(lambda: bool(done) or self.journal.now > LONGEST_S)
+            return done[0] if done else (Evidence(self.journal.entries), "it does not end")
+        except RuntimeError as error:  # the scheduler's
+            return Evidence(self.journal.entries), str(error)
         finally:
             scheduler.end()
             logging.getLogger().removeHandler(self._errors)
@@ -141,7 +146,9 @@ class World:
         try:
             self.system.loop.run_until_complete(self._whole(evidence))
         except TimeoutError as error:
-            trouble = str(error) or "not quiet in time"
+            trouble = str(error) or traceback.format_exc()
+        except Exception:  # noqa: BLE001  reported as what is wrong with this seed
+            trouble = traceback.format_exc()
         evidence.logs = {"nodes": self._errors.lines}
         return evidence, trouble
 

@@ -1,8 +1,8 @@
-"""The scheduler of a simulation: tasks of all processes, who goes on next, and the time.
+"""The scheduler of a simulation: tasks of all processes, which runs next, and the time.
 
 Tasks are greenlets, as on a node: they switch where they sleep or do I/O and nowhere else. Of those
-that are due the seed chooses one, so the same seed gives the same order. Time moves only when nobody
-is due; then it jumps to the next who is.
+that are due the seed chooses one, so the same seed gives the same order. Time moves only when none
+is due; then it jumps to the next that is.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class Scheduler:
     Attributes:
         now: Seconds since the simulation began.
         secrets: Ids, tokens and jitter are drawn from it.
-        steps: How often a task was let go on.
-        order: A digest of who went on when; the same in a run of the same seed.
+        steps: How often a task was resumed.
+        order: A digest of which task ran when; the same in a run of the same seed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -135,7 +135,9 @@ class Scheduler:
                     function(*args)
             except Exception:
                 name = getattr(function, "__qualname__", repr(function))
-                log.exception("a task ended with an error", extra={"task": name})
+                log.exception(
+                    "a task ended with an error", extra={"action": "task_failed", "task": name}
+                )
             finally:
                 self._tasks.pop(task, None)
 
@@ -146,11 +148,11 @@ class Scheduler:
         self._put(Wait(task), after_s)
 
     def sleep(self, seconds: float) -> None:
-        """Let others go on for so long, and a little longer."""
+        """Let others run for so long, and a little longer."""
         self.wait(None, max(0.0, seconds) * (1 + LATE * self._chance.random()))
 
     def wait(self, waits: list[Wait] | None, timeout: float | None) -> None:
-        """Wait until somebody makes this wait, which is added to `waits`, due; or for so long."""
+        """Wait until another task makes this wait, which is added to `waits`, due; or for so long."""
         task = greenlet.getcurrent()
         if not isinstance(task, Task) or self._is_over:
             raise greenlet.GreenletExit  # the simulation is over
@@ -166,7 +168,7 @@ class Scheduler:
         return Event(self)
 
     def due(self, wait: Wait) -> None:
-        """Let a task that waits go on in its turn."""
+        """Let a task that waits run in its turn."""
         self._due.append(wait)
 
     def _put(self, wait: Wait, after_s: float) -> None:
@@ -178,25 +180,25 @@ class Scheduler:
     # -- what the simulation calls
 
     def pause(self, process: Process) -> None:
-        """Let no task of it go on."""
+        """Let no task of it run."""
         process.paused_at = self.now
 
     def resume(self, process: Process) -> None:
-        """Let its tasks go on: what became due meanwhile is due at once."""
+        """Let its tasks run again: what became due meanwhile is due at once."""
         process.paused_at = None
         self._due += process.frozen
         process.frozen = []
 
     def kill(self, process: Process) -> None:
-        """Let no task of it go on ever: not even to put something right."""
+        """Let no task of it run again: not even to put something right."""
         process.is_dead = True
         process.frozen = []
 
     def run_until(self, is_over: Callable[[], bool]) -> None:
-        """Let tasks go on until this says so.
+        """Let tasks run until this says so.
 
         Raises:
-            RuntimeError: nobody will ever go on, or somebody never waits.
+            RuntimeError: no task will ever run, or one never waits.
         """
         moment = self.steps
         while not is_over():
@@ -251,7 +253,7 @@ class NodeTasks:
         self._scheduler.spawn(self._process, function, *args)
 
     def sleep(self, seconds: float) -> None:
-        """Let others go on."""
+        """Let others run."""
         self._scheduler.sleep(seconds)
 
     def event(self) -> Event:

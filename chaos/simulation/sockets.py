@@ -21,7 +21,7 @@ from service.transport.connection import RECONNECT_REASONS, Frame
 
 #: One way takes between these, s.
 FASTEST_S, SLOWEST_S = 0.0005, 0.02
-#: After so long without a sign of life both sides take the other one for dead.
+#: After so long without an answer both sides take the other one for dead.
 SILENCE_S = 5.0
 #: What a client's own buffers take, bytes; the rest waits at the node.
 TAKEN_BYTES = 16 * 1024

@@ -122,7 +122,7 @@ class NodeHost:
         self.end()
 
     def end(self) -> None:
-        """Be gone: nothing of the process goes on, and all its connections break."""
+        """Be gone: nothing of the process runs, and all its connections break."""
         running = self.running
         self.node = self.app = None
         self.people.cut()
