@@ -52,6 +52,6 @@ def test_pictures_are_well_formed_and_say_what_they_show(picture: Path) -> None:
 
 
 def test_make_commands_in_the_readme_exist() -> None:
-    named = set(re.findall(r"`?make (\w+)`?", (ROOT / "README.md").read_text()))
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`?make ([\w-]+)`?", (ROOT / "README.md").read_text()))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"run", "test"} <= named <= targets

@@ -38,6 +38,7 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
     }
     batch = keys.command_batch("<batch_id>")
     made |= {batch + ":devices", batch + ":refused"}
+    made.add("P:{0}:staging:<token>:<key>")  # only scripts name it: stage.lua, restore.lua
     for name in vars(Keys):
         method = getattr(keys, name)
         if name.startswith("_") or name in ("partition", "tag", "are_named", "name_partitions"):

@@ -51,3 +51,17 @@ def test_who_is_far_over_is_not_read_until_it_has_a_second_in_advance() -> None:
 
 def test_socket_without_limits_may_send_anything() -> None:
     assert Bench().passed(10_000, 1 << 20) == 10_000
+
+
+@pytest.mark.parametrize("rate", [1, 31, 32, 100, 1000])
+def test_at_one_moment_one_second_of_events_passes_and_no_more(rate: int) -> None:
+    """Also where a part of it was given in advance."""
+    allowance = Allowance(Limits(events_per_s=rate), lambda seconds: None, lambda: 0.0)
+    assert [allowance.passes(1) for _ in range(2 * rate)] == [True] * rate + [False] * rate
+
+
+@pytest.mark.parametrize("rate", [100, 3_200, 100_000])
+def test_at_one_moment_one_second_of_bytes_passes_and_no_more(rate: int) -> None:
+    allowance = Allowance(Limits(bytes_per_s=rate), lambda seconds: None, lambda: 0.0)
+    count = rate // 50
+    assert [allowance.passes(50) for _ in range(2 * count)] == [True] * count + [False] * count
