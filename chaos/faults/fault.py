@@ -14,6 +14,7 @@ REDIS_AWAY = (
     "^muster: Redis ",
     "could not connect to Redis instance",
     "found an unhandled exception, quitting",
+    "exception during pipeline execute or enqueue_dependents",
     r"exception raised while executing.*(redis\.exceptions\.|StoreUnavailable)",
 )
 
