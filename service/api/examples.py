@@ -12,6 +12,7 @@ from typing import Any
 BODIES: Mapping[str, Any] = {
     "create_session": {"session_name": "Shift report", "project_id": "plant 7"},
     "post_telemetry": {"telemetry": {"temperature": 21.5, "door": "open"}},
+    "report_update": {"data": {"temperature": 21.5, "door": "open"}, "expect_every_s": 900},
     "put_setup": {"setup": {"screen": "night", "volume": 3}},
     "patch_setup": {"volume": 5, "screen": None},
     "send_command": {"command": "report_now", "params": None, "wait": "queued", "ttl_s": 60},

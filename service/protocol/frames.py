@@ -202,14 +202,18 @@ class Parser:
         return None
 
     def _wanted_start(self, first: int, length: int, fault: Fault) -> int:
-        """Return how much is wanted of a frame, to know how a text begins that is too long; -1 for other faults."""
-        if fault.code != TOO_LARGE or (self._opcode or first & 0x0F) != TEXT:
+        """Return how much is wanted of a frame, to know how a text begins that is too long; -1 for other faults.
+
+        Only a service wants to know, whose clients send masked frames.
+        """
+        if not self._mask or fault.code != TOO_LARGE or (self._opcode or first & 0x0F) != TEXT:
             return -1
         return min(length, max(0, START_BYTES - len(self._parts or b"")))
 
     def _with_start(self, fault: Fault, key: bytes, data: bytes) -> Fault:
-        begun = apply_mask(key, data) if self._mask else data
-        return fault._replace(start=bytes((self._parts or b"")[:START_BYTES]) + begun)
+        return fault._replace(
+            start=bytes((self._parts or b"")[:START_BYTES]) + apply_mask(key, data)
+        )
 
     def _take(self, first: int, payload: bytes | bytearray, found: list[Message]) -> bool:
         """Handle anything but a whole text message; False when it was a fault."""

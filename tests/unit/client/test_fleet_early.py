@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from muster_client import Fleet
+from muster_client import AsyncFleet
 from muster_client import fleet as module
 from muster_client.errors import NotConnected
 from muster_client.socket import Socket
@@ -19,7 +19,7 @@ def one(session_id: str, **more: Any) -> dict[str, Any]:
 class Node:
     """Answers page by page, and sends a change before each answer."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: AsyncFleet) -> None:
         self.fleet = fleet
         self.requests: list[dict[str, Any]] = []
         self.pages = [
@@ -39,7 +39,7 @@ class Node:
 
 def test_changes_that_come_while_the_snapshot_is_read_are_applied_to_it_in_order() -> None:
     async def test() -> None:
-        fleet = Fleet("http://127.0.0.1:1")
+        fleet = AsyncFleet("http://127.0.0.1:1")
         await fleet._watch(cast("Socket", Node(fleet)))
         assert sorted(fleet.sessions) == ["a", "d"]
         assert fleet.sessions["a"]["name"] == "new"
@@ -50,7 +50,7 @@ def test_changes_that_come_while_the_snapshot_is_read_are_applied_to_it_in_order
 
 def test_after_a_resync_the_fleet_asks_for_a_snapshot_and_not_for_what_it_missed() -> None:
     async def test() -> None:
-        fleet = Fleet("http://127.0.0.1:1")
+        fleet = AsyncFleet("http://127.0.0.1:1")
         await fleet._watch(cast("Socket", Node(fleet)))
         fleet._event("resync", {"reason": "feed_trimmed"}, None)
         node = Node(fleet)
@@ -73,7 +73,7 @@ def test_fleet_that_is_not_let_in_asks_one_node_after_the_other(
     async def test() -> None:
         monkeypatch.setattr(module.Socket, "connect", connect)
         monkeypatch.setattr(module.Backoff, "next_s", lambda self: 0.0)
-        async with Fleet(["http://a", "http://b", "http://c"]):
+        async with AsyncFleet(["http://a", "http://b", "http://c"]):
             async with asyncio.timeout(10):
                 while len(seen) < 6:
                     await asyncio.sleep(0)

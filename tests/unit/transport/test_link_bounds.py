@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from service.transport.lobby import DISCARD_BYTES, Lobby
-
 from service.protocol import frames
+from service.transport.unauthenticated import DISCARD_BYTES, UnauthenticatedClients
 from tests.support.benches.link import Bench, frame
 
 MOST = 200_000
@@ -40,12 +39,14 @@ def test_frame_that_is_longer_than_the_bound_goes_out_alone() -> None:
         bench.peer.close()
 
 
-def test_stranger_that_sends_on_after_its_end_is_cut_soon_and_a_device_is_not() -> None:
-    for is_stranger in (True, False):
+def test_unauthenticated_client_that_sends_on_after_its_end_is_cut_soon_and_a_device_is_not() -> (
+    None
+):
+    for is_unauthenticated in (True, False):
         bench = Bench()
         try:
-            if is_stranger:
-                bench.link.ticket = Lobby().enter("a")
+            if is_unauthenticated:
+                bench.link.ticket = UnauthenticatedClients().enter("a")
             bench.link.finish([], frames.POLICY)
             bench.hub.turn()
             for _ in range(2 * DISCARD_BYTES // 8_192):
@@ -53,7 +54,7 @@ def test_stranger_that_sends_on_after_its_end_is_cut_soon_and_a_device_is_not() 
                     break
                 bench.peer.send(b"x" * 8_192)
                 bench.hub.turn()
-            assert bench.link.is_closed is is_stranger
+            assert bench.link.is_closed is is_unauthenticated
         finally:
             bench.link.cut()
             bench.peer.close()
