@@ -35,7 +35,7 @@ class Plant:
     promise: str
     faults: tuple[str, ...] = ()
     seed: int = 1
-    tries: int = 12
+    tries: int = 40
 
 
 @contextlib.contextmanager
@@ -116,8 +116,8 @@ PLANTED = [
     Plant(
         "stale index",
         lambda: script(
-            "  call('ZREM', tag .. 'active', id)\n  call('ZREM', tag .. 'idle', id)\n  if node_id",
-            "  if node_id",
+            "  call('ZREM', tag .. 'active', id)\n  call('ZREM', tag .. 'idle', id)\n  end_deadline",
+            "  end_deadline",
         ),
         "every session is in one place",
     ),
@@ -131,6 +131,7 @@ PLANTED = [
         "disconnect not repeated",
         lambda: method(PendingDisconnects, "_disconnect", _once),
         "the simulation comes to its end",
+        seed=21,
     ),
     Plant(
         "lease not renewed",

@@ -34,7 +34,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         chosen = {
             item.callspec.params["name"]
             for item in request.session.items
-            if "run" in item.fixturenames and item.callspec.params["run"] == request.param
+            if item.path == request.path
+            and "run" in item.fixturenames
+            and item.callspec.params["run"] == request.param
         }
         asyncio.run(made.all(one for name, one in SCENARIOS.items() if name in chosen))
         yield made

@@ -13,6 +13,7 @@ import redis
 from rq.job import Job, JobStatus
 
 from service.config.loader import Config, load_config, to_environment
+from service.manager.manager import SessionManager
 from service.observability.alarms import late_sweeps
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
@@ -246,6 +247,9 @@ def test_nothing_is_purged_after_a_jump_of_redis(
 ) -> None:
     """What is in the archive would look as old as the jump is far."""
     monkeypatch.setenv("MUSTER_ARCHIVE__URL", tmp_path.as_uri())
+    SessionManager.connect(
+        config.redis.url, load_config()
+    ).close()  # claims it, as nodes and workers do
     monkeypatch.setattr(jobs.archive, "purge", lambda *_: 7)
     assert jobs.purge_expired_archives() == 7
     store.upkeep.note_clock_jump(40 * 86_400)
