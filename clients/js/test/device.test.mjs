@@ -146,6 +146,21 @@ test("who is told that it is offline may stop it", { timeout: 10_000 }, async (t
   assert.equal(device.state, "ended");
 });
 
+test("one that is stopped as soon as a register settles the rest stays ended", { timeout: 10_000 }, async (t) => {
+  const states = [];
+  const onState = (state) => states.push(state);
+  const { device, service, of } = await deviceOf(t, [registered(), registered({ last_seq: 1 })], { onState });
+  await online(device);
+  device.send({ n: 1 });
+  await until(() => of("update_data").length === 1);
+  const stopped = device.flush(5).then(() => device.stop());
+  service.sockets[0].close("the network");
+  await stopped;
+  assert.equal(device.state, "ended");
+  assert.equal(states.at(-1), "ended");
+  assert.equal(service.urls.length, 2);
+});
+
 test("a command that comes twice runs once, and its outcome is told until it is acked", async (t) => {
   const { device, service, of } = await deviceOf(t, [registered()]);
   let runs = 0;

@@ -58,7 +58,10 @@ def operator(pair: Cluster) -> Iterator[Operator]:
 def run_script(script: str, *arguments: str) -> list[Any]:
     """What a script printed: JSON, a line each."""
     argv = (*node_program(script), *arguments)
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"{script} has not ended: {late.stdout!r} {late.stderr!r}") from None
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

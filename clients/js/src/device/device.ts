@@ -182,7 +182,7 @@ export class Device {
   }
 
   #setState(state: DeviceState, why: string): void {
-    if (state === this.state && why === this.why) return;
+    if (this.#isEnded() || (state === this.state && why === this.why)) return; // an end is final
     this.state = state;
     this.why = why;
     if (this.#options.onState !== undefined) tell(this.#options.onState, state, why);
@@ -262,6 +262,7 @@ export class Device {
     let renewal: Timer | undefined;
     try {
       const registration = await this.#register(socket);
+      if (this.#isEnded()) return ""; // such as by who waited for what this register settled
       backoff.succeeded();
       this.#tokenPauseS = 0;
       this.#noteClock(registration.server_time);

@@ -197,7 +197,7 @@ class AsyncDevice:
         self.buffer.close()
 
     def _set_state(self, state: str, why: str = "") -> None:
-        if (state, why) != (self.state, self.why):
+        if self.state != "ended" and (state, why) != (self.state, self.why):
             self.state, self.why = state, why
             tell(self._on_state, state, why)
 
@@ -393,9 +393,8 @@ class AsyncDevice:
             if self._socket is not None:
                 self._socket.close(event)
         elif event == "service_error" and data.get("code") == "not_authenticated":
-            if callable(self._token):
-                self._reconnect_after_s = 0.0
-                if self._socket is not None:
-                    self._socket.close("the token has ended")
-            else:
+            if not callable(self._token):
                 self._end(f"not_authenticated: {data.get('message', '')}")
+            elif self._socket is not None:
+                self._reconnect_after_s = 0.0
+                self._socket.close("the token has ended")
