@@ -73,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(re.sub(r"[^\w/.:-]+", "_", _group(item))))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is shared would be made once per test, and nobody would see why all takes twice as long."""
+    is_grouped = getattr(session.config.option, "loadgroup", False)
+    if is_grouped and session.items and "@" not in session.items[0].nodeid:
+        raise pytest.UsageError("pytest-xdist does not group tests with this version of pytest")
+
+
 def _group(item: pytest.Function) -> str:
     """Who shares nodes stays together, who has some of its own goes anywhere; the rest: by file."""
     file = item.nodeid.partition("::")[0]
