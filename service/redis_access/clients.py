@@ -19,6 +19,7 @@ from redis.retry import Retry
 from service.config.settings import EMBEDDED
 from service.errors import ConfigError
 from service.redis_access.connections import (
+    PatientParser,
     Primary,
     SentinelConnection,
     TcpConnection,
@@ -63,6 +64,7 @@ def redis_factory(
         "retry": Retry(NoBackoff(), 0),
         "max_connections": max_connections,
         "timeout": POOL_TIMEOUT_S,
+        "parser_class": PatientParser,
     }
     if url.startswith(SENTINEL_SCHEME + "://"):
         return _sentinel_factory(url, defaults, setting)
@@ -169,7 +171,8 @@ def _sentinel_factory(
 ) -> Callable[..., redis.Redis]:
     parsed = parse_sentinel(url, setting)
     asking = {
-        key: defaults[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")
+        key: defaults[key]
+        for key in ("socket_timeout", "socket_connect_timeout", "retry", "parser_class")
     } | parsed.sentinel_login
 
     def make(**options: Any) -> redis.Redis:

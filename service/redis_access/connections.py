@@ -15,9 +15,29 @@ import socket
 from typing import Any
 
 import redis
+from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import Sentinel
+
+
+class PatientParser(DefaultParser):  # type: ignore[misc,valid-type]
+    """Reads a reply that came in time, although its reader came late.
+
+    When one turn of eventlet's loop takes longer than the timeout, the timer of a waiting socket fires
+    before the loop has looked at the socket again. Redis is not away then, this process is busy.
+    """
+
+    _sock: Any
+
+    def read_from_socket(self, *args: Any, **options: Any) -> bool:
+        try:
+            return bool(super().read_from_socket(*args, **options))
+        except RedisTimeoutError:
+            if self._sock is None or _is_silent(self._sock):
+                raise
+        return bool(super().read_from_socket(*args, **options))
 
 
 class _QuickCheck:
