@@ -46,7 +46,7 @@ BAD_INPUT = ("binary", "namespace", "not_connected", "packet", "too_large")
 #: Why something is refused before its sender has logged in.
 REFUSED = (
     *("address", "node", "malformed", "slow", "too_long"),
-    *("host", "origin", "forwarded", "version", "jsonp", "websocket"),
+    *("host", "origin", "forwarded", "version", "transport", "method", "jsonp", "websocket"),
 )
 #: What Redis answers to a reclaim, see lua/reclaim.lua.
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")

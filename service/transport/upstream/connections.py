@@ -145,6 +145,7 @@ class EngineConnections:
         eio.generate_id = self._new_sid
         eio.start_service_task = False
         eio.log_message_keys = _AllSeen()
+        eio._ok = functools.partial(refusals.ok, eio._ok)
         self._handle_request = eio.handle_request
         eio.handle_request = self._admit
         self._connect_upstream = eio.handlers["connect"]
@@ -289,16 +290,17 @@ class EngineConnections:
             refusals.refuse_request, self.eio, self.counts.refused, environ, start_response
         )
         refuse = functools.partial(refusals.refuse, self.eio, environ, start_response)
-        if not sids and query.get("EIO") != [refusals.VERSION]:
-            return refuse_request("version", refusals.OTHER_VERSION)
-        if "j" in query:
-            return refuse_request("jsonp", refusals.NO_JSONP)
-        if query.get("transport", [""])[0] != "websocket":
+        if query.get("transport") != ["websocket"]:
             environ.pop(handshake.UPGRADE, None)  # some proxies put it on every request
-        elif environ["REQUEST_METHOD"] == "GET" and (fault := handshake.refusal(environ)):
-            return refuse_request("websocket", fault)
+        if fault := refusals.fault_of(environ, query):
+            return refuse_request(*fault)
         if sids:
             socket = self.eio.sockets.get(sids[0])
+            if (
+                socket is not None and socket.closed
+            ):  # a POST to it is 500 in engineio/server.py:318
+                del self.eio.sockets[sids[0]]
+                socket = None
             if socket is not None and KNOWN in environ:
                 self._notify_known(socket, environ[KNOWN])
             if socket is not None and environ["REQUEST_METHOD"] == "POST":

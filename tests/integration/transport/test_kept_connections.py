@@ -65,7 +65,7 @@ def test_thirty_posts_over_one_connection_are_all_answered(
     for _ in range(30):
         one.ask("POST", path, b"3", headers)
         answer = one.answer()
-        assert (answer.status, answer.body) == (200, b"OK")
+        assert (answer.status, answer.body) == (200, b"ok")
         assert answer.headers.get("connection", "keep-alive") == "keep-alive"
 
 
