@@ -22,7 +22,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -77,6 +77,8 @@ lint: $(VENV)/.installed-dev ## check format, style, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python clients/js/bundle.py --check
+	$(BIN)/python dashboard/build.py --check
+	$(BIN)/python dashboard/build.py --lint
 
 format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix-only --quiet .
@@ -84,6 +86,9 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 
 client-js: $(VENV)/bin/python ## build the JavaScript client that nodes serve to pages, after a change of it; needs Node.js
 	@$(BIN)/python clients/js/bundle.py
+
+dashboard: $(VENV)/bin/python ## build the dashboard that nodes serve at /dashboard, after a change of it; needs Node.js 20
+	@$(BIN)/python dashboard/build.py
 
 lock: $(VENV)/.installed-dev ## write the lock files anew
 	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build -o requirements.lock
@@ -97,7 +102,7 @@ release: $(VENV)/.installed-dev ## build wheels, sdists, npm package and bill of
 	@cd clients/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm pack --silent --pack-destination ../../dist
 
 clean: ## remove .venv, caches and builds (muster-data stays)
-	rm -rf $(VENV) build dist clients/js/dist clients/js/node_modules benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist clients/js/dist clients/js/node_modules dashboard/node_modules benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find muster service workers chaos clients tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

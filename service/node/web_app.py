@@ -6,7 +6,7 @@ This module only puts together what the node's steps built; it opens nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flask_socketio import SocketIO
 
 from service.api import problems
 from service.api.authentication import current_identity
+from service.node import dashboard
 from service.observability.health import Health
 from service.security import permissions
 from service.security.http_guard import HttpGuard
@@ -41,19 +42,21 @@ SECURITY_HEADERS = {
 }
 
 
-def create_app() -> Flask:
-    """Create the Flask application: pages, and errors as `application/problem+json`."""
-    app = Flask("muster", static_folder=None)
+def create_app(origins: Callable[[], Iterable[str]] = tuple) -> Flask:
+    """Create the Flask application: pages, and errors as `application/problem+json`.
 
-    links = (WEB_DIR / "index.html").read_bytes()
+    Args:
+        origins: those of the other nodes, where the dashboard may go on.
+    """
+    app = Flask("muster", static_folder=None)
 
     @app.get("/")
     def index() -> Response:
         accepted = request.accept_mimetypes
+        response = Response("Server is running", mimetype="text/plain")
         if accepted["text/html"] > accepted["text/plain"]:  # a browser; not curl, which takes all
-            response = Response(links, content_type="text/html; charset=utf-8")
-        else:
-            response = Response("Server is running", mimetype="text/plain")
+            response.status_code = 303
+            response.headers["Location"] = dashboard.ROOT
         response.headers["Vary"] = "Accept"
         return response
 
@@ -62,6 +65,7 @@ def create_app() -> Flask:
         app.add_url_rule(path, name, _page(body, content_type))
 
     app.add_url_rule(CLIENT_PATH, CLIENT_FILE, _client((WEB_DIR / CLIENT_FILE).read_bytes()))
+    dashboard.install(app, SECURITY_HEADERS["Content-Security-Policy"], origins)
     problems.install(app)
 
     @app.after_request

@@ -203,7 +203,8 @@ class _Run:
             self._supervisor.stopping.wait(0.05)
 
     def _print_urls(self) -> None:
-        lines = [f"  node    {url}" for url in self._urls]
+        lines = [f"  open    {self._urls[0]}/dashboard"]
+        lines.extend(f"  node    {url}" for url in self._urls)
         lines.append(f"  pages   {self._urls[0]}/test   {self._urls[0]}/api/docs")
         lines.append(f"  metrics {self._urls[0]}/metrics")
         if self._config.auth.mode == "token":

@@ -1,0 +1,26 @@
+// Outlines in a square of 24, drawn for this page.
+export const ICONS: Readonly<Record<string, string>> = {
+  fleet: "M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z",
+  archive: "M3 5h18v4H3zM5 9v10h14V9M10 13h4",
+  nodes: "M4 4h16v6H4zM4 14h16v6H4zM8 7h.01M8 17h.01",
+  jobs: "M4 6h2M4 12h2M4 18h2M10 6h10M10 12h10M10 18h10",
+  alarms: "M12 4a6 6 0 0 1 6 6v4l2 3H4l2-3v-4a6 6 0 0 1 6-6zM10 20h4",
+  tail: "M4 6h16M4 11h10M4 16h13M4 21h6",
+  close: "M6 6l12 12M18 6L6 18",
+  help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.1-1.5 2.4M12 18h.01M12 2a10 10 0 1 0 0 20 10 10 0 0 0 0-20z",
+  auto: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 3v18M12 7h7M12 12h9M12 17h7",
+  light:
+    "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M18 18l1 1M19 5l-1.4 1.4M6 18l-1 1",
+  dark: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+  user: "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM4 21c0-4 3.6-6 8-6s8 2 8 6",
+  up: "M6 15l6-6 6 6",
+  down: "M6 9l6 6 6-6",
+  left: "M15 6l-6 6 6 6",
+  right: "M9 6l6 6-6 6",
+  columns: "M4 4h16v16H4zM9.5 4v16M14.5 4v16",
+  search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L21 21",
+  send: "M4 12l16-8-5 16-3-7-8-1z",
+  download: "M12 4v11M7 11l5 5 5-5M4 20h16",
+  check: "M5 12l5 5L19 7",
+  warning: "M12 3l10 18H2zM12 10v5M12 18h.01",
+};

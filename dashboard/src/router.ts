@@ -1,0 +1,86 @@
+// One page per route, loaded when it is first shown.
+import { createRouter, createWebHistory, type Router, type RouteRecordRaw } from "vue-router";
+import type { Role } from "@/client/claims";
+import { useAuth } from "@/stores/auth";
+
+declare module "vue-router" {
+  interface RouteMeta {
+    readonly title?: string;
+    /** Who may use it; left out: everybody. */
+    readonly needs?: Role;
+    /** Whether it shows the whole service, which a project's token may not see. */
+    readonly isWhole?: boolean;
+    /** Name of its icon in the navigation; left out: it is not there. */
+    readonly icon?: string;
+  }
+}
+
+export const routes: readonly RouteRecordRaw[] = [
+  {
+    path: "/",
+    name: "fleet",
+    component: () => import("@/pages/fleet/FleetPage.vue"),
+    meta: { title: "Fleet", needs: "viewer", icon: "fleet" },
+  },
+  {
+    path: "/sessions/:id",
+    name: "session",
+    component: () => import("@/pages/session/SessionPage.vue"),
+    meta: { title: "Session", needs: "viewer" },
+  },
+  {
+    path: "/archive",
+    name: "archive",
+    component: () => import("@/pages/archive/ArchivePage.vue"),
+    meta: { title: "Archive", needs: "viewer", icon: "archive" },
+  },
+  {
+    path: "/nodes",
+    name: "nodes",
+    component: () => import("@/pages/nodes/NodesPage.vue"),
+    meta: { title: "Nodes", needs: "viewer", isWhole: true, icon: "nodes" },
+  },
+  {
+    path: "/jobs",
+    name: "jobs",
+    component: () => import("@/pages/jobs/JobsPage.vue"),
+    meta: { title: "Jobs", needs: "admin", isWhole: true, icon: "jobs" },
+  },
+  {
+    path: "/alarms",
+    name: "alarms",
+    component: () => import("@/pages/alarms/AlarmsPage.vue"),
+    meta: { title: "Alarms", needs: "viewer", isWhole: true, icon: "alarms" },
+  },
+  {
+    path: "/tail",
+    name: "tail",
+    component: () => import("@/pages/tail/TailPage.vue"),
+    meta: { title: "Live tail", needs: "viewer", icon: "tail" },
+  },
+  { path: "/login", name: "login", component: () => import("@/pages/login/LoginPage.vue"), meta: { title: "Sign in" } },
+  {
+    path: "/:path(.*)*",
+    name: "unknown",
+    component: () => import("@/pages/UnknownPage.vue"),
+    meta: { title: "No such page" },
+  },
+];
+
+export function makeRouter(): Router {
+  const router = createRouter({ history: createWebHistory("/dashboard/"), routes: [...routes] });
+  router.beforeEach((to) => {
+    const auth = useAuth();
+    if (to.name !== "login" && auth.refusal !== undefined && auth.token === undefined) {
+      return { name: "login", query: { then: to.fullPath } };
+    }
+    const { needs, isWhole } = to.meta;
+    if (needs === undefined || auth.may(needs, isWhole === true ? "all" : "some")) return true;
+    return { name: "unknown", params: { path: to.path.slice(1).split("/") }, query: to.query, hash: to.hash };
+  });
+  router.afterEach((to) => {
+    const { id } = to.params;
+    document.title = `${typeof id === "string" ? id : (to.meta.title ?? "")} · Muster`;
+  });
+  return router;
+}

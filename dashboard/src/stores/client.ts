@@ -1,0 +1,50 @@
+// The way to the service: requests with the token, to the node that we are connected to.
+import { Fleet, Operator, type FleetOptions } from "muster-client";
+import { Rest, type Request } from "muster-client/rest";
+import { defineStore } from "pinia";
+import { computed, ref } from "vue";
+import { explain, isNotAuthenticated } from "@/client/errors";
+import { fetchFile, type FileRequest } from "@/client/files";
+import { useAuth } from "./auth";
+
+const TIMEOUT_S = 30;
+const RETRIES = 2;
+
+export const useClient = defineStore("client", () => {
+  const auth = useAuth();
+  /** Addresses of nodes, the present one first. */
+  const urls = ref<readonly string[]>([location.origin]);
+  const url = computed(() => urls.value[0] ?? location.origin);
+  const login = computed(() => (auth.token === undefined ? {} : { token: auth.token }));
+  const rest = computed(() => new Rest(url.value, auth.token, TIMEOUT_S, RETRIES));
+  const options = computed(() => ({ ...login.value, timeoutS: TIMEOUT_S, retries: RETRIES }));
+  const rawOperator = computed(() => new Operator(url.value, options.value));
+
+  /** Run a request; where the token is over, the login is shown. */
+  async function guarded<T>(run: () => Promise<T>): Promise<T> {
+    const { token } = auth;
+    try {
+      return await run();
+    } catch (error) {
+      if (isNotAuthenticated(error) && token === auth.token) auth.signOut(explain(error));
+      throw error;
+    }
+  }
+
+  /** Call the API below `/api/v1`. */
+  const request = <T>(wanted: Request): Promise<T> => guarded(() => rest.value.ask<T>(wanted));
+
+  const get = <T>(path: string, query: Request["query"] = {}): Promise<T> => request<T>({ method: "GET", path, query });
+
+  /** Use muster-client's operator. */
+  const operate = <T>(run: (operator: Operator) => Promise<T>): Promise<T> => guarded(() => run(rawOperator.value));
+
+  /** Fetch a file below `/api/v1`; `saveBlob` of client/files.ts saves it. */
+  const file = (path: string, options: Omit<FileRequest, "url" | "token"> = {}): Promise<Blob> =>
+    guarded(() => fetchFile({ ...options, url: `${url.value}/api/v1${path}`, token: auth.token }));
+
+  /** Make a live connection of one's own, which has to be started and stopped. */
+  const newFleet = (options: FleetOptions = {}): Fleet => new Fleet(urls.value, { ...login.value, ...options });
+
+  return { urls, url, request, get, operate, file, newFleet };
+});

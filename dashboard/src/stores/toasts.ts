@@ -1,0 +1,36 @@
+// Short notes of what happened; errors stay until they are closed.
+import { defineStore } from "pinia";
+import { ref } from "vue";
+import { explain } from "@/client/errors";
+
+export interface Toast {
+  readonly id: number;
+  readonly kind: "done" | "note" | "error";
+  readonly text: string;
+}
+
+const SHOWN_MS = 6000;
+const MOST = 5;
+
+export const useToasts = defineStore("toasts", () => {
+  const toasts = ref<readonly Toast[]>([]);
+  let last = 0;
+
+  function add(kind: Toast["kind"], text: string): void {
+    const id = ++last;
+    toasts.value = [...toasts.value.filter((one) => one.text !== text), { id, kind, text }].slice(-MOST);
+    if (kind !== "error") setTimeout(() => close(id), SHOWN_MS);
+  }
+
+  function close(id: number): void {
+    toasts.value = toasts.value.filter((one) => one.id !== id);
+  }
+
+  return {
+    toasts,
+    close,
+    done: (text: string): void => add("done", text),
+    note: (text: string): void => add("note", text),
+    failed: (what: string, error: unknown): void => add("error", `${what}: ${explain(error)}`),
+  };
+});
