@@ -8,6 +8,10 @@ export interface Request {
   /** Below `/api/v1`. */
   readonly path: string;
   readonly body?: unknown;
+  /** The body as JSON text, instead of `body`: numbers keep the digits that JavaScript would round. */
+  readonly json?: string;
+  /** Reads the text of an answer, instead of `JSON.parse`. */
+  readonly parse?: (text: string) => unknown;
   /** Fields that are undefined or null are left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | null | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -63,13 +67,14 @@ export class Rest {
     }
   }
 
-  async #once<T>({ method, path, body, query = {}, headers = {}, timeoutS }: Request): Promise<T> {
-    const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const parameters = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  async #once<T>({ method, path, query = {}, headers = {}, timeoutS, parse, ...given }: Request): Promise<T> {
+    const json = given.json ?? (given.body === undefined ? undefined : JSON.stringify(given.body));
+    const fields = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+    const parameters = new URLSearchParams(fields.map(([name, value]) => [name, String(value)])).toString();
     const token = await currentToken(this.token);
     const sent = new Headers(headers);
     if (token !== undefined) sent.set("Authorization", `Bearer ${token}`);
-    if (body !== undefined && !sent.has("Content-Type")) sent.set("Content-Type", "application/json");
+    if (json !== undefined && !sent.has("Content-Type")) sent.set("Content-Type", "application/json");
     let response: Response;
     let text: string;
     try {
@@ -80,22 +85,22 @@ export class Rest {
         credentials: "omit",
         redirect: "error",
         signal: AbortSignal.timeout((timeoutS ?? this.timeoutS) * 1000),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(json === undefined ? {} : { body: json }),
       });
       text = await response.text();
     } catch (error) {
       const cause = error instanceof Error && error.cause !== undefined ? `: ${words(error.cause)}` : "";
       throw new NotConnected(`${method} ${path}: ${words(error)}${cause}`, { cause: error });
     }
-    return readAnswer<T>(response, text);
+    return readAnswer<T>(response, text, parse);
   }
 }
 
-function readAnswer<T>(response: Response, text: string): T {
+function readAnswer<T>(response: Response, text: string, parse: (text: string) => unknown = JSON.parse): T {
   const isJson = response.headers.get("Content-Type")?.includes("json") === true;
   let parsed: unknown;
   try {
-    parsed = isJson && text !== "" ? JSON.parse(text) : text;
+    parsed = isJson && text !== "" ? (response.ok ? parse : JSON.parse)(text) : text;
   } catch (error) {
     throw new NotConnected("the answer is cut short", { cause: error });
   }

@@ -8,6 +8,7 @@ import { Backoff, Signal, Sleeper, Timer } from "../time.js";
 import { renewBeforeEnd } from "../tokens.js";
 import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
 import { nextFrame, type Schedule } from "./frames.js";
+import { Joins } from "./joins.js";
 import { LiveShards } from "./sessions.js";
 
 /** What is watched; later versions of the service may know more. */
@@ -60,6 +61,7 @@ export class Fleet {
   #error: Error | undefined;
   readonly #listeners = new Set<FleetListener>();
   readonly #queues = new Set<ChangeQueue>();
+  readonly #joins = new Joins();
   readonly #waiting = new Set<(error?: Error) => void>(); // for the snapshot
   #untold: Change[] = [];
   #isScheduled = false;
@@ -111,6 +113,16 @@ export class Fleet {
     this.#snapshot ??= { state: this.#state, sessions: this.#sessions.copy(), counts: this.#counts };
     return this.#snapshot;
   };
+
+  /** Be counted among the clients of a session, over reconnects; a session with clients is not archived. */
+  join(sessionId: string): void {
+    this.#joins.add(sessionId);
+  }
+
+  /** Be no client of a session any more; resolved when the service knows it. */
+  leave(sessionId: string): Promise<void> {
+    return this.#joins.delete(sessionId);
+  }
 
   /**
    * Iterate every change from now on, until the fleet is stopped. A reader that is more than `limit` samples and
@@ -229,10 +241,12 @@ export class Fleet {
         this.#again = new Signal();
         await this.#watch(socket);
         backoff.succeeded();
+        this.#joins.connected(socket);
         if (socket.reason === undefined) await this.#again.promise;
       }
     } finally {
       renewal?.stop();
+      this.#joins.connected(undefined);
       this.#socket = undefined;
       this.#early = undefined;
       socket.close("left");
@@ -321,11 +335,13 @@ export class Fleet {
     this.#counts = sameIfEqual(this.#counts, update.counts);
     if (update.removed.length + update.changed.length === 0) this.#publish();
     for (const sessionId of update.removed) {
+      this.#joins.removed(sessionId);
       if (!this.#sessions.delete(sessionId)) continue;
         this.#tell({ kind: "removed", sessionId });
     }
     for (const summary of update.changed) {
       this.#keep(summary.session_id, summary);
+      this.#joins.changed(summary.session_id);
         this.#tell({ kind: "changed", sessionId: summary.session_id, summary });
     }
   }
