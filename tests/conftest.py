@@ -70,6 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one worker of pytest-xdist does in one go, so that what is shared is made once."""
     for item in items:
         assert isinstance(item, pytest.Function)
+        if item.get_closest_marker("xdist_group"):  # it says so itself
+            continue
         item.add_marker(pytest.mark.xdist_group(re.sub(r"[^\w/.:-]+", "_", _group(item))))
 
 

@@ -1,0 +1,59 @@
+"""Chromium as a person has it in front of them, and nodes that serve it their pages.
+
+All of it is one group of pytest-xdist and one browser: Playwright keeps an event loop in the thread that uses
+it, so that nothing else may run there meanwhile which wants one of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support.clients.tabs import Tab
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test here starts processes, and all share one browser."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.processes)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    found = shutil.which("chromium")
+    assert found, "there is no `chromium` here: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
+
+
+OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[OpenTab]:
+    """`tab(width=360, dark=True)`: a tab of a browser of its own, which must have done nothing wrong in the end."""
+    made: list[Tab] = []
+
+    def make(**wishes: object) -> Tab:
+        made.append(Tab(browser, **wishes))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    for one in made:
+        assert one.wrongs() == []

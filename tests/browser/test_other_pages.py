@@ -1,0 +1,27 @@
+"""Pages of a node beside the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.conftest import OpenTab
+from tests.support.nodes.node_processes import Cluster
+from tests.support.nodes.shared_pair import running_pair
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_pair(tmp_path_factory.mktemp("open")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("path", ["/test", "/api/docs/"])
+def test_page_opens_without_an_error_and_asks_nobody_else(
+    pair: Cluster, tab: OpenTab, path: str
+) -> None:
+    seen = tab()
+    seen.page.goto(pair.urls[0] + path)
+    seen.page.wait_for_load_state("networkidle")
+    assert seen.page.locator("body").inner_text().strip()

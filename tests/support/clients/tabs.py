@@ -1,0 +1,101 @@
+"""A tab of a browser, with what its page did that no page of ours may do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+#: Pages are told here what the browser forbade them by their own policies.
+_NOTES = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error("forbidden by policy:", event.violatedDirective, event.blockedURI, event.sourceFile));
+"""
+_AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+_WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+#: What the browser itself says when an address does not answer.
+_UNREACHABLE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
+
+
+class Tab:
+    """One tab with cookies and storage of its own.
+
+    Args:
+        width: Of what is seen, px.
+        dark: Whether the person prefers dark pages.
+        outages: Whether nodes of this test go away, so that requests to them fail.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        *,
+        width: int = 1440,
+        height: int = 900,
+        dark: bool = False,
+        outages: bool = False,
+    ) -> None:
+        self._context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            accept_downloads=True,
+        )
+        self._context.add_init_script(_NOTES)
+        self._outages = outages
+        self._wrongs: list[str] = []
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self._wrongs.append(f"uncaught: {error}"))
+        self._context.on("request", self._asked)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        if self._outages and any(words in message.text for words in _UNREACHABLE):
+            return
+        self._wrongs.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        where = urlsplit(request.url)
+        if where.scheme not in ("data", "blob") and where.hostname != "127.0.0.1":
+            self._wrongs.append(f"asks {request.url}")
+
+    def wrongs(self) -> list[str]:
+        """Errors on the console, reports of policies, requests to others."""
+        return self._wrongs
+
+    def find_barriers(self) -> list[str]:
+        """What axe finds on the page as it is: rule, and where."""
+        session = self._context.new_cdp_session(self.page)
+        try:
+            for expression in (_AXE, f"axe.run({{runOnly: {json.dumps(_WCAG)}}})"):
+                answer = session.send(
+                    "Runtime.evaluate",
+                    {"expression": expression, "awaitPromise": True, "returnByValue": True},
+                )
+                assert "exceptionDetails" not in answer, answer
+        finally:
+            session.detach()
+        found: list[dict[str, Any]] = answer["result"]["value"]["violations"]
+        return [
+            f"{one['id']}: {node['html'][:200]} ({node['failureSummary']})"
+            for one in found
+            for node in one["nodes"]
+        ]
+
+    def overhang_px(self) -> int:
+        """How far the page can be scrolled sideways."""
+        return int(
+            self.page.evaluate(
+                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+        )
+
+    def close(self) -> None:
+        self._context.close()
