@@ -131,6 +131,12 @@ class JobPath(Payload):
     job_id: Known
 
 
+class QuarantinePath(Payload):
+    """Path of one file in quarantine."""
+
+    item: Known = Field(description="`item` in `GET /archive/quarantine`.")
+
+
 class SessionsQuery(Query):
     """Which sessions, and which page of them."""
 

@@ -271,6 +271,19 @@ class Node(Answer):
     seen_at: Time
     ready: bool
     draining: bool
+    version: str | None = None
+    uptime_s: float | None = None
+    connections: int | None = None
+    devices: int | None = None
+    dashboards: int | None = None
+    cpu_percent: float | None = Field(
+        None, description="CPU time since its last report, in percent of one core."
+    )
+    memory_bytes: int | None = Field(None, description="Memory of its process.")
+    memory_available_percent: float | None = Field(
+        None, description="Memory that its container, or its machine, has left."
+    )
+    backlog_bytes: int | None = Field(None, description="Data that waits for Redis.")
 
 
 class Nodes(Answer):
@@ -298,11 +311,24 @@ class Job(Answer):
     error: str | None
 
 
+class Sweep(Answer):
+    """Work that workers do again and again."""
+
+    sweep: str
+    every_s: float
+    ran_s_ago: float | None = Field(description="null: it has not run yet.")
+    late: bool = Field(description="Whether it has missed three turns.")
+
+
 class Jobs(Answer):
-    """Background jobs by state, newest first."""
+    """Background jobs by state, newest first; the queue and the sweeps."""
 
     jobs: list[Job]
     counts: dict[str, int]
+    oldest_s: float | None = Field(
+        description="How long the job that is next has waited; null: none waits."
+    )
+    sweeps: list[Sweep] = Field(description="Empty where no worker has run yet.")
     workers: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from service.archive import record as records
 from service.archive.errors import ArchiveUnavailable, BadRecord
@@ -89,13 +89,17 @@ class Archive:
         Raises:
             ArchiveUnavailable: also when it is removed meanwhile.
         """
-        offset = 0
-        while offset < size:
-            piece = self.store.get_piece(name, offset, PIECE_BYTES)
-            if not piece:
-                raise ArchiveUnavailable("The file went while it was read.")
-            yield piece
-            offset += len(piece)
+        return _whole(self.store.get_piece, name, size)
+
+    def quarantined_pieces(self, found: Quarantined) -> Iterator[bytes]:
+        """Yield a file in quarantine, piece by piece.
+
+        Raises:
+            BadRecord: at once: it is not a file, or too large to be a record.
+            ArchiveUnavailable: also when it is removed meanwhile.
+        """
+        self.store.get_quarantined_piece(found.item, 0, 1)
+        return _whole(self.store.get_quarantined_piece, found.item, found.size_bytes)
 
     def check_quarantined(self, found: Quarantined) -> str:
         """Return what is still wrong with a file in quarantine; "": nothing.
@@ -126,3 +130,15 @@ class Archive:
         except BadRecord as exc:
             return exc.reason
         return None
+
+
+def _whole(
+    get_piece: Callable[[str, int, int], bytes | None], name: str, size: int
+) -> Iterator[bytes]:
+    offset = 0
+    while offset < size:
+        piece = get_piece(name, offset, PIECE_BYTES)
+        if not piece:
+            raise ArchiveUnavailable("The file went while it was read.")
+        yield piece
+        offset += len(piece)

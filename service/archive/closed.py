@@ -65,6 +65,9 @@ class ClosedArchiveStore:
     def read_quarantined(self, item: str) -> bytes | None:
         self._refuse()
 
+    def get_quarantined_piece(self, item: str, offset: int, size: int) -> bytes | None:
+        self._refuse()
+
     def unquarantine(self, item: str) -> str | None:
         self._refuse()
 

@@ -269,6 +269,12 @@ class FileArchiveStore:
         with self._root() as root:
             return self._quarantine_of(root).read(item)
 
+    def get_quarantined_piece(self, item: str, offset: int, size: int) -> bytes | None:
+        if not ITEM.fullmatch(item):
+            return None
+        with self._root() as root:
+            return self._quarantine_of(root).read_piece(item, offset, size)
+
     def unquarantine(self, item: str) -> str | None:
         if not ITEM.fullmatch(item):
             return None

@@ -74,6 +74,11 @@ class Quarantine:
         """Return the content of the file."""
         return durable.read_file(self._root, f"{QUARANTINE}/{item}/{_CONTENT}", MAX_TEXT_BYTES)
 
+    def read_piece(self, item: str, offset: int, size: int) -> bytes | None:
+        """Return a piece of the content of the file."""
+        path = f"{QUARANTINE}/{item}/{_CONTENT}"
+        return durable.read_piece(self._root, path, offset, size, MAX_TEXT_BYTES)
+
     def unquarantine(self, item: str) -> str | None:
         """Move the file to where it was.
 

@@ -137,6 +137,13 @@ class ArchiveStore(Protocol):
             BadRecord: as `get`.
         """
 
+    def get_quarantined_piece(self, item: str, offset: int, size: int) -> bytes | None:
+        """Return at most `size` bytes of a quarantined file, otherwise as `get_piece`; None: no such item.
+
+        Raises:
+            BadRecord: as `get`.
+        """
+
     def unquarantine(self, item: str) -> str | None:
         """Move a quarantined file back to its name, which is returned; None: no such item.
 

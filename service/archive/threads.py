@@ -118,6 +118,9 @@ class ThreadedArchiveStore:
     def read_quarantined(self, item: str) -> bytes | None:
         return self._calls(self._store.read_quarantined, item)
 
+    def get_quarantined_piece(self, item: str, offset: int, size: int) -> bytes | None:
+        return self._calls(self._store.get_quarantined_piece, item, offset, size)
+
     def unquarantine(self, item: str) -> str | None:
         return self._calls(self._store.unquarantine, item)
 

@@ -15,7 +15,7 @@ from service.cli.tables import Column, by_state, show_table
 from service.config.data_folder import find_redis
 from service.config.loader import load_config, queue_name
 from service.manager.manager import SessionManager
-from service.observability.alarms import late_sweeps
+from service.observability.alarms import sweeps
 from service.redis_access.clients import queue_factory
 from service.redis_access.job_queue import STATES, JobQueue
 
@@ -54,9 +54,9 @@ def show(
         counts, oldest_s = queue.counts(), queue.oldest_s()
         found = queue.jobs(("failed", "started", "queued", "scheduled"), limit)
         upkeep, now_ms = manager.store.upkeep.read(), manager.store.now_ms()
-    sweeps = _sweeps(upkeep, now_ms)
+    shown_sweeps = sweeps(upkeep, now_ms)
     if json_output:
-        shown = {"counts": counts, "oldest_s": oldest_s, "sweeps": sweeps, "jobs": found}
+        shown = {"counts": counts, "oldest_s": oldest_s, "sweeps": shown_sweeps, "jobs": found}
         options.show_json(shown)
         return
     typer.echo(" · ".join(f"{state} {counts[state]}" for state in STATES))
@@ -71,7 +71,7 @@ def show(
             _ago(one["ran_s_ago"]),
             f"{one['every_s']:g} s",
         ]
-        for one in sweeps
+        for one in shown_sweeps
     ]
     show_table(columns, rows, "No worker has run yet, so there are no sweeps.")
     typer.echo("")
@@ -97,17 +97,6 @@ def _row(one: dict[str, Any]) -> list[Any]:
 
 def _ago(seconds: float | None) -> str:
     return "never" if seconds is None else f"{options.duration(seconds)} ago"
-
-
-def _sweeps(upkeep: dict[str, str], now_ms: int) -> list[dict[str, Any]]:
-    late = late_sweeps(upkeep, now_ms)
-    found = []
-    for name, every_ms in sorted(json.loads(upkeep.get("sweeps") or "{}").items()):
-        ran_ms = upkeep.get(f"ran_at:{name}")
-        ago = None if ran_ms is None else (now_ms - int(ran_ms)) / 1000
-        about = {"every_s": int(every_ms) / 1000, "ran_s_ago": ago, "late": name in late}
-        found.append({"sweep": name, **about})
-    return found
 
 
 @jobs.command()

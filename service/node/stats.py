@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+import psutil
+
 from service.clock import RedisClock
 from service.live.fanout.fanout import Fanout
 from service.live.ingest.ingest import MAX_BUFFER_BYTES, Ingest
@@ -72,6 +74,8 @@ class NodeFigures:
         self._clock = clock
         self._about = about
         self._started = time.monotonic()
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # from here on it tells of the time since it was asked last
         metrics.connections.read_from(lambda: len(dispatcher.peers))
         metrics.devices.read_from(lambda: len(sessions))
         metrics.dashboards.read_from(lambda: fanout.figures()["dashboards"])
@@ -129,6 +133,9 @@ class NodeFigures:
             "pid": os.getpid(),
             "version": installed_version(),
             "uptime_s": round(time.monotonic() - self._started),
+            "cpu_percent": round(self._process.cpu_percent(), 1),
+            "memory_bytes": self._process.memory_info().rss,
+            "memory_available_percent": round(available_percent(), 1),
             "max_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "connections": len(self._dispatcher.peers),
             "devices": len(self._sessions),

@@ -65,6 +65,18 @@ def late_sweeps(upkeep: Mapping[str, str], now_ms: int) -> list[str]:
     return sorted(late)
 
 
+def sweeps(upkeep: Mapping[str, str], now_ms: int) -> list[dict[str, Any]]:
+    """Return each sweep: how often it is to run, when it last did, whether it is late."""
+    late = late_sweeps(upkeep, now_ms)
+    found = []
+    for name, every_ms in sorted(json.loads(upkeep.get("sweeps") or "{}").items()):
+        ran_ms = upkeep.get(f"ran_at:{name}")
+        ago = None if ran_ms is None else (now_ms - int(ran_ms)) / 1000
+        about = {"every_s": int(every_ms) / 1000, "ran_s_ago": ago, "late": name in late}
+        found.append({"sweep": name, **about})
+    return found
+
+
 def decide_alarms(facts: Facts) -> Iterator[Alarm]:
     """Yield the alarms that these facts call for."""
     for node in facts.nodes:

@@ -124,6 +124,7 @@ ROUTES: Mapping[str, Right] = {
     "GET /api/v1/archive/<session_id>": Right(_READERS, ONE),
     "POST /api/v1/archive/verify": Right(_ADMINS, ALL),
     "GET /api/v1/archive/quarantine": Right(_READERS, ALL),
+    "GET /api/v1/archive/quarantine/<item>": Right(_READERS, ALL),
     "POST /api/v1/archive/quarantine": Right(_ADMINS, ALL),
     "GET /api/v1/nodes": Right(_READERS, ALL),
     "GET /api/v1/stats": Right(_READERS, ALL),

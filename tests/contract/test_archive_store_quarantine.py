@@ -23,6 +23,9 @@ def test_quarantine_takes_the_file_away_and_tells_why(store):
     assert one.size_bytes == len(data)
     assert one.at_ms > 1_700_000_000_000
     assert store.read_quarantined(item) == data
+    pieces = [store.get_quarantined_piece(item, offset, 50) for offset in (0, 50, len(data))]
+    assert pieces == [data[:50], data[50:100], b""]
+    assert store.get_quarantined_piece("0" * 12, 0, 50) is None
 
 
 def test_quarantine_of_what_is_gone_is_none(store):

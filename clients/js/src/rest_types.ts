@@ -219,10 +219,12 @@ export interface JobAccepted {
   state: string;
 }
 
-/** Background jobs by state, newest first. */
+/** Background jobs by state, newest first; the queue and the sweeps. */
 export interface Jobs {
   jobs: Job[];
   counts: Record<string, number>;
+  oldest_s: number | null;
+  sweeps: Sweep[];
   workers: number;
 }
 
@@ -256,6 +258,15 @@ export interface Node {
   seen_at: string;
   ready: boolean;
   draining: boolean;
+  version?: string | null;
+  uptime_s?: number | null;
+  connections?: number | null;
+  devices?: number | null;
+  dashboards?: number | null;
+  cpu_percent?: number | null;
+  memory_bytes?: number | null;
+  memory_available_percent?: number | null;
+  backlog_bytes?: number | null;
 }
 
 /** The running nodes. */
@@ -425,6 +436,14 @@ export interface Summary {
   seen_by: "socket" | "http" | null;
   rev: number;
   values?: Record<string, unknown[]> | null;
+}
+
+/** Work that workers do again and again. */
+export interface Sweep {
+  sweep: string;
+  every_s: number;
+  ran_s_ago: number | null;
+  late: boolean;
 }
 
 /** Values by data key. */

@@ -18,6 +18,7 @@ from service.api import request_models, response_models
 from service.api.awaited import Waiting, when_done
 from service.api.openapi import Api
 from service.api.respond import json_response, not_modified
+from service.archive.errors import BadRecord
 from service.archive.names import parse_name
 from service.archive.store import Quarantined
 from service.archive.walk import readable, session_of
@@ -29,6 +30,8 @@ from service.sessions.store.store import RedisSessionStore
 
 #: Of a file of the archive (RFC 8878).
 ZSTD = "application/zstd"
+#: Of a file that may be anything.
+BYTES = "application/octet-stream"
 
 
 class Rules(Protocol):
@@ -198,6 +201,26 @@ class Archives:
             }
         )
 
+    def download_quarantined(self, path: request_models.QuarantinePath) -> Response:
+        """Download a file in quarantine as it is; it may be anything.
+
+        `conflict`: what was set aside is not a file, or too large to be one of the archive.
+        """
+        archiver = self._rules.archiver
+        items = archiver.archive.store.quarantined() if archiver.exists else []
+        found = next((one for one in items if one.item == path.item), None)
+        if found is None:
+            raise errors.FileNotFound(item=path.item)
+        try:
+            pieces = archiver.archive.quarantined_pieces(found)
+        except BadRecord as exc:
+            raise errors.Conflict(f"It cannot be read: {exc.reason}.", item=path.item) from exc
+        response = Response(pieces, content_type=BYTES)
+        response.content_length = found.size_bytes
+        name = file_name(found.name) or "nameless"
+        response.headers["Content-Disposition"] = f'attachment; filename="{found.item}-{name}"'
+        return response
+
     def unquarantine(self, body: request_models.UnquarantineRequest) -> Response:
         """Put a file back where it was, when it can be read by now, and its session into the lists.
 
@@ -269,3 +292,6 @@ def register(api: Api, archives: Archives) -> None:
     api.add("POST", "/archive/quarantine", archives.unquarantine, tag="archive",
             returns={200: response_models.Unquarantined},
             raises=(errors.FileNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip
+    api.add("GET", "/archive/quarantine/<segment:item>", archives.download_quarantined, tag="archive",
+            headers=["Content-Disposition"], raises=(errors.FileNotFound, errors.Conflict),
+            returns={200: {BYTES: bytes}})  # fmt: skip

@@ -14,6 +14,7 @@ from service.api.authentication import current_identity
 from service.api.awaited import Waiting, when_done
 from service.api.openapi import Api
 from service.api.respond import json_response
+from service.observability.alarms import sweeps
 from service.security import permissions
 from service.sessions.model import to_iso
 from service.sessions.store.store import RedisSessionStore
@@ -29,6 +30,7 @@ class Jobs(Waiting, Protocol):
     def get(self, job_id: str) -> dict[str, Any]: ...
     def jobs(self, states: Sequence[str], limit: int) -> list[dict[str, Any]]: ...
     def counts(self) -> dict[str, int]: ...
+    def oldest_s(self) -> float | None: ...
     def retry(self, job_id: str) -> dict[str, Any]: ...
     def enqueue_cleanup(self, arguments: dict[str, Any], number: str) -> str: ...
 
@@ -76,13 +78,15 @@ class Operations:
         return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
     def list_jobs(self, query: request_models.JobsQuery) -> Response:
-        """List background jobs by state, newest first, with the number of jobs in each state."""
+        """List background jobs by state, newest first; show the queue and the sweeps."""
         states = [query.state] if query.state else ["started", "queued", "failed", "scheduled",
                                                     "deferred", "finished"]  # fmt: skip
         return json_response(
             {
                 "jobs": self._jobs.jobs(states, query.limit),
                 "counts": self._jobs.counts(),
+                "oldest_s": self._jobs.oldest_s(),
+                "sweeps": sweeps(self._store.upkeep.read(), self._store.now_ms()),
                 "workers": len(self._store.fleet.workers()),
             }
         )

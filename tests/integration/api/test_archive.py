@@ -316,6 +316,16 @@ def test_bad_file_is_told_set_aside_and_put_back(fleet: SimpleNamespace, node: N
     [item] = [one for one in items(node) if one["session_id"] == "mended"]
     assert (item["name"], item["bytes"]) == (f"{path.parent.name}/{path.name}", len(good))
     assert "checksum" in item["reason"]
+    kept = urllib3.request(
+        "GET",
+        f"{node.url}/api/v1/archive/quarantine/{item['item']}",
+        headers={"Authorization": f"Bearer {VIEWER}"},
+        retries=False,
+    )
+    assert kept.data == good[:-1] + bytes([good[-1] ^ 1])
+    assert kept.headers["Content-Disposition"].startswith(f'attachment; filename="{item["item"]}-')
+    missing = "/api/v1/archive/quarantine/" + "0" * 12
+    assert ask(node, "GET", missing, VIEWER)[1]["code"] == "file_not_found"
     order = {"item": item["item"]}
     status, body = ask(node, "POST", "/api/v1/archive/quarantine", ADMIN, order)
     assert (status, body["code"]) == (409, "conflict")  # it is still bad
@@ -387,7 +397,10 @@ def test_archived_session_of_another_project_is_unknown(
         assert (status, body["code"]) == (404, "session_not_found"), path
     assert download(node, "berliner", stranger).status == 200
     assert ask(node, "POST", session_path("berliner") + "/restore", stranger)[0] == 200
-    for method, path in (("GET", "quarantine"), ("POST", "quarantine"), ("POST", "verify")):
+    for method, path in (
+        *(("GET", "quarantine"), ("POST", "quarantine"), ("POST", "verify")),
+        ("GET", "quarantine/" + "0" * 12),
+    ):
         limited = token("admin", projects=["berlin"])
         status, body = ask(node, method, f"/api/v1/archive/{path}", limited, {"item": "x"})
         assert (status, body["code"]) == (403, "not_allowed")

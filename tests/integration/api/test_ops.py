@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,23 @@ def test_failed_job_is_shown_and_tried_again(api: Rest) -> None:
     assert (job["job_id"], job["name"], job["state"]) == (job_id, "nothing_of_that_name", "failed")
     assert job["error"]
     assert api.get("/jobs")["counts"]["failed"] == 1
+    assert api.get("/jobs")["oldest_s"] is None
     again = api.ask("POST", f"/jobs/{job_id}/retry")
     assert (again.status_code, again.json["state"]) == (200, "queued")
     problem(api.ask("POST", f"/jobs/{job_id}/retry"), 409, "conflict")
     assert api.get(f"/jobs/{job_id}")["state"] == "queued"
+    assert 0 <= api.get("/jobs")["oldest_s"] < 60
+
+
+def test_sweeps_are_shown_and_late_ones_marked(api: Rest) -> None:
+    now_ms = api.store.now_ms()
+    every = {"archive_inactive": 30_000, "sweep_idle": 1_000}
+    ran = {"ran_at:sweep_idle": now_ms - 1_000, "ran_at:archive_inactive": now_ms - 100_000}
+    api.redis.hset(api.store.keys.upkeep, mapping={"sweeps": json.dumps(every), **ran})
+    late, well = api.get("/jobs")["sweeps"]
+    assert (late["sweep"], late["every_s"], late["late"]) == ("archive_inactive", 30, True)
+    assert (well["sweep"], well["late"]) == ("sweep_idle", False)
+    assert 1 <= well["ran_s_ago"] < 60
 
 
 @pytest.mark.parametrize("job_id", ["none", "a/b", "é", "%"])

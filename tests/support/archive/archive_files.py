@@ -50,6 +50,7 @@ def uses(store: FileArchiveStore) -> dict[str, Callable[[], object]]:
         "quarantine": lambda: store.quarantine(name, "why"),
         "quarantined": lambda: store.quarantined(),
         "read_quarantined": lambda: store.read_quarantined("0" * 12),
+        "get_quarantined_piece": lambda: store.get_quarantined_piece("0" * 12, 0, 1),
         "unquarantine": lambda: store.unquarantine("0" * 12),
         "collect_litter": lambda: store.collect_litter(0),
     }
