@@ -115,9 +115,13 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_only_the_proxy_has_a_port() -> None:
+def test_only_the_proxy_and_grafana_have_a_port() -> None:
+    """Each its own: on that of the pages Grafana could read the tokens that they keep in the browser."""
     services = compose()["services"]
-    assert [name for name, service in services.items() if "ports" in service] == ["haproxy"]
+    ports = {name: one["ports"] for name, one in services.items() if "ports" in one}
+    assert ports.keys() == {"haproxy", "grafana"}
+    assert ports["grafana"] == ["${GRAFANA_LISTEN:-127.0.0.1:3000}:3000"]
+    assert "grafana" not in (DEPLOY / "haproxy.cfg").read_text()
     assert compose()["networks"]["store"]["internal"] is True
     assert services["valkey"]["networks"] == ["store"]
     assert services["haproxy"]["networks"] == ["edge"]

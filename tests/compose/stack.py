@@ -74,9 +74,15 @@ class Stack:
         for file in ("docker-compose.yml", ".env.example"):
             shutil.copy(REPOSITORY / file, folder)
         run(str(folder / "deploy" / "make-env"))
-        self.port = free_ports()[0]
+        self.port, grafana = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
-        more = {"LISTEN": f"127.0.0.1:{self.port}", "MUSTER_IMAGE": self.image, **settings}
+        self.grafana_url = f"http://127.0.0.1:{grafana}"
+        more = {
+            "LISTEN": f"127.0.0.1:{self.port}",
+            "GRAFANA_LISTEN": f"127.0.0.1:{grafana}",
+            "MUSTER_IMAGE": self.image,
+            **settings,
+        }
         with (folder / ".env").open("a") as env:
             env.writelines(f"{name}={value}\n" for name, value in more.items())
 

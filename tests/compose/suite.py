@@ -398,7 +398,7 @@ def test_grafana_has_the_dashboard(stack: Stack) -> None:
 
     def found() -> list[str]:
         done = run(
-            "curl", "--silent", "--user", user, f"{stack.url}/grafana/api/search?type=dash-db"
+            "curl", "--silent", "--user", user, f"{stack.grafana_url}/api/search?type=dash-db"
         )
         try:
             return [one["uid"] for one in json.loads(done.stdout)]

@@ -29,7 +29,6 @@ class Proxy:
         for pattern, wanted in (
             (r"    server-template .*", servers),
             (r"    default-server resolvers containers .*\n", ""),
-            (r"    server grafana .*\n", ""),
             (r"bind :8080", f"bind 127.0.0.1:{self.port}"),
             (r"bind :8405", f"bind 127.0.0.1:{figures}"),
         ):
