@@ -22,15 +22,19 @@ BUILD = ROOT / "service" / "web" / "dashboard"
 MARK = BUILD / "SOURCES"
 #: As package.json has it: the oldest Node.js that vite and eslint run on.
 _LEAST_NODE = (20, 19)
+#: Of the docs, the section that the page of alarms shows.
+_DOCS = ROOT / "docs" / "operations.md"
 _NOT_BUILT = {"node_modules", "test", "build.py", "README.md", "eslint.config.js"}
 
 
 def digest() -> str:
-    """Return the digest of all that goes into the build: what is here, and the client's sources."""
+    """Return the digest of all that goes into the build: what is here, the client's sources, some docs."""
     found = hashlib.sha256()
     for path in sorted([*_own(), *(ROOT / "clients" / "js" / "src").rglob("*.ts")]):
         found.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
         found.update(path.read_bytes() + b"\0")
+    alarms = _DOCS.read_text().partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    found.update(alarms.encode())
     return found.hexdigest()
 
 

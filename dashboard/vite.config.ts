@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vitest/config";
+import { alarmParagraphs } from "./alarm_paragraphs.ts";
 import { licences } from "./licences.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -10,7 +11,7 @@ const proxied = { target: NODE, changeOrigin: true, ws: true, headers: { origin:
 
 export default defineConfig({
   base: "/dashboard/",
-  plugins: [vue(), licences("LICENSES.txt")],
+  plugins: [vue(), alarmParagraphs(at("../docs/operations.md")), licences("LICENSES.txt")],
   resolve: {
     alias: [
       { find: "@", replacement: at("./src") },
