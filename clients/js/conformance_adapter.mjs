@@ -184,6 +184,7 @@ const calls = {
   },
   history: async (operator, { key, limit }, id) => ({ samples: await operator.history(id, key, options({ limit })) }),
   delete: (operator, _given, id) => operator.delete(id).then(() => ({})),
+  disconnect: (operator, given, id) => operator.disconnect(id, { retryAfterS: given.retry_after_s }),
   archive: (operator, _given, id) => operator.archive(id).then(() => ({})),
   restore: (operator, _given, id) => operator.restore(id).then(() => ({})),
 };

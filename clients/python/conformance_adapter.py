@@ -229,6 +229,8 @@ def operate(request: dict[str, Any]) -> Any:
             return {"session_ids": [one["session_id"] for one in found]}
         if call == "history":
             return {"samples": operator.history(session_id, request["key"], **given("limit"))}
+        if call == "disconnect":
+            return operator.disconnect(session_id, **given("retry_after_s"))
         if call in ("delete", "archive", "restore"):
             getattr(operator, call)(session_id)
             return {}

@@ -11,6 +11,7 @@ from typing import Any
 #: operationId → body
 BODIES: Mapping[str, Any] = {
     "create_session": {"session_name": "Shift report", "project_id": "plant 7"},
+    "disconnect_device": {"retry_after_s": 60},
     "post_telemetry": {"telemetry": {"temperature": 21.5, "door": "open"}},
     "report_update": {"data": {"temperature": 21.5, "door": "open"}, "expect_every_s": 900},
     "put_setup": {"setup": {"screen": "night", "volume": 3}},

@@ -29,6 +29,8 @@ from service.schema.fields import (
     at_most,
 )
 from service.schema.limits import (
+    AWAY_S,
+    MAX_AWAY_S,
     MAX_BULK,
     MAX_CLEANUP,
     MAX_LIST,
@@ -244,6 +246,16 @@ class NewSession(Body):
 
     session_name: Words = ""
     project_id: Words = ""
+
+
+class Disconnect(Body):
+    """How a device is disconnected."""
+
+    optional: ClassVar[bool] = True
+
+    retry_after_s: Annotated[float, Field(ge=0, le=MAX_AWAY_S, allow_inf_nan=False)] = Field(
+        AWAY_S, description="How long its id is refused; 0: it may come back at once."
+    )
 
 
 class Telemetry(Body):

@@ -84,6 +84,16 @@ class Timeline(Answer):
     timeline: list[Event]
 
 
+class Disconnected(Answer):
+    """A device that was disconnected."""
+
+    session_id: str
+    disconnected: bool = Field(
+        description="Whether it was there: connected, or expected to report without a socket."
+    )
+    retry_after_s: float = Field(description="How long its id is refused from now on.")
+
+
 class Client(Answer):
     """A dashboard's socket that has joined the session."""
 

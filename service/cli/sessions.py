@@ -1,4 +1,4 @@
-"""`muster sessions`: list, show, tail, delete."""
+"""`muster sessions`: list, show, tail, disconnect, delete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from service.cli.tables import Column, by_state, show_table
 from service.cli.token import parse_lifetime
 from service.errors import SessionNotFound
 from service.observability.logs import printable
+from service.schema.limits import AWAY_S, MAX_AWAY_S
 
 sessions = typer.Typer(
-    help="List, show, follow and delete sessions.",
+    help="List, show, follow and delete sessions, and disconnect devices.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -146,6 +147,31 @@ def tail(
         if manager.store.index.get(session_id) is None:
             raise SessionNotFound(f"There is no session {printable(session_id)!r}.")
         follow(url, manager.store, session_id, as_json=json_output)
+
+
+@sessions.command()
+def disconnect(
+    session_id: SessionId,
+    retry_after: Annotated[
+        float,
+        typer.Option(
+            min=0, max=MAX_AWAY_S, help="Seconds for which its id is refused; it is no ban."
+        ),
+    ] = AWAY_S,
+    redis: options.RedisOption = None,
+    data: options.DataOption = None,
+    config: options.ConfigOption = None,
+    json_output: options.JsonOption = False,
+) -> None:
+    """Disconnect a device, on whatever node it is; it comes back after --retry-after seconds."""
+    with options.open_manager(redis, data, config) as manager:
+        was_there = manager.disconnect_device(session_id, retry_after)
+    if json_output:
+        answer = {"session_id": session_id, "disconnected": was_there}
+        options.show_json({**answer, "retry_after_s": retry_after})
+    else:
+        done = "Disconnected" if was_there else "Not connected:"
+        typer.echo(f"{done} {printable(session_id)!r}; it may register in {retry_after:g} s.")
 
 
 @sessions.command()

@@ -69,8 +69,10 @@ class DeviceManager:
         Raises:
             Conflict: the `seq` leaves a gap; `expected_seq` is the one that would not.
             TooLarge, Overloaded, StoreUnavailable
+            RateLimited: an operator sent the device away; nothing was taken.
             ServiceError: each with `results`, where there were some: they had their effect.
         """
+        self._core.store.devices.check_away(session_id)
         done: list[dict[str, Any]] = []
         if results:
             self._make(session_id, said)
@@ -81,7 +83,7 @@ class DeviceManager:
             if done:
                 error.fields["results"] = done
             raise
-        reported = self.report(session_id, said)
+        reported = self.report(session_id, said, may_report=True)
         answer = answer_of(reported, said.reported_version)
         answer["results"] = done
         if appended is not None and appended.word == "ok":
@@ -98,6 +100,7 @@ class DeviceManager:
         commands: int = MOST_COMMANDS,
         wait: Wait | None = None,
         at_least_ms: int = 0,
+        may_report: bool = False,
     ) -> Reported:
         """Store that a device was heard of; its session is made or restored for it. See `DeviceStore.report`.
 
@@ -113,6 +116,7 @@ class DeviceManager:
                 commands=commands,
                 wait=wait,
                 at_least_ms=at_least_ms,
+                may_report=may_report,
             )
 
         if wait is not None and not wait.begins:  # one that was deleted meanwhile is not made again
@@ -124,7 +128,8 @@ class DeviceManager:
 
     def _make(self, session_id: str, said: Said) -> None:
         """Make sure that the session is in Redis; which version its device runs has its effect last."""
-        self.report(session_id, dataclasses.replace(said, reported_version=None), commands=0)
+        said = dataclasses.replace(said, reported_version=None)
+        self.report(session_id, said, commands=0, may_report=True)
 
     def _finish(self, session_id: str, result: dict[str, Any]) -> dict[str, Any]:
         command_id = result["command_id"]
@@ -167,7 +172,7 @@ class DeviceManager:
         self, session_id: str, said: Said, error: errors.ServiceError
     ) -> errors.ServiceError:
         """Return the error of an update that is refused; its device was heard of all the same."""
-        self.report(session_id, said, commands=0)
+        self.report(session_id, said, commands=0, may_report=True)
         return error
 
 

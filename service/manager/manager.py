@@ -26,6 +26,7 @@ from service.manager.commands import CommandManager
 from service.manager.core import Keeper, ManagerCore, Messages
 from service.manager.setups import SetupManager
 from service.manager.writer import SampleWriter
+from service.schema.limits import AWAY_S, MAX_AWAY_S
 from service.schema.names import check_name, known_id
 from service.schema.values import check_value
 from service.sessions import model
@@ -214,6 +215,28 @@ class SessionManager:
             self.core.send(self.messages.emit_to, sid, "deleted", {"session_id": session_id})
             self.core.send(self.messages.disconnect, sid)
         self.core.notify_waiters(deleted.commands)
+
+    def disconnect_device(self, session_id: str, retry_after_s: float = AWAY_S) -> bool:
+        """End a device's connection, and refuse its registers and reports for so long; archived, it comes back.
+
+        Returns whether it was there: connected, or expected to report without a socket.
+
+        Raises:
+            SessionNotFound, InvalidRequest
+        """
+        known_id(session_id)
+        if not 0 <= retry_after_s <= MAX_AWAY_S:
+            raise errors.InvalidRequest(f"retry_after_s: from 0 to {MAX_AWAY_S} seconds")
+        away_ms = round(1000 * retry_after_s)
+        kicked = self.core.awake(session_id, lambda: self.store.ownership.kick(session_id, away_ms))
+        if kicked.owner is not None:
+            sid = kicked.owner.sid
+            self.core.send(self.messages.emit_to, sid, "kicked", {"retry_after_s": retry_after_s})
+            self.core.send(self.messages.disconnect, sid)
+        if kicked.waits_at:
+            about = {"session_id": session_id}
+            self.core.send(self.messages.notify, kicked.waits_at, "deliver", about)
+        return kicked.was_there
 
     # -- data --
 

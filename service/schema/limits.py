@@ -46,6 +46,10 @@ MAX_TIMEOUT_S = 3600
 #: The same for a request; proxies in between give up sooner than on a socket.
 MAX_WAIT_S = 300
 MAX_INTERVAL_MS = 60_000
+#: How long a device can be sent away (lua/shared.lua has it too).
+MAX_AWAY_S = 3600
+#: The same where a request leaves it out.
+AWAY_S = 60
 #: How long a request of a device may wait for commands: many proxies cut after 60 s.
 MAX_POLL_S = 50
 #: The longest time between two reports of a device, 7 days.

@@ -105,6 +105,7 @@ ROUTES: Mapping[str, Right] = {
     f"GET {_ID}/clients": Right(_READERS, ONE),
     f"GET {_ID}/data": Right(_READERS, ONE),
     f"GET {_ID}/data/<key>": Right(_READERS, ONE),
+    f"POST {_ID}/disconnect": Right(_WRITERS, ONE),
     f"POST {_ID}/archive": Right(_WRITERS, ONE),
     f"POST {_ID}/restore": Right(_WRITERS, ONE),
     f"POST {_ID}/telemetry": Right(frozenset({DEVICE, OPERATOR, ADMIN}), ONE),

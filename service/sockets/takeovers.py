@@ -71,7 +71,7 @@ class Takeovers:
         self._tasks.spawn(self._close_superseded, peer, "superseded", session_id, generation)
 
     def dismiss(self, owned: OwnedSession, word: str) -> None:
-        """Close the socket of a claim that is over (`superseded`, `deleted`), in a task."""
+        """Close the socket of a claim that is over (`superseded`, `deleted`, `kicked`), in a task."""
         peer = self._dispatcher.peers.get(owned.sid)
         if peer is not None:
             self._tasks.spawn(
@@ -95,7 +95,9 @@ class Takeovers:
         if owned is None or owned.generation <= generation:
             if owned is not None:
                 self._sessions.drop(owned, word)
-            self._messages.emit_to(peer.sid, word, {"session_id": session_id})
+            # a register that comes too early learns how long it is to wait
+            said = {"retry_after_s": 1.0} if word == "kicked" else {"session_id": session_id}
+            self._messages.emit_to(peer.sid, word, said)
             self._tasks.sleep(LATE_S)
             self._messages.disconnect(peer.sid)
         self._leaving.discard(peer.sid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -246,6 +247,25 @@ async def draining(world: World) -> None:
     assert registers(lines[1]) >= 1
     assert "ended" not in device.states
     assert await world.values(device.id) == list(range(200))
+
+
+@scenario("device", "operator")
+async def kicked(world: World) -> None:
+    """A device that an operator disconnects stays away for the time given, comes back, and loses nothing."""
+    lines = await world.lines()
+    device = await world.online(*lines)
+    answer = await world.operator("disconnect", session_id=device.id, retry_after_s=1.5)
+    assert answer["disconnected"]
+    await world.until(lambda: "offline" in device.states, what="it was disconnected")
+    await device.send_many(0, 50)
+    assert (await world.session(device.id))["state"] == "inactive"
+    assert await device.flush()
+    timeline = (await world.session(device.id))["timeline"]
+    [left] = [one["at"] for one in timeline if one["event"] == "kicked"]
+    [_, back] = [one["at"] for one in timeline if one["event"] == "connected"]
+    assert datetime.fromisoformat(back) - datetime.fromisoformat(left) >= timedelta(seconds=1.5)
+    assert "ended" not in device.states
+    assert await world.values(device.id) == list(range(50))
 
 
 @scenario("device", harms=True)

@@ -109,6 +109,11 @@ export interface FoundSession {
   session: Session;
 }
 
+/** How long to wait before connecting again. */
+export interface Kicked {
+  retry_after_s: number;
+}
+
 /** `get_active_sessions`, `get_inactive_sessions`: one page of summaries. */
 export interface ListSessions {
   limit?: number;

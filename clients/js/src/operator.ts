@@ -1,7 +1,7 @@
 // Operators: commands, setups, histories and the archive, over REST.
 import { Refused } from "./errors.js";
 import { inPath, Rest } from "./rest.js";
-import type { Alarms, Batch, BatchDevice, Command, Filter, JobAccepted, Session, Summary } from "./rest_types.js";
+import type { Alarms, Batch, BatchDevice, Command, Disconnected, Filter, JobAccepted, Session, Summary } from "./rest_types.js";
 import { Sleeper } from "./time.js";
 import type { Token } from "./tokens.js";
 
@@ -99,6 +99,12 @@ export class Operator {
   async delete(sessionId: string): Promise<void> {
     const path = `/sessions/${inPath(sessionId)}`;
     await this.#rest.ask({ method: "DELETE", path, doneCode: "session_not_found" });
+  }
+
+  /** Disconnect a session's device; its id is refused for `retryAfterS`, 60 if left out. */
+  disconnect(sessionId: string, { retryAfterS }: { retryAfterS?: number } = {}): Promise<Disconnected> {
+    const body = retryAfterS === undefined ? {} : { retry_after_s: retryAfterS };
+    return this.#rest.ask({ method: "POST", path: `/sessions/${inPath(sessionId)}/disconnect`, body });
   }
 
   /** Move a session to the archive now; return its summary, or after 30 s the job that does it. */

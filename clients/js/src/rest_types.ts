@@ -184,6 +184,18 @@ export interface DeviceUpdated {
   results: ResultAnswer[];
 }
 
+/** How a device is disconnected. */
+export interface Disconnect {
+  retry_after_s?: number;
+}
+
+/** A device that was disconnected. */
+export interface Disconnected {
+  session_id: string;
+  disconnected: boolean;
+  retry_after_s: number;
+}
+
 /** An entry of the timeline. */
 export interface Event {
   at: string;

@@ -177,6 +177,12 @@ class FoundSession(TypedDict):
     session: Session
 
 
+class Kicked(TypedDict):
+    """How long to wait before connecting again."""
+
+    retry_after_s: float
+
+
 class ListSessions(TypedDict, total=False):
     """`get_active_sessions`, `get_inactive_sessions`: one page of summaries."""
 

@@ -106,6 +106,18 @@ class Operator:
         """Delete a session everywhere; its device is disconnected."""
         self._ask("DELETE", f"/sessions/{in_path(session_id)}", done="session_not_found")
 
+    def disconnect(
+        self, session_id: str, *, retry_after_s: float | None = None
+    ) -> rest_types.Disconnected:
+        """Disconnect a session's device; its id is refused for `retry_after_s` (None: 60 s).
+
+        Returns `{disconnected, retry_after_s, …}`.
+        """
+        body = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+        path = f"/sessions/{in_path(session_id)}/disconnect"
+        found: rest_types.Disconnected = self._ask("POST", path, body)
+        return found
+
     def archive(self, session_id: str) -> rest_types.Summary | rest_types.JobAccepted:
         """Move a session to the archive now; return its summary, or after 30 s `{job_id, …}`."""
         found: rest_types.Summary | rest_types.JobAccepted = self._ask(

@@ -235,6 +235,20 @@ class DeviceUpdated(_DeviceUpdatedRequired, total=False):
     duplicate: bool
 
 
+class Disconnect(TypedDict, total=False):
+    """How a device is disconnected."""
+
+    retry_after_s: float
+
+
+class Disconnected(TypedDict):
+    """A device that was disconnected."""
+
+    session_id: str
+    disconnected: bool
+    retry_after_s: float
+
+
 class Event(TypedDict):
     """An entry of the timeline."""
 

@@ -30,6 +30,7 @@ class Rules(Protocol):
     def new_session(self, session_name: str = ..., project_id: str = ...) -> dict[str, str]: ...
     def read(self, session_id: str) -> Snapshot | None: ...
     def delete_session(self, session_id: str, *, expected: str = ...) -> None: ...
+    def disconnect_device(self, session_id: str, retry_after_s: float = ...) -> bool: ...
 
 
 STATES = {
@@ -171,6 +172,19 @@ class Sessions:
         self._rules.delete_session(path.session_id, expected=tags[0] if tags else "")
         return no_content()
 
+    def disconnect_device(
+        self, path: request_models.SessionPath, body: request_models.Disconnect
+    ) -> Response:
+        """Disconnect the session's device, and refuse its id for a while.
+
+        The device receives `kicked` and is closed; a request of it that waits ends. Until
+        `retry_after_s` have passed, its registers and reports are `rate_limited` on every node. It is
+        no ban: then it is welcome again. An archived session comes back for it.
+        """
+        was_there = self._rules.disconnect_device(path.session_id, body.retry_after_s)
+        answer = {"session_id": path.session_id, "disconnected": was_there}
+        return json_response({**answer, "retry_after_s": body.retry_after_s})
+
     def get_timeline(self, path: request_models.SessionPath) -> Response:
         """List the last lifecycle events of a session, oldest first."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
@@ -218,6 +232,8 @@ def register(api: Api, sessions: Sessions) -> None:
             returns={200: response_models.SessionInfo})  # fmt: skip
     api.add("DELETE", one, sessions.delete_session, tag=tag, returns={204: None},
             raises=(errors.SessionNotFound, errors.PreconditionFailed))  # fmt: skip
+    api.add("POST", one + "/disconnect", sessions.disconnect_device, tag=tag, raises=not_found,
+            returns={200: response_models.Disconnected})  # fmt: skip
     api.add("GET", one + "/timeline", sessions.get_timeline, tag=tag, raises=not_found,
             returns={200: response_models.Timeline})  # fmt: skip
     api.add("GET", one + "/clients", sessions.get_clients, tag=tag, raises=not_found,

@@ -40,7 +40,7 @@ class OwnershipReconciler:
     """Compares this node's claims with what Redis says.
 
     Args:
-        dismiss: called with `(owned, word)` for a claim that is over (`superseded`, `deleted`):
+        dismiss: called with `(owned, word)` for a claim that is over (`superseded`, `deleted`, `kicked`):
             notifies the device and closes its socket.
         supersede: called with `(owner, session_id, generation)` for another socket that has to give
             way to one of ours, which holds that generation.
@@ -122,9 +122,9 @@ class PendingDisconnects:
 
     def add(self, owned: OwnedSession, reason: str) -> None:
         """Queue the disconnect of a claim whose socket closed. Returns at once."""
-        known = owned.lost  # superseded or deleted: Redis knows the newer reason
+        known = owned.lost  # superseded, deleted or kicked: Redis knows the newer reason
         self._sessions.drop(owned)
-        if known not in ("superseded", "deleted"):
+        if known not in ("superseded", "deleted", "kicked"):
             self._leaving.append((owned, reason, time.monotonic() + SETTLE_S))
             self._wake()
 

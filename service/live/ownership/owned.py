@@ -69,7 +69,7 @@ class OwnedSession:
         self.created_ms = created_ms
         #: When its socket was accepted, at the earliest; Redis time.
         self.accepted_ms = 0
-        #: "" while this node believes it is the owner, else the reason: superseded, deleted, closed.
+        #: "" while this node believes it is the owner, else the reason: superseded, deleted, kicked, closed.
         self.lost = ""
         self.last_ping_ms = 0
         #: Whether a heartbeat came that is not recorded in Redis yet.

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 
 from service import errors
+from service.schema.limits import MAX_AWAY_S
 from service.sessions.model import CommandChange
+from service.sessions.store.ownership import sent_away
 from service.sessions.store.runner import StorePart
 
 #: Commands of one answer, and bytes of their params after which there are no more.
@@ -67,6 +69,7 @@ class DeviceStore(StorePart):
         commands: int = MOST_COMMANDS,
         wait: Wait | None = None,
         at_least_ms: int = 0,
+        may_report: bool = False,
     ) -> Reported:
         """Store that a device was heard of, and what it says; return what is there for it.
 
@@ -75,10 +78,12 @@ class DeviceStore(StorePart):
             commands: how many it takes at most.
             wait: the request waits for commands, or did.
             at_least_ms: it counts as active for so long, however often it reports.
+            may_report: `check_away` was asked before, so nothing of the device is refused now.
 
         Raises:
             SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
             Conflict: a later request of the device waits.
+            RateLimited: an operator sent the device away, and the time is not over.
         """
         given = (said.session_name, said.project_id)
         answer = self._runner.of_session(
@@ -100,11 +105,14 @@ class DeviceStore(StorePart):
                     if wait
                     else ("", 0, 0)
                 ),
+                "0" if may_report else "1",
                 *said.seen,
             ],
         )
         if answer[0] == "unknown":
             raise errors.SessionNotFound(session_id=session_id)
+        if answer[0] == "kicked":
+            raise sent_away(int(answer[1]))
         if answer[0] == "replaced":
             raise errors.Conflict("A later request of this device waits for commands.")
         word, now, rev, last_seq, version, reported, setup, former, seen, taken = answer
@@ -131,3 +139,18 @@ class DeviceStore(StorePart):
                 for i in range(0, len(taken), 4)
             ],
         )
+
+    def check_away(self, session_id: str) -> None:
+        """Raise while a device that an operator sent away is not to report.
+
+        Raises:
+            RateLimited
+
+        Redis: one read.
+        """
+        key = self.keys.kicked(session_id)
+        clock, kick = self._runner.ask([("TIME",), ("GET", key)])
+        now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        left_ms = int(orjson.loads(kick)[0]) - now_ms if kick else 0
+        if 0 < left_ms <= 1000 * MAX_AWAY_S:
+            raise sent_away(left_ms)

@@ -113,6 +113,9 @@ class Keys:
     def waiting(self, session_id: str) -> str:
         return self._of("waiting", session_id)
 
+    def kicked(self, session_id: str) -> str:
+        return self._of("kicked", session_id)
+
     def closed(self, partition: int, sid: str) -> str:
         return f"{self.tag(partition)}closed:{sid}"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,6 +19,21 @@ from service.sessions.store.runner import ScriptRunner, StorePart, summary_of
 LATE_MS = 10_000
 #: What a register without times says of them.
 NO_TIMES = ("", "", "")
+
+
+def sent_away(left_ms: int) -> errors.RateLimited:
+    """Return the error for a device that is to come back later."""
+    words = "An operator disconnected this device: come back later."
+    return errors.RateLimited(words, retry_after_s=left_ms / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Kicked:
+    """Whom `kick` disconnected."""
+
+    owner: Owner | None  #: the socket that the device has, or had when it was sent away before
+    waits_at: str  #: node where its request waits; "": none
+    was_there: bool  #: the device was connected, or expected to report
 
 
 def _given(value: str | None) -> str:
@@ -68,6 +85,7 @@ class OwnershipStore(StorePart):
             StaleGeneration: the owner's socket was accepted later, and its node lives; or this one is
                 closed.
             LateCall: Redis got it long after it was sent, or its clock jumped; nothing was changed.
+            RateLimited: an operator sent the device away, and the time is not over.
             Flapping: more than `flapping_registers` accepted ones within the window.
             SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
 
@@ -101,6 +119,8 @@ class OwnershipStore(StorePart):
             raise errors.LateCall
         if answer[0] == "unknown":
             raise errors.SessionNotFound(session_id=session_id)
+        if answer[0] == "kicked":
+            raise sent_away(int(answer[1]))
         if answer[0] == "flapping":
             raise errors.Flapping(retry_after_s=int(answer[1]) / 1000)
         (word, generation, rev, last_seq, version, setup, name, project, created, undelivered) = (
@@ -140,7 +160,8 @@ class OwnershipStore(StorePart):
             create: make again what Redis does not know, else that is "unknown".
 
         Returns, per session (at most CALL_SESSIONS), a word and whom it took over: "ok",
-        "superseded" (another connection is newer), "deleted" or "archived" (see `Archiver.reclaim`).
+        "superseded" (another connection is newer), "deleted", "kicked" (an operator sent the device away)
+        or "archived" (see `Archiver.reclaim`).
 
         Redis: lua/reclaim.lua, atomic.
         """
@@ -179,6 +200,21 @@ class OwnershipStore(StorePart):
         for socket in sockets:
             args += socket
         return list(self._runner.run("disconnect", partition, args))
+
+    def kick(self, session_id: str, away_ms: int) -> Kicked:
+        """End a device's connection, with a socket or without, and refuse its registers for `away_ms`.
+
+        Raises:
+            SessionNotFound: the session is not in Redis.
+
+        Redis: lua/kick.lua, atomic, runs at maxmemory.
+        """
+        token = secrets.token_hex(8)
+        word, *rest = self._runner.of_session("kick", session_id, [away_ms, token])
+        if word == "missing":
+            raise errors.SessionNotFound(session_id=session_id)
+        node_id, sid, waits_at, was_there = rest
+        return Kicked(Owner(node_id, sid) if sid else None, waits_at, was_there == "1")
 
     def withdraw(self, session_id: str, node_id: str, sid: str, reason: str) -> bool:
         """Release a session that a socket may own, or come to own: its register had no answer.

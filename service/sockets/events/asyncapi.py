@@ -58,6 +58,7 @@ SERVER_WORDS: Mapping[str, str] = {
     "setup": "The setup was changed by another client.",
     "superseded": "Another socket registered this id; the connection is closed.",
     "deleted": "The session was deleted; the connection is closed.",
+    "kicked": "An operator disconnected this device; the connection is closed.",
     "draining": "This node is shutting down; the connection is closed.",
     "sessions_update": "Sessions of the scope changed.",
     "session_data_key_update": "One sample; sent if `batch` is false.",

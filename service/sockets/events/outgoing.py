@@ -151,6 +151,12 @@ class Setup(View):
     setup_version: int
 
 
+class Kicked(View):
+    """How long to wait before connecting again."""
+
+    retry_after_s: float
+
+
 class Draining(View):
     """When to connect again, to another node."""
 
@@ -298,6 +304,7 @@ SERVER_EVENTS: Mapping[str, type[View]] = {
     "setup": Setup,
     "superseded": OfSession,
     "deleted": OfSession,
+    "kicked": Kicked,
     "draining": Draining,
     "sessions_update": SessionsUpdate,
     "session_data_key_update": SampleUpdate,

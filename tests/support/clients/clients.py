@@ -13,6 +13,7 @@ from tests.support.waiting import wait_until
 
 SERVER_EVENTS = (
     *("registered", "pong", "ping", "command", "setup", "superseded", "deleted", "draining"),
+    "kicked",
     *("sessions_update", "session_data_key_update", "session_data_updates", "command_update"),
     *("active_sessions", "inactive_sessions", "active_session", "inactive_session"),
     *("resync", "service_error", "memory_relieved"),

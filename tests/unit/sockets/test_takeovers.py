@@ -39,7 +39,7 @@ class Bench:
     # -- Messages
 
     def emit_to(self, sid: str, event: str, data: object) -> None:
-        assert data == {"session_id": "d1"}
+        assert data == ({"retry_after_s": 1.0} if event == "kicked" else {"session_id": "d1"})
         self.sent.append((self.tasks.now, sid, event))
 
     def disconnect(self, sid: str) -> None:
@@ -129,6 +129,12 @@ def test_deleted_session_is_told_as_deleted(bench: Bench) -> None:
     bench.takeovers.dismiss(peer.device, "deleted")
     bench.tasks.run(2)
     assert words(bench) == ["deleted", "disconnect"]
+
+
+def test_socket_that_missed_that_it_was_sent_away_is_told_when_it_may_come(bench: Bench) -> None:
+    bench.takeovers.dismiss(bench.device().device, "kicked")
+    bench.tasks.run(2)
+    assert words(bench) == ["kicked", "disconnect"]
 
 
 def test_takeover_succeeds_although_nobody_can_be_told(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 -- A node gets back what it still holds, with the generation it holds, never a new one.
 -- ARGV[4] node id · [5] lease, ms · [6] '1': make again what Redis does not know · then per session (≤ 500): id, sid, generation, rev, name,
 --   project, meta JSON, stream, last seq, created (ms), accepted (ms)
--- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded', 'deleted',
+-- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded', 'deleted', 'kicked',
 --   'archived' (nothing changed: it has to come back from the archive first) or 'unknown'.
 -- NOTE: the caller tells those that lost.
 local node_id, answers = ARGV[4], {}
@@ -28,11 +28,13 @@ for i = 7, #ARGV, 11 do
   local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
   local stored = tonumber(is[1] or -1)
   local tombstone = tonumber(call('GET', key('tombstone', id)) or -1)
-  local answer = 'ok'
+  local answer, _, sent_away = 'ok', kicked(id)
   if tombstone >= held then
     answer = 'deleted'
   elseif stored > held then
     answer = 'superseded'
+  elseif sent_away == sid then -- its socket was not told
+    answer = 'kicked'
   elseif stored < 0 and call('HEXISTS', tag .. 'archive_names', id) == 1 then
     answer = 'archived'
   elseif stored < 0 and ARGV[6] ~= '1' then

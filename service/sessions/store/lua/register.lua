@@ -4,7 +4,7 @@
 --   [13] the flapping window, ms (0: no limit) · [14] '1': make the session if it is in no index ·
 --   when its socket was accepted: surely not before [15] and not after [16] · [17] when this call was
 --   sent; '' for each of them: not known
--- Returns {'unknown'} (ask the archive, then come again), {'flapping', ms to wait}, {'late'} or {'closed'}
+-- Returns {'unknown'} (ask the archive, then come again), {'flapping' | 'kicked', ms to wait}, {'late'} or {'closed'}
 --   (this call, or its socket, is over), {'superseded', generation} (the owner is a later socket) or {'new' | 'resumed' | 'same', generation, rev, last seq,
 --   setup version, setup, name, project, created, undelivered, old node, old sid, now, meta}
 local id, node_id, sid, stream = ARGV[4], ARGV[5], ARGV[6], ARGV[10]
@@ -21,6 +21,8 @@ local generation, old_node, old_sid = was[1], '', ''
 -- Sent long ago, or by a clock that jumped: the sender measures the time again.
 if sent and math.abs(now - sent) > 10000 then return {'late'} end
 if call('EXISTS', key('closed', sid)) == 1 then return {'closed'} end
+local away = kicked(id)
+if away > 0 then return {'kicked', away} end
 -- A socket's past does not supersede what came later, as long as that is alive.
 if connected and not same and accepted_by then
   local owner = tonumber(was[10]) or 0

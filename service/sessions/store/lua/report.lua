@@ -4,8 +4,8 @@
 --   active where that is not known, ms · [11] and at the least, ms · [12] setup version that it runs, or '' ·
 --   [13] stream · [14] how many commands at most, [15] and bytes of params after which there are no more · [16] the
 --   request that waits, `node#number`, or '' · [17] how long it waits still, ms · [18] '1': it begins to wait, and ends
---   the wait of another one · then the ids of commands that the device has
--- Returns {'unknown'} (ask the archive, then come again), {'replaced'} (a later request waits), or {'ok' | 'connected'
+--   the wait of another one · [19] '1': refuse a device that was sent away · then the ids of commands that the device has
+-- Returns {'unknown'} (ask the archive, then come again), {'replaced'} (a later request waits), {'kicked', ms to wait}, or {'ok' | 'connected'
 --   (a socket owns the session), now, rev, last seq of the stream, setup version, setup version that the device runs,
 --   setup, the request whose wait this one ended or '', the commands that became delivered: {id, command, waiter …},
 --   commands: {id, command, params, attempt …}}
@@ -17,6 +17,8 @@ local was = call('HMGET', session, 'generation', 'is_connected', 'state', 'proje
 local connected, is_changed, is_new = was[2] == '1', false, not was[1]
 local noted = request ~= '' and call('GET', waiting)
 
+local away = ARGV[19] == '1' and kicked(id) or 0
+if away > 0 then return {'kicked', away} end
 if is_new and (ARGV[5] ~= '1' or call('HEXISTS', tag .. 'archive_names', id) == 1) then return {'unknown'} end
 if noted and noted ~= request and ARGV[18] ~= '1' then return {'replaced'} end
 if is_new then
@@ -69,7 +71,7 @@ end
 if is_new then refresh(id) else refresh_if_due(id) end
 
 local seen, commands, bytes = {}, {}, 0
-for i = 19, #ARGV do
+for i = 20, #ARGV do
   local record = command_record(id, ARGV[i])
   if record and (record.status == 'queued' or record.status == 'sent') then
     call('ZADD', tag .. 'commands_due', text(record.ends_at), ARGV[i] .. ':' .. id)

@@ -378,6 +378,15 @@ local function command_step(id, command_id, record, status, result, error)
   if FINAL[status] or record.attempt == 0 then feed_state(id) end
 end
 
+-- For how long a device that was sent away is not to come back, ms, and the socket that it had; 0: it may come.
+local function kicked(id)
+  local kick = call('GET', key('kicked', id))
+  if not kick then return 0, '' end
+  kick = cjson.decode(kick)
+  local left = tonumber(kick[1]) - now
+  return left <= 3600000 and math.max(left, 0) or 0, kick[4] -- a longer time comes from a clock that jumped back
+end
+
 -- How many open commands the device has not acknowledged.
 local function undelivered(id)
   local count = 0
