@@ -226,7 +226,7 @@ async def values_as_they_were(world: World) -> None:
 async def large_backlog(world: World) -> None:
     """A backlog of 5,000 samples goes in updates that the service takes."""
     line = await world.line()
-    line.refuses = True
+    line.hold()
     device = await world.device(line)
     await device.send_many(0, 5000)
     line.heal()

@@ -1,7 +1,7 @@
 // One Socket.IO connection: made, used, and over. Whoever needs another one makes another one.
 import { io, type Socket as IoSocket } from "socket.io-client";
 import { NotConnected, Refused, type ErrorBody } from "./errors.js";
-import { Timer } from "./time.js";
+import { LONGEST_MS, Timer } from "./time.js";
 
 /** Sends the ack of an event; undefined: an ack without content. */
 export type Reply = (answer?: unknown) => void;
@@ -19,6 +19,8 @@ interface ConnectError extends Error {
   readonly data?: unknown;
   readonly description?: { readonly message?: unknown } | number;
 }
+
+type Engine = IoSocket["io"]["engine"];
 
 const CONNECT_S = 15;
 const ANSWER_S = 30;
@@ -86,6 +88,7 @@ export class Socket {
       });
       socket.closed.then((reason) => fail(new NotConnected(`${url}: ${reason}`)));
       made.connect();
+      endWhenSilent(made.io.engine, socket);
     });
   }
 
@@ -138,6 +141,26 @@ export class Socket {
     this.#waiting.clear();
     this.#over(reason);
   }
+}
+
+/**
+ * End a connection on which nothing came for ping interval and ping timeout. The library counts only pings, and on
+ * a slow line these wait behind all that was sent before them: it is given a time that is never over.
+ */
+function endWhenSilent(engine: Engine, socket: Socket): void {
+  let heardAt = performance.now();
+  engine.on("packet", () => (heardAt = performance.now()));
+  engine.once("handshake", (handshake) => {
+    const silenceS = (handshake.pingInterval + handshake.pingTimeout) / 1000;
+    handshake.pingTimeout = LONGEST_MS - handshake.pingInterval;
+    const look = (): void => {
+      const leftS = silenceS - (performance.now() - heardAt) / 1000;
+      if (leftS > 0) timer = new Timer(leftS, look);
+      else socket.close(`nothing was heard for ${silenceS} s`);
+    };
+    let timer = new Timer(silenceS, look);
+    void socket.closed.then(() => timer.stop());
+  });
 }
 
 function reasonOf({ message, description }: ConnectError): string {

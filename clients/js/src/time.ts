@@ -1,7 +1,7 @@
 // Waiting: delays of any length, and the delays between attempts to connect.
 
 /** Longest delay of a timer; a longer one would end at once. */
-const LONGEST_MS = 2 ** 31 - 1;
+export const LONGEST_MS = 2 ** 31 - 1;
 
 /** A timer that may be longer than 24 days and can be ended; `ref: false` does not keep a program alive. */
 export class Timer {

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { test } from "node:test";
+import { WebSocketServer } from "ws";
 import { Connector } from "../dist/esm/connector.js";
+import { Socket } from "../dist/esm/socket.js";
 
 /** A server that refuses everything, and the requests that it got. */
 async function refusing(t) {
@@ -46,4 +48,25 @@ test("a token function that fails is no connection, and is told", async () => {
 test("an address that is none is told at once", () => {
   assert.throws(() => new Connector("kiosk", {}), TypeError);
   assert.throws(() => new Connector([], {}), TypeError);
+});
+
+test("whatever comes is a sign of life, not only pings; silence is the end", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  let left = 40;
+  server.on("connection", (peer) => {
+    peer.send('0{"sid":"s","upgrades":[],"pingInterval":50,"pingTimeout":50,"maxPayload":1000}');
+    peer.on("message", () => peer.send('40{"sid":"s"}'));
+    const timer = setInterval(() => {
+      peer.send('42["note",1]');
+      left -= 1;
+      if (left === 0) clearInterval(timer);
+    }, 10);
+  });
+  let heard = 0;
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const socket = await Socket.connect(url, () => (heard += 1), undefined, ["websocket"]);
+  assert.equal(await socket.closed, "nothing was heard for 0.1 s");
+  assert.equal(heard, 40);
 });

@@ -4,6 +4,9 @@ A client is alive while bytes flow, not only while its pongs are prompt: behind 
 come in, or an answer that takes one to go out, no pong can be in time. Everything that comes in counts. Of what
 goes out only what lies before the ping counts, as far as the other end has acknowledged it: a proxy would take
 what comes after it also for a client that is dead.
+
+A client hears a ping in each interval also while its pong is awaited: most libraries count nothing else as a sign of
+the node's life.
 """
 
 from __future__ import annotations
@@ -130,6 +133,8 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
             if now_s >= self._last_sign_s(now_s) + server.ping_timeout:
                 self._give_up(server.reason.PING_TIMEOUT)
                 return None
+            if now_s >= self.next_ping_s and not self.queue.waiting_bytes:
+                self._put_ping(now_s)  # behind what is not taken they would pile up
             due_s = now_s + LOOK_S
         elif now_s >= self.next_ping_s:
             self._ping(now_s)
@@ -148,11 +153,14 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _ping(self, now_s: float) -> None:
         self.pinged_s = self._traffic_s = now_s
-        self.next_ping_s = now_s + self.server.ping_interval
-        self.queue.put(engineio.packet.Packet(engineio.packet.PING))
+        self._put_ping(now_s)
         if self.flow is not None:
             self._ping_ends = self.flow.sent + self.queue.waiting_bytes
         self._seen = self._signs()
+
+    def _put_ping(self, now_s: float) -> None:
+        self.next_ping_s = now_s + self.server.ping_interval
+        self.queue.put(engineio.packet.Packet(engineio.packet.PING))
 
     def _last_sign_s(self, now_s: float) -> float:
         """Return when it was last seen to be alive."""

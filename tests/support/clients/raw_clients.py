@@ -20,6 +20,7 @@ class RawWebsocket:
         self.ws = websocket.create_connection(url, timeout=60, skip_utf8_validation=True, **options)
         self.sid = ""
         self.closed_with: int | None = None
+        self.pings = 0
         if not query:
             self.opened = json.loads(self.receive()[1:])
         if connect:
@@ -62,6 +63,7 @@ class RawWebsocket:
             text = data.decode()
             if text != "2":
                 return text
+            self.pings += 1
             self.ws.send("3")
 
     def until_end(self, timeout_s: float = 20.0) -> list[str]:
