@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "node.ping_timeout_s": 2,
     "node.flush_interval_ms": 80,
     "node.fanout_interval_ms": 80,
+    "node.prompt_per_s": 20,  # so that nodes are calm at times, and busy at others
     "node.detach_after_s": 6,
     "node.drain_s": 3,
     "sessions.renew_s": 1,

@@ -71,6 +71,8 @@ class NodeSettings(Group):
     flush_interval_ms: Count = 10
     #: How long changes are collected before they go to dashboards in one frame.
     fanout_interval_ms: Count = 10
+    #: Updates, and changes for dashboards, a second up to which a node waits for neither interval; 0: it always does.
+    prompt_per_s: Rate = 400
     #: Upper bound of an orderly stop.
     drain_s: Seconds = 5
     #: How much of it, at most 60 %, a node that is stopping still accepts connections, so that load

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from service import errors
 from service.archiving.keeper import ArchiveKeeper
+from service.live.calm import Calm
 from service.live.commands.delivery import CommandDelivery
 from service.live.commands.device_waits import DeviceWaits
 from service.live.commands.waiters import CommandWaiters
@@ -85,6 +86,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         answers=UpdateAnswers(dispatcher, ground.metrics),
         sockets=connections,
         metrics=ground.metrics,
+        calm=Calm(config.node.prompt_per_s),
     )
     commands = CommandDelivery(
         store.commands,
@@ -135,7 +137,10 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         devices=DeviceManager(manager.core, manager.writer, commands.answers),
         rooms=rooms,
         feed=feed,
-        fanout=Fanout(feed, connections, tasks, store.index, config.node.fanout_interval_ms),
+        fanout=Fanout(
+            *(feed, connections, tasks, store.index, config.node.fanout_interval_ms),
+            calm=Calm(config.node.prompt_per_s),
+        ),
         pings=DevicePings(sessions, connections, tasks, ground.clock, config.node.ping_interval_s),
         leases=leases,
     )

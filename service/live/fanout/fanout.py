@@ -1,9 +1,10 @@
 """Fan-out: from the feeds in Redis to the dashboards of this node.
 
 A node has one reader, which runs only while a dashboard watches, reads only the partitions that are
-watched, and does so once per fan-out interval. `Routes` puts what it reads into the pending
-changes of the groups concerned; a group whose interval is over sends its changes, one frame for
-all its members (groups.py). Newcomers catch up with their group by themselves (catch_up.py).
+watched, and does so at once while the node is calm, otherwise once per fan-out interval. `Routes`
+puts what it reads into the pending changes of the groups concerned; a group whose interval is over
+sends its changes, one frame for all its members (groups.py). Newcomers catch up with their group by
+themselves (catch_up.py).
 
 While Redis is away everything is delayed: the reader connects again every second, opens the feeds
 again and continues behind the last entry it had. Only when the entries behind that one cannot be had
@@ -23,12 +24,13 @@ import time
 from collections.abc import Callable, Hashable
 
 from service import errors
+from service.live.calm import Calm
 from service.live.fanout.catch_up import CatchUp
 from service.live.fanout.flushing import Flusher
 from service.live.fanout.groups import MAX_PACE_S, Group, Member
 from service.live.fanout.partition_readers import PartitionReader, PartitionReaders
 from service.live.feed.counts import CountStore
-from service.live.feed.entries import Routes
+from service.live.feed.entries import Routes, changes_in
 from service.live.feed.feed import Feed, FeedReader
 from service.live.feed.position import FeedLost, Position
 from service.live.feed.scope import Scope
@@ -51,7 +53,9 @@ class Fanout:
 
     Args:
         store: counts sessions.
-        interval_ms: how often the feeds are read; no dashboard gets updates more often.
+        interval_ms: how often the feeds are read, and dashboards sent to, at most …
+        calm: … but while this is true, there is no such bound for dashboards that did not ask for
+            one; without it: always.
     """
 
     def __init__(
@@ -63,12 +67,14 @@ class Fanout:
         interval_ms: int,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        calm: Calm | None = None,
     ) -> None:
         self._feed = feed
         self._connections = connections
         self._tasks = tasks
         self._interval_s = interval_ms / 1000
         self._monotonic = monotonic
+        self._calm = calm or Calm(0)
         self._lock = threading.RLock()
         self._groups: dict[Hashable, Group] = {}
         self._by_sid: dict[str, Group] = {}
@@ -106,14 +112,16 @@ class Fanout:
         yields to other tasks, so an ack that the caller has sent comes first.
 
         Sends at most one batch in `interval_ms`, which is kept between the fan-out interval and 60 s;
-        a batch that has grown very large does not wait for it.
+        a batch that has grown very large does not wait for it, nor does any of a socket that gave
+        none while the node is calm.
         """
         asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
         interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))
+        is_prompt = interval_ms is None
         member = Member(sid, position=dict(start.offsets), epoch=start.epoch)
         with self._lock:
             self.unsubscribe(sid)
-            group = self._group(scope, batch, interval_s)
+            group = self._group(scope, batch, interval_s, is_prompt=is_prompt)
             self._by_sid[sid] = group
             group.joining[sid] = member
             if not self._is_running:
@@ -160,7 +168,7 @@ class Fanout:
                 "resyncs": sum(self.resyncs.values()),
             }
 
-    def _group(self, scope: Scope, batch: bool, interval_s: float) -> Group:
+    def _group(self, scope: Scope, batch: bool, interval_s: float, *, is_prompt: bool) -> Group:
         made = Group(
             scope,
             scope.partitions(self._feed.keys),
@@ -170,6 +178,7 @@ class Fanout:
             self._count_slow,
             batch=batch,
             interval_s=interval_s,
+            calm=self._calm if is_prompt else None,
         )
         group = self._groups.setdefault(made.key, made)
         if group is made:
@@ -253,15 +262,17 @@ class Fanout:
                 except FeedLost as lost:
                     self._lose(reader, lost.reason)
             self._note_lag(sum(reader.behind for reader in self._readers))
-        self._flusher.flush(self._groups.values())
-        if any(chunk.entries for chunk in chunks):
+        sent = self._flusher.flush(self._groups.values())
+        changes = sum(changes_in(fields) for chunk in chunks for _, fields in chunk.entries)
+        self._calm.charge(max(changes, sent))
+        if changes:
             self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
 
     def _pause_s(self) -> float:
         """Return the pause until the next read: as long as no group is due. Newcomers wait for it too."""
         with self._lock:
-            paces = [group.pace_s for group in self._groups.values()]
-        return max(self._interval_s, min([*paces, MAX_PACE_S]))
+            pace_s = min((group.pace_s for group in self._groups.values()), default=MAX_PACE_S)
+        return 0.0 if pace_s == 0 else max(self._interval_s, min(pace_s, MAX_PACE_S))
 
     def _note_lag(self, entries: int | None) -> None:
         """Note how far the reader is behind; None (nothing could be read): as far as before at least."""

@@ -43,13 +43,15 @@ class Flusher:
         self._lose = lose
         self._settle = settle
 
-    def flush(self, groups: Iterable[Group], *, ask: bool = True) -> None:
-        """Send what is due.
+    def flush(self, groups: Iterable[Group], *, ask: bool = True) -> int:
+        """Send what is due; return how many frames that were, counted for each dashboard.
 
         Args:
             ask: Redis may be asked for counts; not while it is away, which would delay the rest.
         """
+        sent = 0
         for group in tuple(groups):
+            before = group.frames_sent
             try:
                 ask = self._flush_group(group, ask=ask)
             except Exception:
@@ -57,6 +59,8 @@ class Flusher:
                 log.exception("sending failed", extra={"action": "fanout_failed"})
                 with self._lock:
                     self._lose(group, "unreadable")
+            sent += group.frames_sent - before
+        return sent
 
     def _flush_group(self, group: Group, *, ask: bool) -> bool:
         """Send one group's segments; other tasks run between them, so that sockets can be written to.

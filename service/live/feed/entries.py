@@ -22,6 +22,11 @@ from service.sessions import model
 from service.transport.connection import Frame, event_frame
 
 
+def changes_in(fields: list[bytes]) -> int:
+    """Return of how many sessions an entry says something; one of samples has two fields for each."""
+    return max(1, len(fields) // 2 - 1) if fields[0] == b"data" else 1
+
+
 class Part:
     """One session's samples of one data entry."""
 

@@ -2,11 +2,11 @@
 
 The flushes of all partitions that wait go in one round trip (`flights`).
 
-An update waits in a `PendingUpdates` of its session until the next flush (every
-`flush_interval_ms`), goes to Redis together with those of all other sessions, and is acked after
-Redis answered. Each flush has a number. While the answer is missing the very same flush is
-repeated under the same number, and Redis, which keeps the last number and answer per node and
-partition, stores it once. One flush per partition is in flight.
+An update waits in a `PendingUpdates` of its session until the next flush (at once while the node is
+calm, otherwise every `flush_interval_ms`), goes to Redis together with those of all other sessions,
+and is acked after Redis answered. Each flush has a number. While the answer is missing the very same
+flush is repeated under the same number, and Redis, which keeps the last number and answer per node
+and partition, stores it once. One flush per partition is in flight.
 
 The updates of a `PendingUpdates` are all numbered (`seq`) or all not, because Redis checks the
 numbers of a session's part as a whole. When a part is refused, the session's other waiting updates
@@ -27,6 +27,7 @@ from typing import Protocol
 
 from service import errors
 from service.errors import ServiceError
+from service.live.calm import Calm
 from service.live.ingest import pending
 from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
@@ -64,6 +65,7 @@ class Ingest:
         sockets: held where too much of a session waits.
         metrics: samples that Redis accepted, and flushes, are counted there.
         max_buffer_bytes: estimated memory; above it updates are refused.
+        calm: whether a flush goes at once; without it: none does.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Ingest:
         sockets: Flow,
         metrics: Metrics,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
+        calm: Calm | None = None,
     ) -> None:
         self._flights = Flights(store, standing, writer_id, tasks.sleep)
         self._sessions = sessions
@@ -96,6 +99,8 @@ class Ingest:
         self._open: dict[OwnedSession, PendingUpdates] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
+        self._calm = calm or Calm(0)
+        self._is_kicking = False
         self._stopped = False
         #: Samples that Redis accepted since the start.
         self.stored = 0
@@ -109,8 +114,6 @@ class Ingest:
     def buffered_bytes(self) -> int:
         """Return the estimated memory of what waits."""
         return self._load.bytes
-
-    # -- in
 
     def add(self, owned: OwnedSession, update: Update, ack_id: int | None) -> None:
         """Buffer an update; it is answered once Redis answered. Never blocks.
@@ -147,6 +150,7 @@ class Ingest:
             queue = self._queues.get(owned.partition)
             if queue is None:
                 queue = self._queues[owned.partition] = deque()
+                self._kick_if_calm()
             queue.append(slot)
         # `PendingUpdates.add` and `Backpressure.charge`, written out: this runs for every event
         slot.entries.append((update, ack_id))
@@ -178,8 +182,6 @@ class Ingest:
     def _full(self) -> ServiceError:
         return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
-    # -- out
-
     def run(self) -> None:
         """Flush every interval until `stop`; a long-lived task."""
         keep_going("ingest", self._wait_and_kick, self._tasks.sleep, lambda: self._stopped)
@@ -193,10 +195,17 @@ class Ingest:
 
     def kick(self) -> None:
         """Start a flush of every partition that has updates and no flush in flight."""
+        self._is_kicking = False
         ready = [partition for partition in self._queues if partition not in self._flying]
         if ready:
             self._flying.update(ready)
             self._tasks.spawn(self._drain, ready)
+
+    def _kick_if_calm(self) -> None:
+        """Flush without waiting for the interval, with all that still comes in in this turn of the loop."""
+        if not self._is_kicking and self._calm:
+            self._is_kicking = True
+            self._tasks.spawn(self.kick)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything buffered is answered; False when the time ran out."""
@@ -209,8 +218,9 @@ class Ingest:
         return True
 
     def _drain(self, partitions: list[int]) -> None:
-        # what comes in meanwhile waits for the next interval
+        # what comes in meanwhile waits for the next flush
         budgets = {partition: len(self._queues[partition]) for partition in partitions}
+        began = time.monotonic()
         try:
             while budgets:
                 flights = [self._take_off(partition) for partition in budgets]
@@ -224,10 +234,14 @@ class Ingest:
             for partition in partitions:
                 if not self._queues[partition]:
                     del self._queues[partition]
+            self._calm.charge_time(time.monotonic() - began)
+        if self._queues:
+            self._kick_if_calm()
 
     def _take_off(self, partition: int) -> Flight:
         queue = self._queues[partition]
         batch = self._take(queue)
+        self._calm.charge(sum(len(slot.entries) for slot in batch))
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         return Flight(partition, number, queue, batch, [slot.part() for slot in batch])
 

@@ -15,6 +15,7 @@ import greenlet
 import orjson
 
 from service import errors
+from service.live.calm import Calm
 from service.live.fanout.fanout import Fanout
 from service.live.feed import position as positions
 from service.live.feed.feed import Chunk
@@ -324,7 +325,13 @@ def command(session_id: str, command_id: str, status: str, project: str = "") ->
 class Node:
     """A fan-out with its sockets, over a feed that several share."""
 
-    def __init__(self, tasks: SimulatedTasks, feed: FakeFeed, interval_ms: int = 50) -> None:
+    def __init__(
+        self,
+        tasks: SimulatedTasks,
+        feed: FakeFeed,
+        interval_ms: int = 50,
+        calm: Calm | None = None,
+    ) -> None:
         self.feed = feed
         self.sockets = FakeConnections()
         self.counts = FakeCounts(tasks)
@@ -335,6 +342,7 @@ class Node:
             self.counts,
             interval_ms,
             monotonic=tasks.monotonic,
+            calm=calm,
         )
 
     def watch(self, sid: str, scope: Scope | None = None, **wishes: Any) -> None:
