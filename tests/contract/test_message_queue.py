@@ -7,7 +7,6 @@ process, on real threads.
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -300,8 +299,7 @@ def test_redis_that_hangs_is_given_up_and_what_it_took_comes_once(
     ends = Ends(lambda **options: redis.Redis.from_url(own_server.url, **options), "hang").start()
     ends.send(0)
     assert ends.read(1) == [0]
-    assert own_server.process is not None
-    own_server.process.send_signal(signal.SIGSTOP)
+    own_server.pause()
     try:
         ends.send(*range(1, 51))
         wait_until(lambda: ends.sent.outages == 1, what="given up")
@@ -309,7 +307,7 @@ def test_redis_that_hangs_is_given_up_and_what_it_took_comes_once(
             ends.reader.read()
         ends.reader.drop()
     finally:
-        own_server.process.send_signal(signal.SIGCONT)
+        own_server.resume()
     assert ends.read(50) == list(range(1, 51))
     wait_until(lambda: ends.sent.sent == 51, what="the outbox knows")
     assert ends.read(1, 0.3) == []

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from service.config.loader import redact_url
+from tests.support.system.pauses import pause
 from tests.support.system.ports import free_ports
 from tests.support.system.processes import Running, muster
 from tests.support.waiting import wait_until
@@ -218,7 +219,7 @@ def test_up_second_signal_ends_at_once(start: Callable[..., Running]) -> None:
     running = start("--nodes", "1", MUSTER_NODE__DRAIN_S="60")
     urls(running)
     (node,) = below(running, "node_process")
-    node.suspend()  # would hold up an orderly end for 63 s
+    pause(node.pid)  # would hold up an orderly end for 63 s
     running.process.send_signal(signal.SIGINT)
     running.await_output("Stopping")
     running.process.send_signal(signal.SIGINT)

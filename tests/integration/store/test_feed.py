@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -348,11 +347,11 @@ class TestOutages:
         rig.watch(fanout, "a", batch=True)
         rig.append("x", 1)
         wait_until(lambda: values_of(sockets, "a") == [1])
-        own_server.process.send_signal(signal.SIGSTOP)
+        own_server.pause()
         try:
             wait_until(lambda: not fanout._reader.is_connected, 15, what="the reader notices")
         finally:
-            own_server.process.send_signal(signal.SIGCONT)
+            own_server.resume()
         wait_until(lambda: rig.client.ping(), 5)
         rig.append("x", 2)
         wait_until(lambda: values_of(sockets, "a") == [1, 2], 10)

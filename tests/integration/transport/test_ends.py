@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +12,7 @@ import websocket
 
 from tests.support.clients.raw_clients import RawPolling, RawWebsocket
 from tests.support.nodes.socket_nodes import Node
+from tests.support.system.pauses import pause, resume
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -96,11 +95,11 @@ def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> No
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        os.kill(node.process.pid, signal.SIGSTOP)
+        pause(node.process.pid)
         watch = Stopwatch()
         wait_until(lambda: watch.elapsed_s > 7)
     finally:
-        os.kill(node.process.pid, signal.SIGCONT)
+        resume(node.process.pid)
     client.send('421["echo","after"]')
     wait_until(lambda: any('"after"' in text for text in texts), what="the socket lives")
     assert client.sid in node.figures()["sids"]

@@ -20,6 +20,7 @@ from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
 from tests.support.system.forks import Forked
+from tests.support.system.pauses import pause
 from tests.support.system.ports import free_ports
 from tests.support.system.sentinels import Watched
 from tests.support.waiting import wait_until
@@ -94,7 +95,7 @@ class NodeProcess:
         self.process.wait(60)
 
     def pause(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        pause(self.process.pid)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)

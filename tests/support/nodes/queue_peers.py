@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import websocket
 
 from service.live.queue.external import ExternalMessages
 from service.sessions.store.keys import Keys
+from tests.support.system import pauses
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until
 
@@ -70,10 +70,10 @@ class NodeProcess:
         return self.do("state")
 
     def pause(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        pauses.pause(self.process.pid)
 
     def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        pauses.resume(self.process.pid)
 
     def kill(self) -> None:
         self.process.kill()
