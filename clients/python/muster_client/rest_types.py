@@ -289,10 +289,12 @@ class JobAccepted(TypedDict):
 
 
 class Jobs(TypedDict):
-    """Background jobs by state, newest first."""
+    """Background jobs by state, newest first; the queue and the sweeps."""
 
     jobs: list[Job]
     counts: dict[str, int]
+    oldest_s: float | None
+    sweeps: list[Sweep]
     workers: int
 
 
@@ -324,13 +326,25 @@ class NewSession(TypedDict, total=False):
     project_id: str
 
 
-class Node(TypedDict):
-    """A node, as it last reported itself."""
-
+class _NodeRequired(TypedDict):
     node_id: str
     seen_at: str
     ready: bool
     draining: bool
+
+
+class Node(_NodeRequired, total=False):
+    """A node, as it last reported itself."""
+
+    version: str | None
+    uptime_s: float | None
+    connections: int | None
+    devices: int | None
+    dashboards: int | None
+    cpu_percent: float | None
+    memory_bytes: int | None
+    memory_available_percent: float | None
+    backlog_bytes: int | None
 
 
 class Nodes(TypedDict):
@@ -525,6 +539,15 @@ class Summary(_SummaryRequired, total=False):
     """A session in a list."""
 
     values: dict[str, list[Any]] | None
+
+
+class Sweep(TypedDict):
+    """Work that workers do again and again."""
+
+    sweep: str
+    every_s: float
+    ran_s_ago: float | None
+    late: bool
 
 
 class Telemetry(TypedDict):
