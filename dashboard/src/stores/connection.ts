@@ -26,7 +26,7 @@ export const useConnection = defineStore("connection", () => {
 
   function start(): void {
     if (fleet !== undefined) return;
-    const made = client.newFleet({ samples: "none" });
+    const made = client.newFleet({ samples: "latest", intervalMs: 500 });
     fleet = made;
     wasLive = false;
     refusal.value = undefined;

@@ -1,0 +1,98 @@
+// The columns of the fleet's table: how wide, how sorted, how shown.
+import type { Row } from "@/client/rows";
+import { toMs } from "@/client/times";
+import { VALUE, type Sort, type View } from "./view";
+
+export interface FleetColumn {
+  readonly id: string;
+  readonly title: string;
+  /** Of CSS grid. */
+  readonly width: string;
+  readonly isNumber?: boolean;
+  /** Whether it changes by itself, all the time. */
+  readonly isRestless?: boolean;
+  readonly key: (row: Row, now: number) => string | number | undefined;
+}
+
+const FIXED: readonly FleetColumn[] = [
+  { id: "state", title: "State", width: "6.5rem", key: ({ summary }) => summary.state },
+  {
+    id: "name", title: "Name", width: "minmax(9rem, 1.5fr)",
+    key: ({ summary }) => (summary.session_name || summary.session_id).toLowerCase(),
+  },
+  { id: "id", title: "Id", width: "minmax(8rem, 1fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
+  { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
+  { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
+  { id: "seen", title: "Last seen", width: "7.5rem", isRestless: true, key: (row) => lastSeenMs(row) },
+  { id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true, key: (row, now) => row.rate(now) },
+  { id: "setup", title: "Setup", width: "7rem", key: ({ summary }) => setupState(summary) },
+  { id: "commands", title: "Commands", width: "6.5rem", isNumber: true, key: ({ summary }) => summary.open_commands },
+];
+
+export const USUAL = ["state", "name", "id", "project", "node", "seen", "rate", "setup", "commands"];
+export const USUAL_NARROW = ["state", "name", "seen"];
+export const ALL = FIXED.map(({ id }) => id);
+
+/** Return the columns with these ids; ids that nobody knows are left out. */
+export function columnsOf(ids: readonly string[]): FleetColumn[] {
+  return ids.flatMap((id) => FIXED.find((one) => one.id === id) ?? (id.startsWith(VALUE) ? [valueColumn(id)] : []));
+}
+
+/** Return the data key of a column; undefined: it has none. */
+export function dataKey(id: string): string | undefined {
+  return id.startsWith(VALUE) && id.length > VALUE.length ? id.slice(VALUE.length) : undefined;
+}
+
+function valueColumn(id: string): FleetColumn {
+  const title = dataKey(id) ?? "";
+  const key = ({ values }: Row): string | number | undefined => {
+    const value = values[title]?.[0];
+    if (typeof value === "number" || typeof value === "string" || value === undefined) return value;
+    return JSON.stringify(value);
+  };
+  return { id, title, width: "minmax(6rem, 0.8fr)", isRestless: true, key };
+}
+
+export function setupState({ setup_version: version, in_sync: isInSync }: Row["summary"]): string {
+  if (version === 0) return "none";
+  return isInSync ? "in sync" : "pending";
+}
+
+/** Return when a session last did something, as far as anybody knows; undefined: never. */
+export function lastSeenMs({ summary, seenMs }: Row): number | undefined {
+  const told = toMs(summary.last_activity) ?? 0;
+  return Math.max(told, seenMs) || undefined;
+}
+
+/** Return the ids of the rows that fit, in order. */
+export function arrange(rows: Iterable<[string, Row]>, view: View, now: number): string[] {
+  const found: { id: string; row: Row }[] = [];
+  const q = view.q.normalize("NFC").toLowerCase();
+  for (const [id, row] of rows) if (fits(row, view, q)) found.push({ id, row });
+  return sorted(found, view.sort, now);
+}
+
+function fits(row: Row, { state, project, node, only }: View, q: string): boolean {
+  const { summary } = row;
+  if (state !== "" && summary.state !== state) return false;
+  if (project !== "" && summary.project_id !== project) return false;
+  if (node !== "" && summary.node_id !== node) return false;
+  if (only === "unsynced" && setupState(summary) !== "pending") return false;
+  if (only === "commands" && summary.open_commands === 0) return false;
+  return q === "" || row.text.includes(q);
+}
+
+/** Rows without a value come last, in either direction; equal ones by id, so that they stand still. */
+function sorted(found: { id: string; row: Row }[], sort: Sort, now: number): string[] {
+  const [column] = columnsOf([sort.by]);
+  const keyed = found.map(({ id, row }) => ({ id, key: column?.key(row, now) }));
+  const sign = sort.isDescending ? -1 : 1;
+  keyed.sort((a, b) => {
+    if (a.key === b.key) return a.id < b.id ? -1 : 1;
+    if (a.key === undefined) return 1;
+    if (b.key === undefined) return -1;
+    if (typeof a.key !== typeof b.key) return typeof a.key === "number" ? -1 : 1;
+    return a.key < b.key ? -sign : sign;
+  });
+  return keyed.map(({ id }) => id);
+}
