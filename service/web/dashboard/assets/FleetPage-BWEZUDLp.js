@@ -1,1 +1,0 @@
-import{D as e,E as t,b as n,g as r,m as i,n as a,y as o}from"./index-FW_AV4YA.js";var s={class:`page`},c=o({__name:`FleetPage`,setup(o){let c=a();return(a,o)=>(n(),r(`div`,s,[o[0]||=i(`h1`,null,`Fleet`,-1),i(`p`,null,e(t(c).snapshot.sessions.size)+` sessions`,1)]))}});export{c as default};

@@ -1,1 +1,0 @@
-import{b as e,g as t,m as n,s as r}from"./index-FW_AV4YA.js";var i={},a={class:`page`};function o(r,i){return e(),t(`div`,a,[...i[0]||=[n(`h1`,null,`Jobs`,-1)]])}var s=r(i,[[`render`,o]]);export{s as default};
