@@ -1,0 +1,94 @@
+// The live tail: the last changes of the whole fleet, while its page is open.
+import type { Change, Fleet, FleetState } from "muster-client";
+import { defineStore } from "pinia";
+import { computed, ref, shallowRef } from "vue";
+import { RowMaker, matcher, type Filter, type Kind, type Row } from "@/pages/tail/rows";
+import { useClient } from "./client";
+
+/** As many rows are kept; of older ones only their number is known. */
+export const MOST_ROWS = 10_000;
+export const KINDS: readonly Exclude<Kind, "gap">[] = ["sample", "session", "command", "removed"];
+
+export const useTail = defineStore("tail", () => {
+  const client = useClient();
+  let fleet: Fleet | undefined;
+  const maker = new RowMaker();
+  let hasSnapshot = false; // of this connection, or rows of one before
+  let kept: Row[] = [];
+  const filter = shallowRef<Filter>({ words: "", kinds: new Set(KINDS) });
+  const state = ref<FleetState>("connecting");
+  /** What is shown; it stays as it is while the tail is paused. */
+  const rows = shallowRef<readonly Row[]>([]);
+  const isPaused = ref(false);
+  /** Changes that came while the tail is paused. */
+  const missed = ref(0);
+  const total = ref(0);
+  const isFull = computed(() => total.value > MOST_ROWS);
+
+  function start(): void {
+    if (fleet !== undefined) return;
+    hasSnapshot = kept.length > 0;
+    const made = client.newFleet({ samples: "all" });
+    fleet = made;
+    made.subscribe((changes) => {
+      if (fleet === made) take(made, changes);
+    });
+    made.start();
+  }
+
+  function stop(): void {
+    const old = fleet;
+    fleet = undefined;
+    state.value = "connecting";
+    void old?.stop();
+  }
+
+  function take(from: Fleet, changes: readonly Change[]): void {
+    state.value = from.state;
+    const news: Row[] = [];
+    for (const change of changes) {
+      if (change.kind === "reset") {
+        maker.know(from.sessions);
+        if (hasSnapshot) news.push(...maker.rows(change));
+        hasSnapshot = true;
+      } else news.push(...maker.rows(change));
+    }
+    if (news.length > 0) keep(news);
+  }
+
+  function keep(news: readonly Row[]): void {
+    total.value += news.length;
+    kept.push(...news.slice(-MOST_ROWS));
+    // Half as many more before they are cut off, so that this costs little per row.
+    if (kept.length > 1.5 * MOST_ROWS) kept = kept.slice(-MOST_ROWS);
+    if (isPaused.value) {
+      missed.value += news.length;
+      return;
+    }
+    const wanted = news.filter(matcher(filter.value));
+    if (wanted.length > 0) rows.value = [...rows.value, ...wanted].slice(-MOST_ROWS);
+  }
+
+  function show(): void {
+    rows.value = kept.slice(-MOST_ROWS).filter(matcher(filter.value));
+  }
+
+  function setFilter(wanted: Filter): void {
+    filter.value = wanted;
+    show();
+  }
+
+  function setPaused(wanted: boolean): void {
+    isPaused.value = wanted;
+    missed.value = 0;
+    if (!wanted) show();
+  }
+
+  function clear(): void {
+    kept = [];
+    rows.value = [];
+    total.value = missed.value = 0;
+  }
+
+  return { rows, state, filter, isPaused, missed, total, isFull, start, stop, take, setFilter, setPaused, clear };
+});
