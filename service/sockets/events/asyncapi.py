@@ -139,36 +139,47 @@ def document(version: str) -> Json:
 
 def _messages() -> Json:
     found = {
-        "client.connect": _message("connect", "The `auth` of the connect.", [payloads.Connect]),
+        "client.connect": _message(
+            "connect", "The `auth` of the connect.", [payloads.Connect], examples.CONNECT
+        ),
         "server.connect_error": _message(
-            "connect_error", "The connect was refused.", [outgoing.ConnectError]
+            "connect_error",
+            "The connect was refused.",
+            [outgoing.ConnectError],
+            examples.SERVER["connect_error"],
         ),
     }
     for event, models in payloads.CLIENT_EVENTS.items():
-        message = _message(event, CLIENT_WORDS[event], models)
         shown = examples.DEVICE.get(event) or examples.DASHBOARD[event]
-        message["examples"] = [{"name": event, "payload": payload} for payload in shown]
-        found[f"client.{event}"] = message
+        found[f"client.{event}"] = _message(event, CLIENT_WORDS[event], models, shown)
     for event, model in outgoing.SERVER_EVENTS.items():
-        found[f"server.{event}"] = _message(event, SERVER_WORDS[event], [model])
+        shown = examples.SERVER[event]
+        found[f"server.{event}"] = _message(event, SERVER_WORDS[event], [model], shown)
     for event, fields in outgoing.ACKS.items():
-        ack = _message(f"{event} ack", f"Ack of `{event}`.", fields or [outgoing.Ok])
+        shown = [{"ok": True, **more} for more in examples.ACKS[event]]
+        ack = _message(f"{event} ack", f"Ack of `{event}`.", fields or [outgoing.Ok], shown)
         if fields:
             ack["payload"] = {"allOf": [_reference(outgoing.Ok), ack["payload"]]}
         found[f"ack.{event}"] = ack
-    found["ack.refused"] = _message("refused", "Ack of an event that failed.", [outgoing.Refused])
+    found["ack.refused"] = _message(
+        "refused", "Ack of an event that failed.", [outgoing.Refused], examples.REFUSED
+    )
     found["ack.command"] = _message(
         "command ack",
         "The device has received the command; with `ok`, also its result.",
         [payloads.CommandAck],
+        examples.COMMAND_ACK,
     )
     return found
 
 
-def _message(name: str, words: str, models: Iterable[type[BaseModel]]) -> Json:
+def _message(
+    name: str, words: str, models: Iterable[type[BaseModel]], shown: Iterable[Json]
+) -> Json:
     references = [_reference(model) for model in models]
     payload = references[0] if len(references) == 1 else {"anyOf": references}
-    return {"name": name, "summary": words, "payload": payload}
+    examples = [{"name": name, "payload": one} for one in shown]
+    return {"name": name, "summary": words, "payload": payload, "examples": examples}
 
 
 def _reference(model: type[BaseModel]) -> Json:

@@ -11,12 +11,12 @@ import websocket
 
 from service.config.loader import load_config
 from service.manager.manager import SessionManager
-from service.sockets.events import outgoing
+from service.sockets.events import examples, outgoing
 from service.sockets.events.payloads import CLIENT_EVENTS
 from tests.support.clients.bare import Bare
 from tests.support.clients.logins import nodes_with_login, token
 from tests.support.nodes.node_processes import Cluster
-from tests.support.schemas import exactly, payload_of
+from tests.support.schemas import DOCUMENT, exactly, payload_of
 from tests.support.waiting import wait_until
 from workers import memory
 from workers.archive import Outcome
@@ -165,6 +165,22 @@ def test_nodes_send_what_the_document_says(recorder: Recorder) -> None:
         assert exactly(models).is_valid(fields) if models else not fields, (event, answer)
     refused = {answer["error"]["code"] for _, answer in acks if not answer["ok"]}
     assert {"conflict", "session_not_found", "device_offline"} <= refused
+
+
+def test_examples_have_the_fields_of_what_nodes_send(recorder: Recorder) -> None:
+    """Each of one that was seen; errors have many forms."""
+    seen = [(f"server.{event}", payload) for event, payload in recorder.events]
+    seen += [(f"ack.{event}", answer) for event, answer in recorder.acks if answer["ok"]]
+    fields = {name: [set(one) for other, one in seen if other == name] for name, _ in seen}
+    for name in fields.keys() - {"server.service_error", "server.pong"}:
+        for shown in DOCUMENT["components"]["messages"][name]["examples"]:
+            assert set(shown["payload"]) in fields[name], (name, shown)
+    (summary,) = (
+        one["active"][0] for name, one in seen if name == "ack.register_vue" and one["active"]
+    )
+    (session,) = (one["session"] for name, one in seen if name == "ack.get_active_session")
+    assert set(examples.ACKS["register_vue"][0]["active"][0]) == set(summary)
+    assert set(examples.ACKS["get_active_session"][0]["session"]) == set(session)
 
 
 def test_refused_connect_is_as_the_document_says(cluster: Cluster) -> None:
