@@ -1,1 +1,0 @@
-import{D as e,P as t,h as n,w as r}from"./index-Tl2lVcZt.js";var i={},a={class:`page`};function o(n,i){return t(),e(`div`,a,[...i[0]||=[r(`h1`,null,`Nodes`,-1)]])}var s=n(i,[[`render`,o]]);export{s as default};
