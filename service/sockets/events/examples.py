@@ -130,6 +130,7 @@ SERVER: Mapping[str, list[dict[str, Any]]] = {
     "setup": [{"setup": {"screen": "night"}, "setup_version": 4}],
     "superseded": [{"session_id": "kiosk-7"}],
     "deleted": [{"session_id": "kiosk-7"}],
+    "kicked": [{"retry_after_s": 60}],
     "draining": [{"reconnect_after_s": 1.7}],
     "sessions_update": [
         {"changed": [_SUMMARY], "removed": ["kiosk-6"], "counts": _COUNTS, "cursor": _CURSOR}
