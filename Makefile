@@ -22,7 +22,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -89,6 +89,9 @@ client-js: $(VENV)/bin/python ## build the JavaScript client that nodes serve to
 
 dashboard: $(VENV)/bin/python ## build the dashboard that nodes serve at /dashboard, after a change of it; needs Node.js 20
 	@$(BIN)/python dashboard/build.py
+
+test-dashboard: $(VENV)/bin/python ## run the dashboard's own tests, and compare its build; needs Node.js 20
+	@$(BIN)/python dashboard/build.py --test
 
 lock: $(VENV)/.installed-dev ## write the lock files anew
 	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build -o requirements.lock

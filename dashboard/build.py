@@ -2,7 +2,8 @@
 
 `python dashboard/build.py` builds it (Node.js and npm); with `--check` it fails if the build that is
 committed was not made of these sources, and needs no Node.js. `--lint` looks the sources over where there is
-a Node.js that can, and says so where there is none.
+a Node.js that can, and says so where there is none. `--test` runs their tests, and compares the build that is
+committed with a new one, byte by byte.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,8 +101,27 @@ def main() -> int:
         return subprocess.run(
             ("npm", "run", "--silent", "lint"), cwd=SOURCES, check=False
         ).returncode
+    if "--test" in sys.argv:
+        return test()
     build()
     return 0
+
+
+def test() -> int:
+    """Run the tests, and build again elsewhere; return 0 if all is well."""
+    failed = subprocess.run(("npm", "run", "--silent", "test"), cwd=SOURCES, check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder))
+        if contents(Path(folder)) != contents(BUILD):
+            sys.stderr.write(f"{BUILD} is not what these sources are built into: make dashboard\n")
+            return 1
+    return failed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ const STEPS = [
   ["day", 365],
 ] as const;
 
-const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 const LATEST_MS = 8.64e15;
 
@@ -18,7 +18,7 @@ export function toMs(at: number | string | null | undefined): number | undefined
   return Math.abs(ms) <= LATEST_MS ? ms : undefined; // also not of NaN
 }
 
-/** Return "now", "12 sec. ago", "in 3 hr." */
+/** Return "now", "12s ago", "in 3h" */
 export function relativeTime(ms: number, now: number): string {
   const past = now - ms;
   let amount = Math.trunc(Math.abs(past) / 1000);

@@ -1,5 +1,6 @@
 // The live connection of the whole page: its state, and the fleet as it is now.
-import { Refused, type Change, type Fleet, type FleetSnapshot, type FleetState } from "muster-client";
+import { Refused, type Change, type Fleet, type FleetSnapshot, type FleetState, type Scope } from "muster-client";
+import type { SessionsPage } from "muster-client/rest_types";
 import { defineStore } from "pinia";
 import { computed, ref, shallowRef } from "vue";
 import { explain, isNotAuthenticated } from "@/client/errors";
@@ -7,6 +8,16 @@ import { useAuth } from "./auth";
 import { useClient } from "./client";
 
 export type ChangeListener = (changes: readonly Change[]) => unknown;
+
+/** A larger fleet is not loaded as a whole: then only the sessions of a list are watched. */
+const MOST_LOADED = 20_000;
+/** As the service has it. */
+const MOST_WATCHED = 1_000;
+const MEASURE_S = 5;
+/** Least time between batches of samples: as often as an eye follows figures. */
+const INTERVAL_MS = 500;
+/** Of no session: a connection has to watch something. */
+const NO_SESSION = "no-session-of-the-dashboard";
 
 const NOTHING: FleetSnapshot = { state: "connecting", sessions: new Map(), counts: undefined };
 
@@ -21,15 +32,34 @@ export const useConnection = defineStore("connection", () => {
   const refusal = ref<string>();
   /** When the last gap was: changes before it may be missing in what a page has collected. */
   const gapAt = ref<number>();
+  /** Whether the fleet is too large to be loaded as a whole. */
+  const isLarge = ref(false);
+  let watched: readonly string[] = [];
+  let run = 0;
   const listeners = new Set<ChangeListener>();
   let wasLive = false;
 
   function start(): void {
-    if (fleet !== undefined) return;
-    const made = client.newFleet({ samples: "latest", intervalMs: 500 });
+    run += 1;
+    if (fleet === undefined) void measure(run);
+  }
+
+  /** Ask how large the fleet is, and connect. */
+  async function measure(mine: number): Promise<void> {
+    refusal.value = undefined;
+    const asked = { method: "GET", path: "/sessions", query: { limit: 1 }, timeoutS: MEASURE_S, isRepeatable: false };
+    const page = await client.request<SessionsPage>(asked).catch(() => undefined);
+    if (mine !== run || (auth.refusal !== undefined && auth.token === undefined)) return;
+    isLarge.value = (page?.total ?? 0) > MOST_LOADED;
+    connect();
+  }
+
+  function connect(): void {
+    const ids = watched.length === 0 ? [NO_SESSION] : watched;
+    const scope: Scope = isLarge.value ? { sessions: ids } : "fleet";
+    const made = client.newFleet({ scope, samples: "latest", intervalMs: INTERVAL_MS });
     fleet = made;
     wasLive = false;
-    refusal.value = undefined;
     made.subscribe((changes) => {
       if (fleet === made) take(made, changes);
     });
@@ -37,7 +67,19 @@ export const useConnection = defineStore("connection", () => {
     watchEnd(made);
   }
 
+  /** Watch these sessions, where the fleet is too large to be watched as a whole. */
+  function watchOnly(ids: readonly string[]): void {
+    const next = ids.slice(0, MOST_WATCHED);
+    if (next.length === watched.length && next.every((id, index) => id === watched[index])) return;
+    watched = next;
+    if (!isLarge.value || fleet === undefined) return;
+    const old = fleet;
+    connect(); // what is shown stays, until there is something newer
+    void old.stop();
+  }
+
   function stop(): void {
+    run += 1;
     const old = fleet;
     fleet = undefined;
     snapshot.value = NOTHING;
@@ -77,5 +119,5 @@ export const useConnection = defineStore("connection", () => {
     return () => void listeners.delete(listener);
   }
 
-  return { snapshot, state, counts, refusal, gapAt, start, stop, restart, subscribe };
+  return { snapshot, state, counts, refusal, gapAt, isLarge, start, stop, restart, watchOnly, subscribe };
 });

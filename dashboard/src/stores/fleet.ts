@@ -2,7 +2,7 @@
 import type { Summary } from "muster-client";
 import type { SessionsPage } from "muster-client/rest_types";
 import { defineStore } from "pinia";
-import { ref, shallowRef } from "vue";
+import { computed, ref, shallowRef } from "vue";
 import { Rows, type Row } from "@/client/rows";
 import { useClient } from "./client";
 import { useConnection } from "./connection";
@@ -31,7 +31,7 @@ export const useFleet = defineStore("fleet", () => {
 
   const row = (id: string): Row | undefined => rows.byId.get(id);
   const all = (): Iterable<[string, Row]> => rows.byId;
-  const size = (): number => rows.byId.size;
+  const size = computed(() => (structure.value < 0 ? 0 : rows.byId.size));
   const updates = (): number => rows.updates;
   const knownKeys = (): string[] => [...rows.keys].sort();
 

@@ -1,5 +1,5 @@
 // Figures of the last minutes, for the small lines beside them.
-import type { Nodes } from "muster-client/rest_types";
+import type { Counts, Stats } from "muster-client/rest_types";
 import { defineStore } from "pinia";
 import { onScopeDispose, ref, shallowRef } from "vue";
 import { useAuth } from "./auth";
@@ -26,6 +26,8 @@ export const useTrends = defineStore("trends", () => {
   const fleet = useFleet();
   const trends = shallowRef(NONE);
   const nodes = ref<number>();
+  /** Of the whole service, where the fleet is too large to be watched. */
+  const served = shallowRef<Counts>();
   let updatesThen = fleet.updates();
   let timeThen = performance.now();
   let turn = 0;
@@ -36,9 +38,10 @@ export const useTrends = defineStore("trends", () => {
     const updates = ((fleet.updates() - updatesThen) / Math.max(1, now - timeThen)) * 1000;
     updatesThen = fleet.updates();
     timeThen = now;
-    if (turn % NODES_EVERY === 0) void countNodes();
+    if (turn % NODES_EVERY === 0) void ask();
     turn += 1;
-    const counts = isKnown ? connection.counts : undefined;
+    const known = connection.isLarge ? served.value : connection.counts;
+    const counts = isKnown ? known : undefined;
     const found: Record<Figure, number | undefined> = {
       active: counts?.active,
       inactive: counts?.inactive,
@@ -52,11 +55,12 @@ export const useTrends = defineStore("trends", () => {
     trends.value = next;
   }
 
-  /** Nodes are asked for, where that is allowed, and otherwise those that have one of our sessions. */
-  async function countNodes(): Promise<void> {
+  /** Figures of the whole service, where they are allowed; otherwise the nodes that have one of our sessions. */
+  async function ask(): Promise<void> {
     if (auth.may("viewer", "all")) {
-      const found = await client.get<Nodes>("/nodes").catch(() => undefined);
-      nodes.value = found?.nodes.length;
+      const found = await client.get<Stats>("/stats").catch(() => undefined);
+      nodes.value = found?.nodes;
+      served.value = found?.sessions;
       return;
     }
     const ids = new Set<string>();

@@ -67,13 +67,19 @@ def test_root_says_that_it_runs(node: Any):
     assert node.get("/", Accept="*/*") == (200, "Server is running")
 
 
-def test_root_shows_a_browser_where_everything_is(node: Any):
-    """Every link leads to something."""
+def test_browser_gets_the_dashboard_with_all_its_files(node: Any):
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-    status, body = node.get("/", Accept=accept)
+    assert node.get("/", Accept=accept) == (303, "Server is running")
+    status, page = node.get("/dashboard/sessions/kiosk-7", Accept=accept)
     assert status == 200
-    assert "Server is running" in body
-    links = re.findall(r'href="([^"]+)"', body)
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(files) >= 3
+    assert [node.get(path)[0] for path in files] == [200] * len(files)
+
+
+def test_links_of_the_help_lead_somewhere(node: Any):
+    source = (ROOT / "dashboard/src/components/shell/HelpDialog.vue").read_text()
+    links = re.findall(r'href: "([^"]+)"', source)
     assert {"/test", "/api/docs", "/metrics"} <= set(links)
     assert [node.get(link)[0] for link in links] == [200] * len(links)
 

@@ -15,15 +15,15 @@ export interface FleetColumn {
 }
 
 const FIXED: readonly FleetColumn[] = [
-  { id: "state", title: "State", width: "6.5rem", key: ({ summary }) => summary.state },
+  { id: "state", title: "State", width: "6rem", key: ({ summary }) => summary.state },
   {
-    id: "name", title: "Name", width: "minmax(9rem, 1.5fr)",
+    id: "name", title: "Name", width: "minmax(8rem, 1.5fr)",
     key: ({ summary }) => (summary.session_name || summary.session_id).toLowerCase(),
   },
   { id: "id", title: "Id", width: "minmax(8rem, 1fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
   { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
   { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
-  { id: "seen", title: "Last seen", width: "7.5rem", isRestless: true, key: (row) => lastSeenMs(row) },
+  { id: "seen", title: "Last seen", width: "6rem", isRestless: true, key: (row) => lastSeenMs(row) },
   { id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true, key: (row, now) => row.rate(now) },
   { id: "setup", title: "Setup", width: "7rem", key: ({ summary }) => setupState(summary) },
   { id: "commands", title: "Commands", width: "6.5rem", isNumber: true, key: ({ summary }) => summary.open_commands },

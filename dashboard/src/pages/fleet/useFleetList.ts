@@ -1,9 +1,11 @@
 // The ids that the table shows, in order: of the live rows, or of the server's list.
 import { computed, onScopeDispose, ref, watch, type ComputedRef, type Ref } from "vue";
 import type { Row } from "@/client/rows";
+import { useConnection } from "@/stores/connection";
 import { useFleet } from "@/stores/fleet";
 import { arrange, columnsOf } from "./columns";
 import type { Choices } from "./toolbar";
+import { useServerList, type ServerList } from "./useServerList";
 import type { View } from "./view";
 
 /** A list that is sorted by what changes all the time is put in order this often. */
@@ -14,10 +16,15 @@ const LEAST_MS = 200;
 export interface FleetList {
   readonly ids: ComputedRef<readonly string[]>;
   readonly choices: ComputedRef<Choices>;
+  readonly rowOf: (id: string) => Row | undefined;
+  /** Whether the server searches, because not everything is loaded. */
+  readonly isServed: ComputedRef<boolean>;
+  readonly server: ServerList;
 }
 
 export function useFleetList(view: Ref<View>): FleetList {
   const fleet = useFleet();
+  const connection = useConnection();
   /** Rows are plain objects: this changes when they are to be looked at anew. */
   const lookedAt = ref(Date.now());
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -41,9 +48,21 @@ export function useFleetList(view: Ref<View>): FleetList {
   );
   onScopeDispose(() => clearTimeout(timer));
 
-  const ids = computed(() => arrange(fleet.all(), view.value, lookedAt.value));
-  const choices = computed(() => choicesOf(fleet.all(), view.value, lookedAt.value));
-  return { ids, choices };
+  const isServed = computed(() => connection.isLarge || view.value.state === "archived");
+  const server = useServerList(view, isServed);
+  /** What is live is newer than what the server listed. */
+  const rowOf = (id: string): Row | undefined => fleet.row(id) ?? server.rows.value.get(id);
+  const served = computed(() => [...server.rows.value.keys()].map((id): [string, Row] => [id, rowOf(id) as Row]));
+
+  const ids = computed(() => {
+    const loaded = isServed.value ? served.value : fleet.all();
+    return arrange(loaded, isServed.value ? { ...view.value, q: "" } : view.value, lookedAt.value);
+  });
+  const choices = computed(() => choicesOf(isServed.value ? served.value : fleet.all(), view.value, lookedAt.value));
+  watch(server.rows, (rows) => {
+    if (connection.isLarge && view.value.state !== "archived") connection.watchOnly([...rows.keys()]);
+  });
+  return { ids, choices, rowOf, isServed, server };
 }
 
 function choicesOf(rows: Iterable<[string, Row]>, view: View, _at: number): Choices {

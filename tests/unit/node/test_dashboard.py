@@ -1,0 +1,147 @@
+"""The dashboard's files: which path leads to which, how long a browser keeps them, what the page may do."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from dashboard import build
+from service.node import dashboard
+from service.node.web_app import create_app
+
+OTHER = "https://b.example:5001"
+#: Of a first visit; docs/contributing.md names it.
+FIRST_LOAD_BYTES = 200_000
+
+
+@pytest.fixture
+def browser() -> FlaskClient:
+    return create_app(lambda: [OTHER]).test_client()
+
+
+def assets() -> list[str]:
+    return sorted(path.name for path in (dashboard.FOLDER / "assets").iterdir())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/archive",
+        "/sessions/kiosk-7",
+        "/sessions/a%2Fb",
+        "/sessions/%2e%2e",
+        "/index.html",
+    ],
+)
+def test_every_page_has_an_address_of_its_own(browser: FlaskClient, path: str) -> None:
+    found = browser.get(f"/dashboard{path}")
+    assert (found.status_code, found.mimetype) == (200, "text/html")
+    assert found.data == (dashboard.FOLDER / "index.html").read_bytes()
+
+
+def test_assets_are_kept_for_ever_and_the_page_is_asked_for_each_time(browser: FlaskClient) -> None:
+    kinds = {".js": "text/javascript", ".css": "text/css"}
+    for name in assets():
+        found = browser.get(f"/dashboard/assets/{name}")
+        assert (found.status_code, found.mimetype) == (200, kinds[Path(name).suffix])
+        assert found.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    page = browser.get("/dashboard")
+    assert page.headers["Cache-Control"] == "no-cache"
+    again = browser.get("/dashboard", headers={"If-None-Match": page.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["Content-Security-Policy"] == page.headers["Content-Security-Policy"]
+
+
+def test_page_is_another_one_when_the_nodes_are_others(browser: FlaskClient) -> None:
+    """A browser that kept the page keeps the policy that came with it."""
+    alone = create_app().test_client().get("/dashboard")
+    assert alone.headers["ETag"] != browser.get("/dashboard").headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "assets/none-0.js",
+        "assets/../../test.html",
+        "assets/%2e%2e/%2e%2e/test.html",
+        "assets/..%2f..%2ftest.html",
+        "assets/",
+        "assets//etc/passwd",
+    ],
+)
+def test_what_is_not_in_the_build_is_not_there(browser: FlaskClient, path: str) -> None:
+    """Also an asset of another version, which would be a page that a script stumbles over."""
+    found = browser.get(f"/dashboard/{path}", follow_redirects=True)
+    assert (found.status_code, found.mimetype) == (404, "application/problem+json")
+    assert found.headers["Cache-Control"] == "no-store"
+
+
+def test_only_what_a_browser_needs_is_served(browser: FlaskClient) -> None:
+    assert (dashboard.FOLDER / "SOURCES").exists()
+    assert browser.get("/dashboard/SOURCES").mimetype == "text/html"
+
+
+def test_gzip_is_sent_to_who_takes_it(browser: FlaskClient) -> None:
+    path = f"/dashboard/assets/{assets()[0]}"
+    plain = browser.get(path)
+    packed = browser.get(path, headers={"Accept-Encoding": "gzip"})
+    assert (plain.headers.get("Content-Encoding"), packed.headers["Content-Encoding"]) == (
+        None,
+        "gzip",
+    )
+    assert gzip.decompress(packed.data) == plain.data
+    assert plain.headers["ETag"] != packed.headers["ETag"]
+    assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+def test_page_may_run_its_own_script_and_connect_to_the_nodes_only(browser: FlaskClient) -> None:
+    policy = browser.get("/dashboard").headers["Content-Security-Policy"].split("; ")
+    assert "script-src 'self'" in policy
+    assert "default-src 'none'" in policy
+    assert f"connect-src 'self' {OTHER} wss://b.example:5001" in policy
+    assert "require-trusted-types-for 'script'" in policy
+    text = (dashboard.FOLDER / "index.html").read_text()
+    assert not re.search(r"<script(?![^>]+src=)|<style|\sstyle=|\son\w+=", text)
+    assert all(
+        link.startswith("/dashboard/") for link in re.findall(r'(?:src|href)="([^"]+)"', text)
+    )
+
+
+def test_browser_is_sent_from_the_root_to_the_dashboard(browser: FlaskClient) -> None:
+    html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    sent = browser.get("/", headers={"Accept": html})
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/dashboard")
+    assert sent.headers["Vary"] == "Accept"
+    assert browser.get("/", headers={"Accept": "*/*"}).data == b"Server is running"
+
+
+def test_build_was_made_of_these_sources() -> None:
+    assert build.is_current(), "make dashboard"
+
+
+def test_first_visit_is_small() -> None:
+    """What index.html names, and the page of the fleet with all it imports: as a browser gets it."""
+    text = (dashboard.FOLDER / "index.html").read_text()
+    waiting = re.findall(r'"/dashboard/(assets/[^"]+)"', text)
+    (fleet,) = (dashboard.FOLDER / "assets").glob("FleetPage-*.js")
+    waiting.append(f"assets/{fleet.name}")
+    styles = [f"assets/{path.name}" for path in (dashboard.FOLDER / "assets").glob("*.css")]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        body = (dashboard.FOLDER / name).read_text()
+        waiting += [f"assets/{one}" for one in re.findall(r'from\s*"\./([\w.-]+\.js)"', body)]
+    total = sum(
+        len(gzip.compress((dashboard.FOLDER / name).read_bytes(), 6))
+        for name in seen | set(styles) | {"index.html"}
+    )
+    assert total <= FIRST_LOAD_BYTES
