@@ -1,0 +1,22 @@
+// Texts of devices as they are shown: nothing in them is invisible, or turns what stands around them.
+
+/** Controls, separators of lines, and marks that turn the direction of text or cannot be seen. */
+const HIDDEN =
+  /[\p{Cc}\p{Zl}\p{Zp}\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
+
+/** Return a text with `\u202e` in place of a character that nobody would see. */
+export function visible(text: string): string {
+  return text.replace(HIDDEN, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+}
+
+/** Return a value in one line, cut after `most` characters. */
+export function inLine(value: unknown, most = 200): string {
+  const text = typeof value === "string" ? value : ((JSON.stringify(value) as string | undefined) ?? "");
+  return cut(visible(text), most);
+}
+
+/** Return a text that is not longer than `most` characters. */
+export function cut(text: string, most: number): string {
+  if (text.length <= most) return text;
+  return `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`; // not in the middle of a character
+}

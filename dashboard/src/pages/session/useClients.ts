@@ -1,0 +1,43 @@
+// Who else has the session open.
+import { inPath } from "muster-client/rest";
+import { onScopeDispose, shallowRef, watch, type ShallowRef } from "vue";
+import { useClient } from "@/stores/client";
+import type { Feed } from "./useFeed";
+
+/** A socket that has joined; services of before say neither name nor time. */
+export interface OpenBy {
+  readonly client_id: string;
+  readonly node_id: string;
+  readonly name?: string | null;
+  /** ISO 8601. */
+  readonly since?: string | null;
+}
+
+const PAUSE_MS = 300;
+
+/** Follow the clients of a session; undefined: not known. */
+export function useClients(feed: Feed): Readonly<ShallowRef<readonly OpenBy[] | undefined>> {
+  const client = useClient();
+  const clients = shallowRef<readonly OpenBy[]>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  async function load(): Promise<void> {
+    try {
+      const path = `/sessions/${inPath(feed.sessionId)}/clients`;
+      clients.value = (await client.get<{ clients: readonly OpenBy[] }>(path)).clients;
+    } catch {
+      clients.value = undefined; // archived or gone: nobody can have joined it
+    }
+  }
+
+  watch(
+    () => [feed.summary.value?.active_clients, feed.state.value],
+    () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => void load(), PAUSE_MS);
+    },
+    { immediate: true },
+  );
+  onScopeDispose(() => clearTimeout(timer));
+  return clients;
+}
