@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from service.acting import SERVICE, act_for
 from service.errors import ServiceError
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def keep_going(
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    act_for(SERVICE)  # some kinds of tasks begin as the one that made them
     try:
         function(*args)
     except Exception:  # the last frame of a task; logged

@@ -20,6 +20,8 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from service.acting import SERVICE, Actor, acting_for
+
 JOBS = "workers.jobs."
 #: The functions of workers.jobs that are jobs.
 FUNCTIONS = frozenset({
@@ -63,6 +65,11 @@ class KnownJob(Job):
         function: Callable[..., Any] = super().func
         return function
 
+    def perform(self) -> Any:
+        """Run it for who ordered it, which stands in its description; RQ calls it."""
+        with acting_for(_orderer(str(self.description))):
+            return super().perform()
+
     @property
     def success_callback(self) -> None:
         """None, whatever the record names."""
@@ -93,6 +100,13 @@ class KnownJob(Job):
         due_s = redis_ms(self.connection) / 1000 + pause_s
         queue._persist_job(self, pipeline, status=JobStatus.SCHEDULED)
         pipeline.zadd(queue.scheduled_job_registry.key, {self.id: due_s})
+
+
+def _orderer(description: str) -> Actor:
+    try:
+        return Actor.of(json.loads(description), "job")
+    except (ValueError, RecursionError):  # of a sweep, or of a node of an earlier version
+        return SERVICE
 
 
 def redis_ms(client: redis.Redis) -> int:

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from flask import Flask, Response, abort, g, request
 
 from service import errors
+from service.acting import SERVICE, Actor, act_for
 from service.security import permissions
 from service.security.http_guard import UNCHECKED
 from service.security.permissions import Identity
@@ -74,11 +75,16 @@ def install(
             if metrics == "public":
                 right = permissions.Right(frozenset(), permissions.OPEN)
         g.identity = _identity(tokens, right)
+        act_for(Actor(g.identity.name, g.identity.role, "rest"))
         _check(g.identity, right, session_scope)
         is_shown = tokens is not None or right is None or not right.is_public
         if g.identity.role and is_shown:
             request.environ.get(KNOWN, _ignore)()
         return None
+
+    @app.teardown_request
+    def act_for_service(_: BaseException | None) -> None:
+        act_for(SERVICE)  # the task of a connection may serve others after this one
 
     @app.after_request
     def finish(response: Response) -> Response:

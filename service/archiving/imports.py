@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
+from service.acting import actor
 from service.archive.record import Record
 from service.sessions.model import ARCHIVED, SUMMARY_FIELDS
 
@@ -35,6 +38,8 @@ def record_of_histories(
         "last_activity": str(last_update),
         "last_update": str(last_update),
     }
+    by = orjson.loads(actor().json)
+    created = {"at": now_ms, "event": "created", "reason": "imported", "by": by}
     return Record(
         session_id,
         0,
@@ -47,7 +52,7 @@ def record_of_histories(
             "setup": None,
             "undo": [],
             "redo": [],
-            "timeline": [{"at": now_ms, "event": "created", "reason": "imported"}],
+            "timeline": [created],
             "commands": {},
             "commands_done": [],
         },

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from service.acting import actor
 from service.archive.archive import Archive
 from service.archive.errors import RecordTooLarge
 from service.archiving.records import record_of
@@ -62,6 +63,7 @@ class ReadAhead:
     def __init__(self, store: RedisSessionStore, archive: Archive) -> None:
         self._store = store
         self._archive = archive
+        self._by = actor()  # who archives: threads do not know it
 
     def batches(self, session_ids: Iterable[str]) -> Generator[Batch]:
         """Yield all of these, in their order. Close it if you do not reach its end.
@@ -126,7 +128,7 @@ class ReadAhead:
         return self._captures(session_ids[:half]) + self._captures(session_ids[half:])
 
     def _encode(self, capture: Capture) -> Prepared:
-        record = record_of(capture)
+        record = record_of(capture, self._by)
         commit = Commit(
             record.session_id,
             record.name,

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from service.acting import SERVICE, Actor
 from service.archive.errors import BadRecord
 from service.archive.names import new_capture
 from service.archive.record import Header, Record
@@ -36,11 +37,12 @@ _LARGEST = dict.fromkeys(TIMES, MAX_TS_S * 1000)
 _WHOLE = re.compile("-?[0-9]{1,16}", re.ASCII)
 
 
-def record_of(capture: Capture) -> Record:
+def record_of(capture: Capture, by: Actor = SERVICE) -> Record:
     """Make the record of a session: one rev on, with `archived` in its timeline."""
     snapshot = capture.snapshot
     rev = int(snapshot.fields.get("rev") or 0) + 1
-    event = orjson.dumps({"at": snapshot.read_ms, "event": "archived"}).decode()
+    about = {"at": snapshot.read_ms, "event": "archived", "by": orjson.Fragment(by.json)}
+    event = orjson.dumps(about).decode()
     fields = {**snapshot.fields, "rev": str(rev), "state": model.ARCHIVED}
     summary = {name: fields[name] for name in SUMMARY_FIELDS if name in fields}
     body = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.acting import Actor, acting_for
 from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config, redact_url
 from service.errors import StoreUnavailable
@@ -59,12 +61,22 @@ def connected(url: str, settings: Config) -> Iterator[SessionManager]:
     try:
         manager = SessionManager.connect(url, settings, lenient=True)
         try:
-            yield manager
+            with acting_for(person()):
+                yield manager
         finally:
             manager.close()
     except StoreUnavailable as exc:
         why = trouble_of(exc)
         raise StoreUnavailable(f"Redis at {redact_url(url)} cannot be reached: {why}.") from exc
+
+
+def person() -> Actor:
+    """Return who runs this command: the user of this machine. Who can reach Redis may do everything."""
+    try:
+        who = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # one without a name
+        who = ""
+    return Actor(who, "admin", "cli")
 
 
 def show_json(value: Any) -> None:

@@ -37,6 +37,10 @@ def token(
             help="For devices, instead: prefix of their ids; ends in `-`, `_`, `.`, `:` or `/`."
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="For a person: the name that timelines show for what is done with it."),
+    ] = None,
     project: Annotated[
         list[str] | None, typer.Option(help="Limit the token to this project; may be repeated.")
     ] = None,
@@ -71,6 +75,7 @@ def token(
             prefix=prefix or "",
             projects=project,
             lifetime_s=lifetime_s,
+            name=name or "",
         )
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
@@ -79,7 +84,7 @@ def token(
         return
     identity = made.read(text)
     shown: dict[str, Any] = {"token": text, "role": role, "expires_at": identity.expires_s}
-    shown |= {"device": device, "prefix": prefix, "projects": project}
+    shown |= {"device": device, "prefix": prefix, "name": name, "projects": project}
     options.show_json(shown)
 
 

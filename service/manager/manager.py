@@ -9,6 +9,7 @@ Usable without Flask, in any process, against any Redis:
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from service import errors
+from service.acting import actor
 from service.archiving.archiver import Archiver
 from service.config.data_folder import find_redis, with_archive
 from service.config.loader import Config, load_config
@@ -43,6 +45,8 @@ from service.sessions.model import (
 from service.sessions.store.index import details_of
 from service.sessions.store.runner import too_large
 from service.sessions.store.store import RedisSessionStore
+
+log = logging.getLogger(__name__)
 
 
 class SessionManager:
@@ -210,6 +214,8 @@ class SessionManager:
         deleted = self.archiver.delete(session_id, expected)
         if deleted is None:
             raise errors.SessionNotFound(session_id=session_id)
+        about = {"action": "deleted", "session_id": session_id, "by": actor().json}
+        log.info("session deleted", extra=about)
         if deleted.owner is not None:
             sid = deleted.owner.sid
             self.core.send(self.messages.emit_to, sid, "deleted", {"session_id": session_id})

@@ -24,6 +24,7 @@ from rq.registry import BaseRegistry
 from rq.serializers import JSONSerializer
 
 from service import errors
+from service.acting import actor
 from service.redis_access.replies import RAISED, translated
 
 JOBS = "workers.jobs."
@@ -117,6 +118,8 @@ class JobQueue:
                 retry=Retry(len(retries_s), list(retries_s)) if retries_s else None,
                 result_ttl=RESULT_TTL_S,
                 failure_ttl=FAILURE_TTL_S,
+                # who ordered it: a field that workers of every version accept
+                description=actor().json,
             )
 
         with translated():

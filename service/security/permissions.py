@@ -150,6 +150,8 @@ class Identity:
     expires_s: float | None = None
     #: Equal for the same token; "" without one.
     token_id: str = ""
+    #: The token's `sub`; "" without one.
+    name: str = ""
 
     def may(self, right: Right | None) -> bool:
         """Return whether the role is in this row; without a row no role may."""

@@ -7,7 +7,7 @@ number, an empty list) and because time is Redis time in this service.
 | claim | of | meaning |
 |---|---|---|
 | `role` | all | device, viewer, operator, admin |
-| `sub` | device | the one id it may register; of others a name, which means nothing here |
+| `sub` | device | the one id it may register; of others a name, which timelines show |
 | `prefix` | device | instead of `sub`: what its ids begin with |
 | `projects` | all, optional | the projects whose sessions exist for the bearer |
 | `exp`, `nbf`, `iat` | all, optional | seconds since 1970 |
@@ -32,6 +32,7 @@ from typing import Any
 import jwt
 from jwt.utils import base64url_decode
 
+from service.acting import MAX_WHO_BYTES, cut
 from service.errors import InvalidRequest, NotAuthenticated, ServiceError
 from service.schema.limits import MAX_PROJECTS, MAX_TOKEN_CHARACTERS, MAX_TS_S
 from service.schema.names import check_name
@@ -99,7 +100,9 @@ class Tokens:
         if wrong:
             raise NotAuthenticated(f"The token has an {wrong}.".replace("?.", "?"))
         device, prefix = _binding(claims) if is_device else ("", "")
-        return Identity(role, device, prefix, _projects(claims), expires_s, token_id)
+        sub = claims.get("sub")
+        name = cut(sub, MAX_WHO_BYTES) if isinstance(sub, str) else ""
+        return Identity(role, device, prefix, _projects(claims), expires_s, token_id, name)
 
     def _verified(self, token: str) -> tuple[dict[str, Any], str]:
         """Verify the signature; return the claims and a word that identifies the token."""
@@ -132,6 +135,7 @@ class Tokens:
         prefix: str = "",
         projects: Sequence[str] | None = None,
         lifetime_s: float | None = None,
+        name: str = "",
     ) -> str:
         """Make a token that `read` accepts.
 
@@ -141,14 +145,15 @@ class Tokens:
             prefix: or the prefix of its ids.
             projects: the only ones it is for; None: all.
             lifetime_s: from now on; None: for ever.
+            name: of anybody but a device: as timelines and lists of clients show it.
 
         Raises:
             ValueError: `read` would refuse it; says why.
         """
         now_s = self._now_s()
         claims: dict[str, Any] = {"role": role, "iat": math.floor(now_s)}
-        if device:
-            claims["sub"] = device
+        if device or name:
+            claims["sub"] = device or name
         if prefix:
             claims["prefix"] = prefix
         if projects is not None:
@@ -157,6 +162,13 @@ class Tokens:
             claims["exp"] = math.floor(now_s + lifetime_s)
         if role != permissions.DEVICE and (device or prefix):
             raise ValueError("Only a token of the role `device` is bound to an id or a prefix.")
+        if role == permissions.DEVICE and name:
+            raise ValueError("The name of a device is its id.")
+        if name:
+            try:
+                check_name("name", name)
+            except ServiceError as error:
+                raise ValueError(error.message) from error
         token = jwt.encode(claims, self._key, algorithm=ALGORITHM)
         try:
             self.read(token)

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from service import errors
+from service.acting import Actor
 from service.errors import ServiceError
 from service.protocol import packets
 from service.schema.integers import exact, may_lose
@@ -48,6 +49,7 @@ class Peer:
     __slots__ = (
         "accepted",
         "acks",
+        "actor",
         "address",
         "allowance",
         "allowed_events",
@@ -70,6 +72,8 @@ class Peer:
         self.address = address
         #: Who holds the socket's token.
         self.identity = identity
+        #: And for whom its events act.
+        self.actor = Actor(identity.name, identity.role, "socket")
         #: The events it may send; None: all.
         self.allowed_events: frozenset[str] | None = identity.events
         #: What it may still send (set by the rate limiter); None: no limit.

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import orjson
 
 from service import errors
+from service.acting import acting_for
 from service.errors import ServiceError
 from service.protocol import packets
 from service.schema.integers import check_integers
@@ -373,6 +374,10 @@ class Dispatcher:
         return None
 
     def _run(self, handler: Handler, call: Call) -> None:
+        with acting_for(call.peer.actor):
+            self._handle(handler, call)
+
+    def _handle(self, handler: Handler, call: Call) -> None:
         try:
             answer = handler(call)
             if answer is not LATER:

@@ -254,6 +254,7 @@ class Registers:
                 self._partition_of(registration.session_id),
                 registration.generation,
             )
+            owned.by = peer.actor
             peer.device = owned
             self._on_device(owned)
         owned.generation = registration.generation
@@ -286,7 +287,7 @@ class Registers:
         """Give up the session of a socket that is gone."""
         session_id = self._uncertain.pop(peer.sid, None)
         if session_id is not None:
-            self._disconnects.withdraw(session_id, peer.sid)
+            self._disconnects.withdraw(session_id, peer.sid, peer.actor)
         owned: OwnedSession | None = peer.device
         if owned is not None:
             self._disconnects.add(owned, reason)

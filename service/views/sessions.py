@@ -58,11 +58,20 @@ class Summary(View, Generic[Moment]):
     )
 
 
+class By(View):
+    """Who brought something about."""
+
+    who: str = Field(description="The token's `sub`, at most 128 bytes; empty: there is none.")
+    role: str = Field(description="Of the token; `service`: nodes and workers by themselves.")
+    via: Literal["socket", "rest", "job", "cli"]
+
+
 class Event(View, Generic[Moment]):
     """An entry of the timeline."""
 
     at: Moment
     event: str
+    by: By | None = Field(None, description="Not in events of earlier versions.")
 
 
 class Statistics(View):

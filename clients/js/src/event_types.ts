@@ -3,6 +3,13 @@
 
 export type Anything = Record<string, unknown>;
 
+/** Who brought something about. */
+export interface By {
+  who: string;
+  role: string;
+  via: "socket" | "rest" | "job" | "cli";
+}
+
 /** The number of clients that have joined the session. */
 export interface Clients {
   active_clients: number;
@@ -102,6 +109,7 @@ export interface Error {
 export interface Event {
   at: number;
   event: string;
+  by?: By | null;
 }
 
 /** One session. */

@@ -49,6 +49,13 @@ export interface BulkCommand {
   filter?: Filter;
 }
 
+/** Who brought something about. */
+export interface By {
+  who: string;
+  role: string;
+  via: "socket" | "rest" | "job" | "cli";
+}
+
 /** What a cleanup removed, or would remove. */
 export interface Cleanup {
   removed_sessions: string[];
@@ -200,6 +207,7 @@ export interface Disconnected {
 export interface Event {
   at: string;
   event: string;
+  by?: By | null;
 }
 
 /** A filter of sessions, as in `GET /sessions`. */

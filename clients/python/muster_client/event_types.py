@@ -10,6 +10,14 @@ from typing import Any, Literal, TypedDict
 Anything = dict[str, Any]
 
 
+class By(TypedDict):
+    """Who brought something about."""
+
+    who: str
+    role: str
+    via: Literal["socket", "rest", "job", "cli"]
+
+
 class Clients(TypedDict):
     """The number of clients that have joined the session."""
 
@@ -164,11 +172,15 @@ class Error(_ErrorRequired, total=False):
     log_id: str | None
 
 
-class Event(TypedDict):
-    """An entry of the timeline."""
-
+class _EventRequired(TypedDict):
     at: float
     event: str
+
+
+class Event(_EventRequired, total=False):
+    """An entry of the timeline."""
+
+    by: By | None
 
 
 class FoundSession(TypedDict):

@@ -69,6 +69,14 @@ class BulkCommand(_BulkCommandRequired, total=False):
     filter: Filter
 
 
+class By(TypedDict):
+    """Who brought something about."""
+
+    who: str
+    role: str
+    via: Literal["socket", "rest", "job", "cli"]
+
+
 class Cleanup(TypedDict):
     """What a cleanup removed, or would remove."""
 
@@ -249,11 +257,15 @@ class Disconnected(TypedDict):
     retry_after_s: float
 
 
-class Event(TypedDict):
-    """An entry of the timeline."""
-
+class _EventRequired(TypedDict):
     at: str
     event: str
+
+
+class Event(_EventRequired, total=False):
+    """An entry of the timeline."""
+
+    by: By | None
 
 
 class Filter(TypedDict, total=False):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from service.acting import act_for
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord, RecordTooLarge, WrongArchive
@@ -51,6 +52,7 @@ def open_service(
     url = find_redis(settings, redis, data)
     where = find_archive(settings, place, data)
     archive = settings.archive.model_copy(update={"url": where})
+    act_for(options.person())
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
     if not manager.archiver.exists:
         manager.close()

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from service import errors
+from service.acting import SERVICE, Actor, acting_for
 from service.schema.values import check_value
 from service.sessions import model
 from service.tasks import Tasks
@@ -61,6 +62,7 @@ class Answer(NamedTuple):
     ok: bool | None
     result_json: str
     error_json: str
+    by: Actor = SERVICE  #: whose answer it is
 
     @property
     def size(self) -> int:
@@ -96,6 +98,7 @@ class CommandAnswers:
         generation: int,
         command_id: str,
         arguments: list[Any] | errors.ServiceError,
+        by: Actor = SERVICE,
     ) -> None:
         """Queue the ack of a command to be recorded. Never blocks: called where packets are read.
 
@@ -104,9 +107,10 @@ class CommandAnswers:
             generation: on which it was sent.
             command_id: of the command.
             arguments: of the ack, or why they cannot be read.
+            by: who holds the socket.
         """
         ok, result_json, error_json = self.read_ack(arguments)
-        answer = Answer(generation, command_id, ok, result_json, error_json)
+        answer = Answer(generation, command_id, ok, result_json, error_json, by)
         with self._lock:
             if self._answer_bytes + answer.size > MAX_ANSWER_BYTES:
                 log.warning(
@@ -154,7 +158,8 @@ class CommandAnswers:
         while True:
             answer = waiting[0]
             try:
-                self._record(session_id, answer)
+                with acting_for(answer.by):
+                    self._record(session_id, answer)
             except (errors.StoreUnavailable, errors.Overloaded):
                 self._tasks.sleep(pause_s)
                 pause_s = min(pause_s * 2, LAST_PAUSE_S)

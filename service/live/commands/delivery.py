@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from service import errors
+from service.acting import Actor
 from service.live.commands.answers import AnswerStore, CommandAnswers
 from service.sessions import model
 from service.tasks import Tasks
@@ -44,6 +45,7 @@ class Owned(Protocol):
     session_id: str
     sid: str
     generation: int
+    by: Actor
 
 
 class CommandStore(AnswerStore, Protocol):
@@ -169,7 +171,7 @@ class CommandDelivery:
         session_id, generation, command_id = owned.session_id, owned.generation, change.command_id
 
         def on_ack(arguments: list[Any] | errors.ServiceError) -> None:
-            self.answers.note(session_id, generation, command_id, arguments)
+            self.answers.note(session_id, generation, command_id, arguments, owned.by)
 
         self._sockets.request(owned.sid, "command", payload.encode(), on_ack)
 
@@ -177,7 +179,7 @@ class CommandDelivery:
 
     def lose(self, owned: Owned, command_id: str, error: errors.ServiceError) -> None:
         """End a command whose `command_result` was not taken. Never blocks."""
-        self.answers.note(owned.session_id, owned.generation, command_id, error)
+        self.answers.note(owned.session_id, owned.generation, command_id, error, owned.by)
 
     def read_ack(self, arguments: list[Any]) -> tuple[bool | None, str, str]:
         """See `CommandAnswers.read_ack`."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from service import errors
+from service.acting import SERVICE, Actor, acting_for
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import Holding, Owner
@@ -128,9 +129,9 @@ class PendingDisconnects:
             self._leaving.append((owned, reason, time.monotonic() + SETTLE_S))
             self._wake()
 
-    def withdraw(self, session_id: str, sid: str) -> None:
+    def withdraw(self, session_id: str, sid: str, by: Actor = SERVICE) -> None:
         """Release what a socket may own whose register had no answer before it closed."""
-        self._tasks.spawn(self._withdraw, session_id, sid)
+        self._tasks.spawn(self._withdraw, session_id, sid, by)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until Redis has all disconnects; False when the time ran out."""
@@ -161,20 +162,19 @@ class PendingDisconnects:
             self._running = False
 
     def _record(self, ready: list[tuple[OwnedSession, str, float]]) -> None:
-        groups: dict[tuple[int, str], list[tuple[str, str, int]]] = {}
+        groups: dict[tuple[int, str], list[OwnedSession]] = {}
         for owned, reason, _ in ready:
-            group = groups.setdefault((owned.partition, reason), [])
-            group.append((owned.session_id, owned.sid, owned.generation))
+            groups.setdefault((owned.partition, reason), []).append(owned)
         for (partition, reason), sessions in groups.items():
             for at in range(0, len(sessions), CALL_SESSIONS):
                 self._disconnect(partition, sessions[at : at + CALL_SESSIONS], reason)
 
-    def _disconnect(
-        self, partition: int, sessions: list[tuple[str, str, int]], reason: str
-    ) -> None:
+    def _disconnect(self, partition: int, sessions: list[OwnedSession], reason: str) -> None:
+        sockets = [(owned.session_id, owned.sid, owned.generation) for owned in sessions]
+        holders = [owned.by for owned in sessions]
         while True:
             try:
-                self._store.disconnect(partition, self._node_id, sessions, reason)
+                self._store.disconnect(partition, self._node_id, sockets, reason, holders)
                 return
             except errors.StoreUnavailable:
                 self._tasks.sleep(0.5)
@@ -183,10 +183,11 @@ class PendingDisconnects:
                 log.exception("disconnect failed", extra={"action": "disconnect_failed"})
                 return
 
-    def _withdraw(self, session_id: str, sid: str) -> None:
+    def _withdraw(self, session_id: str, sid: str, by: Actor) -> None:
         while True:
             try:
-                self._store.withdraw(session_id, self._node_id, sid, "lost")
+                with acting_for(by):
+                    self._store.withdraw(session_id, self._node_id, sid, "lost")
                 return
             except errors.StoreUnavailable:
                 self._tasks.sleep(0.5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from service.acting import SERVICE
 from service.sessions.model import Holding
 
 
@@ -18,6 +19,7 @@ class OwnedSession:
     __slots__ = (
         "accepted_ms",
         "accepted_seq",
+        "by",
         "created_ms",
         "generation",
         "is_held",
@@ -67,6 +69,8 @@ class OwnedSession:
         self.project_id = project_id
         self.meta = meta
         self.created_ms = created_ms
+        #: Who holds its socket.
+        self.by = SERVICE
         #: When its socket was accepted, at the earliest; Redis time.
         self.accepted_ms = 0
         #: "" while this node believes it is the owner, else the reason: superseded, deleted, kicked, closed.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import orjson
 
 from service import errors
+from service.acting import Actor, actor
 from service.schema.limits import CALL_SESSIONS
 from service.sessions.model import Accepted, Expiry, Holding, Owner, Registration, Renewal
 from service.sessions.store.commands import changes_of
@@ -187,9 +189,17 @@ class OwnershipStore(StorePart):
         return results
 
     def disconnect(
-        self, partition: int, node_id: str, sockets: Sequence[tuple[str, str, int]], reason: str
+        self,
+        partition: int,
+        node_id: str,
+        sockets: Sequence[tuple[str, str, int]],
+        reason: str,
+        holders: Sequence[Actor] = (),
     ) -> list[str]:
         """Release sessions whose sockets (session id, sid, generation) are gone.
+
+        Args:
+            holders: whose they were; none: who acts here released them all.
 
         Returns, per socket (at most CALL_SESSIONS), "ok", "stale" (another connection owns the
         session: nothing changed) or "missing".
@@ -197,8 +207,8 @@ class OwnershipStore(StorePart):
         Redis: lua/disconnect.lua, atomic, runs at maxmemory.
         """
         args: list[Any] = [node_id, reason]
-        for socket in sockets:
-            args += socket
+        for socket, by in zip(sockets, holders or repeat(actor()), strict=False):
+            args += (*socket, by.json)
         return list(self._runner.run("disconnect", partition, args))
 
     def kick(self, session_id: str, away_ms: int) -> Kicked:

@@ -1,8 +1,8 @@
 """Runs the Lua scripts, and repeats what Redis did not take, once, for the whole store.
 
 Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (redis-py's `Script` sends the text
-again to a restarted Redis, which has forgotten its scripts). All get the partition's tag as KEYS[1] and the
-keeping policy as ARGV[1..3].
+again to a restarted Redis, which has forgotten its scripts). All get the partition's tag as KEYS[1], the
+keeping policy as ARGV[1..3], and by whom they are run (`service.acting`) as the last argument.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from redis.commands.core import Script
 from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
+from service.acting import actor
 from service.redis_access.replies import (
     is_to_set_right,
     is_without_database,
@@ -96,6 +97,10 @@ class ScriptRunner:
         self._runs_scripts = False
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
 
+    def _arguments(self, args: Sequence[Any]) -> list[Any]:
+        """Return what a script gets: the keeping policy, its own arguments, by whom it is run."""
+        return [*self._policy, *args, actor().json]
+
     def once(self, call: Callable[[], T], name: str) -> T:
         began = time.monotonic()
         try:
@@ -118,7 +123,7 @@ class ScriptRunner:
     def run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
         """Run a script in a partition; `repeat` only where a second run changes nothing more."""
         script = self.scripts[name]
-        keys, argv = [self.keys.tag(partition)], [*self._policy, *args]
+        keys, argv = [self.keys.tag(partition)], self._arguments(args)
         replication = self.replication if name in CONFIRMED else None
 
         def call() -> Any:
@@ -143,7 +148,7 @@ class ScriptRunner:
             StoreUnavailable: no answer is known.
         """
         script = self.scripts[name]
-        runs = [Call([self.keys.tag(p)], [*self._policy, *args]) for p, args in calls]
+        runs = [Call([self.keys.tag(p)], self._arguments(args)) for p, args in calls]
 
         def call() -> list[Any]:
             if self.replication is not None and name in CONFIRMED:
@@ -244,7 +249,7 @@ class ScriptRunner:
             with self.client.pipeline(transaction=False) as pipe:
                 for session_id, args in calls:
                     tag = self.keys.tag(self.keys.partition(session_id))
-                    script(keys=[tag], args=[*self._policy, session_id, *args], client=pipe)
+                    script(keys=[tag], args=self._arguments((session_id, *args)), client=pipe)
                 return list(pipe.execute())
 
         return self.repeat(call, name) if calls else []
@@ -254,13 +259,12 @@ class ScriptRunner:
 
         def call() -> list[Any]:
             if self.keys.partitions == 1:
-                argv = [*self._policy, *args(0)]
+                argv = self._arguments(args(0))
                 return [self.scripts[name](keys=[self.keys.tag(0)], args=argv)]
             with self.client.pipeline(transaction=False) as pipe:
                 for p in range(self.keys.partitions):
-                    self.scripts[name](
-                        keys=[self.keys.tag(p)], args=[*self._policy, *args(p)], client=pipe
-                    )
+                    argv = self._arguments(args(p))
+                    self.scripts[name](keys=[self.keys.tag(p)], args=argv, client=pipe)
                 return list(pipe.execute())
 
         return self.repeat(call, name)

@@ -93,6 +93,9 @@ def talk(told: Recorder, cluster: Cluster) -> None:
     manager = SessionManager.connect(cluster.server.url, load_config(None, cluster.settings))
     memory.report(manager, Outcome(archived=3), memory.read_memory(manager.store),
                 memory.Reading(50.0, None))  # fmt: skip
+    told.call(told.client(first), "register", {"device_id": "kiosk-3"})
+    manager.disconnect_device("kiosk-3")
+    wait_until(lambda: told.seen("kicked"), 10)
     manager.close()
     wait_until(lambda: told.seen("memory_relieved"), 10)
     cluster.redis.delete(cluster.keys.epoch(0))

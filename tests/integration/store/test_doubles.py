@@ -67,7 +67,7 @@ def store(redis_client: redis.Redis, key_prefix: str) -> RedisSessionStore:
 def lua(store: RedisSessionStore, text: str, *args: Any) -> Any:
     """What this text returns behind shared.lua."""
     keys = [store.keys.tag(0)]
-    return store.runner.client.eval(SHARED + text, 1, *keys, 60_000, 120_000, 1 << 20, *args)
+    return store.runner.client.eval(SHARED + text, 1, *keys, 60_000, 120_000, 1 << 20, *args, "{}")
 
 
 def text_of(name: str) -> str:
@@ -90,14 +90,14 @@ def test_final_statuses_of_a_command(store: RedisSessionStore) -> None:
 
 
 def test_keys_of_a_session_and_their_names(store: RedisSessionStore) -> None:
-    """All that get their TTL together; histories, registers, the tombstone and waiting requests have their own."""
+    """All that get their TTL together; histories and what is about registers and requests have their own."""
     kinds = set(lua(store, "return KINDS"))
     named = {
         name
         for name, method in inspect.getmembers(Keys, inspect.isfunction)
         if list(inspect.signature(method).parameters) == ["self", "session_id"]
     }
-    assert kinds == named - {"partition", "registers", "tombstone", "waiting"}
+    assert kinds == named - {"kicked", "partition", "registers", "tombstone", "waiting"}
     for kind in kinds:
         for session_id in AWKWARD:
             name = getattr(store.keys, kind)(session_id)

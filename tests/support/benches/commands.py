@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from service.live.commands import delivery
+from service.live.ownership.owned import OwnedSession
 from service.sessions import model
 from service.sockets.call import OnAck
 from service.tasks import ThreadTasks
@@ -153,4 +153,4 @@ class World:
 
     def connect(self, sid: str, generation: int) -> None:
         self.store.generation = generation
-        self.owned = SimpleNamespace(session_id="s", sid=sid, generation=generation)
+        self.owned = OwnedSession("s", sid, 0, generation)

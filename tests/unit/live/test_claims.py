@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from service import errors
+from service.acting import Actor
 from service.live.ownership import claims as module
 from service.live.ownership.claims import SETTLE_S, OwnershipReconciler, PendingDisconnects
 from service.live.ownership.owned import OwnedSession, OwnedSessions
@@ -27,6 +28,7 @@ class Store:
         self.away = 0
         self.disconnected: list[tuple[int, str, list[str]]] = []
         self.withdrawn: list[str] = []
+        self.holders: list[str] = []
         self.fields: dict[str, str] | None = None
 
     def _answer(self) -> None:
@@ -40,8 +42,16 @@ class Store:
         self.calls.append([held.session_id for held in holdings])
         return [self.answers.get(held.session_id, ("ok", None)) for held in holdings]
 
-    def disconnect(self, partition: int, node_id: str, sockets: Sockets, reason: str) -> list[str]:
+    def disconnect(
+        self,
+        partition: int,
+        node_id: str,
+        sockets: Sockets,
+        reason: str,
+        holders: Sequence[Actor] = (),
+    ) -> list[str]:
         self._answer()
+        self.holders += [one.who for one in holders]
         self.disconnected.append((partition, reason, [socket[0] for socket in sockets]))
         return ["ok"] * len(sockets)
 
@@ -165,6 +175,19 @@ def test_each_disconnect_keeps_its_reason_and_partition(
         disconnects.add(hold(sessions, session_id, partition), reason)
     tasks.run(1)
     assert sorted(store.disconnected) == [(0, "x", ["a"]), (0, "y", ["b"]), (1, "x", ["c"])]
+
+
+def test_each_disconnect_names_who_held_its_socket(
+    tasks: SimulatedTasks, store: Store, sessions: OwnedSessions, disconnects: PendingDisconnects
+) -> None:
+    """They go to Redis together, and in a task that acts for nobody."""
+    for name in ("a", "b", "c"):
+        owned = hold(sessions, name)
+        owned.by = Actor(name, "device", "socket")
+        disconnects.add(owned, "gone")
+    tasks.run(1)
+    assert len(store.disconnected) == 1
+    assert store.holders == store.disconnected[0][2] == ["a", "b", "c"]
 
 
 def test_disconnect_waits_for_what_its_socket_sent_but_not_for_ever(

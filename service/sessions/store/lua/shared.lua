@@ -3,9 +3,10 @@
 -- ARGV[1]  TTL of a session's keys, ms (0: none)
 -- ARGV[2]  how long the feed keeps entries, ms
 -- ARGV[3]  how much the feed keeps, bytes
+-- The last one, behind what a script describes: by whom it is run, JSON; it is taken away here.
 -- NOTE: the clock is Redis's. A script writes only below its tag.
 local call = redis.call
-local tag, ttl_ms = KEYS[1], ARGV[1]
+local tag, ttl_ms, by = KEYS[1], ARGV[1], table.remove(ARGV)
 
 local function text(number) return string.format('%.0f', number) end
 
@@ -111,11 +112,12 @@ end
 local function add_bytes(id, more) if more ~= 0 then grow(id, 0, more) end end
 
 -- A lifecycle event: one line of the timeline, and a new rev, because the timeline is archived.
-local function event(id, name, detail)
+-- `actor`: by whom, JSON; nil: by whom the script is run.
+local function event(id, name, detail, actor)
   detail = detail or {}
   detail.at, detail.event = now, name
   local timeline = key('timeline', id)
-  call('RPUSH', timeline, cjson.encode(detail))
+  call('RPUSH', timeline, string.sub(cjson.encode(detail), 1, -2) .. ',"by":' .. (actor or by) .. '}')
   call('LTRIM', timeline, -200, -1)
   grow(id, 1, 0)
 end
@@ -189,7 +191,7 @@ end
 
 -- The session leaves its connection (if it has one) and becomes inactive.
 -- The first write frees, so that it also runs while Redis is at maxmemory.
-local function go_inactive(id, node_id, reason, name)
+local function go_inactive(id, node_id, reason, name, actor)
   local session = key('session', id)
   call('ZREM', tag .. 'active', id)
   call('ZREM', tag .. 'idle', id)
@@ -206,7 +208,7 @@ local function go_inactive(id, node_id, reason, name)
       'disconnect_reason', reason, 'last_activity', now_ms, 'connected_ms', text(connected))
   end
   call('HSET', session, 'state', 'inactive')
-  event(id, name, {node_id = node_id, reason = reason})
+  event(id, name, {node_id = node_id, reason = reason}, actor)
   feed_state(id)
   refresh(id)
 end
@@ -311,7 +313,6 @@ local function command_record(id, command_id)
   local record = call('HGET', key('commands', id), command_id)
   return record and cjson.decode(record)
 end
-
 -- A command as it is now: record, params, result and error as JSON, false for what it has not.
 local function command_parts(id, command_id)
   return call('HMGET', key('commands', id), command_id, command_id .. ':params',
