@@ -99,6 +99,11 @@ class Client(Answer):
 
     client_id: str = Field(description="Identifies the socket; it cannot be used to access it.")
     node_id: str
+    name: str = Field(description="The `sub` of its token; empty: it has none.")
+    since: Time | None = Field(
+        description="When it joined, or was counted again after its node had lost its lease; null: a node "
+        "of an earlier version counted it."
+    )
 
 
 class Clients(Answer):

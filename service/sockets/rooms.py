@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from service import errors
+from service.acting import Actor, acting_for
 from service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Client(Protocol):
     """A socket that joins sessions."""
 
     sid: str
+    actor: Actor
     joined: set[str]
     closed: bool
 
@@ -79,7 +81,8 @@ class Rooms:
         had_joined = session_id in client.joined
         client.joined.add(session_id)
         try:
-            count = self._store.join(session_id, self._node_id, client.sid)
+            with acting_for(client.actor):  # also where it is counted again, in a task of this node
+                count = self._store.join(session_id, self._node_id, client.sid)
         except errors.SessionNotFound:
             client.joined.discard(session_id)
             raise

@@ -83,6 +83,8 @@ export interface CleanupRequest {
 export interface Client {
   client_id: string;
   node_id: string;
+  name: string;
+  since: string | null;
 }
 
 /** The clients that have joined a session. */

@@ -108,6 +108,8 @@ class Client(TypedDict):
 
     client_id: str
     node_id: str
+    name: str
+    since: str | None
 
 
 class Clients(TypedDict):

@@ -194,12 +194,14 @@ class Sessions:
         """List the clients that have joined the session, on any node."""
         if self._store.index.summaries([path.session_id]) == [None]:
             raise errors.SessionNotFound(session_id=path.session_id)
-        joined = [
-            client.rpartition("#") for client in self._store.ownership.clients(path.session_id)
-        ]
         clients = [
-            {"client_id": hashlib.sha256(sid.encode()).hexdigest()[:16], "node_id": node_id}
-            for node_id, _, sid in joined
+            {
+                "client_id": hashlib.sha256(one.sid.encode()).hexdigest()[:16],
+                "node_id": one.node_id,
+                "name": one.name,
+                "since": model.to_iso(one.since_ms),
+            }
+            for one in self._store.ownership.named_clients(path.session_id)
         ]
         return json_response(
             {"session_id": path.session_id, "active_clients": len(clients), "clients": clients}

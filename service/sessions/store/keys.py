@@ -107,6 +107,9 @@ class Keys:
     def clients(self, session_id: str) -> str:
         return self._of("clients", session_id)
 
+    def client_names(self, session_id: str) -> str:
+        return self._of("client_names", session_id)
+
     def registers(self, session_id: str) -> str:
         return self._of("registers", session_id)
 

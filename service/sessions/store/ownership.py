@@ -38,6 +38,16 @@ class Kicked:
     was_there: bool  #: the device was connected, or expected to report
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A client's socket that joined a session."""
+
+    node_id: str
+    sid: str
+    name: str  #: of its token; "": it has none, or a node of an earlier version counted it
+    since_ms: int  #: 0: such a node counted it
+
+
 def _given(value: str | None) -> str:
     return "" if value is None else "=" + value
 
@@ -314,3 +324,20 @@ class OwnershipStore(StorePart):
         """Return the sockets of clients that joined a session, as `node_id#sid`."""
         key = self.keys.clients(session_id)
         return sorted(self._runner.repeat(lambda: self._runner.client.smembers(key)))
+
+    def named_clients(self, session_id: str) -> list[Joined]:
+        """Return the sockets of clients that joined a session, the first to join first."""
+
+        def fill(pipe: Any) -> None:
+            pipe.smembers(self.keys.clients(session_id))
+            pipe.hgetall(self.keys.client_names(session_id))
+
+        clients, names = self._runner.pipeline(fill)
+        found = []
+        for client in sorted(clients):
+            node_id, _, sid = client.rpartition("#")
+            since, _, by = names.get(client, "").partition(" ")
+            found.append(
+                Joined(node_id, sid, orjson.loads(by)["who"] if by else "", int(since or 0))
+            )
+        return sorted(found, key=lambda one: one.since_ms)

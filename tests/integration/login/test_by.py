@@ -43,4 +43,8 @@ def test_timeline_names_who_did_what(pair: Cluster, key_prefix: str) -> None:
         ("disconnected", name, "device", "socket"),
         ("kicked", "anna", "operator", "rest"),
     ]
+    assert bob.ok("join_session", {"session_id": name})["active_clients"] == 1
+    [client] = ask(pair.nodes[0], "GET", f"{path}/clients", anna)[1]["clients"]
+    assert (client["name"], client["node_id"]) == ("bob", pair.nodes[1].node_id)
+    assert client["since"].endswith("Z")
     bob.close()

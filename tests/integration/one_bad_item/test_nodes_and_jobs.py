@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from service import errors
+from service.acting import SERVICE
 from service.archive import walk
 from service.archiving.archiver import Archiver
 from service.clock import RedisClock
@@ -56,7 +57,7 @@ def test_rejoin_counts_all_but_one(store: RedisSessionStore) -> None:
 
     for one in IDS:
         store.ownership.create(one)
-    client = SimpleNamespace(sid="a.1", joined=set(IDS), closed=False)
+    client = SimpleNamespace(sid="a.1", actor=SERVICE, joined=set(IDS), closed=False)
     rooms = Rooms(Clients(), "n-a", lambda: [client], store.keys.partition, InlineTasks())
     rooms.rejoin(0)
     joined = [one for one in IDS if store.ownership.clients(one)]

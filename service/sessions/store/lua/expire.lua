@@ -67,7 +67,10 @@ if word == 'ok' then
         call('SREM', joined, id)
         local clients = key('clients', id)
         for _, client in ipairs(call('SMEMBERS', clients)) do
-          if string.sub(client, 1, #node_id + 1) == node_id .. '#' then call('SREM', clients, client) end
+          if string.sub(client, 1, #node_id + 1) == node_id .. '#' then
+            call('SREM', clients, client)
+            call('HDEL', key('client_names', id), client)
+          end
         end
         if call('EXISTS', key('session', id)) == 1 then
           call('HSET', key('session', id), 'active_clients', call('SCARD', clients))

@@ -9,7 +9,12 @@ call('SADD', tag .. 'joined:' .. node_id, id)
 local added = call('SADD', clients, node_id .. '#' .. ARGV[6])
 local count = call('SCARD', clients)
 if added == 1 then
-  if ttl_ms ~= '0' then call('PEXPIRE', clients, ttl_ms) end
+  local names = key('client_names', id)
+  call('HSET', names, node_id .. '#' .. ARGV[6], now_ms .. ' ' .. by)
+  if ttl_ms ~= '0' then
+    call('PEXPIRE', clients, ttl_ms)
+    call('PEXPIRE', names, ttl_ms)
+  end
   call('HSET', session, 'active_clients', count, 'last_activity', now_ms)
   grow(id, 1, 0)
   feed_state(id)

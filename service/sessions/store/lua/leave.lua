@@ -12,6 +12,7 @@ end
 if not others then call('SREM', tag .. 'joined:' .. node_id, id) end
 if call('EXISTS', session) == 0 then return -1 end
 if removed == 1 then
+  call('HDEL', key('client_names', id), node_id .. '#' .. ARGV[6])
   call('HSET', session, 'active_clients', #left, 'last_activity', now_ms)
   grow(id, 1, 0)
   feed_state(id)

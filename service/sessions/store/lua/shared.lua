@@ -23,7 +23,7 @@ local function history_key(id, data_key)
 end
 
 local KINDS = {'session', 'latest', 'setup', 'undo', 'redo', 'commands', 'commands_open',
-  'commands_done', 'timeline', 'clients'}
+  'commands_done', 'timeline', 'clients', 'client_names'}
 
 -- All keys of a session get their TTL anew, together.
 local function refresh(id)
