@@ -19,7 +19,7 @@ FUZZ_ARGS ?=
 MUTANTS_ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock" --upgrade
+	--no-emit-index-url --no-emit-find-links --no-emit-package muster-client --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard lock release clean

@@ -133,7 +133,7 @@ def installed(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Pat
     programs = folder / "bin"
     options = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
     pip = (sys.executable, "-m", "pip", "--python", programs / "python", "install", *options)
-    done = run(*pip, release.wheel, cwd=folder.parent)
+    done = run(*pip, release.wheel, release.client_wheel, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     # A folder named in a .pth file is searched, but its own .pth files (the checkout) are not read.
     (site,) = folder.glob("lib/python*/site-packages")

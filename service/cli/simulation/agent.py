@@ -3,12 +3,13 @@
 Readings are taken every `interval_s` (5 by default; the command `set_interval` or a setup with
 `{"interval_s": …}` changes it). While no node can be reached they wait, at most `--keep` of them;
 what had to be dropped is said at the next connection. Commands: `ping`, `report_now`,
-`set_interval`, `describe`.
+`set_interval`, `describe`. It is a device of `muster_client`, as users write them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import platform
 import re
@@ -19,9 +20,8 @@ from typing import Annotated, Any
 
 import psutil
 import typer
+from muster_client import AsyncDevice, Bounds
 
-from service.cli.simulation.device import Device
-from service.cli.simulation.outcomes import CommandError
 from service.cli.token import TokenOption
 from service.cli.urls import parse_urls
 from service.endings import heard
@@ -115,86 +115,104 @@ class Agent:
         self._readings = Readings()
         self._interval_s = interval_s
         self._sooner = asyncio.Event()
-        self._dropped = 0
-        self._unreachable = False
-        self.device = Device(
-            device_id,
+        self._ended = asyncio.Event()
+        self._dropped = 0  # values that went since the last connection
+        self._is_unreachable = self._was_online = False
+        self._keys = len(self._readings.take())
+        self.device = AsyncDevice(
             urls,
+            device_id,
             token=token,
-            session_name=platform.node() or device_id,
+            name=platform.node() or device_id,
             project_id=project,
             meta={"kind": "agent", **self._readings.machine()},
-            commands={
-                "ping": lambda params: {"pong": params, "time": time.time()},
-                "report_now": lambda params: self._report(),
-                "set_interval": self._set_interval,
-                "describe": lambda params: self._describe(),
-            },
-            on_setup=self._apply_setup,
-            on_event=self._on_event,
-            queue_updates=keep,
+            bounds=Bounds(samples=keep * self._keys),
+            on_drop=self._on_drop,
+            on_state=self._on_state,
         )
+        for command in (self.ping, self.report_now, self.set_interval, self.describe):
+            self.device.command(command.__name__)(command)
+        self.device.on_setup(self._apply_setup)
 
     async def run(self) -> str:
         """Report until a signal, or until another connection takes the id; return why it ended."""
         loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
         for number in heard((signal.SIGINT, signal.SIGTERM)):
-            loop.add_signal_handler(number, self.device.close, "stopped")
-        connected = asyncio.create_task(self.device.run())
-        while not connected.done():
-            self._report()
-            self._sooner.clear()
-            sooner = asyncio.ensure_future(self._sooner.wait())
-            await asyncio.wait(
-                (connected, sooner), timeout=self._interval_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            sooner.cancel()
-        return await connected
+            loop.add_signal_handler(number, stopped.set)
+        ends = [asyncio.ensure_future(one.wait()) for one in (stopped, self._ended)]
+        async with self.device:
+            while not any(one.done() for one in ends):
+                self._report()
+                self._sooner.clear()
+                sooner = asyncio.ensure_future(self._sooner.wait())
+                await asyncio.wait(
+                    (*ends, sooner),
+                    timeout=self._interval_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                sooner.cancel()
+        for one in ends:
+            one.cancel()
+        return self.device.why
 
     def _report(self) -> dict[str, Any]:
         readings = self._readings.take()
-        self.device.update(readings)
+        self.device.send(readings)
         return readings
 
-    def _describe(self) -> dict[str, Any]:
+    async def ping(self, params: Any) -> dict[str, Any]:
+        return {"pong": params, "time": time.time()}
+
+    async def report_now(self, _params: Any) -> dict[str, Any]:
+        return self._report()
+
+    async def describe(self, _params: Any) -> dict[str, Any]:
         return {
             **self._readings.machine(),
             "interval_s": self._interval_s,
             "pid": os.getpid(),
-            "updates_acked": self.device.counts.acked,
-            "updates_dropped": self.device.counts.dropped,
+            "values_unacked": self.device.unacked,
         }
 
-    def _set_interval(self, params: Any) -> dict[str, Any]:
+    async def set_interval(self, params: Any) -> dict[str, Any]:
         value = params.get("interval_s") if isinstance(params, dict) else params
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CommandError("bad_params", 'give {"interval_s": seconds}')
+            raise ValueError('give {"interval_s": seconds}')
         if not _MIN_INTERVAL_S <= value <= _MAX_INTERVAL_S:
-            raise CommandError(
-                "bad_params", f"interval_s is from {_MIN_INTERVAL_S} to {_MAX_INTERVAL_S:.0f}"
-            )
+            raise ValueError(f"interval_s is from {_MIN_INTERVAL_S} to {_MAX_INTERVAL_S:.0f}")
         self._interval_s = float(value)
         self._sooner.set()
         return {"interval_s": self._interval_s}
 
-    def _apply_setup(self, setup: Any) -> None:
+    async def _apply_setup(self, setup: Any, version: int) -> None:
+        """Take the interval of a setup; one that is wrong is not reported as running."""
         if isinstance(setup, dict) and "interval_s" in setup:
             try:
-                self._set_interval(setup)
-            except CommandError as error:
-                _say(f"setup ignored: {error}")
+                await self.set_interval(setup)
+            except ValueError as error:
+                _say(f"setup {version} not applied: {error}")
+                raise
 
-    def _on_event(self, word: str, detail: str) -> None:
-        if word == "dropped":
-            lately = self.device.counts.dropped - self._dropped
-            self._dropped = self.device.counts.dropped
-            if lately:
-                _say(f"{lately} readings were dropped while there was no connection")
-            return
-        if word == "unreachable" and self._unreachable:
-            return  # said once per outage
-        self._unreachable = word == "unreachable"
-        _say(f"{word}: {detail}")
+    def _on_drop(self, count: int) -> None:
+        self._dropped += count
+
+    def _on_state(self, state: str, why: str) -> None:
+        if state == "online":
+            _say(f"connected: {why}")
+            if self._dropped:
+                readings = math.ceil(self._dropped / self._keys)
+                _say(f"{readings} readings were dropped while there was no connection")
+            self._dropped, self._is_unreachable, self._was_online = 0, False, True
+        elif state == "ended":
+            _say(f"ended: {why}")
+            self._ended.set()
+        elif state == "offline" and self._was_online:
+            self._was_online = False
+            _say(f"disconnected: {why}")
+        elif state == "offline" and not self._is_unreachable:
+            self._is_unreachable = True  # said once per outage
+            _say(f"unreachable: {why}")
 
 
 def agent(

@@ -1,4 +1,7 @@
-"""A device that loses nothing it can keep: the client behind `muster agent` and `muster simulate`.
+"""A device that loses nothing it can keep, thousands at a time: the client behind `muster simulate`.
+
+Who writes a device takes `muster_client`, as `muster agent` does; why there is this one too, and what it leaves out
+(a disk, checks of what is sent, handlers in threads), is in docs/decisions/0015-two-clients.md.
 
 * Every update gets the next `seq` of one `stream` when it is first sent, and stays in hand until it
   is settled: by an `ok` for it, or by `last_seq` of a `register` ack, which says what was stored although
@@ -79,7 +82,6 @@ class Device:
         token: What is shown to them; None: nothing.
         commands: Name to handler. A handler gets `params` and returns the result or raises
             `CommandError`; the outcome of an awaitable follows as `command_result`.
-        on_setup: Gets every setup that arrives; returning makes the device report its version.
         on_event: Gets a word (``connected``, ``disconnected``, ``unreachable``, ``refused``,
             ``dropped``, ``ended``) and a detail.
         on_acked: Gets each acked update and the seconds since it was first sent.
@@ -98,7 +100,6 @@ class Device:
         project_id: str | None = None,
         meta: Mapping[str, Any] | None = None,
         commands: Mapping[str, Handler] | None = None,
-        on_setup: Callable[[Any], None] | None = None,
         on_event: Callable[[str, str], None] | None = None,
         on_acked: Callable[[Update, float], None] | None = None,
         queue_updates: int = 1000,
@@ -118,7 +119,7 @@ class Device:
                 self._identity[name] = value
         self._meta = dict(meta or {})
         self._outcomes = Outcomes(commands or {}, self._emit)
-        self._on_setup, self._on_acked = on_setup, on_acked
+        self._on_acked = on_acked
         self._report = on_event or (lambda word, detail: None)
         self._waiting: deque[Update] = deque()
         self._in_hand: dict[int, Update] = {}  # seq → update, sent and not acked, in order
@@ -237,7 +238,7 @@ class Device:
         self._report("connected", url)
         if self.counts.dropped:
             self._report("dropped", str(self.counts.dropped))
-        self._setup(answer.get("setup"), answer.get("setup_version") or 0)
+        self._run_setup(answer.get("setup_version") or 0)
         self._outcomes.send_results()
         self._send_again()
 
@@ -365,7 +366,7 @@ class Device:
             self.counts.commands += 1
             self._outcomes.take(payload, reply)
         elif event == "setup":
-            self._setup(payload.get("setup"), payload.get("setup_version") or 0)
+            self._run_setup(payload.get("setup_version") or 0)
         elif event == "ping" and self._connection is not None:
             self._connection.emit("pong", payload)
         elif event in ("superseded", "deleted"):
@@ -376,10 +377,9 @@ class Device:
             self._reconnect_after_s = (payload or {}).get("reconnect_after_s", 1.0)
             self._drop_connection("the node is going away")
 
-    def _setup(self, setup: Any, version: int) -> None:
+    def _run_setup(self, version: int) -> None:
+        """Report a setup as running, as a device would that takes any."""
         # two changes made at the same time may arrive in the other order
         if version > self._setup_version and self._connection is not None:
             self._setup_version = version
-            if self._on_setup is not None:
-                self._on_setup(setup)
             self._connection.emit("update_setup", {"reported_version": version})

@@ -1,17 +1,8 @@
-"""One Socket.IO connection over a websocket: the client side of `muster agent` and `simulate`.
+"""One Socket.IO connection over a websocket: the client side of `muster simulate`.
 
 What it does: the bytes of one connection in and out, and who waits for what, in one
 `asyncio.Protocol`. How handshake, frames and packets look is `service.protocol`'s, as for the node.
-
-Why not python-socketio's client: `muster simulate` wants a thousand devices on one core. Measured
-with 200 devices, updates of two readings with acks, one core of a virtual machine (±20 %):
-
-| client | CPU per update | per connect | memory each | what each brings |
-|---|---|---|---|---|
-| python-socketio `Client` | 250–350 µs | 1,780 µs | 54 kB | 2 threads |
-| python-socketio `AsyncClient` | 120 µs | 1,250 µs | 33 kB | 4 tasks, needs aiohttp |
-| this one | 40–53 µs | 570 µs | 4 kB | a timer |
-
+A simulated device wants to cost little; docs/decisions/0015-two-clients.md has the figures.
 Clients of other makers are tested as they are, in tests/cluster/clients/test_clients.py.
 
 What it does not do: polling, binary events, other namespaces, compression, HTTP proxies.
