@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks import building, full_store, picture, report, trial
+from benchmarks import building, full_store, history, picture, report, trial
 from benchmarks.loads import LOADS, Load
 from benchmarks.processes import NotStarted
 from benchmarks.results import Found, Results, load_results, machine
@@ -25,6 +25,7 @@ from benchmarks.trial import Contestant, Result
 
 PAGE = building.ROOT / "docs" / "benchmarks.md"
 PICTURE = building.ROOT / "docs" / "pictures" / "cpu-per-event.svg"
+HISTORY = building.ROOT / "docs" / "pictures" / "history.svg"
 
 
 def main() -> int:
@@ -95,6 +96,7 @@ def measure(load: Load, rounds: int, seconds: float, cores: tuple[int, int]) -> 
 def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, int]) -> Result:
     """One run; a server that does not start is a problem of that run."""
     contestant.server.install()
+    building.files(contestant.files)
     try:
         if load.mode == "sessions":
             return full_store.run(contestant.options["sessions"], *cores)
@@ -105,10 +107,11 @@ def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, in
 
 
 def keep(results: Results) -> None:
-    """Writes what was found, the page and the picture."""
+    """Writes what was found, the page and the pictures."""
     results.save()
     report.write_page(PAGE, results)
     PICTURE.write_text(picture.draw(results))
+    HISTORY.write_text(history.draw(history.add(results, history.version())))
 
 
 if __name__ == "__main__":

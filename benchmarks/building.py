@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,23 @@ def cores() -> tuple[int, int]:
     if len(usable) < 2:
         raise Missing("Two CPU cores are needed: one for the server, one for its load and Redis.")
     return usable[0], usable[1]
+
+
+def files(count: int) -> None:
+    """Let this process and those it starts open so many files.
+
+    Raises:
+        Missing: they must not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+    except (OSError, ValueError) as exc:
+        raise Missing(
+            f"Allow {count:,} open files: ulimit -Hn {count}, ulimit -n {count}."
+        ) from exc
 
 
 def generator(folder: Path = BUILD) -> Path:

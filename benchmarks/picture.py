@@ -18,7 +18,7 @@ WIDTH, LEFT, BAR, STEP, HEAD = 960, 330, 18, 27, 46
 INK, FAINT, OURS, THEIRS = "#22303f", "#5b6d82", "#c2571a", "#8fb0d9"
 TITLE = "CPU per event of Muster and its peers"
 DESCRIPTION = (
-    "Bars: user and system time of the server per event, in microseconds, by load and server; "
+    "Bars: user and system time of the server and of Redis per event, in microseconds, by load and server; "
     "shorter is better. The same figures stand in the tables of docs/benchmarks.md."
 )
 FONT = "ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
@@ -47,7 +47,9 @@ def draw(results: Results) -> str:
         f'<title id="title">{TITLE}</title>',
         f'<desc id="desc">{DESCRIPTION}</desc>',
         card,
-        label(32, 42, "CPU of the server per event, µs: shorter is better", size=17, weight=600),
+        label(
+            32, 42, "CPU of server and Redis per event, µs: shorter is better", size=17, weight=600
+        ),
         *parts,
     ]
     return "\n  ".join(lines) + "\n</svg>\n"

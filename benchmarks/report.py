@@ -13,19 +13,27 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 COLUMNS = {
     "event_us": "CPU µs/event",
+    "nodes_event_us": "of it nodes",
+    "redis_event_us": "Redis",
     "sample_us": "CPU µs/sample",
+    "nodes_sample_us": "of it nodes",
+    "redis_sample_us": "Redis",
     "events_per_s": "events/s",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
-    "redis_event_us": "Redis µs/event",
-    "redis_sample_us": "Redis µs/sample",
     "delivered_us": "CPU µs/delivered sample",
+    "nodes_delivered_us": "of it the dashboards' nodes",
     "devices_node_us": "devices' node, µs/event",
     "dashboards_node_us": "dashboard's node, µs/event",
     "unwatched_node_us": "unwatched node, µs/event",
     "connection_kb": "kB/connection",
     "connect_us": "CPU µs to connect and register",
-    "command_us": "CPU µs/command, both nodes",
+    "nodes_connect_us": "of it nodes",
+    "redis_connect_us": "Redis",
+    "idle_us_per_s": "CPU µs/s per connection",
+    "command_us": "CPU µs/command",
+    "nodes_command_us": "of it both nodes",
+    "redis_command_us": "Redis",
     "seconds": "seconds",
     "page_p50_ms": "page of 100: p50 ms",
     "page_p99_ms": "p99 ms",
@@ -107,6 +115,7 @@ def markdown(results: Results) -> str:
     loads = sorted(found.load_average for _, found in done)
     measured = " to ".join(dict.fromkeys((dates[0], dates[-1])))
     lines.append(f"* {measured}, load average before the loads {loads[0]:.1f} to {loads[-1]:.1f}")
+    lines += felt(results) + fleets(results)
     lines.append("")
     lines += ["| load | | goal | found | |", "|---|---|---|---|---|"]
     for load, found in done:
@@ -121,6 +130,63 @@ def markdown(results: Results) -> str:
         lines += ["|" + "---|" * len(rows[0]), *map(_row, rows[1:])]
         lines += [line for remark in remarks(load, found) for line in ("", remark)]
     return "\n".join(lines)
+
+
+#: What a user waits for → the load that shows it.
+FELT = (
+    ("a change, 40 events/s", "calm"),
+    ("a change, 4,000 events/s", "rate"),
+    ("a command to a device of another node, and its answer", "commands"),
+    ("5,000 devices are back after they all lost their connections", "storm"),
+)
+
+
+def felt(results: Results) -> list[str]:
+    """What a user waits for, with Muster and with the nearest peer."""
+    rows = []
+    for title, load in FELT:
+        found = results.loads.get(load)
+        if found is None:
+            continue
+        cells = [
+            shown(spread(values).median) if values else "–"
+            for name in ("muster", "node-redis")
+            for values in map(found.rounds.get(name, {}).get, ("p50_ms", "p99_ms"))
+        ]
+        rows.append(_row([title, *cells]))
+    head = [
+        "| ms | Muster, p50 | p99 | Node socket.io, redis-adapter, p50 | p99 |",
+        "|---|---|---|---|---|",
+    ]
+    return ["", *head, *rows] if rows else []
+
+
+#: A fleet's devices → load and figure of what one of their samples costs, samples a second, and whether they rest
+#: between them.
+FLEETS = (
+    ("one sample a second", "rate", "event", 1.0, False),
+    ("ten samples a second, in events of 50", "batches", "sample", 10.0, False),
+    ("one sample a minute", "rate", "event", 1 / 60, True),
+)
+
+
+def fleets(results: Results) -> list[str]:
+    """How many devices a core for nodes, and one Redis, carry when fully used; from the medians."""
+
+    def ours(load: str, figure: str) -> float | None:
+        found = results.loads.get(load)
+        values = found.rounds.get("muster", {}).get(figure) if found else None
+        return spread(values).median if values else None
+
+    rows = []
+    for title, load, what, per_s, rests in FLEETS:
+        node, store = ours(load, f"nodes_{what}_us"), ours(load, f"redis_{what}_us")
+        rest = ours("idle", "idle_us_per_s") if rests else 0.0
+        if node is not None and store is not None and rest is not None:
+            counts = [f"{1e6 / (node * per_s + rest):,.0f}", f"{1e6 / (store * per_s):,.0f}"]
+            rows.append(_row([title, *counts]))
+    head = ["| devices that send | on a core for nodes | on one Redis |", "|---|---|---|"]
+    return ["", *head, *rows] if rows else []
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -83,6 +83,12 @@ GEVENT = replace(
     title="Muster on gevent",
     argv=_muster("gevent"),
 )
+MUSTER_25 = replace(
+    MUSTER,
+    name="muster-25",
+    title="Muster, pings every 25 s",
+    environment=_OURS | {"MUSTER_NODE__PING_INTERVAL_S": "25"},
+)
 NODE_REDIS = Server(
     "node-redis",
     "Node socket.io, redis-adapter",

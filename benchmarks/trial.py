@@ -35,6 +35,8 @@ class Contestant:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Where a server takes part more than once: (name, title).
     label: tuple[str, str] | None = None
+    #: Files that a node and the generator must be able to open, if that is more than usual.
+    files: int = 0
 
     @property
     def name(self) -> str:
@@ -120,35 +122,42 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
 def figures_of(found: Mapping[str, Any], contestant: Contestant) -> dict[str, float]:
     """What is compared, from what the generator printed; names carry units.
 
-    CPU is that of the server's nodes together, per event, sample, delivered sample, command or
-    connection; `<node>_us` is that of one of them per event, less what it uses at rest.
+    CPU is that of the server's nodes and Redis together, per event, sample, delivered sample, command
+    or connection; `nodes_…` is without Redis, `redis_…` that of Redis. `<node>_us` is that of one of
+    the nodes per event, less what it uses at rest.
     """
     processes, seconds = found["processes"], found["seconds"]
     cpu = {name: process["cpu_us"] for name, process in processes.items()}
-    server_us = sum(cpu[node] for node in contestant.nodes)
+    nodes_us = sum(cpu[node] for node in contestant.nodes)
+    at_rest = found.get("baseline_us_per_s", {})
+
+    def per(what: str, count: int) -> dict[str, float]:
+        parts = {"": nodes_us + cpu["redis"], "nodes_": nodes_us, "redis_": cpu["redis"]}
+        return {f"{part}{what}_us": us / max(1, count) for part, us in parts.items()}
+
     figures = {"seconds": seconds, "p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"]}
     if found["mode"] == "stream":
         events, samples = found["events"], found["samples"]
         figures |= {
             "events_per_s": events / seconds,
-            "event_us": server_us / events,
-            "sample_us": server_us / samples,
-            "redis_event_us": cpu["redis"] / events,
-            "redis_sample_us": cpu["redis"] / samples,
+            **per("event", events),
+            **per("sample", samples),
             "generator_event_us": found["generator_us"] / events,
         }
         if found["delivered"]:
             shown_us = sum(cpu[node] for node in contestant.dashboards_on)
-            figures["delivered_us"] = shown_us / found["delivered"]
-        at_rest = found["baseline_us_per_s"]
+            figures["nodes_delivered_us"] = shown_us / found["delivered"]
+            figures["delivered_us"] = (shown_us + cpu["redis"]) / found["delivered"]
         for node in contestant.nodes:
             figures[f"{node}_us"] = (cpu[node] - at_rest[node] * seconds) / events
     elif found["mode"] == "commands":
-        figures["command_us"] = server_us / max(1, found["commands"])
+        figures |= per("command", found["commands"])
     else:
         count = found["connections"]
         grown = sum(processes[node]["memory_grown_kb"] for node in contestant.nodes)
-        figures |= {"connection_kb": grown / count, "connect_us": server_us / count}
+        figures |= {"connection_kb": grown / count, **per("connect", count)}
+        if at_rest:
+            figures["idle_us_per_s"] = sum(at_rest.values()) / count
     return figures
 
 

@@ -14,6 +14,7 @@
 #include "measure.h"
 
 #define READ_SIZE (1 << 20)
+#define PER_ADDRESS 20000
 enum opcode { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 };
 
 struct net net;
@@ -84,6 +85,15 @@ void client_connect(struct client *client)
         exit(71);
     }
     setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (client->number >= PER_ADDRESS) { /* an address has some 28,000 ports only */
+        struct sockaddr_in from = {.sin_family = AF_INET};
+        from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + client->number / PER_ADDRESS);
+        setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(client->fd, (void *)&from, sizeof from)) {
+            perror("bind");
+            exit(71);
+        }
+    }
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = client};
     epoll_ctl(net.epoll, EPOLL_CTL_ADD, client->fd, &event);
     client->is_writing = true;

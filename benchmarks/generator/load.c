@@ -6,7 +6,7 @@
  *           get every sample exactly once: each sample carries a number of its own, and count and checksum
  *           of the numbers a dashboard got are compared with those of what was sent. Devices ask for an ack
  *           with every n-th event and with their last one, and all acks must come and say `ok`.
- * idle      Connections are opened, registered, and left alone: what do they cost?
+ * idle      Connections are opened, registered, and left alone: what do they cost, and what each second?
  * storm     Connections are opened and registered, dropped without a word, and all opened again at once.
  * commands  A dashboard sends `send_command` and waits for the result, which the device gives in its ack.
  *
@@ -170,6 +170,12 @@ static void measure_baseline(double *used)
     }
 }
 
+static void report_baseline(const double *used)
+{
+    for (int i = 0; i < options.watched_count; i++)
+        printf("%s\"%s\":%.0f", i ? "," : "", options.watched[i].name, used[i]);
+}
+
 static long send_at_rate(uint64_t began, uint64_t until)
 {
     long sent = 0;
@@ -246,8 +252,7 @@ static void run_stream(void)
            "\"conflated\":%ld,\"acks\":%ld,\"expected_acks\":%ld,\"baseline_us_per_s\":{",
            sent, samples.sent, received, options.dashboards, complete_dashboards(), samples.conflated, acks,
            samples.expected_acks);
-    for (int i = 0; i < options.watched_count; i++)
-        printf("%s\"%s\":%.0f", i ? "," : "", options.watched[i].name, baseline[i]);
+    report_baseline(baseline);
     printf("},\"sent\":["); /* samples, by device */
     for (int i = 0; i < options.devices; i++)
         printf("%s%ld", i ? "," : "", clients[i].sent * options.samples);
@@ -257,9 +262,13 @@ static void run_stream(void)
 static void run_idle(uint64_t began_us)
 {
     double seconds = (now_us() - began_us) / 1e6;
+    double used[PROCESSES];
     rest(2);
     report(seconds);
-    printf(",\"connections\":%d}\n", client_count());
+    printf(",\"connections\":%d,\"baseline_us_per_s\":{", client_count());
+    measure_baseline(used);
+    report_baseline(used);
+    printf("}}\n");
 }
 
 static void on_ready_again(struct client *client)
