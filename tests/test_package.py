@@ -288,7 +288,13 @@ def test_installed_command_runs_everything_in_a_folder_with_packages_of_the_same
         wait_until(lambda: status().get("workers"), 40, every_s=0.5, what="a worker")
         wait_until(lambda: status().get("nodes"), 20, every_s=0.5, what="a node")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        for page in ("/dashboard", "/test", "/api/docs", "/api/v1/openapi.json", "/api/v1/sessions"):
+        for page in (
+            "/dashboard",
+            "/test",
+            "/api/docs",
+            "/api/v1/openapi.json",
+            "/api/v1/sessions",
+        ):
             with opener.open(f"http://127.0.0.1:{port}{page}", timeout=10) as answer:
                 assert answer.status == 200
     finally:

@@ -76,14 +76,16 @@ def _answer(name: str) -> Response:
     response = _sent(name, "")
     lasting = "public, max-age=31536000, immutable"
     response.headers["Cache-Control"] = lasting if name.startswith(_ASSETS) else "no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _index(policy: str) -> Response:
     response = _sent(_INDEX, policy)  # a browser that keeps the page keeps its policy too
     response.headers["Content-Security-Policy"] = policy
     response.headers["Cache-Control"] = "no-cache"  # ask each time: the node may be newer
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _sent(name: str, also: str) -> Response:
