@@ -1,1 +1,0 @@
-import{Ct as e,O as t,c as n,d as r,h as i,p as a,t as o}from"./_plugin-vue_export-helper-cqG_z7GU.js";var s={class:`loading muted`,role:`status`},c=o(i({__name:`LoadingState`,props:{what:{default:`Loading …`}},setup(i){return(o,c)=>(t(),r(`p`,s,[c[0]||=n(`span`,{class:`ring`,"aria-hidden":`true`},null,-1),a(e(i.what),1)]))}}),[[`__scopeId`,`data-v-46e944fa`]]);export{c as t};

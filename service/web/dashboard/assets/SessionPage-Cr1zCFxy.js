@@ -1,1 +1,0 @@
-import{O as e,c as t,d as n,t as r}from"./_plugin-vue_export-helper-cqG_z7GU.js";var i={},a={class:`page`};function o(r,i){return e(),n(`div`,a,[...i[0]||=[t(`h1`,null,`Session`,-1)]])}var s=r(i,[[`render`,o]]);export{s as default};
