@@ -28,6 +28,7 @@ IDS: Mapping[str, str] = {
     "command_id": "0f1e4ac34bb428353bce1465c2785b9e",
     "batch_id": "0f1e4ac34bb428353bce1465c2785b9e",
     "job_id": "muster-verify",
+    "item": "2c3a/kiosk-7~1795946983469-13.json.zst",
 }
 
 

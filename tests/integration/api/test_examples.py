@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -43,7 +44,8 @@ def test_each_operation_is_answered_as_the_example_promises(
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             names.append(parameter["name"])
-            address = address.replace(f"{{{parameter['name']}}}", parameter["example"])
+            value = quote(parameter["example"], safe="")
+            address = address.replace(f"{{{parameter['name']}}}", value)
     contents = operation.get("requestBody", {}).get("content", {})
     for kind, content in contents.items() or [("", None)]:
         body = {} if content is None else {"json": content["example"]}
