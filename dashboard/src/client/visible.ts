@@ -4,9 +4,11 @@
 const HIDDEN =
   /[\p{Cc}\p{Zl}\p{Zp}\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
 
+const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
 /** Return a text with `\u202e` in place of a character that nobody would see. */
 export function visible(text: string): string {
-  return text.replace(HIDDEN, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+  return text.replace(HIDDEN, (one) => SHORT[one] ?? `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
 }
 
 /** Return a value in one line, cut after `most` characters. */

@@ -11,6 +11,8 @@ export interface Feed {
   readonly state: Readonly<Ref<FleetState>>;
   /** undefined: not known yet, or there is no such session. */
   readonly summary: Readonly<ShallowRef<Summary | undefined>>;
+  /** When its last samples came, in seconds since 1970 by our clock; undefined: none came. */
+  readonly heardAt: Readonly<Ref<number | undefined>>;
   /** Call handlers for as long as the scope lives. */
   readonly on: (handlers: Handlers) => void;
   /** Be counted among those who have the session open. */
@@ -24,11 +26,13 @@ export function useFeed(sessionId: string): Feed {
   const fleet = useClient().newFleet({ scope: { sessions: [sessionId] } });
   const state = ref<FleetState>("connecting");
   const summary = shallowRef<Summary>();
+  const heardAt = ref<number>();
   const listeners = new Set<Handlers>();
 
   const unsubscribe = fleet.subscribe((changes) => {
     state.value = fleet.state;
     summary.value = fleet.getSnapshot().sessions.get(sessionId);
+    if (changes.some((change) => change.kind === "samples")) heardAt.value = Math.floor(Date.now() / 1000);
     for (const change of changes) for (const handlers of listeners) call(handlers, change);
   });
   fleet.join(sessionId);
@@ -43,7 +47,15 @@ export function useFeed(sessionId: string): Feed {
     onScopeDispose(() => listeners.delete(handlers), true);
   }
 
-  return { sessionId, state, summary, on, join: () => fleet.join(sessionId), leave: () => fleet.leave(sessionId) };
+  return {
+    sessionId,
+    state,
+    summary,
+    heardAt,
+    on,
+    join: () => fleet.join(sessionId),
+    leave: () => fleet.leave(sessionId),
+  };
 }
 
 function call(handlers: Handlers, change: Change): void {

@@ -41,7 +41,9 @@ export function useLatest(feed: Feed, details: Details): Readonly<ShallowRef<Rea
     if (session === undefined) return;
     const found = new Map<string, Latest>();
     for (const [key, value] of Object.entries(session.telemetry)) {
-      found.set(key, { value, ts: session.data[key]?.at(-1)?.[1] as number | undefined });
+      // A key may have the name of something that every object has.
+      const history = Object.hasOwn(session.data, key) ? session.data[key] : undefined;
+      found.set(key, { value, ts: history?.at(-1)?.[1] as number | undefined });
     }
     for (const [key, one] of live) found.set(key, one);
     shown.value = new Map([...found].sort(([one], [other]) => one.localeCompare(other)));

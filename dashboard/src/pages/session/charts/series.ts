@@ -31,6 +31,16 @@ export function joinRows(history: readonly Row[], live: readonly Row[]): Row[] {
   return [...history, ...more].sort((one, other) => one[1] - other[1]);
 }
 
+/** The answer of the routes of data. */
+export interface History {
+  readonly data: Readonly<Record<string, readonly Row[]>>;
+}
+
+/** Return the samples of a key, which may have the name of something that every object has. */
+export function rowsOf({ data }: History, key: string): readonly Row[] {
+  return Object.hasOwn(data, key) ? (data[key] ?? []) : [];
+}
+
 function nameOf([value, ts]: Row): string {
   return `${ts} ${JSON.stringify(value)}`;
 }

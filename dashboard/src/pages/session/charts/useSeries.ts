@@ -4,14 +4,10 @@ import { computed, onScopeDispose, ref, shallowReactive, shallowRef, watch, type
 import { codeOf } from "@/client/errors";
 import { useClient } from "@/stores/client";
 import type { Feed } from "../useFeed";
-import { MOST_SAMPLES, Series, type Row } from "./series";
+import { MOST_SAMPLES, rowsOf, Series, type History } from "./series";
 
 /** Most keys that are drawn at once. */
 export const MOST_KEYS = 12;
-
-interface History {
-  readonly data: Readonly<Record<string, readonly Row[]>>;
-}
 
 export interface SeriesSet {
   /** Grows with every change of any series. */
@@ -42,9 +38,9 @@ export function useSeries(feed: Feed, picked: Readonly<Ref<readonly string[]>>):
     loading.add(key);
     try {
       const path = `/sessions/${inPath(feed.sessionId)}/data/${inPath(key)}`;
-      const { data } = await client.get<History>(path, { limit: MOST_SAMPLES });
+      const found = await client.get<History>(path, { limit: MOST_SAMPLES });
       if (isOver || all.get(key) !== series) return;
-      series.load(data[key] ?? []);
+      series.load(rowsOf(found, key));
       error.value = undefined;
       version.value += 1;
     } catch (caught) {
