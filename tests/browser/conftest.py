@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.clients.tabs import Tab
+from tests.support.nodes.furnished import Fleet, running_fleet
 
 HERE = Path(__file__).parent
 
@@ -38,6 +39,13 @@ def browser() -> Iterator[Browser]:
         )
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="package")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A service with something on every page; no test harms it."""
+    with running_fleet(tmp_path_factory.mktemp("fleet")) as made:
+        yield made
 
 
 OpenTab = Callable[..., Tab]

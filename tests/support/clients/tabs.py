@@ -57,6 +57,8 @@ class Tab:
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
             return
+        if "401 (UNAUTHORIZED)" in message.text:  # so a page learns that it needs a token
+            return
         if self._outages and any(words in message.text for words in _UNREACHABLE):
             return
         self._wrongs.append(f"{message.type}: {message.text}")
@@ -65,6 +67,17 @@ class Tab:
         where = urlsplit(request.url)
         if where.scheme not in ("data", "blob") and where.hostname != "127.0.0.1":
             self._wrongs.append(f"asks {request.url}")
+
+    def sign_in(self, url: str, token: str, path: str = "/") -> None:
+        """Open a page of the dashboard, which asks for a token."""
+        self.page.goto(f"{url}/dashboard{path}")
+        self.page.get_by_label("Token", exact=True).fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.await_live()
+
+    def await_live(self) -> None:
+        """Wait until the page shows every change."""
+        self.page.get_by_role("status").filter(has_text="live").first.wait_for()
 
     def wrongs(self) -> list[str]:
         """Errors on the console, reports of policies, requests to others."""
