@@ -82,6 +82,7 @@ test("a snapshot is a map that does not change, with every session", async (t) =
   service.sockets[0].emit("sessions_update", { changed: [one("new")], removed: ["s7", "nobody"], counts, cursor: "c2" });
   assert.deepEqual([fleet.sessions.size, fleet.sessions.has("s7"), fleet.sessions.has("new")], [2000, false, true]);
   assert.deepEqual([sessions.size, sessions.has("s7"), sessions.has("new")], [2000, true, false]);
+  assert.deepEqual([sessions.get(null), fleet.sessions.has(undefined)], [undefined, false]); // as any Map
   assert.deepEqual([expected.size, [...sessions.values()].length], [2000, 2000]);
   let seen = 0;
   sessions.forEach((summary, id, map) => (seen += summary === map.get(id) && expected.get(id) === summary ? 1 : 0));

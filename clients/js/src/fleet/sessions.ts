@@ -5,7 +5,8 @@
 
 const SHARDS = 256;
 
-function shardOf(id: string): number {
+function shardOf(id: unknown): number {
+  if (typeof id !== "string") return 0; // as a Map, it does not have null, and says so
   let hash = 0x811c9dc5;
   for (let index = 0; index < id.length; index += 1) hash = Math.imul(hash ^ id.charCodeAt(index), 0x01000193);
   return (hash ^ (hash >>> 15)) & (SHARDS - 1);
