@@ -308,6 +308,8 @@ class EngineConnections:
                     polling.read_body(socket, environ)
                 except polling.CutShort:  # nothing of it counts, and its sender may repeat it
                     return refuse("400 Bad Request", _CUT_SHORT)
+                if socket.closed:  # the session is unknown; upstream raises
+                    self.eio.sockets.pop(sids[0], None)
             return self._handle_request(environ, start_response)
         if len(self.eio.sockets) >= self._max_sockets:
             error: ServiceError = errors.Overloaded(

@@ -79,6 +79,28 @@ def test_polling_client_that_stops_polling_ends_in_time(node: Node) -> None:
     assert watch.quiet_s < 8.5
 
 
+def test_poll_that_waits_is_answered_when_no_pong_came(node: Node) -> None:
+    """With a NOOP: an empty answer is no payload."""
+    polling = RawPolling(node.port)
+    while (answer := polling.request("GET")) == (200, b"2"):  # and not answered
+        pass
+    assert answer == (200, b"6")
+    assert polling.request("GET")[0] == 400
+
+
+@pytest.mark.parametrize("end", ["ping timeout", "close"])
+def test_post_to_a_session_that_has_ended_is_refused(node: Node, end: str) -> None:
+    """A client that slept, and whose first word is a pong, hears that it is to connect anew."""
+    polling = RawPolling(node.port)
+    if end == "close":
+        polling.post("1")
+    else:
+        node.wait_for_end(polling.sid)
+    for _ in range(2):
+        status, body = polling.request("POST", b"3")
+        assert (status, body[:16]) == (400, b'"Invalid session')
+
+
 def test_socket_survives_a_pause_of_the_node(node: Node, connect: Connect) -> None:
     """A node that was stopped for longer than a ping timeout finds the pongs that came meanwhile."""
     client = connect()
