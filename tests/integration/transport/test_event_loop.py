@@ -121,8 +121,12 @@ def test_upgrade_amid_a_stream_loses_and_disorders_nothing(node: Node, connect: 
 def test_upgrade_by_a_client_that_does_not_wait(node: Node, wire: Callable[..., Wire]) -> None:
     """Probe, upgrade and an event in one segment, with a poll under way."""
     polling = RawPolling(node.port)
-    got: list[list[str]] = []
-    poller = threading.Thread(target=lambda: got.append(polling.get()))
+
+    def poll() -> None:
+        while polling.request("GET") == (200, b"2"):
+            polling.request("POST", b"3")
+
+    poller = threading.Thread(target=poll)
     poller.start()
     wait_until(lambda: node.figures()["polls"] > 0, what="the poll waits")
     one = wire(

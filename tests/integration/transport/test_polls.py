@@ -16,6 +16,7 @@ from tests.support.waiting import Stopwatch, wait_until
 pytestmark = pytest.mark.processes
 
 Wire = Callable[..., HttpWire]
+Poll = Callable[[], RawPolling]
 #: How a connection may end while nobody looks.
 ENDS = {"closed": HttpWire.close, "reset": HttpWire.reset}
 
@@ -28,7 +29,8 @@ ENDS = {"closed": HttpWire.close, "reset": HttpWire.reset}
 def node(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Node]:
-    node = Node(*request.param, tmp_path_factory.mktemp("node"))
+    """It pings nobody meanwhile: what waits is answered for another reason."""
+    node = Node(*request.param, tmp_path_factory.mktemp("node"), ping_interval_s=300)
     yield node
     log = node.log.read_text()
     node.end()
@@ -47,6 +49,20 @@ def wire(node: Node) -> Iterator[Wire]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def poll(node: Node) -> Iterator[Poll]:
+    """Makes polling clients that say goodbye, where the test has not ended them."""
+    made: list[RawPolling] = []
+
+    def make() -> RawPolling:
+        made.append(RawPolling(node.port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.request("POST", b"1")
 
 
 @pytest.fixture
@@ -76,19 +92,9 @@ def sent(*values: object) -> list[str]:
     return [f'42["sent",{value}]' for value in values]
 
 
-def news(polling: RawPolling) -> list[str]:
-    """What the next poll brings; pings are answered and passed over."""
-    while not (found := [packet for packet in polling.get() if packet != "2"]):
-        polling.post("3")
-    return found
-
-
-def answer_to(polling: RawPolling, wire: HttpWire) -> list[str]:
-    """The same over this connection, where a poll waits."""
-    while (body := wire.answer().body) == b"2":
-        polling.post("3")
-        wire.ask("GET", path(polling))
-    return [packet for packet in body.decode().split("\x1e") if packet != "2"]
+def packets(wire: HttpWire) -> list[str]:
+    """What the poll that waits over this connection brings."""
+    return wire.answer().body.decode().split("\x1e")
 
 
 # --- a poll that waits
@@ -96,32 +102,34 @@ def answer_to(polling: RawPolling, wire: HttpWire) -> list[str]:
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_poll_whose_client_has_gone_takes_nothing(
-    node: Node, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
 ) -> None:
     """As a browser's or a proxy's silent repeat of a request, which the client itself never sees."""
-    polling, first = RawPolling(node.port), wire()
+    polling, first = poll(), wire()
     wait_at(node, polling, first)
     end(first)
     send(other, polling, 1, 2, 3)
-    assert news(polling) == sent(1, 2, 3)
+    assert polling.get() == sent(1, 2, 3)
     assert polling.call("echo", 1)["ok"]
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_poll_may_be_repeated_at_once_after_its_connection_broke(
-    node: Node, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
 ) -> None:
-    polling, first, second = RawPolling(node.port), wire(), wire()
+    polling, first, second = poll(), wire(), wire()
     wait_at(node, polling, first)
     end(first)
     second.ask("GET", path(polling))
     send(other, polling, 1)
-    assert answer_to(polling, second) == sent(1)
+    assert packets(second) == sent(1)
 
 
-def test_poll_with_the_next_request_behind_it_is_let_go_too(node: Node, wire: Wire) -> None:
+def test_poll_with_the_next_request_behind_it_is_let_go_too(
+    node: Node, poll: Poll, wire: Wire
+) -> None:
     """What came behind it hides the end of the connection from those that only read."""
-    polling, first = RawPolling(node.port), wire()
+    polling, first = poll(), wire()
     before = node.leftovers()["descriptors"]
     wait_at(node, polling, first)
     first.ask("GET", "/figures")
@@ -130,8 +138,10 @@ def test_poll_with_the_next_request_behind_it_is_let_go_too(node: Node, wire: Wi
     assert polling.call("echo", 1)["ok"]
 
 
-def test_descriptors_of_polls_whose_clients_hung_up_come_back(node: Node, wire: Wire) -> None:
-    sessions = [RawPolling(node.port) for _ in range(20)]
+def test_descriptors_of_polls_whose_clients_hung_up_come_back(
+    node: Node, poll: Poll, wire: Wire
+) -> None:
+    sessions = [poll() for _ in range(20)]
     before = node.leftovers()["descriptors"]
     wires = [wire() for _ in sessions]
     for polling, one in zip(sessions, wires, strict=True):
@@ -142,9 +152,9 @@ def test_descriptors_of_polls_whose_clients_hung_up_come_back(node: Node, wire: 
     wait_until(lambda: node.leftovers()["descriptors"] <= before, 2, what="all are back")
 
 
-def test_two_polls_at_once_end_the_session(node: Node, wire: Wire) -> None:
+def test_two_polls_at_once_end_the_session(node: Node, poll: Poll, wire: Wire) -> None:
     """As the reference's suite has it: neither could know what the other was given."""
-    polling, first, second = RawPolling(node.port), wire(), wire()
+    polling, first, second = poll(), wire(), wire()
     wait_at(node, polling, first)
     second.ask("GET", path(polling))
     assert second.answer().status == 400
@@ -158,10 +168,10 @@ def test_two_polls_at_once_end_the_session(node: Node, wire: Wire) -> None:
 
 @pytest.mark.parametrize("headers", ["", "Connection: close\r\n"], ids=["kept", "to be closed"])
 def test_session_ends_when_an_answer_was_lost(
-    node: Node, wire: Wire, other: RawWebsocket, headers: str
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, headers: str
 ) -> None:
     """Of an answer that does not fit into the client's buffer the rest is still here when it resets."""
-    polling, first = RawPolling(node.port), wire(receive_buffer=4096)
+    polling, first = poll(), wire(receive_buffer=4096)
     wait_at(node, polling, first, headers)
     assert other.call("send_to", {"sid": polling.sid, "value": "x" * 300_000})["ok"]
     assert first.sock.recv(1)
@@ -171,10 +181,10 @@ def test_session_ends_when_an_answer_was_lost(
 
 
 def test_answer_that_is_not_taken_is_not_passed_over_by_the_next_poll(
-    node: Node, wire: Wire, other: RawWebsocket
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket
 ) -> None:
     """The connection is open and nobody reads: as after a change of networks."""
-    polling, first = RawPolling(node.port), wire(receive_buffer=4096)
+    polling, first = poll(), wire(receive_buffer=4096)
     wait_at(node, polling, first)
     assert other.call("send_to", {"sid": polling.sid, "value": "x" * 300_000})["ok"]
     assert first.sock.recv(1)
@@ -185,10 +195,10 @@ def test_answer_that_is_not_taken_is_not_passed_over_by_the_next_poll(
 
 
 def test_reset_means_nothing_where_all_connections_end_with_one(
-    node: Node, wire: Wire, other: RawWebsocket
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket
 ) -> None:
     """HAProxy ends its connections to servers with a reset when all is well."""
-    polling, proxy = RawPolling(node.port), "127.0.0.2"
+    polling, proxy = poll(), "127.0.0.2"
     watched = wire(source=proxy)
     watched.ask("GET", "/figures")
     assert watched.answer().status == 200
@@ -197,16 +207,16 @@ def test_reset_means_nothing_where_all_connections_end_with_one(
         one = wire(source=proxy)
         wait_at(node, polling, one)
         send(other, polling, number)
-        assert answer_to(polling, one) == sent(number)
+        assert packets(one) == sent(number)
         one.reset()
     assert polling.call("echo", 1)["ok"]
 
 
 @pytest.mark.parametrize("over_one", [True, False], ids=["one connection", "one each"])
 def test_polls_bring_everything_in_order(
-    node: Node, wire: Wire, other: RawWebsocket, over_one: bool
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, over_one: bool
 ) -> None:
-    polling, kept = RawPolling(node.port), wire()
+    polling, kept = poll(), wire()
     polling.post('421["count",400]')
     seen: list[str] = []
     while not seen or not seen[-1].startswith("431"):
@@ -231,9 +241,9 @@ CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_post_in_chunks_is_taken(node: Node, wire: Wire, size: int) -> None:
+def test_post_in_chunks_is_taken(node: Node, poll: Poll, wire: Wire, size: int) -> None:
     """As proxies send it on that do not wait for its end."""
-    polling, one, body = RawPolling(node.port), wire(), events(f"chunk {size}", 1, 2, 3)
+    polling, one, body = poll(), wire(), events(f"chunk {size}", 1, 2, 3)
     one.send(f"POST {path(polling)} HTTP/1.1\r\nHost: 127.0.0.1\r\n{CHUNKED}\r\n")
     for start in range(0, len(body), size):
         piece = body[start : start + size]
@@ -248,9 +258,9 @@ def test_post_in_chunks_is_taken(node: Node, wire: Wire, size: int) -> None:
 
 
 def test_post_in_chunks_over_the_bound_is_too_large_and_the_client_stays(
-    node: Node, wire: Wire
+    node: Node, poll: Poll, wire: Wire
 ) -> None:
-    polling, one = RawPolling(node.port), wire()
+    polling, one = poll(), wire()
     one.send(f"POST {path(polling)} HTTP/1.1\r\nHost: 127.0.0.1\r\n{CHUNKED}\r\n")
     for _ in range(20):
         one.send(b"%x\r\n%b\r\n" % (1 << 16, b"x" * (1 << 16)))
@@ -263,10 +273,10 @@ def test_post_in_chunks_over_the_bound_is_too_large_and_the_client_stays(
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_post_that_is_cut_short_has_no_effect_and_may_be_repeated(
-    node: Node, wire: Wire, framing: str, end: Callable[[HttpWire], None]
+    node: Node, poll: Poll, wire: Wire, framing: str, end: Callable[[HttpWire], None]
 ) -> None:
     name = f"{framing} {end.__name__}"
-    polling, one, whole = RawPolling(node.port), wire(), events(name, 1, 2, 3, 4, 5)
+    polling, one, whole = poll(), wire(), events(name, 1, 2, 3, 4, 5)
     part = events(name, 1, 2) + b"\x1e"
     head = f"POST {path(polling)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if framing == "length":
@@ -282,8 +292,10 @@ def test_post_that_is_cut_short_has_no_effect_and_may_be_repeated(
     ]
 
 
-def test_post_with_chunks_that_are_none_is_refused_whole(node: Node, wire: Wire) -> None:
-    polling, one, part = RawPolling(node.port), wire(), events("broken", 1)
+def test_post_with_chunks_that_are_none_is_refused_whole(
+    node: Node, poll: Poll, wire: Wire
+) -> None:
+    polling, one, part = poll(), wire(), events("broken", 1)
     head = f"POST {path(polling)} HTTP/1.1\r\nHost: 127.0.0.1\r\n{CHUNKED}\r\n"
     one.send(head.encode() + b"%x\r\n%b\r\nxyz\r\n" % (len(part), part))
     assert one.answer().status == 400
@@ -292,8 +304,8 @@ def test_post_with_chunks_that_are_none_is_refused_whole(node: Node, wire: Wire)
     assert polling.call("echo", 1)["ok"]
 
 
-def test_post_of_too_many_packets_is_refused_whole(node: Node) -> None:
-    polling = RawPolling(node.port)
+def test_post_of_too_many_packets_is_refused_whole(node: Node, poll: Poll) -> None:
+    polling = poll()
     status, _ = polling.request("POST", b"\x1e".join([b'42["note",["many",0]]'] * 10_001))
     assert status == 200
     assert '"code":"invalid_request"' in polling.receive()
@@ -303,12 +315,12 @@ def test_post_of_too_many_packets_is_refused_whole(node: Node) -> None:
 # --- the end of a session answers the poll that waits
 
 
-@pytest.mark.parametrize("way", ["close", "disconnect", "server", "no pong"])
+@pytest.mark.parametrize("way", ["close", "disconnect", "server", "last words"])
 def test_end_of_a_session_answers_its_waiting_poll(
-    node: Node, wire: Wire, other: RawWebsocket, way: str
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, way: str
 ) -> None:
     """With a NOOP where there are no last words: an empty answer is no payload."""
-    polling, one = RawPolling(node.port), wire()
+    polling, one = poll(), wire()
     wait_at(node, polling, one)
     if way == "close":
         polling.post("1")
@@ -316,22 +328,36 @@ def test_end_of_a_session_answers_its_waiting_poll(
         polling.post("41", "1")
     elif way == "server":
         other.call("disconnect_sid", polling.sid)
-    answers = [one.answer()]
-    while answers[-1].body == b"2":  # not answered
-        one.ask("GET", path(polling))
-        answers.append(one.answer())
-    last = b"41\x1e1" if way == "server" else b"6"
-    assert (answers[-1].status, answers[-1].body) == (200, last)
-    assert polling.request("GET")[0] == 400
+    else:
+        other.call("close", {"sid": polling.sid, "reason": "draining"})
+    last = {"server": ["41", "1"], "last words": ['42["last",{"bye":1}]']}
+    assert packets(one) == last.get(way, ["6"])
+    assert polling.request("GET")[0] == 400, "it is not to ask again and again"
+
+
+def test_poll_that_waits_at_an_upgrade_ends_and_takes_nothing_along(
+    node: Node, poll: Poll, wire: Wire
+) -> None:
+    polling, one = poll(), wire()
+    wait_at(node, polling, one)
+    ws = RawWebsocket(node.port, connect=False, query=f"&sid={polling.engine_sid}")
+    ws.send("5")
+    ws.send('421["count",50]')
+    seen: list[str] = []
+    while not seen or not seen[-1].startswith("431"):
+        seen.append(ws.receive())
+    assert seen[:-1] == [f'42["n",{number}]' for number in range(50)]
+    assert packets(one) in (["6"], ['"Unexpected HTTP request"'])
+    ws.close()
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_client_whose_polls_break_misses_nothing_unless_it_is_told(
-    node: Node, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, end: Callable[[HttpWire], None]
 ) -> None:
     """It gives up every other poll unread, whatever has come of it, and asks again."""
     for _ in range(10):
-        polling, seen, status = RawPolling(node.port), list[str](), 200
+        polling, seen, status = poll(), list[str](), 200
         sender = threading.Thread(target=send, args=[other, polling, *range(10)])
         sender.start()
         while len(seen) < 10 and status == 200:
@@ -347,9 +373,9 @@ def test_client_whose_polls_break_misses_nothing_unless_it_is_told(
 
 @pytest.mark.parametrize("headers", ["", "Connection: close\r\n"], ids=["kept", "to be closed"])
 def test_session_ends_when_an_answer_has_arrived_and_was_not_read(
-    node: Node, wire: Wire, other: RawWebsocket, headers: str
+    node: Node, poll: Poll, wire: Wire, other: RawWebsocket, headers: str
 ) -> None:
-    polling, first = RawPolling(node.port), wire()
+    polling, first = poll(), wire()
     wait_at(node, polling, first, headers)
     send(other, polling, 1)
     first.wait_for_input()

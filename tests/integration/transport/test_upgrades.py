@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from tests.support.clients.javascript import JavaScriptClient
 from tests.support.clients.raw_clients import RawPolling, RawWebsocket
 from tests.support.nodes.socket_nodes import Node
+from tests.support.system.relays import Relay
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -41,27 +40,6 @@ def poll_for(polling: RawPolling, seconds: float) -> list[list[str]]:
         if "2" in answers[-1]:
             polling.post("3")
     return answers
-
-
-class Waiting:
-    """A poll that waits at the node, in a thread; pings are answered."""
-
-    def __init__(self, node: Node, polling: RawPolling) -> None:
-        self.answer: tuple[int, bytes] = (0, b"")
-        self._thread = threading.Thread(target=self._poll, args=[polling])
-        self._thread.start()
-        wait_until(lambda: node.figures()["polls"] > 0, what="the poll waits")
-
-    def _poll(self, polling: RawPolling) -> None:
-        while self.answer in ((0, b""), (200, b"2")):
-            self.answer = polling.request("GET")
-            if self.answer == (200, b"2"):
-                polling.request("POST", b"3")
-
-    def end(self) -> tuple[int, bytes]:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        return self.answer
 
 
 # --- an upgrade that comes to nothing
@@ -144,40 +122,6 @@ def test_upgrade_on_a_websocket_that_is_one_changes_nothing(node: Node) -> None:
     ws.close()
 
 
-def test_poll_that_waits_at_an_upgrade_ends_and_takes_nothing_along(
-    node: Node, connect: Connect
-) -> None:
-    polling = RawPolling(node.port)
-    waiting = Waiting(node, polling)
-    ws = connect(polling)
-    ws.send("5")
-    ws.send('421["count",50]')
-    seen: list[str] = []
-    while not seen or not seen[-1].startswith("431"):
-        seen.append(ws.receive())
-    assert seen[:-1] == [f'42["n",{number}]' for number in range(50)]
-    assert waiting.end() in [(200, b"6"), (400, b'"Unexpected HTTP request"')]
-
-
-def test_close_of_a_polling_client_answers_its_waiting_poll_with_a_noop(node: Node) -> None:
-    """An empty answer would be no payload, and an error to the client."""
-    polling = RawPolling(node.port)
-    waiting = Waiting(node, polling)
-    polling.post("1")
-    assert waiting.end() == (200, b"6")
-    assert polling.request("GET")[0] == 400
-
-
-def test_poll_after_the_last_words_is_refused_at_once(node: Node) -> None:
-    """A client that is to come back finds its session gone, and does not ask for it again and again."""
-    polling, other = RawPolling(node.port), RawWebsocket(node.port)
-    waiting = Waiting(node, polling)
-    other.call("close", {"sid": polling.sid, "reason": "draining"})
-    assert waiting.end() == (200, b'42["last",{"bye":1}]')
-    assert polling.request("GET")[0] == 400
-    other.close()
-
-
 # --- requests that ask for a websocket in part
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -234,35 +178,11 @@ def test_poll_with_the_headers_of_a_websocket_is_a_poll(node: Node) -> None:
     polling.post("41", "1")
 
 
-class ForgetfulProxy:
+class ForgetfulProxy(Relay):
     """A proxy that passes everything but `Connection: Upgrade`."""
 
-    def __init__(self, port: int) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._to = port
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                node = socket.create_connection(("127.0.0.1", self._to))
-                self._sockets += [client, node]
-                for ends in ((client, node), (node, client)):
-                    threading.Thread(target=self._pump, args=ends, daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data.replace(b"Connection: Upgrade\r\n", b"Connection: close\r\n"))
-            target.shutdown(socket.SHUT_WR)
-
-    def end(self) -> None:
-        self._listener.close()
-        for one in self._sockets:
-            one.close()
+    def passed(self, data: bytes, due_s: float) -> tuple[bytes, float]:
+        return data.replace(b"Connection: Upgrade\r\n", b"Connection: close\r\n"), due_s
 
 
 @pytest.fixture

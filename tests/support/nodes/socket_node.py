@@ -17,8 +17,9 @@ def main(
     port: int,
     max_pending_bytes: int,
     road: str,
-    certificate: str = "",
-    ping_timeout_s: float = 5,
+    certificate: str,
+    ping_interval_s: float,
+    ping_timeout_s: float,
 ) -> None:
     if async_mode == "eventlet":
         import eventlet
@@ -61,9 +62,8 @@ def main(
         WRITTEN_FOR[async_mode] = "0.0"
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     app = flask.Flask("socket_node")
-    server = flask_socketio.SocketIO(
-        app, cors_allowed_origins="*", **server_options(async_mode, 1, ping_timeout_s, 1 << 20)
-    )
+    options = server_options(async_mode, ping_interval_s, ping_timeout_s, 1 << 20)
+    server = flask_socketio.SocketIO(app, cors_allowed_origins="*", **options)
     acks = PendingAcks(60)  # numbers them as the message queue of a node does
     server.server.manager.callbacks = acks.by_sid
     server.server.manager._generate_ack_id = acks.add
@@ -233,4 +233,6 @@ def main(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6], float(sys.argv[6]))
+    main(
+        sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6], *map(float, sys.argv[6:8])
+    )

@@ -27,6 +27,7 @@ class Node:
         folder: Path,
         certificate: str = "",
         ping_timeout_s: float = 5,
+        ping_interval_s: float = 1,
     ) -> None:
         self.port = free_ports()[0]
         self.scheme = "https" if certificate else "http"
@@ -36,7 +37,7 @@ class Node:
             self.process = subprocess.Popen(
                 [
                     *[*command, str(self.port), str(MAX_PENDING_BYTES), road, certificate],
-                    str(ping_timeout_s),
+                    *(str(ping_interval_s), str(ping_timeout_s)),
                 ],
                 stdout=log,
                 stderr=log,
