@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= 20
 PYTEST_ARGS ?=
-# Processes of tests: one more than two cores, because much of what they do is waiting.
-TEST_WORKERS ?= 3
-TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+# Processes of tests: more than two cores, because most of what they do is waiting.
+TEST_WORKERS ?= 5
+TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH ?=
 SEED ?= 1
 MINUTES ?= 1
@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev ## install into .venv and run all tests, some on a 
 	@$(TESTS) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.installed-dev ## only the tests that start no processes, in a minute; see README for a single one
-	@$(TESTS) -m "not processes" $(PYTEST_ARGS)
+	@$(TESTS) -n 2 -m "not processes" $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a release
 	@$(TESTS) --whole $(PYTEST_ARGS)

@@ -55,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--whole"):
         sizes.make_whole()
     starts.watch()
-    if not hasattr(config, "workerinput"):  # of pytest-xdist, whose parent prints
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(WaitFirst())
+    else:  # of pytest-xdist, whose parent prints
         config.pluginmanager.register(Failures(config))
     hypothesis_settings.register_profile(
         "patient",  # a machine that does other things meanwhile is no fault of what is tested
@@ -117,6 +119,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         leaks.check(item.nodeid)
     elif nextitem is None or nextitem.path != item.path:
         leaks.check(item.nodeid.partition("::")[0])
+
+
+class WaitFirst:
+    """Puts the tests of processes, which are long and mostly wait, before those that compute.
+
+    The last ones are short then, so that all workers of pytest-xdist end together.
+    """
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: item.get_closest_marker("processes") is None)
 
 
 class Failures:
