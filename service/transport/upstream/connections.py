@@ -296,11 +296,6 @@ class EngineConnections:
             return refuse_request(*fault)
         if sids:
             socket = self.eio.sockets.get(sids[0])
-            if (
-                socket is not None and socket.closed
-            ):  # a POST to it is 500 in engineio/server.py:318
-                del self.eio.sockets[sids[0]]
-                socket = None
             if socket is not None and KNOWN in environ:
                 self._notify_known(socket, environ[KNOWN])
             if socket is not None and environ["REQUEST_METHOD"] == "POST":
@@ -308,7 +303,7 @@ class EngineConnections:
                     polling.read_body(socket, environ)
                 except polling.CutShort:  # nothing of it counts, and its sender may repeat it
                     return refuse("400 Bad Request", _CUT_SHORT)
-                if socket.closed:  # the session is unknown; upstream raises
+                if socket.closed:  # engineio/server.py:318 would raise: now the session is unknown
                     self.eio.sockets.pop(sids[0], None)
             return self._handle_request(environ, start_response)
         if len(self.eio.sockets) >= self._max_sockets:
