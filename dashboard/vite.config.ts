@@ -30,6 +30,13 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: false,
   },
-  server: { proxy: { "/api": proxied, "/socket.io": proxied, "/readyz": proxied } },
-  test: { environment: "happy-dom", include: ["test/**/*.test.ts"], restoreMocks: true },
+  server: { fs: { allow: [at("..")] }, proxy: { "/api": proxied, "/socket.io": proxied, "/readyz": proxied } },
+  test: {
+    environment: "happy-dom",
+    include: ["test/**/*.test.ts"],
+    restoreMocks: true,
+    unstubGlobals: true,
+    isolate: false, // one page for all files of a worker: making one costs more than all tests
+    maxWorkers: 2,
+  },
 });

@@ -35,7 +35,10 @@ export const ALL = FIXED.map(({ id }) => id);
 
 /** Return the columns with these ids; ids that nobody knows are left out. */
 export function columnsOf(ids: readonly string[]): FleetColumn[] {
-  return ids.flatMap((id) => FIXED.find((one) => one.id === id) ?? (id.startsWith(VALUE) ? [valueColumn(id)] : []));
+  return ids.flatMap((id) => {
+    const column = FIXED.find((one) => one.id === id);
+    return column ?? (dataKey(id) === undefined ? [] : [valueColumn(id)]);
+  });
 }
 
 /** Return the data key of a column; undefined: it has none. */

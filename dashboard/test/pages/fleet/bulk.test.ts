@@ -1,0 +1,54 @@
+import { createPinia, setActivePinia } from "pinia";
+import { effectScope } from "vue";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { useBulkCommand } from "@/pages/fleet/useBulkCommand";
+import { useClient } from "@/stores/client";
+
+type Statuses = Record<string, number>;
+let answers: (Statuses | Error)[];
+const scope = effectScope();
+
+function bulk(): ReturnType<typeof useBulkCommand> {
+  const operator = {
+    sendBulk: vi.fn(() => Promise.resolve("batch")),
+    bulk: vi.fn(() => {
+      const next = answers.length > 1 ? answers.shift() : answers[0];
+      if (next instanceof Error) return Promise.reject(next);
+      return Promise.resolve({ state: "done", statuses: next });
+    }),
+    bulkDevices: vi.fn(async function* () {
+      await Promise.resolve();
+      yield { session_id: "a", status: "succeeded", command_id: "c" };
+    }),
+  };
+  vi.spyOn(useClient(), "operate").mockImplementation((run) => run(operator as never));
+  return scope.run(useBulkCommand) as ReturnType<typeof useBulkCommand>;
+}
+
+beforeEach(() => {
+  setActivePinia(createPinia());
+  vi.useFakeTimers();
+});
+afterEach(() => vi.useRealTimers());
+
+describe("bulk command", () => {
+  it("is followed until no device has it open, over a look that fails", async () => {
+    answers = [{ queued: 1 }, new Error("away"), { delivered: 1 }, { succeeded: 1 }];
+    const one = bulk();
+    await one.send("reboot", null, ["a"]);
+    expect([one.open.value, one.isOver.value]).toEqual([1, false]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(one.error.value).toBeInstanceOf(Error);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect([one.isOver.value, one.error.value, one.devices.value.length]).toEqual([true, undefined, 1]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("is followed no more once it is left", async () => {
+    answers = [{ queued: 1 }];
+    const one = bulk();
+    await one.send("reboot", null, ["a"]);
+    one.reset();
+    expect([one.batch.value, vi.getTimerCount()]).toEqual([undefined, 0]);
+  });
+});
