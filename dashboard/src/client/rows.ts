@@ -16,6 +16,7 @@ export class Row {
   values: Record<string, Value> = {};
   #rate = 0;
   #ratedMs = 0;
+  #sinceMs = 0; // of the first samples that we saw
   #text: string | undefined;
 
   constructor(summary: Summary) {
@@ -23,9 +24,10 @@ export class Row {
     this.rev = summary.rev;
   }
 
-  /** Return updates per second, lately. */
+  /** Return updates per second, lately; `now` is of a clock that nobody sets. */
   rate(now: number): number {
-    return this.#rate * Math.exp(-Math.max(0, now - this.#ratedMs) / 1000 / RATE_S);
+    const ageS = Math.max(1, (now - this.#sinceMs) / 1000);
+    return this.#faded(now) / (1 - Math.exp(-ageS / RATE_S)); // as if it had always been so
   }
 
   /** Return what a free search looks into. */
@@ -41,13 +43,26 @@ export class Row {
   }
 
   /** Note samples; return how many updates brought them. */
-  note(rev: number, now: number): number {
-    const updates = Math.max(0, rev - this.rev);
+  note(rev: number, now: number, seenMs: number): number {
+    // The first ones may come long after the revision of the summary.
+    const updates = this.#sinceMs === 0 ? 1 : Math.max(0, rev - this.rev);
+    if (this.#sinceMs === 0) this.#sinceMs = now;
     this.rev = Math.max(this.rev, rev);
-    this.#rate = this.rate(now) + updates / RATE_S;
+    this.#rate = this.#faded(now) + updates / RATE_S;
     this.#ratedMs = now;
-    this.seenMs = now;
+    this.seenMs = seenMs;
     return updates;
+  }
+
+  /** Count anew from the next samples on, which may follow a gap. */
+  begin(summary: Summary): void {
+    this.rev = summary.rev; // it goes back where Redis lost data
+    this.#sinceMs = 0;
+    this.#rate = 0;
+  }
+
+  #faded(now: number): number {
+    return this.#rate * Math.exp(-Math.max(0, now - this.#ratedMs) / 1000 / RATE_S);
   }
 }
 
@@ -72,18 +87,17 @@ export class Rows {
     for (const id of [...this.byId.keys()]) if (!sessions.has(id)) this.byId.delete(id);
     for (const [id, summary] of sessions) {
       this.#tell(id, summary);
-      const row = this.byId.get(id);
-      if (row !== undefined) row.rev = summary.rev; // it goes back where Redis lost data
+      this.byId.get(id)?.begin(summary);
     }
     this.structure += 1;
   }
 
-  apply(changes: readonly Change[], sessions: ReadonlyMap<string, Summary>, now: number): void {
+  apply(changes: readonly Change[], sessions: ReadonlyMap<string, Summary>, now: number, seenMs: number): void {
     for (const change of changes) {
       if (change.kind === "reset") this.reset(sessions);
       else if (change.kind === "changed") this.#change(change.sessionId, change.summary);
       else if (change.kind === "removed") this.#remove(change.sessionId);
-      else if (change.kind === "samples") this.#note(change.sessionId, change.rev, change.samples, now);
+      else if (change.kind === "samples") this.#note(change.sessionId, change.rev, change.samples, now, seenMs);
     }
   }
 
@@ -110,10 +124,10 @@ export class Rows {
     if (this.byId.delete(id)) this.structure += 1;
   }
 
-  #note(id: string, rev: number, samples: readonly SampleRow[], now: number): void {
+  #note(id: string, rev: number, samples: readonly SampleRow[], now: number, seenMs: number): void {
     const row = this.byId.get(id);
     if (row === undefined) return;
-    this.updates += row.note(rev, now);
+    this.updates += row.note(rev, now, seenMs);
     for (const [key, value, ts] of samples) {
       if (!this.keys.has(key) && this.keys.size < MOST_KEYS) this.keys.add(key);
       if (this.#wanted.has(key)) row.values[key] = [value, ts];

@@ -23,7 +23,7 @@ export const useFleet = defineStore("fleet", () => {
   let asked = 0;
 
   connection.subscribe((changes) => {
-    rows.apply(changes, connection.snapshot.sessions, Date.now());
+    rows.apply(changes, connection.snapshot.sessions, performance.now(), Date.now());
     structure.value = rows.structure;
     tick.value += 1;
     if (changes.some((one) => one.kind === "reset")) void fetchValues(wanted);

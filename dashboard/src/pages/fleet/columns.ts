@@ -11,7 +11,7 @@ export interface FleetColumn {
   readonly isNumber?: boolean;
   /** Whether it changes by itself, all the time. */
   readonly isRestless?: boolean;
-  readonly key: (row: Row, now: number) => string | number | undefined;
+  readonly key: (row: Row) => string | number | undefined;
 }
 
 const FIXED: readonly FleetColumn[] = [
@@ -24,7 +24,10 @@ const FIXED: readonly FleetColumn[] = [
   { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
   { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
   { id: "seen", title: "Last seen", width: "6rem", isRestless: true, key: (row) => lastSeenMs(row) },
-  { id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true, key: (row, now) => row.rate(now) },
+  {
+    id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true,
+    key: (row) => row.rate(performance.now()),
+  },
   { id: "setup", title: "Setup", width: "7rem", key: ({ summary }) => setupState(summary) },
   { id: "commands", title: "Commands", width: "6.5rem", isNumber: true, key: ({ summary }) => summary.open_commands },
 ];
@@ -68,11 +71,11 @@ export function lastSeenMs({ summary, seenMs }: Row): number | undefined {
 }
 
 /** Return the ids of the rows that fit, in order. */
-export function arrange(rows: Iterable<[string, Row]>, view: View, now: number): string[] {
+export function arrange(rows: Iterable<[string, Row]>, view: View): string[] {
   const found: { id: string; row: Row }[] = [];
   const q = view.q.normalize("NFC").toLowerCase();
   for (const [id, row] of rows) if (fits(row, view, q)) found.push({ id, row });
-  return sorted(found, view.sort, now);
+  return sorted(found, view.sort);
 }
 
 function fits(row: Row, { state, project, node, only }: View, q: string): boolean {
@@ -86,9 +89,9 @@ function fits(row: Row, { state, project, node, only }: View, q: string): boolea
 }
 
 /** Rows without a value come last, in either direction; equal ones by id, so that they stand still. */
-function sorted(found: { id: string; row: Row }[], sort: Sort, now: number): string[] {
+function sorted(found: { id: string; row: Row }[], sort: Sort): string[] {
   const [column] = columnsOf([sort.by]);
-  const keyed = found.map(({ id, row }) => ({ id, key: column?.key(row, now) }));
+  const keyed = found.map(({ id, row }) => ({ id, key: column?.key(row) }));
   const sign = sort.isDescending ? -1 : 1;
   keyed.sort((a, b) => {
     if (a.key === b.key) return a.id < b.id ? -1 : 1;

@@ -26,13 +26,13 @@ export function useFleetList(view: Ref<View>): FleetList {
   const fleet = useFleet();
   const connection = useConnection();
   /** Rows are plain objects: this changes when they are to be looked at anew. */
-  const lookedAt = ref(Date.now());
+  const lookedAt = ref(0);
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function soon(afterMs: number): void {
     timer ??= setTimeout(() => {
       timer = undefined;
-      lookedAt.value = Date.now();
+      lookedAt.value += 1;
     }, afterMs);
   }
 
@@ -56,13 +56,17 @@ export function useFleetList(view: Ref<View>): FleetList {
 
   const ids = computed(() => {
     const loaded = isServed.value ? served.value : fleet.all();
-    return arrange(loaded, isServed.value ? { ...view.value, q: "" } : view.value, lookedAt.value);
+    return arrangeAt(lookedAt.value, loaded, isServed.value ? { ...view.value, q: "" } : view.value);
   });
   const choices = computed(() => choicesOf(isServed.value ? served.value : fleet.all(), view.value, lookedAt.value));
   watch(server.rows, (rows) => {
     if (connection.isLarge && view.value.state !== "archived") connection.watchOnly([...rows.keys()]);
   });
   return { ids, choices, rowOf, isServed, server };
+}
+
+function arrangeAt(_at: number, rows: Iterable<[string, Row]>, view: View): string[] {
+  return arrange(rows, view);
 }
 
 function choicesOf(rows: Iterable<[string, Row]>, view: View, _at: number): Choices {

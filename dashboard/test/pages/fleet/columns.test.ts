@@ -5,10 +5,8 @@ import { readView, type View } from "@/pages/fleet/view";
 import { shortValue } from "@/pages/fleet/values";
 import { summary } from "../../summaries";
 
-const now = 5_000_000;
-
 function ids(rows: Row[], part: Partial<View>): string[] {
-  return arrange(rows.map((row): [string, Row] => [row.summary.session_id, row]), { ...readView({}), ...part }, now);
+  return arrange(rows.map((row): [string, Row] => [row.summary.session_id, row]), { ...readView({}), ...part });
 }
 
 function valued(id: string, value: unknown): Row {
@@ -61,13 +59,13 @@ describe("columns", () => {
   it("are those that are known, and data keys, whatever they are called", () => {
     const found = columnsOf(["name", "nope", "value:", "value:__proto__"]);
     expect(found.map(({ title }) => title)).toEqual(["Name", "__proto__"]);
-    expect(columnsOf(["value:constructor"])[0]?.key(new Row(summary("a")), now)).toBeUndefined();
+    expect(columnsOf(["value:constructor"])[0]?.key(new Row(summary("a")))).toBeUndefined();
   });
 
   it("tell the last sign of life from what was told and what was seen", () => {
     const row = new Row(summary("a", { last_activity: 5 }));
     expect(lastSeenMs(row)).toBe(5000);
-    row.note(11, 9000);
+    row.note(11, 1, 9000);
     expect(lastSeenMs(row)).toBe(9000);
     expect(lastSeenMs(new Row(summary("b", { last_activity: null })))).toBeUndefined();
   });
