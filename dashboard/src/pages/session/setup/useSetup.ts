@@ -121,7 +121,7 @@ export function useSetup(feed: Feed): Setup {
       const [from, mine, text] = [base.value, parsed.value, draft.value.text];
       if (from === undefined || !mine.ok) return;
       const found = await change("PUT", "", from.version, `{"setup":${formatJson(mine.value, 0)}}`).catch(
-        (caught: unknown) => savedAfterAll(caught, from.version, mine.value),
+        (caught: unknown) => savedAfterAll(caught, mine.value),
       );
       take(found);
       rebase(found, draft.value.text === text ? replace(draft.value, found.text) : draft.value);
@@ -129,11 +129,11 @@ export function useSetup(feed: Feed): Setup {
   }
 
   /** The answer was lost: look whether it took effect. */
-  async function savedAfterAll(caught: unknown, version: number, mine: Json): Promise<Version> {
+  async function savedAfterAll(caught: unknown, mine: Json): Promise<Version> {
     if (!(caught instanceof NotConnected)) throw caught;
     await load();
     const found = saved.value;
-    if (found === undefined || found.version === version || !isSame(found.value, mine)) throw caught;
+    if (found === undefined || !isSame(found.value, mine)) throw caught;
     return found;
   }
 
