@@ -12,7 +12,7 @@ from tests.support.nodes.furnished import HOSTILE, Fleet
 
 #: Path → what is on it when all of it is there.
 PAGES = {
-    "/": "kiosk-7",
+    "/": "Hall 2",
     "/sessions/kiosk-7": "Hall 2",
     "/archive": "old-1",
     "/archive?tab=quarantine": "torn-1",
@@ -25,9 +25,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("width", "dark"), [(1440, False), (1440, True), (360, False), (360, True)]
-)
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (360, True)])
 def test_every_page_opens_without_fault_or_barrier_and_fits(
     fleet: Fleet, tab: OpenTab, width: int, dark: bool
 ) -> None:

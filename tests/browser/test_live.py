@@ -1,0 +1,140 @@
+"""A page that is open while things happen, here and on the other node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import OpenTab
+from tests.conftest import RealServer
+from tests.support.clients import logins
+from tests.support.clients.logins import token
+from tests.support.clients.tabs import Tab
+from tests.support.nodes.furnished import Fleet
+from tests.support.nodes.node_processes import Cluster
+from tests.support.system.proxies import Proxy
+from tests.support.waiting import Stopwatch, wait_until
+
+PING_S, PONG_S = 1.0, 1.0
+#: What a busy browser needs on top, to paint what it knows.
+PATIENCE_S = 3.0
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cluster]:
+    """Two nodes that a test may kill and freeze."""
+    server = RealServer(tmp_path, appendonly="everysec")
+    server.start()
+    settings = {
+        **logins.LOGIN,
+        "node.ping_interval_s": PING_S,
+        "node.ping_timeout_s": PONG_S,
+        "node.trusted_proxies": ["127.0.0.1"],
+        "sessions.renew_s": 0.5,
+        "sessions.lease_s": 2,
+    }
+    made = Cluster(server, tmp_path, settings)
+    try:
+        made.start(2)
+        yield made
+    finally:
+        made.close()
+        server.kill()
+
+
+def mark(seen: Tab) -> None:
+    """What a reload would take away."""
+    seen.page.evaluate("() => { window.isTheSame = true; }")
+
+
+def is_marked(seen: Tab) -> bool:
+    return bool(seen.page.evaluate("() => window.isTheSame === true"))
+
+
+def await_state(seen: Tab, state: str) -> None:
+    seen.page.get_by_role("status").filter(has_text=state).first.wait_for()
+
+
+def test_page_sees_what_happens_on_the_other_node(fleet: Fleet, tab: OpenTab) -> None:
+    seen = tab()
+    seen.sign_in(fleet.urls[0], token("viewer"))
+    row = seen.page.get_by_role("row").filter(has_text="late-1")
+    assert row.count() == 0
+    device = logins.device(fleet.urls[1], "late-1", session_name="Came later")
+    row.get_by_text("active", exact=True).wait_for()
+    device.close()
+    row.get_by_text("inactive", exact=True).wait_for()
+
+
+def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab: OpenTab) -> None:
+    """It neither answers nor closes: the page says so, and afterwards has all that came meanwhile."""
+    seen = tab(outages=True)
+    seen.sign_in(own.urls[0], token("viewer"), "/tail")
+    seen.page.get_by_text("Nothing yet").wait_for()
+    device = logins.device(own.urls[1], "kiosk-1")
+    seen.page.get_by_role("log").get_by_text("kiosk-1").first.wait_for()
+    mark(seen)
+    own.nodes[0].pause()
+    watch = Stopwatch()
+    await_state(seen, "offline")
+    assert watch.quiet_s < PING_S + PONG_S + PATIENCE_S
+    for count in range(3):
+        device.ok("update_data", {"key": "meanwhile", "value": count})
+    own.nodes[0].resume()
+    seen.await_live()
+    for count in range(3):
+        seen.page.get_by_role("log").get_by_text(f"meanwhile = {count}").wait_for()
+    assert is_marked(seen)
+    device.close()
+
+
+def test_page_behind_the_proxy_survives_its_node(
+    own: Cluster, tab: OpenTab, tmp_path: Path
+) -> None:
+    """The node is killed: the page comes back through the proxy to the other one, without a reload."""
+    proxy = Proxy(tmp_path, [node.port for node in own.nodes])
+    try:
+        proxy.await_ready()
+        seen = tab(outages=True)
+        seen.sign_in(f"http://127.0.0.1:{proxy.port}", token("viewer"))
+        mark(seen)
+        [at] = wait_until(lambda: [one for one in own.nodes if has_dashboard(own, one.node_id)])
+        at.kill()
+        [left] = [one for one in own.nodes if one is not at]
+        device = logins.device(left.url, "kiosk-2")
+        seen.page.get_by_role("row").filter(has_text="kiosk-2").first.wait_for()
+        seen.await_live()
+        assert is_marked(seen)
+        device.close()
+    finally:
+        proxy.close()
+
+
+def has_dashboard(own: Cluster, node_id: str) -> bool:
+    [row] = [one for one in own.store.fleet.nodes() if one["node_id"] == node_id]
+    return row.get("dashboards") == "1"
+
+
+def test_page_without_redis_says_that_it_may_be_old_and_mends_itself(
+    own: Cluster, tab: OpenTab
+) -> None:
+    seen = tab(outages=True)
+    seen.sign_in(own.urls[0], token("viewer"), "/nodes")
+    seen.page.get_by_role("row").filter(has_text="ready").first.wait_for()
+    own.server.pause()
+    seen.page.get_by_text("This may be old").wait_for()
+    own.server.resume()
+    seen.page.get_by_text("This may be old").wait_for(state="detached")
+    seen.page.get_by_role("row").filter(has_text="ready").first.wait_for()
+
+
+def test_page_whose_token_ends_asks_for_another_and_goes_on(fleet: Fleet, tab: OpenTab) -> None:
+    seen = tab()
+    seen.sign_in(fleet.urls[0], token("viewer", lifetime_s=4), "/archive")
+    seen.page.get_by_role("button", name="Sign in").wait_for()
+    assert "token" in seen.page.get_by_role("alert").first.inner_text().lower()
+    seen.page.get_by_label("Token", exact=True).fill(token("viewer"))
+    seen.page.get_by_role("button", name="Sign in").click()
+    seen.page.get_by_role("row").filter(has_text="old-1").wait_for()
