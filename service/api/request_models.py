@@ -37,9 +37,11 @@ from service.schema.limits import (
     MAX_SAMPLES,
     MAX_SAMPLES_READ,
     MAX_SHOWN_KEYS,
+    MAX_STEP_S,
     MAX_TS_S,
     MAX_TTL_S,
     MAX_WAIT_S,
+    MIN_STEP_S,
 )
 from service.sessions.page_cursor import CURSOR
 
@@ -157,8 +159,8 @@ class SessionsQuery(Query):
     repeated: ClassVar[frozenset[str]] = frozenset({"values"})
 
 
-class DataQuery(Query):
-    """Which samples."""
+class KeyDataQuery(Query):
+    """Which samples of a data key."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES_READ)] | None = Field(
         None, description="Only the newest samples of each key, at most this many."
@@ -167,6 +169,32 @@ class DataQuery(Query):
         None,
         description="Of those, only samples at or after this time: seconds since 1970, or RFC 3339.",
     )
+
+
+class DataQuery(KeyDataQuery):
+    """Which samples, or which points of which series."""
+
+    keys: Annotated[list[Known], Field(max_length=MAX_SHOWN_KEYS)] = Field(
+        [], description="Data keys, each given as `keys=…`; without it: all."
+    )
+    until: Moment | None = Field(None, description="Only samples before this time.")
+    step: Annotated[float, Field(ge=MIN_STEP_S, le=MAX_STEP_S, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Seconds: one point per interval, at most 2,000 of each key, the newest. It needs "
+        "`keys`, and no `limit`.",
+    )
+    agg: Literal["avg", "min", "max", "last", "count"] | None = Field(
+        None, description="What a point says of its interval; without it: `avg`. Only with `step`."
+    )
+    repeated: ClassVar[frozenset[str]] = frozenset({"keys"})
+
+    @model_validator(mode="after")
+    def _series_or_not(self) -> Self:
+        if self.step is not None and (not self.keys or self.limit is not None):
+            raise PydanticCustomError("series", "`step` needs `keys`, and no `limit`")
+        if self.agg is not None and self.step is None:
+            raise PydanticCustomError("series", "`agg` needs `step`")
+        return self
 
 
 class BatchQuery(Query):

@@ -119,7 +119,15 @@ class Data(Answer):
 
     session_id: str
     data: dict[str, list[Sample]] = Field(
-        description="`[value, ts]` by data key, oldest first; `ts` in seconds since 1970."
+        description="`[value, ts]` by data key, oldest first; `ts` in seconds since 1970, with `step` of the "
+        "beginning of the interval."
+    )
+    kept: dict[str, shown.Kept] | None = Field(None, description="Only with `step`.")
+    setting: str | None = Field(
+        None, description="Only with `step`: the setting that says how many samples are kept."
+    )
+    cut: list[str] | None = Field(
+        None, description="Only with `step`: keys that have older points than the answer has."
     )
 
 

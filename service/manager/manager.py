@@ -26,6 +26,7 @@ from service.config.loader import Config, load_config
 from service.connect import open_service
 from service.manager.commands import CommandManager
 from service.manager.core import Keeper, ManagerCore, Messages
+from service.manager.series import SeriesReader
 from service.manager.setups import SetupManager
 from service.manager.writer import SampleWriter
 from service.schema.limits import AWAY_S, MAX_AWAY_S
@@ -87,6 +88,7 @@ class SessionManager:
         self.keeper = keeper
         self._commands = CommandManager(core)
         self._setups = SetupManager(core)
+        self.series = SeriesReader(core)
         self._close = close
         self.writer = SampleWriter(store.samples, model.new_node_id())
 

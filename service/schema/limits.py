@@ -30,6 +30,10 @@ MAX_LIST = 500
 MAX_WATCHED = 1_000
 #: Data keys whose latest values come with summaries.
 MAX_SHOWN_KEYS = 20
+#: Points of one data key that an answer has, and the shortest interval of one, seconds.
+MAX_POINTS = 2_000
+MIN_STEP_S = 0.001
+MAX_STEP_S = 366 * 24 * 3600
 #: Devices one bulk command may name; a filter may match more.
 MAX_BULK = 10_000
 #: Sessions that one cleanup takes.

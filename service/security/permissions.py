@@ -64,6 +64,7 @@ EVENTS: Mapping[str, Right] = {
     "get_inactive_sessions": Right(_READERS, SOME),
     "get_active_session": Right(_READERS, ONE),
     "get_inactive_session": Right(_READERS, ONE),
+    "get_data": Right(_READERS, ONE),
     "join_session": Right(_READERS, ONE),
     "leave_session": Right(_READERS, ONE),
     "send_command": Right(_WRITERS, ONE),

@@ -14,12 +14,14 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol
 
 from service import errors
+from service.manager.series import SeriesReader, Wanted
 from service.security import permissions
 from service.security.permissions import Identity
 from service.security.session_scope import named_session
 from service.sessions import model
 from service.sockets.dispatch import LATER, Call, Dispatcher, Handler, Later, Peer, to_json
 from service.sockets.events.payloads import (
+    GetData,
     ListSessions,
     OneSession,
     SendCommand,
@@ -52,6 +54,8 @@ TAKE_S = 10.0
 
 class Rules(Protocol):
     """The part of the session manager that dashboards use."""
+
+    series: SeriesReader
 
     def get_sessions(
         self,
@@ -205,6 +209,18 @@ class Dashboards:
             )
         return self._answer_and_emit(call, event, {"session": details})
 
+    def get_data(self, call: Call) -> Later:
+        self._large.check_read(call.peer)
+        asked = GetData.parse(call.payload)
+        wanted = Wanted(asked.keys, asked.since, asked.until, asked.step, asked.agg or "avg")
+        answer = self._rules.series.read(asked.session_id, wanted)
+        size = len(to_json(answer))
+        if size > self._max_answer_bytes:
+            raise errors.TooLarge("The answer is larger than a socket takes: ask for fewer keys.")
+        self._large.check(call.peer, size)
+        call.reply(answer)
+        return LATER
+
     def _answer_and_emit(self, call: Call, event: str, body: dict[str, Any]) -> Later:
         """Answer the call and emit the same as an event, without holding both for a slow socket."""
         size = len(to_json(body)) + len(event) + 64
@@ -323,7 +339,8 @@ def register(dispatcher: Dispatcher, dashboards: Dashboards, session_scope: Sess
 
     for event in (
         *("register_vue", "get_active_sessions", "get_inactive_sessions"),
-        *("get_active_session", "get_inactive_session", "send_command", "delete_session"),
+        *("get_active_session", "get_inactive_session", "get_data", "send_command"),
+        "delete_session",
         *("join_session", "leave_session", "update_setup", "undo_setup", "redo_setup"),
     ):
         on(event, getattr(dashboards, event))

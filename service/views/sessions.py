@@ -107,6 +107,14 @@ class Session(Summary[Moment], Generic[Moment]):
     )
 
 
+class Kept(View):
+    """How far back the samples of a data key go."""
+
+    oldest: float | None = Field(description="Time of the oldest sample; null: there is none.")
+    samples: int = Field(description="How many are kept.")
+    at_most: int = Field(description="How many the setting lets be kept.")
+
+
 class Counts(View):
     """Sessions by state."""
 

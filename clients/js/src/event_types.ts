@@ -81,6 +81,14 @@ export interface Counts {
   archived: number;
 }
 
+/** Samples of data keys by time, or one point per interval. */
+export interface Data {
+  data: Record<string, unknown[][]>;
+  kept: Record<string, Kept>;
+  setting: string;
+  cut: string[];
+}
+
 /** `update_setup` of a device: its own new setup, or the version it runs. */
 export interface DeviceSetup {
   session_id?: string | null;
@@ -115,6 +123,24 @@ export interface Event {
 /** One session. */
 export interface FoundSession {
   session: Session;
+}
+
+/** `get_data`: samples of some data keys by time, or one point per interval. */
+export interface GetData {
+  session_id?: string;
+  keys: string[];
+  since?: number | null;
+  until?: number | null;
+  step?: number | null;
+  agg?: "avg" | "min" | "max" | "last" | "count" | null;
+  device_id?: string;
+}
+
+/** How far back the samples of a data key go. */
+export interface Kept {
+  oldest: number | null;
+  samples: number;
+  at_most: number;
 }
 
 /** How long to wait before connecting again. */

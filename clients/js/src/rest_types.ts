@@ -126,6 +126,9 @@ export interface Counts {
 export interface Data {
   session_id: string;
   data: Record<string, unknown[][]>;
+  kept?: Record<string, Kept> | null;
+  setting?: string | null;
+  cut?: string[] | null;
 }
 
 /** One sample, a line of NDJSON. */
@@ -248,6 +251,13 @@ export interface Jobs {
   oldest_s: number | null;
   sweeps: Sweep[];
   workers: number;
+}
+
+/** How far back the samples of a data key go. */
+export interface Kept {
+  oldest: number | null;
+  samples: number;
+  at_most: number;
 }
 
 export type MergePatch = unknown;

@@ -116,6 +116,15 @@ class Counts(TypedDict):
     archived: int
 
 
+class Data(TypedDict):
+    """Samples of data keys by time, or one point per interval."""
+
+    data: dict[str, list[list[Any]]]
+    kept: dict[str, Kept]
+    setting: str
+    cut: list[str]
+
+
 class DeviceSetup(TypedDict, total=False):
     """`update_setup` of a device: its own new setup, or the version it runs."""
 
@@ -187,6 +196,29 @@ class FoundSession(TypedDict):
     """One session."""
 
     session: Session
+
+
+class _GetDataRequired(TypedDict):
+    keys: list[str]
+
+
+class GetData(_GetDataRequired, total=False):
+    """`get_data`: samples of some data keys by time, or one point per interval."""
+
+    session_id: str
+    since: float | None
+    until: float | None
+    step: float | None
+    agg: Literal["avg", "min", "max", "last", "count"] | None
+    device_id: str
+
+
+class Kept(TypedDict):
+    """How far back the samples of a data key go."""
+
+    oldest: float | None
+    samples: int
+    at_most: int
 
 
 class Kicked(TypedDict):

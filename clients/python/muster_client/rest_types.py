@@ -156,11 +156,17 @@ class Counts(TypedDict):
     archived: int
 
 
-class Data(TypedDict):
-    """Histories of data keys."""
-
+class _DataRequired(TypedDict):
     session_id: str
     data: dict[str, list[list[Any]]]
+
+
+class Data(_DataRequired, total=False):
+    """Histories of data keys."""
+
+    kept: dict[str, Kept] | None
+    setting: str | None
+    cut: list[str] | None
 
 
 class DataLine(TypedDict):
@@ -310,6 +316,14 @@ class Jobs(TypedDict):
     oldest_s: float | None
     sweeps: list[Sweep]
     workers: int
+
+
+class Kept(TypedDict):
+    """How far back the samples of a data key go."""
+
+    oldest: float | None
+    samples: int
+    at_most: int
 
 
 class Metadata(TypedDict):

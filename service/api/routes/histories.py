@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from service.api.negotiation import best_type
 from service.api.openapi import Api
 from service.api.parsing import JSON
 from service.api.respond import json_response
+from service.manager.series import SeriesReader, Wanted
 from service.sessions.model import Snapshot, to_iso
 from service.sessions.store.histories import PAGE_BYTES, PAGE_SAMPLES, HistoryStore
 
@@ -39,6 +41,8 @@ Pages = Iterable[tuple[str, list[str]]]
 
 class Rules(Protocol):
     """The part of the session manager that reads and writes data."""
+
+    series: SeriesReader
 
     def read(self, session_id: str) -> Snapshot | None: ...
     def update_telemetry(self, session_id: str, telemetry: dict[str, Any]) -> int: ...
@@ -57,15 +61,37 @@ class Histories:
         """Get the histories of all data keys.
 
         `Accept` selects JSON, CSV or NDJSON. `ts` is in seconds since 1970: the device's time, or
-        the time of Redis where the device sent none.
+        the time of Redis where the device sent none. With `step` the answer has one point per
+        interval, by `ts`, also where samples came late.
         """
-        return self._answer(path.session_id, None, query)
+        if query.step is not None:
+            return self._series(path.session_id, query)
+        until = None if query.until is None else request_models.moment_of(query.until)
+        return self._answer(path.session_id, query, keys=query.keys, until=until)
+
+    def _series(self, session_id: str, query: request_models.DataQuery) -> Response:
+        since, until = (
+            None if one is None else request_models.moment_of(one)
+            for one in (query.since, query.until)
+        )
+        wanted = Wanted(query.keys, since, until, query.step, query.agg or "avg")
+        answer = self._rules.series.read(session_id, wanted)
+        kind = _wanted_kind()
+        if kind == JSON:
+            response = json_response({"session_id": session_id, **answer})
+            response.headers["Vary"] = "Accept"
+            return response
+        points = (
+            (key, [orjson.dumps(point).decode() for point in one])
+            for key, one in answer["data"].items()
+        )
+        return _response(kind, as_csv(points) if kind == CSV else as_ndjson(points))
 
     def get_data_of_key(
-        self, path: request_models.KeyPath, query: request_models.DataQuery
+        self, path: request_models.KeyPath, query: request_models.KeyDataQuery
     ) -> Response:
         """Get the history of one data key, in the same formats."""
-        return self._answer(path.session_id, path.key, query)
+        return self._answer(path.session_id, query, key=path.key)
 
     def post_telemetry(
         self, path: request_models.SessionPath, body: request_models.Telemetry
@@ -75,12 +101,19 @@ class Histories:
         return json_response({"session_id": path.session_id, "rev": rev})
 
     def _answer(
-        self, session_id: str, key: str | None, query: request_models.DataQuery
+        self,
+        session_id: str,
+        query: request_models.KeyDataQuery,
+        *,
+        key: str | None = None,
+        keys: Sequence[str] = (),
+        until: float | None = None,
     ) -> Response:
         kind = _wanted_kind()
-        keys, pages = self._find(session_id, key, query.limit)
-        if query.since is not None:
-            pages = _since(pages, request_models.moment_of(query.since))
+        keys, pages = self._find(session_id, key, keys, query.limit)
+        since = None if query.since is None else request_models.moment_of(query.since)
+        if since is not None or until is not None:
+            pages = _within(pages, since, until)
         pages = iter(pages)
         first = list(
             _take_one(pages)
@@ -92,13 +125,11 @@ class Histories:
             parts = as_ndjson(pages)
         else:
             parts = as_json({"session_id": session_id}, pages, keys)
-        response = Response(parts, content_type=_CONTENT_TYPES[kind])
-        response.headers["Vary"] = "Accept"
-        if kind == CSV:
-            response.headers["Content-Disposition"] = 'attachment; filename="data.csv"'
-        return response
+        return _response(kind, parts)
 
-    def _find(self, session_id: str, key: str | None, limit: int | None) -> tuple[list[str], Pages]:
+    def _find(
+        self, session_id: str, key: str | None, some: Sequence[str], limit: int | None
+    ) -> tuple[list[str], Pages]:
         """Return the data keys and their pages, from Redis or from the archive.
 
         Raises:
@@ -116,6 +147,8 @@ class Histories:
             if key not in keys:
                 raise errors.KeyNotFound(session_id=session_id, key=key)
             keys = [key]
+        elif some:
+            keys = [one for one in keys if one in some]
         if archived is None:
             return keys, self.of(session_id, keys, limit)
         return keys, paged((name, archived[name][-(limit or 0) :]) for name in keys)
@@ -172,9 +205,18 @@ def paged(histories: Pages) -> Pages:
                 begin, size = end, 0
 
 
-def _since(pages: Pages, moment: float) -> Pages:
+def _response(kind: str, parts: Iterable[bytes]) -> Response:
+    response = Response(parts, content_type=_CONTENT_TYPES[kind])
+    response.headers["Vary"] = "Accept"
+    if kind == CSV:
+        response.headers["Content-Disposition"] = 'attachment; filename="data.csv"'
+    return response
+
+
+def _within(pages: Pages, since: float | None, until: float | None) -> Pages:
+    first, end = -math.inf if since is None else since, math.inf if until is None else until
     for name, samples in pages:
-        kept = [sample for sample in samples if orjson.loads(sample)[1] >= moment]
+        kept = [sample for sample in samples if first <= orjson.loads(sample)[1] < end]
         if kept:
             yield name, kept
 
@@ -251,7 +293,7 @@ def register(api: Api, histories: Histories) -> None:
     one = "/sessions/<segment:session_id>"
     forms = {JSON: response_models.Data, NDJSON: response_models.DataLine, CSV: None}
     for rule, handler, missing in (
-        (one + "/data", histories.get_data, ()),
+        (one + "/data", histories.get_data, (errors.TooLarge, errors.Overloaded)),
         (one + "/data/<segment:key>", histories.get_data_of_key, (errors.KeyNotFound,)),
     ):
         api.add("GET", rule, handler, tag="data", returns={200: forms}, refuses=[406],

@@ -42,6 +42,7 @@ CLIENT_WORDS: Mapping[str, str] = {
     "get_inactive_sessions": "List inactive sessions, then archived ones, page by page.",
     "get_active_session": "Get an active session with all its data.",
     "get_inactive_session": "Get an inactive or archived session with all its data.",
+    "get_data": "Get samples of data keys by time, or one point per interval.",
     "send_command": "Send a command to a device, on whatever node it is connected.",
     "delete_session": "Delete a session from Redis and from the archive.",
     "join_session": "Count this socket as a client of a session.",

@@ -29,6 +29,10 @@ DASHBOARD: Mapping[str, list[dict[str, Any]]] = {
     "get_inactive_sessions": [{}],
     "get_active_session": [{"device_id": "kiosk-7"}],
     "get_inactive_session": [{"device_id": "kiosk-6"}],
+    "get_data": [
+        {"session_id": "kiosk-7", "keys": ["temperature"], "step": 60, "agg": "max"},
+        {"session_id": "kiosk-7", "keys": ["door"], "since": 1795946983.5},
+    ],
     "join_session": [{"session_id": "kiosk-7"}],
     "update_setup": [{"session_id": "kiosk-7", "setup": {"screen": "night"}}],
     "undo_setup": [{"session_id": "kiosk-7"}],

@@ -289,6 +289,18 @@ class CommandOutcome(CommandState):
     error: Any = None
 
 
+class Data(View):
+    """Samples of data keys by time, or one point per interval."""
+
+    data: dict[str, list[shown.Sample]] = Field(
+        description="`[value, ts]` by data key, oldest first, at most 2,000: the newest; with `step`, `ts` is "
+        "the beginning of the interval."
+    )
+    kept: dict[str, shown.Kept]
+    setting: str = Field(description="The setting that says how many samples are kept.")
+    cut: list[str] = Field(description="Keys that have older points than the answer has.")
+
+
 class Clients(View):
     """The number of clients that have joined the session."""
 
@@ -333,6 +345,7 @@ ACKS: Mapping[str, tuple[type[View], ...]] = {
     "get_inactive_sessions": (SessionsPage,),
     "get_active_session": (FoundSession,),
     "get_inactive_session": (FoundSession,),
+    "get_data": (Data,),
     "send_command": (CommandOutcome,),
     "delete_session": (),
     "join_session": (Clients,),

@@ -46,10 +46,12 @@ from service.schema.limits import (
     MAX_PAGE_CHARACTERS,
     MAX_SAMPLES,
     MAX_SHOWN_KEYS,
+    MAX_STEP_S,
     MAX_TIMEOUT_S,
     MAX_TOKEN_CHARACTERS,
     MAX_TTL_S,
     MAX_WATCHED,
+    MIN_STEP_S,
 )
 from service.schema.reports import Row, Time, bounded_meta
 from service.schema.samples import Update, parse_telemetry, parse_update
@@ -60,6 +62,7 @@ __all__ = [
     "CommandResult",
     "Connect",
     "DeviceSetup",
+    "GetData",
     "ListSessions",
     "OneSession",
     "Register",
@@ -291,6 +294,26 @@ class OneSession(_OfSession):
     """`get_active_session`, `get_inactive_session`, `join_session`, `leave_session`, `delete_session`."""
 
 
+class GetData(_OfSession):
+    """`get_data`: samples of some data keys by time, or one point per interval."""
+
+    keys: Annotated[list[Known], Field(min_length=1, max_length=MAX_SHOWN_KEYS)]
+    since: Seconds | None = Field(None, description="Only samples at or after this time.")
+    until: Seconds | None = Field(None, description="Only samples before this time.")
+    step: Annotated[Seconds, Field(ge=MIN_STEP_S, le=MAX_STEP_S)] | None = Field(
+        None, description="Seconds: one point per interval; without it: the samples."
+    )
+    agg: Literal["avg", "min", "max", "last", "count"] | None = Field(
+        None, description="What a point says of its interval; without it: `avg`. Only with `step`."
+    )
+
+    @model_validator(mode="after")
+    def _agg_of_step(self) -> Self:
+        if self.agg is not None and self.step is None:
+            raise PydanticCustomError("series", "`agg` needs `step`")
+        return self
+
+
 class SendCommand(_OfSession):
     """`send_command`: a command for a device, on whatever node it is connected."""
 
@@ -346,6 +369,7 @@ CLIENT_EVENTS: Mapping[str, tuple[type[Payload], ...]] = {
     "get_inactive_sessions": (ListSessions,),
     "get_active_session": (OneSession,),
     "get_inactive_session": (OneSession,),
+    "get_data": (GetData,),
     "send_command": (SendCommand,),
     "delete_session": (OneSession,),
     "join_session": (OneSession,),

@@ -128,6 +128,8 @@ def talk_as_dashboard(told: Recorder, each: Bare) -> None:
     told.call(each, "get_active_sessions", {"limit": 1})
     told.call(each, "get_inactive_sessions", {"q": "k"})
     told.call(each, "get_active_session", one)
+    told.call(each, "get_data", {**one, "keys": ["a", "speed"]})
+    told.call(each, "get_data", {**one, "keys": ["speed"], "step": 60, "agg": "count"})
     told.call(each, "leave_session", one)
     answer = told.call(each, "register_vue", {"scope": "fleet"})
     told.call(each, "register_vue", {"scope": "fleet", "cursor": answer["cursor"]})
