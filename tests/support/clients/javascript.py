@@ -20,20 +20,20 @@ from tests.support.waiting import wait_until
 SOURCES = Path(__file__).parent / "js"
 
 
-def installed_clients() -> Path:
-    """A folder with node_modules as tests/support/clients/js/package-lock.json has it; made at the first need.
+def installed_clients(sources: Path = SOURCES) -> Path:
+    """A folder with node_modules as the package-lock.json of `sources` has it; made at the first need.
 
     It lies beside other temporary files, named after the lock, so that the next run finds it.
     """
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("needs Node.js with npm on the path")
-    lock = (SOURCES / "package-lock.json").read_bytes()
+    lock = (sources / "package-lock.json").read_bytes()
     name = f"muster-test-clients-{hashlib.sha256(lock).hexdigest()[:16]}"
     folder = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
     if not (folder / "node_modules").exists():
         unfinished = Path(tempfile.mkdtemp(prefix=name))
         for file in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / file, unfinished)
+            shutil.copy(sources / file, unfinished)
         npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         done = subprocess.run(
             npm, cwd=unfinished, capture_output=True, text=True, timeout=100, check=False
