@@ -55,17 +55,12 @@ class SampleStore(StorePart):
         sizes, default = bounds.history_keys, bounds.history_default
         args: list[Any] = [writer_id, number, bounds.max_keys, bounds.max_bytes]
         for part in parts:
-            args += (
-                part.session_id,
-                "" if part.generation is None else part.generation,
-                part.stream,
-                "" if part.seq_from is None else part.seq_from,
-                "" if part.seq_to is None else part.seq_to,
-                part.bytes_in,
-                part.count,
-                part.samples_json,
-                len(part.keys),
-            )
+            args += (part.session_id, "" if part.generation is None else part.generation)
+            if part.seq_from is None:
+                args += ("", part.bytes_in, part.samples_json, len(part.keys))
+            else:
+                args += (part.seq_from, part.seq_to, part.stream)
+                args += (part.bytes_in, part.samples_json, len(part.keys))
             args += part.keys
             for data_key, values in part.keys.items():
                 args += (sizes.get(data_key, default), len(values))

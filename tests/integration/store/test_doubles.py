@@ -149,7 +149,7 @@ def test_words_that_append_answers_with() -> None:
 
 
 def test_projects_in_entries_of_samples(store: RedisSessionStore) -> None:
-    escaping = re.search(r"string\.gsub\(is\[7\] or '', (.*)\)\n", text_of("append"))
+    escaping = re.search(r"string\.gsub\(project, (.*)\) end\n", text_of("append"))
     assert escaping is not None
     for project in AWKWARD:
         found = lua(store, f"return (string.gsub(ARGV[4], {escaping[1]}))", project)

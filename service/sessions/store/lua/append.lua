@@ -1,9 +1,9 @@
 -- A batch of samples of many sessions, numbered by its writer: the same number again answers as
 -- before and stores nothing.
 -- ARGV[4] writer id · [5] number · [6] data keys and [7] bytes allowed per session · then per session: id,
---   generation ('' for a write without a connection), stream, first and last seq ('' for none),
---   bytes, number of samples, samples JSON, number of data keys, the data keys, and for each: history
---   size, number of values, values `[value,ts]` oldest first
+--   generation ('' for a write without a connection), first seq ('' for none, else last seq and stream
+--   follow), bytes, samples JSON, number of data keys, the data keys, and for each: history size, number
+--   of values, values `[value,ts]` oldest first
 -- Returns words joined by spaces, one per session: rev · 's' stale generation · 'm' missing ·
 --   'c<last seq>' conflict · 'k' too many data keys · 'b' too many bytes. Each part is checked before its
 --   first write.
@@ -48,18 +48,22 @@ local function make_room(id, i, was, held)
   return bytes <= math.max(max_bytes, held) and gone
 end
 
-local answers, feed, active_again = {}, {'data', ''}, {}
+-- Of a session: the last two are only read for a write without a connection, the two before them for numbered samples.
+local FIELDS = {'generation', 'rev', 'updates', 'bytes_in', 'counted', 'project_id', 'stream', 'last_seq', 'connects',
+  'state'}
+local NONE, answers, feed, active_again = {}, {}, {'data', ''}, {}
 local i, n = 8, #ARGV
 while i <= n do
-  local id, generation, stream, seq_from, seq_to = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local bytes, count, json, keys = ARGV[i + 5], sizes[ARGV[i + 6]], ARGV[i + 7], sizes[ARGV[i + 8]]
-  i = i + 9
+  local id, generation, seq_from, seq_to, stream = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  i = i + 3
+  if seq_from ~= '' then seq_to, stream, i = ARGV[i], ARGV[i + 1], i + 2 end
+  local bytes, json, keys = sizes[ARGV[i]], ARGV[i + 1], sizes[ARGV[i + 2]]
+  i = i + 3
   local session, latest = key('session', id), key('latest', id)
-  local is = call('HMGET', session, 'generation', 'rev', 'stream', 'last_seq', 'updates', 'bytes_in',
-    'project_id', 'connects', 'state', 'counted')
-  local turns = seq_from ~= '' and is[1] and is[3] ~= stream
-  local last_seq = turns and seq_of_former(session, stream, is[1]) or tonumber(is[4] or 0)
-  local at, answer, was, held, gone = i + keys -- where what is said of each data key begins
+  local is = call('HMGET', session, unpack(FIELDS, 1, generation == '' and 10 or seq_from == '' and 6 or 8))
+  local turns = seq_from ~= '' and is[1] and is[7] ~= stream
+  local last_seq = turns and seq_of_former(session, stream, is[1]) or tonumber(is[8] or 0)
+  local at, answer, count, rev, was, held, gone = i + keys -- where what is said of each data key begins
   if not is[1] then
     answer = 'm'
   elseif generation ~= '' and is[1] ~= generation then
@@ -68,7 +72,8 @@ while i <= n do
     answer = 'c' .. text(last_seq)
   else
     was = call('HMGET', latest, unpack(ARGV, i, at - 1))
-    held = bytes_held(id, is[10], tonumber(is[2]))
+    rev = tonumber(is[2])
+    held = bytes_held(id, is[5], rev)
     if not keys_fit(latest, was) then
       answer = 'k'
     elseif held and held + 2 * #json > max_bytes then -- a bound of what comes: samples, and the latest of them
@@ -81,36 +86,38 @@ while i <= n do
   else
     if turns then turn_to_stream(session, stream, is[1], is[1]) end
     local newest, stored, histories = {}, held or 0, history_key(id, '')
+    count = 0
     for k = 1, keys do
       local data_key, keep, values = ARGV[i + k - 1], sizes[ARGV[at]], sizes[ARGV[at + 1]]
-      local history = histories .. data_key
+      local history, last = histories .. data_key, ARGV[at + 1 + values]
       local length = call('RPUSH', history, unpack(ARGV, at + 2, at + 1 + values))
       if length == values and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
-      local drop, last = gone and gone[k] or length - keep, ARGV[at + 1 + values]
-      if drop > 0 then
+      local drop = gone and gone[k] or length - keep
+      if drop > (gone and 0 or keep / 16) then -- a call for several samples, not one for each
         for _, sample in ipairs(call('LPOP', history, drop)) do stored = stored - #sample end
       end
       for j = at + 2, at + 1 + values do stored = stored + #ARGV[j] end
       stored = stored + #last - (was[k] and #was[k] or -#data_key)
       newest[2 * k - 1], newest[2 * k] = data_key, last
-      at = at + 2 + values
+      at, count = at + 2 + values, count + values
     end
     if call('HSET', latest, unpack(newest)) == keys and ttl_ms ~= '0' then call('PEXPIRE', latest, ttl_ms) end
-    local rev = tonumber(is[2]) + count
+    rev = rev + count
     answer = text(rev)
     -- Numbers as they are, which Redis writes with 17 digits: `text` takes five times as long as a field.
-    call('HSET', session, 'rev', answer, 'updates', tonumber(is[5] or 0) + count,
-      'bytes_in', tonumber(is[6] or 0) + tonumber(bytes), 'last_update', now_ms,
-      'stream', seq_from ~= '' and stream or is[3] or '',
-      'last_seq', seq_from ~= '' and seq_to or is[4] or '0',
-      'counted', held and count_of(stored, rev) or '')
-    local project = string.gsub(is[7] or '', '[%%|]', ESCAPED)
+    call('HSET', session, 'rev', answer, 'updates', tonumber(is[3] or 0) + count,
+      'bytes_in', tonumber(is[4] or 0) + bytes, 'counted', held and count_of(stored, rev) or '',
+      'last_update', now_ms, unpack(seq_from ~= '' and {'last_seq', seq_to} or NONE))
+    local project = is[6] or ''
+    if project ~= '' then project = string.gsub(project, '[%%|]', ESCAPED) end
     feed[#feed + 1] = answer .. '|' .. project .. '|' .. id
     feed[#feed + 1] = json
-    if generation == '' then refresh_if_due(id) end
-    if not is[8] then -- it never had a connection: an update keeps it active
-      call('ZADD', tag .. 'idle', now_ms, id)
-      if is[9] ~= 'active' then active_again[#active_again + 1] = id end
+    if generation == '' then
+      refresh_if_due(id)
+      if not is[9] then -- it never had a connection: an update keeps it active
+        call('ZADD', tag .. 'idle', now_ms, id)
+        if is[10] ~= 'active' then active_again[#active_again + 1] = id end
+      end
     end
   end
   answers[#answers + 1], i = answer, at

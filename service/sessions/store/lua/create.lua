@@ -4,9 +4,9 @@
 local id, name, project = ARGV[4], ARGV[5], ARGV[6]
 local session = key('session', id)
 if call('EXISTS', session) == 1 then return summary(id, {}) end
-call('HSET', session, 'session_id', id, 'session_name', name, 'project_id', project, 'state', 'active',
-  'is_connected', '0', 'generation', '0', 'rev', '0', 'created_at', now_ms, 'last_activity', now_ms,
-  'last_update', now_ms)
+make(id, '0')
+call('HSET', session, 'session_name', name, 'project_id', project, 'state', 'active', 'is_connected', '0',
+  'last_activity', now_ms, 'last_update', now_ms)
 call('ZADD', tag .. 'active', 'NX', now_ms, id)
 call('ZADD', tag .. 'idle', now_ms, id)
 if project ~= '' then call('ZADD', tag .. 'project:' .. project, now_ms, id) end

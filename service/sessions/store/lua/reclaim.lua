@@ -49,8 +49,9 @@ for i = 7, #ARGV, 11 do
       answer = 'ok ' .. is[2] .. ' ' .. is[3]
     end
     if stored < 0 then -- an emptied Redis
-      call('HSET', session, 'session_id', id, 'rev', ARGV[i + 3], 'session_name', ARGV[i + 4],
-        'project_id', project, 'meta', ARGV[i + 6], 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8],
+      make(id, generation)
+      call('HSET', session, 'rev', ARGV[i + 3], 'session_name', ARGV[i + 4], 'project_id', project,
+        'meta', ARGV[i + 6], 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8],
         'created_at', ARGV[i + 9], 'connects', '1')
       if project ~= '' then call('ZADD', tag .. 'project:' .. project, ARGV[i + 9], id) end
     else

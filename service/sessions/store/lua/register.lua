@@ -59,14 +59,12 @@ if not same then
   end_deadline(id)
   call('SADD', tag .. 'owned:' .. node_id, id)
   call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[11])), node_id)
-  call('HSET', session, 'session_id', id, 'state', 'active', 'is_connected', '1', 'generation',
+  if not known then make(id, generation) end
+  call('HSET', session, 'state', 'active', 'is_connected', '1', 'generation',
     generation, 'node_id', node_id, 'sid', sid, 'start_time', now_ms, 'last_activity', now_ms, 'accepted_at', accepted,
     'seen_by', 'socket')
   call('HINCRBY', session, 'connects', 1)
-  if not known then
-    call('HSET', session, 'created_at', now_ms, 'project_id', '', 'rev', '0')
-    event(id, 'created', {node_id = node_id})
-  end
+  if not known then event(id, 'created', {node_id = node_id}) end
   event(id, 'connected', {node_id = node_id})
 end
 turn_to_stream(session, stream, known, generation)

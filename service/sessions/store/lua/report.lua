@@ -23,8 +23,8 @@ if is_new and (ARGV[5] ~= '1' or call('HEXISTS', tag .. 'archive_names', id) == 
 if noted and noted ~= request and ARGV[18] ~= '1' then return {'replaced'} end
 if is_new then
   local tombstone = call('GET', key('tombstone', id))
-  call('HSET', session, 'session_id', id, 'session_name', '', 'project_id', '', 'state', 'active', 'is_connected', '0',
-    'generation', tombstone and text(tonumber(tombstone) + 1) or '0', 'rev', '0', 'created_at', now_ms)
+  make(id, tombstone and text(tonumber(tombstone) + 1) or '0')
+  call('HSET', session, 'session_name', '', 'state', 'active', 'is_connected', '0')
   event(id, 'created')
 end
 
