@@ -26,6 +26,7 @@ FIGURES = {
     ("idle", "connection_kb"): "Idle connection, kB",
 }
 TITLE = "Figures of Muster, version by version"
+DESCRIPTION = "A row of bars for each figure, a bar for each version; the values are in history.json."
 WIDTH, LEFT, TOP, STEP, HIGH = 960, 32, 62, 76, 30
 
 
@@ -67,14 +68,15 @@ def draw(kept: list[dict[str, Any]]) -> str:
     height = TOP + len(rows) * STEP
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" aria-labelledby="title" font-family="{FONT}">'
+        f'height="{height}" role="img" aria-labelledby="title desc" font-family="{FONT}">'
     )
     card = (
         f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="14" '
         'fill="#fbfcfe" stroke="#d8e0ea"/>'
     )
     title = label(LEFT, 36, f"{TITLE}: lower is better", size=17, weight=600)
-    parts = [head, f'<title id="title">{escape(TITLE)}</title>', card, title]
+    names = f'<title id="title">{escape(TITLE)}</title>', f'<desc id="desc">{DESCRIPTION}</desc>'
+    parts = [head, *names, card, title]
     for place, (title, values) in enumerate(rows):
         top = TOP + place * STEP
         parts.append(label(LEFT, top, title, fill=FAINT, weight=600))

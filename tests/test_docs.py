@@ -83,7 +83,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         "--no-recreate",
         "--profile",
         "--scale",
-        "--randomly-seed",
+        *("--randomly-seed", "--name-leaks"),  # of pytest here
         *("--faults", "--crowd", "--keep", "--judge"),  # of python -m chaos
         "--install-completion",  # of typer, where `muster` is called by its name
         "--show-completion",

@@ -46,7 +46,7 @@ def install(app: Flask, policy: str, origins: Callable[[], Iterable[str]]) -> No
     Args:
         app: must not have answered a request yet.
         policy: the Content-Security-Policy of every page.
-        origins: those of the other nodes, at each request; a page may go on there.
+        origins: those of the other nodes, at each request; a page may continue there.
     """
     names = frozenset(
         path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES

@@ -46,7 +46,7 @@ def create_app(origins: Callable[[], Iterable[str]] = tuple) -> Flask:
     """Create the Flask application: pages, and errors as `application/problem+json`.
 
     Args:
-        origins: those of the other nodes, where the dashboard may go on.
+        origins: those of the other nodes, where the dashboard may continue.
     """
     app = Flask("muster", static_folder=None)
 

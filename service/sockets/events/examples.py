@@ -208,6 +208,14 @@ ACKS: Mapping[str, list[dict[str, Any]]] = {
     "get_inactive_sessions": [_INACTIVE_PAGE],
     "get_active_session": [{"session": _SESSION}],
     "get_inactive_session": [{"session": _SESSION | _INACTIVE}],
+    "get_data": [
+        {
+            "data": {"temperature": [[21.8, 1795946940]]},
+            "cut": [],
+            "setting": "sessions.history",
+            "kept": {"temperature": {"oldest": 1795946943.5, "samples": 2, "at_most": 100}},
+        }
+    ],
     "send_command": [{"command_id": _COMMAND_ID, "status": "queued"}],
     "delete_session": [{}],
     "join_session": [{"active_clients": 1}],
