@@ -22,16 +22,21 @@ export function useClients(feed: Feed): Readonly<ShallowRef<readonly OpenBy[] | 
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   async function load(): Promise<void> {
+    const { value: summary } = feed.summary;
+    if (summary === undefined || summary.state === "archived") {
+      clients.value = undefined; // nobody can have joined it
+      return;
+    }
     try {
       const path = `/sessions/${inPath(feed.sessionId)}/clients`;
       clients.value = (await client.get<{ clients: readonly OpenBy[] }>(path)).clients;
     } catch {
-      clients.value = undefined; // archived or gone: nobody can have joined it
+      clients.value = undefined;
     }
   }
 
   watch(
-    () => [feed.summary.value?.active_clients, feed.state.value],
+    () => [feed.summary.value?.active_clients, feed.summary.value?.state, feed.state.value],
     () => {
       clearTimeout(timer);
       timer = setTimeout(() => void load(), PAUSE_MS);

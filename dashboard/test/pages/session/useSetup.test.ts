@@ -145,7 +145,7 @@ test("an answer that was overtaken by a save changes nothing", async () => {
 test("what the device runs is a version that the page has seen, or not known", async () => {
   const setup = await opened(2, '{"a":2}', 1);
   expect(setup.running.value).toBeUndefined();
-  feed.change({ in_sync: true });
+  feed.change({ setup_version: 2, in_sync: true });
   await nextTick();
   client.answer(answer(2, '{"a":2}', 2));
   await settled();

@@ -163,7 +163,9 @@ export function useSetup(feed: Feed): Setup {
   feed.on({ reset: () => void load() });
   watch(
     () => [feed.summary.value?.setup_version, feed.summary.value?.in_sync],
-    () => void load(),
+    ([version]) => {
+      if (version !== undefined) void load(); // else it is gone
+    },
   );
 
   return {
