@@ -22,7 +22,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --no-emit-package muster-client --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard pictures lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -92,6 +92,9 @@ dashboard: $(VENV)/bin/python ## build the dashboard that nodes serve at /dashbo
 
 test-dashboard: $(VENV)/bin/python ## run the dashboard's own tests, and compare its build; needs Node.js 20
 	@$(BIN)/python dashboard/build.py --test
+
+pictures: $(VENV)/.installed-dev ## take the pictures of the dashboard in docs/pictures anew; needs Chromium
+	@$(BIN)/python dashboard/pictures.py
 
 lock: $(VENV)/.installed-dev ## write the lock files anew
 	$(LOCK_WITH) pyproject.toml clients/python/pyproject.toml --group build -o requirements.lock
