@@ -6,7 +6,8 @@ DEMO ?= 20
 PYTEST_ARGS ?=
 # Processes of tests: more than two cores, because most of what they do is waiting.
 TEST_WORKERS ?= 5
-TESTS = $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+# What pytest makes of the files of tests is kept, for the other workers and the next run.
+TESTS = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH ?=
 SEED ?= 1
 MINUTES ?= 1

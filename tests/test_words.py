@@ -7,10 +7,12 @@ docstrings, comments and log messages are read, and the names of modules, classe
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,14 +99,14 @@ def helps() -> Iterator[str]:
             yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
 
 
-def texts() -> dict[str, str]:
+def texts() -> dict[str, Callable[[], str]]:
     """All that is read by people who do not read the code."""
-    found = {page.name: page.read_text() for page in PAGES}
-    found["rules.yml"] = (ROOT / "deploy/prometheus/rules.yml").read_text()
-    found["openapi.json"] = "\n".join(descriptions(describe_api()))
-    found["asyncapi.json"] = "\n".join(descriptions(asyncapi.document("1")))
-    found["help of muster"] = "\n".join(helps())
-    found["messages of errors"] = "\n".join(
+    found: dict[str, Callable[[], str]] = {page.name: page.read_text for page in PAGES}
+    found["rules.yml"] = (ROOT / "deploy/prometheus/rules.yml").read_text
+    found["openapi.json"] = lambda: "\n".join(descriptions(describe_api()))
+    found["asyncapi.json"] = lambda: "\n".join(descriptions(asyncapi.document("1")))
+    found["help of muster"] = lambda: "\n".join(helps())
+    found["messages of errors"] = lambda: "\n".join(
         error().message for error in families(errors.ServiceError)
     )
     return found
@@ -140,22 +142,31 @@ def _as_words(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip()
 
 
-def code() -> dict[str, str]:
+def words_of_file(path: Path) -> str:
+    return "\n".join([_as_words(path.stem), *words_of_code(path.read_text())])
+
+
+def code() -> dict[str, Callable[[], str]]:
     """What is read by people who read the code, by file."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            found[name] = "\n".join([_as_words(path.stem), *words_of_code(path.read_text())])
-    return found
+    return {
+        path.relative_to(ROOT).as_posix(): functools.partial(words_of_file, path)
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
 
 
+#: Name → what reads it. Every process of tests collects this; one of them reads.
 TEXTS = texts() | code()
+
+
+@functools.cache
+def text_of(where: str) -> str:
+    return TEXTS[where]()
 
 
 @pytest.mark.parametrize("where", TEXTS)
 def test_texts_use_no_private_words(where: str) -> None:
-    text = prose(TEXTS[where])
+    text = prose(text_of(where))
     for place, words in EXCEPTIONS:
         if place == where:
             assert words in text, "an exception that is not needed any more"
@@ -170,7 +181,7 @@ def test_texts_use_no_private_words(where: str) -> None:
 
 @pytest.mark.parametrize("where", TEXTS)
 def test_texts_name_nothing_by_a_former_name(where: str) -> None:
-    named = re.findall(rf"\b(?:{'|'.join(FORMER)})\b", TEXTS[where])
+    named = re.findall(rf"\b(?:{'|'.join(FORMER)})\b", text_of(where))
     assert named == []
 
 

@@ -50,11 +50,16 @@ def slowest(found: Found) -> float:
 
 
 @pytest.mark.parametrize(
-    "found",
-    [pytest.param(one, id=one.place) for file in FILES for one in found_in(file)],
+    "file",
+    [
+        pytest.param(file, id=file.relative_to(ROOT).as_posix())
+        for file in FILES
+        if re.search(r"\bre\.[a-z]+\(", file.read_text())
+    ],
 )
-def test_expression_takes_linear_time_for_its_worst_input(found: Found) -> None:
-    assert slowest(found) < MOST_S
+def test_expressions_take_linear_time_for_their_worst_inputs(file: Path) -> None:
+    slow = {found.place: taken for found in found_in(file) if (taken := slowest(found)) >= MOST_S}
+    assert slow == {}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ FILES = sorted(
     for room in ("chaos", "muster", "service", "workers")
     for path in (ROOT / room).rglob("*.py")
 )
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in FILES}
+NAMES_OF_FILES = [path.relative_to(ROOT).as_posix() for path in FILES]
 CALLS = {
     f"log.{level}"
     for level in ("debug", "info", "warning", "error", "exception", "critical", "log")
@@ -26,11 +26,17 @@ GIVEN = {("service/live/ownership/leases.py", "sentence")}
 NAMES = {"Redis"}
 
 
-def _lines() -> Iterator[tuple[str, ast.Call]]:
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
-                yield name, node
+@functools.cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text())
+
+
+def _lines(name: str) -> list[ast.Call]:
+    return [
+        node
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS
+    ]
 
 
 def _has_action(name: str, value: ast.expr | None) -> bool:
@@ -38,7 +44,7 @@ def _has_action(name: str, value: ast.expr | None) -> bool:
     if isinstance(value, ast.Name):
         made = [
             one.value
-            for one in ast.walk(TREES[name])
+            for one in ast.walk(tree_of(name))
             if isinstance(one, (ast.Assign, ast.AnnAssign))
             and value.id in ast.unparse(one).split()[0]
         ]
@@ -52,36 +58,36 @@ def _has_action(name: str, value: ast.expr | None) -> bool:
 def test_every_module_calls_its_logger_log() -> None:
     named = {
         (name, ast.unparse(node))
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
+        for name in NAMES_OF_FILES
+        for node in ast.walk(tree_of(name))
         if isinstance(node, ast.Assign) and ast.unparse(node.value) == "logging.getLogger(__name__)"
     }
     assert {text for _, text in named} == {"log = logging.getLogger(__name__)"}, sorted(named)
 
 
-@pytest.mark.parametrize(
-    ("name", "line"), [pytest.param(n, c, id=f"{n}:{c.lineno}") for n, c in _lines()]
-)
-def test_a_log_line_is_a_constant_sentence_with_an_action(name: str, line: ast.Call) -> None:
-    sentence = line.args[0]
-    if (name, ast.unparse(sentence)) not in GIVEN:
-        assert isinstance(sentence, ast.Constant), "a constant"
-        words = str(sentence.value)
-        assert words.split()[0] in NAMES or words[0].islower(), "a small letter first"
-        assert not words.endswith(".") and "%" not in words
-    extra = next((one.value for one in line.keywords if one.arg == "extra"), None)
-    assert _has_action(name, extra), "an action in `extra`"
+@pytest.mark.parametrize("name", NAMES_OF_FILES)
+def test_log_lines_are_constant_sentences_with_an_action(name: str) -> None:
+    for line in _lines(name):
+        sentence, where = line.args[0], f"line {line.lineno}"
+        if (name, ast.unparse(sentence)) not in GIVEN:
+            assert isinstance(sentence, ast.Constant), f"{where}: a constant"
+            words = str(sentence.value)
+            assert words.split()[0] in NAMES or words[0].islower(), f"{where}: a small letter first"
+            assert not words.endswith("."), where
+            assert "%" not in words, where
+        extra = next((one.value for one in line.keywords if one.arg == "extra"), None)
+        assert _has_action(name, extra), f"{where}: an action in `extra`"
 
 
 #: What a docstring of a function begins with that does not say what to do; ruff's D401 knows verbs alone.
 NOUNS = r"(?:Whether|What|Who|How|All|Each|Every|One|Of|As|The|An?|[A-Z]+|[^A-Z].*|[A-Z][a-z]*[^s]s)[,.]?"
 
 
-@pytest.mark.parametrize("name", TREES)
+@pytest.mark.parametrize("name", NAMES_OF_FILES)
 def test_a_docstring_of_a_function_begins_with_what_to_do(name: str) -> None:
     begun = {
         node.name: words.split()[0]
-        for node in ast.walk(TREES[name])
+        for node in ast.walk(tree_of(name))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (words := ast.get_docstring(node))
     }
