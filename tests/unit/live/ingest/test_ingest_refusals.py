@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service import errors
-from tests.unit.live.test_ingest import Bench, update
+from tests.unit.live.ingest.test_ingest import Bench, update
 
 
 def test_update_that_can_never_be_stored_leaves_a_gap_before_those_behind_it() -> None:

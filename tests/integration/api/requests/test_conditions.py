@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.api.requests.test_unknown_fields import operations
 from tests.integration.api.test_sessions import problem
-from tests.integration.api.test_unknown_fields import operations
 from tests.support.clients.rest import Rest, rest
 
 

@@ -16,7 +16,7 @@ from tests.support.archive.archive_files import contents, make_file, open_store
 pytestmark = pytest.mark.processes
 
 CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
-HERE = Path(__file__).parents[3]
+HERE = Path(__file__).parents[4]
 
 
 @pytest.fixture

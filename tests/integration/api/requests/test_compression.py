@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.api.test_data import fill
+from tests.integration.api.data.test_data import fill
 from tests.integration.api.test_sessions import problem
 from tests.support.clients.rest import Rest, rest
 

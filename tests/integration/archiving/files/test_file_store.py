@@ -20,7 +20,7 @@ from service.errors import ConfigError
 from tests.support.archive.archive_files import make_file, open_store, uses
 
 CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
-HERE = Path(__file__).parents[3]
+HERE = Path(__file__).parents[4]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.api.test_data import fill
+from tests.integration.api.data.test_data import fill
 from tests.integration.api.test_sessions import problem
 from tests.support.clients.rest import Rest, rest
 

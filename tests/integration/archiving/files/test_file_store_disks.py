@@ -22,7 +22,7 @@ from service.archive.record import decode
 from tests.support.archive.archive_files import contents, make_file, open_store, uses
 
 CHILD = [sys.executable, "-W", "ignore", "-m", "tests.support.archive.archive_child"]
-HERE = Path(__file__).parents[3]
+HERE = Path(__file__).parents[4]
 NOBODY = 65534
 
 
