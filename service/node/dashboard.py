@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -40,13 +40,12 @@ class File(NamedTuple):
     digest: str
 
 
-def install(app: Flask, policy: str, origins: Callable[[], Iterable[str]]) -> None:
+def install(app: Flask, policy: Callable[[], str]) -> None:
     """Add the routes.
 
     Args:
         app: must not have answered a request yet.
-        policy: the Content-Security-Policy of every page.
-        origins: those of the other nodes, at each request; a page may continue there.
+        policy: the Content-Security-Policy of every page, at each request.
     """
     names = frozenset(
         path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES
@@ -59,17 +58,11 @@ def install(app: Flask, policy: str, origins: Callable[[], Iterable[str]]) -> No
             _ASSETS
         ):  # of another version: no page, which a script would stumble over
             abort(404, "This version of the dashboard has no such file.")
-        return _index(f"{_connecting(policy, origins())}; {TRUSTED_TYPES}")
+        return _index(f"{policy()}; {TRUSTED_TYPES}")
 
     app.add_url_rule(ROOT, "dashboard", dashboard)
     app.add_url_rule(f"{ROOT}/", "dashboard_fleet", dashboard)
     app.add_url_rule(f"{ROOT}/<path:path>", "dashboard_page", dashboard)
-
-
-def _connecting(policy: str, origins: Iterable[str]) -> str:
-    """Return the policy, with leave to connect to these origins; 'self' covers websockets to its own."""
-    both = [kind for one in origins for kind in (one, one.replace("http", "ws", 1))]
-    return policy.replace("connect-src 'self'", " ".join(("connect-src 'self'", *sorted(both))))
 
 
 def _answer(name: str) -> Response:

@@ -6,7 +6,7 @@ This module only puts together what the node's steps built; it opens nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +31,24 @@ TEST_FILES = {
 #: The client for pages, of its own origin and of `auth.allowed_origins`; made by clients/js/bundle.py.
 CLIENT_PATH, CLIENT_FILE = "/client/muster-client.js", "muster-client.js"
 #: In addition to those of every answer (service.transport.http.guard).
-#: `connect-src 'self'` covers the page's websocket to its own host.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
-def create_app(origins: Callable[[], Iterable[str]] = tuple) -> Flask:
+#: `connect-src 'self'` covers the page's websocket to its own host, `@nodes` is where the other nodes are.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' @nodes; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app(nodes: Callable[[], str] = str) -> Flask:
     """Create the Flask application: pages, and errors as `application/problem+json`.
 
     Args:
-        origins: those of the other nodes, where the dashboard may continue.
+        nodes: where pages may connect apart from their own node, for `connect-src`.
     """
     app = Flask("muster", static_folder=None)
 
@@ -65,13 +67,14 @@ def create_app(origins: Callable[[], Iterable[str]] = tuple) -> Flask:
         app.add_url_rule(path, name, _page(body, content_type))
 
     app.add_url_rule(CLIENT_PATH, CLIENT_FILE, _client((WEB_DIR / CLIENT_FILE).read_bytes()))
-    dashboard.install(app, SECURITY_HEADERS["Content-Security-Policy"], origins)
+    dashboard.install(app, lambda: POLICY.replace("@nodes", nodes()))
     problems.install(app)
 
     @app.after_request
     def protect(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        response.headers.setdefault("Content-Security-Policy", POLICY.replace("@nodes", nodes()))
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 

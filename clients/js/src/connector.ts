@@ -38,6 +38,11 @@ export class Connector {
     this.#urls.push(this.#urls.shift() as string);
   }
 
+  /** All addresses, the present one first. */
+  get urls(): readonly string[] {
+    return [...this.#urls];
+  }
+
   /**
    * Connect, with a token that is asked for now.
    * @throws NotConnected, Refused: see `Socket.connect`.

@@ -31,6 +31,11 @@ export const useClient = defineStore("client", () => {
     }
   }
 
+  /** Take these addresses, the first one for requests. */
+  function moveTo(known: readonly string[]): void {
+    if (known.join(" ") !== urls.value.join(" ")) urls.value = known;
+  }
+
   /** Call the API below `/api/v1`. */
   const request = <T>(wanted: Request): Promise<T> => guarded(() => rest.value.ask<T>(wanted));
 
@@ -46,5 +51,5 @@ export const useClient = defineStore("client", () => {
   /** Make a live connection of one's own, which has to be started and stopped. */
   const newFleet = (options: FleetOptions = {}): Fleet => new Fleet(urls.value, { ...login.value, ...options });
 
-  return { urls, url, request, get, operate, file, newFleet };
+  return { url, moveTo, request, get, operate, file, newFleet };
 });

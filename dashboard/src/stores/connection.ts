@@ -94,6 +94,7 @@ export const useConnection = defineStore("connection", () => {
 
   function take(from: Fleet, changes: readonly Change[]): void {
     snapshot.value = from.getSnapshot();
+    if (snapshot.value.state === "live") client.moveTo(from.urls);
     for (const change of changes) {
       if (change.kind === "reset") {
         if (wasLive) gapAt.value = Date.now();

@@ -54,7 +54,7 @@ describe("what is polled", () => {
 
   it("is asked of the other node at once, and what the first one says late does not count", async () => {
     const { data } = polled();
-    useClient().urls = ["http://127.0.0.1:5001"];
+    useClient().moveTo(["http://other.test"]);
     await nextTick();
     expect(load).toHaveBeenCalledTimes(2);
     answers[1]?.resolve("of the second");

@@ -21,6 +21,7 @@ class FakeFleet {
   getSnapshot(): FleetSnapshot {
     return this.snapshot;
   }
+  urls = ["http://b:1", "http://a:1"];
   start(): this {
     return this;
   }
@@ -114,6 +115,13 @@ describe("connection", () => {
     expect(fleets.map((one) => one.isStopped)).toEqual([true, false]);
     large.watchOnly(["a", "b"]); // the same: nothing to do
     expect(fleets).toHaveLength(2);
+  });
+
+  it("has requests go to the node that it is connected to", async () => {
+    await connected();
+    expect(useClient().url).toBe(location.origin);
+    fleet().tell({ state: "live" }, { kind: "reset" });
+    expect(useClient().url).toBe("http://b:1");
   });
 
   it("does not listen to what it left", async () => {

@@ -86,6 +86,11 @@ export class Fleet {
     return this.#counts;
   }
 
+  /** Addresses of the service, that of this connection first; that of the next one, where there is none. */
+  get urls(): readonly string[] {
+    return this.#connector.urls;
+  }
+
   /** Begin to connect and to watch. */
   start(): this {
     this.#running ??= this.#run();
