@@ -27,7 +27,8 @@ function shown(part: Component, more: object = {}): VueWrapper {
     isArchived: ref(false),
     ...more,
   };
-  return mount(part, { global: { provide: { [sessionKey as symbol]: context } }, attachTo: document.body }) as VueWrapper;
+  const global = { provide: { [sessionKey as symbol]: context } };
+  return mount(part, { global, attachTo: document.body }) as VueWrapper;
 }
 const buttons = (part: VueWrapper): string[] => part.findAll("button").map((one) => one.text());
 
