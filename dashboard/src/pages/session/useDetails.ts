@@ -20,6 +20,18 @@ export interface Details {
 /** Changes that come in quick succession cost one request. */
 const PAUSE_MS = 500;
 
+/** Return what runs a request a little later, once for all that ask for it meanwhile. */
+function later(run: () => Promise<void>): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  onScopeDispose(() => clearTimeout(timer));
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      void run();
+    }, PAUSE_MS);
+  };
+}
+
 export function useDetails(feed: Feed): Details {
   const client = useClient();
   const path = `/sessions/${inPath(feed.sessionId)}`;
@@ -45,16 +57,17 @@ export function useDetails(feed: Feed): Details {
     }
   }
 
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  function soon(): void {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      void load();
-    }, PAUSE_MS);
+  /** Commands change nothing but the timeline, and a whole session may be large. */
+  async function loadTimeline(): Promise<void> {
+    try {
+      timeline.value = (await client.get<{ timeline: RawEvent[] }>(`${path}/timeline`)).timeline;
+    } catch {
+      soon(); // which says why
+    }
   }
-  onScopeDispose(() => clearTimeout(timer));
 
-  feed.on({ reset: soon, removed: soon, command: soon });
+  const soon = later(load);
+  feed.on({ reset: soon, removed: soon, command: later(loadTimeline) });
   // What changes these is in the timeline too.
   watch(
     () => [
