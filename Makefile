@@ -23,7 +23,7 @@ LOCK_WITH = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --no-emit-package muster-client --quiet --custom-compile-command "make lock" --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard pictures lock release clean
+.PHONY: help run test test-quick test-long test-compose conformance chaos simulate-faults fuzz mutants bench bench-quick engine env lint format client-js dashboard test-dashboard pictures bench-dashboard lock release clean
 
 help: ## show these lines
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+): .*## /  make \1\t/' | expand -t 22
@@ -63,6 +63,9 @@ bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half a
 
 bench-quick: $(VENV)/.installed-dev ## the same in two minutes, with fewer loads; prints only
 	@$(BIN)/python -m benchmarks --quick $(BENCH)
+
+bench-dashboard: $(VENV)/.installed-dev ## measure the fleet page with 10,000 sessions for MINUTES (1; goals are for 10); needs Chromium
+	@$(BIN)/python -m benchmarks.page --minutes $(MINUTES)
 
 engine:
 	@docker info >/dev/null 2>&1 || { echo "There is no Docker engine here that this user may talk to (docker info)." >&2; exit 3; }

@@ -1,0 +1,165 @@
+"""Measure the dashboard's fleet page in Chromium: 10,000 sessions, 2,000 updates per second.
+
+`make bench-dashboard` runs it for ten minutes (MINUTES). It prints the thread CPU time of the page's tasks, as the
+browser traces it, how busy its main thread is, and how its heap grows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+from benchmarks import building
+from benchmarks.processes import Processes, answers_http, on_core
+from benchmarks.servers import MUSTER
+from service.cli.local.embedded import free_port
+
+DEVICES, PER_S = 10_000, 2_000
+#: A trace is read in parts, so that a long run needs no more memory than a short one.
+PART_S = 30
+#: Until all devices have registered, and until the page is as it stays.
+ARRIVAL_S, SETTLE_S = 600, 15
+FILES = DEVICES + 2_000
+CATEGORIES = ["toplevel", "disabled-by-default-devtools.timeline", "__metadata"]
+TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
+
+
+@dataclass
+class Seen:
+    """What the page did."""
+
+    tasks_ms: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    heap_bytes: list[int] = field(default_factory=list)
+
+    def percentile_ms(self, percent: float) -> float:
+        ordered = sorted(self.tasks_ms)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+    @property
+    def busy_percent(self) -> float:
+        return 100 * sum(self.tasks_ms) / 1000 / self.seconds
+
+
+def main_tasks(trace: dict[str, Any], page_pid: int) -> Iterator[float]:
+    """The CPU time of each task of the page's main thread, ms."""
+    events = trace["traceEvents"]
+    mains = {
+        (one["pid"], one["tid"])
+        for one in events
+        if one.get("name") == "thread_name" and one["args"].get("name") == "CrRendererMain"
+    }
+    mains = {one for one in mains if one[0] == page_pid} or mains
+    name = next(name for name in TASKS if any(one.get("name") == name for one in events))
+    for one in events:
+        if one.get("name") == name and (one["pid"], one["tid"]) in mains and "tdur" in one:
+            yield one["tdur"] / 1000
+
+
+def heap_bytes(session: CDPSession) -> int:
+    """What is left after everything that can go is gone."""
+    session.send("HeapProfiler.collectGarbage")
+    return int(session.send("Runtime.getHeapUsage")["usedSize"])
+
+
+def watch(browser: Browser, page: Page, minutes: float) -> Seen:
+    """Trace the page part by part."""
+    seen, session = Seen(), page.context.new_cdp_session(page)
+    pid = _renderer_pid(browser)
+    until = time.monotonic() + 60 * minutes
+    while time.monotonic() < until:
+        browser.start_tracing(page=page, categories=CATEGORIES)
+        began = time.monotonic()
+        page.wait_for_timeout(1000 * min(PART_S, max(1.0, until - began)))
+        seen.seconds += time.monotonic() - began
+        seen.tasks_ms += main_tasks(json.loads(browser.stop_tracing()), pid)
+        seen.heap_bytes.append(heap_bytes(session))
+    return seen
+
+
+def _renderer_pid(browser: Browser) -> int:
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return max((one["id"] for one in found if one["type"] == "renderer"), default=0)
+
+
+def measure(minutes: float) -> Seen:
+    """Load a node, open its fleet page, watch it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise building.Missing("There is no `chromium` here.")
+    core, load_core = building.cores()
+    building.files(FILES)
+    program = building.generator()
+    with (
+        tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
+        Processes(Path(name)) as processes,
+        sync_playwright() as playwright,
+    ):
+        _, client = processes.start_redis(load_core)
+        port = free_port()
+        argv = MUSTER.argv(port, client.connection_pool.connection_kwargs["port"])
+        node = processes.start("node", argv, core, MUSTER.environment)
+        processes.wait(
+            "node", node, lambda: answers_http(port, MUSTER.ready_path, any_status=False)
+        )
+        load = [str(program), "stream", f"--device-ports={port}", "--dashboards=0"]
+        load += [f"--devices={DEVICES}", f"--rate={PER_S}", "--keys=1", "--window=2"]
+        load += [f"--seconds={60 * minutes + 2 * PART_S}"]
+        with on_core(load_core), (Path(name) / "load.json").open("wb") as out:
+            generator = subprocess.Popen(load, stdout=out, stderr=out)
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--enable-precise-memory-info"]
+            )
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page.goto(f"http://127.0.0.1:{port}/dashboard/")
+            # Devices come one after the other, and begin to send when all of them are there.
+            page.get_by_text(f"{DEVICES:,}", exact=True).first.wait_for(timeout=1000 * ARRIVAL_S)
+            page.wait_for_timeout(1000 * SETTLE_S)
+            seen = watch(browser, page, minutes)
+            browser.close()
+        finally:
+            generator.terminate()
+            generator.wait(30)
+        client.close()
+    return seen
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="make bench-dashboard", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    arguments = parser.parse_args()
+    try:
+        seen = measure(arguments.minutes)
+    except building.Missing as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 3
+    first, last = seen.heap_bytes[0], seen.heap_bytes[-1]
+    lines = {
+        "sessions, updates per second": f"{DEVICES:,}, {PER_S:,}",
+        "measured": f"{seen.seconds:.0f} s, {len(seen.tasks_ms):,} tasks",
+        "task, p50": f"{seen.percentile_ms(50):.2f} ms",
+        "task, p99": f"{seen.percentile_ms(99):.1f} ms",
+        "task, p99.9": f"{seen.percentile_ms(99.9):.1f} ms (goal: 50)",
+        "task, longest": f"{seen.percentile_ms(100):.1f} ms",
+        "main thread busy": f"{seen.busy_percent:.0f} % (goal: below 50)",
+        "heap after collection": f"{first / 2**20:.1f} MiB, at the end {100 * (last / first - 1):+.1f} % (goal: ± 5)",
+    }
+    print("\n".join(f"{name:<30} {value}" for name, value in lines.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
