@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from typing import Any
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from benchmarks import building
-from benchmarks.processes import Processes, answers_http, on_core
+from benchmarks.processes import Processes, answers_http
 from benchmarks.servers import MUSTER
 from service.cli.local.embedded import free_port
 
@@ -30,7 +29,6 @@ DEVICES, PER_S = 10_000, 2_000
 PART_S = 30
 #: Until all devices have registered, and until the page is as it stays.
 ARRIVAL_S, SETTLE_S = 600, 15
-FILES = DEVICES + 2_000
 CATEGORIES = ["toplevel", "disabled-by-default-devtools.timeline", "__metadata"]
 TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
 
@@ -93,13 +91,13 @@ def _renderer_pid(browser: Browser) -> int:
     return max((one["id"] for one in found if one["type"] == "renderer"), default=0)
 
 
-def measure(minutes: float) -> Seen:
+def measure(devices: int, rate: int, minutes: float) -> Seen:
     """Load a node, open its fleet page, watch it."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise building.Missing("There is no `chromium` here.")
     core, load_core = building.cores()
-    building.files(FILES)
+    building.files(devices + 2_000)
     program = building.generator()
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
@@ -114,24 +112,17 @@ def measure(minutes: float) -> Seen:
             "node", node, lambda: answers_http(port, MUSTER.ready_path, any_status=False)
         )
         load = [str(program), "stream", f"--device-ports={port}", "--dashboards=0"]
-        load += [f"--devices={DEVICES}", f"--rate={PER_S}", "--keys=1", "--window=2"]
+        load += [f"--devices={devices}", f"--rate={rate}", "--keys=1", "--window=2"]
         load += [f"--seconds={60 * minutes + 2 * PART_S}"]
-        with on_core(load_core), (Path(name) / "load.json").open("wb") as out:
-            generator = subprocess.Popen(load, stdout=out, stderr=out)
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--enable-precise-memory-info"]
-            )
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.goto(f"http://127.0.0.1:{port}/dashboard/")
-            # Devices come one after the other, and begin to send when all of them are there.
-            page.get_by_text(f"{DEVICES:,}", exact=True).first.wait_for(timeout=1000 * ARRIVAL_S)
-            page.wait_for_timeout(1000 * SETTLE_S)
-            seen = watch(browser, page, minutes)
-            browser.close()
-        finally:
-            generator.terminate()
-            generator.wait(30)
+        processes.start("load", load, load_core)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"http://127.0.0.1:{port}/dashboard/")
+        # Devices come one after the other, and begin to send when all of them are there.
+        page.get_by_text(f"{devices:,}", exact=True).first.wait_for(timeout=1000 * ARRIVAL_S)
+        page.wait_for_timeout(1000 * SETTLE_S)
+        seen = watch(browser, page, minutes)
+        browser.close()
         client.close()
     return seen
 
@@ -140,15 +131,17 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench-dashboard", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--devices", type=int, default=DEVICES)
+    parser.add_argument("--rate", type=int, default=PER_S, help="updates per second, of all")
     arguments = parser.parse_args()
     try:
-        seen = measure(arguments.minutes)
+        seen = measure(arguments.devices, arguments.rate, arguments.minutes)
     except building.Missing as exc:
         sys.stderr.write(f"{exc}\n")
         return 3
     first, last = seen.heap_bytes[0], seen.heap_bytes[-1]
     lines = {
-        "sessions, updates per second": f"{DEVICES:,}, {PER_S:,}",
+        "sessions, updates per second": f"{arguments.devices:,}, {arguments.rate:,}",
         "measured": f"{seen.seconds:.0f} s, {len(seen.tasks_ms):,} tasks",
         "task, p50": f"{seen.percentile_ms(50):.2f} ms",
         "task, p99": f"{seen.percentile_ms(99):.1f} ms",
