@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from service.protocol.authority import parse_host, parse_origin
+from service.protocol.authority import parse_host, parse_origin, parse_public_url
 
 #: The word that `redis.url` holds when `muster up` starts a server of its own.
 EMBEDDED = "embedded"
@@ -90,6 +90,8 @@ class NodeSettings(Group):
     allowed_hosts: Words = ()
     #: Addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.
     trusted_proxies: Words = ()
+    #: Where pages reach this very node, such as `https://node-1.example`; empty: only through a balancer.
+    public_url: str = ""
     #: Who may read /metrics: callers with a token (viewer or more), all, none.
     metrics: Literal["token", "public", "off"] = "token"
 
@@ -100,6 +102,16 @@ class NodeSettings(Group):
             if host != ANY and parse_host(host) is None:
                 raise ValueError(f"{host!r} is no host: a name or address, with or without a port")
         return hosts
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_url(cls, url: str) -> str:
+        if url and parse_public_url(url) is None:
+            raise ValueError(
+                f"{url[:200]!r} is no URL of a node: http:// or https://, a host, and a port where it is not "
+                "the usual one, such as https://node-1.example:5000"
+            )
+        return parse_public_url(url) or ""
 
     @field_validator("trusted_proxies")
     @classmethod

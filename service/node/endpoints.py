@@ -99,7 +99,7 @@ def _open_sockets(
         dashboards.Dashboards(
             dispatcher,
             live.manager,
-            Watching(storage.store.index, live.feed, live.fanout),
+            Watching(storage.store.index, live.feed, live.fanout, lambda: transport.urls.urls),
             live.waiters,
             live.rooms,
             ground.tasks,
@@ -184,10 +184,11 @@ def _open_probes(
             "address": f"{config.node.host}:{ground.port}",
             "async_mode": config.node.async_mode,
             "auth": config.auth.mode,
+            "public_url": config.node.public_url,
             "settings": fingerprint(config),
         },
     )
-    service_stats = UpkeepFigures(storage.store, ground.metrics, ground.tasks)
+    service_stats = UpkeepFigures(storage.store, ground.metrics, ground.tasks, transport.urls)
     probe = QueueProbe(transport.queue, ground.tasks)
     health = Health(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service import errors
+from service.node.public_urls import PublicUrls
 from service.observability.alarms import late_sweeps
 from service.observability.health import Check
 from service.observability.metrics import Metrics
@@ -13,12 +14,15 @@ EVERY_S = 5.0
 
 
 class UpkeepFigures:
-    """Keeps a node's metrics about archive, jobs, workers and Redis up to date."""
+    """Keeps a node's metrics about archive, jobs, workers and Redis up to date, and where the nodes are."""
 
-    def __init__(self, store: RedisSessionStore, metrics: Metrics, tasks: Tasks) -> None:
+    def __init__(
+        self, store: RedisSessionStore, metrics: Metrics, tasks: Tasks, urls: PublicUrls
+    ) -> None:
         self._store = store
         self._metrics = metrics
         self._tasks = tasks
+        self._urls = urls
         self._stopped = False
         self._workers: int | None = None
 
@@ -35,6 +39,7 @@ class UpkeepFigures:
 
     def look(self) -> None:
         """Look once."""
+        self._urls.look(self._store.fleet.nodes())
         seen, metrics = self._store.upkeep.read(), self._metrics
         metrics.archived_sessions.set(self._store.index.counts()["archived"])
         for what in ("archived", "relieved", "purged"):

@@ -11,6 +11,7 @@ from service.node import web_app
 from service.node.admission import NodeAdmission
 from service.node.drain import Drain
 from service.node.ground import Ground
+from service.node.public_urls import PublicUrls, own_host
 from service.node.storage import Storage
 from service.sessions.model import node_token
 from service.sockets.authenticator import SILENT_S, Authenticator
@@ -27,6 +28,7 @@ class Transport:
     """The parts through which clients and other nodes reach a node."""
 
     app: Flask
+    urls: PublicUrls
     queue: StreamManager
     connections: EngineConnections
     authenticator: Authenticator
@@ -41,7 +43,8 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
     """Make the transport; nothing of it listens yet."""
     config, node, tasks = ground.config, ground.config.node, ground.tasks
     is_open = ground.tokens is None
-    app = web_app.create_app()
+    urls = PublicUrls(node.public_url)
+    app = web_app.create_app(lambda: urls.sources)
     queue = StreamManager(
         storage.redis_factory, storage.store.keys, ground.node_id, tasks, json=StrictJson
     )
@@ -52,12 +55,13 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
     web_app.admit(
         app,
         host=node.host,
-        allowed_hosts=node.allowed_hosts,
+        allowed_hosts=(*node.allowed_hosts, *own_host(node.public_url)),
         allowed_origins=config.auth.allowed_origins,
         has_login=not is_open,
         refuse_forwarded=is_open and not ground.insecure,
         trusted_proxies=node.trusted_proxies,
         refused=ground.metrics.refused.add,
+        of_nodes=lambda: urls.origins,
     )
     connections = EngineConnections(
         socketio.server,
@@ -80,6 +84,7 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
     drain = Drain(connections, tasks)
     return Transport(
         app=app,
+        urls=urls,
         queue=queue,
         connections=connections,
         authenticator=authenticator,

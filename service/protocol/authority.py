@@ -74,3 +74,18 @@ def parse_origin(text: str) -> Origin | None:
     if place is None:
         return None
     return Origin(scheme, place.host, place.port or DEFAULT_PORTS[scheme])
+
+
+def parse_public_url(text: str) -> str | None:
+    """Return the URL of a node as pages use it, `http[s]://host[:port]`; None for anything else.
+
+    It ends up in headers: nothing passes that is not an authority, and no path, user or query.
+    """
+    origin = parse_origin(text)
+    if origin is None or origin.scheme not in DEFAULT_PORTS or text != text.strip():
+        return None
+    if not text.lower().startswith(f"{origin.scheme}://"):  # not that of a websocket
+        return None
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    port = "" if origin.port == DEFAULT_PORTS[origin.scheme] else f":{origin.port}"
+    return f"{origin.scheme}://{host}{port}"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -87,6 +87,7 @@ class HttpGuard:
         refuse_forwarded: refuse forwarding headers.
         trusted_proxies: addresses and networks whose X-Forwarded-For and -Proto are believed.
         refused: called with the reason of each refusal, of `REASONS`.
+        of_nodes: origins of pages that nodes of this service serve, as they are now.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class HttpGuard:
         refuse_forwarded: bool = True,
         trusted_proxies: Iterable[str] = (),
         refused: Callable[[str], object] = lambda reason: None,
+        of_nodes: Callable[[], Collection[Origin]] = tuple,
     ) -> None:
         self._app = app
         names = {*allowed_hosts, *LOOPBACK_NAMES, host}
@@ -112,6 +114,7 @@ class HttpGuard:
         self._open_paths = PROBES | {METRICS} if has_login else PROBES
         self._refuse_forwarded = refuse_forwarded
         self._refused = refused
+        self._of_nodes = of_nodes
         self._proxies = [ipaddress.ip_network(network) for network in trusted_proxies]
 
     def __call__(
@@ -203,7 +206,7 @@ class HttpGuard:
 
     def _may_come_from(self, origin: Origin | str, host: Authority | None) -> bool:
         """Return whether a page of this origin may send requests to this node, which it knows as `host`."""
-        if origin in self._origins:
+        if origin in self._origins or origin in self._of_nodes():
             return True
         if isinstance(origin, str):
             return False

@@ -7,7 +7,7 @@ that the feed had before the first page was read (snapshot.py says why).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from service import errors
@@ -51,12 +51,23 @@ class Subscriptions(Protocol):
 
 
 class Watching:
-    """What this node's dashboards watch."""
+    """What this node's dashboards watch.
 
-    def __init__(self, store: Sessions, feed: Changes, fanout: Subscriptions) -> None:
+    Args:
+        nodes: public URLs of the living nodes.
+    """
+
+    def __init__(
+        self,
+        store: Sessions,
+        feed: Changes,
+        fanout: Subscriptions,
+        nodes: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._store = store
         self._feed = feed
         self._fanout = fanout
+        self._nodes = nodes
 
     def register_vue(self, call: Call) -> Later:
         """Answer a page or recover a cursor. The last answer replaces what the socket watched before."""
@@ -88,6 +99,7 @@ class Watching:
         counts = counts_of(self._store, scope)
         self.end(call.peer)
         body: dict[str, Any] = {"recovered": True, "cursor": wanted.cursor, "counts": counts}
+        body["nodes"] = self._nodes()
         call.reply({**body, "active": [], "inactive": []})
         self._begin(call.peer, scope, wanted, position)
         return LATER
@@ -99,7 +111,7 @@ class Watching:
         page = read_page(self._store, scope, wish)
         counts = counts_of(self._store, scope)
         self.end(call.peer)
-        body: dict[str, Any] = {"recovered": False, "counts": counts}
+        body: dict[str, Any] = {"recovered": False, "counts": counts, "nodes": self._nodes()}
         body |= {"active": page.active, "inactive": page.inactive}
         if page.next is not None:
             call.reply({**body, "cursor": None, "next": page.next.token()})

@@ -15,15 +15,17 @@ export interface ConnectOptions {
 
 /** Makes connections to one service. */
 export class Connector {
-  readonly #urls: string[];
+  #urls: string[];
   readonly #token: Token | undefined;
   readonly #transports: Transport[];
+  readonly #given: ReadonlySet<string>;
   #failed = 0; // connects in a row
 
   constructor(urls: string | readonly string[], { token, transports = ["websocket"] }: ConnectOptions) {
     this.#urls = typeof urls === "string" ? [urls] : [...urls];
     if (this.#urls.length === 0) throw new TypeError("give at least one address");
     for (const url of this.#urls) new URL(url); // throws what is wrong with it
+    this.#given = new Set(this.#urls.map(bare));
     this.#token = token;
     this.#transports = [...transports];
   }
@@ -31,6 +33,19 @@ export class Connector {
   /** The address of the next connection, or of this one. */
   get url(): string {
     return this.#urls[0] as string;
+  }
+
+  /** Take where else the service is; what was named before and is not now is not there any more. */
+  learn(nodes: unknown): void {
+    if (!Array.isArray(nodes)) return;
+    const isTls = this.url.startsWith("https:") || this.url.startsWith("wss:");
+    const fits = (url: unknown): url is string =>
+      typeof url === "string" && URL.canParse(url) && (!isTls || url.startsWith("https:")); // the token goes there too
+    const named = new Set(nodes.filter(fits).map(bare));
+    const [present, ...others] = this.#urls as [string, ...string[]];
+    const kept = others.filter((url) => this.#given.has(bare(url)) || named.has(bare(url)));
+    for (const url of [present, ...kept]) named.delete(bare(url));
+    this.#urls = [present, ...kept, ...named];
   }
 
   /** Take the next address for the next connection. */
@@ -64,4 +79,8 @@ export class Connector {
     this.#failed += 1;
     if (this.#failed % this.#urls.length === 0) this.#transports.push(this.#transports.shift() as Transport);
   }
+}
+
+function bare(url: string): string {
+  return url.replace(/\/+$/, "");
 }

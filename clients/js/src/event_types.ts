@@ -361,6 +361,7 @@ export interface Snapshot {
   counts: Counts;
   active: Summary[];
   inactive: Summary[];
+  nodes?: string[] | null;
   next?: string | null;
 }
 

@@ -1,7 +1,7 @@
 // Operators: commands, setups, histories and the archive, over REST.
 import { Refused } from "./errors.js";
 import { inPath, Rest } from "./rest.js";
-import type { Alarms, Batch, BatchDevice, Command, Disconnected, Filter, JobAccepted, Session, Summary } from "./rest_types.js";
+import type { Alarms, Batch, BatchDevice, Command, Data, Disconnected, Filter, JobAccepted, Session, Summary } from "./rest_types.js";
 import { Sleeper } from "./time.js";
 import type { Token } from "./tokens.js";
 
@@ -22,6 +22,20 @@ export interface SessionFilters {
   nodeId?: string;
   /** Of a page: 1 to 500. */
   limit?: number;
+  /** Up to 20 data keys: each session then has `values`, its latest samples of these. */
+  values?: readonly string[];
+}
+
+/** Which points of a series. */
+export interface SeriesOptions {
+  /** Only samples at or after this time, seconds since 1970. */
+  since?: number;
+  /** Only samples before this time. */
+  until?: number;
+  /** Length of an interval, seconds. */
+  step: number;
+  /** What a point says of its interval; "avg" if left out. */
+  agg?: "avg" | "min" | "max" | "last" | "count";
 }
 
 export interface SessionsPage {
@@ -64,8 +78,8 @@ export class Operator {
 
   /** Return a page of sessions. */
   page(filters: SessionFilters = {}, cursor?: string | null): Promise<SessionsPage> {
-    const { state, q, projectId, nodeId, limit } = filters;
-    const query = { state, q, project_id: projectId, node_id: nodeId, limit, cursor };
+    const { state, q, projectId, nodeId, limit, values } = filters;
+    const query = { state, q, project_id: projectId, node_id: nodeId, limit, values, cursor };
     return this.#get("/sessions", query);
   }
 
@@ -93,6 +107,11 @@ export class Operator {
     const path = `/sessions/${inPath(sessionId)}/data/${inPath(key)}`;
     const { data } = await this.#get<{ data: Record<string, Sample[]> }>(path, { limit, since });
     return data[key] ?? [];
+  }
+
+  /** Return one point per interval of up to 20 data keys, by time, and how far back the samples go. */
+  series(sessionId: string, keys: readonly string[], { since, until, step, agg }: SeriesOptions): Promise<Data> {
+    return this.#get(`/sessions/${inPath(sessionId)}/data`, { keys, since, until, step, agg });
   }
 
   /** Delete a session everywhere; its device is disconnected. */
@@ -237,7 +256,7 @@ export class Operator {
     return this.#get("/alarms");
   }
 
-  #get<T>(path: string, query: Record<string, string | number | null | undefined> = {}): Promise<T> {
+  #get<T>(path: string, query: Record<string, string | number | readonly string[] | null | undefined> = {}): Promise<T> {
     return this.#rest.ask({ method: "GET", path, query });
   }
 }

@@ -13,7 +13,7 @@ export interface Request {
   /** Reads the text of an answer, instead of `JSON.parse`. */
   readonly parse?: (text: string) => unknown;
   /** Fields that are undefined or null are left out. */
-  readonly query?: Readonly<Record<string, string | number | boolean | null | undefined>>;
+  readonly query?: Readonly<Record<string, string | number | boolean | readonly string[] | null | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutS?: number;
   /** Whether a repetition does no harm where the answer was lost. */
@@ -70,7 +70,8 @@ export class Rest {
   async #once<T>({ method, path, query = {}, headers = {}, timeoutS, parse, ...given }: Request): Promise<T> {
     const json = given.json ?? (given.body === undefined ? undefined : JSON.stringify(given.body));
     const fields = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const parameters = new URLSearchParams(fields.map(([name, value]) => [name, String(value)])).toString();
+    const pairs = fields.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
+    const parameters = new URLSearchParams(pairs).toString();
     const token = await currentToken(this.token);
     const sent = new Headers(headers);
     if (token !== undefined) sent.set("Authorization", `Bearer ${token}`);

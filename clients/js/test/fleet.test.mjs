@@ -13,7 +13,7 @@ const page = (sessions, more = {}) => ({
 });
 
 /** A fleet whose connections answer `register_vue` with these, in turn. */
-function fleetOf(t, answers, options = {}) {
+function fleetOf(t, answers, options = {}, urls = ["http://a", "http://b"]) {
   const service = { sockets: [], asked: [], urls: [] };
   t.mock.method(Socket, "connect", async (url, onEvent) => {
     service.urls.push(url);
@@ -36,7 +36,7 @@ function fleetOf(t, answers, options = {}) {
     service.sockets.push(socket);
     return socket;
   });
-  const fleet = new Fleet(["http://a", "http://b"], options);
+  const fleet = new Fleet(urls, options);
   t.after(() => fleet.stop());
   return { fleet: fleet.start(), service };
 }
@@ -210,4 +210,30 @@ test("stopping ends iteration and waiting", async (t) => {
   await waiting;
   for (let turn = 0; turn < 3; turn += 1) if ((await changes.next()).done) return;
   assert.fail("the iteration goes on");
+});
+
+test("a lost connection is continued with the cursor on another node that the service named", async (t) => {
+  const nodes = ["http://c", "http://b/", 7, "not a url"];
+  const { fleet, service } = fleetOf(t, [page([one("a")], { nodes }), page([], { recovered: true, nodes: ["http://c"] }),
+    page([], { recovered: true, nodes: [] }), page([], { recovered: true })]);
+  await fleet.waitLive(5);
+  service.sockets[0].close("lost");
+  await until(() => service.asked.length === 2);
+  service.sockets[1].close("lost");
+  await until(() => service.asked.length === 3);
+  service.sockets[2].close("lost");
+  await until(() => service.asked.length === 4);
+  // c was named, and is no more once it is left; a and b were given
+  assert.deepEqual(service.urls, ["http://a", "http://b", "http://c", "http://a"]);
+  assert.deepEqual(service.asked.slice(1).map(({ cursor }) => cursor), ["c1", "c1", "c1"]);
+});
+
+test("a page over TLS is not sent to an address without", async (t) => {
+  const { fleet, service } = fleetOf(
+    t, [page([], { nodes: ["http://b"] }), page([], { recovered: true })], {}, ["https://a"],
+  );
+  await fleet.waitLive(5);
+  service.sockets[0].close("lost");
+  await until(() => service.asked.length === 2);
+  assert.deepEqual(service.urls, ["https://a", "https://a"]);
 });

@@ -481,6 +481,7 @@ class _SnapshotRequired(TypedDict):
 class Snapshot(_SnapshotRequired, total=False):
     """The state of the scope, or the confirmation that the cursor is continued."""
 
+    nodes: list[str] | None
     next: str | None
 
 

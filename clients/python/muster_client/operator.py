@@ -102,6 +102,28 @@ class Operator:
         answer = self._ask("GET", path, query={"limit": limit, "since": since})
         return [(value, ts) for value, ts in answer["data"][key]]
 
+    def series(
+        self,
+        session_id: str,
+        keys: Sequence[str],
+        step: float,
+        *,
+        agg: Literal["avg", "min", "max", "last", "count"] = "avg",
+        since: float | None = None,
+        until: float | None = None,
+    ) -> rest_types.Data:
+        """Return one point per interval of up to 20 data keys, by time, and how far back the samples go.
+
+        Args:
+            step: Length of an interval, seconds.
+            agg: What a point says of its interval.
+            since, until: Only samples at or after the first time and before the second, seconds since 1970.
+        """
+        path = f"/sessions/{in_path(session_id)}/data"
+        query = {"keys": list(keys), "step": step, "agg": agg, "since": since, "until": until}
+        found: rest_types.Data = self._ask("GET", path, query=query)
+        return found
+
     def delete(self, session_id: str) -> None:
         """Delete a session everywhere; its device is disconnected."""
         self._ask("DELETE", f"/sessions/{in_path(session_id)}", done="session_not_found")

@@ -152,6 +152,8 @@ class _Run:
         drain_s = self._config.node.drain_s + 3
         for port in self._ports:
             own = {**environment, "MUSTER_NODE__PORT": str(port)}
+            if not self._config.node.public_url:
+                own["MUSTER_NODE__PUBLIC_URL"] = f"http://127.0.0.1:{port}"
             self._add(f"node-{port}", NODE_ARGV, _NODE, drain_s, own)
         for port in self._ports:
             self._await_node(port)

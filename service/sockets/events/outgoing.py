@@ -269,6 +269,11 @@ class Snapshot(View):
     counts: Counts
     active: list[Summary]
     inactive: list[Summary]
+    nodes: list[str] | None = Field(
+        None,
+        description="Public URLs of the living nodes (`node.public_url`): continue there, with the cursor, "
+        "when this one is lost. Empty: come back the same way.",
+    )
     next: str | None = Field(
         None, description="Only if more pages follow: the `page` to send next."
     )

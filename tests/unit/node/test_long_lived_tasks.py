@@ -20,6 +20,7 @@ from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.queue.manager import StreamManager
 from service.live.queue.outbox import Outbox
 from service.live.queue.streams import QueueCounters
+from service.node.public_urls import PublicUrls
 from service.node.service_stats import UpkeepFigures
 from service.observability.health import QueueProbe
 from service.observability.metrics import Metrics
@@ -145,7 +146,9 @@ def _fanout(trouble: Any, tasks: Any) -> Callable[[], None]:
 
 
 LOOPS: dict[str, Callable[[Any, Any], Callable[[], None]]] = {
-    "service_stats": lambda trouble, tasks: UpkeepFigures(trouble, Metrics(), tasks).run,
+    "service_stats": lambda trouble, tasks: (
+        UpkeepFigures(trouble, Metrics(), tasks, PublicUrls()).run
+    ),
     "pings": _pings,
     "authenticator": _authenticator,
     "queue_probe": lambda trouble, tasks: QueueProbe(trouble, tasks, trouble).run,

@@ -285,6 +285,7 @@ export class Fleet {
       if (!answer.next) break;
       request = { page: answer.next };
     }
+    this.#connector.learn(answer.nodes);
     this.#cursor = answer.cursor ?? undefined;
     this.#counts = sameIfEqual(this.#counts, answer.counts);
     if (!answer.recovered) {

@@ -1,0 +1,61 @@
+"""Public URLs of the living nodes: where pages may connect when their own node is lost.
+
+Each node says its own with its beat (`node.public_url`) and reads those of the others. They stand in the answer to
+`register_vue` and in the policies of pages, and pages of these origins are pages of this service. What stands in Redis
+is checked as the setting is, because it ends up in headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from service.protocol.authority import Origin, parse_origin, parse_public_url
+from service.security.http_guard import LOOPBACK_NAMES
+
+#: More are not named: the answer and the headers would grow with them.
+MAX_URLS = 100
+
+
+class PublicUrls:
+    """Those of the living nodes, as they were looked up last.
+
+    Args:
+        own: of this node; "": it has none, as behind a balancer.
+    """
+
+    def __init__(self, own: str = "") -> None:
+        self._own = parse_public_url(own) or ""
+        #: Sorted.
+        self.urls: tuple[str, ...] = ()
+        #: Of pages that these nodes serve.
+        self.origins: frozenset[Origin] = frozenset()
+        self.look([])
+
+    def look(self, nodes: Iterable[Mapping[str, str]]) -> None:
+        """Take what the nodes' rows in Redis say; a node that is leaving is not named."""
+        staying = [row.get("public_url", "") for row in nodes if row.get("draining") != "1"]
+        found = {self._own, *(parse_public_url(url) for url in staying)} - {"", None}
+        urls = tuple(sorted(url for url in found if url)[:MAX_URLS])
+        if urls != self.urls:
+            self.urls = urls
+            self.origins = frozenset(one for url in urls for one in _origins(url))
+
+    @property
+    def sources(self) -> str:
+        """Return them for `connect-src` of a Content-Security-Policy, with their websockets."""
+        return " ".join(f"{url} {url.replace('http', 'ws', 1)}" for url in self.urls)
+
+
+def own_host(url: str) -> list[str]:
+    """Return the name by which a node is known that has this URL; empty: it has none."""
+    return [url.partition("://")[2]] if url else []
+
+
+def _origins(url: str) -> Iterable[Origin]:
+    """Yield the origin of a URL; of one on loopback with each of its names, since people type any of them."""
+    origin = parse_origin(url)
+    if origin is None:
+        return
+    hosts = LOOPBACK_NAMES if origin.host in LOOPBACK_NAMES else (origin.host,)
+    for host in hosts:
+        yield origin._replace(host=host)
