@@ -23,6 +23,7 @@ from service.node.build import Node
 from service.node.drain import Drain
 from service.node.endpoints import open_endpoints
 from service.node.live import make_live
+from service.node.public_urls import PublicUrls
 from service.node.storage import Storage
 from service.node.transport import Transport
 from service.redis_access.patience import await_redis
@@ -87,6 +88,7 @@ class SimulatedNode(Node):
         drain = Drain(sockets, tasks)
         return Transport(
             app=web_app.create_app(),
+            urls=PublicUrls(),
             queue=queue,
             connections=sockets,
             authenticator=authenticator,
