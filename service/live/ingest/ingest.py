@@ -33,6 +33,7 @@ from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
 from service.live.ingest.flights import Flight, Flights
 from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
+from service.live.ingest.pulse import Pulse
 from service.live.ingest.refusals import gap_error, lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
@@ -88,7 +89,6 @@ class Ingest:
         self._sessions = sessions
         self._tasks = tasks
         self._standing = standing
-        self._flush_interval_s = flush_interval_s
         self._reconciler = reconciler
         self._answers = SafeAnswers(answers)
         self._load = Backpressure(sockets)
@@ -100,7 +100,7 @@ class Ingest:
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._calm = calm or Calm(0)
-        self._is_kicking = False
+        self._pulse = Pulse(tasks, flush_interval_s, self._calm, self.kick)
         self._stopped = False
         #: Samples that Redis accepted since the start.
         self.stored = 0
@@ -150,7 +150,7 @@ class Ingest:
             queue = self._queues.get(owned.partition)
             if queue is None:
                 queue = self._queues[owned.partition] = deque()
-                self._kick_if_calm()
+                self._pulse.soon()
             queue.append(slot)
         # `PendingUpdates.add` and `Backpressure.charge`, written out: this runs for every event
         slot.entries.append((update, ack_id))
@@ -183,29 +183,23 @@ class Ingest:
         return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
     def run(self) -> None:
-        """Flush every interval until `stop`; a long-lived task."""
+        """Flush every interval in which something waits, until `stop`; a long-lived task."""
         keep_going("ingest", self._wait_and_kick, self._tasks.sleep, lambda: self._stopped)
 
     def _wait_and_kick(self) -> None:
-        self._tasks.sleep(self._flush_interval_s)
+        self._pulse.wait(lambda: not self._queues and not self._stopped)
         self.kick()
 
     def stop(self) -> None:
         self._stopped = True
+        self._pulse.wake()
 
     def kick(self) -> None:
         """Start a flush of every partition that has updates and no flush in flight."""
-        self._is_kicking = False
         ready = [partition for partition in self._queues if partition not in self._flying]
         if ready:
             self._flying.update(ready)
             self._tasks.spawn(self._drain, ready)
-
-    def _kick_if_calm(self) -> None:
-        """Flush without waiting for the interval, with all that still comes in in this turn of the loop."""
-        if not self._is_kicking and self._calm:
-            self._is_kicking = True
-            self._tasks.spawn(self.kick)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything buffered is answered; False when the time ran out."""
@@ -235,8 +229,10 @@ class Ingest:
                 if not self._queues[partition]:
                     del self._queues[partition]
             self._calm.charge_time(time.monotonic() - began)
+            if self._queues:
+                self._pulse.wake()
         if self._queues:
-            self._kick_if_calm()
+            self._pulse.soon()
 
     def _take_off(self, partition: int) -> Flight:
         queue = self._queues[partition]

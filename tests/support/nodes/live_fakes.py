@@ -8,6 +8,7 @@ have can be made here, and made again.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -63,8 +64,8 @@ class SimulatedTasks:
         """What I/O is to the others."""
         self.sleep(0)
 
-    def event(self) -> Any:
-        raise NotImplementedError
+    def event(self) -> SimulatedEvent:
+        return SimulatedEvent(self)
 
     def step(self) -> bool:
         """Let one task that is due run until it waits; False when none is due."""
@@ -94,6 +95,20 @@ class SimulatedTasks:
     @property
     def count(self) -> int:
         return len(self._waiting)
+
+
+class SimulatedEvent(threading.Event):
+    """A flag; a task that waits for it looks every 0.5 ms."""
+
+    def __init__(self, tasks: SimulatedTasks) -> None:
+        super().__init__()
+        self._tasks = tasks
+
+    def wait(self, timeout: float | None = None) -> bool:
+        until = float("inf") if timeout is None else self._tasks.now + timeout
+        while not self.is_set() and self._tasks.now < until:
+            self._tasks.sleep(0.0005)
+        return self.is_set()
 
 
 class FakeFeed:

@@ -221,6 +221,25 @@ def test_flush_that_cannot_be_made_is_not_tried_again_before_the_interval(
     assert len(tried) == 1
 
 
+def test_node_of_which_nothing_waits_rests(
+    tasks: SimulatedTasks, calm: Calm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tasks, calm)
+    looks: list[float] = []
+    monkeypatch.setattr(fleet.ingest, "kick", lambda: looks.append(tasks.now))
+    tasks.run(10)
+    assert len(looks) <= 10
+
+
+@pytest.mark.parametrize("is_calm", [True, False])
+def test_node_that_rested_flushes_as_soon_as_ever(tasks: SimulatedTasks, is_calm: bool) -> None:
+    fleet = Fleet(tasks, Calm(400 if is_calm else 0, tasks.monotonic))
+    tasks.run(5)
+    fleet.send(fleet.device("d1"))
+    tasks.run(1)
+    assert fleet.waits()[0] == pytest.approx(0.001 if is_calm else 0.011, abs=0.001)
+
+
 # -- dashboards --
 
 
