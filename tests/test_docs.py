@@ -76,7 +76,7 @@ def test_commands_in_the_docs_are_those_of_the_code() -> None:
 def test_options_named_in_a_page_exist(page: Path) -> None:
     """`--option` is one of some command of muster, or of compose or pytest."""
     foreign = {
-        "--whole",
+        *("--whole", "--name-leaks"),  # of these tests
         "--dist",
         "--build",
         "--no-deps",
