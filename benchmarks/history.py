@@ -26,7 +26,9 @@ FIGURES = {
     ("idle", "connection_kb"): "Idle connection, kB",
 }
 TITLE = "Figures of Muster, version by version"
-DESCRIPTION = "A row of bars for each figure, a bar for each version; the values are in history.json."
+DESCRIPTION = (
+    "A row of bars for each figure, a bar for each version; the values are in history.json."
+)
 WIDTH, LEFT, TOP, STEP, HIGH = 960, 32, 62, 76, 30
 
 

@@ -1,7 +1,7 @@
 """A device that loses nothing it can keep, thousands at a time: the client behind `muster simulate`.
 
 Who writes a device takes `muster_client`, as `muster agent` does; why there is this one too, and what it leaves out
-(a disk, checks of what is sent, handlers in threads), is in docs/decisions/0015-two-clients.md.
+(a disk, checks of what is sent, handlers in threads), is in docs/decisions/0017-two-clients.md.
 
 * Every update gets the next `seq` of one `stream` when it is first sent, and stays in hand until it
   is settled: by an `ok` for it, or by `last_seq` of a `register` ack, which says what was stored although

@@ -2,7 +2,7 @@
 
 What it does: the bytes of one connection in and out, and who waits for what, in one
 `asyncio.Protocol`. How handshake, frames and packets look is `service.protocol`'s, as for the node.
-A simulated device wants to cost little; docs/decisions/0015-two-clients.md has the figures.
+A simulated device wants to cost little; docs/decisions/0017-two-clients.md has the figures.
 Clients of other makers are tested as they are, in tests/cluster/clients/test_clients.py.
 
 What it does not do: polling, binary events, other namespaces, compression, HTTP proxies.
