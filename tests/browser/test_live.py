@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from tests.support.clients import logins
 from tests.support.clients.logins import token
 from tests.support.clients.tabs import Tab
 from tests.support.nodes.furnished import Fleet
-from tests.support.nodes.node_processes import Cluster
+from tests.support.nodes.node_processes import Cluster, NodeProcess
+from tests.support.system.ports import free_ports
 from tests.support.system.proxies import Proxy
 from tests.support.waiting import Stopwatch, wait_until
 
@@ -115,6 +117,47 @@ def test_page_behind_the_proxy_survives_its_node(
 def has_dashboard(own: Cluster, node_id: str) -> bool:
     [row] = [one for one in own.store.fleet.nodes() if one["node_id"] == node_id]
     return row.get("dashboards") == "1"
+
+
+@pytest.mark.parametrize("end", [NodeProcess.kill, NodeProcess.pause], ids=["killed", "frozen"])
+def test_page_continues_on_the_other_node_that_its_own_one_named(
+    own: Cluster, tab: OpenTab, end: Callable[[NodeProcess], None]
+) -> None:
+    """Nodes say where they are: there is no balancer, and no reload."""
+    first, second = start_named(own)
+    seen = tab(outages=True)
+    wait_until(lambda: second.url in policy_of(first), what="the nodes know each other")
+    seen.sign_in(first.url, token("viewer"), "/tail")
+    seen.page.get_by_text("Nothing yet").wait_for()
+    device = logins.device(second.url, "kiosk-3")
+    seen.page.get_by_role("log").get_by_text("kiosk-3").first.wait_for()
+    mark(seen)
+    end(first)
+    device.ok("update_data", {"key": "meanwhile", "value": 1})
+    seen.page.get_by_role("log").get_by_text("meanwhile = 1").wait_for()
+    seen.await_live()
+    assert is_marked(seen)
+    device.close()
+
+
+def start_named(own: Cluster) -> list[NodeProcess]:
+    """Two nodes more, which say where they are."""
+    named = [
+        NodeProcess(
+            own.folder, port, {**own.settings, "node.public_url": f"http://127.0.0.1:{port}"}
+        )
+        for port in free_ports(2)
+    ]
+    own.nodes += named
+    for node in named:
+        node.await_ready()
+    return named
+
+
+def policy_of(node: NodeProcess) -> str:
+    """Where a page of this node may connect to."""
+    with urllib.request.urlopen(f"{node.url}/dashboard", timeout=20) as answer:
+        return str(answer.headers["Content-Security-Policy"])
 
 
 def test_page_without_redis_says_that_it_may_be_old_and_mends_itself(

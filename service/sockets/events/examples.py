@@ -202,6 +202,7 @@ ACKS: Mapping[str, list[dict[str, Any]]] = {
             "counts": _COUNTS,
             "active": [_SUMMARY],
             "inactive": [],
+            "nodes": ["https://node-1.example.org", "https://node-2.example.org"],
         }
     ],
     "get_active_sessions": [_PAGE],

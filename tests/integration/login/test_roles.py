@@ -29,6 +29,7 @@ PAYLOADS: dict[str, Any] = {
     "get_inactive_sessions": {},
     "get_active_session": {"device_id": "{id}"},
     "get_inactive_session": {"device_id": "{id}"},
+    "get_data": {"session_id": "{id}", "keys": ["a"]},
     "send_command": {"device_id": "{id}", "command": "x"},
     "delete_session": {"device_id": "{id}"},
     "join_session": {"session_id": "{id}"},
