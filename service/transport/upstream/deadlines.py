@@ -36,8 +36,8 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
     posting: Client | None
     #: The websocket, counted.
     flow: Flow | None = None
-    #: Polls and posts so far.
-    requests = 0
+    #: So far.
+    posts = 0
     #: Its slot in the wheel; and its deadlines, in the wheel's seconds.
     slot: set[Due] | None = None
     opened_s = 0.0
@@ -133,8 +133,10 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
             if now_s >= self._last_sign_s(now_s) + server.ping_timeout:
                 self._give_up(server.reason.PING_TIMEOUT)
                 return None
-            if now_s >= self.next_ping_s and not self.queue.waiting_bytes:
-                self._put_ping(now_s)  # behind what is not taken they would pile up
+            if now_s >= self.next_ping_s and not self.queue.waiting_bytes:  # or they would pile up
+                if self.flow is not None:  # what waited has its real size now
+                    self._ping_ends = min(self._ping_ends, self.flow.sent)
+                self._put_ping(now_s)
             due_s = now_s + LOOK_S
         elif now_s >= self.next_ping_s:
             self._ping(now_s)
@@ -153,9 +155,9 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _ping(self, now_s: float) -> None:
         self.pinged_s = self._traffic_s = now_s
-        self._put_ping(now_s)
         if self.flow is not None:
             self._ping_ends = self.flow.sent + self.queue.waiting_bytes
+        self._put_ping(now_s)
         self._seen = self._signs()
 
     def _put_ping(self, now_s: float) -> None:
@@ -176,10 +178,10 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
         if self.flow is not None:
             arrived = self.flow.sent - self.flow.unacknowledged()
             return self.flow.received, min(arrived, self._ping_ends)
-        # A poll takes nothing before the last one's answer has arrived.
+        # A poll takes nothing before the last one's answer has arrived; that it fetches pings is no answer to them.
         received = 0 if self.posting is None else self.posting.received
         missing = 0 if self.answering is None else self.answering.unacknowledged()
-        return self.requests + received, -missing
+        return self.posts + received, -missing
 
     def _give_up(self, reason: str) -> None:
         self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)

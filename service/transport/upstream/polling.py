@@ -60,7 +60,7 @@ def read_body(socket: EngineSocket, environ: dict[str, Any]) -> None:
         environ[BODY], environ[START] = _read(environ, most)
     finally:
         socket.posting = None
-        socket.requests += 1
+        socket.posts += 1
 
 
 def _read(environ: dict[str, Any], most: int) -> tuple[bytes | None, bytes]:
@@ -162,7 +162,6 @@ def answer(socket: EngineSocket, environ: dict[str, Any]) -> list[Any]:
         EngineIOError: the session has ended, or ends by this: the last answer did not arrive, or two polls
             wait at once, as which neither could know what the other was given.
     """
-    socket.requests += 1
     if socket.answering is not None:
         socket.answering.await_answer()
         socket.answering = None
