@@ -93,7 +93,7 @@ while i <= n do
       local length = call('RPUSH', history, unpack(ARGV, at + 2, at + 1 + values))
       if length == values and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
       local drop = gone and gone[k] or length - keep
-      if drop > (gone and 0 or keep / 16) then -- a call for several samples, not one for each
+      if drop > 0 then
         for _, sample in ipairs(call('LPOP', history, drop)) do stored = stored - #sample end
       end
       for j = at + 2, at + 1 + values do stored = stored + #ARGV[j] end
