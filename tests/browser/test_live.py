@@ -92,19 +92,21 @@ def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab:
     device.close()
 
 
+@pytest.mark.parametrize("websockets", [True, False], ids=["websocket", "polling"])
 def test_page_behind_the_proxy_survives_its_node(
-    own: Cluster, tab: OpenTab, tmp_path: Path
+    own: Cluster, tab: OpenTab, tmp_path: Path, websockets: bool
 ) -> None:
-    """The node is killed: the page comes back through the proxy to the other one, without a reload."""
+    """The node is killed: the page comes back through the proxy to another one, without a reload."""
+    own.start()
     proxy = Proxy(tmp_path, [node.port for node in own.nodes])
     try:
         proxy.await_ready()
-        seen = tab(outages=True)
+        seen = tab(outages=True, websockets=websockets)
         seen.sign_in(f"http://127.0.0.1:{proxy.port}", token("viewer"))
         mark(seen)
         [at] = wait_until(lambda: [one for one in own.nodes if has_dashboard(own, one.node_id)])
         at.kill()
-        [left] = [one for one in own.nodes if one is not at]
+        left = next(one for one in own.nodes if one is not at)
         device = logins.device(left.url, "kiosk-2")
         seen.page.get_by_role("row").filter(has_text="kiosk-2").first.wait_for()
         seen.await_live()

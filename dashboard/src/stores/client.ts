@@ -9,6 +9,8 @@ import { useAuth } from "./auth";
 
 const TIMEOUT_S = 30;
 const RETRIES = 2;
+/** The second one is for networks in which no websocket gets through. */
+const TRANSPORTS = ["websocket", "polling"] as const;
 
 export const useClient = defineStore("client", () => {
   const auth = useAuth();
@@ -49,7 +51,8 @@ export const useClient = defineStore("client", () => {
     guarded(() => fetchFile({ ...options, url: `${url.value}/api/v1${path}`, token: auth.token }));
 
   /** Make a live connection of one's own, which has to be started and stopped. */
-  const newFleet = (options: FleetOptions = {}): Fleet => new Fleet(urls.value, { ...login.value, ...options });
+  const newFleet = (options: FleetOptions = {}): Fleet =>
+    new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, ...options });
 
   return { url, moveTo, request, get, operate, file, newFleet };
 });

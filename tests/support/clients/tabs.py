@@ -28,6 +28,7 @@ class Tab:
         width: Of what is seen, px.
         dark: Whether the person prefers dark pages.
         outages: Whether nodes of this test go away, so that requests to them fail.
+        websockets: Whether they get through.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Tab:
         height: int = 900,
         dark: bool = False,
         outages: bool = False,
+        websockets: bool = True,
     ) -> None:
         self._context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -46,6 +48,8 @@ class Tab:
             accept_downloads=True,
         )
         self._context.add_init_script(_NOTES)
+        if not websockets:
+            self._context.route_web_socket("**/*", lambda socket: socket.close())
         self._outages = outages
         self._wrongs: list[str] = []
         self.page: Page = self._context.new_page()
