@@ -171,8 +171,7 @@ def _sentinel_factory(
 ) -> Callable[..., redis.Redis]:
     parsed = parse_sentinel(url, setting)
     asking = {
-        key: defaults[key]
-        for key in ("socket_timeout", "socket_connect_timeout", "retry", "parser_class")
+        key: defaults[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")
     } | parsed.sentinel_login
 
     def make(**options: Any) -> redis.Redis:
