@@ -1,6 +1,6 @@
 """Chromium as a person has it in front of them, and nodes that serve it their pages.
 
-All of it is one group of pytest-xdist and one browser: Playwright keeps an event loop in the thread that uses
+All of it is one group of pytest-xdist, and each file has one browser: Playwright keeps an event loop in the thread that uses
 it, so that nothing else may run there meanwhile which wants one of its own.
 """
 
@@ -28,9 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window; of one file, since a folder that is no package has no end for pytest."""
     found = shutil.which("chromium")
     assert found, "there is no `chromium` here: apt-get install chromium"
     with sync_playwright() as playwright:
