@@ -1,7 +1,7 @@
 """Chromium as a person has it in front of them, and nodes that serve it their pages.
 
-All of it is one group of pytest-xdist, and each file has one browser: Playwright keeps an event loop in the thread that uses
-it, so that nothing else may run there meanwhile which wants one of its own.
+All of it is one group of pytest-xdist, and each file has one browser: Playwright keeps an event loop in the thread
+that uses it, so that nothing else may run there meanwhile which wants one of its own.
 """
 
 from __future__ import annotations
