@@ -119,10 +119,10 @@ async def slow_line(world: World) -> None:
     line = await world.line()
     device = await world.online(line)
     line.up.bytes_per_s = 30_000
-    for number in range(15):
+    for number in range(24):
         await device.send(n=number, bulk="x" * 10_000)
     assert await device.flush(60)
-    assert await world.values(device.id) == list(range(15))
+    assert await world.values(device.id) == list(range(24))
     assert registers(line) == 1
 
 

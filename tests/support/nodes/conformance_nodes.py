@@ -13,7 +13,7 @@ from tests.support.nodes.node_processes import Cluster, NodeProcess
 SETTINGS = {
     **LOGIN,
     "node.ping_interval_s": 2,
-    "node.ping_timeout_s": 2,
+    "node.ping_timeout_s": 4,
     "node.drain_s": 2,
     "sessions.lease_s": 2,
     "sessions.renew_s": 0.5,
