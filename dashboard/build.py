@@ -26,7 +26,15 @@ MARK = BUILD / "SOURCES"
 _LEAST_NODE = (20, 19)
 #: Of the docs, the section that the page of alarms shows.
 _DOCS = ROOT / "docs" / "operations.md"
-_NOT_BUILT = {"node_modules", "test", "build.py", "pictures.py", "README.md", "eslint.config.js"}
+_NOT_BUILT = {
+    "__pycache__",
+    "node_modules",
+    "test",
+    "build.py",
+    "pictures.py",
+    "README.md",
+    "eslint.config.js",
+}
 
 
 def digest() -> str:

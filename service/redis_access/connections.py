@@ -114,7 +114,11 @@ class Primary:
         Raises:
             redis.ConnectionError: none of them answers, or knows a primary that is up.
         """
-        host, port = self._sentinel.discover_master(self._name)
+        try:
+            host, port = self._sentinel.discover_master(self._name)
+        finally:  # nobody would close them, and they are seldom asked
+            for sentinel in self._sentinel.sentinels:
+                sentinel.connection_pool.disconnect(inuse_connections=False)
         return host, port
 
 

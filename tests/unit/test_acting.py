@@ -27,11 +27,12 @@ def test_task_acts_for_the_service_whoever_made_it() -> None:
         found.append(actor())
         done.set()
 
-    with acting_for(Actor("anna", "operator", "rest")):
-        ThreadTasks().spawn(note)
-    assert done.wait(5)
-    assert found == [SERVICE]
-    assert actor() == SERVICE
+    with acting_for(SERVICE):
+        with acting_for(Actor("anna", "operator", "rest")):
+            ThreadTasks().spawn(note)
+        assert done.wait(5)
+        assert found == [SERVICE]
+        assert actor() == SERVICE
 
 
 @pytest.mark.parametrize(
