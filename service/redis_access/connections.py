@@ -116,7 +116,7 @@ class Primary:
         """
         try:
             host, port = self._sentinel.discover_master(self._name)
-        finally:  # nobody would close them, and they are seldom asked
+        finally:  # left alone they would stay open, and they are seldom asked
             for sentinel in self._sentinel.sentinels:
                 sentinel.connection_pool.disconnect(inuse_connections=False)
         return host, port
