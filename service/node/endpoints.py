@@ -26,10 +26,10 @@ from service.sockets import dashboards
 from service.sockets.call import Allowance
 from service.sockets.devices import Devices
 from service.sockets.events import asyncapi
-from service.sockets.large_answers import LargeAnswers
 from service.sockets.notices import Notices
 from service.sockets.registers import Registers
-from service.sockets.watching import Watching
+from service.sockets.watching.large_answers import LargeAnswers
+from service.sockets.watching.watching import Watching
 from service.version import installed_version
 
 

@@ -28,9 +28,9 @@ from service.sockets.events.payloads import (
     SetupEdit,
     SetupStep,
 )
-from service.sockets.large_answers import PAGE_BYTES, LargeAnswers
 from service.sockets.rooms import Rooms
-from service.sockets.watching import Watching
+from service.sockets.watching.large_answers import PAGE_BYTES, LargeAnswers
+from service.sockets.watching.watching import Watching
 from service.tasks import Tasks
 
 #: States of a session that is not active, as lists show them; the one in Redis first.

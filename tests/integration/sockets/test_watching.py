@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.sockets import snapshot
+from service.sockets.watching import snapshot
 from tests.support.clients.dashboards import append, code_of
 from tests.support.nodes.nodes import Node
 from tests.support.waiting import wait_until

@@ -27,9 +27,9 @@ from service.sessions import model
 from service.sessions.store.store import RedisSessionStore
 from service.sockets import dashboards
 from service.sockets.dispatch import Call, Dispatcher
-from service.sockets.large_answers import LargeAnswers
 from service.sockets.rooms import Rooms
-from service.sockets.watching import Watching
+from service.sockets.watching.large_answers import LargeAnswers
+from service.sockets.watching.watching import Watching
 from service.tasks import ThreadTasks
 from service.transport.connection import Frame
 from tests.support.waiting import wait_until

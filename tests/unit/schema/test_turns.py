@@ -14,7 +14,7 @@ from service.errors import InvalidRequest, ServiceError, TooLarge
 from service.schema.samples import parse_update
 from service.schema.values import check_depth, check_value
 from service.sockets.events.payloads import Register, SendCommand
-from service.sockets.snapshot import Wish
+from service.sockets.watching.snapshot import Wish
 
 #: As many as a message of 1 MiB holds.
 LISTS: Any = [[]] * 340_000

@@ -17,7 +17,7 @@ from service.live.feed.position import Position
 from service.live.feed.scope import Scope
 from service.sockets.dispatch import LATER, Call, Later, Peer
 from service.sockets.events.payloads import RegisterVue
-from service.sockets.snapshot import SessionLists, Wish, read_page
+from service.sockets.watching.snapshot import SessionLists, Wish, read_page
 
 
 class Sessions(SessionLists, CountStore, Protocol):

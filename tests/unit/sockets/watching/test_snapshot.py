@@ -11,8 +11,8 @@ from service import errors
 from service.live.feed.scope import Scope
 from service.sessions import model
 from service.sessions.model import Page
-from service.sockets import snapshot as module
-from service.sockets.snapshot import Wish, read_page
+from service.sockets.watching import snapshot as module
+from service.sockets.watching.snapshot import Wish, read_page
 
 ASKED = {"scope": "fleet", "batch": True, "interval_ms": None}
 

@@ -7,7 +7,12 @@ import pytest
 from service import errors
 from service.security.permissions import EVERYBODY, Identity
 from service.sockets.call import Peer
-from service.sockets.large_answers import LARGE_BYTES, NODE_BYTES, TOKEN_BYTES, LargeAnswers
+from service.sockets.watching.large_answers import (
+    LARGE_BYTES,
+    NODE_BYTES,
+    TOKEN_BYTES,
+    LargeAnswers,
+)
 
 MIB = 1 << 20
 
