@@ -18,7 +18,7 @@ from service.config.loader import Config
 from service.connect import make_store
 from service.live.queue.manager import StreamManager
 from service.node import web_app
-from service.node.admission import NodeAdmission
+from service.node.admission.admission import NodeAdmission
 from service.node.build import Node
 from service.node.drain import Drain
 from service.node.endpoints import open_endpoints

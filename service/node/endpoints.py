@@ -11,7 +11,7 @@ from service.config.fingerprint import fingerprint
 from service.config.loader import queue_name
 from service.live.ownership.owned import OwnedSession
 from service.node import web_app
-from service.node.device_budgets import DeviceBudgets
+from service.node.admission.device_budgets import DeviceBudgets
 from service.node.ground import Ground
 from service.node.live import Live
 from service.node.service_stats import UpkeepFigures

@@ -6,7 +6,7 @@ from service import errors
 from service.clock import RedisClock
 from service.config.loader import Config, redact_url
 from service.live.standing import Standing
-from service.node.unauthenticated import UnauthenticatedLimits
+from service.node.admission.unauthenticated import UnauthenticatedLimits
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
 from service.security.http_guard import is_loopback

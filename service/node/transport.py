@@ -8,7 +8,7 @@ from flask import Flask
 
 from service.live.queue.manager import StreamManager
 from service.node import web_app
-from service.node.admission import NodeAdmission
+from service.node.admission.admission import NodeAdmission
 from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.public_urls import PublicUrls, own_host

@@ -25,7 +25,7 @@ from service.live.commands.device_waits import DeviceWaits
 from service.live.commands.waiters import CommandWaiters
 from service.manager.devices import DeviceManager
 from service.manager.manager import SessionManager
-from service.node.device_budgets import DeviceBudgets
+from service.node.admission.device_budgets import DeviceBudgets
 from service.node.web_app import create_app, install_probes
 from service.observability.health import Health
 from service.observability.metrics import Metrics

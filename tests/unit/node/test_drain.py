@@ -10,7 +10,7 @@ import pytest
 
 from service import errors
 from service.node import drain as module
-from service.node.admission import NodeAdmission
+from service.node.admission.admission import NodeAdmission
 from service.node.drain import DETACH_PER_S, DETACH_RECONNECT_WITHIN_S, RECONNECT_WITHIN_S, Drain
 from service.sockets.call import Peer
 from service.transport.connection import Frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.errors import RateLimited
-from service.node.device_budgets import MAX_DEVICES, DeviceBudgets
+from service.node.admission.device_budgets import MAX_DEVICES, DeviceBudgets
 from service.security.permissions import DEVICE, Identity
 from service.sockets.rate_limits import Allowance, Limits, RateLimiter
 
