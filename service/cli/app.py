@@ -23,7 +23,7 @@ COMMANDS = {
     "agent": ("simulation.agent", "agent", "Report this machine's real readings as a device."),
     "simulate": ("simulation.simulate", "simulate", "Run a fleet of simulated devices."),
     "status": ("status", "status", "Show alarms, nodes and the number of sessions."),
-    "sessions": ("sessions", "sessions", "List, show, follow and delete sessions."),
+    "sessions": ("sessions.command", "sessions", "List, show, follow and delete sessions."),
     "top": ("top", "top", "Watch nodes, rates, sessions and alarms live."),
     "jobs": ("jobs", "jobs", "Show jobs and sweeps, and run failed jobs again."),
     "send": ("send", "send", "Send a command to a device."),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from service.cli import deleting
+from service.cli.sessions import deleting
 from service.config.loader import queue_name
 from service.manager.manager import SessionManager
 from service.redis_access.job_queue import JobQueue

@@ -25,7 +25,7 @@ from service.cli import node_process
 from service.endings import end_at_once
 
 NODE = ("service.config.loader", "service.observability.logs", "service.node.build")
-COMMANDS = ("archive.command", "config", "doctor.command", "send", "sessions", "status")
+COMMANDS = ("archive.command", "config", "doctor.command", "send", "sessions.command", "status")
 #: kind -> the module whose `main` is run, and what it imports on its way there.
 PROGRAMS = {
     "eventlet": ("service.cli.node_process", NODE),

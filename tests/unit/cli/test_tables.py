@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from service.cli.sessions import LIST_COLUMNS
+from service.cli.sessions.command import LIST_COLUMNS
 from service.cli.status import NODE_COLUMNS
 from service.cli.tables import Column, layout
 

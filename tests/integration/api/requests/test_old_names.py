@@ -17,7 +17,7 @@ from service import errors
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver
-from service.cli.sessions import sessions
+from service.cli.sessions.command import sessions
 from service.schema.names import is_name
 from tests.integration.api.test_sessions import leave, problem
 from tests.support.clients.rest import Rest, in_path, path_of, rest

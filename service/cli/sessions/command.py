@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from service.cli import deleting, options
+from service.cli import options
+from service.cli.sessions import deleting
 from service.cli.tables import Column, by_state, show_table
 from service.cli.token import parse_lifetime
 from service.errors import SessionNotFound
@@ -137,7 +138,7 @@ def tail(
     json_output: options.JsonOption = False,
 ) -> None:
     """Follow one session live: samples, states, commands; until Ctrl-C."""
-    from service.cli.tail import follow
+    from service.cli.sessions.tail import follow
     from service.config.data_folder import find_redis
     from service.config.loader import load_config
 
