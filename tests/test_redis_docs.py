@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from service.sessions.store.keys import Keys
-from service.sessions.store.runner import LUA_DIR
+from service.sessions.store.scripts import LUA_DIR, SHARED, load_scripts
 from tests.support.pages import code, read, rows
 
 
@@ -52,10 +52,9 @@ def test_redis_keys_in_the_docs_are_those_of_the_code() -> None:
 def test_keys_named_in_scripts_stand_in_the_docs() -> None:
     table = {code(key) for key, *_ in rows(read("redis.md"), "key") if key.startswith("`P")}
     kinds = {re.sub(r"^P:\{p\}:(\w+).*$", r"\1", key) for key in table}
-    for script in LUA_DIR.glob("*.lua"):
-        text = script.read_text()
+    for script, text in load_scripts().items():
         named = set(re.findall(r"tag \.\. '(\w+)", text)) | set(re.findall(r"key\('(\w+)'", text))
-        assert named <= kinds, script.name
+        assert named <= kinds, script
 
 
 def test_scripts_in_the_docs_are_those_of_the_code() -> None:
@@ -64,7 +63,8 @@ def test_scripts_in_the_docs_are_those_of_the_code() -> None:
         for script, *_ in rows(read("redis.md"), "script")
         for name in re.findall(r"`(\w+)`", script)
     }
-    assert documented == {script.stem for script in LUA_DIR.glob("*.lua")} - {"shared"}
+    assert documented == set(load_scripts())
+    assert len(documented) + len(SHARED) == len([*LUA_DIR.rglob("*.lua")])  # no two of one name
 
 
 def test_session_fields_in_the_docs_are_those_of_the_scripts() -> None:
@@ -73,13 +73,12 @@ def test_session_fields_in_the_docs_are_those_of_the_scripts() -> None:
     assert text
     documented = set(re.split(r",\s+", text[1]))
     written: set[str] = set()
-    for script in LUA_DIR.glob("*.lua"):
-        source = script.read_text()
+    for source in load_scripts().values():
         for call in re.findall(
             r"'HSET', (?:session|key\('session', id\)), (.*?)\)\n", source, re.DOTALL
         ):
             written |= set(re.findall(r"'([a-z_]+)',", call))
         written |= set(re.findall(r"'HINCRBY', (?:session|key\('session', id\)), '(\w+)'", source))
     assert written - {"active", "inactive", "archived"} - documented == set()  # these are values
-    everything = "".join(script.read_text() for script in LUA_DIR.glob("*.lua"))
+    everything = "".join(load_scripts().values())
     assert {field for field in documented if f"'{field}'" not in everything} == set()

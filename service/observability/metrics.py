@@ -48,7 +48,7 @@ REFUSED = (
     *("address", "node", "malformed", "slow", "too_long"),
     *("host", "origin", "forwarded", "version", "transport", "method", "jsonp", "websocket"),
 )
-#: What Redis answers to a reclaim, see lua/reclaim.lua.
+#: What Redis answers to a reclaim, see lua/ownership/reclaim.lua.
 RECLAIM_ANSWERS = ("ok", "superseded", "deleted", "archived", "unknown")
 #: The statuses by which commands are counted; `sent` only leads to these.
 COMMAND_STATUSES = ("queued", "delivered", *sorted(FINAL_STATUSES))

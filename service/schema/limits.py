@@ -50,7 +50,7 @@ MAX_TIMEOUT_S = 3600
 #: The same for a request; proxies in between give up sooner than on a socket.
 MAX_WAIT_S = 300
 MAX_INTERVAL_MS = 60_000
-#: How long a device can be sent away (lua/shared.lua has it too).
+#: How long a device can be sent away (lua/shared/states.lua has it too).
 MAX_AWAY_S = 3600
 #: The same where a request leaves it out.
 AWAY_S = 60

@@ -1,7 +1,7 @@
 """Registers: how a socket becomes a device, and how it stops being one.
 
 A register carries when its socket was accepted and when the call was sent, in Redis time, so that the past
-of a device that has connected again, here or on another node, supersedes nothing (lua/register.lua). One
+of a device that has connected again, here or on another node, supersedes nothing (lua/ownership/register.lua). One
 that had no answer leaves open whether the socket is an owner: `withdraw` settles that when the socket ends.
 """
 

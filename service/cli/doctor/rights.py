@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from service.cli.doctor.findings import Finding
 from service.config.loader import Config
-from service.sessions.store.runner import LUA_DIR
+from service.sessions.store.scripts import load_scripts
 
 MEND = "give it the rights of docs/operations.md, Rights in Redis"
 #: Commands about a key that processes send outside of scripts.
@@ -76,7 +76,7 @@ def check_rights(client: redis.Redis, config: Config) -> list[Finding]:
 
 def _needed(config: Config) -> list[Command]:
     prefix = config.redis.key_prefix
-    scripts = {name for path in LUA_DIR.glob("*.lua") for name in _commands_of(path.read_text())}
+    scripts = {name for text in load_scripts().values() for name in _commands_of(text)}
     needed = list(_about(f"{prefix}:rights", scripts | set(KEYED)))
     needed += _about("rq:rights", KEYED_BY_JOBS)
     needed += [tuple(line.split()) for line in KEYLESS]

@@ -98,7 +98,7 @@ class IndexEntry:
 
 
 class ArchiveIndexStore(StorePart):
-    """The part of the store that the archive needs. Redis: lua/archive_*.lua, lua/restore.lua."""
+    """The part of the store that the archive needs. Redis: lua/archive/archive_*.lua, lua/archive/restore.lua."""
 
     def known(self) -> tuple[str, str]:
         """Return this service's id and the store id of its archive, "" for what is not known. Redis: `P:meta`."""
@@ -131,7 +131,7 @@ class ArchiveIndexStore(StorePart):
         Guarantees: removes nothing unless every field of the session is as it was read, the session
         is inactive, no client joined it and no command is open. The same file again answers ok.
 
-        Redis: lua/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
+        Redis: lua/archive/archive_commit.lua, atomic per session, `COMMITS` in a round trip.
         """
         answers: list[CommitResult] = []
         for begin in range(0, len(commits), COMMITS):
@@ -150,7 +150,7 @@ class ArchiveIndexStore(StorePart):
     def restore(self, snapshot: Snapshot, name: str) -> RestoreResult:
         """Put an archived session back, as inactive.
 
-        Redis: the parts go to staging keys (lua/stage.lua), then lua/restore.lua takes them, atomic.
+        Redis: the parts go to staging keys (lua/archive/stage.lua), then lua/archive/restore.lua takes them, atomic.
         """
         session_id = snapshot.session_id
         staging = f"staging:{secrets.token_hex(8)}:"
@@ -197,7 +197,7 @@ class ArchiveIndexStore(StorePart):
 
 
 def bytes_of(snapshot: Snapshot) -> int:
-    """Count what a session holds, as `count_bytes` in lua/shared.lua does."""
+    """Count what a session holds, as `count_bytes` in lua/shared/bytes.lua does."""
     held: list[Iterable[str]] = [(snapshot.fields.get("meta", ""), snapshot.setup)]
     held += (steps for steps in (snapshot.undo, snapshot.redo) if isinstance(steps, list))
     held += (snapshot.commands, snapshot.commands.values())

@@ -68,7 +68,7 @@ class CaptureStore(StorePart):
         return captures
 
     def _lives(self, session_ids: Sequence[str]) -> dict[int, str]:
-        """Return the life of Redis in each of these sessions' partitions. Redis: lua/life.lua."""
+        """Return the life of Redis in each of these sessions' partitions. Redis: lua/reading/life.lua."""
         one_of = {self.keys.partition(one): one for one in session_ids}
         answers = self._runner.of_sessions("life", [(one, []) for one in one_of.values()])
         return dict(zip(one_of, answers, strict=True))

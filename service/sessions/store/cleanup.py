@@ -47,7 +47,7 @@ class CleanupStore(StorePart):
     def deactivate(self, session_ids: Sequence[str]) -> int:
         """Make those inactive that have no connection and still count as active; return how many.
 
-        Redis: lua/deactivate.lua, atomic per call of at most CALL_SESSIONS sessions of a partition.
+        Redis: lua/cleanup/deactivate.lua, atomic per call of at most CALL_SESSIONS sessions of a partition.
         """
         by_partition: dict[int, list[str]] = {}
         for session_id in session_ids:
@@ -105,7 +105,7 @@ class CleanupStore(StorePart):
         Raises:
             PreconditionFailed: it has another one; nothing was changed.
 
-        Redis: lua/delete.lua, atomic, runs at maxmemory. The caller tells the socket.
+        Redis: lua/cleanup/delete.lua, atomic, runs at maxmemory. The caller tells the socket.
         """
         answer = self._runner.of_session("delete", session_id, [expected])
         if not answer:

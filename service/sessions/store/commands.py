@@ -31,7 +31,7 @@ def changes_of(flat: Sequence[str]) -> list[CommandChange]:
 
 
 class CommandStore(StorePart):
-    """The part of the store that keeps commands. Redis: lua/command_*.lua, each atomic.
+    """The part of the store that keeps commands. Redis: lua/commands/command_*.lua, each atomic.
 
     Guarantees: every command ends in exactly one final status; each change is in the feed.
     """

@@ -58,7 +58,7 @@ class Reported:
 
 
 class DeviceStore(StorePart):
-    """The part of the store for devices without a socket. Redis: lua/report.lua, atomic."""
+    """The part of the store for devices without a socket. Redis: lua/ownership/report.lua, atomic."""
 
     def report(
         self,

@@ -75,7 +75,7 @@ class HistoryStore(StorePart):
         Guarantees: a sample that exists from the first page to the last comes exactly once, also
         while others are pushed and trimmed (samples alike in value and time cannot be distinguished).
 
-        Redis: lua/history.lua per page, O(history) at worst.
+        Redis: lua/reading/history.lua per page, O(history) at worst.
         """
         place, last, left = 0, "", -1
         if newest is not None:

@@ -98,7 +98,7 @@ class IndexStore(StorePart):
             session_id: of any session.
             entire: with undo and redo steps and commands.
 
-        Redis: lua/read.lua, atomic, O(samples).
+        Redis: lua/reading/read.lua, atomic, O(samples).
         """
         answer = self._runner.of_session("read", session_id, ["1" if entire else "0"])
         return _snapshot(session_id, answer, entire=entire)
@@ -228,7 +228,7 @@ def _of_archive(session_id: str, text: str) -> dict[str, str]:
 
 
 def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapshot | None:
-    """Parse the answer of lua/read.lua."""
+    """Parse the answer of lua/reading/read.lua."""
     if not answer:
         return None
     fields, setup, undo, redo, timeline, commands, done, now = answer[:8]

@@ -3,7 +3,7 @@
 All keys of a partition have the same hash tag, so that one script touches one slot of a cluster: the
 partition's number, or a tag that `P:meta` has (layout.py). In `history` keys the id part is escaped
 (`%` as `%25`, `:` as `%3A`), because only there something follows the id; `history_key` in
-lua/shared.lua does the same (a test compares them).
+lua/shared/base.lua does the same (a test compares them).
 """
 
 from __future__ import annotations

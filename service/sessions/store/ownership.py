@@ -17,7 +17,7 @@ from service.sessions.model import Accepted, Expiry, Holding, Owner, Registratio
 from service.sessions.store.commands import changes_of
 from service.sessions.store.runner import ScriptRunner, StorePart, summary_of
 
-#: For how long a call that was sent may still come to Redis; see lua/register.lua.
+#: For how long a call that was sent may still come to Redis; see lua/ownership/register.lua.
 LATE_MS = 10_000
 #: What a register without times says of them.
 NO_TIMES = ("", "", "")
@@ -101,7 +101,7 @@ class OwnershipStore(StorePart):
             Flapping: more than `flapping_registers` accepted ones within the window.
             SessionNotFound: it is not in Redis: archived, or (without `create`) unknown.
 
-        Redis: lua/register.lua, O(keys of the session).
+        Redis: lua/ownership/register.lua, O(keys of the session).
         """
         bounds = self._runner.settings
         answer = self._runner.of_session(
@@ -175,7 +175,7 @@ class OwnershipStore(StorePart):
         "superseded" (another connection is newer), "deleted", "kicked" (an operator sent the device away)
         or "archived" (see `Archiver.reclaim`).
 
-        Redis: lua/reclaim.lua, atomic.
+        Redis: lua/ownership/reclaim.lua, atomic.
         """
         args: list[Any] = [node_id, self._runner.settings.lease_ms, "1" if create else "0"]
         for held in holdings:
@@ -214,7 +214,7 @@ class OwnershipStore(StorePart):
         Returns, per socket (at most CALL_SESSIONS), "ok", "stale" (another connection owns the
         session: nothing changed) or "missing".
 
-        Redis: lua/disconnect.lua, atomic, runs at maxmemory.
+        Redis: lua/ownership/disconnect.lua, atomic, runs at maxmemory.
         """
         args: list[Any] = [node_id, reason]
         for socket, by in zip(sockets, holders or repeat(actor()), strict=False):
@@ -227,7 +227,7 @@ class OwnershipStore(StorePart):
         Raises:
             SessionNotFound: the session is not in Redis.
 
-        Redis: lua/kick.lua, atomic, runs at maxmemory.
+        Redis: lua/ownership/kick.lua, atomic, runs at maxmemory.
         """
         token = secrets.token_hex(8)
         word, *rest = self._runner.of_session("kick", session_id, [away_ms, token])
@@ -241,7 +241,7 @@ class OwnershipStore(StorePart):
 
         Returns whether it did. From now on such a call changes nothing.
 
-        Redis: lua/withdraw.lua, atomic, runs at maxmemory.
+        Redis: lua/ownership/withdraw.lua, atomic, runs at maxmemory.
         """
         args = [node_id, sid, reason, 2 * LATE_MS]
         return bool(self._runner.of_session("withdraw", session_id, args) == "ok")
@@ -273,7 +273,7 @@ class OwnershipStore(StorePart):
         Any process may call it, each second; harmless when run twice; within the grace after a pause
         of all callers or a restart of Redis no session is touched.
 
-        Redis: lua/expire.lua, at most CALL_SESSIONS sessions and commands, runs at maxmemory.
+        Redis: lua/ownership/expire.lua, at most CALL_SESSIONS sessions and commands, runs at maxmemory.
         """
         answer = self._runner.run(
             "expire", partition, [self._runner.settings.lease_ms, CALL_SESSIONS]

@@ -1,7 +1,7 @@
 """Runs the Lua scripts, and repeats what Redis did not take, once, for the whole store.
 
-Each script is `lua/<name>.lua` behind `lua/shared.lua`, run by EVALSHA (redis-py's `Script` sends the text
-again to a restarted Redis, which has forgotten its scripts). All get the partition's tag as KEYS[1], the
+Each is run by EVALSHA (redis-py's `Script` sends the text again to a restarted Redis, which has forgotten its
+scripts). All get the partition's tag as KEYS[1], the
 keeping policy as ARGV[1..3], and by whom they are run (`service.acting`) as the last argument.
 """
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import hiredis
@@ -30,8 +29,7 @@ from service.redis_access.replies import (
 )
 from service.sessions.store.keys import Keys
 from service.sessions.store.replication import CONFIRMED, Call, Replication
-
-LUA_DIR = Path(__file__).parent / "lua"
+from service.sessions.store.scripts import load_scripts
 
 #: How long a call is repeated while Redis cannot be reached, s.
 PATIENCE_S = 1.0
@@ -83,11 +81,8 @@ class ScriptRunner:
         self.client: Any = client
         self._sleep = sleep
         self._on_call = on_call
-        shared = (LUA_DIR / "shared.lua").read_text()
         self.scripts: dict[str, Script] = {
-            path.stem: client.register_script(shared + path.read_text())
-            for path in sorted(LUA_DIR.glob("*.lua"))
-            if path.stem != "shared"
+            name: client.register_script(text) for name, text in load_scripts().items()
         }
         bounds = self.settings
         #: None: answers do not wait for replicas.

@@ -23,7 +23,7 @@ class SampleStore(StorePart):
         After StoreUnavailable the writer repeats the same number with the same parts until it is
         answered, and has no other batch of this partition under way meanwhile.
 
-        Redis: lua/append.lua, atomic per session, one feed entry for the batch.
+        Redis: lua/samples/append.lua, atomic per session, one feed entry for the batch.
         """
         answer = self._runner.run(
             "append", partition, self._args(writer_id, number, parts), repeat=False

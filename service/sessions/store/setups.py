@@ -28,7 +28,7 @@ def setup_of(snapshot: Snapshot) -> SetupState:
 
 
 class SetupStore(StorePart):
-    """The part of the store that keeps setups. Redis: lua/setup_*.lua, each atomic.
+    """The part of the store that keeps setups. Redis: lua/setups/setup_*.lua, each atomic.
 
     Guarantees: a change answers what it made itself, whatever changes the setup after it.
     """

@@ -32,14 +32,14 @@ from service.sessions import model
 from service.sessions.store import captures
 from service.sessions.store import samples as sample_store
 from service.sessions.store.keys import Keys
-from service.sessions.store.runner import LUA_DIR
+from service.sessions.store.scripts import LUA_DIR, shared_text
 from service.sessions.store.store import RedisSessionStore
 from service.sockets.devices import Devices
 from service.sockets.dispatch import Dispatcher
 from service.tasks import ThreadTasks
 from tests.support.nodes.stores import make_store
 
-SHARED = (LUA_DIR / "shared.lua").read_text()
+SHARED = shared_text()
 #: Ids, data keys and projects that a script could take for something else.
 AWKWARD = [
     "a",
@@ -65,13 +65,14 @@ def store(redis_client: redis.Redis, key_prefix: str) -> RedisSessionStore:
 
 
 def lua(store: RedisSessionStore, text: str, *args: Any) -> Any:
-    """What this text returns behind shared.lua."""
+    """What this text returns behind what all scripts share."""
     keys = [store.keys.tag(0)]
     return store.runner.client.eval(SHARED + text, 1, *keys, 60_000, 120_000, 1 << 20, *args, "{}")
 
 
 def text_of(name: str) -> str:
-    return (LUA_DIR / f"{name}.lua").read_text()
+    [path] = LUA_DIR.rglob(f"{name}.lua")
+    return path.read_text()
 
 
 # -- Lua = Python
@@ -115,7 +116,7 @@ def test_states(store: RedisSessionStore) -> None:
     """Every state that a script writes is one that Python knows."""
     written = {
         state
-        for path in LUA_DIR.glob("*.lua")
+        for path in LUA_DIR.rglob("*.lua")
         for state in re.findall(r"'HSET'[^\n]*'state', '(\w+)'", path.read_text())
     }
     assert written == {model.ACTIVE, model.INACTIVE, model.ARCHIVED}

@@ -11,6 +11,7 @@ import pytest
 
 from chaos.mutants.mutant import Mutant, load
 from chaos.mutants.run import Result, copy_tree, run_all
+from service.sessions.store.scripts import SHARED
 
 ROOT = Path(__file__).parents[3]
 MUTANTS = load()
@@ -35,14 +36,16 @@ def test_mutants_are_many_and_each_is_one_of_its_own() -> None:
 
 def test_every_mutant_is_still_a_program() -> None:
     """One that cannot even be read is noticed by any test."""
-    shared = (ROOT / "service/sessions/store/lua/shared.lua").read_text()
+    shared = {path: path.read_text() for path in SHARED}
     lua = lupa.lua51.LuaRuntime()
     for mutant in MUTANTS:
         text = (ROOT / mutant.file).read_text().replace(mutant.text, mutant.becomes)
         if mutant.file.endswith(".py"):
             ast.parse(text)
         else:
-            script = text if mutant.file.endswith("shared.lua") else shared + text
+            mutated = ROOT / mutant.file
+            above = "".join((shared | {mutated: text})[path] for path in SHARED)
+            script = above if mutated in shared else above + text
             assert lua.globals().loadstring(script), mutant.name
 
 

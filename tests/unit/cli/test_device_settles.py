@@ -1,7 +1,7 @@
 """The device client and a node's ingest together: whatever is refused, no acked update is missing or twice.
 
 Real are the device, the parsing of its updates and the ingest buffer. Redis is a list with the rules of
-lua/append.lua, and the connection is a call.
+lua/samples/append.lua, and the connection is a call.
 """
 
 from __future__ import annotations

@@ -372,7 +372,7 @@ class TestOutages:
 
 
 def test_entries_of_the_store_are_of_the_documented_form(rig):
-    """The words between lua/shared.lua and entries.py, seen from the stream."""
+    """The words between lua/shared/feed.lua and entries.py, seen from the stream."""
     generation = rig.register("a|b%", project_id="p|%q")
     rig.append("a|b%", {"deep": [1, None]}, generation=generation)
     raw = rig.factory(protocol=2, decode_responses=False)

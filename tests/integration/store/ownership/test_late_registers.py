@@ -15,7 +15,8 @@ from service.clock import RedisClock, Stamp
 from service.sessions.model import Accepted, Registration
 from service.sessions.store.keys import Keys
 from service.sessions.store.ownership import LATE_MS
-from service.sessions.store.runner import LUA_DIR, StoreSettings
+from service.sessions.store.runner import StoreSettings
+from service.sessions.store.scripts import load_scripts
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import holding
 
@@ -37,13 +38,11 @@ class Server:
     def set_clock(self, shift_s: float) -> None:
         """Let so much time pass, or come back, at once."""
         self.shift_s += shift_s
-        shared = (LUA_DIR / "shared.lua").read_text()
-        assert NOW in shared
-        shared = shared.replace(
-            NOW, f"now_ms = text(tonumber(now_ms) + {self.shift_s * 1000:.0f})\n{NOW}"
-        )
+        shifted = f"now_ms = text(tonumber(now_ms) + {self.shift_s * 1000:.0f})\n{NOW}"
+        scripts = load_scripts()
         for name in ("register", "reclaim", "renew"):
-            text = shared + (LUA_DIR / f"{name}.lua").read_text()
+            assert NOW in scripts[name]
+            text = scripts[name].replace(NOW, shifted)
             self.store.runner.scripts[name] = self.client.register_script(text)
         for node in (A, B):  # the nodes renew, and notice nothing
             self.store.ownership.renew(node)

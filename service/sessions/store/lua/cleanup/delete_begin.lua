@@ -3,7 +3,7 @@
 --   session in Redis must have, or '' · [7] file it must be archived with, or ''
 -- Returns 'ok', or 'unknown' (neither Redis nor the disk knows it) or 'changed' (it is not as wanted):
 --   then nothing was written.
--- NOTE: then the files go, then lua/delete.lua; a crash between them leaves a session that is still
+-- NOTE: then the files go, then lua/cleanup/delete.lua; a crash between them leaves a session that is still
 -- there or is gone, never one that comes back.
 local id = ARGV[4]
 local generation, rev = unpack(call('HMGET', key('session', id), 'generation', 'rev'))

@@ -1,6 +1,6 @@
 -- A session goes for good; a tombstone keeps late reclaims from bringing it back for an hour.
 -- ARGV[4] id · [5] `generation-rev` that it must have, or ''
--- Also one that is archived: then its files are gone already (lua/delete_begin.lua).
+-- Also one that is archived: then its files are gone already (lua/cleanup/delete_begin.lua).
 -- Returns {} when it is unknown, {'changed'} when it is not as wanted, else {generation, node id, sid, then per command that was open:
 --   id, command id, command, status, waiter}
 -- NOTE: the caller tells the socket.

@@ -1,4 +1,4 @@
--- Parts of a session are put into staging keys, from which lua/restore.lua takes them.
+-- Parts of a session are put into staging keys, from which lua/archive/restore.lua takes them.
 -- ARGV[4] staging prefix, below the tag · [5] TTL of the keys, ms · then per part: kind, command that writes it,
 --   number of its arguments, the arguments
 -- NOTE: each key has its TTL from its first write on, wherever the caller dies.

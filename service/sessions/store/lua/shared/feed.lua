@@ -1,0 +1,51 @@
+-- The feed: what changed, for the nodes to show.
+
+-- Writes one feed entry; its id is the partition's counter, so that a trim is seen as a gap.
+-- Every 64 entries a mark (time, id, bytes so far) is set, and what is too old or too much goes.
+local function feed_add(fields)
+  local bytes = 0
+  for _, field in ipairs(fields) do bytes = bytes + #field end
+  local epoch, feed, marks = tag .. 'epoch', tag .. 'feed', tag .. 'feed_marks'
+  local last = call('HINCRBY', epoch, 'last', 1)
+  local total = call('HINCRBY', epoch, 'bytes', bytes)
+  if last == 1 then call('UNLINK', feed, marks) end -- a counter that was lost starts a new feed
+  call('XADD', feed, text(last) .. '-0', unpack(fields))
+  if last % 64 ~= 0 then return end
+  call('RPUSH', marks, now_ms .. ' ' .. text(last) .. ' ' .. text(total))
+  local trim, feed_keep_ms, feed_max_bytes = nil, tonumber(ARGV[2]), tonumber(ARGV[3])
+  while true do
+    local mark = call('LINDEX', marks, 0)
+    if not mark then break end
+    local at, id, upto = string.match(mark, '^(%d+) (%d+) (%d+)$')
+    if tonumber(at) > now - feed_keep_ms and tonumber(upto) > total - feed_max_bytes then break end
+    trim = tonumber(id)
+    call('LPOP', marks)
+  end
+  if trim then call('XTRIM', feed, 'MINID', text(trim + 1) .. '-0') end
+end
+
+local SUMMARY = {'session_name', 'project_id', 'state', 'is_connected', 'node_id', 'created_at',
+  'start_time', 'disconnected_at', 'disconnect_reason', 'setup_version', 'reported_version',
+  'active_clients', 'open_commands', 'last_activity', 'last_update', 'last_ping', 'expect_every', 'seen_by', 'rev'}
+
+-- The session's summary as it is now, behind what is in `fields`: name, value, name, value …
+local function summary(id, fields)
+  local values = call('HMGET', key('session', id), unpack(SUMMARY))
+  for i, name in ipairs(SUMMARY) do
+    if values[i] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = values[i]
+    end
+  end
+  return fields
+end
+
+-- The session's summary as it is now becomes a feed entry.
+local function feed_state(id, previous_project)
+  local fields = summary(id, {'state', id})
+  if previous_project then
+    fields[#fields + 1] = 'previous_project_id'
+    fields[#fields + 1] = previous_project
+  end
+  feed_add(fields)
+end
