@@ -18,10 +18,8 @@ from service.sessions.store import layout
 from service.sessions.store.archive_index import ArchiveIndexStore
 from service.sessions.store.bulk import BulkStore
 from service.sessions.store.captures import CaptureStore
-from service.sessions.store.cleanup import CleanupStore
 from service.sessions.store.commands import CommandStore
 from service.sessions.store.devices import DeviceStore
-from service.sessions.store.fleet import FleetStore
 from service.sessions.store.histories import HistoryStore
 from service.sessions.store.index import IndexStore
 from service.sessions.store.keys import Keys
@@ -29,7 +27,9 @@ from service.sessions.store.ownership import OwnershipStore
 from service.sessions.store.runner import ScriptRunner, StoreSettings
 from service.sessions.store.samples import SampleStore
 from service.sessions.store.setups import SetupStore
-from service.sessions.store.upkeep import UpkeepStore
+from service.sessions.store.upkeep.cleanup import CleanupStore
+from service.sessions.store.upkeep.fleet import FleetStore
+from service.sessions.store.upkeep.upkeep import UpkeepStore
 
 
 class RedisSessionStore:
