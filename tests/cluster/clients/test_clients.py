@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.clients.bare import Bare
 from tests.support.clients.clients import Client
-from tests.support.clients.javascript import JavaScriptClient
+from tests.support.clients.js.javascript import JavaScriptClient
 from tests.support.nodes.node_processes import ROADS, Cluster, road
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.waiting import wait_until

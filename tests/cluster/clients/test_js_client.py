@@ -13,7 +13,7 @@ import pytest
 from muster_client import Device, Operator
 
 from tests.support.clients.device_program import DeviceProgram
-from tests.support.clients.js_package import built_package
+from tests.support.clients.js.js_package import built_package
 from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.sizes import sampled

@@ -1,4 +1,4 @@
-"""Every message of the AsyncAPI document has examples, which fit; tests/test_examples.py sends those of clients."""
+"""Every message of the AsyncAPI document has examples, which fit; tests/examples/ sends those of clients."""
 
 from __future__ import annotations
 

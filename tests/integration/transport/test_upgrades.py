@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.clients.javascript import JavaScriptClient
+from tests.support.clients.js.javascript import JavaScriptClient
 from tests.support.clients.raw_clients import RawPolling, RawWebsocket
 from tests.support.nodes.socket_nodes import Node
 from tests.support.system.relays import Relay

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.clients.javascript import run_script
+from tests.support.clients.js.javascript import run_script
 from tests.support.pages import ROOT
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clients.js_package import SOURCES, built_package, call
+from tests.support.clients.js.js_package import SOURCES, built_package, call
 
 pytestmark = pytest.mark.processes
 

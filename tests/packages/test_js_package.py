@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients.js_package import SOURCES, built_package, call
+from tests.support.clients.js.js_package import SOURCES, built_package, call
 from tests.support.nodes.node_processes import Cluster
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.waiting import wait_until

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.clients.bare import Bare
-from tests.support.clients.javascript import installed_clients
-from tests.support.clients.js_package import built_package, call
+from tests.support.clients.js.javascript import installed_clients
+from tests.support.clients.js.js_package import built_package, call
 from tests.support.clients.snippets import Program
 from tests.support.nodes.node_processes import Cluster
 from tests.support.nodes.shared_pair import running_pair

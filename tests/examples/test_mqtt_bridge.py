@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt import client as mqtt
 
 from tests.support.clients.bare import Bare
-from tests.support.clients.javascript import SOURCES, run_script
+from tests.support.clients.js.javascript import SOURCES, run_script
 from tests.support.clients.snippets import Program
 from tests.support.nodes.node_processes import Cluster
 from tests.support.nodes.shared_pair import running_pair

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.waiting import wait_until
 
-SOURCES = Path(__file__).parent / "js"
+SOURCES = Path(__file__).parent
 
 
 def installed_clients(sources: Path = SOURCES) -> Path:

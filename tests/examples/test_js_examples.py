@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.clients.bare import Bare
-from tests.support.clients.js_package import built_package
+from tests.support.clients.js.js_package import built_package
 from tests.support.clients.snippets import Program
 from tests.support.nodes.node_processes import Cluster
 from tests.support.nodes.shared_pair import running_pair

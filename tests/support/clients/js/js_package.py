@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = Path(__file__).parents[3] / "clients" / "js"
+SOURCES = Path(__file__).parents[4] / "clients" / "js"
 #: Not part of what is built.
 _LEFT_OUT = shutil.ignore_patterns("node_modules", "dist")
 
