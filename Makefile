@@ -41,7 +41,7 @@ test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a r
 	@$(TESTS) --whole $(PYTEST_ARGS)
 
 test-compose: engine $(VENV)/.installed-dev ## build the image and try docker-compose.yml; needs a Docker engine
-	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py
+	@$(BIN)/python -m pytest -p no:randomly $(PYTEST_ARGS) tests/compose/suite.py tests/compose/suite_of_monitoring.py
 
 conformance: $(VENV)/.installed-dev ## run the scenarios of clients/conformance with ADAPTER="node my-adapter.js"; without it: ours
 	@CONFORMANCE_ADAPTER="$(ADAPTER)" $(BIN)/python -m pytest -p no:randomly tests/cluster/clients/test_conformance.py -k test_scenario $(PYTEST_ARGS)
