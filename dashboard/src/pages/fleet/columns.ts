@@ -1,7 +1,7 @@
 // The columns of the fleet's table: how wide, how sorted, how shown.
 import type { Row } from "@/client/rows";
 import { toMs } from "@/client/times";
-import { VALUE, type Sort, type View } from "./view";
+import { VALUE } from "./view";
 
 export interface FleetColumn {
   readonly id: string;
@@ -68,37 +68,4 @@ export function setupState({ setup_version: version, in_sync: isInSync }: Row["s
 export function lastSeenMs({ summary, seenMs }: Row): number | undefined {
   const told = toMs(summary.last_activity) ?? 0;
   return Math.max(told, seenMs) || undefined;
-}
-
-/** Return the ids of the rows that fit, in order. */
-export function arrange(rows: Iterable<[string, Row]>, view: View): string[] {
-  const found: { id: string; row: Row }[] = [];
-  const q = view.q.normalize("NFC").toLowerCase();
-  for (const [id, row] of rows) if (fits(row, view, q)) found.push({ id, row });
-  return sorted(found, view.sort);
-}
-
-function fits(row: Row, { state, project, node, only }: View, q: string): boolean {
-  const { summary } = row;
-  if (state !== "" && summary.state !== state) return false;
-  if (project !== "" && summary.project_id !== project) return false;
-  if (node !== "" && summary.node_id !== node) return false;
-  if (only === "unsynced" && setupState(summary) !== "pending") return false;
-  if (only === "commands" && summary.open_commands === 0) return false;
-  return q === "" || row.text.includes(q);
-}
-
-/** Rows without a value come last, in either direction; equal ones by id, so that they stand still. */
-function sorted(found: { id: string; row: Row }[], sort: Sort): string[] {
-  const [column] = columnsOf([sort.by]);
-  const keyed = found.map(({ id, row }) => ({ id, key: column?.key(row) }));
-  const sign = sort.isDescending ? -1 : 1;
-  keyed.sort((a, b) => {
-    if (a.key === b.key) return a.id < b.id ? -1 : 1;
-    if (a.key === undefined) return 1;
-    if (b.key === undefined) return -1;
-    if (typeof a.key !== typeof b.key) return typeof a.key === "number" ? -1 : 1;
-    return a.key < b.key ? -sign : sign;
-  });
-  return keyed.map(({ id }) => id);
 }

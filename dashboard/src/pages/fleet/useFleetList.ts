@@ -1,9 +1,11 @@
 // The ids that the table shows, in order: of the live rows, or of the server's list.
-import { computed, onScopeDispose, ref, watch, type ComputedRef, type Ref } from "vue";
+import { computed, onScopeDispose, watch, type ComputedRef, type Ref } from "vue";
 import type { Row } from "@/client/rows";
+import { useSteps } from "@/composables/useSteps";
 import { useConnection } from "@/stores/connection";
 import { useFleet } from "@/stores/fleet";
-import { arrange, columnsOf } from "./columns";
+import { arrange } from "./arrange";
+import { columnsOf } from "./columns";
 import type { Choices } from "./toolbar";
 import { useServerList, type ServerList } from "./useServerList";
 import type { View } from "./view";
@@ -20,25 +22,39 @@ export interface FleetList {
   /** Whether the server searches, because not everything is loaded. */
   readonly isServed: ComputedRef<boolean>;
   readonly server: ServerList;
+  /** Whether there is a list yet. */
+  readonly isArranged: ComputedRef<boolean>;
 }
 
 export function useFleetList(view: Ref<View>): FleetList {
   const fleet = useFleet();
   const connection = useConnection();
-  /** Rows are plain objects: this changes when they are to be looked at anew. */
-  const lookedAt = ref(0);
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  const isServed = computed(() => connection.isLarge || view.value.state === "archived");
+  const server = useServerList(view, isServed);
+  /** What is live is newer than what the server listed. */
+  const rowOf = (id: string): Row | undefined => fleet.row(id) ?? server.rows.value.get(id);
 
+  const { result, anew, again } = useSteps(() =>
+    isServed.value ? arrange(served(), { ...view.value, q: "" }) : arrange(fleet.all(), view.value),
+  );
+  function* served(): Generator<[string, Row]> {
+    for (const [id, row] of server.rows.value) yield [id, rowOf(id) ?? row];
+  }
+
+  let timer: ReturnType<typeof setTimeout> | undefined;
   function soon(afterMs: number): void {
     timer ??= setTimeout(() => {
       timer = undefined;
-      lookedAt.value += 1;
+      again();
     }, afterMs);
   }
+  onScopeDispose(() => clearTimeout(timer));
 
+  if (connection.snapshot.counts !== undefined) anew();
+  watch([view, isServed, server.rows], anew);
   watch(
     () => fleet.structure,
-    () => soon(LEAST_MS),
+    () => soon(result.value === undefined ? 0 : LEAST_MS),
   );
   watch(
     () => fleet.tick,
@@ -46,37 +62,21 @@ export function useFleetList(view: Ref<View>): FleetList {
       if (columnsOf([view.value.sort.by])[0]?.isRestless === true) soon(RESTLESS_MS);
     },
   );
-  onScopeDispose(() => clearTimeout(timer));
-
-  const isServed = computed(() => connection.isLarge || view.value.state === "archived");
-  const server = useServerList(view, isServed);
-  /** What is live is newer than what the server listed. */
-  const rowOf = (id: string): Row | undefined => fleet.row(id) ?? server.rows.value.get(id);
-  const served = computed(() => [...server.rows.value.keys()].map((id): [string, Row] => [id, rowOf(id) as Row]));
-
-  const ids = computed(() => {
-    const loaded = isServed.value ? served.value : fleet.all();
-    return arrangeAt(lookedAt.value, loaded, isServed.value ? { ...view.value, q: "" } : view.value);
-  });
-  const choices = computed(() => choicesOf(isServed.value ? served.value : fleet.all(), view.value, lookedAt.value));
   watch(server.rows, (rows) => {
     if (connection.isLarge && view.value.state !== "archived") connection.watchOnly([...rows.keys()]);
   });
-  return { ids, choices, rowOf, isServed, server };
+
+  const choices = computed((): Choices => {
+    const { project, node } = view.value;
+    return { projects: named(result.value?.projects, project), nodes: named(result.value?.nodes, node) };
+  });
+  return {
+    ids: computed(() => result.value?.ids ?? []), choices, rowOf, isServed, server,
+    isArranged: computed(() => result.value !== undefined),
+  };
 }
 
-function arrangeAt(_at: number, rows: Iterable<[string, Row]>, view: View): string[] {
-  return arrange(rows, view);
-}
-
-function choicesOf(rows: Iterable<[string, Row]>, view: View, _at: number): Choices {
-  // What is chosen stays a choice, also where no session has it now.
-  const projects = new Set([view.project]);
-  const nodes = new Set([view.node]);
-  for (const [, { summary }] of rows) {
-    projects.add(summary.project_id);
-    nodes.add(summary.node_id ?? "");
-  }
-  const named = (found: Set<string>): string[] => [...found].filter((one) => one !== "").sort();
-  return { projects: named(projects), nodes: named(nodes) };
+/** What is chosen stays a choice, also where no session has it now. */
+function named(found: ReadonlySet<string> = new Set(), chosen = ""): string[] {
+  return [...new Set([...found, chosen])].filter((one) => one !== "").sort();
 }
