@@ -67,6 +67,12 @@ class KeyNotFound(ServiceError):
     code, status = "key_not_found", 404
 
 
+class VersionNotFound(ServiceError):
+    """This version of the setup is not kept, or there was none."""
+
+    code, status = "version_not_found", 404
+
+
 class CommandNotFound(ServiceError):
     """The session has no such command."""
 

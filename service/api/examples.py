@@ -25,6 +25,7 @@ BODIES: Mapping[str, Any] = {
 IDS: Mapping[str, str] = {
     "session_id": "kiosk-7",
     "key": "temperature",
+    "version": "3",
     "command_id": "0f1e4ac34bb428353bce1465c2785b9e",
     "batch_id": "0f1e4ac34bb428353bce1465c2785b9e",
     "job_id": "muster-verify",

@@ -123,6 +123,12 @@ class CommandPath(SessionPath):
     command_id: Known
 
 
+class VersionPath(SessionPath):
+    """Path of one version of a setup."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+
+
 class BatchPath(Payload):
     """Path of one bulk command."""
 

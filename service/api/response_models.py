@@ -146,12 +146,17 @@ class Stored(Answer):
     rev: int
 
 
-class Setup(Answer):
-    """A setup and its state."""
+class SetupVersion(Answer):
+    """A setup as it was in one version."""
 
     session_id: str
     setup: Any
-    setup_version: int = Field(description="The ETag has the same value.")
+    setup_version: int
+
+
+class Setup(SetupVersion):
+    """A setup and its state; the ETag is the version."""
+
     setup_timestamp: Time | None
     reported_version: int
     in_sync: bool

@@ -361,6 +361,10 @@ class SessionManager:
         """Return the setup and its versions; raises SessionNotFound."""
         return self._setups.get(session_id)
 
+    def setup_of_version(self, session_id: str, version: int) -> Any:
+        """Return the setup of a version that is kept; see `SetupManager.version`."""
+        return self._setups.version(session_id, version)
+
     def update_setup(
         self,
         session_id: str,

@@ -10,7 +10,7 @@ from service.manager.core import ManagerCore
 from service.schema.names import known_id
 from service.schema.values import check_value, unix_seconds
 from service.sessions.model import SetupState
-from service.sessions.store.setups import setup_of
+from service.sessions.store.setups import setup_of, version_of
 from service.sessions.values import merge_patch
 
 
@@ -33,6 +33,21 @@ class SetupManager:
             if snapshot is None:
                 raise
             return setup_of(snapshot)
+
+    def version(self, session_id: str, version: int) -> Any:
+        """Return the document that the setup was in this version.
+
+        Raises:
+            SessionNotFound
+            VersionNotFound: there was none, or it is not kept.
+        """
+        try:
+            return self._core.store.setups.version(known_id(session_id), version)
+        except errors.SessionNotFound:
+            snapshot = self._core.read(session_id, entire=True)
+            if snapshot is None:
+                raise
+            return version_of(snapshot, version)
 
     def update(
         self,

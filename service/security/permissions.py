@@ -111,6 +111,7 @@ ROUTES: Mapping[str, Right] = {
     f"POST {_ID}/restore": Right(_WRITERS, ONE),
     f"POST {_ID}/telemetry": Right(frozenset({DEVICE, OPERATOR, ADMIN}), ONE),
     f"GET {_ID}/setup": Right(_ALL, ONE),
+    f"GET {_ID}/setup/versions/<version>": Right(_ALL, ONE),
     f"PUT {_ID}/setup": Right(_WRITERS, ONE),
     f"PATCH {_ID}/setup": Right(_WRITERS, ONE),
     f"POST {_ID}/setup/undo": Right(_WRITERS, ONE),

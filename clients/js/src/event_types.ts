@@ -105,7 +105,7 @@ export interface Draining {
 
 /** An error. It may have more fields, such as `session_id` or `max_bytes`. */
 export interface Error {
-  code: "archive_corrupt" | "batch_not_found" | "command_not_found" | "command_timeout" | "conflict" | "device_offline" | "draining" | "file_not_found" | "flapping" | "idempotency_mismatch" | "internal" | "invalid_request" | "job_not_found" | "key_not_found" | "not_allowed" | "not_authenticated" | "not_registered" | "overloaded" | "precondition_failed" | "rate_limited" | "session_not_found" | "slow_client" | "stale_generation" | "store_unavailable" | "too_large";
+  code: "archive_corrupt" | "batch_not_found" | "command_not_found" | "command_timeout" | "conflict" | "device_offline" | "draining" | "file_not_found" | "flapping" | "idempotency_mismatch" | "internal" | "invalid_request" | "job_not_found" | "key_not_found" | "not_allowed" | "not_authenticated" | "not_registered" | "overloaded" | "precondition_failed" | "rate_limited" | "session_not_found" | "slow_client" | "stale_generation" | "store_unavailable" | "too_large" | "version_not_found";
   message: string;
   retryable: boolean;
   retry_after_s?: number | null;

@@ -405,7 +405,7 @@ export interface SessionsPage {
   total: number | null;
 }
 
-/** A setup and its state. */
+/** A setup and its state; the ETag is the version. */
 export interface Setup {
   session_id: string;
   setup: unknown;
@@ -415,6 +415,13 @@ export interface Setup {
   in_sync: boolean;
   undo_available: boolean;
   redo_available: boolean;
+}
+
+/** A setup as it was in one version. */
+export interface SetupVersion {
+  session_id: string;
+  setup: unknown;
+  setup_version: number;
 }
 
 /** Totals over the whole life of a session. */

@@ -168,6 +168,7 @@ class _ErrorRequired(TypedDict):
         "stale_generation",
         "store_unavailable",
         "too_large",
+        "version_not_found",
     ]
     message: str
     retryable: bool

@@ -497,7 +497,7 @@ class SessionsPage(TypedDict):
 
 
 class Setup(TypedDict):
-    """A setup and its state."""
+    """A setup and its state; the ETag is the version."""
 
     session_id: str
     setup: Any
@@ -507,6 +507,14 @@ class Setup(TypedDict):
     in_sync: bool
     undo_available: bool
     redo_available: bool
+
+
+class SetupVersion(TypedDict):
+    """A setup as it was in one version."""
+
+    session_id: str
+    setup: Any
+    setup_version: int
 
 
 class Statistics(TypedDict):

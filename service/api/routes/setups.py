@@ -18,6 +18,7 @@ class Rules(Protocol):
     """The part of the session manager that keeps setups."""
 
     def get_setup(self, session_id: str) -> SetupState: ...
+    def setup_of_version(self, session_id: str, version: int) -> Any: ...
     def update_setup(
         self, session_id: str, setup: Any, *, version: int | None = ...
     ) -> SetupState: ...
@@ -40,6 +41,17 @@ class Setups:
         """Get the setup; its version is the ETag."""
         state = self._rules.get_setup(path.session_id)
         return not_modified(str(state.version)) or _shown(state)
+
+    def get_setup_version(self, path: request_models.VersionPath) -> Response:
+        """Get the setup of one version, such as the one that the device runs.
+
+        Kept are the present one and those to which undo and redo go back and forth.
+        """
+        version = int(path.version)
+        setup = self._rules.setup_of_version(path.session_id, version)
+        return json_response(
+            {"session_id": path.session_id, "setup": setup, "setup_version": version}
+        )
 
     def put_setup(
         self,
@@ -111,6 +123,9 @@ def register(api: Api, setups: Setups) -> None:
     changes = (errors.SessionNotFound, errors.PreconditionFailed, errors.Overloaded)
     api.add("GET", rule, setups.get_setup, tag="setup", headers=["ETag"],
             returns={200: response_models.Setup, 304: None}, raises=(errors.SessionNotFound,))  # fmt: skip
+    api.add("GET", rule + "/versions/<segment:version>", setups.get_setup_version, tag="setup",
+            returns={200: response_models.SetupVersion},
+            raises=(errors.SessionNotFound, errors.VersionNotFound))  # fmt: skip
     for method, suffix, handler, more in (
         ("PUT", "", setups.put_setup, ()),
         ("PATCH", "", setups.patch_setup, ()),

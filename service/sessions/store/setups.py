@@ -27,6 +27,27 @@ def setup_of(snapshot: Snapshot) -> SetupState:
     )
 
 
+def version_of(snapshot: Snapshot, version: int) -> Any:
+    """Return a version of the setup in an entire snapshot, as lua/setup_version.lua does.
+
+    Raises:
+        VersionNotFound
+    """
+    fields = snapshot.fields
+    present, undo, redo = (*fields.get("setup_versions", "").split("|"), "", "", "")[:3]
+    number = fields.get("setup_version") or "0"
+    if present.partition("+")[0] != number:
+        present, undo, redo = number, "", ""
+    if str(version) in present.split("+"):
+        return orjson.loads(snapshot.setup) if snapshot.setup else None
+    for versions, steps in ((undo, snapshot.undo), (redo, snapshot.redo)):
+        assert not isinstance(steps, int), "the entire session"
+        for one, document in zip(reversed(versions.split(",")), reversed(steps), strict=False):
+            if str(version) in one.split("+"):
+                return orjson.loads(document)
+    raise errors.VersionNotFound(session_id=snapshot.session_id)
+
+
 class SetupStore(StorePart):
     """The part of the store that keeps setups. Redis: lua/setups/setup_*.lua, each atomic.
 
@@ -40,6 +61,17 @@ class SetupStore(StorePart):
             SessionNotFound: the session is not in Redis.
         """
         return self._state(session_id, self._runner.of_session("setup_get", session_id, []))
+
+    def version(self, session_id: str, version: int) -> Any:
+        """Return the document of this version.
+
+        Raises:
+            SessionNotFound: the session is not in Redis.
+            VersionNotFound
+        """
+        word, *found = self._runner.of_session("setup_version", session_id, [version])
+        self._raise_for(word, session_id)
+        return orjson.loads(found[0]) if found[0] else None
 
     def put(
         self,
@@ -134,5 +166,7 @@ class SetupStore(StorePart):
             raise errors.StaleGeneration(session_id=session_id)
         if word == "too_large":
             raise too_large(self._runner.settings.max_bytes, session_id=session_id)
+        if word == "gone":
+            raise errors.VersionNotFound(session_id=session_id)
         if word == "nothing":
             raise errors.Conflict("There is no step to go back or forth to.", session_id=session_id)

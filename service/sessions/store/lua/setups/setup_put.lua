@@ -13,6 +13,7 @@ if expected ~= '' and expected ~= (is[2] or '0') then return {'precondition', is
 local before, held, redo = call('GET', setup), held_by(id), key('redo', id)
 local bytes, steps = #ARGV[5] + (before and 0 or 4), call('LLEN', undo) -- the document before only moves
 before = before or 'null'
+local versions = setup_versions(id)
 for _, document in ipairs(call('LRANGE', redo, 0, -1)) do bytes = bytes - #document end
 local most = math.max(tonumber(ARGV[9]), held or 0)
 local gone, freed = oldest(undo, (held or 0) + bytes - tonumber(ARGV[9]), steps - 99, steps)
@@ -28,6 +29,9 @@ call('UNLINK', redo)
 call('SET', setup, ARGV[5])
 add_bytes(id, bytes - freed)
 local version = call('HINCRBY', session, 'setup_version', 1)
+table.insert(versions.undo, versions.present)
+versions.redo = {}
+note_setup_versions(id, versions, version)
 call('HSET', session, 'setup_timestamp', ARGV[7] ~= '' and ARGV[7] or now_ms, 'last_update', now_ms)
 event(id, 'setup_changed', {version = version})
 feed_state(id)

@@ -1,3 +1,31 @@
+local function fit_versions(id, kind, versions)
+  local length = call('LLEN', key(kind, id))
+  for _ = length + 1, #versions do table.remove(versions, 1) end
+  for _ = #versions + 1, length do table.insert(versions, 1, '-') end
+end
+
+-- Which versions the documents of a setup are: `present`, and those of `undo` and `redo`, oldest first. Each as
+-- '7+3': a step back to version 3 was made as version 7, so both are this document; '-': a node that did not note it.
+local function setup_versions(id)
+  local is = call('HMGET', key('session', id), 'setup_version', 'setup_versions')
+  local present, undo, redo = string.match(is[2] or '', '^(%d[%d+]*)|([%d+,-]*)|([%d+,-]*)$')
+  if not present or string.match(present, '^%d+') ~= (is[1] or '0') then present, undo, redo = is[1] or '0', '', '' end
+  local found = {present = present, undo = {}, redo = {}}
+  for kind, versions in pairs({undo = undo, redo = redo}) do
+    for one in string.gmatch(versions, '[^,]+') do table.insert(found[kind], one) end
+    fit_versions(id, kind, found[kind])
+  end
+  return found
+end
+
+-- The same after a change to version `version`, whose document is also `others`, as far as the lists go back.
+local function note_setup_versions(id, found, version, others)
+  for _, kind in ipairs({'undo', 'redo'}) do fit_versions(id, kind, found[kind]) end
+  local present = string.match(version .. '+' .. (others or ''), '^%d+%+?%d*%+?%d*%+?%d*%+?%d*'):gsub('%+$', '')
+  call('HSET', key('session', id), 'setup_versions',
+    present .. '|' .. table.concat(found.undo, ',') .. '|' .. table.concat(found.redo, ','))
+end
+
 -- The setup as it is now, as whoever changed it is answered.
 local function setup_state(id)
   local is = call('HMGET', key('session', id), 'setup_version', 'setup_timestamp', 'reported_version',
