@@ -92,7 +92,11 @@ def copy_tree(root: Path, target: Path) -> Path:
 
 def run_tests(copy: Path, tests: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
     """Run tests in a copy; return pytest's exit code (None: they took too long) and what it printed."""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((f"{copy}", f"{copy}/clients/python"))}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((f"{copy}", f"{copy}/clients/python")),
+        "PYTHONDONTWRITEBYTECODE": "",  # what pytest makes of the tests serves all mutants of this copy
+    }
     process = subprocess.Popen(
         (sys.executable, *PYTEST, *tests),
         cwd=copy,
