@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def main() -> int:
     """Simulate seeds, report those that fail; exit code 1: a promise does not hold, or a plant is missed."""
     from chaos.simulation.faults import FAULTS
-    from chaos.simulation.node import share
 
     parser = argparse.ArgumentParser(prog="python -m chaos.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
@@ -30,7 +29,6 @@ def main() -> int:
     faults = [fault for fault in FAULTS if not wanted or fault.name in wanted]
     if len(faults) < len(wanted):
         parser.error(f"there are only these faults: {names}")
-    share()
     if options.plant:
         return _find_planted(options.plant, options.seconds)
     return _simulate(options.seed, options.seeds, options.seconds, faults)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
-
-import flask_openapi3.utils
 
 from chaos.simulation.redis_lines import RedisLine
 from chaos.simulation.scheduler import NodeTasks, Process, Scheduler
 from chaos.simulation.sockets import ClientLines, SimulatedSockets
-from service.api.openapi import Api
 from service.archiving.keeper import ArchiveKeeper
 from service.archiving.null import NullArchiver
 from service.config.loader import Config
@@ -28,10 +24,8 @@ from service.node.storage import Storage
 from service.node.transport import Transport
 from service.redis_access.patience import await_redis
 from service.sessions.model import node_token
-from service.sessions.store import layout
 from service.sockets.authenticator import Authenticator
 from service.sockets.dispatch import Dispatcher
-from service.sockets.events import asyncapi
 from service.sockets.rate_limits import Limits, RateLimiter
 from service.transport.upstream import StrictJson
 
@@ -100,22 +94,3 @@ class SimulatedNode(Node):
                 authenticator, sockets, ground.memory, drain, ground.metrics, ground.standing
             ),
         )
-
-
-def share() -> None:
-    """Make once what is the same for all nodes and costs most of a start: documents, schemas, hash tags."""
-    made: dict[str, dict[str, Any]] = {}
-    make = Api.document
-
-    def document(api: Api, version: str) -> dict[str, Any]:
-        if version not in made:
-            made[version] = make(api, version)
-        return made[version]
-
-    Api.document = document  # type: ignore[method-assign, assignment]
-    for module, name in (
-        (asyncapi, "document"),
-        (layout, "spread_tags"),
-        (flask_openapi3.utils, "get_model_schema"),
-    ):
-        setattr(module, name, functools.cache(getattr(module, name)))

@@ -1,8 +1,8 @@
 """Routes and their OpenAPI document, from one declaration.
 
-`Api` is flask-openapi3's blueprint: it reads the models from a handler's annotations (`path`, `query`,
-`header`, `body`) and collects the OpenAPI 3.1 document from them. Requests are
-read by `parsing`, because flask-openapi3 accepts broken JSON, wrong types and repeated parameters.
+`Api` is Flask's blueprint: a handler's annotations (`path`, `query`, `header`, `body`) are the models of its
+requests, which `parsing` reads. flask-openapi3 collects the OpenAPI 3.1 document from them, and has no part in
+requests: it accepts broken JSON, wrong types and repeated parameters.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from typing import Any
 
-from flask import Response
+from flask import Blueprint, Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models import APISpec
 from flask_openapi3.models.info import Info
@@ -49,11 +50,35 @@ Handler = Callable[..., Response]
 Shape = type[BaseModel] | Mapping[str, type[BaseModel] | type[bytes] | None] | None
 
 
-def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: Any, body: Any,
-          raw: Any, **_: Any) -> Callable[..., Response]:  # fmt: skip
-    """Return the view that Flask calls: it reads and checks every argument of `func`."""
+#: The arguments that a handler may take, each a model.
+ARGUMENTS = ("path", "query", "header", "body")
 
-    @wraps(func)
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route as it is declared; where its method, rule and handler are the same, all is."""
+
+    method: str
+    rule: str
+    handler: Callable[..., Any]  #: the function, of whatever object
+    tag: str = field(compare=False)
+    returns: Mapping[int, Shape] = field(compare=False)
+    raises: tuple[type[errors.ServiceError], ...] = field(compare=False)
+    headers: tuple[str, ...] = field(compare=False)
+    refuses: tuple[int, ...] = field(compare=False)
+
+    @property
+    def models(self) -> dict[str, type[BaseModel]]:
+        """Return the model of each argument that the handler takes."""
+        taken = inspect.signature(self.handler, eval_str=True).parameters
+        return {name: taken[name].annotation for name in ARGUMENTS if name in taken}
+
+
+def _view(handler: Handler, models: Mapping[str, Any]) -> Callable[..., Response]:
+    """Return the view that Flask calls: it reads and checks every argument of `handler`."""
+    path, query, header, body = (models.get(name) for name in ARGUMENTS)
+
+    @wraps(handler)
     def view(**segments: str) -> Response:
         taken: dict[str, Any] = {}
         if path:
@@ -69,23 +94,17 @@ def _view(func: Handler, header: Any, cookie: Any, path: Any, query: Any, form: 
             taken["body"] = parsing.read_body(body)
         else:
             parsing.refuse_body()
-        return func(**taken)
+        return handler(**taken)
 
     return view
 
 
-class Api(APIBlueprint):
+class Api(Blueprint):
     """The routes below `/api/v1`, added with `add`."""
-
-    create_view_func = staticmethod(_view)  # type: ignore[assignment]
-
-    #: Components in addition to those that handlers name.
-    shared_models: ClassVar[tuple[type[BaseModel], ...]] = (Problem,)
 
     def __init__(self) -> None:
         super().__init__("api", __name__, url_prefix=PREFIX)
-        self._answers: list[type[BaseModel]] = list(self.shared_models)
-        self._bodies: list[type[BaseModel]] = []
+        self._routes: list[Route] = []
 
     def add(
         self,
@@ -111,29 +130,62 @@ class Api(APIBlueprint):
             headers: names of the headers of successful answers.
             refuses: other statuses it may answer, all with the code `invalid_request`.
         """
-        hints = inspect.signature(handler, eval_str=True).parameters
-        body = hints["body"].annotation if "body" in hints else None
-        expected = {*ALWAYS, *raises, *(WITH_BODY if body else ())}
+        plain = getattr(handler, "__func__", handler)
+        route = Route(
+            method, rule, plain, tag, returns, tuple(raises), tuple(headers), tuple(refuses)
+        )
+        self._routes.append(route)
+        self.add_url_rule(rule, view_func=_view(handler, route.models), methods=[method])
+
+    def document(self, version: str) -> dict[str, Any]:
+        """Return the OpenAPI 3.1 document of all routes added so far."""
+        return _describe(tuple(self._routes), version)
+
+
+@cache
+def _describe(routes: tuple[Route, ...], version: str) -> dict[str, Any]:
+    """Return the document of these routes: made once for all nodes of a process, and not to be changed."""
+    description = _Description()
+    for route in routes:
+        description.add(route)
+    return description.document(version)
+
+
+class _Description(APIBlueprint):
+    """Collects the document; no request comes here."""
+
+    create_view_func = staticmethod(lambda func, *_, **__: func)
+
+    def __init__(self) -> None:
+        super().__init__("api", __name__, url_prefix=PREFIX)
+        self._answers: list[type[BaseModel]] = [Problem]
+        self._bodies: list[type[BaseModel]] = []
+
+    def add(self, route: Route) -> None:
+        """Add what `Api.add` was given."""
+        body = route.models.get("body")
+        expected = {*ALWAYS, *route.raises, *(WITH_BODY if body else ())}
         responses: dict[int | str, Any] = {
-            status: _success(shape, self._component, headers) for status, shape in returns.items()
+            status: _success(shape, self._component, route.headers)
+            for status, shape in route.returns.items()
         }
         for status, codes in _by_status(expected).items():
             responses[status] = _failure(codes)
-        for status in (*refuses, *((_UNSUPPORTED_MEDIA_TYPE,) if body else ())):
+        for status in (*route.refuses, *((_UNSUPPORTED_MEDIA_TYPE,) if body else ())):
             responses[status] = _failure(["invalid_request"])
-        summary, text = _described(handler)
-        register = getattr(self, method.lower())(
-            rule,
-            tags=[Tag(name=tag)],
-            operation_id=handler.__name__,
+        summary, text = _described(route.handler)
+        register = getattr(self, route.method.lower())(
+            route.rule,
+            tags=[Tag(name=route.tag)],
+            operation_id=route.handler.__name__,
             summary=summary,
             description=text or summary,
             responses=responses,
             validate_response=False,
         )
-        register(handler)
+        register(route.handler)
         if body:
-            self._describe_body(method, rule, body)
+            self._describe_body(route.method, route.rule, body)
 
     def _describe_body(self, method: str, rule: str, body: type[BaseModel]) -> None:
         """Add what flask-openapi3 cannot declare: other media types, and optional bodies."""

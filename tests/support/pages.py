@@ -54,7 +54,7 @@ def families(error: type[errors.ServiceError]) -> Iterator[type[errors.ServiceEr
         yield from families(child)
 
 
-def describe_api() -> Any:
+def describe_api(version: str = "") -> Any:
     """The OpenAPI document, of an application that nobody calls."""
     nothing: Any = SimpleNamespace(store=SimpleNamespace(index=None, histories=None))
     app = Flask("docs")
@@ -71,5 +71,6 @@ def describe_api() -> Any:
         max_body_bytes=1,
         max_value_bytes=1,
         asyncapi={},
+        version=version,
     )
     return app.test_client().get("/api/v1/openapi.json").json

@@ -12,11 +12,12 @@ number and refuses: it would look for sessions under other names, and find none.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import string
 from binascii import crc_hqx
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from service.errors import ConfigError
@@ -67,7 +68,8 @@ def settle(runner: ScriptRunner, *, restoring: bool = False) -> None:
         )
 
 
-def spread_tags(partitions: int) -> list[str]:
+@functools.cache
+def spread_tags(partitions: int) -> tuple[str, ...]:
     """Find hash tags, of letters, whose slots are evenly spread."""
     slots = [(2 * partition + 1) * SLOTS // (2 * partitions) for partition in range(partitions)]
     wanted, words = Counter(slots), dict[int, list[str]]()
@@ -80,7 +82,7 @@ def spread_tags(partitions: int) -> list[str]:
             missing -= 1
             if not missing:
                 break
-    return [words[slot].pop() for slot in slots]
+    return tuple(words[slot].pop() for slot in slots)
 
 
 def _words() -> Iterator[str]:
@@ -108,7 +110,7 @@ def _fixed(client: Any, keys: Keys) -> dict[str, str]:
     return dict(client.hgetall(keys.meta))
 
 
-def _own_tags(client: Any, keys: Keys) -> list[str]:
+def _own_tags(client: Any, keys: Keys) -> Sequence[str]:
     """Return this process's tags, or a new service's; nothing where numbers are the tags."""
     if keys.are_named:
         return keys.tags

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 LUA_DIR = Path(__file__).parent / "lua"
 #: What every script begins with, in this order: what is further down uses what is above it.
@@ -17,11 +20,9 @@ def shared_text() -> str:
     return "".join(path.read_text() for path in SHARED)
 
 
-def load_scripts() -> dict[str, str]:
+@cache
+def load_scripts() -> Mapping[str, str]:
     """Return every script by its name, whole."""
     shared = shared_text()
-    return {
-        path.stem: shared + path.read_text()
-        for path in sorted(LUA_DIR.glob("*/*.lua"))
-        if path not in SHARED
-    }
+    files = (path for path in sorted(LUA_DIR.glob("*/*.lua")) if path not in SHARED)
+    return MappingProxyType({path.stem: shared + path.read_text() for path in files})

@@ -8,6 +8,7 @@ because the payloads of `ping`, `pong` and `update_setup` differ by direction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -85,8 +86,9 @@ class _Schemas(GenerateJsonSchema):
         return shown
 
 
+@cache
 def document(version: str) -> Json:
-    """Return the AsyncAPI document of the service.
+    """Return the AsyncAPI document of the service: made once for all nodes of a process, and not to be changed.
 
     Args:
         version: of the service.

@@ -5,7 +5,6 @@ What is not real: sockets, and the message queue between nodes (`FakeMessages` k
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,10 +39,6 @@ from tests.support.nodes.stores import make_store
 
 NODE = "here-0123456789"
 BASE = "/api/v1"
-
-
-#: The document of the events is the same for all.
-described = functools.cache(lambda: asyncapi.document("0"))
 
 
 class FakeMessages:
@@ -114,7 +109,7 @@ class Rest:
             node_id=NODE,
             max_body_bytes=1 << 20,
             max_value_bytes=64 << 10,
-            asyncapi=described(),
+            asyncapi=asyncapi.document("0"),
             version="0",
             count_error=self.codes.append,
         )
