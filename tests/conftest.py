@@ -156,12 +156,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):  # of pytest-xdist, whose parent does this
         folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         session.config.stash[WATCHER] = leftovers.watch(folder)
+        forks.share()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """After the last fixture has ended."""
-    forks.end()
     if (watcher := config.stash.get(WATCHER, None)) is not None:
+        forks.end()
         leftovers.let_go(watcher)
 
 

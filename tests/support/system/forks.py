@@ -1,20 +1,25 @@
-"""Processes of tests, as forks of a zygote: of each kind one per process of tests, which ends with it."""
+"""Processes of tests, as forks of a zygote: of each kind one for a whole run, which starts it at the first need.
+
+All processes of pytest-xdist ask the same zygotes: what these import costs more than a second of CPU each.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 from tests.support.system import starts
-from tests.support.system.zygote import LENGTH
+from tests.support.system.zygote import LENGTH, kind_of
 
 REPOSITORY = Path(__file__).parents[3]
 Stream = IO[bytes] | IO[str]
@@ -24,7 +29,7 @@ class Forked:
     """A process that a zygote forked, as much of subprocess.Popen as tests use.
 
     Args:
-        kind: As in `zygote.PROGRAMS`; for a node, its async mode.
+        program: As in `zygote.PROGRAMS`; for a node, its async mode.
         settings: Of its environment; nothing else in there is Muster's or Python's.
         arguments: What stands behind the program's name.
         out: What it prints goes there.
@@ -34,22 +39,22 @@ class Forked:
 
     def __init__(
         self,
-        kind: str,
+        program: str,
         settings: dict[str, str],
         *arguments: str,
         out: Stream,
         error: Stream | None = None,
         given: Stream | None = None,
     ) -> None:
-        starts.check(f"a fork of {kind}")
+        starts.check(f"a fork of {program}")
         self.returncode: int | None = None
         self._told, told = os.pipe()
         environment = clean_environment() | {"PYTHONPATH": str(REPOSITORY)} | settings
-        request = {"environment": environment, "arguments": arguments}
+        request = {"program": program, "environment": environment, "arguments": arguments}
         with open(os.devnull, "rb") as nothing:
             streams = [given or nothing, out, error or out]
             try:
-                _zygote(kind).fork(request, [told, *(stream.fileno() for stream in streams)])
+                _ask(kind_of(program), request, [told, *(stream.fileno() for stream in streams)])
             finally:
                 os.close(told)
         pid = self._read(60)
@@ -89,46 +94,67 @@ class Forked:
         return number
 
 
-class _Zygote:
-    """A request is its length, with the descriptors, and then what it says as JSON."""
+FOLDER = "TESTS_ZYGOTES"  #: in the environment: where the zygotes of this run listen
+_started: list[subprocess.Popen[bytes]] = []
 
-    def __init__(self, kind: str) -> None:
-        self._lock = threading.Lock()
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.system.zygote", kind, str(theirs.fileno())],
-                cwd=REPOSITORY,
-                env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
 
-    def fork(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        words = json.dumps(request).encode()
-        with self._lock:
-            socket.send_fds(self._socket, [LENGTH.pack(len(words))], descriptors)
-            self._socket.sendall(words)
-
-    def end(self) -> None:
-        self._socket.close()
-        self._process.wait(60)
+def share() -> None:
+    """From now on this process, and those of tests that it starts, ask the same zygotes."""
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="muster-")  # a short path: a socket's has to be
 
 
 def end() -> None:
-    """End the zygotes; what they forked has been ended by who asked for it."""
-    while _zygotes:
-        _zygotes.popitem()[1].end()
+    """End the zygotes of the run; what they forked has been ended by who asked for it."""
+    folder = Path(os.environ.pop(FOLDER))
+    for path in folder.glob("*.socket"):
+        with _socket() as one:
+            if one.connect_ex(str(path)) == 0:
+                one.sendall(b"")  # nothing is asked any more
+    for process in _started:
+        process.wait(60)
+    _started.clear()
+    shutil.rmtree(folder)
 
 
-_zygotes: dict[str, _Zygote] = {}
+def _ask(kind: str, request: dict[str, Any], descriptors: list[int]) -> None:
+    """A request is its length, with the descriptors, and then what it says as JSON."""
+    words = json.dumps(request).encode()
+    with _socket() as zygote:
+        _connect(zygote, kind)
+        socket.send_fds(zygote, [LENGTH.pack(len(words))], descriptors)
+        zygote.sendall(words)
 
 
-def _zygote(kind: str) -> _Zygote:
-    if kind not in _zygotes:
-        _zygotes[kind] = _Zygote(kind)
-    return _zygotes[kind]
+def _connect(zygote: socket.socket, kind: str) -> None:
+    """Connect to the zygote of this kind, which is started if there is none."""
+    path = Path(os.environ[FOLDER], f"{kind}.socket")
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if zygote.connect_ex(str(path)) == 0:
+            return
+        path.unlink(missing_ok=True)
+        with _socket() as listening:
+            listening.bind(str(path))
+            listening.listen(128)
+            _start(kind, listening.fileno())
+        zygote.connect(str(path))
+
+
+def _start(kind: str, descriptor: int) -> None:
+    _started.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.system.zygote", kind, str(descriptor)],
+            cwd=REPOSITORY,
+            env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    )
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX)
 
 
 def clean_environment() -> dict[str, str]:

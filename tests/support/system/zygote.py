@@ -1,9 +1,9 @@
 """Processes of tests by fork: what a node imports costs more than a second of CPU, and tests start hundreds.
 
 `python -m tests.support.system.zygote <kind> <descriptor>` does what every process of its kind does before it knows its
-settings and arguments: it patches and imports. Then each request on the descriptor makes a fork of it, with a
-session, an environment and streams of its own; from there on the program runs as ever. That it gets there by itself
-is tested where `muster` is started as users start it. `tests.support.system.forks` is the other end.
+settings and arguments: it patches and imports. Then each connection to the socket of this descriptor makes a fork of
+it, with a session, an environment and streams of its own; from there on the program runs as ever. That it gets there by
+itself is tested where `muster` is started as users start it. `tests.support.system.forks` is the other end.
 
 Nothing is used here that eventlet or gevent patch, and nothing imported that a node has not before it patches.
 """
@@ -26,15 +26,24 @@ from service.endings import end_at_once
 
 NODE = ("service.config.loader", "service.observability.logs", "service.node.build")
 COMMANDS = ("archive.command", "config", "doctor.command", "send", "sessions.command", "status")
-#: kind -> the module whose `main` is run, and what it imports on its way there.
+#: Program -> its kind, the module whose `main` is run, and what it imports on its way there.
 PROGRAMS = {
-    "eventlet": ("service.cli.node_process", NODE),
-    "gevent": ("service.cli.node_process", NODE),
-    "worker": ("workers.__main__", ("workers.runner",)),
-    "muster": ("service.cli", ("service.cli.app", *(f"service.cli.{one}" for one in COMMANDS))),
-    "archiver": ("tests.support.archive.archiver_child", ()),
+    "eventlet": ("eventlet", "service.cli.node_process", NODE),
+    "gevent": ("gevent", "service.cli.node_process", NODE),
+    "worker": ("plain", "workers.__main__", ("workers.runner",)),
+    "muster": (
+        "plain",
+        "service.cli",
+        ("service.cli.app", *(f"service.cli.{one}" for one in COMMANDS)),
+    ),
+    "archiver": ("plain", "tests.support.archive.archiver_child", ()),
 }
 LENGTH = struct.Struct("i")
+
+
+def kind_of(program: str) -> str:
+    """What its zygote is patched for."""
+    return PROGRAMS[program][0]
 
 
 class Forks:
@@ -45,36 +54,36 @@ class Forks:
         self._told: dict[int, int] = {}  # pid -> where its end is told
         _signal.signal(_signal.SIGCHLD, self._reap)
 
-    def until_forked(self) -> None:
-        """Return in each fork; in the zygote never."""
+    def until_forked(self) -> str:
+        """Return in each fork which program it is to run; in the zygote never."""
         while True:
-            head, (told, *streams) = self._take(LENGTH.size)
-            (left,) = LENGTH.unpack(head)
-            request = b""
-            while len(request) < left:
-                request += self._socket.recv(left - len(request))
+            words, (told, *streams) = self._take()
             _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
             pid = posix.fork()
             if not pid:
-                self._begin(json.loads(request), told, streams)
-                return
+                return self._begin(json.loads(words), told, streams)
             self._told[pid] = told
             for stream in streams:
                 posix.close(stream)
             posix.write(told, LENGTH.pack(pid))
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
 
-    def _take(self, size: int) -> tuple[bytes, array.array[int]]:
+    def _take(self) -> tuple[bytes, array.array[int]]:
+        asking = _socket.socket(fileno=self._socket._accept()[0])
         descriptors = array.array("i")
-        room = _socket.CMSG_LEN(4 * descriptors.itemsize)
-        head, more, *_ = self._socket.recvmsg(size, room)
+        head, more, *_ = asking.recvmsg(LENGTH.size, _socket.CMSG_LEN(4 * descriptors.itemsize))
         if not head:  # the tests have ended
             posix._exit(0)
         for _level, _kind, data in more:
             descriptors.frombytes(data)
-        return head, descriptors
+        (length,) = LENGTH.unpack(head)
+        words = b""
+        while len(words) < length:
+            words += asking.recv(length - len(words))
+        asking.close()
+        return words, descriptors
 
-    def _begin(self, request: dict[str, Any], told: int, streams: list[int]) -> None:
+    def _begin(self, request: dict[str, Any], told: int, streams: list[int]) -> str:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGCHLD])
         posix.setsid()
@@ -86,7 +95,9 @@ class Forks:
             posix.close(stream)
         os.environ.clear()
         os.environ.update(request["environment"])
-        sys.argv[1:] = request["arguments"]
+        program: str = request["program"]
+        sys.argv = [PROGRAMS[program][1], *request["arguments"]]
+        return program
 
     def _reap(self, *_: object) -> None:
         while self._told:
@@ -113,19 +124,31 @@ def renew_hub(kind: str) -> None:
         gevent.reinit()
 
 
+def describe() -> None:
+    """Make the documents that every node makes as it starts, which are the same for all."""
+    from service.sockets.events import asyncapi
+    from service.version import installed_version
+    from tests.support.pages import describe_api
+
+    asyncapi.document(installed_version())
+    describe_api(installed_version())
+
+
 def main(kind: str, descriptor: int) -> int | None:
     """Fork until the tests end; in each fork run the program and return its exit code."""
-    program, imports = PROGRAMS[kind]
     forks = Forks(descriptor)
-    if kind in ("eventlet", "gevent"):
+    if kind != "plain":
         end_at_once()
         node_process.patch(kind)
-    for name in (program, *imports):
-        importlib.import_module(name)
-    sys.argv[0] = program
-    forks.until_forked()
+    for its_kind, module, imports in PROGRAMS.values():
+        if its_kind == kind:
+            for name in (module, *imports):
+                importlib.import_module(name)
+    if kind != "plain":
+        describe()
+    program = forks.until_forked()
     renew_hub(kind)
-    code: int | None = sys.modules[program].main()
+    code: int | None = sys.modules[PROGRAMS[program][1]].main()
     return code
 
 
