@@ -26,11 +26,6 @@ from tests.support.nodes.live_fakes import (
 
 
 @pytest.fixture
-def tasks() -> SimulatedTasks:
-    return SimulatedTasks()
-
-
-@pytest.fixture
 def calm(tasks: SimulatedTasks) -> Calm:
     return Calm(400, tasks.monotonic)
 
@@ -241,11 +236,6 @@ def test_node_that_rested_flushes_as_soon_as_ever(tasks: SimulatedTasks, is_calm
 
 
 # -- dashboards --
-
-
-@pytest.fixture
-def feed(tasks: SimulatedTasks) -> FakeFeed:
-    return FakeFeed(tasks)
 
 
 def change(feed: FakeFeed, number: int) -> None:

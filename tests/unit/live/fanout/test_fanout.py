@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from service.live.feed.scope import Scope
 from tests.support.nodes.live_fakes import (
     FakeFeed,
     Node,
-    SimulatedTasks,
     command,
     data,
     samples_of,
     state,
 )
-
-
-@pytest.fixture
-def tasks() -> SimulatedTasks:
-    return SimulatedTasks()
-
-
-@pytest.fixture
-def feed(tasks: SimulatedTasks) -> FakeFeed:
-    return FakeFeed(tasks)
-
-
-@pytest.fixture
-def node(tasks: SimulatedTasks, feed: FakeFeed) -> Node:
-    return Node(tasks, feed)
 
 
 def test_subscribe_batch_gets_spliced_samples_with_a_cursor(tasks, feed, node):

@@ -23,21 +23,6 @@ from tests.support.nodes.live_fakes import (
 SLOW = 600 * 1024
 
 
-@pytest.fixture
-def tasks() -> SimulatedTasks:
-    return SimulatedTasks()
-
-
-@pytest.fixture
-def feed(tasks: SimulatedTasks) -> FakeFeed:
-    return FakeFeed(tasks)
-
-
-@pytest.fixture
-def node(tasks: SimulatedTasks, feed: FakeFeed) -> Node:
-    return Node(tasks, feed)
-
-
 def fall_behind(tasks: SimulatedTasks, feed: FakeFeed, node: Node, sessions: int) -> list[str]:
     """The slow dashboard misses 60 kB of each of so many sessions; their names."""
     node.sockets.backlogs["slow"] = SLOW
