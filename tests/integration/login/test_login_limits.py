@@ -83,14 +83,14 @@ def await_close(line: websocket.WebSocket) -> None:
 
 
 def test_socket_closes_when_its_token_ends(cluster: Cluster) -> None:
-    watch = Stopwatch()
-    watching = who(cluster.urls[0], "viewer", lifetime_s=5)
-    machine = who(cluster.urls[0], "device", device="ends-1", lifetime_s=5)
+    began_s = time.time()
+    watching = who(cluster.urls[0], "viewer", lifetime_s=7)  # enough to register on a busy machine
+    machine = who(cluster.urls[0], "device", device="ends-1", lifetime_s=7)
     machine.ok("register")
     watching.ok("register_vue", {})
-    wait_until(lambda: watching.is_closed and machine.is_closed, 10)
-    assert watch.elapsed_s > 3
-    assert watch.quiet_s < 9
+    wait_until(lambda: watching.is_closed or machine.is_closed, 12)
+    assert time.time() > began_s + 6  # ends are whole seconds
+    wait_until(lambda: watching.is_closed and machine.is_closed, 5)
     for socket in (watching, machine):
         assert socket.events("service_error")[-1]["code"] == "not_authenticated"
     stayed = who(cluster.urls[0], "viewer", lifetime_s=3600)
