@@ -1,5 +1,6 @@
 // Where the next connection goes: addresses in turn, and transports in turn where one does not get through.
 import { NotConnected } from "./errors.js";
+import type { Parse } from "./packets.js";
 import { Socket, type OnEvent, type Transport } from "./socket.js";
 import { currentToken, type Token } from "./tokens.js";
 
@@ -11,6 +12,8 @@ export interface ConnectOptions {
    * through; a balancer in front of several nodes has to be sticky then.
    */
   transports?: readonly Transport[];
+  /** Reads the JSON of events and acks, instead of `JSON.parse`, which rounds integers beyond 2^53. */
+  parse?: Parse;
 }
 
 /** Makes connections to one service. */
@@ -18,16 +21,18 @@ export class Connector {
   #urls: string[];
   readonly #token: Token | undefined;
   readonly #transports: Transport[];
+  readonly #parse: Parse | undefined;
   readonly #given: ReadonlySet<string>;
   #failed = 0; // connects in a row
 
-  constructor(urls: string | readonly string[], { token, transports = ["websocket"] }: ConnectOptions) {
+  constructor(urls: string | readonly string[], { token, transports = ["websocket"], parse }: ConnectOptions) {
     this.#urls = typeof urls === "string" ? [urls] : [...urls];
     if (this.#urls.length === 0) throw new TypeError("give at least one address");
     for (const url of this.#urls) new URL(url); // throws what is wrong with it
     this.#given = new Set(this.#urls.map(bare));
     this.#token = token;
     this.#transports = [...transports];
+    this.#parse = parse;
   }
 
   /** The address of the next connection, or of this one. */
@@ -65,7 +70,7 @@ export class Connector {
   async connect(onEvent: OnEvent): Promise<{ socket: Socket; token: string | undefined }> {
     const token = await currentToken(this.#token);
     try {
-      const socket = await Socket.connect(this.url, onEvent, token, this.#transports);
+      const socket = await Socket.connect(this.url, onEvent, token, this.#transports, this.#parse);
       this.#failed = 0;
       return { socket, token };
     } catch (error) {

@@ -1,5 +1,6 @@
 // Operators: commands, setups, histories and the archive, over REST.
 import { Refused } from "./errors.js";
+import type { Parse } from "./packets.js";
 import { inPath, Rest } from "./rest.js";
 import type { Alarms, Batch, BatchDevice, Command, Data, Disconnected, Filter, JobAccepted, Session, Summary } from "./rest_types.js";
 import { Sleeper } from "./time.js";
@@ -11,6 +12,8 @@ export interface OperatorOptions {
   timeoutS?: number;
   /** How often a request is repeated that can be repeated without harm; 3 if left out. */
   retries?: number;
+  /** Reads the JSON of answers, instead of `JSON.parse`, which rounds integers beyond 2^53. */
+  parse?: Parse;
 }
 
 /** Which sessions a list has; docs/api.md describes them. */
@@ -72,8 +75,8 @@ const OPEN = ["waiting", "queued", "sent", "delivered"];
 export class Operator {
   readonly #rest: Rest;
 
-  constructor(url: string, { token, timeoutS = 30, retries = 3 }: OperatorOptions = {}) {
-    this.#rest = new Rest(url, token, timeoutS, retries);
+  constructor(url: string, { token, timeoutS = 30, retries = 3, parse }: OperatorOptions = {}) {
+    this.#rest = new Rest(url, token, timeoutS, retries, parse);
   }
 
   /** Return a page of sessions. */

@@ -1,5 +1,6 @@
 // Requests of the REST API: errors are exceptions, and what can be repeated without harm is repeated.
 import { Conflict, NotConnected, Refused, words, type ErrorBody } from "./errors.js";
+import type { Parse } from "./packets.js";
 import { Sleeper } from "./time.js";
 import { currentToken, type Token } from "./tokens.js";
 
@@ -10,8 +11,8 @@ export interface Request {
   readonly body?: unknown;
   /** The body as JSON text, instead of `body`: numbers keep the digits that JavaScript would round. */
   readonly json?: string;
-  /** Reads the text of an answer, instead of `JSON.parse`. */
-  readonly parse?: (text: string) => unknown;
+  /** Reads the text of this answer, in its own way. */
+  readonly parse?: Parse;
   /** Fields that are undefined or null are left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | readonly string[] | null | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -39,6 +40,7 @@ export class Rest {
     private readonly token: Token | undefined,
     private readonly timeoutS: number,
     private readonly retries: number,
+    private readonly parse: Parse = JSON.parse,
   ) {
     const { protocol } = new URL(url); // throws what is wrong with it
     if (protocol !== "http:" && protocol !== "https:") throw new TypeError(`${url} is no http or https address`);
@@ -67,7 +69,7 @@ export class Rest {
     }
   }
 
-  async #once<T>({ method, path, query = {}, headers = {}, timeoutS, parse, ...given }: Request): Promise<T> {
+  async #once<T>({ method, path, query = {}, headers = {}, timeoutS, parse = this.parse, ...given }: Request): Promise<T> {
     const json = given.json ?? (given.body === undefined ? undefined : JSON.stringify(given.body));
     const fields = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     const pairs = fields.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
@@ -97,7 +99,7 @@ export class Rest {
   }
 }
 
-function readAnswer<T>(response: Response, text: string, parse: (text: string) => unknown = JSON.parse): T {
+function readAnswer<T>(response: Response, text: string, parse: Parse): T {
   const isJson = response.headers.get("Content-Type")?.includes("json") === true;
   let parsed: unknown;
   try {

@@ -1,6 +1,7 @@
 // One Socket.IO connection: made, used, and over. Whoever needs another one makes another one.
 import { io, type Socket as IoSocket } from "socket.io-client";
 import { NotConnected, Refused, type ErrorBody } from "./errors.js";
+import { parserOf, type Parse } from "./packets.js";
 import { LONGEST_MS, Timer } from "./time.js";
 
 /** Sends the ack of an event; undefined: an ack without content. */
@@ -48,6 +49,7 @@ export class Socket {
     onEvent: OnEvent,
     token: string | undefined,
     transports: readonly Transport[],
+    parse?: Parse,
   ): Promise<Socket> {
     const { protocol, host, pathname } = new URL(url);
     const made = io(`${protocol}//${host}`, {
@@ -58,6 +60,7 @@ export class Socket {
       forceNew: true,
       autoConnect: false,
       timeout: CONNECT_S * 1000,
+      ...(parse === undefined ? {} : { parser: parserOf(parse) }),
     });
     const socket = new Socket(made);
     made.onAny((event: string, ...rest: unknown[]) => {

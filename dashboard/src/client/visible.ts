@@ -1,4 +1,6 @@
 // Texts of devices as they are shown: nothing in them is invisible, or turns what stands around them.
+import { exactJson } from "./exact";
+import type { Parsed } from "./json";
 
 /** Controls, separators of lines, and marks that turn the direction of text or cannot be seen. */
 const HIDDEN =
@@ -13,7 +15,7 @@ export function visible(text: string): string {
 
 /** Return a value in one line, cut after `most` characters. */
 export function inLine(value: unknown, most = 200): string {
-  const text = typeof value === "string" ? value : ((JSON.stringify(value) as string | undefined) ?? "");
+  const text = typeof value === "string" ? value : exactJson(value);
   return cut(visible(text), most);
 }
 
@@ -21,4 +23,9 @@ export function inLine(value: unknown, most = 200): string {
 export function cut(text: string, most: number): string {
   if (text.length <= most) return text;
   return `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`; // not in the middle of a character
+}
+
+/** Return what is wrong with a text that should be JSON; "": nothing. */
+export function faultOf(parsed: Parsed): string {
+  return parsed.ok ? "" : `Line ${parsed.line}, column ${parsed.column}: ${visible(parsed.message)}.`;
 }

@@ -4,6 +4,7 @@ import { Rest, type Request } from "muster-client/rest";
 import { defineStore } from "pinia";
 import { computed, ref } from "vue";
 import { explain, isNotAuthenticated } from "@/client/errors";
+import { parseExact } from "@/client/exact";
 import { fetchFile, type FileRequest } from "@/client/files";
 import { useAuth } from "./auth";
 
@@ -18,8 +19,8 @@ export const useClient = defineStore("client", () => {
   const urls = ref<readonly string[]>([location.origin]);
   const url = computed(() => urls.value[0] ?? location.origin);
   const login = computed(() => (auth.token === undefined ? {} : { token: auth.token }));
-  const rest = computed(() => new Rest(url.value, auth.token, TIMEOUT_S, RETRIES));
-  const options = computed(() => ({ ...login.value, timeoutS: TIMEOUT_S, retries: RETRIES }));
+  const rest = computed(() => new Rest(url.value, auth.token, TIMEOUT_S, RETRIES, parseExact));
+  const options = computed(() => ({ ...login.value, timeoutS: TIMEOUT_S, retries: RETRIES, parse: parseExact }));
   const rawOperator = computed(() => new Operator(url.value, options.value));
 
   /** Run a request; where the token is over, the login is shown. */
@@ -52,7 +53,7 @@ export const useClient = defineStore("client", () => {
 
   /** Make a live connection of one's own, which has to be started and stopped. */
   const newFleet = (options: FleetOptions = {}): Fleet =>
-    new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, ...options });
+    new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, parse: parseExact, ...options });
 
   return { url, moveTo, request, get, operate, file, newFleet };
 });

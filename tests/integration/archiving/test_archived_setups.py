@@ -8,7 +8,7 @@ from service import errors
 from service.archiving.archiver import Archiver
 from service.manager.manager import SessionManager
 from service.sessions.store.store import RedisSessionStore
-from tests.support.archive.archiving import Silent
+from tests.support.archive.archiving import Silent, come_and_go
 
 
 def test_versions_of_a_setup_are_told_from_the_archive_and_after_it(
@@ -16,7 +16,7 @@ def test_versions_of_a_setup_are_told_from_the_archive_and_after_it(
 ) -> None:
     """Reading them brings nothing back."""
     manager = SessionManager(store, Silent(), archiver=archiver)
-    store.ownership.create("d1")
+    come_and_go(store, "d1")
     for setup in ("a", "b", "c"):
         manager.update_setup("d1", setup)
     manager.undo_setup("d1")

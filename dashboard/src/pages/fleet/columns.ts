@@ -1,4 +1,5 @@
 // The columns of the fleet's table: how wide, how sorted, how shown.
+import { exactJson, isNumber } from "@/client/exact";
 import type { Row } from "@/client/rows";
 import { toMs } from "@/client/times";
 import { VALUE } from "./view";
@@ -11,7 +12,7 @@ export interface FleetColumn {
   readonly isNumber?: boolean;
   /** Whether it changes by itself, all the time. */
   readonly isRestless?: boolean;
-  readonly key: (row: Row) => string | number | undefined;
+  readonly key: (row: Row) => string | number | bigint | undefined;
 }
 
 const FIXED: readonly FleetColumn[] = [
@@ -51,10 +52,10 @@ export function dataKey(id: string): string | undefined {
 
 function valueColumn(id: string): FleetColumn {
   const title = dataKey(id) ?? "";
-  const key = ({ values }: Row): string | number | undefined => {
+  const key = ({ values }: Row): string | number | bigint | undefined => {
     const value = values[title]?.[0];
-    if (typeof value === "number" || typeof value === "string" || value === undefined) return value;
-    return JSON.stringify(value);
+    if (isNumber(value) || typeof value === "string" || value === undefined) return value;
+    return exactJson(value);
   };
   return { id, title, width: "minmax(6rem, 0.8fr)", isRestless: true, key };
 }

@@ -1,6 +1,7 @@
 // A command for many devices, and what becomes of it, device by device.
 import type { Batch, BatchDevice } from "muster-client";
 import { computed, onScopeDispose, ref, shallowRef } from "vue";
+import { commandJson, newKey, type Wanted } from "@/client/commands";
 import { useClient } from "@/stores/client";
 
 const EVERY_MS = 1000;
@@ -20,14 +21,15 @@ export function useBulkCommand() {
   const open = computed(() => OPEN_STATUSES.reduce((sum, one) => sum + (batch.value?.statuses[one] ?? 0), 0));
   const isOver = computed(() => batch.value !== undefined && batch.value.state === "done" && open.value === 0);
 
-  async function send(command: string, params: unknown, ids: readonly string[], ttlS?: number): Promise<void> {
+  async function send(wanted: Wanted, ids: readonly string[]): Promise<void> {
     reset();
     const mine = run;
     isSending.value = true;
     try {
-      const target = { sessionIds: ids, ...(ttlS === undefined ? {} : { ttlS }) };
-      const id = await client.operate((operator) => operator.sendBulk(command, params, target));
-      if (mine === run) await watchBatch(id, mine);
+      const json = commandJson(wanted, { session_ids: ids });
+      const headers = { "Idempotency-Key": newKey() };
+      const made = await client.request<Batch>({ method: "POST", path: "/commands", json, headers });
+      if (mine === run) await watchBatch(made.batch_id, mine);
     } catch (failure) {
       if (mine === run) error.value = failure;
     } finally {

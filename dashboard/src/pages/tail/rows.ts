@@ -1,5 +1,6 @@
 // Changes of the fleet as rows of the live tail.
 import type { Change, Summary } from "muster-client";
+import { exactJson } from "@/client/exact";
 
 export type Kind = "sample" | "session" | "removed" | "command" | "gap";
 
@@ -78,7 +79,7 @@ export class RowMaker {
 
 function shown(value: unknown): string {
   if (typeof value === "string") return value === "" ? "“”" : value;
-  return JSON.stringify(value);
+  return exactJson(value);
 }
 
 export interface Filter {
@@ -101,6 +102,6 @@ export function matcher({ words, kinds }: Filter): (row: Row) => boolean {
 /** Return rows as NDJSON, one object per line. */
 export function toNdjson(rows: readonly Row[]): string {
   return rows
-    .map(({ at, kind, sessionId, about }) => `${JSON.stringify({ at, kind, session_id: sessionId, ...about })}\n`)
+    .map(({ at, kind, sessionId, about }) => `${exactJson({ at, kind, session_id: sessionId, ...about })}\n`)
     .join("");
 }

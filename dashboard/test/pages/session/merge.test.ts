@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { expect, test } from "vitest";
-import { formatJson, parseJson, type Json } from "@/pages/session/setup/json";
+import { formatJson, parseJson, type Json } from "@/client/json";
 import { merge, pointer, withItem, type Merged } from "@/pages/session/setup/merge";
 
 function json(value: unknown): Json | undefined {

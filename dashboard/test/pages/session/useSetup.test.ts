@@ -1,5 +1,5 @@
 // @vitest-environment node
-import { Conflict, NotConnected } from "muster-client";
+import { Conflict, NotConnected, Refused } from "muster-client";
 import { beforeEach, expect, test, vi } from "vitest";
 import { nextTick } from "vue";
 import { useSetup, type Setup } from "@/pages/session/setup/useSetup";
@@ -142,19 +142,44 @@ test("an answer that was overtaken by a save changes nothing", async () => {
   expect(setup.saved.value?.version).toBe(2);
 });
 
-test("what the device runs is a version that the page has seen, or not known", async () => {
+test("what the device runs is read where it is another version than the saved one", async () => {
   const setup = await opened(2, '{"a":2}', 1);
-  expect(setup.running.value).toBeUndefined();
-  feed.change({ setup_version: 2, in_sync: true });
-  await nextTick();
-  client.answer(answer(2, '{"a":2}', 2));
   await settled();
-  expect(setup.running.value?.version).toBe(2);
+  expect(client.asked.at(-1)?.path).toBe("/sessions/kiosk-7/setup/versions/1");
+  expect(setup.running.lack.value).toBe("loading");
+  client.answer('{"session_id":"kiosk-7","setup":{"a":18446744073709551615},"setup_version":1}');
+  await settled();
+  expect([setup.running.version.value?.text, setup.running.lack.value]).toEqual([
+    '{\n  "a": 18446744073709551615\n}', undefined,
+  ]);
+});
+
+test("what the page has seen of what the device runs is not read again", async () => {
+  const setup = await opened(2, '{"a":2}');
   feed.change({ setup_version: 3 });
   await nextTick();
   client.answer(answer(3, '{"a":3}', 2));
   await settled();
-  expect(setup.running.value?.text).toBe('{\n  "a": 2\n}');
+  expect([setup.running.version.value?.text, client.asked.length]).toEqual(['{\n  "a": 2\n}', 2]);
+});
+
+test.each([
+  ["version_not_found", "gone"],
+  ["store_unavailable", "failed"],
+])("a version that cannot be read is said: %s", async (code, lack) => {
+  const setup = await opened(2, '{"a":2}', 1);
+  await settled();
+  client.answer(new Refused({ code }));
+  await settled();
+  expect([setup.running.version.value, setup.running.lack.value]).toEqual([undefined, lack]);
+  client.answer('{"setup":{"a":1},"setup_version":1}');
+  await setup.running.load();
+  expect(setup.running.version.value?.version).toBe(1);
+});
+
+test("a device that reported nothing runs nothing that is known", async () => {
+  const setup = await opened(2, '{"a":2}', 0);
+  expect([setup.running.version.value, setup.running.lack.value]).toEqual([undefined, "none"]);
 });
 
 test("a text that is no JSON is not sent", async () => {

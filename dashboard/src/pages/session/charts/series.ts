@@ -1,4 +1,5 @@
 // The samples of one data key: what the service has kept, and what has come since, as one line without a seam.
+import { exactJson, isNumber } from "@/client/exact";
 
 export type Row = readonly [value: unknown, ts: number];
 
@@ -7,7 +8,7 @@ export const MOST_SAMPLES = 20_000;
 
 /** What a chart can draw of a value; null: nothing. */
 export function numberOf(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
+  return isNumber(value) && Number.isFinite(Number(value)) ? Number(value) : null;
 }
 
 /**
@@ -42,7 +43,7 @@ export function rowsOf({ data }: History, key: string): readonly Row[] {
 }
 
 function nameOf([value, ts]: Row): string {
-  return `${ts} ${JSON.stringify(value)}`;
+  return `${ts} ${exactJson(value)}`;
 }
 
 /** Samples of one key by time; of equal times the one that came first is first. */

@@ -2,18 +2,11 @@
 import { NotConnected, Refused, type Command } from "muster-client";
 import { inPath } from "muster-client/rest";
 import { computed, onScopeDispose, shallowRef, type ComputedRef, type ShallowRef } from "vue";
+import { commandJson, newKey, type Wanted } from "@/client/commands";
 import { useClient } from "@/stores/client";
 import { useCommandNames } from "@/stores/commandNames";
 import type { Feed } from "../useFeed";
 import { isFinal, listed, namesOf, newestFirst, updated, type Entries, type Entry } from "./commands";
-
-/** What is sent; `params` as JSON text, so that it keeps its digits. */
-export interface Wanted {
-  readonly command: string;
-  readonly params: string;
-  /** undefined: the service's setting. */
-  readonly ttlS: number | undefined;
-}
 
 /** One that the service has not taken yet. */
 export interface Outgoing extends Wanted {
@@ -82,10 +75,8 @@ export function useCommands(feed: Feed): Commands {
       ...outgoing.value.filter((other) => other.key !== key),
       { ...one, state: "sending", error: undefined },
     ];
-    const fields = [`"command":${JSON.stringify(one.command)}`, `"params":${one.params.trim() || "null"}`];
-    if (one.ttlS !== undefined) fields.push(`"ttl_s":${one.ttlS}`);
     try {
-      const json = `{${fields.join(",")}}`;
+      const json = commandJson(one);
       const sent = await client.request<Command>({ method: "POST", path, json, headers: { "Idempotency-Key": key } });
       all.value = listed(all.value, [sent]);
       outgoing.value = outgoing.value.filter((other) => other.key !== key);
@@ -114,8 +105,4 @@ export function useCommands(feed: Feed): Commands {
     sendAgain: post,
     forget: ({ key }) => (outgoing.value = outgoing.value.filter((other) => other.key !== key)),
   };
-}
-
-function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,5 +1,5 @@
 // Two people changed one setup: their changes are joined, and where both changed the same place somebody has to choose.
-import { isSame, type Json, type JsonObject } from "./json";
+import { isSame, type Json, type JsonObject } from "@/client/json";
 
 export type Path = readonly (string | number)[];
 

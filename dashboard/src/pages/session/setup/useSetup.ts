@@ -4,8 +4,9 @@ import { computed, ref, shallowRef, watch, type ComputedRef, type Ref, type Shal
 import { useClient } from "@/stores/client";
 import type { Feed } from "../useFeed";
 import { newDraft, redo, replace, type as typeInto, undo, type Draft } from "./draft";
-import { formatJson, isSame, parseJson, type Json, type Parsed } from "./json";
+import { formatJson, isSame, parseJson, type Json, type Parsed } from "@/client/json";
 import { merge, withItem, type Clash, type Merged } from "./merge";
+import { useRunning, type Running } from "./useRunning";
 import { readVersion, setupPath, textOf, type Version } from "./versions";
 
 export type Choice = "mine" | "theirs";
@@ -20,8 +21,8 @@ export interface Setup {
   readonly incoming: ComputedRef<Version | undefined>;
   /** Places where somebody has to choose before both can be joined. */
   readonly clashes: ComputedRef<readonly Clash[]>;
-  /** What the device runs; undefined: it said nothing, or runs a version that this page never saw. */
-  readonly running: ComputedRef<Version | undefined>;
+  /** What the device runs. */
+  readonly running: Running;
   readonly isBusy: Readonly<Ref<boolean>>;
   readonly error: Readonly<ShallowRef<unknown>>;
   readonly load: () => Promise<void>;
@@ -37,9 +38,6 @@ export interface Setup {
   readonly step: (direction: "undo" | "redo") => Promise<boolean>;
 }
 
-/** Most versions that a page remembers. */
-const MOST_SEEN = 50;
-
 export function useSetup(feed: Feed): Setup {
   const client = useClient();
   const path = setupPath(feed.sessionId);
@@ -48,7 +46,6 @@ export function useSetup(feed: Feed): Setup {
   const base = shallowRef<Version>();
   const draft = shallowRef(newDraft("{}"));
   const merging = shallowRef<{ readonly merged: Merged; readonly theirs: Version }>();
-  const seen = shallowRef<ReadonlyMap<number, Version>>(new Map());
   const isBusy = ref(false);
   const error = shallowRef<unknown>();
   let asked = 0;
@@ -62,13 +59,8 @@ export function useSetup(feed: Feed): Setup {
   const clashes = computed(() =>
     merging.value?.theirs === incoming.value ? (merging.value?.merged.clashes ?? []) : [],
   );
-  const running = computed(() => {
-    const version = saved.value?.reported ?? 0;
-    return version > 0 ? seen.value.get(version) : undefined;
-  });
 
   function take(found: Version): void {
-    seen.value = new Map([...seen.value, [found.version, found] as const].slice(-MOST_SEEN));
     const isClean = !isDirty.value;
     saved.value = found;
     if (isClean) rebase(found, draft.value.text === found.text ? draft.value : newDraft(found.text));
@@ -175,7 +167,7 @@ export function useSetup(feed: Feed): Setup {
     isDirty,
     incoming,
     clashes,
-    running,
+    running: useRunning(saved, path),
     isBusy,
     error,
     load,

@@ -1,6 +1,6 @@
 // Setups as the service has them, exactly as they were written.
 import { inPath } from "muster-client/rest";
-import { formatJson, Num, parseJson, type Json } from "./json";
+import { formatJson, Num, parseJson, type Json } from "@/client/json";
 
 export interface Version {
   readonly version: number;

@@ -1,4 +1,5 @@
 // Lifecycle events in words, and the times in which a device was not there.
+import { exactJson } from "@/client/exact";
 import { toMs } from "@/client/times";
 import type { Span } from "../charts/line";
 
@@ -100,7 +101,7 @@ export function byOf(by: unknown): string | undefined {
 
 function textOf(value: unknown): string | undefined {
   if (value === null || value === undefined || value === "") return undefined;
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : exactJson(value);
 }
 
 const COMES = new Set(["connected", "active"]);

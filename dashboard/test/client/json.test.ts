@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { expect, test } from "vitest";
-import { formatJson, isSame, parseJson, type Json } from "@/pages/session/setup/json";
+import { formatJson, isSame, parseJson, type Json } from "@/client/json";
 
 function read(text: string): Json {
   const parsed = parseJson(text);
