@@ -131,7 +131,7 @@ def test_reclaim_in_an_emptied_redis_makes_projects_whole_and_nobody_idle(
     empty(client, store)
     assert store.ownership.reclaim(P0, A, [holding(own, "aaaa.1")]) == [("ok", None)]
     assert project(store, "p1") == ["d1"]
-    store.samples.append(P0, A, 1, [part("d1", own.generation, ("k", 1))])
+    store.samples.append(P0, A, 1, [part("d1", None, ("k", 1))])  # somebody else's update
     assert client.zscore(store.keys.idle(P0), "d1") is None  # it has a connection
 
 

@@ -64,7 +64,15 @@ def tree(tmp_path: Path) -> Path:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "code_of.py").write_text("def double(number):\n    return 2 * number\n")
-    test = "import code_of\n\n\ndef test_double():\n    assert code_of.double(2) == 4\n"
+    test = """import logging
+
+import code_of
+
+
+def test_double():
+    logging.error("which is no test that failed")
+    assert code_of.double(2) == 4
+"""
     (tree / "test_code.py").write_text(test)
     (tree / "test_broken.py").write_text("import nothing_of_the_kind\n")
     return tree
