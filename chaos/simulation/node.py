@@ -59,8 +59,9 @@ class SimulatedNode(Node):
     def _open_storage(self, on_wait: Callable[[str], object]) -> Storage:
         ground, factory = self.ground, self._redis_line.factory()
         client = factory()
-        store = make_store(ground.config, client, on_call=ground.metrics.redis_calls.observe)
-        sleep = ground.tasks.sleep
+        sleep, event = ground.tasks.sleep, ground.tasks.event
+        on_call = ground.metrics.redis_calls.observe
+        store = make_store(ground.config, client, event=event, on_call=on_call)
         await_redis(store.open, "redis.url", "the simulated Redis", sleep=sleep, on_wait=on_wait)
         jobs = factory(decode_responses=False)
         return Storage(factory, client, jobs, store, NullArchiver(store), ArchiveKeeper(store))

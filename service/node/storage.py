@@ -57,7 +57,9 @@ def open_storage(ground: Ground, on_wait: Callable[[str], object]) -> Storage:
     config = ground.config
     factory = redis_factory(config.redis.url, config.redis.max_connections)
     client = factory()
-    store = make_store(config, client, on_call=ground.metrics.redis_calls.observe)
+    store = make_store(
+        config, client, event=ground.tasks.event, on_call=ground.metrics.redis_calls.observe
+    )
     most = config.redis.max_connections
     jobs = queue_factory(config.redis.queue_url, config.redis.url, most)(decode_responses=False)
     await_redis(

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import _socket  # the original one: it never switches
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import redis
+from hiredis import PushNotification
+from redis._parsers.hiredis import NOT_ENOUGH_DATA as _NOTHING
 from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import Sentinel
 
@@ -152,6 +155,40 @@ class SentinelConnection(TcpConnection):
         if role not in ("master", b"master"):
             raise RedisConnectionError("This server is a replica: Sentinels name it still.")
         self._primary.address = self.host, self.port
+
+
+def replies(
+    connection: Any, count: int, *, decoded: bool = True, raises: bool = True
+) -> Iterator[Any]:
+    """Yield so many replies.
+
+    redis-py 8.1 (connection.py:1393) spends more on a reply than it takes to parse a short one. So it reads the
+    first one, and each that has not arrived yet; what has arrived behind it is taken from its parser.
+
+    Args:
+        raises: raise a reply that is an error; otherwise it is yielded.
+    """
+    parser = getattr(connection, "_parser", None)
+    left = count
+    while left:
+        left -= 1
+        try:
+            yield connection.read_response(disable_decoding=not decoded)
+        except ResponseError as error:
+            if raises:
+                raise
+            yield error
+        reader = getattr(parser, "_reader", None)
+        while left and hasattr(reader, "gets") and (reply := reader.gets(decoded)) is not _NOTHING:
+            if isinstance(reply, PushNotification):
+                parser.handle_push_response(reply)  # of RESP3; it is no reply
+                continue
+            left -= 1
+            if isinstance(reply, ReadOnlyError | MasterDownError | RedisConnectionError):
+                raise RedisConnectionError(f"This server is a replica: {reply}")
+            if raises and isinstance(reply, ResponseError):
+                raise reply
+            yield reply
 
 
 def _is_silent(sock: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import hiredis
 
+from service.redis_access.connections import replies
 from service.sessions.model import Capture, Snapshot
 from service.sessions.store.runner import StorePart
 
@@ -104,10 +105,10 @@ class CaptureStore(StorePart):
                 asked += map(hiredis.pack_command, hgetall)
                 connection.send_packed_command([b"".join(asked)])
                 lists = [
-                    b"[%b]" % b",".join(connection.read_response(disable_decoding=True))
-                    for _ in keys
+                    b"[%b]" % b",".join(found)
+                    for found in replies(connection, len(keys), decoded=False)
                 ]
-                return lists, [_fields(connection.read_response()) for _ in hashes]
+                return lists, [*map(_fields, replies(connection, len(hashes)))]
 
         return self._runner.repeat(call)
 

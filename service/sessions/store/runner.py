@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import hiredis
@@ -20,6 +21,8 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
 from service.acting import actor
+from service.redis_access.connections import replies
+from service.redis_access.kept import KeptConnections
 from service.redis_access.replies import (
     is_to_set_right,
     is_without_database,
@@ -27,13 +30,17 @@ from service.redis_access.replies import (
     translated,
     words_of,
 )
+from service.redis_access.together import Together
 from service.sessions.store.keys import Keys
 from service.sessions.store.replication import CONFIRMED, Call, Replication
 from service.sessions.store.scripts import load_scripts
+from service.tasks import Event
 
 #: How long a call is repeated while Redis cannot be reached, s.
 PATIENCE_S = 1.0
 PAUSE_S = 0.1
+#: Scripts of which a node runs many at one time, each for a client of its own: they share round trips.
+SHARED = ("register",)
 
 T = TypeVar("T")
 
@@ -63,6 +70,7 @@ class ScriptRunner:
     Args:
         client: must decode responses, and must not retry by itself.
         sleep: how to wait between two tries.
+        event: makes what a task waits for; None: calls share no round trips.
         on_call: called after every try with the script's name (`other`: none) and the seconds it took.
     """
 
@@ -73,6 +81,7 @@ class ScriptRunner:
         settings: StoreSettings | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        event: Callable[[], Event] | None = None,
         on_call: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
         self.keys = keys
@@ -91,6 +100,12 @@ class ScriptRunner:
             self.replication = Replication(client, bounds.wait_replicas)
         self._runs_scripts = False
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
+        self._connections = KeptConnections(client)
+        #: Lends a connection, for calls so frequent that the cost of redis-py's way shows.
+        self.connection = self._connections.lend
+        self._together = {
+            name: Together(partial(self._run_all, name), event) for name in SHARED if event
+        }
 
     def _arguments(self, args: Sequence[Any]) -> list[Any]:
         """Return what a script gets: the keeping policy, its own arguments, by whom it is run."""
@@ -117,15 +132,15 @@ class ScriptRunner:
 
     def run(self, name: str, partition: int, args: Sequence[Any], *, repeat: bool = True) -> Any:
         """Run a script in a partition; `repeat` only where a second run changes nothing more."""
-        script = self.scripts[name]
         keys, argv = [self.keys.tag(partition)], self._arguments(args)
-        replication = self.replication if name in CONFIRMED else None
+        together = self._together.get(name)
 
         def call() -> Any:
-            if replication is None:
-                return self._evaluate(script, keys, argv)
-            confirmed = self.keys.confirmed(partition)
-            [answer] = replication.run(script, confirmed, [Call(keys, argv)])
+            if together is not None:
+                return together.ask((partition, argv))
+            if self.replication is None or name not in CONFIRMED:
+                return self._evaluate(self.scripts[name], keys, argv)
+            [answer] = self._run_all(name, [(partition, argv)])
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -142,61 +157,34 @@ class ScriptRunner:
         Raises:
             StoreUnavailable: no answer is known.
         """
-        script = self.scripts[name]
-        runs = [Call([self.keys.tag(p)], self._arguments(args)) for p, args in calls]
-
-        def call() -> list[Any]:
-            if self.replication is not None and name in CONFIRMED:
-                return self.replication.run(script, self.keys.confirmed(calls[-1][0]), runs)
-            return self._evaluate_all(script, runs)
-
+        runs = [(partition, self._arguments(args)) for partition, args in calls]
         return [
             service_error(answer) or answer if isinstance(answer, Exception) else answer
-            for answer in self.once(call, name)
+            for answer in self.once(lambda: self._run_all(name, runs), name)
         ]
 
-    @contextmanager
-    def connection(self) -> Iterator[Any]:
-        """Lend one of the client's connections, for calls so frequent that the cost of redis-py's way shows.
-
-        Closed when it is left by an exception: no other caller must read the rest of its answers.
-        """
-        pool = self.client.connection_pool
-        connection = pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
+    def _run_all(self, name: str, runs: Sequence[tuple[int, list[Any]]]) -> list[Any]:
+        """Run a script once for each (partition, arguments), in one round trip; errors are among the answers."""
+        calls = [Call([self.keys.tag(partition)], argv) for partition, argv in runs]
+        if self.replication is not None and name in CONFIRMED:
+            confirmed = self.keys.confirmed(runs[-1][0])
+            return self.replication.run(self.scripts[name], confirmed, calls)
+        return self._evaluate_all(self.scripts[name], calls)
 
     def _evaluate(self, script: Script, keys: Sequence[str], argv: Sequence[Any]) -> Any:
-        """Run `script(keys, argv)`; with 450 arguments (a flush of 40 sessions) 77 µs of CPU, not 128."""
-        command = ("EVALSHA", script.sha, len(keys), *keys, *argv)
-        with self.connection() as connection:
-            connection.send_packed_command([hiredis.pack_command(command)])
-            try:
-                return connection.read_response()
-            except ResponseError as exc:
-                failure = exc  # a whole answer: the connection stays
-        if isinstance(
-            failure, NoScriptError
-        ):  # Redis was restarted, or is another one: send the text
+        """Run `script(keys, argv)`, at less CPU."""
+        try:
+            return self._connections.call(("EVALSHA", script.sha, len(keys), *keys, *argv))
+        except NoScriptError:  # Redis was restarted, or is another one: send the text
             return script(keys=keys, args=argv)
-        raise failure
 
     def _evaluate_all(self, script: Script, runs: Sequence[Call]) -> list[Any]:
         """Run the script once for each, in one round trip; errors are among the answers."""
-        answers: list[Any] = []
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
         with self.connection() as connection:
-            connection.send_packed_command([hiredis.pack_command(one) for one in commands])
-            for _ in runs:
-                try:
-                    answers.append(connection.read_response())
-                except ResponseError as exc:
-                    answers.append(exc)
+            packed = [hiredis.pack_command(one) for one in commands]
+            connection.send_packed_command([b"".join(packed)])
+            answers = list(replies(connection, len(runs), raises=False))
         for at, run in enumerate(runs):
             if isinstance(answers[at], NoScriptError):
                 try:
@@ -205,14 +193,20 @@ class ScriptRunner:
                     answers[at] = exc
         return answers
 
-    def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Reply to reading commands in one round trip, repeated; at a third of a pipeline's CPU."""
+    def ask(self, commands: Sequence[tuple[Any, ...] | bytes]) -> list[Any]:
+        """Reply to reading commands in one round trip, repeated; at a third of a pipeline's CPU.
+
+        Args:
+            commands: each as its words, or encoded already.
+        """
 
         def call() -> list[Any]:
             with self.connection() as connection:
-                packed = [hiredis.pack_command(command) for command in commands]
+                packed = [
+                    one if isinstance(one, bytes) else hiredis.pack_command(one) for one in commands
+                ]
                 connection.send_packed_command([b"".join(packed)])
-                return [connection.read_response() for _ in commands]
+                return list(replies(connection, len(commands)))
 
         return self.repeat(call) if commands else []
 

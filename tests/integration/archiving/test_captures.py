@@ -60,7 +60,7 @@ def test_capture_goes_on_after_a_connection_was_lost(
     come_and_go(store, "d1", ("a", 1), ("b", 2))
     connection_class = store.runner.client.connection_pool.connection_class
     real = connection_class.read_response
-    left = [3]
+    left = [2]
 
     def break_off(connection: redis.Connection, **options: Any) -> Any:
         if options.get("disable_decoding"):
@@ -73,4 +73,4 @@ def test_capture_goes_on_after_a_connection_was_lost(
     (capture,) = store.captures.read(["d1"])
     assert not isinstance(capture, str)
     assert capture.histories == {"a": b"[[1,1.5]]", "b": b"[[2,1.5]]"}
-    assert left[0] < 0
+    assert left[0] <= 0
