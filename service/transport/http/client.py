@@ -138,6 +138,8 @@ class Client:
 
     def finish(self) -> None:
         """See to the last answer, before the connection is closed."""
+        if self._sock.fileno() < 0:
+            return  # it is a websocket by now, and not ours any more
         is_reset = self._is_reset()
         self._note_end(is_reset=is_reset)
         if self._lost is None:

@@ -14,7 +14,7 @@ import eventlet
 from eventlet import wsgi
 
 from service.protocol import handshake
-from service.transport.http import guard
+from service.transport.http import guard, heads
 from service.transport.http.client import Output
 from service.transport.http.guard import HttpGuard
 from service.transport.http.heads import Refused
@@ -129,6 +129,19 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
             self.wfile.write(refusal)
             self.wfile.flush()
             self.rfile.drain()
+
+    def _read_request_line(self) -> bytes:
+        """Take the whole head, which is read and checked already; eventlet only looks at the length of its line."""
+        self._head = self._client.reader.take_head()
+        return self._head[0]
+
+    def parse_request(self) -> bool:
+        request = heads.parse(self._head)
+        self.requestline, self.command, self.path = request.line, request.command, request.path
+        self.request_version = request.version
+        self.headers = request.headers  # type: ignore[assignment]
+        self.close_connection = request.is_last
+        return True
 
     def handle_one_response(self) -> None:
         """Say in the answer that the connection ends, where the rest of a body is too long to be read."""

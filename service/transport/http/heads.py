@@ -7,7 +7,7 @@ No I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from service.protocol.authority import DEFAULT_PORTS, parse_authority
@@ -84,6 +84,54 @@ def framing(lines: Sequence[bytes]) -> Framing:
     if lengths and not _LENGTH.fullmatch(lengths[0]):
         raise bad("Content-Length")
     return Framing(int(lengths[0]) if lengths else 0, False)
+
+
+class Headers:
+    """The headers of a checked request, as `http.server` and eventlet ask for them."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        #: In their order; eventlet reads them here.
+        self._headers: list[tuple[str, str]] = []
+        self._first: dict[str, str] = {}
+        for line in lines:
+            name, _, value = line.decode("latin-1").partition(":")
+            value = value.strip(" \t")
+            self._headers.append((name, value))
+            self._first.setdefault(name.lower(), value)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first one of this name, in any letter case."""
+        return self._first.get(name.lower(), default)
+
+    def get_content_type(self) -> str:
+        """Return the type of a body that names none."""
+        return "text/plain"
+
+
+class Request(NamedTuple):
+    """A head, as `http.server` parses it."""
+
+    line: str
+    command: str
+    path: str  #: with its query
+    version: str
+    headers: Headers
+    is_last: bool  #: the connection ends after it
+
+
+def parse(lines: Sequence[bytes]) -> Request:
+    """Parse a head that `framing` has checked.
+
+    `http.server` takes headers for those of an e-mail, and longer for them than a node for all else of a request.
+    """
+    line = lines[0].decode("latin-1")
+    command, path, version = line.split(" ")
+    if path.startswith("//"):
+        path = "/" + path.lstrip("/")
+    headers = Headers(lines[1:])
+    asked = (headers.get("connection") or "").lower()
+    is_kept = asked != "close" and (version == "HTTP/1.1" or asked == "keep-alive")
+    return Request(line, command, path, version, headers, not is_kept)
 
 
 def _is_target(target: bytes) -> bool:

@@ -66,6 +66,8 @@ class Reader:
         self._chunk_left = -1  # of the chunk that is read; -1: its size is next; 0: it was the last
         #: Where the body of the present request ends.
         self.framing = Framing(0, False)
+        self._head: list[bytes] = []  # its lines; and how much of the buffer they are
+        self._head_bytes = 0
         #: What comes is not a request any more.
         self.closed = False
         self.received = 0
@@ -101,6 +103,7 @@ class Reader:
             if len(lines) > heads.MAX_LINES:
                 raise Refused(_LONG_HEAD, "too_long")
         self.framing = heads.framing(lines)
+        self._head, self._head_bytes = lines, end
         self._chunk_left = -1
         self.is_patient = False
         self._deadline = self._now() + BODY_S
@@ -145,6 +148,12 @@ class Reader:
                 raise Refused(_SLOW, "slow") from None
 
     # --- what the libraries call
+
+    def take_head(self) -> list[bytes]:
+        """Take the head that `begin` has read: its lines, without line ends."""
+        del self._buffer[: self._head_bytes]
+        lines, self._head, self._head_bytes = self._head, [], 0
+        return lines
 
     def readline(self, limit: int = -1) -> bytes:
         """Return a line of the head that `begin` has read."""
