@@ -55,6 +55,7 @@ class Inboxes:
         self._handle = handle
         self._run = run
         self._leave = leave
+        self._leaving: list[Peer] = []
 
     def begin(self, peer: Peer, blocking: Blocking) -> None:
         """Run a handler that may block; what the socket sends from now on waits for it."""
@@ -94,7 +95,17 @@ class Inboxes:
             peer.waiting_bytes = 0
         if not peer.busy:  # else the task that is at work runs them
             peer.busy = True
-            self._tasks.spawn(self._leave, peer)
+            self._leaving.append(peer)
+            if len(self._leaving) == 1:
+                self._tasks.spawn(self._leave_all)
+
+    def _leave_all(self) -> None:
+        """Run the disconnect listeners of all sockets that have ended by now: they often end in crowds."""
+        leaving, self._leaving = self._leaving, []
+        for turn, peer in enumerate(leaving, 1):
+            self._leave(peer)
+            if turn % TURN_EVENTS == 0:
+                self._tasks.sleep(0)
 
     def _work(self, peer: Peer, blocking: Blocking | None) -> None:
         """Run a handler that may block, then everything that came meanwhile."""

@@ -19,7 +19,7 @@ from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.observability.metrics import Metrics
 from service.security.permissions import Identity
 from service.sessions.model import Accepted, Registration
-from service.sockets.dispatch import Call, Dispatcher, Peer
+from service.sockets.dispatch import LATER, Call, Dispatcher, Later, Peer
 from service.sockets.events import payloads
 from service.sockets.postponed import Postponed, PostponedRegisters
 from service.sockets.takeovers import Takeovers
@@ -121,15 +121,15 @@ class Registers:
     def _accept(self, peer: Peer) -> None:
         peer.accepted = self._clock.stamp()
 
-    def register(self, call: Call) -> dict[str, Any]:
+    def register(self, call: Call) -> Later:
         try:
-            answer = self._register(call)
+            self._register(call)
         except errors.ServiceError as error:
             if call.peer.device is None:
                 self._postponed.add(call.peer, call.payload, error)
             raise
         call.peer.postponed = None
-        return answer
+        return LATER
 
     def _repeat(self, one: Postponed) -> None:
         """Register a socket that was refused for now, unless it has done so itself by then."""
@@ -146,7 +146,7 @@ class Registers:
         call = Call(self._dispatcher, one.peer, "register", one.payload, None)
         self._dispatcher.run_in_turn(one.peer, again, call)
 
-    def _register(self, call: Call) -> dict[str, Any]:
+    def _register(self, call: Call) -> None:
         wanted = payloads.Register.parse(call.payload)
         peer = call.peer
         owned: OwnedSession | None = peer.device
@@ -180,8 +180,8 @@ class Registers:
             "setup_version": registration.setup_version,
             "server_time": registration.server_time_ms / 1000,
         }
-        self._tasks.spawn(self._follow_up, owned, answer, registration)
-        return answer
+        call.reply(answer)
+        self._follow_up(owned, answer, registration)
 
     def _ask(
         self,
@@ -273,8 +273,8 @@ class Registers:
     ) -> None:
         """Do what comes after the ack: the event, the former owner's notice, waiting commands.
 
-        A command that came between Redis' answer and the moment this node held the session is in
-        neither; the next renewal reports it.
+        Nothing of it blocks. A command that came between Redis' answer and the moment this node held the
+        session is in neither; the next renewal reports it.
         """
         self._dispatcher.emit(owned.sid, "registered", answer)
         superseded = registration.superseded

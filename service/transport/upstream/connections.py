@@ -28,6 +28,7 @@ from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
+from service.transport.upstream.lost import LostSockets
 from service.transport.upstream.options import other_versions
 from service.transport.upstream.room_index import RoomIndex
 from service.transport.wheel import Wheel
@@ -105,6 +106,7 @@ class EngineConnections:
         self.connect_timeout_s = connect_timeout_s
         self.upgrade_timeout_s = upgrade_timeout_s
         self.wheel = Wheel(server.sleep)
+        self.lost = LostSockets(server.start_background_task, server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None
         self._token = node_token

@@ -184,4 +184,4 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
         return self.posts + received, -missing
 
     def _give_up(self, reason: str) -> None:
-        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
+        self.server.muster.lost.add(self, reason)

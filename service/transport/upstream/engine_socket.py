@@ -251,7 +251,7 @@ class NodeSocket(Deadlines):
     def on_lost(self) -> None:
         reasons = self.server.reason
         reason = reasons.TRANSPORT_ERROR if self.is_at_fault else reasons.TRANSPORT_CLOSE
-        self.server.start_background_task(self.close, wait=False, abort=True, reason=reason)
+        self.server.muster.lost.add(self, reason)
 
     def on_cut(self) -> None:
         if self.closed:

@@ -94,7 +94,7 @@ class Incoming:
             return
         socket.swallow = head.attachments
         if head.kind == packets.CONNECT:
-            socket.run(lambda: self._on_open(socket, head, data))
+            self._on_open(socket, head, data)
         elif head.kind == packets.DISCONNECT:
             if head.namespace == NAMESPACE:
                 reason = self._eio.reason.CLIENT_DISCONNECT
@@ -191,7 +191,7 @@ class Incoming:
         return f"{engineio.packet.MESSAGE}{frame.text}"
 
     def _on_open(self, socket: NodeSocket, head: packets.Head, data: str) -> None:
-        """Handle a CONNECT by python-socketio's own handler."""
+        """Handle a CONNECT by python-socketio's own handler. What it calls is ours, and does not block."""
         if socket.sid_here and head.namespace == NAMESPACE:
             self.refuse(socket, None, "packet", "This socket is already connected.", len(data))
             return

@@ -209,6 +209,16 @@ def test_disconnect_of_a_silent_socket_is_told_in_a_task(bench: Bench) -> None:
     assert bench.done == []
 
 
+def test_sockets_that_end_in_a_crowd_need_one_task(bench: Bench) -> None:
+    sids = [f"crowd-{number}" for number in range(200)]
+    for sid in sids:
+        bench.dispatcher.connected(sid, "10.0.0.2")
+        bench.dispatcher.disconnected(sid, "transport close")
+    assert len(bench.tasks.waiting) == 1
+    bench.tasks.run()
+    assert bench.ends == [(sid, "transport close") for sid in sids]
+
+
 def test_failing_disconnect_listener_does_not_stop_the_others(bench: Bench) -> None:
     def fail(peer: Peer, reason: str) -> None:
         raise RuntimeError
