@@ -24,12 +24,14 @@ class Way:
     Attributes:
         bytes_per_s: No more than this passes; 0: no bound.
         texts: Packets that came, the newest 5,000, passed on or not.
+        edit: Returns what is passed on in place of a packet; only on the way down.
         caught: Set when something is held back.
     """
 
     def __init__(self) -> None:
         self.bytes_per_s = 0
         self.texts: deque[str] = deque(maxlen=5000)
+        self.edit: Callable[[str], str] = str
         self.caught = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
@@ -126,6 +128,16 @@ def _text(frame: bytes) -> str | None:
     return payload.decode("utf-8", "replace")
 
 
+def _frame(text: str) -> bytes:
+    """Return a packet as a node sends it."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes([_TEXT, size]) + payload
+    assert size < 1 << 16
+    return bytes([_TEXT, 126]) + size.to_bytes(2, "big") + payload
+
+
 class Line:
     """Takes connections and passes them on to a node.
 
@@ -178,10 +190,8 @@ class Line:
 
     def inject(self, text: str) -> None:
         """Send a packet to the clients as if it came from the node."""
-        payload = text.encode()
-        assert len(payload) < 126
         for client in self._connections:
-            client.write(bytes([_TEXT, len(payload)]) + payload)
+            client.write(_frame(text))
 
     async def stop(self) -> None:
         """End everything."""
@@ -228,6 +238,8 @@ class Line:
                 if is_request and not frames.is_raw and not self.has_websockets:
                     raise ConnectionRefusedError
                 await way.passing(text)
+                if text is not None and (edited := way.edit(text)) != text:
+                    piece = _frame(edited)
                 try:
                     async for part in way.paced(piece):
                         writer.write(part)

@@ -145,6 +145,22 @@ async def fleet_resumes_on_the_other_node(world: World) -> None:
 
 
 @scenario("fleet")
+async def fleet_learns_where_nodes_are(world: World) -> None:
+    """A fleet that has one address continues on another node that the service named, and misses nothing."""
+    first, second = await world.lines()
+    session_id = await world.create()
+    named = f'"nodes":["{second.url}"]'
+    first.down.edit = lambda text: text.replace('"nodes":[]', named)
+    fleet = await world.fleet(first, scope={"sessions": [session_id]})
+    await sees(world, fleet, session_id, 0)
+    first.refuses = True
+    first.cut()
+    await sees(world, fleet, session_id, 1)
+    assert fleet.values(session_id) == [0, 1]
+    assert second.accepted == 1
+
+
+@scenario("fleet")
 async def fleet_cut_in_mid_stream(world: World) -> None:
     """A fleet whose line is cut in mid-stream receives every sample once."""
     line = await world.line()

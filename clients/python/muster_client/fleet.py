@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Literal
 
 from muster_client import tokens
+from muster_client.addresses import Addresses
 from muster_client.changes import Change, Unread
 from muster_client.devices.background import tell
 from muster_client.errors import NotConnected, Refused
@@ -26,7 +27,8 @@ class AsyncFleet:
         state: `connecting`, `live`, `resyncing`, `offline` or `conflated`.
 
     Args:
-        urls: Of nodes or of a balancer; any of them resumes where another left off.
+        urls: Of nodes or of a balancer; any of them resumes where another left off, and so do the
+            nodes that the service names (`node.public_url`).
         token: Shown to the service, or a function that gives it.
         scope: "fleet", `{"sessions": […]}` or `{"project_id": …}`.
         samples: `all`, `latest` (of each key the newest in `interval_ms`) or `none`.
@@ -45,7 +47,7 @@ class AsyncFleet:
         values: Sequence[str] | None = None,
         interval_ms: int | None = None,
     ) -> None:
-        self._urls = [urls] if isinstance(urls, str) else list(urls)
+        self._addresses = Addresses(urls)
         self._token = token
         self._wanted: dict[str, Any] = {"scope": scope, "batch": True}
         if samples != "all":  # a service of before does not know the field
@@ -159,7 +161,7 @@ class AsyncFleet:
                 log.exception("the fleet's connection is made anew")
                 self._cursor = None
             self._set_state("offline")
-            self._urls.append(self._urls.pop(0))
+            self._addresses.next()
             after_s = backoff.next_s()
             await asyncio.sleep(after_s if self._after_s is None else self._after_s)
 
@@ -173,7 +175,7 @@ class AsyncFleet:
     async def _connect_and_watch(self, backoff: Backoff) -> None:
         token = await tokens.current(self._token)
         auth = None if token is None else {"token": token}
-        socket = await Socket.connect(self._urls[0], self._event, auth)
+        socket = await Socket.connect(self._addresses.url, self._event, auth)
         self._socket = socket
         socket.closed.add_done_callback(lambda _: self._again.set())
         try:
@@ -202,6 +204,7 @@ class AsyncFleet:
             if not answer.get("next"):
                 break
             request = {"page": answer["next"]}
+        self._addresses.learn(answer.get("nodes"))
         self._cursor = answer["cursor"]
         if not answer["recovered"]:
             self.sessions = found
