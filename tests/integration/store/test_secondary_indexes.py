@@ -84,6 +84,13 @@ def test_takeover_moves_a_pending_session(store: RedisSessionStore) -> None:
     assert (store.ownership.owned(P0, A), store.ownership.owned(P0, B)) == (set(), {"d1"})
 
 
+def test_session_that_left_its_node_is_pending_there_no_more(store: RedisSessionStore) -> None:
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    add(store)
+    store.ownership.disconnect(P0, A, [("d1", "aaaa.1", own.generation)], "lost")
+    assert store.ownership.renew(A)[0].pending == []
+
+
 def test_session_whose_commands_are_all_sent_is_pending_no_more(store: RedisSessionStore) -> None:
     """Else each renewal asks for all sessions that ever had a command."""
     own = store.ownership.register("d1", node_id=A, sid="aaaa.1")

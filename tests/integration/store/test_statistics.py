@@ -56,6 +56,14 @@ def test_time_of_every_connection_is_counted(store: RedisSessionStore) -> None:
     assert 1_230 <= counted["connected_s"] < 1_235
 
 
+def test_clock_that_went_back_takes_no_connected_time_away(store: RedisSessionStore) -> None:
+    for sid in ("aaaa.1", "aaaa.2"):
+        own = store.ownership.register("d1", node_id=A, sid=sid)
+        began(store, 100 if sid == "aaaa.1" else -1_000)
+        store.ownership.disconnect(0, A, [("d1", sid, own.generation)], "gone")
+    assert 100 <= statistics(store)["connected_s"] < 105
+
+
 def test_repeated_register_of_one_socket_is_no_connection(store: RedisSessionStore) -> None:
     for _ in range(3):
         store.ownership.register("d1", node_id=A, sid="aaaa.1")

@@ -10,7 +10,8 @@ import redis
 
 from service import errors
 from service.manager.manager import SessionManager
-from service.sessions.model import NewCommand, Registration
+from service.sessions.model import SUMMARY_FIELDS, NewCommand, Registration
+from service.sessions.store.devices import Said
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import make_store, part
 
@@ -36,11 +37,31 @@ def test_feed_has_every_change_numbered_without_a_gap(
     store.cleanup.delete("d1")
     found = entries(store, client)
     assert [number for number, _ in found] == list(range(1, len(found) + 1))
-    kinds = [kind for _, kind in found]
-    assert kinds[:6] == ["state", "data", "state", "command", "state", "state"]
-    assert kinds[-1] == "removed"
+    queued = cancelled = ["command", "state"]  # and how many are open
+    joined, left, gone = "state", "state", "removed"
+    changes = ["state", "data", "state", *queued, joined, left, *cancelled, gone]
+    assert [kind for _, kind in found] == changes
     head = store.samples.open_feed(0)
     assert (head.first, head.last) == (1, len(found))
+
+
+def test_feed_says_of_a_session_what_lists_say(
+    store: RedisSessionStore, client: redis.Redis, manager: SessionManager
+) -> None:
+    """All of it: a dashboard keeps its list by the feed alone."""
+    store.devices.report("d1", Said(expect_every_ms=5_000, reported_version=1), create=True)
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1", session_name="D", project_id="p")
+    store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
+    store.ownership.touch(0, [("d1", own.generation, 1_000)], refresh=False)
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "x")
+    manager.update_setup("d1", {})
+    store.ownership.join("d1", A, "aaaa.2")
+    store.commands.add("d1", NewCommand("c1", "reboot", "null", 60_000))
+    [listed] = store.index.summaries(["d1"])
+    fields = client.xrevrange(store.keys.feed(0), count=1)[0][1]
+    assert listed is not None
+    assert {*listed} == {*SUMMARY_FIELDS, "session_id"}
+    assert {**fields, "session_id": "d1"} == listed
 
 
 def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: str) -> None:
@@ -58,6 +79,15 @@ def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: st
     for i in range(300):
         brief.samples.append(0, A, i + 1, [part("d1", own.generation, ("k", 1))])
     assert brief.samples.open_feed(0).first > 100
+
+
+def test_counter_that_was_lost_starts_a_new_feed(
+    store: RedisSessionStore, client: redis.Redis, own: Registration
+) -> None:
+    """Whatever of the old one is left: its numbers would be in the way."""
+    client.delete(store.keys.epoch(0))
+    store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
+    assert entries(store, client) == [(1, "data")]
 
 
 def test_feed_epoch_is_new_when_redis_was_emptied(
