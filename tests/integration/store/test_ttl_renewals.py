@@ -33,7 +33,12 @@ def command(store: RedisSessionStore) -> object:
     return store.commands.add("d1", NewCommand("c1", "go", "{}", 60_000))
 
 
-@pytest.mark.parametrize("write", [update, report, undo, command])
+def refresh(store: RedisSessionStore) -> object:
+    """What a node does for those that are connected."""
+    return store.ownership.touch(0, [("d1", None, 0)], refresh=True)
+
+
+@pytest.mark.parametrize("write", [update, report, undo, command, refresh])
 def test_what_is_written_to_gets_all_its_ttls_anew(
     redis_client: redis.Redis, key_prefix: str, write: Write
 ) -> None:
@@ -42,6 +47,9 @@ def test_what_is_written_to_gets_all_its_ttls_anew(
     store.samples.append(0, "writer", 1, [part("d1", None, ("k", 1))])
     store.setups.put("d1", b"{}")
     store.setups.put("d1", b'{"a":1}')
+    store.ownership.join("d1", "host-aaaa", "aaaa.2")
+    store.commands.add("d1", NewCommand("c0", "go", "{}", 60_000))
+    store.commands.cancel("d1", "c0")
     before = keys_of(redis_client, key_prefix, "d1")
     for key in before:
         redis_client.pexpire(key, TTL_MS // 2)
