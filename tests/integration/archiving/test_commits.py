@@ -1,4 +1,4 @@
-"""Commits of captured sessions, and the end of what was committed: what each is answered, where a session then stands."""
+"""Commits of captured sessions: what each is answered, and where what was committed stands."""
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ def test_restore_of_a_file_that_is_not_the_indexed_one_is_refused(
     assert store.archive_index.restore(snapshot, older).word == "changed"
     assert store.index.get("d1") is None
     assert store.archive_index.name_of("d1") == newer
+    assert not list(store.runner.client.scan_iter(f"{store.keys.prefix}:*staging*"))
 
 
 def test_restored_session_of_a_service_without_ttls_has_none(

@@ -100,6 +100,16 @@ def test_device_that_misses_its_deadline_is_inactive_and_the_next_report_makes_i
     assert index_of(store, "s1") == ["active"]
 
 
+def test_device_that_is_overdue_stays_active_while_others_update_its_session(
+    store: RedisSessionStore,
+) -> None:
+    report(store, expect_every_ms=1)
+    store.samples.append(0, "writer", 1, [part("s1", None, ("k", 1))])
+    through_grace(store)
+    wait_until(lambda: store.ownership.expire(0).word == "ok" and not deadline_ms(store), 3)
+    assert index_of(store, "s1") == ["active"]
+
+
 def test_sensor_that_reports_hourly_outlives_the_sweep_of_idle_sessions(
     store: RedisSessionStore,
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from service import errors
+from service.sessions.model import NewCommand
 from service.sessions.store.devices import Said, Wait
 from service.sessions.store.ownership import Kicked
 from service.sessions.store.store import RedisSessionStore
@@ -133,3 +134,14 @@ def test_device_without_a_socket_is_inactive_at_once_and_its_request_is_named(
     with pytest.raises(errors.RateLimited):
         store.devices.check_away("d1")
     assert index_of(store, "d1") == ["inactive"]
+
+
+def test_no_command_is_for_now_when_the_request_that_waited_was_sent_away(
+    store: RedisSessionStore,
+) -> None:
+    wait = Wait("host-aaaa#1", 60_000, begins=True)
+    store.devices.report("d1", Said(), create=True, wait=wait)
+    now = NewCommand("c1", "go", "{}", 60_000, now=True)
+    kick(store, 0)
+    with pytest.raises(errors.DeviceOffline):
+        store.commands.add("d1", now)

@@ -52,6 +52,7 @@ def test_what_is_written_to_gets_all_its_ttls_anew(
     store.commands.cancel("d1", "c0")
     before = keys_of(redis_client, key_prefix, "d1")
     for key in before:
+        assert redis_client.pttl(key) > 0, key  # from its first write on
         redis_client.pexpire(key, TTL_MS // 2)
     write(store)
     left = {key: redis_client.pttl(key) for key in before if redis_client.exists(key)}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from service.sessions.store.devices import Said
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import expire_all, holding, index_of, make_store, through_grace
 from tests.support.waiting import wait_until
@@ -111,7 +112,18 @@ def test_expire_drains_more_sessions_than_one_call_takes(store: RedisSessionStor
     assert store.ownership.owned(0, A) == set()
 
 
-def test_expire_drops_clients_of_a_dead_node(store: RedisSessionStore) -> None:
+def test_every_device_that_is_overdue_is_seen_in_one_call(store: RedisSessionStore) -> None:
+    names = ["s1", "s2", "s3"]
+    for name in names:
+        store.devices.report(name, Said(expect_every_ms=1), create=True)
+    through_grace(store)
+    wait_until(lambda: store.ownership.expire(0).word == "ok", 3)
+    assert [index_of(store, name) for name in names] == [["inactive"]] * 3
+
+
+def test_expire_drops_clients_of_a_dead_node(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
     """`active_clients` counts clients of living nodes only, within the lease bound."""
     own = store.ownership.register("d1", node_id=B, sid="bbbb.1")
     assert store.ownership.join("d1", A, "aaaa.7") == 1
@@ -127,5 +139,7 @@ def test_expire_drops_clients_of_a_dead_node(store: RedisSessionStore) -> None:
 
     wait_until(only_b, 3)
     assert store.ownership.clients("d1") == [f"{B}#bbbb.7"]
+    shown = client.xrevrange(store.keys.feed(0), count=1)[0][1]
+    assert shown["active_clients"] == "1"
     assert store.ownership.leave("d1", B, "bbbb.7") == 0
     assert own.generation == int(store.index.get("d1")["generation"])  # type: ignore[index]
