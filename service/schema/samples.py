@@ -82,8 +82,7 @@ def parse_update(
     if seq is not None and (seq.__class__ is not int or not 1 <= seq <= MAX_COUNT):
         raise InvalidRequest("`seq` counts 1, 2, 3, …")
     ts = get("ts")
-    # in ms, as `round(now_s, 3)` would have it, at a fifth of the time
-    ts = int(now_s * 1000 + 0.5) / 1000 if ts is None else _checked_ts(ts)
+    ts = in_ms(now_s) if ts is None else _checked_ts(ts)
     if "key" in payload:
         if "value" not in payload:
             raise InvalidRequest("`value` is missing.")
@@ -102,6 +101,11 @@ def parse_update(
     else:
         raise InvalidRequest(ONE_FORM)
     return _update((samples, seq, sum(len(sample[2]) for sample in samples)))
+
+
+def in_ms(now_s: float) -> float:
+    """Return the time of samples that have none: `round(now_s, 3)`, at a fifth of the time."""
+    return int(now_s * 1000 + 0.5) / 1000
 
 
 def parse_telemetry(
@@ -156,7 +160,7 @@ def _checked_ts(ts: Any) -> float:
 
 
 def _encode(key: Any, value: Any, ts: float, max_value_bytes: int, is_checked: bool) -> Sample:
-    head = _feed_head(key) if key.__class__ is str else b""
+    head = feed_head(key) if key.__class__ is str else b""
     if not head:
         raise InvalidRequest(f"A key is a string of 1–{MAX_NAME_BYTES} UTF-8 bytes, {WITHOUT}.")
     try:
@@ -186,6 +190,6 @@ def _may_lose(value: Any, encoded: bytes) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _feed_head(key: str) -> bytes:
+def feed_head(key: str) -> bytes:
     """Return `["key",` for a legal key, else b"". Devices send the same few keys again and again."""
     return b"[%b," % orjson.dumps(key) if is_name(key) else b""

@@ -83,7 +83,8 @@ print(manager.get_session(session_id)["telemetry"])
 class Release(NamedTuple):
     """The files of one release."""
 
-    wheel: Path
+    wheel: Path  #: for everywhere
+    native_wheel: Path  #: with the module in C, for this platform
     sdist: Path
     bill: Path
     client_wheel: Path
@@ -109,7 +110,10 @@ def release_into(folder: Path) -> Release:
     """The files that `make release` makes."""
     done = run(REPOSITORY / "deploy" / "release", folder, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ("muster_fleet-*.whl", "muster_fleet-*.tar.gz", "*.cdx.json")
+    names = (
+        *("muster_fleet-*-none-any.whl", "muster_fleet-*-abi3-*.whl"),
+        *("muster_fleet-*.tar.gz", "*.cdx.json"),
+    )
     found = [
         next(folder.glob(name))
         for name in (*names, "muster_client-*.whl", "muster_client-*.tar.gz")
@@ -166,10 +170,27 @@ def test_wheel_has_every_file_of_its_packages(release: Release) -> None:
         path.relative_to(REPOSITORY).as_posix()
         for package in PACKAGES
         for path in (REPOSITORY / package).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix not in (".pyc", ".so")
     }
     inside = {name for name in members(release.wheel) if ".dist-info/" not in name}
     assert inside == wanted | {"service/config/config.json"}
+
+
+def test_wheel_of_this_platform_has_the_module_in_c_and_all_else(release: Release) -> None:
+    both = members(release.wheel), members(release.native_wheel)
+    plain, native = ({name for name in one if ".dist-info/" not in name} for one in both)
+    assert native == plain | {"service/native/road.abi3.so"}
+    assert all(both[0][name] == both[1][name] for name in plain)
+
+
+def test_each_wheel_takes_its_road(release: Release, tmp_path: Path) -> None:
+    for wheel, wanted in ((release.wheel, "False"), (release.native_wheel, "True")):
+        folder = tmp_path / wheel.name
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        asked = "from service.native import choose_road; print(choose_road('auto') is not None)"
+        done = run(sys.executable, "-c", asked, cwd=tmp_path, PYTHONPATH=str(folder))
+        assert (done.stdout, done.stderr) == (f"{wanted}\n", "")
 
 
 def test_wheel_of_the_sdist_is_the_wheel(release: Release, tmp_path: Path) -> None:
@@ -178,7 +199,8 @@ def test_wheel_of_the_sdist_is_the_wheel(release: Release, tmp_path: Path) -> No
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
     built = tmp_path / "built"
-    done = run("hatchling", "build", "--target", "wheel", "--directory", built, cwd=source)
+    build = ("hatchling", "build", "--target", "wheel", "--directory", built)
+    done = run(*build, cwd=source, MUSTER_NATIVE="0")
     assert done.returncode == 0, done.stderr
     (wheel,) = built.iterdir()
     assert members(wheel) == members(release.wheel)

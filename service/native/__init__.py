@@ -1,0 +1,23 @@
+"""The native road: the updates of devices, read in C where that was built.
+
+`road.c` is compiled when Muster is installed (hatch_build.py), if there is a compiler. Without it everything is read in
+Python (`service.protocol.frames`, `service.schema.samples`), which is the reference: what comes of the bytes of a
+socket is the same. docs/architecture.md says how the two join.
+"""
+
+from __future__ import annotations
+
+from service.native.choice import NATIVE, PYTHON, Road, choose_road
+from service.native.reader import NativeParser, Origin, Reader, Updates, one_by_one
+
+__all__ = [
+    "NATIVE",
+    "PYTHON",
+    "NativeParser",
+    "Origin",
+    "Reader",
+    "Road",
+    "Updates",
+    "choose_road",
+    "one_by_one",
+]
