@@ -278,11 +278,13 @@ def _has_password(url: Any) -> bool:
 
 
 def _from_text(setting: str, text: str, name: str) -> Any:
-    """Parse the value of an environment variable: words as they are, all else as JSON."""
+    """Parse the value of an environment variable: text and words as they are, all else as JSON."""
     group, _, key = setting.partition(".")
     info = Config.model_fields.get(group)
     known = info and _group_model(info.annotation).model_fields.get(key)
-    if not known or known.annotation is str or get_origin(known.annotation) is Literal:
+    if not known or known.annotation is str:
+        return text
+    if get_origin(known.annotation) is Literal and text not in ("true", "false"):
         return text
     try:
         return json.loads(text)

@@ -86,6 +86,8 @@ class NodeSettings(Group):
     max_frame_bytes: Count = 1024 * 1024
     #: Let the event loop drive websockets, without a task for each; off: the library transport.
     fast_path: bool = True
+    #: Read what devices send most in C: if the module was built (`auto`), in any case, or not.
+    native: Literal["auto", True, False] = "auto"
     #: Host headers that are answered in addition to the names of loopback and `host`; `*`: any.
     allowed_hosts: Words = ()
     #: Addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import orjson
+
 from service.api import authentication
 from service.api.mount import mount
 from service.api.routes.devices import DeviceRequests
@@ -26,6 +28,7 @@ from service.sockets import dashboards
 from service.sockets.call import Allowance
 from service.sockets.devices import Devices
 from service.sockets.events import asyncapi
+from service.sockets.native_updates import NativeUpdates
 from service.sockets.notices import Notices
 from service.sockets.registers import Registers
 from service.sockets.watching.large_answers import LargeAnswers
@@ -60,10 +63,16 @@ def _open_sockets(
 ) -> None:
     """Connect the events of devices and dashboards, and the messages of other nodes."""
     config, dispatcher, queue = ground.config, transport.dispatcher, transport.queue
+    connections = transport.connections
+    native_updates = NativeUpdates(
+        dispatcher.peers, live.ingest.intake, ground.metrics.event_counts
+    )
+    connections.on_updates = native_updates.take
 
     def became_device(owned: OwnedSession) -> None:
         live.pings.add(owned)
-        transport.connections.known(owned.sid)
+        connections.known(owned.sid)
+        connections.expect_updates(owned.sid, owned, orjson.dumps(owned.session_id))
 
     clock, store = ground.clock, storage.store
     Registers(
@@ -180,6 +189,7 @@ def _open_probes(
         live.leases,
         ground.memory,
         ground.clock,
+        road=lambda: transport.connections.road,
         about={
             "address": f"{config.node.host}:{ground.port}",
             "async_mode": config.node.async_mode,
@@ -199,6 +209,7 @@ def _open_probes(
             "workers": service_stats.check_workers,
             "archive": storage.keeper.check,
             "draining": transport.drain.check,
+            "road": stats.check_road,
         }
     )
     ground.metrics.ready.read_from(health.is_ready)

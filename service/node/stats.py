@@ -9,7 +9,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psutil
 
@@ -21,6 +21,7 @@ from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSessions
 from service.live.queue.manager import StreamManager
 from service.live.standing import Standing
+from service.native import Road
 from service.node.drain import Drain
 from service.observability.health import Check
 from service.observability.host_memory import HostMemory, available_percent
@@ -38,6 +39,7 @@ class NodeFigures:
     """The numbers of one node, gathered from its parts.
 
     Args:
+        road: what reads the updates of devices.
         about: words about the node that do not change, for its row.
     """
 
@@ -57,6 +59,7 @@ class NodeFigures:
         memory: HostMemory,
         clock: RedisClock,
         *,
+        road: Callable[[], Road],
         about: Mapping[str, str],
     ) -> None:
         self._metrics = metrics
@@ -72,6 +75,7 @@ class NodeFigures:
         self._leases = leases
         self._memory = memory
         self._clock = clock
+        self._road = road
         self._about = about
         self._started = time.monotonic()
         self._process = psutil.Process()
@@ -125,11 +129,16 @@ class NodeFigures:
         available = {"available_percent": self._memory.available_percent}
         return Check(not self._memory.is_critical, available)
 
+    def check_road(self) -> Check:
+        """Show what reads the updates of devices; both will do."""
+        return Check(True, {"reads": self._road()}, needed=False)
+
     def row(self, ready: bool) -> dict[str, str | int | float]:
         """Return what `P:node:<node_id>` and `muster status` show."""
         return {
             "host": socket.gethostname(),
             **self._about,
+            "road": self._road(),
             "pid": os.getpid(),
             "version": installed_version(),
             "uptime_s": round(time.monotonic() - self._started),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import orjson
 from flask import Flask
 
 from service.live.queue.manager import StreamManager
+from service.native import Reader
 from service.node import web_app
 from service.node.admission.admission import NodeAdmission
 from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.public_urls import PublicUrls, own_host
 from service.node.storage import Storage
+from service.schema.samples import Update, feed_head, in_ms
 from service.sessions.model import node_token
 from service.sockets.authenticator import SILENT_S, Authenticator
 from service.sockets.dispatch import Dispatcher
@@ -74,6 +77,7 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
         is_known_at_connect=not is_open,
         connect_timeout_s=CONNECT_TIMEOUT_S if is_open else SILENT_S,
     )
+    connections.reader = _reader(ground)
     authenticator = Authenticator(ground.tokens, connections, tasks, now_s=ground.clock.now_s)
     limits = Limits(
         events_per_s=config.limits.events_per_s,
@@ -100,4 +104,16 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
             ground.metrics,
             ground.standing,
         ),
+    )
+
+
+def _reader(ground: Ground) -> Reader | None:
+    """Return what reads in C, where the module is there and wanted."""
+    return ground.road and Reader(
+        ground.road,
+        max_bytes=ground.config.node.max_frame_bytes,
+        max_value_bytes=ground.config.sessions.max_value_bytes,
+        now=lambda: orjson.dumps(in_ms(ground.clock.now_s())),
+        head=feed_head,
+        update=Update,
     )

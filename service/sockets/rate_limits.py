@@ -80,22 +80,42 @@ class Allowance:
         self._bytes_ahead = held
         return True
 
+    def pass_all(self, count: int, size: int) -> bool:
+        """Count so many events of so many bytes together, if there is no doubt that each passes; else nothing."""
+        events = self._events_ahead - count
+        held = self._bytes_ahead - size
+        if events < 0 or held < 0:
+            self._fill()
+            if is_enough := self._events >= count and self._bytes > size:
+                self._events -= count
+                self._bytes -= size
+            self._give()
+            return is_enough
+        self._events_ahead = events
+        self._bytes_ahead = held
+        return True
+
     def _passes(self, size: int) -> bool:
+        self._fill()
+        passes = self._events >= 1.0 and self._bytes >= 1.0
+        self._events -= 1.0
+        self._bytes -= size
+        self._give()
+        return passes
+
+    def _fill(self) -> None:
+        """Put into the buckets what time has brought, and take out what was used in advance."""
         now_s = self._monotonic()
         passed_s = now_s - self._at_s
         self._at_s = now_s
         events = self._events + passed_s * self._events_per_s
         if events > self._most_events:
             events = self._most_events
-        events -= self._events_given - self._events_ahead
-        self._events = events - 1.0
+        self._events = events - (self._events_given - self._events_ahead)
         held = self._bytes + passed_s * self._bytes_per_s
         if held > self._most_bytes:
             held = self._most_bytes
-        held -= self._bytes_given - self._bytes_ahead
-        self._bytes = held - size
-        self._give()
-        return events >= 1.0 and held >= 1.0
+        self._bytes = held - (self._bytes_given - self._bytes_ahead)
 
     def _give(self) -> None:
         """Give a part of both buckets in advance, or nothing where one of them is empty."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from service.protocol.frames import Fault
+from service.native import NativeParser, Reader, Updates
+from service.protocol.frames import Fault, Parser
 from service.transport.hub import Hub
 from service.transport.turns import Turns
 from service.transport.wheel import Wheel
@@ -19,6 +20,9 @@ class Owner(Protocol):
 
     def on_text(self, text: str) -> None: ...
     def on_binary(self, data: bytes | bytearray) -> None: ...
+
+    def on_updates(self, updates: Updates) -> bool:
+        """Handle updates that were read in C, all of them; False: none was, as texts they come one by one."""
 
     def on_control(self, size: int) -> None:
         """Handle that a ping, pong or close with so many bytes came; the link answers it."""
@@ -51,6 +55,7 @@ class Driver:
         max_pending_bytes: what may wait for one peer.
         count_received: called with the number of bytes that came in.
         turns: the share of peers that have not logged in; None: they have no share of their own.
+        reader: reads in C; None: Python does.
     """
 
     def __init__(
@@ -61,16 +66,22 @@ class Driver:
         max_pending_bytes: int,
         count_received: Callable[[int], object],
         turns: Turns | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.hub = hub
         self.turns = turns
         self.wheel = wheel
         self.max_bytes = max_bytes
+        self.reader = reader
         self.max_pending_bytes = max_pending_bytes
         self.count_received = count_received
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
         self._unsent: list[Sender] = []
+
+    def parser(self) -> Parser | NativeParser:
+        """Return the input of a connection."""
+        return Parser(self.max_bytes) if self.reader is None else self.reader.parser()
 
     def send_soon(self, link: Sender) -> None:
         """Call the link's `flush` at the end of the loop's turn."""
@@ -92,6 +103,9 @@ class NoOwner:
 
     def on_text(self, text: str) -> None: ...
     def on_binary(self, data: bytes | bytearray) -> None: ...
+    def on_updates(self, updates: Updates) -> bool:
+        return True
+
     def on_control(self, size: int) -> None: ...
     def on_fault(self, fault: Fault) -> bytes:
         return b""

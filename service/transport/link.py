@@ -24,8 +24,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from service.native import NativeParser, Origin, Updates, one_by_one
 from service.protocol import frames
-from service.protocol.frames import Control, Fault, Message, Parser
+from service.protocol.frames import Control, Fault, Message
 from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NO_OWNER, Driver, Owner
 from service.transport.unauthenticated import DISCARD_BYTES, READ_BYTES, Ticket
@@ -55,26 +56,9 @@ class Link:
     """
 
     __slots__ = (
-        "_discarded",
-        "_held",
-        "_is_deaf",
-        "_is_flowing",
-        "_is_unsent",
-        "_out",
-        "_parser",
-        "_part",
-        "_pauses",
-        "_raw",
-        "_reading",
-        "_state",
-        "_writing",
-        "driver",
-        "is_finished",
-        "is_waiting",
-        "owner",
-        "slot",
-        "ticket",
-        "waiting_bytes",
+        *("_discarded", "_held", "_is_deaf", "_is_flowing", "_is_unsent", "_out", "_parser"),
+        *("_part", "_pauses", "_raw", "_reading", "_state", "_writing", "driver", "is_finished"),
+        *("is_waiting", "owner", "slot", "ticket", "waiting_bytes"),
     )
 
     def __init__(
@@ -90,7 +74,7 @@ class Link:
         self.is_waiting = False  #: unread until a turn has room: it is unauthenticated
         self.slot: set[Due] | None = None
         self._raw = raw
-        self._parser = Parser(driver.max_bytes)
+        self._parser = driver.parser()
         self._state = _OPEN
         self._is_flowing = True  # open and not paused
         self._pauses = 0
@@ -204,11 +188,20 @@ class Link:
         self._fail(Fault(frames.POLICY, "Log in first."))
         return False
 
-    def _hand_on(self, messages: Iterator[Message]) -> None:
+    def expect(self, origin: Origin) -> None:
+        """Read the updates of this origin in C from now on, where that is done."""
+        if isinstance(self._parser, NativeParser):
+            self._parser.origin = origin
+
+    def _hand_on(self, messages: Iterator[Message | Updates]) -> None:
         on_text = self.owner.on_text
         for message in islice(messages, TURN_MESSAGES):
             if message.__class__ is str:
                 on_text(message)
+            elif message.__class__ is Updates:
+                if not self.owner.on_updates(message):
+                    self._hand_on(iter(one_by_one([message, *messages])))
+                    return
             elif message.__class__ is Control:
                 self._on_control(message)
             elif message.__class__ is Fault:
@@ -217,9 +210,9 @@ class Link:
                 self.owner.on_binary(message)  # type: ignore[arg-type]
             if not self._is_flowing:
                 if self._state == _OPEN:
-                    self._held = [*messages]
+                    self._held = one_by_one(messages)
                 return
-        rest = [*messages]
+        rest = one_by_one(messages)
         if rest:
             self.pause(TURN)
             self._held = rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.cli.doctor.findings import Finding, Patient, Verdict
 from service.config.fingerprint import GROUPS
+from service.native import PYTHON
 from service.observability.alarms import MISSED_TURNS, STARTING_S, late_sweeps
 from service.security.http_guard import is_loopback
 
@@ -47,6 +48,19 @@ def check_consistency(patient: Patient) -> list[Finding]:
         elif values:
             found.append(Finding(what, "ok", "the same everywhere"))
     return found
+
+
+def check_roads(patient: Patient) -> list[Finding]:
+    """Check that nodes read the updates of devices in C, unless Python is wanted."""
+    slow = [n["node_id"] for n in patient.nodes if n.get("road") == PYTHON]
+    if slow and patient.config.node.native is not False:
+        seen = f"these read the updates of devices in Python, at about twice the CPU: {', '.join(slow)}"
+        mend = "install Muster where there is a C compiler (docs/operations.md), or set node.native to false"
+        return [Finding("road", "warning", seen, mend)]
+    if not any(n.get("road") for n in patient.nodes):
+        return []
+    words = "in Python, as node.native says" if slow else "in C"
+    return [Finding("road", "ok", f"the updates of devices are read {words}")]
 
 
 def check_files(patient: Patient) -> list[Finding]:

@@ -30,9 +30,10 @@ from service.errors import ServiceError
 from service.live.calm import Calm
 from service.live.ingest import pending
 from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
-from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure, Flow
+from service.live.ingest.backpressure import Backpressure, Flow
 from service.live.ingest.flights import Flight, Flights
-from service.live.ingest.pending import AppendStore, PendingUpdates, Update, cost_bytes
+from service.live.ingest.intake import Intake
+from service.live.ingest.pending import AppendStore, PendingUpdates
 from service.live.ingest.pulse import Pulse
 from service.live.ingest.refusals import gap_error, lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
@@ -94,13 +95,16 @@ class Ingest:
         self._load = Backpressure(sockets)
         self._duplicates = Duplicates(self._answers, self._load)
         self._metrics = metrics
-        self._max_buffer_bytes = max_buffer_bytes
-        self._queues: dict[int, deque[PendingUpdates]] = {}
-        self._open: dict[OwnedSession, PendingUpdates] = {}
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._calm = calm or Calm(0)
         self._pulse = Pulse(tasks, flush_interval_s, self._calm, self.kick)
+        #: Where what is to be stored goes in.
+        self.intake = Intake(
+            self._load, self._pulse, self._answers, self._duplicates, standing, max_buffer_bytes
+        )
+        self.add = self.intake.add
+        self._queues, self._open = self.intake.queues, self.intake.open
         self._stopped = False
         #: Samples that Redis accepted since the start.
         self.stored = 0
@@ -114,73 +118,6 @@ class Ingest:
     def buffered_bytes(self) -> int:
         """Return the estimated memory of what waits."""
         return self._load.bytes
-
-    def add(self, owned: OwnedSession, update: Update, ack_id: int | None) -> None:
-        """Buffer an update; it is answered once Redis answered. Never blocks.
-
-        A duplicate of an update that is still on its way is answered after that one.
-
-        Raises:
-            Conflict: the `seq` leaves a gap; `expected_seq` is the one that would not.
-            Overloaded: the buffer is full although Redis answers.
-            StoreUnavailable: the buffer is full because Redis does not answer.
-            StaleGeneration: another connection owns the session.
-        """
-        if owned.lost:
-            raise lost_error(owned)
-        seq = update.seq
-        if seq is not None and not self._is_next(owned, seq, update, ack_id):
-            return
-        count, size = len(update.samples), update.bytes_in
-        cost = pending.UPDATE_COST_BYTES + count * pending.SAMPLE_COST_BYTES + 2 * size
-        load = self._load
-        if load.bytes + cost > self._max_buffer_bytes:
-            raise self._full()
-        numbered = seq is not None
-        if seq is not None:
-            owned.accepted_seq = seq
-        slot = self._open.get(owned)
-        if (
-            slot is None
-            or slot.numbered != numbered
-            or slot.count + count > limits.CALL_SAMPLES
-            or slot.bytes + size > limits.CALL_BYTES
-        ):
-            slot = self._open[owned] = PendingUpdates(owned, numbered)
-            queue = self._queues.get(owned.partition)
-            if queue is None:
-                queue = self._queues[owned.partition] = deque()
-                self._pulse.soon()
-            queue.append(slot)
-        # `PendingUpdates.add` and `Backpressure.charge`, written out: this runs for every event
-        slot.entries.append((update, ack_id))
-        slot.count += count
-        slot.bytes += size
-        slot.cost += cost
-        load.bytes += cost
-        owned.waiting += 1
-        owned.waiting_bytes += cost
-        if owned.waiting >= HOLD_UPDATES or owned.waiting_bytes >= HOLD_BYTES:
-            load.hold(owned)
-
-    def _is_next(self, owned: OwnedSession, seq: int, update: Update, ack_id: int | None) -> bool:
-        """Return whether to store this number; a duplicate is answered, now or after its first."""
-        if seq == owned.accepted_seq + 1:
-            return True
-        if seq <= owned.last_seq:
-            if ack_id is not None:
-                self._answers.answer(owned, ack_id, AppendResult("duplicate", owned.rev))
-            return False
-        if seq > owned.accepted_seq:
-            raise gap_error(owned.accepted_seq + 1)
-        cost = cost_bytes(update)
-        if self._load.bytes + cost > self._max_buffer_bytes:
-            raise self._full()
-        self._duplicates.add(owned, seq, cost, ack_id)
-        return False
-
-    def _full(self) -> ServiceError:
-        return errors.StoreUnavailable() if self._standing.is_away else errors.Overloaded()
 
     def run(self) -> None:
         """Flush every interval in which something waits, until `stop`; a long-lived task."""

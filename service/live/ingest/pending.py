@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.live.ownership.owned import OwnedSession
+from service.native import Updates
 from service.schema.samples import Sample
 from service.sessions.model import AppendPart, AppendResult
 
@@ -86,3 +87,9 @@ class PendingUpdates:
 def cost_bytes(update: Update) -> int:
     """Return the estimated memory of an update while it waits."""
     return UPDATE_COST_BYTES + len(update.samples) * SAMPLE_COST_BYTES + 2 * update.bytes_in
+
+
+def cost_of_all(updates: Updates) -> int:
+    """Return the sum of `cost_bytes` of updates that were read in C."""
+    entries, count = len(updates.entries), updates.samples
+    return entries * UPDATE_COST_BYTES + count * SAMPLE_COST_BYTES + 2 * updates.bytes_in

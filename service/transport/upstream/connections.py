@@ -15,6 +15,7 @@ import socketio.exceptions
 
 from service import errors
 from service.errors import ServiceError
+from service.native import NATIVE, PYTHON, Reader, Road, Updates
 from service.protocol import frames, handshake, packets
 from service.transport.addresses import Addresses
 from service.transport.backlog import Backlog
@@ -29,7 +30,7 @@ from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
 from service.transport.upstream.lost import LostSockets
-from service.transport.upstream.options import other_versions
+from service.transport.upstream.options import AllSeen, other_versions
 from service.transport.upstream.room_index import RoomIndex
 from service.transport.wheel import Wheel
 
@@ -57,13 +58,6 @@ class Counts(incoming.Counts, Protocol):
     def slow_clients(self) -> Counter: ...
     @property
     def refused(self) -> Counter: ...
-
-
-class _AllSeen(set[str]):
-    """A set that contains everything, so that Engine.IO never logs bad requests with their content."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
 
 
 class EngineConnections:
@@ -109,6 +103,9 @@ class EngineConnections:
         self.lost = LostSockets(server.start_background_task, server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None
+        #: Reads in C over the event loop transport; None: Python reads everything. And who takes what it has read.
+        self.reader: Reader | None = None
+        self.on_updates: Callable[[str, Updates], bool] = lambda sid, updates: False
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
@@ -146,7 +143,7 @@ class EngineConnections:
         eio.create_queue = self._new_backlog
         eio.generate_id = self._new_sid
         eio.start_service_task = False
-        eio.log_message_keys = _AllSeen()
+        eio.log_message_keys = AllSeen()
         eio._ok = functools.partial(refusals.ok, eio._ok)
         self._handle_request = eio.handle_request
         eio.handle_request = self._admit
@@ -182,7 +179,13 @@ class EngineConnections:
             max_bytes=self.eio.max_http_buffer_size,
             max_pending_bytes=self._max_pending_bytes,
             count_received=self.count_received,
+            reader=self.reader,
         )
+
+    @property
+    def road(self) -> Road:
+        """Return what reads the updates of devices."""
+        return PYTHON if self.reader is None or self.event_loop is None else NATIVE
 
     def stop(self) -> None:
         """Cut what is still open, and stop watching over it."""
@@ -231,6 +234,12 @@ class EngineConnections:
 
     def sids(self) -> list[str]:
         return list(self._by_sid)
+
+    def expect_updates(self, sid: str, owner: object, id_json: bytes) -> None:
+        """Give `on_updates` what is read in C of this socket's updates for the session of this id."""
+        socket = self._by_sid.get(sid)
+        if socket is not None:
+            socket.expect((owner, id_json))
 
     def known(self, sid: str) -> None:
         """Count this socket as logged in."""

@@ -28,6 +28,7 @@ from typing import Any
 import engineio.exceptions
 import engineio.packet
 
+from service.native import Origin, Updates
 from service.protocol import frames, handshake, packets
 from service.protocol.frames import Fault
 from service.transport.connection import Frame
@@ -72,8 +73,9 @@ class NodeSocket(Deadlines):
     is_unauthenticated = (
         True  #: it has not connected to namespace `/` yet: what it may send is bounded
     )
-    #: The websocket, on the event loop transport.
+    #: The websocket, on the event loop transport; and whose updates are read in C there.
     link: Link | None = None
+    origin: Origin | None = None
     #: A websocket that may replace polling.
     probe: Upgrade | None = None
     #: It is ended because it broke a rule.
@@ -232,6 +234,11 @@ class NodeSocket(Deadlines):
                 return
         self.accept(text)
 
+    def on_updates(self, updates: Updates) -> bool:
+        self.swallow = 0
+        is_taken: bool = self.server.muster.on_updates(self.sid_here, updates)
+        return is_taken
+
     def on_binary(self, data: bytes | bytearray) -> None:
         self.server.muster.incoming.on_binary(self, len(data))
 
@@ -267,7 +274,15 @@ class NodeSocket(Deadlines):
         self.connected = self.upgraded = True
         if self.held_for:
             link.pause(self.held_for)
+        if self.origin is not None:
+            link.expect(self.origin)
         self._move(waiting)
+
+    def expect(self, origin: Origin) -> None:
+        """Read the updates of this origin in C from now on, where that is done."""
+        self.origin = origin
+        if self.link is not None:
+            self.link.expect(origin)
 
     def leave_polling(self) -> None:
         """Take what waits from another queue from now on: the poll that waits at the old one ends."""

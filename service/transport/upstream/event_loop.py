@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from service.native import Reader, Updates
 from service.protocol import frames, handshake
 from service.protocol.frames import Fault
 from service.transport.driver import Driver
@@ -39,6 +40,7 @@ class EventLoopTransport:
     Args:
         async_mode: eventlet or gevent.
         wheel: deadlines of all sockets of the node.
+        reader: reads in C; None: Python does.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class EventLoopTransport:
         max_bytes: int,
         max_pending_bytes: int,
         count_received: Callable[[int], object],
+        reader: Reader | None = None,
     ) -> None:
         self._async_mode = async_mode
         hub = hub_of(async_mode)
+        turns = Turns(hub, LINKS_PER_TURN)
         self.driver = Driver(
-            hub, wheel, max_bytes, max_pending_bytes, count_received, Turns(hub, LINKS_PER_TURN)
+            hub, wheel, max_bytes, max_pending_bytes, count_received, turns, reader
         )
 
     def open(self, socket: EngineSocket, environ: dict[str, Any]) -> None:
@@ -136,6 +140,9 @@ class LinkUpgrade(Upgrade):
 
     def on_binary(self, data: bytes | bytearray) -> None:
         self.link.finish([], frames.NORMAL)
+
+    def on_updates(self, updates: Updates) -> bool:
+        return False
 
     def on_control(self, size: int) -> None:
         self.socket.on_control(size)

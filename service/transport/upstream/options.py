@@ -16,6 +16,13 @@ WRITTEN_FOR = {
 }
 
 
+class AllSeen(set[str]):
+    """A set that contains everything, so that Engine.IO never logs bad requests with their content."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 class StrictJson:
     """The JSON module for python-socketio: no NaN, no broken text, nothing deeper than 1024."""
 

@@ -30,6 +30,7 @@ HEALTHY_NODE = {
     "address": "127.0.0.1:5000",
     "max_files": 100_000,
     "connections": 10,
+    "road": "native",
 }
 HEALTHY_WORKER = {"version": "1.0", "settings": "aaaaaaaa"}
 
@@ -88,7 +89,18 @@ def test_doctor_of_a_healthy_service_has_nothing_to_mend(ward: Ward) -> None:
     assert not any(one.mend for one in findings)
     assert {one.check for one in findings} == {
         *("version", "eviction", "memory", "persistence", "clock", "nodes", "settings", "files"),
-        *("login", "workers", "sweeps", "queue", "jobs", "archive", "disk", "replicas", "rights"),
+        *(
+            "road",
+            "login",
+            "workers",
+            "sweeps",
+            "queue",
+            "jobs",
+            "archive",
+            "disk",
+            "replicas",
+            "rights",
+        ),
     }
 
 
@@ -116,6 +128,7 @@ Illness = Callable[[Ward], object]
         (lambda w: w.store.fleet.worker_beat("w2", {**HEALTHY_WORKER, "settings": "bbbbbbbb"}),
          "settings", "warning", "bbbbbbbb: w2", "muster config show"),
         (lambda w: w.node(max_files=1024), "files", "warning", "may open 1024", "ulimit"),
+        (lambda w: w.node(road="python"), "road", "warning", "in Python", "compiler"),
         (lambda w: w.node(connections=90_000), "files", "warning", "90000", "ulimit"),
         (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "every client", "auth.mode"),
         (lambda w: w.node("m-bbbbbbbbbb", auth="token"), "login", "error", "some nodes", "auth.mode"),
@@ -132,7 +145,7 @@ Illness = Callable[[Ward], object]
     ],
     ids=[
         *("evicts", "no maxmemory", "nearly full", "full", "no aof", "no fsync", "replica"),
-        *("not ready", "no node", "versions", "settings", "few files", "files used up", "open to all"),
+        *("not ready", "no node", "versions", "settings", "few files", "no module", "files used up", "open to all"),
         *("mixed logins", "no worker", "sweeps stand", "strange jobs"),
         *("clock jumped", "archive failed", "archive away", "another disk"),
     ],
@@ -169,6 +182,11 @@ def test_doctor_finds_jobs_that_wait_and_jobs_that_failed(ward: Ward) -> None:
     assert wrong.keys() == {"queue", "jobs"}
     assert "1 jobs wait, the oldest for" in wrong["queue"].seen
     assert "1 failed" in wrong["jobs"].seen
+
+
+def test_doctor_takes_it_as_meant_when_settings_say_python(ward: Ward) -> None:
+    ward.node(road="python")
+    assert ward.wrong(node__native=False) == {}
 
 
 def test_doctor_warns_of_a_secret_that_protects_nothing(ward: Ward) -> None:

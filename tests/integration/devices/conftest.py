@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.native import choose_road
 from tests.conftest import RealServer
 from tests.support.clients.clients import Client
 from tests.support.clients.device_clients import Connect
@@ -34,6 +35,9 @@ def nodes(
     )
     try:
         cluster.start(2)
+        is_native = choose_road("auto") is not None and request.param == "eventlet"
+        seen = [node.get("/readyz")[1]["checks"]["road"]["reads"] for node in cluster.nodes]
+        assert seen == ["native" if is_native else "python"] * 2
         yield cluster
         assert cluster.tracebacks() == []
     finally:

@@ -10,6 +10,7 @@ import pytest
 import requests
 import socketio
 
+from service.native import choose_road
 from tests.support.clients.raw_clients import RawWebsocket
 from tests.support.clients.raw_wires import Wire
 from tests.support.crowds.bystanders import Bystander
@@ -29,7 +30,10 @@ def node(
     """One of each kind for all tests here; after them nothing is left behind and no error was logged."""
     node = Node(*request.param, tmp_path_factory.mktemp("node"))
     try:
-        assert node.figures()["road"] == request.param[1]
+        figures = node.figures()
+        assert figures["road"] == request.param[1]
+        is_native = choose_road("auto") is not None and request.param == ("eventlet", "fast")
+        assert figures["reads"] == ("native" if is_native else "python")
         yield node
         node.wait_for_silence(25)
     finally:

@@ -28,14 +28,19 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).parents[3]
 
 
-#: Every way in which a node serves websockets; see `road`.
-ROADS = ["eventlet", "gevent", "eventlet-ordinary", "gevent-ordinary"]
+#: Every way in which a node serves websockets; see `road`. What reads the updates, C or Python, has nothing to do with
+#: the async mode, so each has one of the two. The library transport reads in Python.
+ROADS = ["eventlet", "gevent-python", "eventlet-ordinary", "gevent-ordinary"]
 
 
 def road(name: str) -> dict[str, Any]:
     """The settings for one of `ROADS`."""
-    async_mode, _, ordinary = name.partition("-")
-    return {"node.async_mode": async_mode, "node.fast_path": not ordinary}
+    async_mode, _, how = name.partition("-")
+    return {
+        "node.async_mode": async_mode,
+        "node.fast_path": how != "ordinary",
+        "node.native": "auto" if how != "python" else False,
+    }
 
 
 def environment(settings: dict[str, Any]) -> dict[str, str]:

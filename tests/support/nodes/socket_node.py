@@ -44,8 +44,10 @@ def main(
 
     from service.errors import ServiceError
     from service.live.queue.acks import PendingAcks
+    from service.native import Reader, choose_road
     from service.node import http_server
     from service.observability.metrics import Metrics
+    from service.schema.samples import Update, feed_head
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
     from service.sockets.events import payloads
     from service.tasks import ThreadTasks
@@ -78,6 +80,18 @@ def main(
         fast_path=road != "ordinary",
         max_sockets=400,
     )
+    module = choose_road("auto")
+    if (
+        module is not None and async_mode == "eventlet"
+    ):  # the frames of the other are read in Python
+        connections.reader = Reader(
+            module,
+            max_bytes=1 << 20,
+            max_value_bytes=1 << 16,
+            now=lambda: b"0",
+            head=feed_head,
+            update=Update,
+        )
     dispatcher = Dispatcher(connections, tasks, metrics)
     ended: deque[list[str]] = deque(maxlen=5000)  # bounded, so that what grows is not the test
     seen: deque[object] = deque(maxlen=5000)
@@ -206,6 +220,7 @@ def main(
                 for socket in server.server.eio.sockets.values()
             ),
             "road": "ordinary" if connections.event_loop is None else "fast",
+            "reads": connections.road,
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 

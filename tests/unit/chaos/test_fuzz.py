@@ -14,6 +14,7 @@ from chaos.fuzz.targets import TARGETS
 from service.archive import record
 from service.archiving import records
 from service.config import loader
+from service.live.ingest.intake import Intake
 from service.protocol import frames, packets
 from service.schema import fields
 from service.security import tokens
@@ -52,6 +53,7 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "settings": (loader, "_validate", kind_error),
     "queue": (targets, "read_job", kind_error),
     "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
+    "roads": (Intake, "has_room", lambda intake, owned, updates: True),
     "cursors": (page_cursor, "CURSOR", "^.*$"),
 }
 
