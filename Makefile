@@ -112,7 +112,7 @@ release: $(VENV)/.installed-dev ## build wheels, sdists, npm package and bill of
 	@cd clients/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm pack --silent --pack-destination ../../dist
 
 clean: ## remove .venv, caches and builds (muster-data stays)
-	rm -rf $(VENV) build dist clients/js/dist clients/js/node_modules dashboard/node_modules benchmarks/build benchmarks/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist clients/js/dist clients/js/node_modules dashboard/node_modules benchmarks/build benchmarks/peers/*/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find muster service workers chaos clients tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -1,4 +1,4 @@
-"""Muster beside its peers: the loads of benchmarks/loads.py, one after the other.
+"""Muster beside its peers: the loads of benchmarks/loads, one after the other.
 
     python -m benchmarks [name ...] [--quick] [--rounds N] [--seconds S] [--write]
 
@@ -17,11 +17,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks import building, full_store, history, picture, report, trial
-from benchmarks.loads import LOADS, Load
-from benchmarks.processes import NotStarted
-from benchmarks.results import Found, Results, load_results, machine
-from benchmarks.trial import Contestant, Result
+from benchmarks import building
+from benchmarks.archive import trial as archive
+from benchmarks.loads.all import LOADS
+from benchmarks.loads.load import Load
+from benchmarks.report import history, page, picture, tables
+from benchmarks.report.results import Found, Results, load_results, machine
+from benchmarks.running import full_store, trial
+from benchmarks.running.processes import NotStarted
+from benchmarks.running.trial import Contestant, Result
 
 PAGE = building.ROOT / "docs" / "benchmarks.md"
 PICTURE = building.ROOT / "docs" / "pictures" / "cpu-per-event.svg"
@@ -53,7 +57,7 @@ def main() -> int:
         for load in loads:
             found = measure(load, rounds, seconds, cores)
             results.loads[load.name] = found
-            print(f"\n{report.text_of(load, found)}", flush=True)
+            print(f"\n{tables.text_of(load, found)}", flush=True)
             if options.write:
                 keep(results)
     except building.Missing as exc:
@@ -100,7 +104,9 @@ def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, in
     try:
         if load.mode == "sessions":
             return full_store.run(contestant.options["sessions"], *cores)
-        options = {**load.options, "seconds": seconds}
+        if load.mode == "archive":
+            return archive.run()
+        options = {**load.options, "seconds": max(seconds, load.seconds)}
         return trial.run(contestant, load.mode, options, *cores)
     except NotStarted as exc:
         return Result({}, [str(exc)])
@@ -109,7 +115,7 @@ def run(load: Load, contestant: Contestant, seconds: float, cores: tuple[int, in
 def keep(results: Results) -> None:
     """Writes what was found, the page and the pictures."""
     results.save()
-    report.write_page(PAGE, results)
+    page.write_page(PAGE, results)
     PICTURE.write_text(picture.draw(results))
     HISTORY.write_text(history.draw(history.add(results, history.version())))
 

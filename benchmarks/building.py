@@ -1,4 +1,4 @@
-"""Builds the load generator and installs the peers; says what is missing on this machine."""
+"""Where things are, what this machine must have, and the load generator, built when it is needed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ ROOT = HERE.parent
 BUILD = HERE / "build"
 GENERATOR = HERE / "generator"
 PEERS = HERE / "peers"
-#: What the Python peers need beyond this environment.
-PYTHON_PEERS = BUILD / "python"
 
 
 class Missing(Exception):
@@ -72,45 +70,3 @@ def generator(folder: Path = BUILD) -> Path:
     argv = [compiler, "-O2", "-std=gnu11", "-Wall", "-Wextra", "-o", str(built)]
     subprocess.run([*argv, *map(str, sources)], check=True)
     return built
-
-
-def node_peers() -> None:
-    """Installs what the Node peers need, once.
-
-    Raises:
-        Missing: there is no Node, or it cannot be installed.
-    """
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            raise Missing(f"There is no {tool}: install Node.js 18 or newer with npm.")
-    lock, mark = PEERS / "package-lock.json", PEERS / "node_modules" / ".package-lock.json"
-    if mark.exists() and mark.stat().st_mtime > lock.stat().st_mtime:
-        return
-    # without scripts: what has native parts brings them ready-made
-    argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    _install(argv, PEERS)
-    mark.touch()
-
-
-def python_peers() -> None:
-    """Installs what the Python peers need beyond this environment, once, into a folder of its own.
-
-    Raises:
-        Missing: it cannot be installed.
-    """
-    lock, mark = PEERS / "requirements.lock", PYTHON_PEERS / ".installed"
-    if mark.exists() and mark.stat().st_mtime > lock.stat().st_mtime:
-        return
-    shutil.rmtree(PYTHON_PEERS, ignore_errors=True)
-    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    argv += ["--require-hashes", "--target", str(PYTHON_PEERS), "-r", str(lock)]
-    _install(argv, ROOT)
-    mark.touch()
-
-
-def _install(argv: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    if done.returncode:
-        raise Missing(f"{' '.join(argv[:4])} failed: {done.stderr.strip()[-500:]}")

@@ -37,20 +37,26 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> Spread:
     return spread([a / b for a, b in zip(over, under, strict=False)])
 
 
+def best(peers: Sequence[Sequence[float]]) -> list[float]:
+    """The lowest value of each round, of those that have any."""
+    return [min(values) for values in zip(*filter(None, peers), strict=False)]
+
+
 @dataclass(frozen=True)
 class Goal:
     """One line of the table of goals.
 
-    `value`: the contestant's figure is at most the bound. `less`: the peer's is at least so many times
-    the contestant's. `more`: the contestant's is at most so many times the peer's. `beside`: neither is
-    more than so many times the other. `grown`: as `more`, between two sizes of the same.
+    `value`: the contestant's figure is at most the bound. `least`: it is at least the bound. `less`: the
+    peer's is at least so many times the contestant's. `more`: the contestant's is at most so many times
+    the peer's. `beside`: neither is more than so many times the other. With several peers, the best of
+    them that ran counts in each round.
     """
 
     text: str
-    kind: Literal["value", "less", "more", "beside"]
+    kind: Literal["value", "least", "less", "more", "beside"]
     figure: str
     bound: float
-    peer: str = ""
+    peers: tuple[str, ...] = ()
     contestant: str = "muster"
 
 
@@ -77,18 +83,21 @@ def judge(goal: Goal, rounds: Rounds, *, flawed: frozenset[str] = frozenset()) -
         rounds: of this load.
         flawed: contestants that lost something; the goal is not met when ours did.
     """
-    needed = [goal.contestant] + ([goal.peer] if goal.peer else [])
-    if any(not rounds.get(name, {}).get(goal.figure) for name in needed):
+    ours = rounds.get(goal.contestant, {}).get(goal.figure)
+    theirs = best([rounds.get(name, {}).get(goal.figure, []) for name in goal.peers])
+    if not ours or (goal.peers and not theirs):
         return Verdict(goal, None, False)
-    ours = rounds[goal.contestant][goal.figure]
     if goal.kind == "value":
         found = spread(ours)
         is_met = found.median <= goal.bound
+    elif goal.kind == "least":
+        found = spread(ours)
+        is_met = found.median >= goal.bound
     elif goal.kind == "less":
-        found = ratios(rounds[goal.peer][goal.figure], ours)
+        found = ratios(theirs, ours)
         is_met = found.median >= goal.bound
     else:
-        found = ratios(ours, rounds[goal.peer][goal.figure])
+        found = ratios(ours, theirs)
         is_met = found.median <= goal.bound
         if goal.kind == "beside":
             is_met = is_met and found.median >= 1 / goal.bound

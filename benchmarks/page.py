@@ -20,8 +20,8 @@ from typing import Any
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from benchmarks import building
-from benchmarks.processes import Processes, answers_http
-from benchmarks.servers import MUSTER
+from benchmarks.running.processes import Processes, answers_http
+from benchmarks.servers.ours import MUSTER
 from service.cli.local.embedded import free_port
 
 DEVICES, PER_S = 10_000, 2_000

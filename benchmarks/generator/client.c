@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dialect.h"
 #include "measure.h"
 
 #define READ_SIZE (1 << 20)
@@ -46,7 +47,7 @@ void net_open(void)
     net.epoll = epoll_create1(EPOLL_CLOEXEC);
 }
 
-static void fail(struct client *client, const char *what, const char *text, size_t size)
+void client_fail(struct client *client, const char *what, const char *text, size_t size)
 {
     if (!net.failed)
         snprintf(net.failure, sizeof net.failure, "%s %d in state %d: %s %.*s",
@@ -54,6 +55,14 @@ static void fail(struct client *client, const char *what, const char *text, size
                  (int)(size < 200 ? size : 200), text);
     net.failed++;
     client_drop(client);
+}
+
+void client_is_ready(struct client *client)
+{
+    client->state = READY;
+    net.ready++;
+    if (net.on_ready)
+        net.on_ready(client);
 }
 
 void client_drop(struct client *client)
@@ -98,13 +107,13 @@ void client_connect(struct client *client)
     epoll_ctl(net.epoll, EPOLL_CTL_ADD, client->fd, &event);
     client->is_writing = true;
     int size = snprintf(request, sizeof request,
-                        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+                        "GET %s HTTP/1.1\r\n"
                         "Host: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                        client->port);
+                        dialect->path, client->port);
     append(&client->out, request, size);
     if (connect(client->fd, (void *)&address, sizeof address) && errno != EINPROGRESS)
-        fail(client, strerror(errno), "", 0);
+        client_fail(client, strerror(errno), "", 0);
 }
 
 void client_flush(struct client *client)
@@ -116,7 +125,7 @@ void client_flush(struct client *client)
         else if (errno == EAGAIN || errno == ENOTCONN)
             break;
         else if (errno != EINTR)
-            fail(client, strerror(errno), "", 0);
+            client_fail(client, strerror(errno), "", 0);
     }
     bool is_writing = client->out.size > 0;
     if (client->state != CLOSED && is_writing != client->is_writing) {
@@ -158,57 +167,14 @@ void client_send(struct client *client, const char *text, size_t size)
     send_frame(client, TEXT, text, size);
 }
 
-static void send_register(struct client *client)
-{
-    char text[64] = "420[\"register_vue\",{\"batch\":true}]";
-    if (client->kind == DEVICE)
-        snprintf(text, sizeof text, "420[\"register\",{\"device_id\":\"device-%05d\"}]", client->number);
-    client_send(client, text, strlen(text));
-}
-
-static bool begins(const char *text, size_t size, const char *with)
-{
-    return size >= strlen(with) && !memcmp(text, with, strlen(with));
-}
-
-/* Engine.IO's packet types: 0 open, 1 close, 2 ping, 4 message. */
-static void on_text(struct client *client, char *text, size_t size)
-{
-    if (size == 1 && *text == '2') {
-        client_send(client, "3", 1);
-    } else if (client->state == OPENING && *text == '0') {
-        client->state = JOINING;
-        client_send(client, "40", 2);
-    } else if (client->state == JOINING && begins(text, size, "40")) {
-        client->state = REGISTERING;
-        send_register(client);
-    } else if (client->state == REGISTERING && begins(text, size, "430[")) {
-        if (!memmem(text, size, "\"ok\":true", 9) && !memmem(text, size, "\"ok\": true", 10)) {
-            fail(client, "refused", text, size);
-            return;
-        }
-        client->state = READY;
-        net.ready++;
-        if (net.on_ready)
-            net.on_ready(client);
-    } else if (client->state == READY && *text == '4') {
-        net.on_message(client, text + 1, size - 1);
-        return; /* who answers flushes */
-    } else if (begins(text, size, "1") || begins(text, size, "41") || begins(text, size, "44")) {
-        fail(client, "closed with", text, size);
-        return;
-    }
-    client_flush(client);
-}
-
 static void on_frame(struct client *client, enum opcode opcode, char *data, size_t size)
 {
     if (opcode == TEXT)
-        on_text(client, data, size);
+        dialect->on_text(client, data, size);
     else if (opcode == PING)
         send_frame(client, PONG, data, size);
     else if (opcode != PONG)
-        fail(client, opcode == CLOSE ? "closed by the server" : "sent a frame of another kind", "", 0);
+        client_fail(client, opcode == CLOSE ? "closed by the server" : "sent a frame of another kind", "", 0);
 }
 
 /* Takes whole frames (or the answer to the upgrade) from `data`; how many bytes that were. */
@@ -220,10 +186,11 @@ static size_t parse(struct client *client, char *data, size_t size)
         if (!end)
             return 0;
         if (!memmem(data, end - data, " 101 ", 5)) {
-            fail(client, "no upgrade:", data, end - data);
+            client_fail(client, "no upgrade:", data, end - data);
             return size;
         }
-        client->state = OPENING;
+        dialect->on_open(client);
+        client_flush(client);
         at = end + 4 - data;
     }
     while (client->state != CLOSED && size - at >= 2) {
@@ -240,7 +207,7 @@ static size_t parse(struct client *client, char *data, size_t size)
         if (size - at < begin + length)
             break;
         if (!(head[0] & 0x80))
-            fail(client, "sent a fragment", "", 0);
+            client_fail(client, "sent a fragment", "", 0);
         else
             on_frame(client, head[0] & 15, (char *)head + begin, length);
         at += begin + length;
@@ -256,7 +223,7 @@ static void on_readable(struct client *client)
         if (size < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (size <= 0) {
-            fail(client, size ? strerror(errno) : "closed", "", 0);
+            client_fail(client, size ? strerror(errno) : "closed", "", 0);
             return;
         }
         if (client->in.size) {

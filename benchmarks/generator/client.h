@@ -1,8 +1,7 @@
-/* Socket.IO clients over non-blocking websockets on loopback, all in one thread.
+/* Clients over non-blocking websockets on loopback, all in one thread.
  *
- * A client connects, upgrades, joins the namespace `/`, sends `register` or `register_vue`, and is READY
- * when that is acked with `ok`. From then on what it gets goes to `on_message`. Frames are expected
- * whole (no continuation), which is what all servers of the benchmark send. */
+ * A client connects, upgrades, and gets READY in the words of its dialect (dialect.h). Frames are expected whole (no
+ * continuation), which is what all servers of the benchmark send. */
 #ifndef CLIENT_H
 #define CLIENT_H
 
@@ -28,6 +27,7 @@ struct client {
     uint64_t began_us; /* when it began to connect */
     long sent, acked;  /* events of a device; how many of them acks have covered */
     int key;           /* of the next sample */
+    int awaited;       /* answers that are missing until it is READY, where there are several */
     long received;     /* samples a dashboard got */
     uint64_t checksum; /* of these, see load.c */
 };
@@ -38,8 +38,10 @@ struct net {
     long failed; /* clients that were refused, closed, or answered with an error */
     char failure[300]; /* what the first of them was told */
     void (*on_ready)(struct client *client);
-    /* Text of an Engine.IO message without its `4`. `text[size]` may be overwritten, not read. */
-    void (*on_message)(struct client *client, char *text, size_t size);
+    /* An answer to what the client sent with this id; the text is what was told. */
+    void (*on_answer)(struct client *client, long id, bool is_refused, const char *text, size_t size);
+    /* Anything else that a READY client is sent. Who answers flushes. */
+    void (*on_event)(struct client *client, const char *text, size_t size);
 };
 
 extern struct net net;
@@ -48,6 +50,12 @@ void net_open(void);
 
 /* Begins to connect; the rest happens in `pump`. */
 void client_connect(struct client *client);
+
+/* It has registered. */
+void client_is_ready(struct client *client);
+
+/* Counts a client that cannot go on, and closes it. */
+void client_fail(struct client *client, const char *what, const char *text, size_t size);
 
 /* Closes the socket at once, without a word. */
 void client_drop(struct client *client);

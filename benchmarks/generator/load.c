@@ -1,4 +1,4 @@
-/* Load for Socket.IO session services: many devices, some dashboards, one thread.
+/* Load for session services: many devices, some dashboards, one thread.
  *
  *     load stream|idle|storm|commands [--option value ...]
  *
@@ -20,13 +20,12 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "client.h"
+#include "dialect.h"
 #include "measure.h"
 #include "options.h"
 #include "samples.h"
 
 #define SETUP_LIMIT_US 60000000ull /* for all clients to get ready */
-#define STALL_LIMIT_US 5000000ull  /* nothing has come for so long: nothing will */
 #define AT_ONCE 16                 /* clients that are connecting at a time, but for a storm */
 #define BURST 16                   /* events of one device before the next one's turn */
 
@@ -35,16 +34,6 @@ static long acks, errors, acted, answered;
 static uint64_t last_arrival_us;
 
 /* -- what clients are told -- */
-
-static bool has(const char *text, size_t size, const char *part)
-{
-    return memmem(text, size, part, strlen(part)) != NULL;
-}
-
-static bool is_refusal(const char *text, size_t size)
-{
-    return has(text, size, "\"ok\":false") || has(text, size, "\"ok\": false") || has(text, size, "service_error");
-}
 
 static uint64_t *command_sent_us; /* by number */
 
@@ -57,31 +46,31 @@ static void answer_command(struct client *device, const char *text)
     client_flush(device);
 }
 
-static void on_message(struct client *client, char *text, size_t size)
+static void on_answer(struct client *client, long id, bool is_refused, const char *text, size_t size)
 {
     last_arrival_us = now_us();
-    size_t looked_at = size < 400 ? size : 400;
-    if (text[0] == '3') {
-        long id = atol(text + 1);
-        if (is_refusal(text, looked_at)) {
-            if (!errors++)
-                fprintf(stderr, "refused: %.*s\n", (int)looked_at, text);
-        } else if (command_sent_us) {
-            answered++;
-            note(&samples.delays, last_arrival_us - command_sent_us[id]);
-        } else {
-            acks++;
-        }
-        if (client->kind == DEVICE && id > client->acked)
-            client->acked = id;
-    } else if (client->kind == DEVICE) {
-        if (has(text, size < 40 ? size : 40, "[\"command\","))
-            answer_command(client, text);
-        else if (has(text, looked_at, "service_error") && !errors++)
-            fprintf(stderr, "told: %.*s\n", (int)looked_at, text);
+    if (is_refused) {
+        if (!errors++)
+            fprintf(stderr, "refused: %.*s\n", (int)size, text);
+    } else if (command_sent_us) {
+        answered++;
+        note(&samples.delays, last_arrival_us - command_sent_us[id]);
     } else {
-        samples_take(client, text, size);
+        acks++;
     }
+    if (client->kind == DEVICE && id > client->acked)
+        client->acked = id;
+}
+
+static void on_event(struct client *client, const char *text, size_t size)
+{
+    last_arrival_us = now_us();
+    if (client->kind == DASHBOARD)
+        samples_take(client, text, size);
+    else if (has(text, size < 40 ? size : 40, "[\"command\","))
+        answer_command(client, text);
+    else if (has(text, size < 400 ? size : 400, "service_error") && !errors++)
+        fprintf(stderr, "told: %.*s\n", (int)(size < 400 ? size : 400), text);
 }
 
 /* -- connecting -- */
@@ -116,6 +105,11 @@ static bool connect_all(int at_once)
     while (net.ready + net.failed < client_count() && now_us() < limit)
         pump(50);
     return net.ready == client_count();
+}
+
+static bool has_stalled(void)
+{
+    return now_us() - last_arrival_us >= options.patience * 1e6;
 }
 
 static void rest(double seconds)
@@ -240,7 +234,7 @@ static void run_stream(void)
         }
     last_arrival_us = now_us();
     bool is_complete = false;
-    while (!is_complete && !net.failed && now_us() - last_arrival_us < STALL_LIMIT_US) {
+    while (!is_complete && !net.failed && !has_stalled()) {
         pump(2);
         is_complete = acks + errors >= samples.expected_acks && complete_dashboards() == options.dashboards;
     }
@@ -299,7 +293,7 @@ static void run_commands(void)
     begin_measuring();
     uint64_t began = now_us();
     last_arrival_us = began;
-    while (sent < count || (answered + errors < sent && now_us() - last_arrival_us < STALL_LIMIT_US)) {
+    while (sent < count || (answered + errors < sent && !has_stalled())) {
         for (long due = (now_us() - began) * options.rate / 1e6; sent < due && sent < count; sent++) {
             struct client *dashboard = &clients[options.devices + sent % options.dashboards];
             int size = sprintf(text,
@@ -329,7 +323,8 @@ int main(int count, char **values)
     options_read(count, values);
     allow_many_files();
     net_open();
-    net.on_message = on_message;
+    net.on_answer = on_answer;
+    net.on_event = on_event;
     make_clients();
     begin_measuring();
     uint64_t began = now_us();

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect.h"
+
 struct options options = {.devices = 20, .dashboards = 1, .keys = 4, .samples = 1, .window = 100,
-                          .ack_every = 10, .seconds = 5, .events = 1000000000};
+                          .ack_every = 10, .seconds = 5, .patience = 5, .events = 1000000000};
 
 const char *const mode_names[] = {"stream", "idle", "storm", "commands", NULL};
 
@@ -22,7 +24,9 @@ static const struct option names[] = {{"device-ports", required_argument, 0, 'p'
                                       {"rate", required_argument, 0, 'r'},
                                       {"events", required_argument, 0, 'e'},
                                       {"seconds", required_argument, 0, 't'},
+                                      {"patience", required_argument, 0, 'P'},
                                       {"baseline", required_argument, 0, 'b'},
+                                      {"dialect", required_argument, 0, 'D'},
                                       {"watch", required_argument, 0, 'W'},
                                       {0, 0, 0, 0}};
 
@@ -48,6 +52,12 @@ static void read_watched(char *text)
         if (sscanf(part, "%31[^=]=%d", process->name, &process->pid) != 2)
             refuse("not name=pid: ", part);
     }
+}
+
+static void read_dialect(const char *name)
+{
+    if (!dialect_choose(name))
+        refuse("no such dialect: ", name);
 }
 
 static void read_mode(const char *name)
@@ -76,7 +86,9 @@ void options_read(int count, char **values)
         case 'r': options.rate = atof(optarg); break;
         case 'e': options.events = atol(optarg); break;
         case 't': options.seconds = atof(optarg); break;
+        case 'P': options.patience = atof(optarg); break;
         case 'b': options.baseline = atof(optarg); break;
+        case 'D': read_dialect(optarg); break;
         case 'W': read_watched(optarg); break;
         default: refuse("", "");
         }
@@ -84,10 +96,14 @@ void options_read(int count, char **values)
     if (optind + 1 != count)
         refuse("one mode is needed", "");
     read_mode(values[optind]);
+    if (options.mode == COMMANDS && dialect != &socketio)
+        refuse("commands are known to this dialect alone: ", socketio.name);
     if (!options.device_ports.count)
         refuse("--device-ports is needed", "");
     if (options.devices < 1 || options.keys < 1 || options.samples < 1 || options.ack_every < 1)
         refuse("at least 1 of each is needed", "");
+    if (dialect->answers_all)
+        options.ack_every = 1;
     if (!options.dashboard_ports.count)
         options.dashboard_ports = options.device_ports;
 }

@@ -1,4 +1,4 @@
-/* What a run is to do, from the command line. */
+/* What a run is to do, from the command line; `--dialect` chooses the one of dialect.h. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -22,6 +22,7 @@ struct options {
     double rate;     /* events or commands per second, of all clients; 0: as fast as it goes */
     long events;     /* no more than these */
     double seconds;  /* of load */
+    double patience; /* seconds without an arrival after which nothing more will come */
     double baseline; /* seconds of quiet before it, to see what a process uses anyway */
     struct process watched[PROCESSES]; /* name=pid,name=pid */
     int watched_count;

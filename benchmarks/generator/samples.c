@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect.h"
 #include "options.h"
 
 #define EVENT_ROOM (1 << 18)
@@ -31,14 +32,10 @@ void samples_send(struct client *device, bool wants_ack)
 {
     static char text[EVENT_ROOM];
     uint64_t now = now_us();
-    int size = 2;
-    memcpy(text, "42", 2);
     device->sent++;
-    if (wants_ack) {
-        size += sprintf(text + size, "%ld", device->sent); /* the id says which events the ack covers */
-        samples.expected_acks++;
-    }
-    size += sprintf(text + size, "[\"update_data\",{\"device_id\":\"device-%05d\",", device->number);
+    samples.expected_acks += wants_ack;
+    int size = dialect->begin_update(text, device, wants_ack); /* its id says which events the ack covers */
+    size += sprintf(text + size, "{\"device_id\":\"device-%05d\",", device->number);
     if (options.samples == 1) {
         size += sprintf(text + size, "\"key\":\"metric_%d\",\"value\":", device->key++ % options.keys);
         size += write_value(text + size, now);
@@ -51,8 +48,8 @@ void samples_send(struct client *device, bool wants_ack)
         }
         text[size++] = ']';
     }
-    memcpy(text + size, "}]", 2);
-    client_send(device, text, size + 2);
+    size += sprintf(text + size, "}%s", dialect->end_update);
+    client_send(device, text, size);
 }
 
 static const char *read_number(const char *at, uint64_t *number)

@@ -11,7 +11,7 @@ reports failed writes: since Linux 5.8 it returns any write error of that file s
 descriptor was opened, which here is before the first write. It is used on local file systems of that
 kind and nowhere else (over a network or FUSE what it promises differs). It waits for other programs'
 data as well, therefore only for several files at once. On ext4 a batch of 500 files of 1 kB takes
-0.05 s with it, 0.2 s with fsync of each (benchmarks/archive.py).
+0.05 s with it, 0.2 s with fsync of each (benchmarks/archive).
 """
 
 from __future__ import annotations

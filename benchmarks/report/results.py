@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.building import HERE, PEERS
+from benchmarks.building import HERE
 from benchmarks.figures import Goal, Verdict, judge
+from benchmarks.servers import install
 
 KEPT = HERE / "results.json"
 PYTHON_PACKAGES = (
@@ -78,22 +79,19 @@ def machine() -> list[str]:
         f"Python {platform.python_version()}, Valkey {server}, "
         + ", ".join(f"{name} {metadata.version(name)}" for name in PYTHON_PACKAGES),
     ]
-    peers = json.loads((PEERS / "package.json").read_text())["dependencies"]
-    pinned = re.findall(
-        r"^([a-z0-9-]+)==(\S+)", (PEERS / "requirements.lock").read_text(), re.MULTILINE
-    )
-    try:
-        argv = ["node", "--version"]
-        node = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip("v\n")
-    except OSError:
-        node = "missing"
-    lines.append(
-        f"Node {node}, "
-        + ", ".join(f"{name} {version}" for name, version in peers.items())
-        + ", "
-        + ", ".join(f"{name} {version}" for name, version in pinned if name not in ("click", "h11"))
-    )
+    peers = ", ".join(f"{name} {version}" for name, version in install.versions().items())
+    lines.append(f"Node {_version('node')}, Go {_version('go', 'env', 'GOVERSION')}, {peers}")
     return lines
+
+
+def _version(program: str, *arguments: str) -> str:
+    """What a program says, without its name before the number."""
+    try:
+        argv = [program, *(arguments or ("--version",))]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "missing"
+    return said.strip().lstrip("vgo")
 
 
 def _processor() -> str:

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks import archive_disk, archive_redis
+from benchmarks.archive import disk, worker
 
 #: Sizes of a session as JSON, and sessions of that size for each hundred of `--sessions`.
 SIZES = {"4 kB": (4_000, 100), "100 kB": (100_000, 50)}
@@ -44,15 +44,11 @@ def main() -> None:
     try:
         for name, (size, part) in SIZES.items():
             count = max(10, options.sessions * part // 100)
-            found["disk"][name] = archive_disk.measure(
+            found["disk"][name] = disk.measure(folder, size, count, options.batch, options.rounds)
+            found["service"][name] = worker.measure(
                 folder, size, count, options.batch, options.rounds
             )
-            found["service"][name] = archive_redis.measure(
-                folder, size, count, options.batch, options.rounds
-            )
-        found["empty_sweep_ms"] = archive_redis.measure_empty_sweep(
-            folder, [1_000, options.inactive]
-        )
+        found["empty_sweep_ms"] = worker.measure_empty_sweep(folder, [1_000, options.inactive])
     finally:
         shutil.rmtree(folder)
     if options.json:
@@ -72,10 +68,10 @@ def machine() -> str:
 
 def show(found: dict[str, Any]) -> None:
     print(found["machine"])
-    for name, disk in found["disk"].items():
-        print(f"\nsessions of {name}: {disk['json_bytes']} bytes of JSON")
+    for name, files in found["disk"].items():
+        print(f"\nsessions of {name}: {files['json_bytes']} bytes of JSON")
         print("  records and disk, without Redis:")
-        for way, rate in disk["per_s"].items():
+        for way, rate in files["per_s"].items():
             print(
                 f"    {way:20} {rate['best']:7} sessions/s (lowest {rate['lowest']}), "
                 f"{rate['of_plain_loop_of_files']:.2f} of the plain loop of files"

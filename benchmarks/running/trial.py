@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import tempfile
 import time
@@ -15,12 +14,15 @@ from typing import Any
 import redis
 
 from benchmarks import building
-from benchmarks.processes import Processes, answers_http, on_core
-from benchmarks.servers import HISTORY, OURS, Server
+from benchmarks.running.processes import Processes, answers_http, on_core
+from benchmarks.servers.server import Server
+from benchmarks.servers.stored import Sent
 from service.cli.local.embedded import free_port
 
 #: How long Redis may lag behind acks that come before it has the samples.
 LAG_S = 5.0
+#: Of a device, if the load does not say it.
+KEYS = 4
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def run(
         NotStarted: a server did not answer.
     """
     program = building.generator()
+    own = {**options, **contestant.options}
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
         Processes(Path(name)) as processes,
@@ -94,7 +97,9 @@ def run(
             f"--device-ports={_ports(ports, contestant.devices_on)}",
             f"--dashboard-ports={_ports(ports, contestant.dashboards_on)}",
             f"--watch={','.join(f'{n}={pid}' for n, pid in watched.items())}",
-            *_flags({"window": contestant.server.window, **options, **contestant.options}),
+            *_flags(
+                {"window": contestant.server.window, "dialect": contestant.server.dialect} | own
+            ),
         ]
         with on_core(load_core):
             done = subprocess.run(argv, capture_output=True, text=True)
@@ -105,8 +110,8 @@ def run(
         figures = figures_of(found, contestant)
         problems = problems_of(found) + done.stderr.splitlines()[:3]
         if mode == "stream":
-            keys = int(options.get("keys", 4))
-            problems += stored(client, contestant.server, found["sent"], keys)
+            sent = Sent(found["sent"], own.get("keys", KEYS), own.get("samples", 1))
+            problems += missing(client, contestant.server, sent)
         client.close()
     return Result(figures, problems)
 
@@ -124,7 +129,7 @@ def figures_of(found: Mapping[str, Any], contestant: Contestant) -> dict[str, fl
 
     CPU is that of the server's nodes and Redis together, per event, sample, delivered sample, command
     or connection; `nodes_…` is without Redis, `redis_…` that of Redis. `<node>_us` is that of one of
-    the nodes per event, less what it uses at rest.
+    the nodes per event, less what it uses at rest. `…_percent` is the part of a core that the whole load takes.
     """
     processes, seconds = found["processes"], found["seconds"]
     cpu = {name: process["cpu_us"] for name, process in processes.items()}
@@ -143,6 +148,10 @@ def figures_of(found: Mapping[str, Any], contestant: Contestant) -> dict[str, fl
             **per("event", events),
             **per("sample", samples),
             "generator_event_us": found["generator_us"] / events,
+            "nodes_percent": nodes_us / seconds / 1e4,
+            "redis_percent": cpu["redis"] / seconds / 1e4,
+            "nodes_mb": sum(processes[node]["memory_kb"] for node in contestant.nodes) / 1024,
+            "redis_mb": processes["redis"]["memory_kb"] / 1024,
         }
         if found["delivered"]:
             shown_us = sum(cpu[node] for node in contestant.dashboards_on)
@@ -177,38 +186,11 @@ def problems_of(found: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def stored(client: redis.Redis, server: Server, sent: list[int], keys: int) -> list[str]:
-    """What is not in Redis of the samples each device sent; waits for what is under way."""
+def missing(client: redis.Redis, server: Server, sent: Sent) -> list[str]:
+    """What is not in Redis of what devices sent; waits for what is under way."""
     deadline = time.monotonic() + LAG_S
     while True:
-        problems = _look(client, server, sent, keys)
+        problems = server.missing(client, sent)
         if not problems or time.monotonic() > deadline:
             return problems
         time.sleep(0.1)
-
-
-def _look(client: Any, server: Server, sent: list[int], keys: int) -> list[str]:
-    ids = [f"device-{number:05d}" for number in range(len(sent))]
-    with client.pipeline(transaction=False) as pipe:
-        for session_id in ids:
-            for key in range(keys):
-                pipe.llen(server.history_key(session_id, f"metric_{key}"))
-        lengths = pipe.execute()
-        for session_id in ids if server.is_ours else ():
-            pipe.hget(OURS.session(session_id), "updates")
-        updates = [int(count or 0) for count in pipe.execute()]
-    wanted = [min(HISTORY, share) for count in sent for share in shares(count, keys)]
-    problems = []
-    slack = HISTORY // 16 if server.is_ours else 0
-    if any(
-        not want <= length <= want + slack for length, want in zip(lengths, wanted, strict=True)
-    ):
-        problems.append(f"histories in Redis: {sum(lengths)} samples instead of {sum(wanted)}")
-    if server.is_ours and updates != sent:
-        problems.append(f"updates in Redis: {sum(updates)} of {sum(sent)}")
-    return problems
-
-
-def shares(count: int, keys: int) -> list[int]:
-    """How many of `count` samples each key gets when keys take turns."""
-    return [math.ceil((count - key) / keys) for key in range(keys)]

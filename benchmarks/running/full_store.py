@@ -25,9 +25,10 @@ import redis
 
 from benchmarks.building import Missing
 from benchmarks.figures import quantile
-from benchmarks.processes import Processes, answers_http, on_core
-from benchmarks.servers import MUSTER, OURS
-from benchmarks.trial import Result
+from benchmarks.running.processes import Processes, answers_http, on_core
+from benchmarks.running.trial import Result
+from benchmarks.servers.ours import KEYS as OURS
+from benchmarks.servers.ours import MUSTER
 from service.cli.local.embedded import free_port
 from service.sessions.model import AppendPart
 from service.sessions.store.runner import StoreSettings
