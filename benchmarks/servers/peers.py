@@ -34,7 +34,9 @@ def _python(script: str) -> Callable[[int, int], list[str]]:
 
 def _centrifugo(port: int, redis_port: int) -> list[str]:
     redis = f"CENTRIFUGO_ENGINE_REDIS_ADDRESS=redis://127.0.0.1:{redis_port}"
-    options = ["--http_server.address=127.0.0.1", f"--http_server.port={port}"]
+    # no login, and a dashboard that may have the channels of all devices and be behind by more than 1 MiB.
+    options = [f"--config={PEERS / 'centrifugo.json'}"]
+    options += ["--http_server.address=127.0.0.1", f"--http_server.port={port}"]
     return ["env", redis, str(install.CENTRIFUGO), *options]
 
 
@@ -95,17 +97,6 @@ FLASK = Server(
 )
 
 
-_CHANNEL = "CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE"
-#: No login, and a dashboard that may have the channels of all devices and be behind by more than 1 MiB.
-_CENTRIFUGO = {
-    "CENTRIFUGO_ENGINE_TYPE": "redis",
-    "CENTRIFUGO_CLIENT_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN": "true",
-    "CENTRIFUGO_CLIENT_CHANNEL_LIMIT": "1000",
-    "CENTRIFUGO_CLIENT_QUEUE_MAX_SIZE": "67108864",
-    "CENTRIFUGO_USAGE_STATS_DISABLED": "true",
-}
-
-
 def _centrifugo_with(history: int) -> Server:
     """Centrifugo with a channel for each device, that keeps so many of its events."""
     return Server(
@@ -114,16 +105,7 @@ def _centrifugo_with(history: int) -> Server:
         _centrifugo,
         partial(streams, "centrifugo.stream.{}".format, history),
         install.centrifugo,
-        _CENTRIFUGO
-        | {
-            f"{_CHANNEL}_HISTORY_SIZE": str(history),
-            f"{_CHANNEL}_HISTORY_TTL": "1h",
-            f"{_CHANNEL}_FORCE_RECOVERY": "true",
-            f"{_CHANNEL}_ALLOW_SUBSCRIBE_FOR_ANONYMOUS": "true",
-            f"{_CHANNEL}_ALLOW_SUBSCRIBE_FOR_CLIENT": "true",
-            f"{_CHANNEL}_ALLOW_PUBLISH_FOR_ANONYMOUS": "true",
-            f"{_CHANNEL}_ALLOW_PUBLISH_FOR_CLIENT": "true",
-        },
+        {"CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_HISTORY_SIZE": str(history)},
         dialect="centrifugo",
     )
 
