@@ -38,7 +38,7 @@ struct net {
     long failed; /* clients that were refused, closed, or answered with an error */
     char failure[300]; /* what the first of them was told */
     void (*on_ready)(struct client *client);
-    /* An answer to what the client sent with this id; the text is what was told. */
+    /* An answer to what the client sent with this id; the text says what. */
     void (*on_answer)(struct client *client, long id, bool is_refused, const char *text, size_t size);
     /* Anything else that a READY client is sent. Who answers flushes. */
     void (*on_event)(struct client *client, const char *text, size_t size);

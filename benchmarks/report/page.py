@@ -16,8 +16,8 @@ FELT = (
     ("a command to a device of another node, and its answer", "commands"),
     ("5,000 devices are back after they all lost their connections", "storm"),
 )
-#: Beside whom.
-BESIDE = {
+#: Who is compared.
+COMPARED = {
     "muster": "Muster",
     "node-redis": "Node socket.io, redis-adapter",
     "centrifugo": "Centrifugo",
@@ -48,10 +48,10 @@ def parts(results: Results) -> dict[str, list[str]]:
 
 def felt(results: Results) -> list[str]:
     """What a user waits for, with Muster and with peers."""
-    rows = [["ms, p50 and p99", *BESIDE.values()]]
+    rows = [["ms, p50 and p99", *COMPARED.values()]]
     for title, load in FELT:
         rows.append([title])
-        for name in BESIDE:
+        for name in COMPARED:
             p50, p99 = (_median(results, load, name, figure) for figure in ("p50_ms", "p99_ms"))
             known = p50 is not None and p99 is not None
             rows[-1].append(f"{shown(p50)} and {shown(p99)}" if known else "–")
