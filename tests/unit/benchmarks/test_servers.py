@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,11 +64,12 @@ def test_packages_that_cannot_be_installed_are_missing(
     fails: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What npm said is in the line."""
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
-    npm.chmod(0o755)
-    (tmp_path / "node").symlink_to("npm")
-    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def run(argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 1, "", "no network\n")
+
+    monkeypatch.setattr(install.subprocess, "run", run)
+    monkeypatch.setattr(install.shutil, "which", str)
     for name in ("NODE", "BUN"):
         monkeypatch.setattr(install, name, tmp_path)
     (tmp_path / "package-lock.json").write_text("{}")
