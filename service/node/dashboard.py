@@ -2,6 +2,9 @@
 
 Its pages have addresses of their own (/dashboard/sessions/kiosk-7), and all of them are `index.html`. Files
 below `assets` have a digest of their content in their name, so a browser never asks for one twice.
+
+All files are in memory from the start, less than a megabyte: a node serves the build that it started with, whole, also
+while another one is put in its place.
 """
 
 from __future__ import annotations
@@ -9,9 +12,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from flask import Flask, Response, abort, request
 
@@ -19,6 +21,8 @@ from service.api.negotiation import takes_gzip
 
 FOLDER = Path(__file__).parents[1] / "web" / "dashboard"
 ROOT = "/dashboard"
+#: Asked for by browsers on pages that name no icon, such as an answer of the API.
+ICON_PATH, _ICON = "/favicon.ico", "muster.svg"
 _INDEX = "index.html"
 _ASSETS = "assets/"
 _TYPES = {
@@ -32,73 +36,67 @@ _TYPES = {
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types vue"
 
 
-class File(NamedTuple):
+class File:
     """A file as it is sent."""
 
-    body: bytes
-    packed: bytes  #: with gzip
-    digest: str
+    def __init__(self, path: Path) -> None:
+        self.body = path.read_bytes()
+        self.content_type = _TYPES[path.suffix]
+        self.digest = hashlib.sha256(self.body).hexdigest()
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The body with gzip, made when it is first wanted."""
+        packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        return packer.compress(self.body) + packer.flush()
 
 
-def install(app: Flask, policy: Callable[[], str]) -> None:
+def install(app: Flask, policy: Callable[[], str], folder: Path = FOLDER) -> None:
     """Add the routes.
 
     Args:
         app: must not have answered a request yet.
         policy: the Content-Security-Policy of every page, at each request.
+        folder: of the build; nothing of it is opened later, whatever a path says.
     """
-    names = frozenset(
-        path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES
-    )  # nothing else is ever opened, whatever a path says
+    files = {
+        path.relative_to(folder).as_posix(): File(path)
+        for path in folder.rglob("*")
+        if path.suffix in _TYPES
+    }
+    index = files.pop(_INDEX, None)
 
     def dashboard(path: str = "") -> Response:
-        if path in names and path != _INDEX:
-            return _answer(path)
-        if path.startswith(
-            _ASSETS
-        ):  # of another version: no page, which a script would stumble over
+        if path in files:
+            lasting = "public, max-age=31536000, immutable"
+            return _sent(files[path], lasting if path.startswith(_ASSETS) else "no-cache")
+        if path.startswith(_ASSETS):  # of another version: no page, on which a script would stumble
             abort(404, "This version of the dashboard has no such file.")
-        return _index(f"{policy()}; {TRUSTED_TYPES}")
+        if index is None:
+            abort(404, "There is no dashboard here: it is built by `make dashboard`.")
+        return _sent(index, "no-cache", f"{policy()}; {TRUSTED_TYPES}")
+
+    def icon() -> Response:
+        return _sent(files[_ICON], "no-cache") if _ICON in files else abort(404)
 
     app.add_url_rule(ROOT, "dashboard", dashboard)
     app.add_url_rule(f"{ROOT}/", "dashboard_fleet", dashboard)
     app.add_url_rule(f"{ROOT}/<path:path>", "dashboard_page", dashboard)
+    app.add_url_rule(ICON_PATH, "icon", icon)
 
 
-def _answer(name: str) -> Response:
-    response = _sent(name, "")
-    lasting = "public, max-age=31536000, immutable"
-    response.headers["Cache-Control"] = lasting if name.startswith(_ASSETS) else "no-cache"
-    response.make_conditional(request)
-    return response
-
-
-def _index(policy: str) -> Response:
-    response = _sent(_INDEX, policy)  # a browser that keeps the page keeps its policy too
-    response.headers["Content-Security-Policy"] = policy
-    response.headers["Cache-Control"] = "no-cache"  # ask each time: the node may be newer
-    response.make_conditional(request)
-    return response
-
-
-def _sent(name: str, also: str) -> Response:
-    file = _file(name)
+def _sent(file: File, lasts: str, policy: str = "") -> Response:
+    """Return a file, as a browser may keep it: `no-cache` is to ask each time, the node may be newer."""
     is_packed = takes_gzip(request.headers.get("Accept-Encoding", ""))
-    response = Response(
-        file.packed if is_packed else file.body, content_type=_TYPES[Path(name).suffix]
-    )
+    response = Response(file.packed if is_packed else file.body, content_type=file.content_type)
     response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Cache-Control"] = lasts
     if is_packed:
         response.headers["Content-Encoding"] = "gzip"
-    tag = hashlib.sha256(f"{file.digest} {also}".encode()).hexdigest()[:32]
+    if policy:
+        response.headers["Content-Security-Policy"] = policy
+    # A browser that keeps a page keeps its policy too.
+    tag = hashlib.sha256(f"{file.digest} {policy}".encode()).hexdigest()[:32]
     response.set_etag(f"{tag}-gzip" if is_packed else tag)
+    response.make_conditional(request)
     return response
-
-
-@cache
-def _file(name: str) -> File:
-    """Read a file when it is first wanted; all of them are a megabyte."""
-    body = (FOLDER / name).read_bytes()
-    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    packed = packer.compress(body) + packer.flush()
-    return File(body, packed, hashlib.sha256(body).hexdigest())

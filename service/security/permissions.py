@@ -84,6 +84,7 @@ ROUTES: Mapping[str, Right] = {
     "GET /dashboard": Right(_NOBODY, OPEN),
     "GET /dashboard/": Right(_NOBODY, OPEN),
     "GET /dashboard/<path>": Right(_NOBODY, OPEN),
+    "GET /favicon.ico": Right(_NOBODY, OPEN),
     "GET /test": Right(_NOBODY, OPEN),
     "GET /test/test.js": Right(_NOBODY, OPEN),
     "GET /test/test.css": Right(_NOBODY, OPEN),

@@ -80,6 +80,15 @@ def get(url: str) -> tuple[int, bytes]:
         return response.status, response.read()
 
 
+def reachable(url: str) -> set[str]:
+    """Where a page of this node may connect: it continues there when it loses the node."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+        f"{url}/dashboard", timeout=10
+    ) as response:
+        policy: str = response.headers["Content-Security-Policy"]
+    return set(policy.partition("connect-src 'self'")[2].partition(";")[0].split())
+
+
 def status(data: Path) -> dict[str, object]:
     answer = muster("status", "--data", str(data), "--json")
     assert answer.returncode == 0, answer.stderr
@@ -106,13 +115,16 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_up_demo_runs_and_ctrl_c_leaves_nothing(start: Callable[..., Running], data: Path) -> None:
-    """Two nodes answer, devices and this machine's agent are there; Ctrl-C ends all of it."""
+    """Two nodes answer and name each other, devices and this machine's agent are there; Ctrl-C ends all of it."""
     running = start("--demo", "3")
     first, second = urls(running)
     for url in (first, second):
         assert get(url)[0] == 200
         assert get(f"{url}/test")[0] == 200
         wait_until(lambda url=url: get(f"{url}/readyz")[0] == 200, 20)
+        wait_until(
+            lambda url=url: {first, second} <= reachable(url), 20, what="nodes know each other"
+        )
     wait_until(lambda: status(data)["counts"]["active"] == 4, 30, every_s=0.5)  # type: ignore[index]
     url = (data / "redis.url").read_text().strip()
     assert redact_url(url) in running.output

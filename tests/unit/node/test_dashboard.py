@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from dashboard import build
@@ -21,6 +23,12 @@ FIRST_LOAD_BYTES = 200_000
 @pytest.fixture
 def browser() -> FlaskClient:
     return create_app(lambda: OTHER).test_client()
+
+
+def node_with(build: Path) -> FlaskClient:
+    app = Flask("node")
+    dashboard.install(app, str, build)
+    return app.test_client()
 
 
 def assets() -> list[str]:
@@ -85,6 +93,44 @@ def test_what_is_not_in_the_build_is_not_there(browser: FlaskClient, path: str) 
 def test_only_what_a_browser_needs_is_served(browser: FlaskClient) -> None:
     assert (dashboard.FOLDER / "SOURCES").exists()
     assert browser.get("/dashboard/SOURCES").mimetype == "text/html"
+
+
+def test_node_serves_the_build_that_it_started_with(tmp_path: Path) -> None:
+    """Whole, also while another one is put in its place: a page that is open finds its parts."""
+    folder = tmp_path / "build"
+    shutil.copytree(dashboard.FOLDER, folder)
+    node = node_with(folder)
+    shutil.rmtree(folder)
+    assert node.get("/dashboard").data == (dashboard.FOLDER / "index.html").read_bytes()
+    for name in assets():
+        found = node.get(f"/dashboard/assets/{name}")
+        assert (found.status_code, found.data) == (
+            200,
+            (dashboard.FOLDER / "assets" / name).read_bytes(),
+        )
+
+
+def test_installation_without_a_build_says_so(tmp_path: Path) -> None:
+    node = node_with(tmp_path)
+    for path in ("/dashboard", "/dashboard/archive", "/dashboard/assets/a.js", "/favicon.ico"):
+        assert node.get(path).status_code == 404
+    assert "make dashboard" in node.get("/dashboard").text
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/dashboard/assets/@", "/favicon.ico"])
+def test_head_says_what_get_would_send(browser: FlaskClient, path: str) -> None:
+    path = path.replace("@", assets()[0])
+    for accepted in ("", "gzip"):
+        whole = browser.get(path, headers={"Accept-Encoding": accepted})
+        head = browser.head(path, headers={"Accept-Encoding": accepted})
+        assert (head.status_code, head.data, dict(head.headers)) == (200, b"", dict(whole.headers))
+        assert whole.headers["Content-Length"] == str(len(whole.data))
+
+
+def test_pages_that_name_no_icon_have_one(browser: FlaskClient) -> None:
+    found = browser.get("/favicon.ico")
+    assert (found.status_code, found.mimetype) == (200, "image/svg+xml")
+    assert found.headers["Cache-Control"] == "no-cache"
 
 
 def test_gzip_is_sent_to_who_takes_it(browser: FlaskClient) -> None:
