@@ -2,6 +2,7 @@
 import { createRouter, createWebHistory, type Router, type RouteRecordRaw } from "vue-router";
 import type { Role } from "@/client/claims";
 import { useAuth } from "@/stores/auth";
+import { useRelease } from "@/stores/release";
 
 declare module "vue-router" {
   interface RouteMeta {
@@ -78,7 +79,10 @@ export function makeRouter(): Router {
     if (needs === undefined || auth.may(needs, isWhole === true ? "all" : "some")) return true;
     return { name: "unknown", params: { path: to.path.slice(1).split("/") }, query: to.query, hash: to.hash };
   });
-  router.afterEach((to) => {
+  router.onError((_error, to) => void useRelease().failed(to.fullPath));
+  router.afterEach((to, _from, failure) => {
+    if (failure !== undefined) return; // we are where we were
+    useRelease().forget();
     const { id } = to.params;
     document.title = `${typeof id === "string" ? id : (to.meta.title ?? "")} · Muster`;
   });

@@ -71,13 +71,17 @@ def test_page_sees_what_happens_on_the_other_node(fleet: Fleet, tab: OpenTab) ->
 
 
 def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab: OpenTab) -> None:
-    """It neither answers nor closes: the page says so, and afterwards has all that came meanwhile."""
+    """It neither answers nor closes: the page says so, and afterwards has all that came meanwhile.
+
+    It also says that the node has another version of it now, without loading that unasked.
+    """
     seen = tab(outages=True)
     seen.sign_in(own.urls[0], token("viewer"), "/tail")
     seen.page.get_by_text("Nothing yet").wait_for()
     device = logins.device(own.urls[1], "kiosk-1")
     seen.page.get_by_role("log").get_by_text("kiosk-1").first.wait_for()
     mark(seen)
+    seen.page.route("**/dashboard/", lambda route: route.fulfill(body="another version"))
     own.nodes[0].pause()
     watch = Stopwatch()
     await_state(seen, "offline")
@@ -88,6 +92,7 @@ def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab:
     seen.await_live()
     for count in range(3):
         seen.page.get_by_role("log").get_by_text(f"meanwhile = {count}").wait_for()
+    seen.page.get_by_text("another version of the dashboard").wait_for()
     assert is_marked(seen)
     device.close()
 

@@ -6,9 +6,12 @@ export function isNotAuthenticated(error: unknown): boolean {
   return error instanceof Refused && error.code === "not_authenticated";
 }
 
-/** Return an error in words, with what can be done where we know it. */
-export function explain(error: unknown): string {
-  if (error instanceof NotConnected) return "No answer came from the service: it may have done this, or not.";
+/** Return an error in words, with what can be done where we know it; `act`: something was to be done. */
+export function explain(error: unknown, did: "read" | "act" = "act"): string {
+  if (error instanceof NotConnected) {
+    if (did === "read") return "No answer came from the service: it is stopped, overloaded, or out of reach.";
+    return "No answer came from the service: it may have done this, or not. Look before you do it again.";
+  }
   if (error instanceof Refused) {
     const { code, message } = error.details;
     const after = error.retryAfterS === undefined ? "" : ` Try again in ${Math.ceil(error.retryAfterS)} s.`;

@@ -12,6 +12,7 @@ export const ICONS: Readonly<Record<string, string>> = {
   light:
     "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M18 18l1 1M19 5l-1.4 1.4M6 18l-1 1",
   dark: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+  out: "M10 4H5v16h5M8 12h12M15 7l5 5-5 5",
   user: "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM4 21c0-4 3.6-6 8-6s8 2 8 6",
   up: "M6 15l6-6 6 6",
   down: "M6 9l6 6 6-6",

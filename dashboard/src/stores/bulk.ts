@@ -1,39 +1,72 @@
-// A command for many devices, and what becomes of it, device by device.
-import type { Batch, BatchDevice } from "muster-client";
-import { computed, onScopeDispose, ref, shallowRef } from "vue";
+// A command for many devices, and what becomes of it, device by device. It is kept while the page is open: who looks at
+// a device that failed comes back to the others.
+import { Refused, type Batch, type BatchDevice } from "muster-client";
+import { defineStore } from "pinia";
+import { computed, ref, shallowRef, watch } from "vue";
 import { commandJson, newKey, type Wanted } from "@/client/commands";
-import { useClient } from "@/stores/client";
+import { useAuth } from "./auth";
+import { useClient } from "./client";
 
 const EVERY_MS = 1000;
+/** Later, when what is open waits for devices that are away. */
+const PATIENT_AFTER_MS = 60_000;
+const PATIENT_EVERY_MS = 5000;
 /** Statuses of a command that has not ended. */
 export const OPEN_STATUSES: readonly string[] = ["waiting", "queued", "sent", "delivered"];
 
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type -- its parts say their types
-export function useBulkCommand() {
+/** Of a batch, what is shown of it. */
+export type Progress = Pick<Batch, "batch_id" | "command" | "total" | "state" | "statuses">;
+type Sent = Pick<Batch, "batch_id">;
+
+export const useBulk = defineStore("bulk", () => {
+  const auth = useAuth();
   const client = useClient();
-  const batch = shallowRef<Batch>();
+  const batch = shallowRef<Progress>();
   const devices = shallowRef<readonly BatchDevice[]>([]);
   const error = shallowRef<unknown>();
   const isSending = ref(false);
   let timer: ReturnType<typeof setTimeout> | undefined;
   let run = 0;
+  let sentAt = 0;
+  /** What was sent, and had no answer. */
+  let unanswered: { readonly json: string; readonly key: string } | undefined;
 
   const open = computed(() => OPEN_STATUSES.reduce((sum, one) => sum + (batch.value?.statuses[one] ?? 0), 0));
+  const ended = computed(() => {
+    const counts = Object.entries(batch.value?.statuses ?? {});
+    return counts.reduce((sum, [status, count]) => sum + (OPEN_STATUSES.includes(status) ? 0 : count), 0);
+  });
   const isOver = computed(() => batch.value !== undefined && batch.value.state === "done" && open.value === 0);
 
   async function send(wanted: Wanted, ids: readonly string[]): Promise<void> {
     reset();
     const mine = run;
     isSending.value = true;
+    sentAt = Date.now();
     try {
-      const json = commandJson(wanted, { session_ids: ids });
-      const headers = { "Idempotency-Key": newKey() };
-      const made = await client.request<Batch>({ method: "POST", path: "/commands", json, headers });
-      if (mine === run) await watchBatch(made.batch_id, mine);
+      const id = await post(commandJson(wanted, { session_ids: ids }));
+      if (mine !== run) return;
+      batch.value = { batch_id: id, command: wanted.command, total: ids.length, state: "queued", statuses: {} };
+      await watchBatch(id, mine);
     } catch (failure) {
       if (mine === run) error.value = failure;
     } finally {
       if (mine === run) isSending.value = false;
+    }
+  }
+
+  /** Return the id of the batch; what had no answer, and is sent again as it was, is the same batch. */
+  async function post(json: string): Promise<string> {
+    const key = unanswered?.json === json ? unanswered.key : newKey();
+    unanswered = { json, key };
+    try {
+      const headers = { "Idempotency-Key": key };
+      const sent = await client.request<Sent>({ method: "POST", path: "/commands", json, headers });
+      unanswered = undefined;
+      return sent.batch_id;
+    } catch (failure) {
+      if (failure instanceof Refused) unanswered = undefined;
+      throw failure;
     }
   }
 
@@ -49,7 +82,8 @@ export function useBulkCommand() {
       if (mine !== run) return;
       error.value = failure;
     }
-    if (!isOver.value) timer = setTimeout(() => void watchBatch(id, mine), EVERY_MS);
+    const everyMs = Date.now() - sentAt < PATIENT_AFTER_MS ? EVERY_MS : PATIENT_EVERY_MS;
+    if (!isOver.value) timer = setTimeout(() => void watchBatch(id, mine), everyMs);
   }
 
   const devicesOf = (id: string): Promise<BatchDevice[]> =>
@@ -66,6 +100,6 @@ export function useBulkCommand() {
     [batch.value, devices.value, error.value, isSending.value] = [undefined, [], undefined, false];
   }
 
-  onScopeDispose(reset);
-  return { batch, devices, error, isSending, open, isOver, send, reset };
-}
+  watch(() => auth.token, reset); // of somebody else
+  return { batch, devices, error, isSending, ended, isOver, send, reset };
+});

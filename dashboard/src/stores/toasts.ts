@@ -31,6 +31,7 @@ export const useToasts = defineStore("toasts", () => {
     close,
     done: (text: string): void => add("done", text),
     note: (text: string): void => add("note", text),
-    failed: (what: string, error: unknown): void => add("error", `${what}: ${explain(error)}`),
+    failed: (what: string, error: unknown, did: "read" | "act" = "act"): void =>
+      add("error", `${what}: ${explain(error, did)}`),
   };
 });

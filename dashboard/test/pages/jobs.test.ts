@@ -9,7 +9,7 @@ const jobs = (more: Partial<Jobs> = {}): Jobs => ({
 describe("the queue in figures", () => {
   it("says how long the next job has waited", () => {
     const [, wait] = queueFigures(jobs({ counts: { queued: 3 }, oldest_s: 65 }));
-    expect(wait).toEqual({ label: "Wait", value: "3", note: "the next one for 1 min 5 s" });
+    expect(wait).toEqual({ label: "Waiting", value: "3", note: "the next one for 1 min 5 s" });
   });
 
   it("marks that nobody works, and that jobs have failed", () => {

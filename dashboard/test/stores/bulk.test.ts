@@ -1,64 +1,97 @@
+import { NotConnected, Refused } from "muster-client";
+import type { Request } from "muster-client/rest";
 import { createPinia, setActivePinia } from "pinia";
-import { effectScope } from "vue";
-import { afterEach, beforeEach, describe, expect, it, vi, type MockInstance } from "vitest";
-import { useBulkCommand } from "@/pages/fleet/useBulkCommand";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { useAuth } from "@/stores/auth";
+import { useBulk } from "@/stores/bulk";
 import { useClient } from "@/stores/client";
 
 type Statuses = Record<string, number>;
 let answers: (Statuses | Error)[];
-let request: MockInstance<ReturnType<typeof useClient>["request"]>;
+let taken: (true | Error)[];
+let keys: (string | undefined)[];
+let looks: number;
+let bodies: (string | undefined)[];
 const WANTED = { command: "reboot", params: '{"serial":18446744073709551615}', ttlS: undefined };
-const scope = effectScope();
 
-function bulk(): ReturnType<typeof useBulkCommand> {
+function bulk(): ReturnType<typeof useBulk> {
   const operator = {
-    bulk: vi.fn(() => {
+    bulk: (): Promise<unknown> => {
+      looks += 1;
       const next = answers.length > 1 ? answers.shift() : answers[0];
-      if (next instanceof Error) return Promise.reject(next);
-      return Promise.resolve({ state: "done", statuses: next });
-    }),
-    bulkDevices: vi.fn(async function* () {
+      return next instanceof Error ? Promise.reject(next) : Promise.resolve({ state: "done", statuses: next });
+    },
+    async *bulkDevices(): AsyncGenerator {
       await Promise.resolve();
       yield { session_id: "a", status: "succeeded", command_id: "c" };
-    }),
+    },
   };
-  request = vi.spyOn(useClient(), "request").mockResolvedValue({ batch_id: "batch" });
-  vi.spyOn(useClient(), "operate").mockImplementation((run) => run(operator as never));
-  return scope.run(useBulkCommand) as ReturnType<typeof useBulkCommand>;
+  const client = useClient();
+  vi.spyOn(client, "operate").mockImplementation((run) => run(operator as never));
+  vi.spyOn(client, "request").mockImplementation(({ headers, json }: Request) => {
+    bodies.push(json);
+    keys.push(headers?.["Idempotency-Key"]);
+    const next = taken.shift() ?? true;
+    return next instanceof Error ? Promise.reject(next) : Promise.resolve({ batch_id: "batch" } as never);
+  });
+  return useBulk();
 }
 
 beforeEach(() => {
+  sessionStorage.clear();
   setActivePinia(createPinia());
   vi.useFakeTimers();
+  [answers, taken, keys, looks, bodies] = [[{ queued: 1 }], [], [], 0, []];
 });
 afterEach(() => vi.useRealTimers());
 
 describe("bulk command", () => {
-  it("is followed until no device has it open, over a look that fails", async () => {
-    answers = [{ queued: 1 }, new Error("away"), { delivered: 1 }, { succeeded: 1 }];
+  it("is followed until no device has it open, over looks that fail", async () => {
+    answers = [new Error("away"), { queued: 1 }, new Error("away"), { delivered: 1 }, { succeeded: 1 }];
     const one = bulk();
     await one.send(WANTED, ["a"]);
-    expect([one.open.value, one.isOver.value]).toEqual([1, false]);
-    await vi.advanceTimersByTimeAsync(1000);
-    expect(one.error.value).toBeInstanceOf(Error);
+    expect([one.batch?.total, one.isOver]).toEqual([1, false]); // it is known that it was sent
     await vi.advanceTimersByTimeAsync(2000);
-    expect([one.isOver.value, one.error.value, one.devices.value.length]).toEqual([true, undefined, 1]);
+    expect(one.error).toBeInstanceOf(Error);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect([one.ended, one.isOver, one.error, one.devices.length]).toEqual([1, true, undefined, 1]);
     expect(vi.getTimerCount()).toBe(0);
   });
 
   it("keeps the digits that were written", async () => {
-    answers = [{ succeeded: 1 }];
     await bulk().send(WANTED, ["a"]);
-    expect(request.mock.calls[0]?.[0].json).toBe(
-      '{"command":"reboot","params":{"serial":18446744073709551615},"session_ids":["a"]}',
-    );
+    expect(bodies).toEqual(['{"command":"reboot","params":{"serial":18446744073709551615},"session_ids":["a"]}']);
   });
 
-  it("is followed no more once it is left", async () => {
-    answers = [{ queued: 1 }];
+  it("is the same one where it is sent again because no answer came, and another one otherwise", async () => {
+    taken = [new NotConnected("lost"), true, new Refused({ code: "overloaded" }), true];
+    const one = bulk();
+    for (let count = 0; count < 4; count += 1) await one.send(WANTED, ["a"]);
+    const [lost, again, refused, later] = keys;
+    expect(again).toBe(lost);
+    expect(new Set([again, refused, later]).size).toBe(3);
+    taken = [new NotConnected("lost"), true];
+    await one.send(WANTED, ["a"]);
+    await one.send(WANTED, ["b"]);
+    expect(keys.at(-1)).not.toBe(keys.at(-2));
+  });
+
+  it("is looked at less often when what is open waits for devices that are away", async () => {
+    await bulk().send(WANTED, ["a"]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    const before = looks;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(looks - before).toBe(2);
+  });
+
+  it("is followed no more once it is forgotten, or somebody else signs in", async () => {
     const one = bulk();
     await one.send(WANTED, ["a"]);
     one.reset();
-    expect([one.batch.value, vi.getTimerCount()]).toEqual([undefined, 0]);
+    expect([one.batch, vi.getTimerCount()]).toEqual([undefined, 0]);
+    await one.send(WANTED, ["a"]);
+    useAuth().signIn("another", false);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([one.batch, vi.getTimerCount()]).toEqual([undefined, 0]);
   });
 });

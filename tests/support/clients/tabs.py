@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,11 +88,20 @@ class Tab:
         """Errors on the console, reports of policies, requests to others."""
         return self._wrongs
 
-    def find_barriers(self) -> list[str]:
-        """What axe finds on the page as it is: rule, and where."""
+    def look(self, width: int, dark: bool) -> None:
+        """Have another width and other colours, without a new page."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme="dark" if dark else "light")
+
+    def find_barriers(self, rules: Sequence[str] = ()) -> list[str]:
+        """What axe finds on the page as it is: rule, and where; `rules`: by these alone."""
+        wanted = {"type": "rule", "values": list(rules)} if rules else _WCAG
         session = self._context.new_cdp_session(self.page)
         try:
-            for expression in (_AXE, f"axe.run({{runOnly: {json.dumps(_WCAG)}}})"):
+            for expression in (
+                f"if (!window.axe) {{ {_AXE} }}",
+                f"axe.run({{runOnly: {json.dumps(wanted)}}})",
+            ):
                 answer = session.send(
                     "Runtime.evaluate",
                     {"expression": expression, "awaitPromise": True, "returnByValue": True},

@@ -22,7 +22,7 @@ export function useSaving(): Saving {
       saveBlob(await fetch(), name);
     } catch (error) {
       if (error instanceof FileTooLarge) curl.value = error.curl;
-      else toasts.failed(`${name} could not be fetched`, error);
+      else toasts.failed(`${name} could not be fetched`, error, "read");
     }
     busy.value = undefined;
   }

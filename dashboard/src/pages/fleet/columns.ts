@@ -18,13 +18,13 @@ export interface FleetColumn {
 const FIXED: readonly FleetColumn[] = [
   { id: "state", title: "State", width: "6rem", key: ({ summary }) => summary.state },
   {
-    id: "name", title: "Name", width: "minmax(8rem, 1.5fr)",
+    id: "name", title: "Name", width: "minmax(7.5rem, 1.5fr)",
     key: ({ summary }) => (summary.session_name || summary.session_id).toLowerCase(),
   },
   { id: "id", title: "Id", width: "minmax(8rem, 1fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
   { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
   { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
-  { id: "seen", title: "Last seen", width: "6rem", isRestless: true, key: (row) => lastSeenMs(row) },
+  { id: "seen", title: "Last seen", width: "minmax(4.9rem, 6rem)", isRestless: true, key: (row) => lastSeenMs(row) },
   {
     id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true,
     key: (row) => row.rate(performance.now()),

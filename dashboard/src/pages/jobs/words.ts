@@ -6,7 +6,7 @@ import type { Figure } from "@/components/shapes";
 
 export const STATES = ["queued", "started", "scheduled", "deferred", "finished", "failed"] as const;
 const LABELS: Readonly<Record<string, string>> = {
-  queued: "Wait", started: "Run", scheduled: "Wait to be tried again", deferred: "Wait for others",
+  queued: "Waiting", started: "Running", scheduled: "To be tried again", deferred: "Waiting for others",
   finished: "Finished", failed: "Failed",
 };
 
@@ -28,11 +28,11 @@ export function queueFigures(jobs: Jobs): Figure[] {
       ...(workers === 0 ? { tone: "bad" as const, note: "nothing is done" } : {}),
     },
     {
-      label: "Wait",
+      label: "Waiting",
       value: count(counts["queued"] ?? 0),
       ...(oldest === null ? {} : { note: `the next one for ${duration(oldest)}` }),
     },
-    { label: "Run", value: count(counts["started"] ?? 0) },
+    { label: "Running", value: count(counts["started"] ?? 0) },
     { label: "To be tried again", value: count(counts["scheduled"] ?? 0) },
     { label: "Failed", value: count(failed), ...(failed > 0 ? { tone: "bad" as const } : {}) },
   ];

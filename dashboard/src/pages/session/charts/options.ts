@@ -19,6 +19,9 @@ export interface ChartHooks {
   readonly onPoint: (index: number | null) => void;
 }
 
+/** Of the longest label of a time axis, and a gap; uPlot's own guess is shorter. */
+const LABEL_PX = 80;
+
 /** Pixels that a pointer has to be moved to choose a time. */
 const LEAST_DRAG = 6;
 
@@ -37,7 +40,7 @@ export function optionsOf(width: number, height: number, sync: string, hooks: Ch
     legend: { show: false },
     scales: { x: { time: true }, y: { range: roomy } },
     axes: [
-      { ...axis(28), values: (_, splits, __, ___, stepS) => timeLabels(splits, stepS) },
+      { ...axis(28), space: LABEL_PX, values: (_, splits, __, ___, stepS) => timeLabels(splits, stepS) },
       { ...axis(56), values: (_, splits) => splits.map(shortNumber) },
     ],
     series: [{}, { stroke: () => hooks.colours().line, width: 1.5, points: { size: 4 } }],
