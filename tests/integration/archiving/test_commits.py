@@ -10,7 +10,7 @@ import redis
 
 from service.archiving.archiver import Archiver
 from service.archiving.read_ahead import ReadAhead
-from service.sessions.store.archive_index import Commit
+from service.sessions.store.archive_index import Commit, IndexEntry
 from service.sessions.store.devices import Said
 from service.sessions.store.store import RedisSessionStore
 from tests.support.archive.archiving import NUMBERS, B, come_and_go
@@ -95,3 +95,31 @@ def test_sleeper_that_is_forgotten_stands_nowhere_and_is_shown_as_removed(
     assert [client.zscore(one, "d1") is None for one in sets] == [True] * 3
     removed = client.xrevrange(keys.feed(0), count=1)[0][1]
     assert removed == {"removed": "d1", "project_id": "p1"}
+
+
+def test_restored_session_has_no_clients_whatever_its_file_says(
+    store: RedisSessionStore, archiver: Archiver
+) -> None:
+    """It may be an import."""
+    come_and_go(store, "d1", ("k", 1))
+    commit = captured(archiver)
+    snapshot = store.index.read("d1", entire=True)
+    assert snapshot is not None
+    assert answer(store, commit)[0] == "ok"
+    said = dataclasses.replace(snapshot, fields={**snapshot.fields, "active_clients": "3"})
+    assert store.archive_index.restore(said, commit.name).word == "ok"
+    [found] = store.index.summaries(["d1"])
+    assert found is not None
+    assert found["active_clients"] == "0"
+
+
+def test_archived_session_that_is_indexed_anew_is_as_old_as_it_was(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    """Its retention goes on."""
+    summary = {"session_name": "d1", "created_at": "1"}
+    name = "abcd/d1~1-1.json.zst"
+    for archived_ms in (5_000, 9_000):
+        entry = IndexEntry("d1", name, 1, archived_ms // 1_000, archived_ms, summary)
+        assert store.archive_index.add(0, [entry]) == ["ok"]
+    assert client.zscore(store.keys.archived(0), "d1") == 5_000
