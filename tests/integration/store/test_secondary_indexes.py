@@ -239,6 +239,7 @@ def test_session_whose_keys_ran_out_leaves_every_list_and_comes_back_as_nothing(
     assert store.cleanup.sweep_idle(P0) == 2
     assert index_of(store, "idle") == index_of(store, "was") == []
     assert client.exists(store.keys.session("idle")) == 0
+    assert client.xrevrange(store.keys.feed(P0), count=1)[0][1]["removed"] == "was"
 
 
 def test_without_ttls_nothing_runs_out(client: redis.Redis, key_prefix: str) -> None:

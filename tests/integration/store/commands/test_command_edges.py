@@ -164,6 +164,16 @@ def test_ended_command_stays_as_it_ended(store: RedisSessionStore, own: Registra
     assert store.commands.get("d1", "c1") == before
 
 
+def test_deadline_that_was_left_behind_ends_no_command_again(
+    store: RedisSessionStore, own: Registration
+) -> None:
+    store.commands.add("d1", NewCommand("c1", "go", "{}", 60_000))
+    store.commands.cancel("d1", "c1")
+    store.runner.client.zadd(store.keys.commands_due(0), {"c1:d1": 1})
+    assert store.ownership.expire(0).commands == []
+    assert (store.commands.get("d1", "c1") or {})["status"] == "cancelled"
+
+
 def test_every_command_can_end_however_full_its_session_is(
     redis_client: redis.Redis, key_prefix: str
 ) -> None:

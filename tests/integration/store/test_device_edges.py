@@ -1,0 +1,105 @@
+"""Reports of devices without a socket, at their edges: projects, sizes, attempts, what they end and what they wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from service import errors
+from service.sessions.model import NewCommand
+from service.sessions.store.devices import MOST_COMMAND_BYTES, Reported, Said
+from service.sessions.store.store import RedisSessionStore
+from tests.support.nodes.stores import holding, make_store
+
+A = "host-aaaa"
+
+
+@pytest.fixture
+def store(client: redis.Redis, key_prefix: str) -> RedisSessionStore:
+    return make_store(client, key_prefix)
+
+
+def report(store: RedisSessionStore, **said: Any) -> Reported:
+    names = ("commands", "at_least_ms")
+    options = {name: said.pop(name) for name in names if name in said}
+    return store.devices.report("d1", Said(**said), **{"create": True, **options})
+
+
+def queue(store: RedisSessionStore, command_id: str, params: str = "null") -> None:
+    store.commands.add("d1", NewCommand(command_id, "go", params, 60_000))
+
+
+def status(store: RedisSessionStore, command_id: str = "c1") -> str:
+    return str((store.commands.get("d1", command_id) or {})["status"])
+
+
+def test_report_moves_a_session_from_project_to_project_and_both_are_told(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    report(store, project_id="p1")
+    report(store, project_id="p2")
+    lists = [client.zrange(store.keys.project(0, one), 0, -1) for one in ("p1", "p2")]
+    assert lists == [[], ["d1"]]
+    shown = client.xrevrange(store.keys.feed(0), count=1)[0][1]
+    assert (shown["project_id"], shown["previous_project_id"]) == ("p2", "p1")
+
+
+def test_report_of_what_is_archived_makes_no_other_session(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    client.hset(store.keys.archive_names(0), "d1", "abcd/d1~1-1.json.zst")
+    with pytest.raises(errors.SessionNotFound):
+        report(store)
+    assert store.index.get("d1") is None
+
+
+def test_device_whose_request_waits_is_not_overdue_meanwhile(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    report(store, expect_every_ms=1, at_least_ms=10_000)
+    deadline = client.zscore(store.keys.deadlines(0), "d1")
+    assert 9_000 < deadline - store.now_ms() <= 10_000
+
+
+def test_session_whose_device_reports_is_not_idle(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    """It is swept by the device's own deadline."""
+    store.ownership.create("d1")
+    assert client.zscore(store.keys.idle(0), "d1") is not None
+    report(store)
+    assert client.zscore(store.keys.idle(0), "d1") is None
+
+
+def test_command_that_the_device_has_is_delivered_however_it_came_there(
+    store: RedisSessionStore,
+) -> None:
+    """The script that handed it out ran in a Redis that lost it since."""
+    report(store)
+    queue(store, "c1")
+    assert [one.command_id for one in report(store, seen=["c1", "c9"]).delivered] == ["c1"]
+    assert status(store) == "delivered"
+
+
+def test_commands_of_one_answer_are_bounded_in_bytes(store: RedisSessionStore) -> None:
+    report(store)
+    params = f'"{"x" * (MOST_COMMAND_BYTES // 4)}"'
+    for number in range(6):
+        queue(store, f"c{number}", params)
+    first = [one["command_id"] for one in report(store).commands]
+    assert first == ["c0", "c1", "c2", "c3"]
+    assert [one["command_id"] for one in report(store, seen=first).commands] == ["c4", "c5"]
+
+
+def test_every_time_that_a_command_is_handed_out_is_an_attempt(store: RedisSessionStore) -> None:
+    """Over HTTP and over a socket, also over the same one as before."""
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1")
+    queue(store, "c1")
+    assert [one.attempt for one in store.commands.take("d1", own.generation)] == [1]
+    store.ownership.disconnect(0, A, [("d1", "aaaa.1", own.generation)], "lost")
+    attempts = [report(store).commands[0]["attempt"] for _ in range(3)]
+    assert attempts == [2, 3, 4]
+    assert store.ownership.reclaim(0, A, [holding(own, "aaaa.1")]) == [("ok", None)]
+    assert [one.attempt for one in store.commands.take("d1", own.generation)] == [5]
