@@ -10,6 +10,7 @@ import redis
 
 from service.archiving.archiver import Archiver
 from service.archiving.read_ahead import ReadAhead
+from service.sessions.model import NewCommand
 from service.sessions.store.archive_index import Commit, IndexEntry
 from service.sessions.store.devices import Said
 from service.sessions.store.store import RedisSessionStore
@@ -123,3 +124,17 @@ def test_archived_session_that_is_indexed_anew_is_as_old_as_it_was(
         entry = IndexEntry("d1", name, 1, archived_ms // 1_000, archived_ms, summary)
         assert store.archive_index.add(0, [entry]) == ["ok"]
     assert client.zscore(store.keys.archived(0), "d1") == 5_000
+
+
+def test_restored_session_knows_which_commands_ended_first(
+    store: RedisSessionStore, archiver: Archiver, client: redis.Redis
+) -> None:
+    """These go first when there are more."""
+    come_and_go(store, "d1", ("k", 1))
+    for number in (3, 1, 2):
+        store.commands.add("d1", NewCommand(f"c{number}", "go", "{}", 60_000))
+    for number in (2, 3, 1):
+        store.commands.cancel("d1", f"c{number}")
+    assert [one.word for one in archiver.archive_sessions(["d1"])] == ["archived"]
+    assert archiver.restore("d1")
+    assert client.lrange(store.keys.commands_done("d1"), 0, -1) == ["c2", "c3", "c1"]

@@ -9,7 +9,7 @@ import redis
 
 from service import errors
 from service.sessions.model import NewCommand
-from service.sessions.store.devices import MOST_COMMAND_BYTES, Reported, Said
+from service.sessions.store.devices import MOST_COMMAND_BYTES, Reported, Said, Wait
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import holding, make_store
 
@@ -22,7 +22,7 @@ def store(client: redis.Redis, key_prefix: str) -> RedisSessionStore:
 
 
 def report(store: RedisSessionStore, **said: Any) -> Reported:
-    names = ("commands", "at_least_ms")
+    names = ("commands", "at_least_ms", "wait")
     options = {name: said.pop(name) for name in names if name in said}
     return store.devices.report("d1", Said(**said), **{"create": True, **options})
 
@@ -103,3 +103,43 @@ def test_every_time_that_a_command_is_handed_out_is_an_attempt(store: RedisSessi
     assert attempts == [2, 3, 4]
     assert store.ownership.reclaim(0, A, [holding(own, "aaaa.1")]) == [("ok", None)]
     assert [one.attempt for one in store.commands.take("d1", own.generation)] == [5]
+
+
+def test_no_more_commands_are_handed_out_than_are_taken(store: RedisSessionStore) -> None:
+    report(store)
+    for number in range(3):
+        queue(store, f"c{number}")
+    assert len(report(store, commands=2).commands) == 2
+    assert [status(store, f"c{number}") for number in range(3)] == ["sent", "sent", "queued"]
+
+
+def test_command_for_now_has_its_whole_time_once_the_device_has_it(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    report(store, wait=Wait("host-aaaa#1", 60_000, begins=True))
+    store.commands.add("d1", NewCommand("c1", "go", "null", 3_600_000, now=True))
+
+    def left_ms() -> float:
+        return float(client.zscore(store.keys.commands_due(0), "c1:d1")) - store.now_ms()
+
+    assert left_ms() < 1_800_000
+    report(store, seen=["c1"])
+    assert left_ms() > 3_500_000
+
+
+def test_note_of_a_request_ends_with_it_or_with_its_session(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    """Its node may die."""
+    report(store, wait=Wait("host-aaaa#1", 5_000, begins=True))
+    assert 0 < client.pttl(store.keys.waiting("d1")) <= 5_000
+    store.cleanup.delete("d1")
+    assert not client.exists(store.keys.waiting("d1"))
+
+
+def test_version_that_the_device_runs_is_shown(
+    store: RedisSessionStore, client: redis.Redis
+) -> None:
+    report(store)
+    report(store, reported_version=2)
+    assert client.xrevrange(store.keys.feed(0), count=1)[0][1]["reported_version"] == "2"

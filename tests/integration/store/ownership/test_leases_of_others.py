@@ -85,3 +85,16 @@ def test_session_whose_meta_a_claim_brings_is_counted_anew(
     snapshot = store.index.read("d1", entire=True)
     assert snapshot is not None
     assert bytes_held(store.index.get("d1") or {}) == bytes_of(snapshot)
+
+
+def test_signs_of_life_count_that_came_from_the_owner(
+    store: RedisSessionStore, own: Registration
+) -> None:
+    def last_ping() -> str:
+        return str((store.index.get("d1") or {})["last_ping"])
+
+    store.ownership.touch(0, [("d1", own.generation, 1_000)], refresh=False)
+    store.ownership.touch(0, [("d1", own.generation - 1, 2_000)], refresh=False)
+    assert last_ping() == "1000"
+    store.ownership.touch(0, [("d1", own.generation, 0)], refresh=True)  # only its TTLs
+    assert last_ping() == "1000"
