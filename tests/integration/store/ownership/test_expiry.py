@@ -121,9 +121,7 @@ def test_every_device_that_is_overdue_is_seen_in_one_call(store: RedisSessionSto
     assert [index_of(store, name) for name in names] == [["inactive"]] * 3
 
 
-def test_expire_drops_clients_of_a_dead_node(
-    store: RedisSessionStore, client: redis.Redis
-) -> None:
+def test_expire_drops_clients_of_a_dead_node(store: RedisSessionStore, client: redis.Redis) -> None:
     """`active_clients` counts clients of living nodes only, within the lease bound."""
     own = store.ownership.register("d1", node_id=B, sid="bbbb.1")
     assert store.ownership.join("d1", A, "aaaa.7") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import fakeredis
@@ -11,6 +12,7 @@ import pytest
 import redis
 
 from service import errors
+from service.live.queue import external as module
 from service.live.queue.external import ExternalMessages
 from service.sessions.model import new_node_id, node_token
 from service.sessions.store.keys import Keys
@@ -78,9 +80,20 @@ def test_full_redis_is_said_at_once(client: Flaky, messages: ExternalMessages) -
     assert client.asked == 1
 
 
+@pytest.mark.parametrize("cut_off", [0, 2])
 def test_call_takes_its_own_answer_and_leaves_no_inbox(
-    client: Flaky, messages: ExternalMessages
+    client: Flaky, messages: ExternalMessages, monkeypatch: pytest.MonkeyPatch, cut_off: int
 ) -> None:
+    """Also when its connection is lost while it waits."""
+    failures = [redis.ConnectionError("cut off")] * cut_off
+
+    class Reader(redis.Redis):
+        def execute_command(self, *words: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return super().execute_command(*words, **options)
+
+    monkeypatch.setattr(module, "redis", SimpleNamespace(Redis=Reader))
     keys = Keys("p")
     inbox = keys.inbox(node_token(NODE))
     greeting = client.xadd(inbox, {"n": "x:0", "d": "greeting"})
@@ -89,7 +102,9 @@ def test_call_takes_its_own_answer_and_leaves_no_inbox(
     caller.start()
     try:
         assert client.xread({inbox: greeting}, block=10_000)
-        mine = next(one for one in client.scan_iter() if one not in (inbox.encode(), keys.mq.encode()))
+        mine = next(
+            one for one in client.scan_iter() if one not in (inbox.encode(), keys.mq.encode())
+        )
         for number, args in ((7, ["another's"]), (1, ["its own"])):
             body = messages._json.dumps(
                 {"method": "callback", "host_id": "h", "sid": SID, "namespace": "/",

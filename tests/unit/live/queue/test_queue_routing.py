@@ -70,6 +70,32 @@ def test_decode_gives_a_message_or_valueerror(value: Any) -> None:
     assert message == value or value != value  # NaN
 
 
+RIGHT = [
+    {"method": "emit", "event": "e", "data": [1], "namespace": "/", "room": ["a", "b"],
+     "skip_sid": "s", "callback": ["s", "/", 1], "host_id": "h"},
+    {"method": "disconnect", "sid": "s", "namespace": "/"},
+    {"method": "enter_room", "sid": "s", "namespace": "/", "room": "r"},
+    {"method": "leave_room", "sid": "s", "namespace": "/", "room": "r"},
+    {"method": "close_room", "namespace": "/", "room": "r"},
+    {"method": "callback", "host_id": "h", "sid": "s", "namespace": "/", "id": 1, "args": []},
+    {"method": "notify", "topic": "t", "data": None},
+    {"method": "echo", "number": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=lambda one: str(one["method"]))
+def test_decode_looks_at_every_field(right: dict[str, Any]) -> None:
+    def decode(message: dict[str, Any]) -> dict[str, Any]:
+        return routing.decode(json.dumps(message).encode(), json.loads)
+
+    assert decode(right) == right
+    for name in right.keys() - ({"data"} if right["method"] == "notify" else set()):
+        for wrong in (1.5, {}, [5], True):
+            if (name, wrong) != ("args", [5]) and (name, wrong) != ("data", [5]):
+                with pytest.raises(ValueError, match=r"wrong|unknown"):
+                    decode({**right, name: wrong})
+
+
 @given(st.binary(max_size=40))
 def test_decode_of_any_bytes_raises_nothing_but_valueerror(body: bytes) -> None:
     with contextlib.suppress(ValueError):

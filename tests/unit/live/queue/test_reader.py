@@ -64,7 +64,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 @pytest.fixture
 def reader(bench: Bench) -> Iterator[StreamReader]:
-    bench.say("before its time")
+    bench.say("before its time", by="former")
     made = bench.reader()
     made.open()
     yield made
