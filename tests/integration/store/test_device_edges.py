@@ -1,4 +1,4 @@
-"""Reports of devices without a socket, at their edges: projects, sizes, attempts, what they end and what they wait for."""
+"""Reports of devices without a socket, at their edges: projects, sizes, attempts, and what they end or wait for."""
 
 from __future__ import annotations
 

@@ -160,3 +160,22 @@ def test_messages_wait_while_redis_is_away_and_leave_in_their_order(
     bench.turns(2)
     assert bench.arrived(ALL) == ["1", "2", "3"]
     assert (bench.counters.outages, bench.counters.sent, bench.outbox.pending_bytes) == (1, 3, 0)
+
+
+def test_messages_that_cannot_be_sent_for_good_end_nothing(bench: Bench) -> None:
+    """They are counted, and the next ones leave."""
+    send, failures = bench.outbox._send, [ValueError("what nobody thought of")]
+
+    def fails_once(batch: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return send(batch)
+
+    bench.outbox._send = fails_once  # type: ignore[method-assign]
+    bench.put("a", "b", stream=ALL)
+    bench.turns(1)
+    bench.put("c", stream=ALL)
+    bench.turns(1)
+    assert bench.arrived(ALL) == ["c"]
+    assert (bench.counters.undeliverable, bench.counters.sent) == (2, 1)
+    assert bench.outbox.pending_bytes == 0
