@@ -47,9 +47,9 @@ def test_what_is_written_to_gets_all_its_ttls_anew(
     store.samples.append(0, "writer", 1, [part("d1", None, ("k", 1))])
     store.setups.put("d1", b"{}")
     store.setups.put("d1", b'{"a":1}')
-    store.ownership.join("d1", "host-aaaa", "aaaa.2")
     store.commands.add("d1", NewCommand("c0", "go", "{}", 60_000))
     store.commands.cancel("d1", "c0")
+    store.ownership.join("d1", "host-aaaa", "aaaa.2")  # renews nothing but what it makes
     before = keys_of(redis_client, key_prefix, "d1")
     for key in before:
         assert redis_client.pttl(key) > 0, key  # from its first write on
