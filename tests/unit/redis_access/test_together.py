@@ -125,6 +125,9 @@ def test_all_know_when_no_answer_came_and_the_next_ones_are_sent() -> None:
     crowd.ask(1, 2, 3)
     crowd.finish()
     assert set(crowd.found.values()) == {errors.StoreUnavailable}
+    assert crowd.server.sent == [[1]], (
+        "those behind do not wait out the same silence, one after another"
+    )
     crowd.server.fails = None
     crowd.ask(4)
     crowd.finish()
