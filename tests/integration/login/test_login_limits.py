@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +17,8 @@ from tests.conftest import RealServer
 from tests.support.clients.bare import Bare
 from tests.support.clients.logins import LOGIN, SECRET, TOKENS, ask, device, refusal, token, who
 from tests.support.clients.raw_clients import RawPolling, RawWebsocket
-from tests.support.nodes.node_processes import ROOT, Cluster, environment
+from tests.support.nodes.node_processes import Cluster, environment
+from tests.support.system.processes import ended, muster
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -288,48 +286,30 @@ def test_metrics_are_for_whom_the_setting_says(cluster: Cluster) -> None:
     assert ask(cluster.nodes[1], "GET", "/metrics")[0] == 200
 
 
-def test_clients_of_ours_show_their_token(cluster: Cluster, tmp_path: Path) -> None:
+def test_clients_of_ours_show_their_token(cluster: Cluster) -> None:
     """`muster simulate` with an admin's token is verified; without one it ends and says why."""
-    argv = [sys.executable, "-m", "service.cli", "simulate", "-n", "2", "--seconds", "1", "--json"]
+    argv = ["simulate", "-n", "2", "--seconds", "1", "--json"]
     argv += ["--url", cluster.urls[0], "--wait", "20", "--prefix", "sim-"]
-    base = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        argv,
-        env={**base, "MUSTER_TOKEN": token("admin")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = muster(*argv, settings={"MUSTER_TOKEN": token("admin")})
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert (summary["lost"], summary["verified_sessions"]) == (0, 2)
-    done = subprocess.run(
-        argv, env=base, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = muster(*argv)
     assert done.returncode == 1
     assert "not_authenticated" in done.stdout
 
 
 def test_token_command_makes_what_nodes_take(cluster: Cluster) -> None:
-    argv = [sys.executable, "-m", "service.cli", "token", "--role", "device", "--prefix", "cli-"]
-    base = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*argv, "--expires", "1h", "--project", "berlin"],
-        env={**base, **environment(LOGIN)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    argv = ["token", "--role", "device", "--prefix", "cli-"]
+    of_berlin = [*argv, "--expires", "1h", "--project", "berlin"]
+    done = muster(*of_berlin, settings=environment(LOGIN))
     assert done.returncode == 0, done.stderr
     identity = TOKENS.read(done.stdout.strip())
     assert (identity.prefix, identity.projects) == ("cli-", {"berlin"})
     machine = Bare(cluster.urls[0], auth={"token": done.stdout.strip()})
     machine.ok("register", {"device_id": "cli-1"})
     machine.close()
-    done = subprocess.run(argv, env=base, capture_output=True, text=True, timeout=60, check=False)
+    done = muster(*argv)
     assert done.returncode == 2
     assert "auth.secret" in done.stderr
 
@@ -345,18 +325,8 @@ def test_token_command_makes_what_nodes_take(cluster: Cluster) -> None:
 def test_start_without_protection_is_refused_and_names_the_setting(
     real_server: RealServer, settings: dict[str, Any], words: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "service.cli.node_process"],
-        env={
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            **environment({"redis.url": real_server.url, "redis.key_prefix": "start", **settings}),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    own = {"redis.url": real_server.url, "redis.key_prefix": "start", **settings}
+    done = ended("eventlet", environment(own))
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert "too-short-a-secret" not in done.stderr

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from tests.conftest import RealServer
 from tests.support.clients.clients import Client, RawSocket
 from tests.support.nodes.node_processes import ROOT, Cluster, environment
+from tests.support.system.processes import ended
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -184,16 +184,7 @@ def test_websocket_from_a_foreign_page_is_refused(node: Any):
 
 
 def start(settings: dict[str, Any], *flags: str) -> subprocess.CompletedProcess[str]:
-    own = environment(settings)
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli.node_process", *flags],
-        cwd=ROOT,
-        env={**own, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return ended("eventlet", environment(settings), *flags)
 
 
 def test_start_on_a_reachable_address_is_refused(redis_url: str, free_port: int):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import axe_playwright_python
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+if TYPE_CHECKING:  # every process of tests reads this file, and one needs a browser
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 #: Pages are told here what the browser forbade them by their own policies.
 _NOTES = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error("forbidden by policy:", event.violatedDirective, event.blockedURI, event.sourceFile));
 """
-_AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: What the browser itself says when an address does not answer.
 _UNREACHABLE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
@@ -98,8 +97,9 @@ class Tab:
         wanted = {"type": "rule", "values": list(rules)} if rules else _WCAG
         session = self._context.new_cdp_session(self.page)
         try:
+            axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
             for expression in (
-                f"if (!window.axe) {{ {_AXE} }}",
+                f"if (!window.axe) {{ {axe} }}",
                 f"axe.run({{runOnly: {json.dumps(wanted)}}})",
             ):
                 answer = session.send(

@@ -1,27 +1,15 @@
 """A node of the message queue's contract tests: a plain python-socketio server with StreamManager.
 
-Started as `python queue_node.py eventlet|gevent <port> <redis url> <key prefix> [options as JSON]`.
+A fork that `queue_peers.NodeProcess` asks for: `eventlet|gevent <port> <redis url> <key prefix> <options as JSON>`.
 `POST /do` with `{"op": …}` does on this node what a test asks for.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
-
-if sys.argv[1] == "eventlet":
-    warnings.simplefilter("ignore")
-    import eventlet
-
-    eventlet.monkey_patch()
-else:
-    from gevent import monkey
-
-    monkey.patch_all()
-
 import functools
 import json
 import secrets
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -161,8 +149,8 @@ class Node:
 
 
 def main() -> None:
-    mode, port, url, prefix = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-    node = Node(mode, url, prefix, json.loads(sys.argv[5]) if len(sys.argv) > 5 else {})
+    mode, number, url, prefix, options = sys.argv[1:]
+    port, node = int(number), Node(mode, url, prefix, json.loads(options))
     app = socketio.WSGIApp(node.sio, node.answer)
 
     def ready() -> None:
@@ -181,7 +169,3 @@ def main() -> None:
         server.start()
         ready()
         server.serve_forever()
-
-
-if __name__ == "__main__":
-    main()

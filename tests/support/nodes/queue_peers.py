@@ -7,8 +7,6 @@ import json
 import os
 import select
 import socket
-import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -22,10 +20,9 @@ import websocket
 from service.live.queue.external import ExternalMessages
 from service.sessions.store.keys import Keys
 from tests.support.system import pauses
+from tests.support.system.forks import Forked
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until
-
-ROOT = Path(__file__).parents[3]
 
 
 class NodeProcess:
@@ -33,29 +30,19 @@ class NodeProcess:
 
     def __init__(self, mode: str, url: str, prefix: str, log: Path, **options: Any) -> None:
         self.port = free_ports()[0]
-        self._log = log.open("ab")
-        self.process = subprocess.Popen(
-            [
-                *(
-                    sys.executable,
-                    str(ROOT / "tests/support/nodes/queue_node.py"),
-                    mode,
-                    str(self.port),
-                ),
-                *(url, prefix, json.dumps(options)),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        self._log = log
+        said, out = os.pipe()
+        self._said = os.fdopen(said)
+        words = (mode, str(self.port), url, prefix, json.dumps(options))
+        with os.fdopen(out, "w") as out_stream, log.open("ab") as error:
+            self.process = Forked(f"queue_node on {mode}", {}, *words, out=out_stream, error=error)
         self.node_id = self.token = ""
 
     def wait(self) -> None:
         """Until it serves."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 40)
-        line = self.process.stdout.readline() if ready else b""
-        assert line, f"node did not start, see {self._log.name}"
+        ready, _, _ = select.select([self._said], [], [], 40)
+        line = self._said.readline() if ready else ""
+        assert line, f"node did not start, see {self._log}"
         self.node_id, self.token = json.loads(line).values()
 
     def do(self, op: str, **arguments: Any) -> Any:
@@ -78,9 +65,7 @@ class NodeProcess:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(60)
-        if self.process.stdout:
-            self.process.stdout.close()
-        self._log.close()
+        self._said.close()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A small node for the transport's tests: real sockets, the real dispatcher, no Redis.
 
-Run by `socket_nodes.Node`; the tests talk to it as clients do and read its figures at `/figures`. The road is
-`fast`, `ordinary`, or `untried`: fast, but with another version of a library than was written for.
+A fork that `socket_nodes.Node` asks for; tests talk to it as clients do and read its figures at `/figures`. The road
+is `fast`, `ordinary`, or `untried`: fast, but with another version of a library than was written for.
 """
 
 from __future__ import annotations
@@ -12,23 +12,9 @@ import sys
 SILENT_S = 2.0
 
 
-def main(
-    async_mode: str,
-    port: int,
-    max_pending_bytes: int,
-    road: str,
-    certificate: str,
-    ping_interval_s: float,
-    ping_timeout_s: float,
-) -> None:
-    if async_mode == "eventlet":
-        import eventlet
-
-        eventlet.monkey_patch()
-    else:
-        import gevent.monkey
-
-        gevent.monkey.patch_all()
+def main() -> None:
+    async_mode, port, max_pending_bytes, road, certificate, *pings = sys.argv[1:]
+    ping_interval_s, ping_timeout_s = map(float, pings)
 
     import gc
     import json
@@ -73,7 +59,7 @@ def main(
     connections = EngineConnections(
         server.server,
         node_token="testtoken1",
-        max_pending_bytes=max_pending_bytes,
+        max_pending_bytes=int(max_pending_bytes),
         counts=metrics,
         connect_timeout_s=2.0,
         upgrade_timeout_s=3.0,
@@ -237,17 +223,13 @@ def main(
             "sockets": sum(type(one).__name__ == "NodeSocket" for one in gc.get_objects()),
         }
 
+    gc.collect()
+    gc.freeze()  # what is there before the first client is looked at never again
     if certificate:  # the libraries' own web server
         tls = {"certfile": certificate, "keyfile": certificate}
-        server.run(app, **tls, host="127.0.0.1", port=port, log_output=False)
+        server.run(app, **tls, host="127.0.0.1", port=int(port), log_output=False)
     else:
         bounds = HttpGuard(UnauthenticatedClients(), Turns(hub_of(async_mode)), lambda why: None)
-        http_server._start(async_mode, http_server.bind("127.0.0.1", port), app, bounds)
+        http_server._start(async_mode, http_server.bind("127.0.0.1", int(port)), app, bounds)
         while True:
             time.sleep(60)
-
-
-if __name__ == "__main__":
-    main(
-        sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6], *map(float, sys.argv[6:8])
-    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.support.system.forks import Forked
 from tests.support.system.ports import free_ports
 from tests.support.waiting import wait_until
 
@@ -32,16 +31,11 @@ class Node:
         self.port = free_ports()[0]
         self.scheme = "https" if certificate else "http"
         self.log = folder / f"{async_mode}.log"
-        command = [sys.executable, "-m", "tests.support.nodes.socket_node", async_mode]
+        bounds = (str(self.port), str(MAX_PENDING_BYTES), road, certificate)
+        pings = (str(ping_interval_s), str(ping_timeout_s))
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    *[*command, str(self.port), str(MAX_PENDING_BYTES), road, certificate],
-                    *(str(ping_interval_s), str(ping_timeout_s)),
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=Path(__file__).parents[3],
+            self.process = Forked(
+                f"socket_node on {async_mode}", {}, async_mode, *bounds, *pings, out=log
             )
         wait_until(self._answers, 20, what="the node answers")
 

@@ -22,6 +22,7 @@ from tests.support.system import starts
 from tests.support.system.zygote import LENGTH, kind_of
 
 REPOSITORY = Path(__file__).parents[3]
+PYTHONPATH = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "clients/python")])
 Stream = IO[bytes] | IO[str]
 
 
@@ -49,7 +50,7 @@ class Forked:
         starts.check(f"a fork of {program}")
         self.returncode: int | None = None
         self._told, told = os.pipe()
-        environment = clean_environment() | {"PYTHONPATH": str(REPOSITORY)} | settings
+        environment = clean_environment() | {"PYTHONPATH": PYTHONPATH} | settings
         request = {"program": program, "environment": environment, "arguments": arguments}
         with open(os.devnull, "rb") as nothing:
             streams = [given or nothing, out, error or out]
@@ -145,7 +146,7 @@ def _start(kind: str, descriptor: int) -> None:
         subprocess.Popen(
             [sys.executable, "-m", "tests.support.system.zygote", kind, str(descriptor)],
             cwd=REPOSITORY,
-            env=clean_environment() | {"PYTHONPATH": str(REPOSITORY)},
+            env=clean_environment() | {"PYTHONPATH": PYTHONPATH},
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
             start_new_session=True,

@@ -27,8 +27,15 @@ def muster(
     *arguments: str, timeout_s: float = 60, settings: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs `muster` to its end, without a terminal and without anything to read."""
+    return ended("muster", settings or {}, *arguments, timeout_s=timeout_s)
+
+
+def ended(
+    program: str, settings: dict[str, str], *arguments: str, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Runs one of the zygotes' programs to its end."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-        forked = Forked("muster", settings or {}, *arguments, out=out, error=error)
+        forked = Forked(program, settings, *arguments, out=out, error=error)
         try:
             code = forked.wait(timeout_s)
         finally:
@@ -37,7 +44,7 @@ def muster(
         for file in (out, error):
             file.seek(0)
             texts.append(file.read())
-    return subprocess.CompletedProcess(["muster", *arguments], code, *texts)
+    return subprocess.CompletedProcess([program, *arguments], code, *texts)
 
 
 class Running:

@@ -25,19 +25,17 @@ from service.cli import node_process
 from service.endings import end_at_once
 
 NODE = ("service.config.loader", "service.observability.logs", "service.node.build")
-COMMANDS = ("archive.command", "config", "doctor.command", "send", "sessions.command", "status")
 #: Program -> its kind, the module whose `main` is run, and what it imports on its way there.
 PROGRAMS = {
     "eventlet": ("eventlet", "service.cli.node_process", NODE),
     "gevent": ("gevent", "service.cli.node_process", NODE),
     "worker": ("plain", "workers.__main__", ("workers.runner",)),
-    "muster": (
-        "plain",
-        "service.cli",
-        ("service.cli.app", *(f"service.cli.{one}" for one in COMMANDS)),
-    ),
+    "muster": ("plain", "service.cli", ("service.cli.app",)),
     "archiver": ("plain", "tests.support.archive.archiver_child", ()),
 }
+for _mode in ("eventlet", "gevent"):
+    for _node in ("socket_node", "queue_node"):
+        PROGRAMS[f"{_node} on {_mode}"] = (_mode, f"tests.support.nodes.{_node}", ())
 LENGTH = struct.Struct("i")
 
 
@@ -144,7 +142,10 @@ def main(kind: str, descriptor: int) -> int | None:
         if its_kind == kind:
             for name in (module, *imports):
                 importlib.import_module(name)
-    if kind != "plain":
+    if kind == "plain":
+        for module, *_ in sys.modules["service.cli.app"].COMMANDS.values():
+            importlib.import_module(f"service.cli.{module}")
+    else:
         describe()
     program = forks.until_forked()
     renew_hub(kind)
