@@ -49,10 +49,10 @@ def descriptors(node: NodeProcess, redis_port: int) -> int:
     return found
 
 
-def ask(node: NodeProcess, path: str, body: object) -> HttpWire:
+def ask(node: NodeProcess, path: str, body: object, headers: str = "") -> HttpWire:
     one = HttpWire(node.port)
-    json_type = "Content-Type: application/json\r\n"
-    one.ask("POST", f"/api/v1{path}", json.dumps(body).encode(), json_type)
+    headers += "Content-Type: application/json\r\n"
+    one.ask("POST", f"/api/v1{path}", json.dumps(body).encode(), headers)
     return one
 
 
@@ -60,8 +60,9 @@ def ask(node: NodeProcess, path: str, body: object) -> HttpWire:
 def test_waits_for_commands_end_with_their_clients(
     node: NodeProcess, real_server: RealServer, end: object
 ) -> None:
-    one = ask(node, "/sessions", {"session_name": "a"})
+    one = ask(node, "/sessions", {"session_name": "a"}, "Connection: close\r\n")
     session_id = json.loads(one.answer().body)["session_id"]
+    assert one.is_at_end()  # the node has closed it: it is not counted
     one.close()
     before = descriptors(node, real_server.port)
     wires = [ask(node, f"/sessions/{session_id}/commands", NEW_COMMAND) for _ in range(WAITS)]
