@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.clients.tabs import Tab
 from tests.support.nodes.furnished import Fleet, running_fleet
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:  # every process of tests reads this file, and one needs a browser
+    from playwright.sync_api import Browser
+
+HERE = "tests/browser/"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test here starts processes, and all share one browser."""
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith(HERE):
             item.add_marker(pytest.mark.processes)
             item.add_marker(pytest.mark.xdist_group("browser"))
 
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window; of one file, since a folder that is no package has no end for pytest."""
+    from playwright.sync_api import sync_playwright
+
     found = shutil.which("chromium")
     assert found, "there is no `chromium` here: apt-get install chromium"
     with sync_playwright() as playwright:

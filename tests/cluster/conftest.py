@@ -12,14 +12,14 @@ from tests.conftest import RealServer
 from tests.support.archive.archive_service import MakeService, Service
 from tests.support.nodes.node_processes import Cluster, MakeCluster
 
-HERE = Path(__file__).parent
+HERE = "tests/cluster/"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test here starts nodes."""
     for item in items:
-        if HERE in item.path.parents:
+        if item.nodeid.startswith(HERE):
             item.add_marker(pytest.mark.processes)
 
 
