@@ -23,14 +23,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=18, help="how long faults begin")
     names = ", ".join(fault.name for fault in FAULTS)
     parser.add_argument("--faults", default="", help=f"only these, by comma: {names}")
-    parser.add_argument("--plant", default="", help="plant this fault in the service, or `all`")
+    parser.add_argument(
+        "--plant", default="", help="plant these faults in the service, by comma, or `all`"
+    )
     options = parser.parse_args()
     wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
     faults = [fault for fault in FAULTS if not wanted or fault.name in wanted]
     if len(faults) < len(wanted):
         parser.error(f"there are only these faults: {names}")
     if options.plant:
-        return _find_planted(options.plant, options.seconds)
+        return _find_planted(options.plant.split(","), options.seconds)
     return _simulate(options.seed, options.seeds, options.seconds, faults)
 
 
@@ -53,14 +55,14 @@ def _simulate(first: int, number: int, seconds: float, faults: list[Fault]) -> i
     return 1 if failed else 0
 
 
-def _find_planted(name: str, seconds: float) -> int:
+def _find_planted(names: list[str], seconds: float) -> int:
     from chaos.simulation.faults import FAULTS
     from chaos.simulation.planted import PLANTED
     from chaos.simulation.run import simulate
 
     missed = 0
     for planted in PLANTED:
-        if name not in ("all", planted.name):
+        if "all" not in names and planted.name not in names:
             continue
         faults = [fault for fault in FAULTS if fault.name in planted.faults]
         for seed in range(planted.seed, planted.seed + planted.tries):

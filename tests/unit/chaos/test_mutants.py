@@ -105,7 +105,7 @@ def test_mutant_is_judged_by_its_tests_and_leaves_no_trace(tmp_path: Path, tree:
 @pytest.mark.processes
 @pytest.mark.timeout(120)
 def test_mutant_that_hangs_is_killed_by_the_timeout(tmp_path: Path, tree: Path) -> None:
-    hanging = mutant("[0 for _ in iter(int, 1)]")
+    hanging = mutant("__import__('time').sleep(60)")
     (result,) = run_all([hanging], tree, tmp_path / "copies", 1, 3, lambda result: None)
     assert (result.word, result.is_killed) == ("killed by timeout", True)
 
