@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from service.config.loader import redact_url
+from tests.support.nodes.stores import make_store
 from tests.support.system.pauses import pause
 from tests.support.system.ports import free_ports
 from tests.support.system.processes import Running, muster
@@ -264,13 +265,12 @@ def test_up_folder_in_use_is_a_clear_error(start: Callable[..., Running], data: 
 
 
 def test_up_node_that_is_refused_ends_the_start_with_its_words(
-    start: Callable[..., Running], data: Path
+    start: Callable[..., Running], redis_client: redis.Redis, redis_url: str, key_prefix: str
 ) -> None:
     """Settings that a node refuses are shown by `up` itself, and everything ends."""
-    first = start("--nodes", "1", "--workers", "0")
-    urls(first)
-    assert first.stop() == 0
-    answer = start("--nodes", "1", "--workers", "0", MUSTER_REDIS__PARTITIONS="7")
+    make_store(redis_client, key_prefix, partitions=1)
+    settings = {"MUSTER_REDIS__URL": redis_url, "MUSTER_REDIS__KEY_PREFIX": key_prefix}
+    answer = start("--nodes", "1", "--workers", "0", **settings, MUSTER_REDIS__PARTITIONS="7")
     assert answer.process.wait(60) == 2
     assert "redis.partitions: fixed at 1" in answer.output
     assert answer.leftovers() == []

@@ -18,6 +18,7 @@ from tests.support.clients.raw_clients import RawPolling, RawWebsocket
 from tests.support.crowds.hostile_crowd import UPGRADE, masked
 from tests.support.crowds.soak_strangers import figure, peak_mib, run
 from tests.support.nodes.node_processes import Cluster, NodeProcess
+from tests.support.sizes import sampled
 from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.processes
@@ -256,7 +257,8 @@ def test_connection_over_which_a_token_was_shown_takes_no_place(small: NodeProce
 
 
 def test_crowd_of_strangers_takes_no_device_away_and_little_memory(node: NodeProcess) -> None:
-    summary = run(node, strangers=160, devices=40, seconds=8)
+    strangers, devices, seconds = sampled((160, 40, 8), (80, 20, 4))
+    summary = run(node, strangers=strangers, devices=devices, seconds=seconds)
     came = summary["crowd"]["came"]
     assert len(came) == 8, "every kind was there"
     assert (summary["lost"], summary["unacked"], summary["reconnects"]) == (0, 0, 0)
