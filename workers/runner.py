@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -65,6 +66,8 @@ def run(config: Config) -> None:
     shift.ending.start()
     watch.loop.start()
     signs.loop.start()
+    gc.collect()
+    gc.freeze()  # RQ forks a process per job, which copies every page that its garbage collector looks at
     log.info(
         "the worker is ready",
         extra={"action": "worker_started", "worker": name, "redis": redact_url(config.redis.url)},

@@ -13,6 +13,7 @@ from __future__ import annotations
 import _signal
 import _socket
 import array
+import gc
 import importlib
 import json
 import os
@@ -147,6 +148,8 @@ def main(kind: str, descriptor: int) -> int | None:
             importlib.import_module(f"service.cli.{module}")
     else:
         describe()
+    gc.collect()
+    gc.freeze()  # who looks for garbage in a fork copies every page that it looks at
     program = forks.until_forked()
     renew_hub(kind)
     code: int | None = sys.modules[PROGRAMS[program][1]].main()
