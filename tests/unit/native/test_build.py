@@ -12,6 +12,8 @@ import pytest
 import hatch_build
 from hatch_build import BUILT, SOURCE, CustomBuildHook, NotCompiled
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(hatch_build.__file__).parent
 
 
