@@ -11,6 +11,7 @@ all other origins before. The service reads no cookies, so CORS allows none.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Literal, Protocol
 
 from flask import Flask, Response, abort, g, request
@@ -141,6 +142,7 @@ def _check(
         session_scope.check_session(identity, str((request.view_args or {})["session_id"]))
 
 
+@cache
 def route_of(method: str, rule: str) -> str:
     """Return the name of a route in the table of permissions."""
     verb = "GET" if method == "HEAD" else method

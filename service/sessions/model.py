@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 ACTIVE = "active"
@@ -70,8 +71,15 @@ def to_iso(ms: str | int | None) -> str | None:
     """Convert a stored time in ms to ISO 8601 UTC; None where nothing is stored."""
     if not ms:
         return None
-    moment = datetime.fromtimestamp(int(ms) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    minute, rest = divmod(int(ms), 60_000)
+    seconds, millis = divmod(rest, 1000)
+    return f"{_iso_minute(minute)}{seconds:02d}.{millis:03d}Z"
+
+
+@lru_cache(4096)  # the times in a page are mostly of few minutes
+def _iso_minute(minutes: int) -> str:
+    """Return the beginning of ISO 8601, up to the seconds, of a minute since 1970."""
+    return f"{datetime.fromtimestamp(60 * minutes, UTC).isoformat(timespec='minutes')[:16]}:"
 
 
 def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:

@@ -143,8 +143,7 @@ class CommandStore(StorePart):
     def get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
         """Return one command as the API shows it (times float seconds); None when it is unknown."""
         names = [command_id, *(f"{command_id}:{part}" for part in ("params", "result", "error"))]
-        key = self.keys.commands(session_id)
-        values = self._runner.repeat(lambda: self._runner.client.hmget(key, names))
+        (values,) = self._runner.ask([("HMGET", self.keys.commands(session_id), *names)])
         return _command_view(command_id, *values) if values[0] else None
 
     def all(self, session_id: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
+import hiredis
 import orjson
 
 from service.sessions.model import (
@@ -43,10 +44,7 @@ class IndexStore(StorePart):
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
         """Return raw summary fields with `session_id`, archived sessions too; None where there is none."""
-        key, fields_of = self.keys.session, ("generation", *SUMMARY_FIELDS)
-        rows = self._runner.ask(
-            [("HMGET", key(session_id), *fields_of) for session_id in session_ids]
-        )
+        rows = self._runner.ask([_hmget(self.keys.session(one)) for one in session_ids])
         found: list[dict[str, str] | None] = []
         for session_id, values in zip(session_ids, rows, strict=True):
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
@@ -119,16 +117,14 @@ class IndexStore(StorePart):
         """Count active, inactive and archived sessions; of one project, or of all."""
         keys, partitions = self.keys, range(self.keys.partitions)
         indexes = {"active": keys.active, "inactive": keys.inactive, "archived": keys.archived}
-
-        def fill(pipe: Any) -> None:
-            for index in indexes.values():
-                for p in partitions:
-                    if project_id is None:
-                        pipe.zcard(index(p))
-                    else:
-                        pipe.zintercard(2, [keys.project(p, project_id), index(p)])
-
-        found = self._runner.pipeline(fill)
+        asked: list[tuple[Any, ...]] = []
+        for index in indexes.values():
+            for p in partitions:
+                if project_id is None:
+                    asked.append(("ZCARD", index(p)))
+                else:
+                    asked.append(("ZINTERCARD", 2, keys.project(p, project_id), index(p)))
+        found = self._runner.ask(asked)
         size = len(partitions)
         return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(indexes)}
 
@@ -196,28 +192,53 @@ class IndexStore(StorePart):
 
     def _entries(self, index: Callable[[int], str], after: Entry, count: int) -> list[Entry]:
         """Return the next entries after (score, id), merged over all partitions."""
-        found: list[list[Entry]] = []
-        for p in range(self.keys.partitions):
-            key = index(p)
-            found.append([])
-            offset = 0
-            while len(found[-1]) < count:
+        found: list[list[Entry]] = [[] for _ in range(self.keys.partitions)]
+        low = "-inf" if after[0] == float("-inf") else repr(after[0])
+        offsets = dict.fromkeys(range(self.keys.partitions), 0)  # where there may be more
+        while offsets:
+            pages = self._runner.ask(
+                [
+                    (
+                        "ZRANGE",
+                        index(p),
+                        low,
+                        "+inf",
+                        "BYSCORE",
+                        "LIMIT",
+                        offset,
+                        count,
+                        "WITHSCORES",
+                    )
+                    for p, offset in offsets.items()
+                ]
+            )
+            for p, page in zip(list(offsets), map(_entries_of, pages), strict=True):
                 # those with the score of `after` come again and are skipped
-                page = self._range(key, after[0], offset, count)
-                found[-1] += [entry for entry in page if entry > after]
-                offset += count
-                if len(page) < count:
-                    break
+                found[p] += [entry for entry in page if entry > after]
+                offsets[p] += count
+                if len(page) < count or len(found[p]) >= count:
+                    del offsets[p]
         return list(heapq.merge(*found))[:count]
 
-    def _range(self, key: str, score: float, offset: int, count: int) -> list[Entry]:
-        low = "-inf" if score == float("-inf") else repr(score)
-        rows = self._runner.repeat(
-            lambda: self._runner.client.zrange(
-                key, low, "+inf", byscore=True, withscores=True, offset=offset, num=count
-            )
-        )
-        return [(float(score), member.encode()) for member, score in rows]
+
+#: `HMGET key generation …` around its key. To pack each takes longer than to read its reply.
+_HMGET_HEAD, _HMGET_TAIL = hiredis.pack_command(("HMGET", "", "generation", *SUMMARY_FIELDS)).split(
+    b"$0\r\n\r\n"
+)
+
+
+def _hmget(key: str) -> bytes:
+    """Encode the command that reads the summary of a session."""
+    name = key.encode()
+    return b"%b$%d\r\n%b\r\n%b" % (_HMGET_HEAD, len(name), name, _HMGET_TAIL)
+
+
+def _entries_of(reply: list[Any]) -> list[Entry]:
+    """Return (score, id) of a ZRANGE with scores, which are pairs in RESP3 only."""
+    pairs = (
+        reply if reply and isinstance(reply[0], list) else zip(reply[::2], reply[1::2], strict=True)
+    )
+    return [(float(score), member.encode()) for member, score in pairs]
 
 
 def _of_archive(session_id: str, text: str) -> dict[str, str]:
