@@ -23,6 +23,8 @@ from service.transport.wheel import Due
 
 #: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
 SPREAD = 0.2
+#: One for all: its frame is made once.
+_PING = engineio.packet.Packet(engineio.packet.PING)
 #: How often traffic of the client is looked for while a pong is awaited, s.
 LOOK_S = 0.5
 
@@ -162,7 +164,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _put_ping(self, now_s: float) -> None:
         self.next_ping_s = now_s + self.server.ping_interval
-        self.queue.put(engineio.packet.Packet(engineio.packet.PING))
+        self.queue.put(_PING)
 
     def _last_sign_s(self, now_s: float) -> float:
         """Return when it was last seen to be alive."""
