@@ -32,7 +32,7 @@ from service import errors
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord
 from service.archive.names import age_order
-from service.archiving.read_ahead import Prepared, ReadAhead
+from service.archiving.read_ahead import OneBehind, Prepared, ReadAhead
 from service.archiving.records import index_entry, snapshot_of
 from service.archiving.superseded import others_of
 from service.sessions import model
@@ -104,23 +104,25 @@ class Archiver:
         """
         results: list[Archived] = []
         files: list[Prepared] = []
-        with closing(ReadAhead(self.store, self.archive).batches(session_ids)) as batches:
+        ahead = ReadAhead(self.store, self.archive).batches(session_ids)
+        with closing(ahead) as batches, OneBehind() as behind:
             for batch in batches:
                 results += itertools.starmap(Archived, batch.left.items())
                 files += batch.files
                 if sum(len(one.data) for one in files) >= BATCH_BYTES:
-                    self._move(files, results)
+                    self._save(files)
+                    behind.run(self._commit, [one.commit for one in files], results)
                     files = []
-            self._move(files, results)
+            self._save(files)
+            behind.wait()
+            self._commit([one.commit for one in files], results)
         return results
 
-    def _move(self, files: list[Prepared], results: list[Archived]) -> None:
-        """Write the files to the disk, and only then remove the sessions from Redis."""
+    def _save(self, files: Sequence[Prepared]) -> None:
+        """Write the files to the disk: only then may their sessions leave Redis."""
         self._step("read")
         self.archive.store.put([(one.commit.name, one.data) for one in files])
         self._step("saved")
-        self._commit([one.commit for one in files], results)
-        self._step("done")
 
     def _commit(self, commits: Sequence[Commit], results: list[Archived]) -> None:
         stale: list[str] = []
@@ -144,6 +146,7 @@ class Archiver:
                 results.append(Archived(commit.session_id, done.word))
         if stale:
             self.archive.store.delete(stale)
+        self._step("done")
 
     # -- restoring --
 
@@ -160,7 +163,7 @@ class Archiver:
             session_id,
             lambda create: self.store.ownership.register(session_id, create=create, **registration),
         )
-        return dataclasses.replace(registered, restored=restored)
+        return dataclasses.replace(registered, restored=True) if restored else registered
 
     def reach(self, session_id: str, ask: Callable[[bool], T]) -> tuple[T, bool]:
         """Ask for a session that is restored if it is archived, and made if there is none.

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from service.acting import actor
 from service.archive.archive import Archive
@@ -138,6 +140,34 @@ class ReadAhead:
             capture.snapshot.fields,
         )
         return Prepared(commit, self._archive.encode(record))
+
+
+class OneBehind:
+    """Runs the last step of a batch in a thread, while the caller does the earlier ones of the next batch.
+
+    One at a time, in order, and on behalf of the caller. When it is left, nothing runs any more.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "archive-commit")  # starts its thread when there is work
+        self._last: Future[object] | None = None
+
+    def __enter__(self) -> OneBehind:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def run(self, step: Callable[..., object], *args: Any) -> None:
+        """Run a step once the one before is done; raises what that one has raised."""
+        self.wait()
+        self._last = self._pool.submit(copy_context().run, step, *args)
+
+    def wait(self) -> None:
+        """Wait until all is done; raises what the last step has raised."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 def _next_count(batch: Batch, sessions: int) -> int:

@@ -232,14 +232,17 @@ class ScriptRunner:
 
     def of_sessions(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Run a script about each of several sessions (id, arguments), in one round trip."""
-        script = self.scripts[name]
+        runs = [
+            Call([self.keys.tag(self.keys.partition(one))], self._arguments((one, *args)))
+            for one, args in calls
+        ]
 
         def call() -> list[Any]:
-            with self.client.pipeline(transaction=False) as pipe:
-                for session_id, args in calls:
-                    tag = self.keys.tag(self.keys.partition(session_id))
-                    script(keys=[tag], args=self._arguments((session_id, *args)), client=pipe)
-                return list(pipe.execute())
+            answers = self._evaluate_all(self.scripts[name], runs)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
 
         return self.repeat(call, name) if calls else []
 
