@@ -151,8 +151,8 @@ class Registers:
         peer = call.peer
         owned: OwnedSession | None = peer.device
         # a token for one id needs no id; with one for a prefix the id must be given
-        own_id = owned.session_id if owned else peer.identity.device or str(uuid.uuid4())
-        session_id = wanted.session_id or own_id
+        known_id = wanted.session_id or (owned.session_id if owned else peer.identity.device)
+        session_id = known_id or str(uuid.uuid4())
         if owned is not None:
             if owned.session_id != session_id:
                 raise errors.Conflict("This socket is registered with another id.")
