@@ -9,6 +9,7 @@ TEST_WORKERS ?= 4
 # What pytest makes of the files of tests is kept, for the other workers and the next run.
 TESTS = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH ?=
+ROUNDS ?=
 SEED ?= 1
 MINUTES ?= 1
 ADAPTER ?=
@@ -58,8 +59,8 @@ fuzz: $(VENV)/.installed-dev ## give every parser damaged inputs: INPUTS (1,000,
 mutants: $(VENV)/.installed-dev ## put each of a list of faults into a copy of the code, and see a test fail; docs/faults.md
 	@$(BIN)/python -m chaos.mutants $(MUTANTS_ARGS)
 
-bench: $(VENV)/.installed-dev ## measure against the goals and the peers, half an hour (BENCH="saturated idle" for some)
-	@$(BIN)/python -m benchmarks --write $(BENCH)
+bench: $(VENV)/.installed-dev ## measure against the goals and the peers, over an hour (BENCH="saturated idle" for some; ROUNDS)
+	@$(BIN)/python -m benchmarks --write $(if $(ROUNDS),--rounds $(ROUNDS)) $(BENCH)
 
 bench-quick: $(VENV)/.installed-dev ## the same in two minutes, with fewer loads; prints only
 	@$(BIN)/python -m benchmarks --quick $(BENCH)

@@ -10,6 +10,8 @@ from benchmarks.servers.peers import CENTRIFUGO, NODE_REDIS
 
 FIGURES = ("connection_kb", "idle_us_per_s", "connect_us", "nodes_connect_us", "redis_connect_us")
 CROWD = 50_000
+AT_25 = ("CPU per second with 25 s between pings, µs", "value", "idle_us_per_s", 2.3)
+AT_OURS = ("the same with our 10 s between pings, µs", "value", "idle_us_per_s", 2.3)
 
 CONNECTIONS = (
     Load(
@@ -18,12 +20,8 @@ CONNECTIONS = (
         alone(MUSTER, MUSTER_25, CENTRIFUGO, NODE_REDIS),
         (
             Goal("memory per connection, kB", "value", "connection_kb", 7.5),
-            Goal(
-                *("CPU per second and connection with 25 s between pings, µs", "value"),
-                *("idle_us_per_s", 2.3),
-                contestant="muster-25",
-            ),
-            Goal("the same with our 10 s between pings, µs", "value", "idle_us_per_s", 2.3),
+            Goal(*AT_25, contestant="muster-25"),
+            Goal(*AT_OURS),
             Goal("CPU to connect and register", "more", "connect_us", 1.5, ("node-redis",)),
         ),
         FIGURES,
@@ -33,10 +31,11 @@ CONNECTIONS = (
     Load(
         "crowd",
         "50,000 connections that have registered and do nothing",
-        (Contestant(MUSTER, files=110_000), Contestant(CENTRIFUGO, files=110_000)),
+        tuple(Contestant(one, files=110_000) for one in (MUSTER, MUSTER_25, CENTRIFUGO)),
         (
             Goal("memory per connection, kB", "value", "connection_kb", 7.5),
-            Goal("CPU per second and connection, µs", "value", "idle_us_per_s", 2.3),
+            Goal(*AT_25, contestant="muster-25"),
+            Goal(*AT_OURS),
         ),
         FIGURES,
         {"devices": CROWD, "dashboards": 0, "baseline": 50},
