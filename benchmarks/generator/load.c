@@ -25,7 +25,8 @@
 #include "options.h"
 #include "samples.h"
 
-#define SETUP_LIMIT_US 60000000ull /* for all clients to get ready */
+#define SETUP_LIMIT_US 60000000ull /* for all clients to get ready, */
+#define SETUP_EACH_US 5000         /* and for each of them */
 #define AT_ONCE 16                 /* clients that are connecting at a time, but for a storm */
 #define BURST 16                   /* events of one device before the next one's turn */
 
@@ -96,7 +97,7 @@ static void make_clients(void)
 /* Connects all, at most `at_once` of them under way; whether all got ready. */
 static bool connect_all(int at_once)
 {
-    uint64_t limit = now_us() + SETUP_LIMIT_US;
+    uint64_t limit = now_us() + SETUP_LIMIT_US + client_count() * SETUP_EACH_US;
     for (int i = 0; i < client_count(); i++) {
         client_connect(&clients[i]);
         while (i + 1 - net.ready - net.failed >= at_once && now_us() < limit)
