@@ -12,6 +12,7 @@ from service.live.calm import Calm
 from service.live.feed.scope import Scope
 from service.live.ingest import ingest as ingest_module
 from service.live.ingest.ingest import Ingest
+from service.live.ingest.pulse import Pulse
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
@@ -142,6 +143,16 @@ def test_updates_of_one_moment_share_a_call(tasks: SimulatedTasks, calm: Calm) -
         fleet.send(fleet.device(f"d{number}"))
     tasks.run(0.1)
     assert [len(parts) for _, _, parts in fleet.store.calls] == [10]
+
+
+def test_updates_of_one_moment_start_one_task(tasks: SimulatedTasks, calm: Calm) -> None:
+    kicks: list[float] = []
+    pulse = Pulse(tasks, 0.01, calm, lambda: kicks.append(tasks.now))  # type: ignore[arg-type]
+    for _ in range(2):
+        for _ in range(10):
+            pulse.soon()
+        tasks.run(0.1)
+    assert len(kicks) == 2
 
 
 def test_what_comes_during_a_call_goes_with_the_next_one_and_in_order(

@@ -114,6 +114,13 @@ def test_cursor_with_broken_offsets_is_no_cursor(tail):
     assert decode_cursor(Scope(), head + tail, Keys("t", 1)) is None
 
 
+@pytest.mark.parametrize(("place", "word"), [(0, "m0"), (1, "0" * 16), (2, "0" * 15), (2, "")])
+def test_cursor_with_another_head_is_no_cursor(place, word):
+    words = encode_cursor(Scope(), Position(epochs_digest({0: "e"}), {0: 5})).split(".")
+    words[place] = word
+    assert decode_cursor(Scope(), ".".join(words), Keys("t", 1)) is None
+
+
 def test_epochs_digest_changes_with_any_epoch():
     digest = epochs_digest({0: "a", 1: "b"})
     assert digest == epochs_digest({1: "b", 0: "a"})
