@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.archiving.archiver import Archiver
 from tests.integration.api.test_sessions import problem
 from tests.support.clients.rest import Rest, rest
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service import errors
+from service.live.feed.choice import Choice
 from service.live.feed.position import Position, decode_cursor, encode_cursor, epochs_digest
 from service.live.feed.scope import Scope
 from service.schema.limits import MAX_WATCHED
@@ -70,6 +71,23 @@ def test_parse_of_anything_else_is_invalid_request(value):
 def test_parse_of_too_much_is_too_large(value):
     with pytest.raises(errors.TooLarge):
         Scope.parse(value)
+
+
+def test_scope_is_narrowed_to_the_projects_of_a_token():
+    both, one = frozenset({"p2", "p1"}), frozenset({"p1"})
+    for scope in (Scope(), Scope.project("p1"), Scope.sessions(["s1"])):
+        assert scope.within(None) == scope
+    assert Scope().within(both).names == ("p1", "p2")
+    assert Scope.project("p1").within(both) == Scope.project("p1")
+    with pytest.raises(errors.NotAllowed):
+        Scope.project("p2").within(one)
+    named = Scope.sessions(["s1"]).within(one)
+    assert named.matches("s1", "p1")
+    assert not named.matches("s1", "p2")
+    assert not named.matches("s1", None)
+    chosen = Scope().choosing(Choice.of("latest", ["k"]))
+    assert chosen.within(both).choice == chosen.choice
+    assert len({Scope().key, chosen.key, Scope().choosing(Choice.of("all", ["k"])).key}) == 3
 
 
 def test_partitions_are_those_whose_feeds_have_the_changes():

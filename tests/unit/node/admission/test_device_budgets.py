@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service.errors import RateLimited
+from service.node.admission import device_budgets as module
 from service.node.admission.device_budgets import MAX_DEVICES, DeviceBudgets
 from service.security.permissions import DEVICE, Identity
 from service.sockets.rate_limits import Allowance, Limits, RateLimiter
@@ -59,8 +62,27 @@ def test_sessions_of_a_token_count_as_if_they_had_registered() -> None:
     assert world.passes("d-3")
 
 
-def test_number_of_remembered_devices_is_bounded() -> None:
-    world = World(events_per_s=1000)
-    for i in range(MAX_DEVICES + 5):
-        world.budgets._charge(f"d-{i}", 0)
-    assert len(world.budgets._buckets) == MAX_DEVICES
+def test_of_too_many_devices_those_are_forgotten_that_did_not_report_for_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_DEVICES", 4)
+    world = World(events_per_s=1)
+    assert world.passes("d-busy")
+    assert [world.passes(f"d-{i}") for i in range(3)] == [True] * 3
+    assert not world.passes("d-busy")
+    for i in range(3):
+        assert world.passes(f"d-new-{i}")
+        assert len(world.budgets._buckets) == 4
+    assert not world.passes("d-busy")
+    assert world.passes("d-0")  # which was full again long before
+
+
+def test_device_that_is_far_beyond_is_refused_without_a_look_at_what_it_sends() -> None:
+    """So its debt grows no more, whatever it sends."""
+    world = World(bytes_per_s=100)
+    assert world.passes(size=1_000)
+    assert not world.passes()
+    for _ in range(50):
+        assert not world.passes(size=1_000_000)
+    world.now_s += 30
+    assert world.passes()
