@@ -1,0 +1,50 @@
+"""Series at their edges: which samples are within the time that is asked for, and where intervals begin."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.sessions.series import Series
+
+
+def page(*samples: tuple[object, float]) -> list[str]:
+    return [json.dumps(sample) for sample in samples]
+
+
+@pytest.mark.parametrize("step_us", [0, 1_000_000])
+def test_series_is_from_since_on_and_before_until(step_us: int) -> None:
+    series = Series(100, since=10.0, until=20.0, step_us=step_us, aggregate="last")
+    series.add(page((1, 9.999), (2, 10.0), (3, 19.999), (4, 20.0)))
+    assert [value for value, _ in series.points()] == [2, 3]
+    assert (series.oldest, series.kept, series.is_cut) == (9.999, 4, False)
+
+
+def test_intervals_begin_at_multiples_of_the_step() -> None:
+    series = Series(100, step_us=10_000_000, aggregate="count")
+    series.add(page((1, 19.9), (1, 20.0), ("x", 25.0), (1, 29.999), (1, 30.0)))
+    assert series.points() == [(1, 10.0), (3, 20.0), (1, 30.0)]
+
+
+def test_newest_points_are_kept_and_it_is_said_that_there_are_older_ones() -> None:
+    for step_us in (0, 1_000_000):
+        series = Series(3, step_us=step_us, aggregate="last")
+        for at in range(20):
+            series.add(page((at, float(at))))
+        series.add(page((-1, 2.0)))  # late
+        assert [value for value, _ in series.points()] == [17, 18, 19]
+        assert series.is_cut
+        assert (series.oldest, series.kept) == (0.0, 21)
+
+
+def test_of_the_same_time_the_later_sample_counts() -> None:
+    series = Series(3, step_us=1_000_000, aggregate="last")
+    series.add(page((1, 5.5), (2, 5.5), (3, 5.4)))
+    assert series.points() == [(2, 5.0)]
+
+
+def test_true_and_false_are_numbers_and_texts_are_none() -> None:
+    series = Series(3, step_us=1_000_000, aggregate="avg")
+    series.add(page((True, 5.0), (False, 5.1), ("x", 5.2), (None, 6.0)))
+    assert series.points() == [(0.5, 5.0)]
