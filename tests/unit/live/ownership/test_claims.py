@@ -250,3 +250,57 @@ def test_larger_generation_stays_whichever_answer_comes_first(
     sessions.drop(earlier)  # its socket ends
     assert sessions.of("d1") is later
     assert sessions.by_sid("sid.1") is None
+
+
+def test_disconnect_that_fails_for_good_holds_up_no_other(
+    tasks: SimulatedTasks,
+    store: Store,
+    sessions: OwnedSessions,
+    disconnects: PendingDisconnects,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The comparison finds what is left over."""
+    recorded, record = list[int](), store.disconnect
+
+    def fails_for_one(partition: int, *args: object) -> list[str]:
+        if partition == 0:
+            raise ZeroDivisionError
+        recorded.append(partition)
+        return record(partition, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "disconnect", fails_for_one)
+    for session_id, partition in (("a", 0), ("b", 1)):
+        disconnects.add(hold(sessions, session_id, partition), "gone")
+    tasks.run(1)
+    assert recorded == [1]
+    assert len(disconnects) == 0
+
+
+@pytest.mark.parametrize("word", ["superseded", "deleted", "kicked"])
+def test_end_that_redis_knows_better_is_not_recorded(
+    tasks: SimulatedTasks,
+    store: Store,
+    sessions: OwnedSessions,
+    disconnects: PendingDisconnects,
+    word: str,
+) -> None:
+    owned = hold(sessions, "d1")
+    owned.lost = word
+    disconnects.add(owned, "gone")
+    tasks.run(1)
+    assert store.disconnected == []
+
+
+def test_lost_claims_are_not_made_again_and_answers_are_counted(
+    store: Store, sessions: OwnedSessions
+) -> None:
+    lost, *others = (hold(sessions, f"d{n}") for n in range(4))
+    lost.lost = "superseded"
+    store.answers = {"d2": ("deleted", None)}
+    reconciler = OwnershipReconciler(
+        *(store, sessions, "n1"), dismiss=lambda *_: None, supersede=lambda *_: None
+    )
+    reconciler.reclaim(0, [lost, *others])
+    reconciler.reclaim(0, [lost])
+    assert store.calls == [["d1", "d2", "d3"]]
+    assert reconciler.answers == {"ok": 2, "deleted": 1}
