@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import RateLimited
 from service.node.admission import device_budgets as module
-from service.node.admission.device_budgets import MAX_DEVICES, DeviceBudgets
+from service.node.admission.device_budgets import DeviceBudgets
 from service.security.permissions import DEVICE, Identity
 from service.sockets.rate_limits import Allowance, Limits, RateLimiter
 
