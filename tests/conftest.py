@@ -198,6 +198,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if (watcher := config.stash.get(WATCHER, None)) is not None:
         forks.end()
         leftovers.let_go(watcher)
+    else:
+        forks.leave()
 
 
 class RealServer:
