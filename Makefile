@@ -121,7 +121,7 @@ $(VENV)/bin/python:
 		+ sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml hatch_build.py service/native/road.c | $(VENV)/bin/python
+$(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml hatch_build.py service/native/reader.c | $(VENV)/bin/python
 	@echo "Installing what requirements.lock names into $(VENV) (once) ..."
 	@$(PIP_INSTALL) --require-hashes -r requirements.lock
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e . -e clients/python

@@ -1,4 +1,4 @@
-"""Hatch's build hook: compiles service/native/road.c for the wheel, or, for an editable install, in its place.
+"""Hatch's build hook: compiles service/native/reader.c for the wheel, or, for an editable install, in its place.
 
 `MUSTER_NATIVE` decides: `auto` (the default) compiles where there is a C compiler and Python's headers, and without
 them makes the wheel that runs everywhere; `1` fails without them, and says what is missing; `0` never compiles.
@@ -20,7 +20,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("service/native/road.c")
+SOURCE = Path("service/native/reader.c")
 BUILT = SOURCE.with_suffix(".abi3.so")
 TAG = "cp311-abi3"
 FLAGS = (
@@ -34,7 +34,7 @@ class NotCompiled(Exception):
     """The module cannot be made here; says why."""
 
 
-def compile_road(root: Path, into: Path) -> None:
+def compile_reader(root: Path, into: Path) -> None:
     """Compile the module into a file.
 
     Raises:
@@ -56,14 +56,14 @@ def compile_road(root: Path, into: Path) -> None:
     if done.returncode:
         raise NotCompiled(f"{shlex.join(command)} failed:\n{done.stderr[-4000:]}")
     try:
-        load_road(into)
+        load_reader(into)
     except ImportError as exc:
         raise NotCompiled(f"what {words[0]} made cannot be loaded: {exc}") from exc
 
 
-def load_road(path: Path) -> Any:
+def load_reader(path: Path) -> Any:
     """Load the module from a file of any folder."""
-    spec = importlib.util.spec_from_file_location("service.native.road", path)
+    spec = importlib.util.spec_from_file_location("service.native.reader", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -89,7 +89,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         self._folder = tempfile.mkdtemp()
         built = Path(self._folder, BUILT.name)
         try:
-            compile_road(root, built)
+            compile_reader(root, built)
         except NotCompiled as exc:
             if wanted == "1":
                 raise
@@ -110,4 +110,4 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 if __name__ == "__main__":  # python hatch_build.py: compile in place, without an install
-    compile_road(Path(__file__).parent, Path(__file__).parent / BUILT)
+    compile_reader(Path(__file__).parent, Path(__file__).parent / BUILT)

@@ -249,10 +249,10 @@ class _Clock:
         return int(NOW_S * 1000)
 
 
-def reader_of(road: Any) -> Reader:
+def reader_of(native: Any) -> Reader:
     """Return what reads in C, as a node has it."""
     return Reader(
-        road,
+        native,
         max_bytes=MAX_BYTES,
         max_value_bytes=MAX_VALUE_BYTES,
         now=lambda: orjson.dumps(in_ms(NOW_S)),

@@ -16,7 +16,7 @@ import h11
 import orjson
 
 from chaos.fuzz import archive
-from chaos.fuzz.roads import ROADS
+from chaos.fuzz.readers import READERS
 from chaos.fuzz.target import Target
 from service import errors
 from service.config import loader
@@ -347,6 +347,6 @@ TARGETS: dict[str, Target] = {
         (*_JSON_WORDS, b'"crit":', b'"role":', b'"exp":', b'"prefix":'),
         fuzz_tokens,
     ),
-    "roads": ROADS,
+    "readers": READERS,
     "cursors": Target(_CURSORS, (b".", b"-", b"m1", b"00", b"\xd9\xa0"), fuzz_cursors),
 }

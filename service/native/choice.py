@@ -1,4 +1,4 @@
-"""Which road a node takes: `node.native`, and what is installed."""
+"""What reads the updates of devices: `node.native`, and what is installed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from service.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-#: What road.c must say of itself: a file that was built before a change of it is not used.
+#: What reader.c must say of itself: a file that was built before a change of it is not used.
 INTERFACE = 1
 
-Road = Literal["native", "python"]
-NATIVE: Road = "native"
-PYTHON: Road = "python"
+ReadBy = Literal["native", "python"]
+NATIVE: ReadBy = "native"
+PYTHON: ReadBy = "python"
 
-MODULE = "service.native.road"
+MODULE = "service.native.reader"
 _MEND = (
     "install Muster where there is a C compiler and Python's headers, with MUSTER_NATIVE=1, which says what is "
     "missing, or install the wheel for this platform; or set it to auto"
 )
 
 
-def choose_road(wanted: bool | Literal["auto"]) -> Any:
+def find_native(wanted: bool | Literal["auto"]) -> Any:
     """Return the module in C, or None: Python reads everything.
 
     Args:
@@ -36,13 +36,13 @@ def choose_road(wanted: bool | Literal["auto"]) -> Any:
     if wanted is False:
         return None
     try:
-        road = importlib.import_module(MODULE)
-        if road.INTERFACE == INTERFACE:
-            return road
+        native = importlib.import_module(MODULE)
+        if native.INTERFACE == INTERFACE:
+            return native
         why = "it was built from other sources"
     except ImportError as exc:
         why = str(exc)
     if wanted is True:
         raise ConfigError(f"node.native: the module in C cannot be used ({why}): {_MEND}")
-    log.info("the module in C cannot be used", extra={"action": "road_not_native", "because": why})
+    log.info("the module in C cannot be used", extra={"action": "no_native_reader", "because": why})
     return None

@@ -84,7 +84,7 @@ class Node:
         live.leases.start(self._row)
         # starts the message queue too
         transport.connections.serve(transport.dispatcher, transport.admission.admit)
-        about = {"action": "road_chosen", "road": transport.connections.road}
+        about = {"action": "reader_chosen", "read_by": transport.connections.read_by}
         log.info("what reads the updates of devices is chosen", extra=about)
         tasks = self.ground.tasks
         for part in (live.ingest, live.pings, endpoints.probe, endpoints.service_stats):

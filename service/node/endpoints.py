@@ -189,7 +189,7 @@ def _open_probes(
         live.leases,
         ground.memory,
         ground.clock,
-        road=lambda: transport.connections.road,
+        read_by=lambda: transport.connections.read_by,
         about={
             "address": f"{config.node.host}:{ground.port}",
             "async_mode": config.node.async_mode,
@@ -209,7 +209,7 @@ def _open_probes(
             "workers": service_stats.check_workers,
             "archive": storage.keeper.check,
             "draining": transport.drain.check,
-            "road": stats.check_road,
+            "reader": stats.check_reader,
         }
     )
     ground.metrics.ready.read_from(health.is_ready)

@@ -6,7 +6,7 @@ from service import errors
 from service.clock import RedisClock
 from service.config.loader import Config, redact_url
 from service.live.standing import Standing
-from service.native import choose_road
+from service.native import find_native
 from service.node.admission.unauthenticated import UnauthenticatedLimits
 from service.observability.host_memory import HostMemory
 from service.observability.metrics import Metrics
@@ -30,7 +30,7 @@ class Ground:
     def __init__(self, config: Config, port: int, *, insecure: bool) -> None:
         require_login(config, insecure=insecure)
         #: The module that reads in C; None: Python reads everything.
-        self.road = choose_road(config.node.native)
+        self.native = find_native(config.node.native)
         self.config = config
         self.port = port
         self.insecure = insecure

@@ -21,7 +21,7 @@ from service.live.ownership.leases import Leases
 from service.live.ownership.owned import OwnedSessions
 from service.live.queue.manager import StreamManager
 from service.live.standing import Standing
-from service.native import Road
+from service.native import ReadBy
 from service.node.drain import Drain
 from service.observability.health import Check
 from service.observability.host_memory import HostMemory, available_percent
@@ -39,7 +39,7 @@ class NodeFigures:
     """The numbers of one node, gathered from its parts.
 
     Args:
-        road: what reads the updates of devices.
+        read_by: what reads the updates of devices.
         about: words about the node that do not change, for its row.
     """
 
@@ -59,7 +59,7 @@ class NodeFigures:
         memory: HostMemory,
         clock: RedisClock,
         *,
-        road: Callable[[], Road],
+        read_by: Callable[[], ReadBy],
         about: Mapping[str, str],
     ) -> None:
         self._metrics = metrics
@@ -75,7 +75,7 @@ class NodeFigures:
         self._leases = leases
         self._memory = memory
         self._clock = clock
-        self._road = road
+        self._read_by = read_by
         self._about = about
         self._started = time.monotonic()
         self._process = psutil.Process()
@@ -129,16 +129,16 @@ class NodeFigures:
         available = {"available_percent": self._memory.available_percent}
         return Check(not self._memory.is_critical, available)
 
-    def check_road(self) -> Check:
+    def check_reader(self) -> Check:
         """Show what reads the updates of devices; both will do."""
-        return Check(True, {"reads": self._road()}, needed=False)
+        return Check(True, {"read_by": self._read_by()}, needed=False)
 
     def row(self, ready: bool) -> dict[str, str | int | float]:
         """Return what `P:node:<node_id>` and `muster status` show."""
         return {
             "host": socket.gethostname(),
             **self._about,
-            "road": self._road(),
+            "read_by": self._read_by(),
             "pid": os.getpid(),
             "version": installed_version(),
             "uptime_s": round(time.monotonic() - self._started),

@@ -109,8 +109,8 @@ def make_transport(ground: Ground, storage: Storage) -> Transport:
 
 def _reader(ground: Ground) -> Reader | None:
     """Return what reads in C, where the module is there and wanted."""
-    return ground.road and Reader(
-        ground.road,
+    return ground.native and Reader(
+        ground.native,
         max_bytes=ground.config.node.max_frame_bytes,
         max_value_bytes=ground.config.sessions.max_value_bytes,
         now=lambda: orjson.dumps(in_ms(ground.clock.now_s())),

@@ -172,7 +172,7 @@ class Parser:
     def take_up(self, data: bytes) -> bytes | None:
         """Return this with what is kept of a frame before it, and keep nothing.
 
-        None: only `feed` can go on with it, because the frame is not complete yet, its message is in fragments, or
+        None: only `feed` can continue with it, because the frame is not complete yet, its message is in fragments, or
         nothing is read any more.
         """
         buffer = self._buffer

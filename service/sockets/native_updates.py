@@ -2,7 +2,7 @@
 
 What `Dispatcher.on_event` and `Devices.update_data` look at for each event is looked at here once for all of a run,
 and only a run of which every event is taken is taken. Of any other nothing is, and nothing was counted: its events
-come one by one as texts, and each is taken or refused as on the Python road.
+come one by one as texts, and each is taken or refused as where Python reads.
 """
 
 from __future__ import annotations

@@ -179,16 +179,16 @@ def test_wheel_has_every_file_of_its_packages(release: Release) -> None:
 def test_wheel_of_this_platform_has_the_module_in_c_and_all_else(release: Release) -> None:
     both = members(release.wheel), members(release.native_wheel)
     plain, native = ({name for name in one if ".dist-info/" not in name} for one in both)
-    assert native == plain | {"service/native/road.abi3.so"}
+    assert native == plain | {"service/native/reader.abi3.so"}
     assert all(both[0][name] == both[1][name] for name in plain)
 
 
-def test_each_wheel_takes_its_road(release: Release, tmp_path: Path) -> None:
+def test_each_wheel_reads_as_it_can(release: Release, tmp_path: Path) -> None:
     for wheel, wanted in ((release.wheel, "False"), (release.native_wheel, "True")):
         folder = tmp_path / wheel.name
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
-        asked = "from service.native import choose_road; print(choose_road('auto') is not None)"
+        asked = "from service.native import find_native; print(find_native('auto') is not None)"
         done = run(sys.executable, "-c", asked, cwd=tmp_path, PYTHONPATH=str(folder))
         assert (done.stdout, done.stderr) == (f"{wanted}\n", "")
 

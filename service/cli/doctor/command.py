@@ -33,7 +33,7 @@ CHECKS: tuple[Callable[[Patient], list[Finding]], ...] = (
     doctor_redis.check_clock,
     service.check_nodes,
     service.check_consistency,
-    service.check_roads,
+    service.check_readers,
     service.check_files,
     service.check_login,
     service.check_workers,

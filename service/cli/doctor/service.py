@@ -50,17 +50,17 @@ def check_consistency(patient: Patient) -> list[Finding]:
     return found
 
 
-def check_roads(patient: Patient) -> list[Finding]:
+def check_readers(patient: Patient) -> list[Finding]:
     """Check that nodes read the updates of devices in C, unless Python is wanted."""
-    slow = [n["node_id"] for n in patient.nodes if n.get("road") == PYTHON]
+    slow = [n["node_id"] for n in patient.nodes if n.get("read_by") == PYTHON]
     if slow and patient.config.node.native is not False:
         seen = f"these read the updates of devices in Python, at about twice the CPU: {', '.join(slow)}"
         mend = "install Muster where there is a C compiler (docs/operations.md), or set node.native to false"
-        return [Finding("road", "warning", seen, mend)]
-    if not any(n.get("road") for n in patient.nodes):
+        return [Finding("reader", "warning", seen, mend)]
+    if not any(n.get("read_by") for n in patient.nodes):
         return []
     words = "in Python, as node.native says" if slow else "in C"
-    return [Finding("road", "ok", f"the updates of devices are read {words}")]
+    return [Finding("reader", "ok", f"the updates of devices are read {words}")]
 
 
 def check_files(patient: Patient) -> list[Finding]:

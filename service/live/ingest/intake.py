@@ -24,7 +24,7 @@ class Intake:
 
     Args:
         load: counts it.
-        pulse: is told when there is something to flush.
+        pulse: is notified when there is something to flush.
         max_buffer_bytes: estimated memory; above it updates are refused.
     """
 

@@ -15,7 +15,7 @@ import socketio.exceptions
 
 from service import errors
 from service.errors import ServiceError
-from service.native import NATIVE, PYTHON, Reader, Road, Updates
+from service.native import NATIVE, PYTHON, ReadBy, Reader, Updates
 from service.protocol import frames, handshake, packets
 from service.transport.addresses import Addresses
 from service.transport.backlog import Backlog
@@ -183,7 +183,7 @@ class EngineConnections:
         )
 
     @property
-    def road(self) -> Road:
+    def read_by(self) -> ReadBy:
         """Return what reads the updates of devices."""
         return PYTHON if self.reader is None or self.event_loop is None else NATIVE
 

@@ -30,7 +30,7 @@ HEALTHY_NODE = {
     "address": "127.0.0.1:5000",
     "max_files": 100_000,
     "connections": 10,
-    "road": "native",
+    "read_by": "native",
 }
 HEALTHY_WORKER = {"version": "1.0", "settings": "aaaaaaaa"}
 
@@ -90,7 +90,7 @@ def test_doctor_of_a_healthy_service_has_nothing_to_mend(ward: Ward) -> None:
     assert {one.check for one in findings} == {
         *("version", "eviction", "memory", "persistence", "clock", "nodes", "settings", "files"),
         *(
-            "road",
+            "reader",
             "login",
             "workers",
             "sweeps",
@@ -128,7 +128,7 @@ Illness = Callable[[Ward], object]
         (lambda w: w.store.fleet.worker_beat("w2", {**HEALTHY_WORKER, "settings": "bbbbbbbb"}),
          "settings", "warning", "bbbbbbbb: w2", "muster config show"),
         (lambda w: w.node(max_files=1024), "files", "warning", "may open 1024", "ulimit"),
-        (lambda w: w.node(road="python"), "road", "warning", "in Python", "compiler"),
+        (lambda w: w.node(read_by="python"), "reader", "warning", "in Python", "compiler"),
         (lambda w: w.node(connections=90_000), "files", "warning", "90000", "ulimit"),
         (lambda w: w.node(address="0.0.0.0:5000"), "login", "error", "every client", "auth.mode"),
         (lambda w: w.node("m-bbbbbbbbbb", auth="token"), "login", "error", "some nodes", "auth.mode"),
@@ -185,7 +185,7 @@ def test_doctor_finds_jobs_that_wait_and_jobs_that_failed(ward: Ward) -> None:
 
 
 def test_doctor_takes_it_as_meant_when_settings_say_python(ward: Ward) -> None:
-    ward.node(road="python")
+    ward.node(read_by="python")
     assert ward.wrong(node__native=False) == {}
 
 

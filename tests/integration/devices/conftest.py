@@ -36,7 +36,7 @@ def nodes(
     try:
         cluster.start(2)
         is_native = choose_road("auto") is not None and request.param == "eventlet"
-        seen = [node.get("/readyz")[1]["checks"]["road"]["reads"] for node in cluster.nodes]
+        seen = [node.get("/readyz")[1]["checks"]["reader"]["read_by"] for node in cluster.nodes]
         assert seen == ["native" if is_native else "python"] * 2
         yield cluster
         assert cluster.tracebacks() == []

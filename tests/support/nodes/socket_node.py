@@ -30,7 +30,7 @@ def main() -> None:
 
     from service.errors import ServiceError
     from service.live.queue.acks import PendingAcks
-    from service.native import Reader, choose_road
+    from service.native import Reader, find_native
     from service.node import http_server
     from service.observability.metrics import Metrics
     from service.schema.samples import Update, feed_head
@@ -66,7 +66,7 @@ def main() -> None:
         fast_path=road != "ordinary",
         max_sockets=400,
     )
-    module = choose_road("auto")
+    module = find_native("auto")
     if (
         module is not None and async_mode == "eventlet"
     ):  # the frames of the other are read in Python
@@ -206,7 +206,7 @@ def main() -> None:
                 for socket in server.server.eio.sockets.values()
             ),
             "road": "ordinary" if connections.event_loop is None else "fast",
-            "reads": connections.road,
+            "reads": connections.read_by,
             "max_rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         }
 

@@ -16,4 +16,4 @@ def compile_if_older() -> None:
     if not BUILT.exists() or BUILT.stat().st_mtime < SOURCE.stat().st_mtime:
         BUILT.unlink(missing_ok=True)
         with contextlib.suppress(hatch_build.NotCompiled):
-            hatch_build.compile_road(ROOT, BUILT)
+            hatch_build.compile_reader(ROOT, BUILT)

@@ -53,7 +53,7 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "settings": (loader, "_validate", kind_error),
     "queue": (targets, "read_job", kind_error),
     "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
-    "roads": (Intake, "has_room", lambda intake, owned, updates: True),
+    "readers": (Intake, "has_room", lambda intake, owned, updates: True),
     "cursors": (page_cursor, "CURSOR", "^.*$"),
 }
 

@@ -1,4 +1,4 @@
-"""Which road a node takes follows from `node.native` and from what is installed."""
+"""What reads the updates follows from `node.native` and from what is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from service import errors
 from service.config.loader import load_config
 from service.native import choice
-from service.native.choice import choose_road
+from service.native.choice import find_native
 
 
 def install(monkeypatch: pytest.MonkeyPatch, module: Any) -> None:
@@ -26,9 +26,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_module_is_used_where_it_is_there(built: Any) -> None:
-    assert choose_road("auto") is built
-    assert choose_road(True) is built
-    assert choose_road(False) is None
+    assert find_native("auto") is built
+    assert find_native(True) is built
+    assert find_native(False) is None
 
 
 @pytest.mark.parametrize("module", [None, SimpleNamespace(INTERFACE=0)], ids=["none", "older"])
@@ -36,10 +36,10 @@ def test_python_is_used_where_it_is_not_unless_it_is_required(
     monkeypatch: pytest.MonkeyPatch, module: Any
 ) -> None:
     install(monkeypatch, module)
-    assert choose_road("auto") is None
-    assert choose_road(False) is None
+    assert find_native("auto") is None
+    assert find_native(False) is None
     with pytest.raises(errors.ConfigError, match=r"node\.native: .*MUSTER_NATIVE=1"):
-        choose_road(True)
+        find_native(True)
 
 
 @pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("true", True), ("false", False)])

@@ -8,7 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.fuzz.roads import KEY, compare_ends, compare_messages, reader
+from chaos.fuzz.readers import KEY, compare_ends, compare_messages, reader
 from service.protocol import frames
 
 LEAVES = st.one_of(

@@ -1,4 +1,4 @@
-"""The types of road.c."""
+"""The types of reader.c."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ def read(
 
     Args:
         data: from the beginning of a frame on.
-        origin: whose updates are read here, and the id of its session as JSON; None: nobody's.
+        origin: whose updates are read here, and the id of its session as JSON; None: no one's.
 
     Returns:
         Each a str or `Updates`, in order, and how many bytes they took.

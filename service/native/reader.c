@@ -1,9 +1,9 @@
-/* The native road: what devices send most, read in C.
+/* The native reader: what devices send most, read in C.
  *
  * `read` takes what a socket has received, from the beginning of a frame on, and returns the messages in it and where
  * it stopped. Each run of `update_data` events of its device becomes one `Updates`, which holds what
  * `service.schema.samples.parse_update` makes of them; any other text becomes a str. It stops at the first thing that
- * is no whole, unfragmented text frame of a client in UTF-8: there `service.protocol.frames.Parser` goes on.
+ * is no whole, unfragmented text frame of a client in UTF-8: there `service.protocol.frames.Parser` continues.
  *
  * Python is the reference. This file knows one plain form of everything, in which the JSON that comes in is, but for
  * spaces and the digits of some floats, the JSON that goes out. An event with an escape, an exponent, more than 18
@@ -551,7 +551,7 @@ static Py_ssize_t read_frames(State *self, PyObject *found, PyObject *owner, Spa
     return close_batch(self, found, owner, data, place) ? place : -1;
 }
 
-static PyObject *road_read(PyObject *module, PyObject *args)
+static PyObject *reader_read(PyObject *module, PyObject *args)
 {
     State *self = PyModule_GetState(module);
     PyObject *data, *origin, *owner = Py_None, *id_json = NULL;
@@ -574,13 +574,13 @@ static PyObject *road_read(PyObject *module, PyObject *args)
     return found ? Py_BuildValue("(Nn)", found, place) : NULL;
 }
 
-static int road_exec(PyObject *module)
+static int reader_exec(PyObject *module)
 {
     ((State *)PyModule_GetState(module))->new_tuple = (newfunc)PyType_GetSlot(&PyTuple_Type, Py_tp_new);
     return PyModule_AddIntMacro(module, INTERFACE);
 }
 
-static void road_free(void *module)
+static void reader_free(void *module)
 {
     State *self = PyModule_GetState(module);
     for (int i = 0; self && i < KEYS; i++) {
@@ -589,12 +589,12 @@ static void road_free(void *module)
     }
 }
 
-static PyMethodDef functions[] = {{"read", road_read, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, road_exec}, {0, NULL}};
-static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "service.native.road", .m_size = sizeof(State),
-                                 .m_methods = functions, .m_slots = slots, .m_free = road_free};
+static PyMethodDef functions[] = {{"read", reader_read, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, reader_exec}, {0, NULL}};
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "service.native.reader", .m_size = sizeof(State),
+                                 .m_methods = functions, .m_slots = slots, .m_free = reader_free};
 
-PyMODINIT_FUNC PyInit_road(void)
+PyMODINIT_FUNC PyInit_reader(void)
 {
     return PyModuleDef_Init(&definition);
 }

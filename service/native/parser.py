@@ -1,4 +1,4 @@
-"""Reading in C: what of a socket's bytes goes to `road.read`, and what comes of it."""
+"""Reading in C: what of a socket's bytes goes to `reader.read`, and what comes of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Reader:
     """How a node reads in C.
 
     Args:
-        road: the module.
+        native: the module.
         max_bytes: the longest message.
         max_value_bytes: the longest value of a sample, as JSON.
         now: the time of samples that have none, as JSON.
@@ -54,7 +54,7 @@ class Reader:
 
     def __init__(
         self,
-        road: Any,
+        native: Any,
         *,
         max_bytes: int,
         max_value_bytes: int,
@@ -62,7 +62,7 @@ class Reader:
         head: Callable[[str], bytes],
         update: type[tuple[Any, ...]],
     ) -> None:
-        self.read = road.read
+        self.read = native.read
         self.max_bytes = max_bytes
         self.settings = (max_bytes, max_value_bytes, now, head, update, Updates)
 
@@ -79,7 +79,7 @@ class NativeParser:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._python = Parser(reader.max_bytes)
-        #: Whose updates are expected; None: nobody's.
+        #: Whose updates are expected; None: no one's.
         self.origin: Origin | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The two roads of what devices send: what is read in C comes to the same end as what is read in Python."""
+"""The two readers of what devices send: what is read in C comes to the same end as what is read in Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 import hatch_build
 from chaos.fuzz.one_socket import MAX_BYTES, MAX_VALUE_BYTES, NOW_S, SESSION, Socket, reader_of
 from chaos.fuzz.target import Target
-from service.native import Reader, Updates, choose_road, one_by_one
+from service.native import Reader, Updates, find_native, one_by_one
 from service.protocol import frames
 from service.schema.integers import check_integers
 from service.schema.samples import Update, parse_update
@@ -24,7 +24,7 @@ KEY = b"\x11\x22\x33\x44"
 
 
 def compare_ends(reader: Reader, pieces: Sequence[bytes], **options: Any) -> None:
-    """Check that both roads make the same of these pieces.
+    """Check that the same comes of these pieces with and without the module in C.
 
     Raises:
         AssertionError: names what differs.
@@ -107,17 +107,17 @@ def stream_of(data: bytes) -> bytes:
 @functools.cache
 def reader() -> Reader:
     """Return what reads in C: what is installed, or what the sources here give."""
-    road = choose_road("auto")
-    if road is None:
+    native = find_native("auto")
+    if native is None:
         with tempfile.TemporaryDirectory() as folder:
             built = Path(folder, hatch_build.BUILT.name)
-            hatch_build.compile_road(Path(hatch_build.__file__).parent, built)
-            road = hatch_build.load_road(built)
-    return reader_of(road)
+            hatch_build.compile_reader(Path(hatch_build.__file__).parent, built)
+            native = hatch_build.load_reader(built)
+    return reader_of(native)
 
 
-def fuzz_roads(data: bytes) -> None:
-    """Give both roads the same bytes, whole and cut somewhere, with limits that matter and without."""
+def fuzz_readers(data: bytes) -> None:
+    """Give both the same bytes, whole and cut somewhere, with limits that matter and without."""
     chance = random.Random(data)
     stream = stream_of(data)[: 1 << 16]
     cut = chance.randint(0, len(stream))
@@ -195,4 +195,4 @@ _WORDS = (
         b"9999999999999999.5",
     ),
 )
-ROADS = Target(_CORPUS, _WORDS, fuzz_roads)
+READERS = Target(_CORPUS, _WORDS, fuzz_readers)

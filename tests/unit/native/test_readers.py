@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from chaos.fuzz.roads import KEY, compare_ends, compare_messages, reader, stream_of
+from chaos.fuzz.readers import KEY, compare_ends, compare_messages, reader, stream_of
 from service.protocol import frames
 from service.sockets.rate_limits import Limits
 from tests.support.benches.unusual_updates import FRAMES, OPTIONS, PLAIN, SHORT, STATES, TEXTS
