@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.native import choose_road
+from service.native import find_native
 from tests.conftest import RealServer
 from tests.support.clients.clients import Client
 from tests.support.clients.device_clients import Connect
@@ -35,7 +35,7 @@ def nodes(
     )
     try:
         cluster.start(2)
-        is_native = choose_road("auto") is not None and request.param == "eventlet"
+        is_native = find_native("auto") is not None and request.param == "eventlet"
         seen = [node.get("/readyz")[1]["checks"]["reader"]["read_by"] for node in cluster.nodes]
         assert seen == ["native" if is_native else "python"] * 2
         yield cluster

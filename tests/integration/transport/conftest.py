@@ -10,7 +10,7 @@ import pytest
 import requests
 import socketio
 
-from service.native import choose_road
+from service.native import find_native
 from tests.support.clients.raw_clients import RawWebsocket
 from tests.support.clients.raw_wires import Wire
 from tests.support.crowds.bystanders import Bystander
@@ -32,7 +32,7 @@ def node(
     try:
         figures = node.figures()
         assert figures["road"] == request.param[1]
-        is_native = choose_road("auto") is not None and request.param == ("eventlet", "fast")
+        is_native = find_native("auto") is not None and request.param == ("eventlet", "fast")
         assert figures["reads"] == ("native" if is_native else "python")
         yield node
         node.wait_for_silence(25)
