@@ -168,7 +168,7 @@ def replies(
     Args:
         raises: raise a reply that is an error; otherwise it is yielded.
     """
-    parser = getattr(connection, "_parser", None)
+    parser: Any = getattr(connection, "_parser", None)
     left = count
     while left:
         left -= 1
@@ -178,7 +178,7 @@ def replies(
             if raises:
                 raise
             yield error
-        reader = getattr(parser, "_reader", None)
+        reader: Any = getattr(parser, "_reader", None)
         while left and hasattr(reader, "gets") and (reply := reader.gets(decoded)) is not _NOTHING:
             if isinstance(reply, PushNotification):
                 parser.handle_push_response(reply)  # of RESP3; it is no reply

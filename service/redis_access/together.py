@@ -81,6 +81,13 @@ class Together:
         answers: Sequence[Any] = [RedisConnectionError("The call was cut off.")] * len(some)
         try:
             answers = self._answers([one.call for one in some])
+        except (
+            *RAISED,
+            ServiceError,
+        ) as error:  # those behind have waited as long, and would again
+            some += self._waiting
+            self._waiting.clear()
+            answers = [error] * len(some)
         finally:
             for one, answer in zip(some, answers, strict=True):
                 one.answer, one.is_over = answer, True
@@ -91,21 +98,12 @@ class Together:
     def _answers(self, calls: Sequence[Any]) -> Sequence[Any]:
         try:
             return self._send(calls)
-        except (*RAISED, ServiceError) as error:
-            self._fail_waiting(error)
-            return [error] * len(calls)
+        except (*RAISED, ServiceError):
+            raise
         except Exception as error:  # noqa: BLE001  raised by the one whose call cannot be sent
             if len(calls) == 1:
                 return [error]
         return [answer for call in calls for answer in self._answers([call])]
-
-    def _fail_waiting(self, error: Exception) -> None:
-        """Answer those who wait as well: one after another they would wait out the same silence of Redis."""
-        for one in self._waiting:
-            one.answer, one.is_over = error, True
-            assert one.woken is not None
-            one.woken.set()
-        self._waiting.clear()
 
     def _pass_on(self) -> None:
         """Let the first of those who wait send."""

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
-import hiredis
 import orjson
 
 from service.sessions.model import (
@@ -221,10 +220,10 @@ class IndexStore(StorePart):
         return list(heapq.merge(*found))[:count]
 
 
-#: `HMGET key generation …` around its key. To pack each takes longer than to read its reply.
-_HMGET_HEAD, _HMGET_TAIL = hiredis.pack_command(("HMGET", "", "generation", *SUMMARY_FIELDS)).split(
-    b"$0\r\n\r\n"
-)
+#: `HMGET key generation …` around its key. To encode each takes longer than to read its reply.
+_ASKED = [b"generation", *(name.encode() for name in SUMMARY_FIELDS)]
+_HMGET_HEAD = b"*%d\r\n$5\r\nHMGET\r\n" % (2 + len(_ASKED))
+_HMGET_TAIL = b"".join(b"$%d\r\n%b\r\n" % (len(name), name) for name in _ASKED)
 
 
 def _hmget(key: str) -> bytes:

@@ -139,7 +139,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         request = heads.parse(self._head)
         self.requestline, self.command, self.path = request.line, request.command, request.path
         self.request_version = request.version
-        self.headers = request.headers  # type: ignore[assignment]
+        self.headers = request.headers
         self.close_connection = request.is_last
         return True
 
