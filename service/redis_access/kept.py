@@ -1,4 +1,4 @@
-"""Connections that are kept between calls, beside redis-py's pool.
+"""Connections that are kept between calls, taken from redis-py's pool.
 
 To take a connection from that pool and to give it back costs more CPU than a short script: a queue with locks, and
 figures of its own. So a few are taken once and lent from here; what goes beyond them comes from the pool as before,

@@ -1,6 +1,6 @@
 """Calls of many tasks at one time, in one round trip.
 
-The first caller sends at once. Those who come while its answer is missing wait, and go together behind it: nobody
+The first caller sends at once. Those who come while its answer is missing wait, and go together behind it: no call
 waits for a clock, and the busier it is, the more calls share the cost of a round trip.
 """
 
