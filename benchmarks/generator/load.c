@@ -65,13 +65,15 @@ static void on_answer(struct client *client, long id, bool is_refused, const cha
 
 static void on_event(struct client *client, const char *text, size_t size)
 {
-    last_arrival_us = now_us();
+    long received = client->received;
     if (client->kind == DASHBOARD)
         samples_take(client, text, size);
     else if (has(text, size < 40 ? size : 40, "[\"command\","))
         answer_command(client, text);
     else if (has(text, size < 400 ? size : 400, "service_error") && !errors++)
         fprintf(stderr, "told: %.*s\n", (int)(size < 400 ? size : 400), text);
+    if (client->received != received) /* not with anything else: it may come for ever */
+        last_arrival_us = now_us();
 }
 
 /* -- connecting -- */

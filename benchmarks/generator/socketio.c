@@ -1,4 +1,5 @@
 /* Socket.IO: a client joins the namespace `/` and sends `register` or `register_vue`, which is acked with `ok`. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,25 @@ static void send_register(struct client *client)
     if (client->kind == DEVICE)
         snprintf(text, sizeof text, "420[\"register\",{\"device_id\":\"device-%05d\"}]", client->number);
     client_send(client, text, strlen(text));
+}
+
+/* A list of many sessions comes in pages, and changes after the last one: asks for the next page, if there is one. */
+static bool asks_for_next_page(struct client *dashboard, const char *text, size_t size)
+{
+    static const char mark[] = "\"next\":\"", ask[] = "420[\"register_vue\",{\"page\":\"";
+    const char *token = memmem(text, size, mark, sizeof mark - 1);
+    if (!token)
+        return false;
+    token += sizeof mark - 1;
+    const char *end = memchr(token, '"', text + size - token);
+    char question[4096];
+    int length = end ? snprintf(question, sizeof question, "%s%.*s\"}]", ask, (int)(end - token), token) : 0;
+    if (!length || length >= (int)sizeof question) {
+        client_fail(dashboard, "has a next page that cannot be asked for", token, text + size - token);
+        return true;
+    }
+    client_send(dashboard, question, length);
+    return true;
 }
 
 static bool is_refusal(const char *text, size_t size)
@@ -51,7 +71,8 @@ static void on_text(struct client *client, const char *text, size_t size)
             client_fail(client, "refused", text, size);
             return;
         }
-        client_is_ready(client);
+        if (!asks_for_next_page(client, text, size))
+            client_is_ready(client);
     } else if (begins(text, size, "1") || begins(text, size, "41") || begins(text, size, "44")) {
         client_fail(client, "closed with", text, size);
         return;

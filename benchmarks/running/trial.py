@@ -21,6 +21,8 @@ from service.cli.local.embedded import free_port
 
 #: How long Redis may lag behind acks that come before it has the samples.
 LAG_S = 5.0
+#: A run that takes longer has stopped.
+LIMIT_S = 900
 #: Of a device, if the load does not say it.
 KEYS = 4
 
@@ -101,8 +103,11 @@ def run(
                 {"window": contestant.server.window, "dialect": contestant.server.dialect} | own
             ),
         ]
-        with on_core(load_core):
-            done = subprocess.run(argv, capture_output=True, text=True)
+        try:
+            with on_core(load_core):
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return Result({}, [f"the load did not end within {LIMIT_S} s"])
         if done.returncode:
             logs = "".join(processes.tail(node) for node in contestant.nodes)
             return Result({}, [f"{done.stderr.strip()[-300:]} {logs[-300:]}".strip()])
