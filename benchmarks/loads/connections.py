@@ -31,7 +31,7 @@ CONNECTIONS = (
     Load(
         "crowd",
         "50,000 connections that have registered and do nothing",
-        tuple(Contestant(one, files=110_000) for one in (MUSTER, MUSTER_25, CENTRIFUGO)),
+        tuple(Contestant(one, files=55_000) for one in (MUSTER, MUSTER_25, CENTRIFUGO)),
         (
             Goal("memory per connection, kB", "value", "connection_kb", 7.5),
             Goal(*AT_25, contestant="muster-25"),

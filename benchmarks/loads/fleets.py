@@ -10,7 +10,7 @@ from benchmarks.servers.ours import MUSTER
 def _fleet(name: str, title: str, devices: int, rate: float, samples: int = 1) -> Contestant:
     """So many devices that send so many events a second in all; a node and a dashboard."""
     own = {"devices": devices, "rate": round(rate, 3), "samples": samples, "window": 10}
-    return Contestant(MUSTER, options=own, label=(name, title), files=2 * devices + 2000)
+    return Contestant(MUSTER, options=own, label=(name, title), files=devices + 1000)
 
 
 FLEETS = (
