@@ -26,7 +26,7 @@
 #include "samples.h"
 
 #define SETUP_LIMIT_US 60000000ull /* for all clients to get ready, */
-#define SETUP_EACH_US 5000         /* and for each of them */
+#define SETUP_EACH_US 10000        /* and for each of them */
 #define AT_ONCE 16                 /* clients that are connecting at a time, but for a storm */
 #define BURST 16                   /* events of one device before the next one's turn */
 
