@@ -41,7 +41,6 @@ from service.schema.limits import (
     MAX_TS_S,
     MAX_TTL_S,
     MAX_WAIT_S,
-    MIN_STEP_S,
 )
 from service.sessions.page_cursor import CURSOR
 
@@ -165,12 +164,17 @@ class SessionsQuery(Query):
     repeated: ClassVar[frozenset[str]] = frozenset({"values"})
 
 
-class KeyDataQuery(Query):
-    """Which samples of a data key."""
+class SessionQuery(Query):
+    """How many samples of a session."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_SAMPLES_READ)] | None = Field(
         None, description="Only the newest samples of each key, at most this many."
     )
+
+
+class KeyDataQuery(SessionQuery):
+    """Which samples of a data key."""
+
     since: Moment | None = Field(
         None,
         description="Of those, only samples at or after this time: seconds since 1970, or RFC 3339.",
@@ -184,10 +188,10 @@ class DataQuery(KeyDataQuery):
         [], description="Data keys, each given as `keys=…`; without it: all."
     )
     until: Moment | None = Field(None, description="Only samples before this time.")
-    step: Annotated[float, Field(ge=MIN_STEP_S, le=MAX_STEP_S, allow_inf_nan=False)] | None = Field(
+    step: Annotated[float, Field(ge=0, le=MAX_STEP_S, allow_inf_nan=False)] | None = Field(
         None,
-        description="Seconds: one point per interval, at most 2,000 of each key, the newest. It needs "
-        "`keys`, and no `limit`.",
+        description="Seconds: one point per interval, at most 2,000 of each key, the newest; 0: the samples "
+        "themselves, likewise. It needs `keys`, and no `limit`.",
     )
     agg: Literal["avg", "min", "max", "last", "count"] | None = Field(
         None, description="What a point says of its interval; without it: `avg`. Only with `step`."

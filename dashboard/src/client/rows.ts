@@ -11,7 +11,7 @@ export type Value = readonly [value: unknown, ts: number];
 export class Row {
   summary: Summary;
   rev: number;
-  /** When we last saw it do something, in milliseconds; 0: never, since the page is open. */
+  /** When we last saw it do something, in milliseconds; 0: the summary knows better. */
   seenMs = 0;
   values: Record<string, Value> = {};
   #rate = 0;
@@ -37,6 +37,8 @@ export class Row {
   }
 
   tell(summary: Summary): void {
+    // What comes later is later, whatever two clocks say of it.
+    if (summary.last_activity !== this.summary.last_activity) this.seenMs = 0;
     this.summary = summary;
     this.rev = Math.max(this.rev, summary.rev);
     this.#text = undefined;

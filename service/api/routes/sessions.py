@@ -107,9 +107,12 @@ class Sessions:
         return json_response(model.summary(made, iso=True), 201, Location=location)
 
     def get_session(
-        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
+        self,
+        path: request_models.SessionPath,
+        query: request_models.SessionQuery,
+        header: request_models.IfNoneMatch,
     ) -> Response:
-        """Get a session with its setup, statistics, timeline and all samples.
+        """Get a session with its setup, statistics, timeline and all samples, or with the newest ones.
 
         The ETag changes with `generation` and `rev`: with every sample and every other change that
         the archive keeps. It does not change with heartbeats or the time connected.
@@ -122,9 +125,10 @@ class Sessions:
             return unchanged
         shown = details_of(snapshot, iso=True)
         keys = list(shown.pop("data"))
-        pages = self._histories.of(path.session_id, keys)
-        if snapshot is not outline:  # of the archive
-            pages = paged(snapshot.histories.items())
+        pages = self._histories.of(path.session_id, keys, query.limit)
+        if snapshot is not outline or query.limit == 1:  # of the archive, or all of it is in the outline
+            newest = -query.limit if query.limit else None
+            pages = paged((name, samples[newest:]) for name, samples in snapshot.histories.items())
         response = Response(as_json(shown, pages), content_type="application/json")
         response.set_etag(tag)
         return response

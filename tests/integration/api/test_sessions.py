@@ -129,6 +129,18 @@ def test_clients_are_named_but_not_given_away(api: Rest) -> None:
 # -- ETags
 
 
+def test_session_comes_with_so_many_samples_as_are_asked_for(api: Rest) -> None:
+    session_id = api.create()
+    for number in range(3):
+        api.manager.update_telemetry(session_id, {"a": number, "b": number} if number else {"a": 0})
+    whole = api.get(f"/sessions/{session_id}")
+    for limit in (1, 2, 3):
+        found = api.get(f"/sessions/{session_id}?limit={limit}")
+        expected = {key: samples[-limit:] for key, samples in whole["data"].items()}
+        assert found == {**whole, "data": expected}
+    problem(api.ask("GET", f"/sessions/{session_id}?limit=0"), 400, "invalid_request")
+
+
 def test_session_etag_changes_with_every_sample(api: Rest) -> None:
     session_id = api.create()
     first = api.ask("GET", f"/sessions/{session_id}").headers["ETag"]

@@ -67,6 +67,5 @@ export function setupState({ setup_version: version, in_sync: isInSync }: Row["s
 
 /** Return when a session last did something, as far as anybody knows; undefined: never. */
 export function lastSeenMs({ summary, seenMs }: Row): number | undefined {
-  const told = toMs(summary.last_activity) ?? 0;
-  return Math.max(told, seenMs) || undefined;
+  return seenMs > 0 ? seenMs : toMs(summary.last_activity);
 }

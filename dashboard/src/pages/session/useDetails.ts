@@ -1,4 +1,5 @@
-// What the service keeps of a session beside its summary: statistics, timeline, what the device says of itself.
+// What the service keeps of a session beside its summary: statistics, timeline, latest values, what the device says of
+// itself; not its histories, of which the charts read what they show.
 import { inPath } from "muster-client/rest";
 import type { Session } from "muster-client";
 import { onScopeDispose, ref, shallowRef, watch, type Ref, type ShallowRef } from "vue";
@@ -44,7 +45,7 @@ export function useDetails(feed: Feed): Details {
   async function load(): Promise<void> {
     const number = ++asked;
     try {
-      const found = await client.get<Session>(path);
+      const found = await client.get<Session>(path, { limit: 1 });
       if (number !== asked) return;
       session.value = found;
       timeline.value = found.timeline as unknown as RawEvent[];
@@ -57,7 +58,7 @@ export function useDetails(feed: Feed): Details {
     }
   }
 
-  /** Commands change nothing but the timeline, and a whole session may be large. */
+  /** Commands change nothing but the timeline. */
   async function loadTimeline(): Promise<void> {
     try {
       timeline.value = (await client.get<{ timeline: RawEvent[] }>(`${path}/timeline`)).timeline;

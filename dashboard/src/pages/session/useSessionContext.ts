@@ -19,8 +19,6 @@ export function useSessionContext(id: string): SessionContext {
   const picked = usePicked(latest);
   const setup = useSetup(feed);
   const commands = auth.may("operator") ? useCommands(feed) : undefined;
-  void setup.load();
-  void commands?.load();
   return {
     id,
     feed,

@@ -16,6 +16,12 @@ describe("columns", () => {
     expect(lastSeenMs(row)).toBe(5000);
     row.note(11, 1, 9000);
     expect(lastSeenMs(row)).toBe(9000);
+    row.note(12, 1, 4000); // by a clock that is behind the service's
+    expect(lastSeenMs(row)).toBe(4000);
+    row.tell(summary("a", { last_activity: 5, setup_version: 2 }));
+    expect(lastSeenMs(row)).toBe(4000);
+    row.tell(summary("a", { last_activity: 6 }));
+    expect(lastSeenMs(row)).toBe(6000);
     expect(lastSeenMs(new Row(summary("b", { last_activity: null })))).toBeUndefined();
   });
 

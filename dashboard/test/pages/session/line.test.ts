@@ -68,3 +68,9 @@ test("zooming in shows every point again", () => {
 test("the first that is not below", () => {
   expect([0, 1, 1.5, 9].map((value) => lowerBound([1, 1, 2, 3], value))).toEqual([0, 0, 2, 4]);
 });
+
+test("where only intervals are known, one without a sample is no gap yet", () => {
+  const coarse = { rows: [], until: 100, stepS: 10 };
+  const rows: Row[] = [[1, 0], [2, 20], [3, 50], [4, 101], [5, 104]];
+  expect(lineOf(rows, 2, [], coarse).y).toEqual([1, 2, null, 3, null, 4, null, 5]);
+});

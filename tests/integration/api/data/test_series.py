@@ -75,7 +75,7 @@ def test_samples_themselves_may_be_of_some_keys_and_before_a_time(api: Rest) -> 
     "query",
     [
         *("step=10", "keys=t&step=10&limit=5", "keys=t&agg=avg", "keys=t&step=10&agg=sum"),
-        *("keys=t&step=0", "keys=t&step=nan", "keys=t&step=-1", "keys=t&step=1e9"),
+        *("keys=t&step=nan", "keys=t&step=-1", "keys=t&step=1e9"),
         "step=1" + "".join(f"&keys={one}" for one in range(21)),
     ],
 )
@@ -98,3 +98,17 @@ def test_answers_are_bounded_in_bytes_and_in_number(
     for _ in range(series.MAX_READING):
         api.manager.series._places.release()
     problem(api.ask("GET", "/sessions/d2/data?keys=t&step=1"), 404, "session_not_found")
+
+
+def test_samples_themselves_come_by_time_and_bounded(
+    api: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(api, ("t", 1, 100), ("t", 5, 111.25), ("t", 3, 109.9), ("t", 9, 95), ("door", "open", 105))
+    asked = "/sessions/d1/data?keys=t&keys=door&step=0"
+    found = api.get(asked)
+    assert found["data"] == {"t": [[9, 95], [1, 100], [3, 109.9], [5, 111.25]], "door": [["open", 105]]}
+    assert found["cut"] == []
+    assert api.get(asked + "&since=100&until=110")["data"]["t"] == [[1, 100], [3, 109.9]]
+    monkeypatch.setattr(series, "MAX_POINTS", 3)
+    found = api.get(asked)
+    assert (found["data"]["t"][0], found["cut"]) == ([1, 100], ["t"])

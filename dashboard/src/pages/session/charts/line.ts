@@ -1,5 +1,6 @@
 // From samples to a line that can be drawn: gaps are gaps, and there are no more points than a screen can show.
-import { numberOf, type Row } from "./series";
+import { firstFrom } from "./search";
+import { numberOf, type Coarse, type Row } from "./series";
 
 /** A line for uPlot; null: nothing is drawn up to the next point. */
 export interface Line {
@@ -31,12 +32,17 @@ export function gapAfterS(times: readonly number[], everyS: number | null = null
   return usual === undefined ? Infinity : Math.max(LEAST_GAP_S, GAP_FACTOR * usual);
 }
 
+/** Intervals without a sample that are a gap, where only intervals are known. */
+const GAP_INTERVALS = 2;
+
 /** Make a line; it ends where a gap is longer than `gapS`, where a span without connection lies, or no number came. */
-export function lineOf(rows: readonly Row[], gapS: number, spans: readonly Span[] = []): Line {
+export function lineOf(rows: readonly Row[], gapS: number, spans: readonly Span[] = [], coarse?: Coarse): Line {
+  const coarseGapS = Math.max(gapS, GAP_INTERVALS * (coarse?.stepS ?? 0));
   const line: Line = { x: [], y: [] };
   let before: number | undefined;
   for (const [value, ts] of rows) {
-    if (before !== undefined && (ts - before > gapS || crosses(spans, before, ts))) push(line, (before + ts) / 2, null);
+    const most = before !== undefined && coarse !== undefined && before < coarse.until ? coarseGapS : gapS;
+    if (before !== undefined && (ts - before > most || crosses(spans, before, ts))) push(line, (before + ts) / 2, null);
     push(line, ts, numberOf(value));
     before = ts;
   }
@@ -94,24 +100,7 @@ function extremes(line: Line, begin: number, end: number): number[] {
   return [...kept].sort((one, other) => one - other);
 }
 
-/** Return the rows between two times, and one neighbour on each side, so that lines reach the edges. */
-export function visibleRows(rows: readonly Row[], { from, to }: Span): readonly Row[] {
-  const first = firstFrom(rows.length, from, (index) => (rows[index] as Row)[1]);
-  const end = firstFrom(rows.length, to, (index) => (rows[index] as Row)[1]);
-  return rows.slice(Math.max(0, first - 1), end + 1);
-}
-
 /** Return the index of the first that is not below `value`. */
 export function lowerBound(sorted: readonly number[], value: number): number {
   return firstFrom(sorted.length, value, (index) => sorted[index] as number);
-}
-
-function firstFrom(length: number, value: number, at: (index: number) => number): number {
-  let [low, high] = [0, length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (at(middle) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

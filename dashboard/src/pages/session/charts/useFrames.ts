@@ -1,18 +1,21 @@
 // What the charts show: a new frame whenever there is something to draw, and not more often than eyes need.
 import { computed, onScopeDispose, ref, shallowRef, watch, type ComputedRef, type Ref, type ShallowRef } from "vue";
-import { visibleRows } from "./line";
-import type { Row } from "./series";
+import type { Coarse, Row } from "./series";
 import type { SeriesSet } from "./useSeries";
-import { rangeOf, still, type Range, type View } from "./view";
+import { rangeOf, still, wantedOf, type Range, type View } from "./view";
+
+/** What is shown of one key. */
+export interface Shown {
+  readonly rows: readonly Row[];
+  /** Where it is known by intervals only. */
+  readonly coarse: Coarse | undefined;
+}
 
 export interface Frame {
   readonly range: Range;
-  /** Samples in the range, by key. */
-  readonly rows: ReadonlyMap<string, readonly Row[]>;
+  readonly shown: ReadonlyMap<string, Shown>;
   /** Time of the oldest sample of all; undefined: there is none. */
   readonly oldest: number | undefined;
-  /** Samples of the key that has most. */
-  readonly most: number;
   /** The present, by the clock of the samples. */
   readonly now: number;
 }
@@ -29,24 +32,35 @@ export const FIRST_WINDOW_S = 300;
 /** Least time between two frames. */
 const PAINT_MS = 250;
 
+/** `columns`: of the charts, in pixels. */
 export function useFrames(
   series: SeriesSet,
   picked: Readonly<Ref<readonly string[]>>,
   isArchived: Readonly<Ref<boolean>>,
+  columns: Readonly<Ref<number>>,
 ): Frames {
   const view = ref<View>({ kind: "live", windowS: isArchived.value ? undefined : FIRST_WINDOW_S });
   const isLive = computed(() => view.value.kind === "live");
 
   function make(): Frame {
-    const all = picked.value.map((key) => [key, series.of(key)?.rows ?? []] as const);
-    const times = (index: number): number[] => all.flatMap(([, rows]) => rows.at(index)?.[1] ?? []);
-    const oldest = times(0).reduce<number | undefined>((one, other) => Math.min(one ?? other, other), undefined);
-    const newest = times(-1).reduce<number | undefined>((one, other) => Math.max(one ?? other, other), undefined);
+    const all = picked.value.flatMap((key) => {
+      const one = series.of(key);
+      return one === undefined ? [] : [[key, one] as const];
+    });
+    const extreme = (times: (number | undefined)[], pick: (...of: number[]) => number): number | undefined => {
+      const known = times.filter((time) => time !== undefined);
+      return known.length > 0 ? pick(...known) : undefined;
+    };
+    const oldest = extreme([series.kept.value?.oldest, ...all.map(([, one]) => one.oldest)], Math.min);
+    const newest = extreme(all.map(([, one]) => one.newest), Math.max);
     // In the archive time stands still.
     const now = isArchived.value && newest !== undefined ? newest + 1 : Date.now() / 1000 + series.shiftS();
     const range = rangeOf(view.value, now, oldest);
-    const rows = new Map(all.map(([key, kept]) => [key, visibleRows(kept, range)]));
-    return { range, rows, oldest, most: Math.max(0, ...all.map(([, kept]) => kept.length)), now };
+    series.want({ ...wantedOf(view.value, now), shown: range, columns: columns.value });
+    const shown = new Map(
+      all.map(([key, one]) => [key, { rows: one.within(range.from, range.to), coarse: one.coarse }] as const),
+    );
+    return { range, shown, oldest, now };
   }
 
   const frame = shallowRef(make());
@@ -59,7 +73,7 @@ export function useFrames(
     frame.value = make();
   }, PAINT_MS);
   onScopeDispose(() => clearInterval(timer));
-  watch([view, picked], () => (frame.value = make()));
+  watch([view, picked, columns], () => (frame.value = make()));
 
   const setView = (wanted: View): void => void (view.value = wanted.kind === "still" ? still(wanted) : wanted);
   return { view, isLive, frame, setView };

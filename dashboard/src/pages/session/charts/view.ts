@@ -34,6 +34,12 @@ export function rangeOf(view: View, nowS: number, oldestS: number | undefined): 
   return { from: Math.max(begin, view.windowS === undefined ? begin : nowS - view.windowS), to: nowS };
 }
 
+/** Return the time of which the samples are wanted: also what has not come yet, where the present is shown. */
+export function wantedOf(view: View, nowS: number): Range {
+  if (view.kind === "still") return { from: view.from, to: view.to < nowS ? view.to : Infinity };
+  return { from: view.windowS === undefined ? -Infinity : nowS - view.windowS, to: Infinity };
+}
+
 export function still({ from, to }: Range): View {
   const middle = (from + to) / 2;
   const half = Math.max(LEAST_S, to - from) / 2;

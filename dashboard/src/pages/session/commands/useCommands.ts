@@ -6,7 +6,7 @@ import { commandJson, newKey, type Wanted } from "@/client/commands";
 import { useClient } from "@/stores/client";
 import { useCommandNames } from "@/stores/commandNames";
 import type { Feed } from "../useFeed";
-import { isFinal, listed, namesOf, newestFirst, updated, type Entries, type Entry } from "./commands";
+import { listed, namesOf, newestFirst, updated, type Entries, type Entry } from "./commands";
 
 /** One that the service has not taken yet. */
 export interface Outgoing extends Wanted {
@@ -20,7 +20,6 @@ export interface Outgoing extends Wanted {
 export interface Commands {
   /** Newest first. */
   readonly entries: ComputedRef<readonly Entry[]>;
-  readonly openCount: ComputedRef<number>;
   readonly names: ComputedRef<readonly string[]>;
   readonly outgoing: Readonly<ShallowRef<readonly Outgoing[]>>;
   readonly error: Readonly<ShallowRef<unknown>>;
@@ -41,8 +40,11 @@ export function useCommands(feed: Feed): Commands {
   const all = shallowRef<Entries>(new Map());
   const outgoing = shallowRef<readonly Outgoing[]>([]);
   const error = shallowRef<unknown>();
+  /** Whether anybody looked at them. */
+  let isShown = false;
 
   async function load(): Promise<void> {
+    isShown = true;
     try {
       const found = await client.get<{ commands: Command[] }>(path);
       all.value = listed(all.value, found.commands);
@@ -54,6 +56,7 @@ export function useCommands(feed: Feed): Commands {
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   function loadSoon(): void {
+    if (!isShown) return;
     timer ??= setTimeout(() => {
       timer = undefined;
       void load();
@@ -95,7 +98,6 @@ export function useCommands(feed: Feed): Commands {
   const entries = computed(() => newestFirst(all.value));
   return {
     entries,
-    openCount: computed(() => entries.value.filter((entry) => !isFinal(entry.status)).length),
     names: computed(() => namesOf(all.value, remembered.names)),
     outgoing,
     error,

@@ -152,13 +152,12 @@ export function useSetup(feed: Feed): Setup {
       if (saved.value !== undefined) take(await change("POST", `/${direction}`, saved.value.version));
     });
 
-  feed.on({ reset: () => void load() });
-  watch(
-    () => [feed.summary.value?.setup_version, feed.summary.value?.in_sync],
-    ([version]) => {
-      if (version !== undefined) void load(); // else it is gone
-    },
-  );
+  /** Once it is shown; a session that is gone has none. */
+  const follow = (): void => {
+    if (asked > 0 && feed.summary.value !== undefined) void load();
+  };
+  feed.on({ reset: follow });
+  watch(() => [feed.summary.value?.setup_version, feed.summary.value?.in_sync], follow);
 
   return {
     saved,
