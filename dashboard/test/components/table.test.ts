@@ -1,10 +1,10 @@
 import { mount, type VueWrapper } from "@vue/test-utils";
 import { h, ref, type Component } from "vue";
 import { describe, expect, it } from "vitest";
-import DataTable from "@/components/DataTable.vue";
+import DataTable from "@/components/table/DataTable.vue";
 import { sparkPath } from "@/components/sparkPath";
-import { movedRow, nextSort } from "@/components/table";
-import { useSelection } from "@/pages/fleet/useSelection";
+import { movedRow, nextSort } from "@/components/table/table";
+import { useSelection } from "@/pages/fleet/list/useSelection";
 
 describe("table", () => {
   const columns = [{ id: "name", title: "Name", width: "1fr" }];

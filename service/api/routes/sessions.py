@@ -126,7 +126,9 @@ class Sessions:
         shown = details_of(snapshot, iso=True)
         keys = list(shown.pop("data"))
         pages = self._histories.of(path.session_id, keys, query.limit)
-        if snapshot is not outline or query.limit == 1:  # of the archive, or all of it is in the outline
+        if (
+            snapshot is not outline or query.limit == 1
+        ):  # of the archive, or all of it is in the outline
             newest = -query.limit if query.limit else None
             pages = paged((name, samples[newest:]) for name, samples in snapshot.histories.items())
         response = Response(as_json(shown, pages), content_type="application/json")

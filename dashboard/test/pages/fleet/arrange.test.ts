@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Row } from "@/client/rows";
-import { arrange, type Arranged } from "@/pages/fleet/arrange";
+import { arrange, type Arranged } from "@/pages/fleet/list/arrange";
 import { readView, type View } from "@/pages/fleet/view";
 import { summary } from "../../summaries";
 

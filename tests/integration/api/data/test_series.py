@@ -106,7 +106,10 @@ def test_samples_themselves_come_by_time_and_bounded(
     fill(api, ("t", 1, 100), ("t", 5, 111.25), ("t", 3, 109.9), ("t", 9, 95), ("door", "open", 105))
     asked = "/sessions/d1/data?keys=t&keys=door&step=0"
     found = api.get(asked)
-    assert found["data"] == {"t": [[9, 95], [1, 100], [3, 109.9], [5, 111.25]], "door": [["open", 105]]}
+    assert found["data"] == {
+        "t": [[9, 95], [1, 100], [3, 109.9], [5, 111.25]],
+        "door": [["open", 105]],
+    }
     assert found["cut"] == []
     assert api.get(asked + "&since=100&until=110")["data"]["t"] == [[1, 100], [3, 109.9]]
     monkeypatch.setattr(series, "MAX_POINTS", 3)

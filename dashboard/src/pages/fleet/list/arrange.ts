@@ -1,7 +1,7 @@
 // Which rows the table shows, in which order: found in steps, so that ten thousand of them hold nothing up.
 import type { Row } from "@/client/rows";
-import { columnsOf, setupState } from "./columns";
-import type { Sort, View } from "./view";
+import { columnsOf, setupState } from "../columns";
+import type { Sort, View } from "../view";
 
 export interface Arranged {
   /** Of the rows that fit, in order. */

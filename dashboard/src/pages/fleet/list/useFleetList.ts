@@ -5,10 +5,10 @@ import { useSteps } from "@/composables/useSteps";
 import { useConnection } from "@/stores/connection";
 import { useFleet } from "@/stores/fleet";
 import { arrange } from "./arrange";
-import { columnsOf } from "./columns";
-import type { Choices } from "./toolbar";
+import { columnsOf } from "../columns";
+import type { Choices } from "../toolbar";
 import { useServerList, type ServerList } from "./useServerList";
-import type { View } from "./view";
+import type { View } from "../view";
 
 /** A list that is sorted by what changes all the time is put in order this often. */
 const RESTLESS_MS = 1000;

@@ -3,7 +3,7 @@ import { computed, onScopeDispose, ref, shallowRef, watch, type ComputedRef, typ
 import { asSummary } from "@/client/listed";
 import { Row } from "@/client/rows";
 import { useClient } from "@/stores/client";
-import type { View } from "./view";
+import type { View } from "../view";
 
 const PAGE = 500;
 /** After the last letter of a search. */
