@@ -1,16 +1,7 @@
-"""What goes from a page to the service and back: numbers, setups, jobs."""
+"""What goes from a page to the service and back: numbers and setups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-import redis
-from rq.job import Job
-from rq.serializers import JSONSerializer
-
-from service.config.loader import queue_name
-from service.redis_access.job_queue import JobQueue
 from tests.browser.conftest import OpenTab
 from tests.support.clients.logins import token
 from tests.support.nodes.furnished import Fleet
@@ -55,30 +46,3 @@ def test_setup_is_compared_with_what_the_device_runs_though_the_page_never_saw_i
     changes.get_by_text("removed:").wait_for()
     assert str(MOST) in changes.inner_text()
     seen.page.get_by_text("1 line more, 1 fewer than in version 1.").wait_for()
-
-
-@pytest.fixture
-def failing(fleet: Fleet) -> Iterator[str]:
-    """A job that fails whenever it runs."""
-    client = redis.Redis.from_url(fleet.service.cluster.server.url)
-    name = queue_name(fleet.service.config.redis.key_prefix)
-    job_id = JobQueue(client, name)._enqueue("nothing_of_that_name", [], "failing", 10)
-    yield job_id
-    Job.fetch(job_id, connection=client, serializer=JSONSerializer).delete()
-    client.close()
-
-
-def test_job_that_failed_is_run_again(fleet: Fleet, tab: OpenTab, failing: str) -> None:
-    seen = tab()
-    page = seen.page
-    seen.sign_in(fleet.urls[0], token("admin"), "/jobs")
-    row = page.get_by_role("row").filter(has_text="nothing of that name")
-    row.get_by_text("failed", exact=True).wait_for()
-    ended = row.get_by_role("time").or_(row.locator("time")).first.get_attribute("datetime")
-    row.get_by_role("button", name="Run nothing of that name again").click()
-    page.get_by_text("nothing of that name waits again.").wait_for()
-    row.get_by_text("failed", exact=True).wait_for()
-    page.wait_for_function(
-        "before => document.querySelector('tr time, [role=row] time')?.dateTime !== before",
-        arg=ended,
-    )
