@@ -17,6 +17,8 @@ addEventListener("securitypolicyviolation", (event) =>
   console.error("forbidden by policy:", event.violatedDirective, event.blockedURI, event.sourceFile));
 """
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+#: Until then, some elements have new colours and others old ones.
+_PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 #: What the browser itself says when an address does not answer.
 _UNREACHABLE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 
@@ -91,16 +93,17 @@ class Tab:
         """Have another width and other colours, without a new page."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme="dark" if dark else "light")
+        self.page.evaluate(_PAINTED)
 
-    def find_barriers(self, rules: Sequence[str] = ()) -> list[str]:
-        """What axe finds on the page as it is: rule, and where; `rules`: by these alone."""
+    def find_barriers(self, rules: Sequence[str] = (), within: str = "html") -> list[str]:
+        """What axe finds as it is: rule, and where; `rules`: by these alone; `within`: a selector."""
         wanted = {"type": "rule", "values": list(rules)} if rules else _WCAG
         session = self._context.new_cdp_session(self.page)
         try:
             axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
             for expression in (
                 f"if (!window.axe) {{ {axe} }}",
-                f"axe.run({{runOnly: {json.dumps(wanted)}}})",
+                f"axe.run({json.dumps(within)}, {{runOnly: {json.dumps(wanted)}}})",
             ):
                 answer = session.send(
                     "Runtime.evaluate",

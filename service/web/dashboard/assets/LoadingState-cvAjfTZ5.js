@@ -1,1 +1,0 @@
-import{Et as e,c as t,d as n,g as r,j as i,p as a,t as o}from"./_plugin-vue_export-helper-CbGT0ymM.js";var s={class:`loading muted`,role:`status`},c=o(r({__name:`LoadingState`,props:{what:{default:`Loading …`}},setup(r){return(o,c)=>(i(),n(`p`,s,[c[0]||=t(`span`,{class:`ring`,"aria-hidden":`true`},null,-1),a(e(r.what),1)]))}}),[[`__scopeId`,`data-v-46e944fa`]]);export{c as t};

@@ -1,1 +1,0 @@
-function e(e,t={}){return{name:`session`,params:{id:/^(\.{1,2}$|\u007f)/.test(e)?``+e:e},query:t}}function t(e){let t=typeof e==`string`?e:(e??[]).join(`/`);return t.startsWith(``)?t.slice(1):t}export{e as n,t};
