@@ -28,7 +28,7 @@ def setup_of(snapshot: Snapshot) -> SetupState:
 
 
 def version_of(snapshot: Snapshot, version: int) -> Any:
-    """Return a version of the setup in an entire snapshot, as lua/setup_version.lua does.
+    """Return a version of the setup in an entire snapshot, as lua/setups/setup_version.lua does.
 
     Raises:
         VersionNotFound
