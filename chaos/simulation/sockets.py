@@ -17,6 +17,7 @@ from socketio.packet import Packet
 from chaos.proxy import Line
 from chaos.simulation.scheduler import Process, Scheduler
 from chaos.socket import _numbered
+from service.native import PYTHON
 from service.transport.connection import RECONNECT_REASONS, Frame
 
 #: One way takes between these, s.
@@ -162,6 +163,7 @@ class SimulatedSockets:
     packet_class = Packet
     manager_initialized = True
     logger = None
+    read_by = PYTHON
 
     def __init__(
         self, scheduler: Scheduler, process: Process, lines: ClientLines, token: str
@@ -194,6 +196,9 @@ class SimulatedSockets:
         """Know that a socket is a device's."""
 
     # -- Connections
+
+    def expect_updates(self, sid: str, owned: object, shown: bytes) -> None:
+        """Leave updates to the dispatcher: nothing native reads here."""
 
     def send(self, sid: str, frame: Frame) -> None:
         """Send a frame."""
