@@ -5,7 +5,7 @@ import { computed, onMounted, onUnmounted, ref, type ComputedRef, type Ref } fro
 /** Of the root's font size, as tokens.css has it. */
 const ROW_REM = 2.5;
 /** What is printed of a list: more would be paper for nobody. */
-const PRINTED = 500;
+export const PRINTED = 500;
 
 export interface VirtualRow {
   readonly id: string;

@@ -3,7 +3,7 @@ import { h, ref, type Component } from "vue";
 import { describe, expect, it } from "vitest";
 import DataTable from "@/components/table/DataTable.vue";
 import { sparkPath } from "@/components/sparkPath";
-import { movedRow, nextSort } from "@/components/table/table";
+import { leastWidth, movedRow, nextSort } from "@/components/table/table";
 import { useSelection } from "@/pages/fleet/list/useSelection";
 
 describe("table", () => {
@@ -79,4 +79,8 @@ describe("sparkline", () => {
     expect(sparkPath([0, 10], 3, 100, 24)).toBe("M50 22L100 2");
     expect(sparkPath([0, undefined, 10], 3, 100, 24)).toBe("M0 22M100 2");
   });
+});
+
+it("gives head and rows the same least width, whatever stands in them", () => {
+  expect(leastWidth(["2.5rem", "minmax(7.5rem, 1.5fr)", "6rem"])).toBe("16rem");
 });

@@ -28,6 +28,12 @@ export function nextSort(sort: TableSort | undefined, id: string): TableSort {
   return { by: id, isDescending: sort?.by === id && !sort.isDescending };
 }
 
+/** Return the least width of columns together; head and rows would each take their own from what stands in them. */
+export function leastWidth(widths: readonly string[]): string {
+  const rem = widths.map((width) => Number(/([\d.]+)rem/.exec(width)?.[1] ?? 0));
+  return `${rem.reduce((sum, one) => sum + one, 0)}rem`;
+}
+
 /** Return where a key leads from a row; undefined: nowhere. */
 export function movedRow(key: string, from: number, count: number, page: number): number | undefined {
   if (count === 0) return undefined;
