@@ -46,7 +46,7 @@ class File:
 
     @cached_property
     def packed(self) -> bytes:
-        """The body with gzip, made when it is first wanted."""
+        """Return the body with gzip; it is packed when it is first wanted."""
         packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
         return packer.compress(self.body) + packer.flush()
 

@@ -31,7 +31,7 @@ class Addresses:
 
     @property
     def url(self) -> str:
-        """The address of this connection, or of the next one."""
+        """Return the address of this connection, or of the next one."""
         return self.urls[0]
 
     def next(self) -> None:
