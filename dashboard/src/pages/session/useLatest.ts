@@ -19,11 +19,20 @@ export function useLatest(feed: Feed, details: Details): Readonly<ShallowRef<Rea
   let live = new Map<string, Latest>();
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  let paintedAt = -Infinity;
+
+  /** What comes after a pause is shown at once. */
   function show(): void {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      triggerRef(shown);
-    }, PAUSE_MS);
+    if (timer !== undefined) return;
+    const waitMs = paintedAt + PAUSE_MS - performance.now();
+    if (waitMs <= 0) paint();
+    else timer = setTimeout(paint, waitMs);
+  }
+
+  function paint(): void {
+    timer = undefined;
+    paintedAt = performance.now();
+    triggerRef(shown);
   }
   onScopeDispose(() => clearTimeout(timer));
 
