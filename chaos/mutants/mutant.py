@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import tomllib
 from pathlib import Path
 
@@ -56,9 +57,11 @@ def _exists(root: Path, test: str) -> bool:
     """Tell whether the file has a function of that name; parameters are pytest's to find."""
     file, _, name = test.partition("::")
     path, name = root / file, name.partition("[")[0].rpartition("::")[2]
-    if not path.is_file():
-        return False
+    return path.is_file() and (not name or name in _functions_in(path))
+
+
+@functools.cache
+def _functions_in(path: Path) -> frozenset[str]:
+    """Return the names of all functions of a file of tests, which no mutant changes."""
     nodes = ast.walk(ast.parse(path.read_text()))
-    return not name or any(
-        isinstance(node, ast.FunctionDef) and node.name == name for node in nodes
-    )
+    return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef))
