@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from muster_client.devices import buffer as memory_module
 from muster_client.devices import file_buffer as file_module
 from muster_client.devices.buffer import Bounds, Buffer, MemoryBuffer, Numbered
 from muster_client.devices.file_buffer import FileBuffer
-from muster_client.devices.samples import Sample, check
+from muster_client.devices.samples import check
 
 #: One sample of them, and how many a full buffer has.
 ONE = check({"k": "x" * 100}, 1.0)
@@ -84,11 +85,20 @@ def test_outcome_that_the_service_has_is_not_reported_again(tmp_path: Path) -> N
     made.close()
 
 
-def test_write_that_fails_leaves_the_counts_of_the_file(tmp_path: Path) -> None:
+def test_write_that_fails_leaves_the_counts_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when all was counted."""
     made = FileBuffer(tmp_path / "b", Bounds(samples=2))
     made.add(ONE)
-    with pytest.raises(BadBuffer):
-        made.add([*ONE, Sample("k", None, 1.0)])  # type: ignore[arg-type]
-    assert len(made) == 1
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made, "_trim", full)
+        with pytest.raises(BadBuffer):
+            made.add(ONE)
+    assert len(made) == len(made.samples(0, 100)) == 1
     assert made.add(ONE) == 0
     made.close()
