@@ -98,6 +98,7 @@ def test_device_that_was_sent_away_has_no_effect_at_all(
 def test_too_many_keys_are_refused_and_the_device_was_heard_of(
     store: RedisSessionStore, devices: DeviceManager
 ) -> None:
+    devices.update("d1", Said(), None, [])
     with pytest.raises(errors.TooLarge):
         devices.update("d1", Said(session_name="D"), update(a=1, b=2, c=3), [])
     assert store.index.details("d1")["session_name"] == "D"  # type: ignore[index]
