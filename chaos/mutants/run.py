@@ -127,10 +127,8 @@ def _judge(mutant: Mutant, copy: Path, timeout_s: float) -> Result:
     if code == 0:
         return Result(mutant, "survived")
     if code == 1:
-        summary = output.rpartition("short test summary info")[
-            2
-        ].splitlines()  # behind what was logged
-        failed = (line for line in summary if line.startswith(("FAILED ", "ERROR ")))
+        summary = output.rpartition("short test summary info")[2]  # behind what was logged
+        failed = (one for one in summary.splitlines() if one.startswith(("FAILED ", "ERROR ")))
         return Result(mutant, "killed", next(failed, "").partition(" - ")[0])
     return Result(mutant, "broken", output[-1500:])
 

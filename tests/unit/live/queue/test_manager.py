@@ -69,7 +69,7 @@ def test_message_that_fails_ends_nothing_and_is_counted(bench: Bench) -> None:
     done: list[object] = []
 
     def fails(data: object) -> None:
-        raise ZeroDivisionError
+        raise KeyError
 
     bench.manager.on("fails", fails)
     bench.manager.on("works", done.append)
@@ -100,6 +100,7 @@ def test_readiness_asks_once_at_a_time_and_takes_no_other_answer(bench: Bench) -
     assert bench.put == [inbox]  # one message for both
     bench.arrives({"method": "echo", "number": 7})
     assert not manager.echo(0)
+    assert bench.put == [inbox]
     back = manager._echo
     assert back is not None
     bench.arrives({"method": "echo", "number": 1})
