@@ -16,7 +16,7 @@ def page(*samples: tuple[object, float]) -> list[str]:
 @pytest.mark.parametrize("step_us", [0, 1_000_000])
 def test_series_is_from_since_on_and_before_until(step_us: int) -> None:
     series = Series(100, since=10.0, until=20.0, step_us=step_us, aggregate="last")
-    series.add(page((1, 9.999), (2, 10.0), (3, 19.999), (4, 20.0)))
+    series.add(page((2, 10.0), (3, 19.999), (4, 20.0), (1, 9.999)))
     assert [value for value, _ in series.points()] == [2, 3]
     assert (series.oldest, series.kept, series.is_cut) == (9.999, 4, False)
 
@@ -32,6 +32,7 @@ def test_newest_points_are_kept_and_it_is_said_that_there_are_older_ones() -> No
         series = Series(3, step_us=step_us, aggregate="last")
         for at in range(20):
             series.add(page((at, float(at))))
+        assert series.is_cut
         series.add(page((-1, 2.0)))  # late
         assert [value for value, _ in series.points()] == [17, 18, 19]
         assert series.is_cut
