@@ -112,7 +112,7 @@ PLANTED = [
         ),
         "one owner at a time",
         ("redis deaf", "redis cut off"),
-        seed=14,
+        seed=20,
     ),
     Plant(
         "stale index",
