@@ -33,6 +33,7 @@ from service.transport.driver import Driver
 from service.transport.link import Link
 from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.incoming import Incoming
+from service.transport.upstream.lost import LostSockets
 from service.transport.wheel import Due, Wheel
 
 NOW_S = 1_795_000_000.1234
@@ -147,6 +148,7 @@ class _Engine:
         self.wheel = wheel
         self.counts = metrics
         self._tasks = tasks
+        self.lost = LostSockets(self.start_background_task, tasks.sleep)
         self.socket: NodeSocket
         self.dispatcher: Dispatcher
         self.on_updates: Callable[[str, Updates], bool]

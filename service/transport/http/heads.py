@@ -125,7 +125,8 @@ def parse(lines: Sequence[bytes]) -> Request:
     `http.server` takes headers for those of an e-mail, and longer for them than a node for all else of a request.
     """
     line = lines[0].decode("latin-1")
-    command, path, version = line.split(" ")
+    command, _, rest = line.partition(" ")
+    path, _, version = rest.partition(" ")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     headers = Headers(lines[1:])
