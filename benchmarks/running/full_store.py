@@ -31,6 +31,7 @@ from benchmarks.servers.ours import KEYS as OURS
 from benchmarks.servers.ours import MUSTER
 from service.cli.local.embedded import free_port
 from service.sessions.model import AppendPart
+from service.sessions.store.ownership import NO_TIMES
 from service.sessions.store.runner import StoreSettings
 from service.sessions.store.store import RedisSessionStore
 
@@ -94,7 +95,7 @@ def fill(store: RedisSessionStore, count: int) -> None:
         # the arguments of RedisSessionStore.register, many in one round trip
         limits = [bounds.lease_ms, bounds.flapping_registers, bounds.flapping_window_ms, "1"]
         made = store.runner.of_sessions(
-            "register", [(i, [NODE, SID, "", "", "", "", *limits]) for i in ids]
+            "register", [(i, [NODE, SID, "", "", "", "", *limits, *NO_TIMES]) for i in ids]
         )
         parts = [event(i, int(answer[1])) for i, answer in zip(ids, made, strict=True)]
         results = store.samples.append(0, NODE, 1 + first // AT_ONCE, parts)
