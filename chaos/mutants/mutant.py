@@ -44,12 +44,13 @@ class Mutant:
 
 
 def load(folder: Path = LISTS) -> list[Mutant]:
-    """Return all mutants, in the order of their lists."""
+    """Return all mutants, in the order of their lists; the area of each is its list's path."""
     mutants = []
-    for path in sorted(folder.glob("*.toml")):
+    for path in sorted(folder.rglob("*.toml")):
+        area = path.relative_to(folder).with_suffix("").as_posix()
         for entry in tomllib.loads(path.read_text())["mutant"]:
             tests = tuple(entry.pop("tests"))
-            mutants.append(Mutant(**entry, tests=tests, area=path.stem))
+            mutants.append(Mutant(**entry, tests=tests, area=area))
     return mutants
 
 
