@@ -96,7 +96,7 @@ def test_readyz_names_every_dependency(node: Any):
     assert body["ready"]
     needed = {name for name, check in body["checks"].items() if check["needed"]}
     assert needed == {"redis", "message_queue", "backlog", "memory", "draining"}
-    assert body["checks"].keys() - needed == {"workers", "archive"}
+    assert body["checks"].keys() - needed == {"workers", "archive", "reader"}
     assert all(body["checks"][name]["ok"] for name in needed)
 
 
