@@ -15,6 +15,7 @@ from muster_client.errors import NotConnected, Refused
 from muster_client.event_types import Summary
 from muster_client.socket import Backoff, Reply, Socket
 from muster_client.tokens import Token
+from muster_client.waiting import within
 
 log = logging.getLogger("muster_client")
 
@@ -126,7 +127,7 @@ class AsyncFleet:
             asyncio.TimeoutError: It did not come within `timeout` s.
             Refused: The service refuses this client for good.
         """
-        await asyncio.wait_for(self._live.wait(), timeout)
+        await within(timeout, self._live.wait())
         if self._error is not None:
             raise self._error
 

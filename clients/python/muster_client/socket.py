@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from muster_client import protocol
 from muster_client.errors import NotConnected, Refused
+from muster_client.waiting import within
 
 log = logging.getLogger("muster_client")
 
@@ -91,7 +92,7 @@ class Socket:
         made._tasks = [asyncio.ensure_future(made._read()), asyncio.ensure_future(made._write())]
         made._send(protocol.connect(auth))
         try:
-            await asyncio.wait_for(asyncio.shield(made._ready), timeout_s)
+            await within(timeout_s, asyncio.shield(made._ready))
         except asyncio.TimeoutError as error:
             await made.leave("no answer to the connect")
             raise NotConnected(f"{url}: no answer to the connect") from error
@@ -124,7 +125,7 @@ class Socket:
             NotConnected: The connection ended first, or no ack came within `timeout_s`.
         """
         try:
-            answer = await asyncio.wait_for(asyncio.shield(self.ask(event, payload)), timeout_s)
+            answer = await within(timeout_s, asyncio.shield(self.ask(event, payload)))
         except asyncio.TimeoutError as error:
             raise NotConnected(f"no answer to {event} within {timeout_s:g} s") from error
         if not isinstance(answer, dict) or not answer.get("ok"):
@@ -175,7 +176,7 @@ class Socket:
         reason = "closed by the service"
         try:
             while True:
-                message = await asyncio.wait_for(self._websocket.recv(), self._silence_s)
+                message = await within(self._silence_s, self._websocket.recv())
                 if isinstance(message, str):
                     packet = protocol.parse(message)
                     if packet is not None and not self._take(packet):

@@ -10,6 +10,8 @@ export const PRINTED = 500;
 export interface VirtualRow {
   readonly id: string;
   readonly index: number;
+  /** Of the elements that show it. */
+  readonly slot: number;
   readonly transform: string;
 }
 
@@ -20,6 +22,28 @@ export interface VirtualRows {
   readonly scrollTo: (index: number) => void;
   /** Return how many rows are seen at once. */
   readonly pageRows: () => number;
+}
+
+/** Elements of rows that are used again: new ones for each row that is scrolled to take longer than to fill old ones. */
+export class Slots {
+  /** By slot: the place of the row that it shows, or showed last. */
+  readonly #places: number[] = [];
+
+  /** Return a slot for each of these places; one that has one keeps it. */
+  take(places: readonly number[]): number[] {
+    const wanted = new Set(places);
+    const held = new Map<number, number>();
+    const free: number[] = [];
+    for (const [slot, place] of this.#places.entries()) {
+      if (wanted.has(place)) held.set(place, slot);
+      else free.push(slot);
+    }
+    return places.map((place) => {
+      const slot = held.get(place) ?? free.pop() ?? this.#places.length;
+      this.#places[slot] = place;
+      return slot;
+    });
+  }
 }
 
 export function useVirtualRows(scroller: Ref<HTMLElement | undefined>, ids: Ref<readonly string[]>): VirtualRows {
@@ -38,11 +62,15 @@ export function useVirtualRows(scroller: Ref<HTMLElement | undefined>, ids: Ref<
     })),
   );
 
+  const slots = new Slots();
   const rows = computed<readonly VirtualRow[]>(() => {
-    if (isPrinting.value) return ids.value.slice(0, PRINTED).map((id, index) => ({ id, index, transform: "none" }));
-    return virtualizer.value.getVirtualItems().flatMap(({ index, start }) => {
-      const id = ids.value[index];
-      return id === undefined ? [] : [{ id, index, transform: `translateY(${start}px)` }];
+    if (isPrinting.value)
+      return ids.value.slice(0, PRINTED).map((id, index) => ({ id, index, slot: index, transform: "none" }));
+    const items = virtualizer.value.getVirtualItems().filter(({ index }) => index < ids.value.length);
+    const taken = slots.take(items.map(({ index }) => index));
+    return items.map(({ index, start }, at) => {
+      const transform = `translateY(${start}px)`;
+      return { id: ids.value[index] ?? "", index, slot: taken[at] ?? index, transform };
     });
   });
 

@@ -21,6 +21,7 @@ from muster_client.devices.setups import Setups
 from muster_client.errors import NotConnected, Refused
 from muster_client.socket import Backoff, Reply, Socket
 from muster_client.tokens import Token
+from muster_client.waiting import within
 
 log = logging.getLogger("muster_client")
 
@@ -160,7 +161,7 @@ class AsyncDevice:
         It is False at once when the device has ended.
         """
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._until_empty(), timeout)
+            await within(timeout, self._until_empty())
         return len(self.buffer) == 0
 
     async def _until_empty(self) -> None:
