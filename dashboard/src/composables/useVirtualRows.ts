@@ -24,7 +24,7 @@ export interface VirtualRows {
   readonly pageRows: () => number;
 }
 
-/** Elements of rows that are used again: to make new ones for each row that comes takes longer than to fill old ones. */
+/** Elements of rows that are used again: to make new ones for rows that come takes longer than to fill old ones. */
 export class Slots {
   /** By slot: the place of the row that it shows, or showed last. */
   readonly #places: number[] = [];

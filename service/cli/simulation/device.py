@@ -188,7 +188,8 @@ class Device:
                 delay_s = min(self._max_delay_s, 0.25 * 2 ** min(attempt, 10))
             self._reconnect_after_s = None
             try:
-                await asyncio.wait_for(self._stop.wait(), delay_s * random.uniform(0.5, 1.0))
+                async with asyncio.timeout(delay_s * random.uniform(0.5, 1.0)):
+                    await self._stop.wait()
             except TimeoutError:
                 pass
         self._outcomes.cancel()
@@ -213,7 +214,8 @@ class Device:
             self._registered(answer, url)
             while not self._lost.is_set():
                 try:
-                    await asyncio.wait_for(self._lost.wait(), _ACK_TIMEOUT_S / 2)
+                    async with asyncio.timeout(_ACK_TIMEOUT_S / 2):
+                        await self._lost.wait()
                 except TimeoutError:
                     self._check_acks()
         finally:

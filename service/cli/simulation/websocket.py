@@ -104,7 +104,8 @@ class Connection(asyncio.Protocol):
             if self.closed:
                 raise ConnectionError("the connection is closed")
             self.emit(event, payload, on_ack)
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         finally:
             self._calls.discard(answer)
 

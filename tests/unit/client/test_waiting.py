@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import muster_client
 import pytest
 from muster_client.waiting import within
 
@@ -67,3 +69,9 @@ def test_who_is_cancelled_cancels_what_it_waits_for() -> None:
         assert inner.cancelled()
 
     asyncio.run(main())
+
+
+def test_package_waits_in_no_other_way() -> None:
+    files = [*Path(muster_client.__file__).parent.rglob("*.py")]
+    assert files
+    assert [one.name for one in files if "asyncio.wait_for(" in one.read_text()] == []
