@@ -23,6 +23,8 @@ from tests.support.nodes.stores import make_store, part
 from tests.support.system.sentinels import Watched
 from tests.support.waiting import Stopwatch, wait_until
 
+pytestmark = pytest.mark.processes  # three servers and a Sentinel, for which most of it waits
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:

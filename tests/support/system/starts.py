@@ -1,6 +1,7 @@
 """Who may start processes: tests marked `processes`. `make test-quick` leaves them out.
 
-The server of `RealServer` is none of them: it is there in a moment and costs next to nothing.
+The server of `RealServer` is none of them: it is there in a moment and costs next to nothing. Tests of several servers,
+which wait for one another, are marked by hand.
 """
 
 from __future__ import annotations
