@@ -27,6 +27,7 @@ export function useServerList(view: Ref<View>, isOn: Ref<boolean>): ServerList {
   let run = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  /** Load from there on until something fits: the server looks at so many sessions per request, whatever it finds. */
   async function load(mine: number, cursor: string | null): Promise<void> {
     const { q, state, project, node } = view.value;
     const filters = {
@@ -38,11 +39,17 @@ export function useServerList(view: Ref<View>, isOn: Ref<boolean>): ServerList {
     };
     isLoading.value = true;
     try {
-      const page = await client.operate((operator) => operator.page(filters, cursor));
-      if (mine !== run) return;
       const found = new Map(cursor === null ? [] : rows.value);
-      for (const one of page.sessions) found.set(one.session_id, new Row(asSummary(one)));
-      [rows.value, next.value, error.value] = [found, page.next, undefined];
+      const before = found.size;
+      let at = cursor;
+      do {
+        const from = at;
+        const page = await client.operate((operator) => operator.page(filters, from));
+        if (mine !== run) return;
+        for (const one of page.sessions) found.set(one.session_id, new Row(asSummary(one)));
+        at = page.next;
+      } while (found.size === before && at !== null);
+      [rows.value, next.value, error.value] = [found, at, undefined];
     } catch (failure) {
       if (mine === run) error.value = failure;
     } finally {
