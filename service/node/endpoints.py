@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
-
 from service.api import authentication
 from service.api.mount import mount
 from service.api.routes.devices import DeviceRequests
@@ -22,6 +20,7 @@ from service.node.storage import Storage
 from service.node.transport import Transport
 from service.observability.health import Health, QueueProbe
 from service.redis_access.job_queue import JobQueue
+from service.schema.samples import kept_json
 from service.security.request_target import OriginForm
 from service.security.session_scope import SessionScope
 from service.sockets import dashboards
@@ -72,7 +71,7 @@ def _open_sockets(
     def became_device(owned: OwnedSession) -> None:
         live.pings.add(owned)
         connections.known(owned.sid)
-        connections.expect_updates(owned.sid, owned, orjson.dumps(owned.session_id))
+        connections.expect_updates(owned.sid, owned, kept_json(owned.session_id))
 
     clock, store = ground.clock, storage.store
     Registers(

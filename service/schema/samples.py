@@ -193,3 +193,8 @@ def _may_lose(value: Any, encoded: bytes) -> bool:
 def feed_head(key: str) -> bytes:
     """Return `["key",` for a legal key, else b"". Devices send the same few keys again and again."""
     return b"[%b," % orjson.dumps(key) if is_name(key) else b""
+
+
+def kept_json(name: str) -> bytes:
+    """Return a name as JSON, to be kept: a copy, because what orjson returns occupies 4 kB however short it is."""
+    return b"%b" % orjson.dumps(name)
