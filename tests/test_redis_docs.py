@@ -75,7 +75,7 @@ def test_session_fields_in_the_docs_are_those_of_the_scripts() -> None:
     written: set[str] = set()
     for source in load_scripts().values():
         for call in re.findall(
-            r"'HSET', (?:session|key\('session', id\)), (.*?)\)\n", source, re.DOTALL
+            r"'HSET', (?:session|key\('session', id\)), (.*?)\)(?: end)?\n", source, re.DOTALL
         ):
             written |= set(re.findall(r"'([a-z_]+)',", call))
         written |= set(re.findall(r"'HINCRBY', (?:session|key\('session', id\)), '(\w+)'", source))

@@ -32,14 +32,14 @@ from service.sessions import model
 from service.sessions.store import captures
 from service.sessions.store import samples as sample_store
 from service.sessions.store.keys import Keys
-from service.sessions.store.scripts import LUA_DIR, shared_text
+from service.sessions.store.scripts import LUA_DIR, shared_statements
 from service.sessions.store.store import RedisSessionStore
 from service.sockets.devices import Devices
 from service.sockets.dispatch import Dispatcher
 from service.tasks import ThreadTasks
 from tests.support.nodes.stores import make_store
 
-SHARED = shared_text()
+SHARED = "".join(statement.source for statement in shared_statements())
 #: Ids, data keys and projects that a script could take for something else.
 AWKWARD = [
     "a",
