@@ -43,14 +43,18 @@ class Conflation:
     def absorb(self, segment: Segment) -> None:
         """Keep the latest of a segment; segments must come in order."""
         for session in segment.removed:
-            self._removed[session] = None
-            self._changed.pop(session, None)
-            self._latest.pop(session, None)
-            self.size += OVERHEAD_BYTES
+            if session not in self._removed:
+                self._removed[session] = None
+                self.size += OVERHEAD_BYTES
+            if (summary := self._changed.pop(session, None)) is not None:
+                self.size -= len(summary) + OVERHEAD_BYTES
+            if session in self._latest:
+                self._pop_rows(session)
         for session, state in segment.changed.items():
-            if session not in self._changed:
-                self.size += len(state.summary_json) + OVERHEAD_BYTES
+            known = self._changed.get(session)
             self._changed[session] = state.summary_json
+            self.size += len(state.summary_json)
+            self.size -= -OVERHEAD_BYTES if known is None else len(known)
         for command in segment.commands:
             payload = command.payload
             before = self._commands.pop(command.command_id, None)
@@ -89,6 +93,7 @@ class Conflation:
         while room > 0 and (self._changed or self._removed):
             changed = _popped(self._changed, MAX_SEGMENT_BYTES)
             removed, self._removed = self._removed, {}
+            self.size -= sum(map(len, changed)) + OVERHEAD_BYTES * (len(changed) + len(removed))
             cursor = new if self.is_empty else old
             has_cursor = self.is_empty
             frames.append(renderer.sessions_update(changed, removed, counts, cursor))
@@ -96,6 +101,7 @@ class Conflation:
         while room > 0 and self._commands:
             payload = self._commands.pop(next(iter(self._commands)))
             frames.append(event_frame("command_update", payload))
+            self.size -= len(payload) + OVERHEAD_BYTES
             room -= len(payload)
         while room > 0 and self._latest:
             if renderer.batch:
@@ -106,12 +112,11 @@ class Conflation:
                 room -= frames[-1].size
             else:
                 session = next(iter(self._latest))
-                rows = _in_order(self._latest.pop(session))
+                rows = self._pop_rows(session)
                 name = session.decode()
                 frames += [sample_frame(name, rev, row, conflated=True) for rev, row, _ in rows]
                 room -= sum(frame.size for frame in frames[-len(rows) :])
         if self.is_empty:
-            self.size = 0
             self._revs.clear()
             if not has_cursor:
                 frames.append(renderer.sessions_update([], {}, counts, new))
@@ -122,16 +127,18 @@ class Conflation:
         size = 0
         while self._latest and size < MAX_SEGMENT_BYTES:
             session = next(iter(self._latest))
-            samples = [row for _, row, _ in _in_order(self._latest.pop(session))]
+            samples = [row for _, row, _ in self._pop_rows(session)]
             name = orjson.dumps(session.decode())
             fragment = b"[%b,%b,%b]" % (name, self._revs[session], orjson.dumps(samples))
             fragments.append(fragment)
             size += len(fragment)
         return fragments
 
-
-def _in_order(kept: Mapping[str, Row]) -> list[Row]:
-    return sorted(kept.values(), key=lambda row: row[0])
+    def _pop_rows(self, session: bytes) -> list[Row]:
+        """Keep the values of a session no longer; return them in their order."""
+        kept = self._latest.pop(session).values()
+        self.size -= OVERHEAD_BYTES + sum(OVERHEAD_BYTES + size for _, _, size in kept)
+        return sorted(kept, key=lambda row: row[0])
 
 
 def _popped(kept: dict[bytes, bytes], max_bytes: int) -> list[bytes]:
