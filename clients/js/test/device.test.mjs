@@ -1,55 +1,9 @@
 // A device over connections that a test holds in its hand: when it connects, what it sends, and what ends it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Device } from "../dist/esm/device/device.js";
-import { NotConnected, Refused } from "../dist/esm/errors.js";
-import { Socket } from "../dist/esm/socket.js";
+import { Refused } from "../dist/esm/errors.js";
+import { deviceOf, online, registered } from "./devices.mjs";
 import { until } from "./helpers.mjs";
-
-const registered = (more = {}) => ({
-  ok: true, last_seq: 0, server_time: Date.now() / 1000, setup: null, setup_version: 0, ...more,
-});
-
-/** A device whose connects and registers are answered by these, in turn; the last one for ever. */
-async function deviceOf(t, answers, options = {}) {
-  const service = { sockets: [], asked: [], urls: [], tokens: [] };
-  t.mock.method(Socket, "connect", async (url, onEvent, token) => {
-    service.urls.push(url);
-    service.tokens.push(token);
-    const answer = answers.length > 1 ? answers.shift() : answers[0];
-    if (answer instanceof Error) throw answer;
-    let over;
-    const waiting = [];
-    const socket = {
-      reason: undefined,
-      closed: new Promise((resolve) => (over = resolve)),
-      call: async () => answer,
-      sent: [],
-      emit: (event, payload) => socket.sent.push([event, payload]),
-      ask: (event, payload) =>
-        new Promise((resolve, reject) => {
-          const asked = { event, payload, answer: resolve, socket };
-          service.asked.push(asked);
-          waiting.push(reject);
-        }),
-      close(reason) {
-        if (socket.reason !== undefined) return;
-        socket.reason = reason;
-        for (const reject of waiting) reject(new NotConnected(reason));
-        over(reason);
-      },
-      tell: onEvent,
-    };
-    service.sockets.push(socket);
-    return socket;
-  });
-  const device = await Device.open(["http://a", "http://b"], "kiosk-7", options);
-  t.after(() => device.stop());
-  const of = (event) => service.asked.filter((one) => one.event === event);
-  return { device: device.start(), service, of };
-}
-
-const online = (device) => until(() => device.state === "online", "online");
 
 test("an update whose answer was lost is sent again with its number, to the next address", async (t) => {
   const { device, service, of } = await deviceOf(t, [registered()]);
