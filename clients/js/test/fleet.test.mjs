@@ -1,45 +1,9 @@
 // A fleet over connections that a test holds in its hand: what it shows, tells, and how it resumes.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Fleet } from "../dist/esm/fleet/fleet.js";
 import { NotConnected, Refused } from "../dist/esm/errors.js";
-import { Socket } from "../dist/esm/socket.js";
+import { counts, fleetOf, one, page } from "./fleets.mjs";
 import { until } from "./helpers.mjs";
-
-const counts = { active: 2, inactive: 0, archived: 0 };
-const one = (id, more = {}) => ({ session_id: id, state: "active", rev: 1, ...more });
-const page = (sessions, more = {}) => ({
-  ok: true, recovered: false, cursor: "c1", counts, active: sessions, inactive: [], ...more,
-});
-
-/** A fleet whose connections answer `register_vue` with these, in turn. */
-function fleetOf(t, answers, options = {}, urls = ["http://a", "http://b"]) {
-  const service = { sockets: [], asked: [], urls: [] };
-  t.mock.method(Socket, "connect", async (url, onEvent) => {
-    service.urls.push(url);
-    let over;
-    const socket = {
-      reason: undefined,
-      closed: new Promise((resolve) => (over = resolve)),
-      emit: onEvent,
-      async call(_event, request) {
-        service.asked.push(request);
-        const answer = answers.shift();
-        if (answer instanceof Error) throw answer;
-        return answer ?? new Promise(() => {});
-      },
-      close(reason) {
-        this.reason ??= reason;
-        over(this.reason);
-      },
-    };
-    service.sockets.push(socket);
-    return socket;
-  });
-  const fleet = new Fleet(urls, options);
-  t.after(() => fleet.stop());
-  return { fleet: fleet.start(), service };
-}
 
 test("pages become one map, and what came meanwhile is applied behind them", async (t) => {
   const first = page([one("a")], { next: "p2", cursor: null });
