@@ -62,3 +62,41 @@ test("leaving does not fail where the connection is over", async () => {
   refusal.code = "not_connected";
   await joins.delete("a");
 });
+
+/** A connection whose answers the test gives. */
+function pending() {
+  const asked = [];
+  const call = (event, { session_id }) =>
+    new Promise((answer, fail) => asked.push({ what: `${event} ${session_id}`, answer, fail: () => fail(new Refused({ code: "x" })) }));
+  return { asked, call };
+}
+
+const settle = () => new Promise(setImmediate);
+
+test("what a former connection could not join says nothing of this one", async () => {
+  const joins = new Joins();
+  const [first, second] = [pending(), pending()];
+  joins.connected(first);
+  joins.add("a");
+  joins.connected(second);
+  second.asked[0].answer({ ok: true });
+  first.asked[0].fail();
+  await settle();
+  joins.changed("a");
+  assert.deepEqual(second.asked.map((one) => one.what), ["join_session a"]);
+});
+
+test("what was left while it could not be joined stays left", async () => {
+  const joins = new Joins();
+  const one = pending();
+  joins.connected(one);
+  joins.add("a");
+  void joins.delete("a");
+  one.asked[0].fail();
+  await settle();
+  joins.changed("a");
+  joins.connected(undefined);
+  const next = pending();
+  joins.connected(next);
+  assert.deepEqual(next.asked, []);
+});
