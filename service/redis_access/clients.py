@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from service.config.settings import EMBEDDED
@@ -65,6 +66,8 @@ def redis_factory(
         "max_connections": max_connections,
         "timeout": POOL_TIMEOUT_S,
         "parser_class": PatientParser,
+        # With them a pool lends a connection that has something to read: the answer to somebody else's call.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if url.startswith(SENTINEL_SCHEME + "://"):
         return _sentinel_factory(url, defaults, setting)

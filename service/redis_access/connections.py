@@ -184,7 +184,9 @@ def replies(
                 parser.handle_push_response(reply)  # of RESP3; it is no reply
                 continue
             left -= 1
-            if isinstance(reply, ReadOnlyError | MasterDownError | RedisConnectionError):
+            if isinstance(reply, RedisConnectionError):
+                raise reply  # such as LOADING
+            if isinstance(reply, ReadOnlyError | MasterDownError):
                 raise RedisConnectionError(f"This server is a replica: {reply}")
             if raises and isinstance(reply, ResponseError):
                 raise reply

@@ -23,12 +23,14 @@ MOST = 64
 class _Asked:
     """One call, and what became of it."""
 
-    __slots__ = ("answer", "call", "is_over", "woken")
+    __slots__ = ("answer", "call", "is_over", "is_told", "woken")
 
     def __init__(self, call: Any) -> None:
         self.call = call
         self.answer: Any = None
         self.is_over = False
+        #: Another one has found that no answer comes.
+        self.is_told = False
         #: Set when it is over, or its turn to send has come.
         self.woken: Event | None = None
 
@@ -58,6 +60,8 @@ class Together:
         if not one.is_over:
             self._send_first()
         if isinstance(one.answer, Exception):
+            if one.is_told:  # the same error is raised for many: each would keep the frames of all before it
+                one.answer.__traceback__ = None
             raise one.answer
         return one.answer
 
@@ -88,6 +92,8 @@ class Together:
             some += self._waiting
             self._waiting.clear()
             answers = [error] * len(some)
+            for one in some[1:]:
+                one.is_told = True
         finally:
             for one, answer in zip(some, answers, strict=True):
                 one.answer, one.is_over = answer, True

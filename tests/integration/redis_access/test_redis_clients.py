@@ -55,3 +55,12 @@ def test_connection_with_something_to_read_is_not_called_silent(client: redis.Re
     assert connection.can_read()
     assert connection.read_response() == "to be read"
     client.connection_pool.release(connection)
+
+
+def test_connection_with_the_answer_to_another_call_is_never_lent(client: redis.Redis) -> None:
+    """Whoever got it would take that answer for its own, and so would everybody after it."""
+    connection = client.connection_pool.get_connection()
+    connection.send_command("ECHO", "of somebody else")
+    assert connection.can_read(timeout=2)
+    client.connection_pool.release(connection)
+    assert client.echo("mine") == "mine"

@@ -7,8 +7,8 @@ from typing import Any
 import hiredis
 import pytest
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.exceptions import BusyLoadingError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, ResponseError
 
 from service.redis_access.connections import replies
 
@@ -17,8 +17,8 @@ FOUND = ["OK", "abc", ["a", None], ResponseError("ERR no"), 7, ""]
 
 
 def error_of(words: str) -> Exception:
-    kind = ReadOnlyError if words.startswith("READONLY") else ResponseError
-    return kind(words)
+    kinds = {"READONLY": ReadOnlyError, "LOADING": BusyLoadingError}
+    return kinds.get(words.partition(" ")[0], ResponseError)(words)
 
 
 class Parser:
@@ -101,3 +101,8 @@ def test_server_that_became_a_replica_ends_the_call() -> None:
     """The connection is closed then: left open, it would be refused its writes for ever."""
     with pytest.raises(RedisConnectionError):
         list(replies(Wire(b"+OK\r\n-READONLY You cannot write.\r\n"), 2))
+
+
+def test_server_that_loads_its_data_is_not_called_a_replica() -> None:
+    with pytest.raises(BusyLoadingError, match="LOADING"):
+        list(replies(Wire(b"+OK\r\n-LOADING Redis is loading the dataset\r\n"), 2, raises=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,3 +151,24 @@ def test_nobody_waits_for_a_task_that_was_ended() -> None:
     crowd.ask(7)
     crowd.finish()
     assert crowd.found[7] == 70
+
+
+def test_error_that_many_are_told_keeps_nobody_elses_frames() -> None:
+    """A fleet that registers while Redis is away would be kept whole, and each log line would be as long as it."""
+    crowd = Crowd()
+    crowd.server.fails = errors.StoreUnavailable()
+    depths: list[int] = []
+
+    def ask(call: int) -> None:
+        try:
+            crowd.way.ask(call)
+        except errors.StoreUnavailable as error:
+            depths.append(len(traceback.extract_tb(error.__traceback__)))
+
+    for call in range(50):
+        crowd.tasks.append(greenlet(ask))
+        crowd.tasks[-1].switch(call)
+    crowd.finish()
+    assert len(depths) == 50
+    assert depths[0] > 2  # who sent it sees where it failed
+    assert set(depths[1:]) == {2}
