@@ -60,7 +60,8 @@ class Together:
         if not one.is_over:
             self._send_first()
         if isinstance(one.answer, Exception):
-            if one.is_told:  # the same error is raised for many: each would keep the frames of all before it
+            if one.is_told:
+                # the same error is raised for many: each would keep the frames of all before it
                 one.answer.__traceback__ = None
             raise one.answer
         return one.answer
