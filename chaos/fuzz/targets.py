@@ -15,7 +15,7 @@ from typing import Any
 import h11
 import orjson
 
-from chaos.fuzz import archive
+from chaos.fuzz import archive, machines, requests
 from chaos.fuzz.readers import READERS
 from chaos.fuzz.target import Target
 from service import errors
@@ -347,6 +347,19 @@ TARGETS: dict[str, Target] = {
         (*_JSON_WORDS, b'"crit":', b'"role":', b'"exp":', b'"prefix":'),
         fuzz_tokens,
     ),
+    "queries": requests.QUERIES,
+    "bodies": requests.BODIES,
+    "conditions": requests.CONDITIONS,
+    "formats": requests.FORMATS,
+    "hosts": requests.HOSTS,
+    "upgrades": requests.UPGRADES,
+    "cells": requests.CELLS,
+    "messages": machines.MESSAGES,
+    "names": machines.NAMES,
+    "marks": machines.MARKS,
+    "backups": machines.BACKUPS,
+    "imports": machines.IMPORTS,
+    "answers": machines.ANSWERS,
     "readers": READERS,
     "cursors": Target(_CURSORS, (b".", b"-", b"m1", b"00", b"\xd9\xa0"), fuzz_cursors),
 }

@@ -199,7 +199,8 @@ def wanted_tags() -> list[str] | None:
     """Return the ETags of If-Match, without quotes; None: no condition."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return [tag.removesuffix(SUFFIX) for tag in request.if_match]
+    # Werkzeug has None for the empty tag.
+    return [(tag or "").removesuffix(SUFFIX) for tag in request.if_match]
 
 
 def wanted_version(present: Callable[[], int]) -> int | None:

@@ -49,7 +49,19 @@ def parse(text: str) -> Packet | None:
     body = rest[digits:] if number is not None else rest
     if kind in (PING, PONG):
         return Packet(kind, None, None)
-    return Packet(kind, number, json.loads(body) if body else None)
+    return Packet(kind, number, loads(body) if body else None)
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON of any depth that is no harm.
+
+    Raises:
+        ValueError: It is not JSON, or too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is too deep") from error
 
 
 def dumps(value: Any) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from muster_client import protocol
 from muster_client.errors import Conflict, NotConnected, Refused
 
 Answer = tuple[int, Any, Mapping[str, str]]
@@ -86,7 +87,13 @@ class Rest:
             content = json.dumps(body, allow_nan=False).encode()
             sent.setdefault("Content-Type", "application/json")
         status, raw, found = self._exchange(method, target, content, sent, timeout_s)
-        parsed = json.loads(raw) if "json" in found.get("content-type", "") and raw else raw
+        parsed: Any = raw
+        if raw and "json" in found.get("content-type", ""):
+            try:
+                parsed = protocol.loads(raw)
+            except ValueError as error:
+                if status < 400:
+                    raise NotConnected(f"{method} {target}: what came is no JSON") from error
         if status >= 400:
             error = parsed if isinstance(parsed, dict) else {"message": f"status {status}"}
             if error.get("code") == "precondition_failed":

@@ -185,7 +185,7 @@ class Socket:
             reason = f"nothing was heard for {self._silence_s:g} s"
         except (OSError, WebSocketException) as error:
             reason = str(error) or reason
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 whatever came, nobody may wait for what follows it
             reason = f"what came is not of this protocol: {error!r}"
         self.close(reason)
 

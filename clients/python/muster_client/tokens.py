@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 
 from muster_client.errors import NotConnected
+from muster_client.protocol import loads
 
 Token = str | Callable[[], "str | Awaitable[str]"]
 
@@ -31,7 +31,7 @@ def left_s(token: str | None, now: float) -> float | None:
     """Return how long a JSON Web Token lasts; None: for ever, or it cannot be read."""
     try:
         claims = str(token).split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
-    except (IndexError, KeyError, TypeError, ValueError):
+        found = loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+        return float(found) - now if isinstance(found, (int, float)) else None
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return None
-    return float(found) - now if isinstance(found, (int, float)) else None

@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
 
@@ -192,9 +192,14 @@ def read_manifest(folder: Path) -> Manifest:
             raise ConfigError(
                 f"{folder} has format {content['format']}, this version reads {FORMAT}"
             )
-        return Manifest(**content)
-    except (OSError, ValueError, LookupError, TypeError) as exc:
+        manifest = Manifest(**content)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as exc:
         raise ConfigError(f"{folder} is no backup: it has no {MANIFEST} that can be read") from exc
+    for field in fields(Manifest):
+        value = getattr(manifest, field.name)
+        if type(value).__name__ != field.type:
+            raise ConfigError(f"{folder} is no backup: its {MANIFEST} has {field.name} {value!r}")
+    return manifest
 
 
 def check_files(folder: Path, manifest: Manifest) -> dict[str, str]:
@@ -209,6 +214,8 @@ def check_files(folder: Path, manifest: Manifest) -> dict[str, str]:
     sums = {}
     for line in content.decode(errors="surrogateescape").splitlines():
         digest, _, path = line.partition("  ")
+        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
+            raise ServiceError(f"{folder / SUMS} names a file that is not in the backup.")
         sums[path] = digest
         if _digest_of(folder / path) != digest:
             raise ServiceError(f"{folder / path} is damaged.")

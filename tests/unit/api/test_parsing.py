@@ -73,6 +73,7 @@ def test_version_that_is_wanted(headers: dict[str, str], version: int | None) ->
     [
         ({"If-Match": '"5", "7"'}, errors.PreconditionFailed),
         ({"If-Match": '"no number"'}, errors.PreconditionFailed),
+        ({"If-Match": '""'}, errors.PreconditionFailed),
         ({"If-None-Match": '"5"'}, errors.InvalidRequest),
         ({"If-None-Match": "*", "If-Match": '"6"'}, errors.PreconditionFailed),
     ],

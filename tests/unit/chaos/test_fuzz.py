@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from typing import Any
 
 import pytest
+from muster_client.socket import Socket
 
-from chaos.fuzz import targets
+from chaos.fuzz import requests, targets
 from chaos.fuzz.mutations import mutations
 from chaos.fuzz.run import fuzz
 from chaos.fuzz.targets import TARGETS
-from service.archive import record
+from service.api import negotiation, parsing
+from service.archive import marker, names, record
 from service.archiving import records
+from service.cli.archive import imports
+from service.cli.backup import files
 from service.config import loader
 from service.live.ingest.intake import Intake
-from service.protocol import frames, packets
+from service.live.queue import routing
+from service.protocol import authority, frames, handshake, packets
 from service.schema import fields
 from service.security import tokens
 from service.sessions import page_cursor
 from service.transport.http import heads
 from tests.support.sizes import sampled
 
-INPUTS = sampled(100_000, 1_500)
+INPUTS = sampled(100_000, 1_000)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -53,6 +60,19 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "settings": (loader, "_validate", kind_error),
     "queue": (targets, "read_job", kind_error),
     "tokens": (tokens, "_projects", lambda claims: frozenset(claims["projects"])),
+    "queries": (parsing, "read_query", kind_error),
+    "bodies": (parsing, "decompressed", lambda body, most: b"{}"),
+    "conditions": (parsing, "wanted_version", lambda present: -1),
+    "formats": (negotiation, "best_type", lambda header, types: types[0]),
+    "hosts": (authority, "_AUTHORITY", re.compile("(?!.)()|(.+)()")),
+    "upgrades": (handshake, "answer", kind_error),
+    "cells": (requests, "cell", str),
+    "messages": (routing, "decode", lambda body, loads: loads(body.decode())),
+    "names": (names, "name_of", kind_error),
+    "marks": (marker, "_decode", lambda data, seen_at: json.loads(data)),
+    "backups": (files, "read_manifest", kind_error),
+    "imports": (imports, "_sample", lambda line: ("", "", None, 0.0)),
+    "answers": (Socket, "close", lambda socket, reason: None),
     "readers": (Intake, "has_room", lambda intake, owned, updates: True),
     "cursors": (page_cursor, "CURSOR", "^.*$"),
 }
