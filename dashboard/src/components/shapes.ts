@@ -9,6 +9,19 @@ export interface Figure {
   readonly tone?: "bad" | "wait";
 }
 
+/** What can be given the keys of somebody who types. */
+export interface Focusable {
+  readonly focus: () => void;
+}
+
+/** One of the parts of a page; what it shows is the slot of this name. */
+export interface Tab {
+  readonly value: string;
+  readonly label: string;
+  /** What somebody should look at there; "": nothing. */
+  readonly note?: string;
+}
+
 /** A column of a plain table; its cells are the slot of this name. */
 export interface Column {
   readonly key: string;
