@@ -8,6 +8,9 @@ const STEPS = [
 ] as const;
 
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+});
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 const LATEST_MS = 8.64e15;
 
@@ -30,9 +33,14 @@ export function relativeTime(ms: number, now: number): string {
   return words.format(past > 0 ? -amount : amount, "year");
 }
 
-/** Return date and time with the zone. */
+/** Return date and time with the zone; of what no calendar has, the number. */
 export function exactTime(ms: number): string {
-  return exact.format(ms);
+  return Math.abs(ms) <= LATEST_MS ? exact.format(ms) : String(ms);
+}
+
+/** Return the time of day, to the millisecond. */
+export function clockTime(ms: number): string {
+  return Math.abs(ms) <= LATEST_MS ? clock.format(ms) : String(ms);
 }
 
 /** Return a length of time: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min", "4 d 3 h". */

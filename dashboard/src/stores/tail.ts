@@ -1,12 +1,16 @@
 // The live tail: the last changes of the whole fleet, while its page is open.
 import type { Change, Fleet, FleetState } from "muster-client";
 import { defineStore } from "pinia";
-import { computed, ref, shallowRef } from "vue";
+import { ref, shallowRef } from "vue";
 import { RowMaker, matcher, type Filter, type Kind, type Row } from "@/pages/tail/rows";
 import { useClient } from "./client";
 
-/** As many rows are kept; of older ones only their number is known. */
+/** As many rows are kept, fewer of large values; of older ones only their number is known. */
 export const MOST_ROWS = 10_000;
+/** Characters of the rows that are kept. */
+export const MOST_SIZE = 32 * 1024 * 1024;
+/** So much more before they are cut off, so that this costs little per row. */
+const SLACK = 1.5;
 export const KINDS: readonly Exclude<Kind, "gap">[] = ["sample", "session", "command", "removed"];
 
 export const useTail = defineStore("tail", () => {
@@ -15,6 +19,7 @@ export const useTail = defineStore("tail", () => {
   const maker = new RowMaker();
   let hasSnapshot = false; // of this connection, or rows of one before
   let kept: Row[] = [];
+  let size = 0;
   const filter = shallowRef<Filter>({ words: "", kinds: new Set(KINDS) });
   const state = ref<FleetState>("connecting");
   /** What is shown; it stays as it is while the tail is paused. */
@@ -23,7 +28,8 @@ export const useTail = defineStore("tail", () => {
   /** Changes that came while the tail is paused. */
   const missed = ref(0);
   const total = ref(0);
-  const isFull = computed(() => total.value > MOST_ROWS);
+  /** Whether older ones were cut off. */
+  const isFull = ref(false);
 
   function start(): void {
     if (fleet !== undefined) return;
@@ -58,19 +64,29 @@ export const useTail = defineStore("tail", () => {
 
   function keep(news: readonly Row[]): void {
     total.value += news.length;
-    kept.push(...news.slice(-MOST_ROWS));
-    // Half as many more before they are cut off, so that this costs little per row.
-    if (kept.length > 1.5 * MOST_ROWS) kept = kept.slice(-MOST_ROWS);
+    for (const row of news) kept.push(row);
+    size += sizeOf(news);
+    const isTooMuch = kept.length > SLACK * MOST_ROWS || size > SLACK * MOST_SIZE;
+    if (isTooMuch) cutOff();
     if (isPaused.value) {
       missed.value += news.length;
       return;
     }
-    const wanted = news.filter(matcher(filter.value));
-    if (wanted.length > 0) rows.value = [...rows.value, ...wanted].slice(-MOST_ROWS);
+    if (isTooMuch) show();
+    else {
+      const wanted = news.filter(matcher(filter.value));
+      if (wanted.length > 0) rows.value = [...rows.value, ...wanted];
+    }
+  }
+
+  function cutOff(): void {
+    kept = newest(kept);
+    size = sizeOf(kept);
+    isFull.value = true;
   }
 
   function show(): void {
-    rows.value = kept.slice(-MOST_ROWS).filter(matcher(filter.value));
+    rows.value = kept.filter(matcher(filter.value));
   }
 
   function setFilter(wanted: Filter): void {
@@ -86,9 +102,25 @@ export const useTail = defineStore("tail", () => {
 
   function clear(): void {
     kept = [];
+    size = 0;
+    isFull.value = false;
     rows.value = [];
     total.value = missed.value = 0;
   }
 
   return { rows, state, filter, isPaused, missed, total, isFull, start, stop, take, setFilter, setPaused, clear };
 });
+
+const sizeOf = (rows: readonly Row[]): number => rows.reduce((sum, row) => sum + row.size, 0);
+
+/** Return the newest rows, as many as are kept. */
+function newest(rows: readonly Row[]): Row[] {
+  let first = rows.length;
+  let size = 0;
+  while (first > 0 && rows.length - first < MOST_ROWS) {
+    size += rows[first - 1]?.size ?? 0;
+    if (size > MOST_SIZE) break;
+    first -= 1;
+  }
+  return rows.slice(first);
+}

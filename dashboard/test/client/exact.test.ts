@@ -52,7 +52,8 @@ describe("a value of a device", () => {
       "18446744073709551615", '{"n":18446744073709551615}', "18446744073709551615",
     ]);
     expect(numberOf(MOST)).toBe(2 ** 64);
-    const row = { number: 1, at: 1, kind: "sample", sessionId: "a", text: "", about: { value: MOST } } as const;
+    const about = { value: MOST };
+    const row = { number: 1, at: 1, kind: "sample", sessionId: "a", text: "", size: 0, about } as const;
     expect(toNdjson([row])).toContain('"value":18446744073709551615}');
   });
 });

@@ -49,7 +49,8 @@ describe("rows of the live tail", () => {
 });
 
 describe("the filter", () => {
-  const row = (kind: Kind, text: string): Row => ({ number: 1, at: 1, kind, sessionId: "Kiosk-7", text, about: {} });
+  const row = (kind: Kind, text: string): Row =>
+    ({ number: 1, at: 1, kind, sessionId: "Kiosk-7", text, size: 0, about: {} });
   const kinds = new Set<Kind>(["sample"]);
 
   it("wants all words, in any letter case, in the id or the text", () => {

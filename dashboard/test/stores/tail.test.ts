@@ -1,7 +1,7 @@
 import type { Change, Fleet } from "muster-client";
 import { createPinia, setActivePinia } from "pinia";
 import { beforeEach, describe, expect, it } from "vitest";
-import { MOST_ROWS, useTail } from "@/stores/tail";
+import { MOST_ROWS, MOST_SIZE, useTail } from "@/stores/tail";
 
 const fleet = { state: "live", sessions: new Map() } as unknown as Fleet;
 const sample = (key: string, value: unknown): Change => ({
@@ -50,5 +50,14 @@ describe("the live tail", () => {
     expect(texts()[0]).toBe(`n = ${MOST_ROWS}`);
     tail.setFilter({ words: "", kinds: new Set(["sample"]) });
     expect(texts()[0]).toBe(`n = ${MOST_ROWS}`);
+  });
+
+  it("keeps fewer rows of large values, which would fill the memory of the page", () => {
+    const large = "x".repeat(MOST_SIZE / 10);
+    for (let turn = 0; turn < 20; turn += 1) tail.take(fleet, [sample("n", `${large}${turn}`)]);
+    expect(tail.rows.length).toBeLessThanOrEqual(15);
+    expect([tail.total, tail.isFull]).toEqual([20, true]);
+    tail.setFilter({ words: "", kinds: new Set(["sample"]) });
+    expect(tail.rows.at(-1)?.about["value"]).toBe(`${large}19`);
   });
 });

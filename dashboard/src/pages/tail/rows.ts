@@ -12,6 +12,8 @@ export interface Row {
   /** "": it is of the whole fleet. */
   readonly sessionId: string;
   readonly text: string;
+  /** Characters of all that the row keeps. */
+  readonly size: number;
   /** What a download has of it. */
   readonly about: Readonly<Record<string, unknown>>;
 }
@@ -73,7 +75,7 @@ export class RowMaker {
   #row(kind: Kind, sessionId: string, at: number, text: string, about: Row["about"]): Row {
     this.#last += 1;
     const short = text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
-    return { number: this.#last, at, kind, sessionId, text: short, about };
+    return { number: this.#last, at, kind, sessionId, text: short, size: text.length, about };
   }
 }
 
