@@ -1,6 +1,8 @@
 // One page per route, loaded when it is first shown.
 import { createRouter, createWebHistory, type Router, type RouteRecordRaw } from "vue-router";
 import type { Role } from "@/client/claims";
+import { idOf } from "@/client/links";
+import { visible } from "@/client/visible";
 import { useAuth } from "@/stores/auth";
 import { useRelease } from "@/stores/release";
 
@@ -83,8 +85,8 @@ export function makeRouter(): Router {
   router.afterEach((to, _from, failure) => {
     if (failure !== undefined) return; // we are where we were
     useRelease().forget();
-    const { id } = to.params;
-    document.title = `${typeof id === "string" ? id : (to.meta.title ?? "")} · Muster`;
+    const id = to.name === "session" ? visible(idOf(to.params["id"])) : undefined;
+    document.title = `${id ?? to.meta.title ?? ""} · Muster`;
   });
   return router;
 }

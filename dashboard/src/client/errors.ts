@@ -1,10 +1,25 @@
 // What a person is told of an error.
 import { MusterError, NotConnected, Refused } from "muster-client";
+import { visible } from "./visible";
 
 /** Whether the token is missing, wrong or over. */
 export function isNotAuthenticated(error: unknown): boolean {
   return error instanceof Refused && error.code === "not_authenticated";
 }
+
+/** What to do, where the service's own words do not say it. */
+const DO: Readonly<Record<string, string>> = {
+  not_allowed: "Another token may.",
+  archive_corrupt: "The page Archive shows the file under Quarantine.",
+};
+/** What answered in place of the service, by status. */
+const BETWEEN: Readonly<Record<string, string>> = {
+  413: "it lets nothing of this size through. Whoever runs it can raise that limit",
+  429: "it lets no more requests through for now. Try again in a minute",
+  502: "the service is away. Try again in a moment",
+  503: "the service is away. Try again in a moment",
+  504: "the service did not answer in time. Try again in a moment",
+};
 
 /** Return an error in words, with what can be done where we know it; `act`: something was to be done. */
 export function explain(error: unknown, did: "read" | "act" = "act"): string {
@@ -12,13 +27,21 @@ export function explain(error: unknown, did: "read" | "act" = "act"): string {
     if (did === "read") return "No answer came from the service: it is stopped, overloaded, or out of reach.";
     return "No answer came from the service: it may have done this, or not. Look before you do it again.";
   }
-  if (error instanceof Refused) {
-    const { code, message } = error.details;
-    const after = error.retryAfterS === undefined ? "" : ` Try again in ${Math.ceil(error.retryAfterS)} s.`;
-    return `${message ?? code ?? "The service refused the request."}${after}`;
+  if (error instanceof Refused) return visible(refusal(error));
+  return visible(error instanceof Error ? error.message : String(error));
+}
+
+function refusal({ details, retryAfterS }: Refused): string {
+  const { code, message, log_id: logId } = details;
+  const status = /^status (\d+)$/.exec(message ?? "")?.[1];
+  if (code === undefined && status !== undefined) {
+    const why = BETWEEN[status] ?? "whoever runs the service can find out why";
+    return `What stands before the service answered with status ${status}: ${why}.`;
   }
-  if (error instanceof MusterError || error instanceof Error) return error.message;
-  return String(error);
+  const said = [message ?? code ?? "The service refused the request."];
+  if (retryAfterS !== undefined) said.push(`Try again in ${Math.ceil(retryAfterS)} s.`);
+  if (typeof logId === "string") said.push(`Its log says what: look for ${logId}.`);
+  return [...said, DO[code ?? ""] ?? []].flat().join(" ");
 }
 
 /** Return the code that docs/protocol.md lists; undefined: it is no error of the service. */

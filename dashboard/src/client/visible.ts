@@ -13,9 +13,17 @@ export function visible(text: string): string {
   return text.replace(HIDDEN, (one) => SHORT[one] ?? `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
 }
 
+/** The same of a text that may have more than one line. */
+export function visibleLines(text: string): string {
+  return text
+    .split(/\r\n|[\n\r]/)
+    .map((line) => visible(line.replaceAll("\t", "  ")))
+    .join("\n");
+}
+
 /** Return a value in one line, cut after `most` characters. */
 export function inLine(value: unknown, most = 200): string {
-  const text = typeof value === "string" ? value : exactJson(value);
+  const text = cut(typeof value === "string" ? value : exactJson(value), most);
   return cut(visible(text), most);
 }
 

@@ -2,6 +2,7 @@
 import { defineStore } from "pinia";
 import { ref } from "vue";
 import { explain } from "@/client/errors";
+import { visible } from "@/client/visible";
 
 export interface Toast {
   readonly id: number;
@@ -16,8 +17,9 @@ export const useToasts = defineStore("toasts", () => {
   const toasts = ref<readonly Toast[]>([]);
   let last = 0;
 
-  function add(kind: Toast["kind"], text: string): void {
+  function add(kind: Toast["kind"], said: string): void {
     const id = ++last;
+    const text = visible(said); // ids are in it
     toasts.value = [...toasts.value.filter((one) => one.text !== text), { id, kind, text }].slice(-MOST);
     if (kind !== "error") setTimeout(() => close(id), SHOWN_MS);
   }
