@@ -1,8 +1,12 @@
 // The rows of the fleet: what the service tells of each session, and what we see of it ourselves.
-import type { Change, ListedSession, SampleRow, Summary } from "muster-client";
+import type { Change, FleetState, ListedSession, SampleRow, Summary } from "muster-client";
 
 /** Within about this time the update rate follows a change. */
 const RATE_S = 10;
+/** A rate is told after this time; before, one update more or less would change it too much. */
+const LEAST_MS = 1_000;
+/** For so long after a snapshot, or after a gap, comes what happened before. */
+const CATCH_UP_MS = 1_000;
 /** Names of data keys that are offered for columns. */
 const MOST_KEYS = 500;
 
@@ -13,10 +17,11 @@ export class Row {
   rev: number;
   /** When we last saw it do something, in milliseconds; 0: the summary knows better. */
   seenMs = 0;
-  values: Record<string, Value> = {};
+  /** By data key, which may have any name. */
+  readonly values = new Map<string, Value>();
   #rate = 0;
   #ratedMs = 0;
-  #sinceMs = 0; // of the first samples that we saw
+  #sinceMs = 0; // updates are counted from then on; 0: they are not yet
   #text: string | undefined;
 
   constructor(summary: Summary) {
@@ -24,16 +29,22 @@ export class Row {
     this.rev = summary.rev;
   }
 
-  /** Return updates per second, lately; `now` is of a clock that nobody sets. */
-  rate(now: number): number {
-    const ageS = Math.max(1, (now - this.#sinceMs) / 1000);
-    return this.#faded(now) / (1 - Math.exp(-ageS / RATE_S)); // as if it had always been so
+  /** Return updates per second, lately; undefined: not known yet. `now` is of a clock that nobody sets. */
+  rate(now: number): number | undefined {
+    const ageMs = now - this.#sinceMs;
+    if (this.#sinceMs === 0 || ageMs < LEAST_MS) return undefined;
+    return this.#faded(now) / (1 - Math.exp(-ageMs / 1000 / RATE_S)); // as if it had always been so
   }
 
   /** Return what a free search looks into. */
   get text(): string {
     const { session_id: id, session_name: name } = this.summary;
     return (this.#text ??= `${id}\n${name}`.normalize("NFC").toLowerCase());
+  }
+
+  /** Take values that were read at a revision, unless newer ones came by themselves. */
+  fill(rev: number, values: Iterable<readonly [key: string, value: Value]>): void {
+    for (const [key, value] of values) if (rev >= this.rev || !this.values.has(key)) this.values.set(key, value);
   }
 
   tell(summary: Summary): void {
@@ -44,16 +55,17 @@ export class Row {
     this.#text = undefined;
   }
 
-  /** Note samples; return how many updates brought them. */
-  note(rev: number, now: number, seenMs: number): number {
+  /** Note samples; return how many updates brought them. `isLate`: these happened before, nobody knows when. */
+  note(rev: number, now: number, seenMs: number, isLate = false): number {
+    const isFirst = this.#sinceMs === 0;
     // The first ones may come long after the revision of the summary.
-    const updates = this.#sinceMs === 0 ? 1 : Math.max(0, rev - this.rev);
-    if (this.#sinceMs === 0) this.#sinceMs = now;
+    const updates = isFirst ? 1 : Math.max(0, rev - this.rev);
     this.rev = Math.max(this.rev, rev);
-    this.#rate = this.#faded(now) + updates / RATE_S;
-    this.#ratedMs = now;
     this.seenMs = seenMs;
-    return updates;
+    if (isFirst || isLate) this.#sinceMs = now;
+    this.#rate = isFirst || isLate ? 0 : this.#faded(now) + updates / RATE_S;
+    this.#ratedMs = now;
+    return isLate ? 0 : updates;
   }
 
   /** Count anew from the next samples on, which may follow a gap. */
@@ -73,8 +85,10 @@ export class Rows {
   readonly byId = new Map<string, Row>();
   /** Data keys that were seen. */
   readonly keys = new Set<string>();
-  /** Updates since the beginning. */
+  /** Updates since the beginning, but for those that came late. */
   updates = 0;
+  /** From then on every update is counted when it happens; Infinity: not now. */
+  countsFrom = 0;
   /** Changes with every summary that came or went. */
   structure = 0;
   #wanted: ReadonlySet<string> = new Set();
@@ -94,21 +108,31 @@ export class Rows {
     this.structure += 1;
   }
 
+  /** Take for late what comes within a moment. */
+  catchUp(now: number): void {
+    if (this.countsFrom !== Infinity) this.countsFrom = now + CATCH_UP_MS;
+  }
+
   apply(changes: readonly Change[], sessions: ReadonlyMap<string, Summary>, now: number, seenMs: number): void {
     for (const change of changes) {
-      if (change.kind === "reset") this.reset(sessions);
-      else if (change.kind === "changed") this.#change(change.sessionId, change.summary);
+      if (change.kind === "state") this.#follow(change.state, now);
+      else if (change.kind === "reset") {
+        this.reset(sessions);
+        this.catchUp(now);
+      } else if (change.kind === "changed") this.#change(change.sessionId, change.summary);
       else if (change.kind === "removed") this.#remove(change.sessionId);
       else if (change.kind === "samples") this.#note(change.sessionId, change.rev, change.samples, now, seenMs);
     }
   }
 
-  /** Take values that were asked for, unless newer ones came by themselves. */
-  fill({ session_id: id, rev, values: found }: ListedSession): void {
-    const row = this.byId.get(id);
-    if (row === undefined || !found) return;
-    const values = found as Record<string, Value & unknown[]>;
-    row.values = rev >= row.rev ? { ...row.values, ...values } : { ...values, ...row.values };
+  /** Take values that were asked for. */
+  fill(listed: ListedSession): void {
+    this.byId.get(listed.session_id)?.fill(listed.rev, valuesOf(listed));
+  }
+
+  #follow(state: FleetState, now: number): void {
+    if (state === "offline" || state === "resyncing") this.countsFrom = Infinity;
+    else if (this.countsFrom === Infinity) this.countsFrom = now + CATCH_UP_MS;
   }
 
   #change(id: string, summary: Summary): void {
@@ -129,10 +153,15 @@ export class Rows {
   #note(id: string, rev: number, samples: readonly SampleRow[], now: number, seenMs: number): void {
     const row = this.byId.get(id);
     if (row === undefined) return;
-    this.updates += row.note(rev, now, seenMs);
+    this.updates += row.note(rev, now, seenMs, now < this.countsFrom);
     for (const [key, value, ts] of samples) {
       if (!this.keys.has(key) && this.keys.size < MOST_KEYS) this.keys.add(key);
-      if (this.#wanted.has(key)) row.values[key] = [value, ts];
+      if (this.#wanted.has(key)) row.values.set(key, [value, ts]);
     }
   }
+}
+
+/** Return the values that came with a session of a list. */
+export function valuesOf({ values }: ListedSession): [key: string, value: Value][] {
+  return Object.entries((values ?? {}) as Record<string, Value & unknown[]>);
 }

@@ -20,34 +20,44 @@ export const useFleet = defineStore("fleet", () => {
   /** Why values of columns could not be fetched; undefined: they were. */
   const valuesError = shallowRef<unknown>();
   let wanted: readonly string[] = [];
+  /** Of these, what was not fetched yet. */
+  let missing: readonly string[] = [];
   let asked = 0;
 
   connection.subscribe((changes) => {
     rows.apply(changes, connection.snapshot.sessions, performance.now(), Date.now());
     structure.value = rows.structure;
     tick.value += 1;
-    if (changes.some((one) => one.kind === "reset")) void fetchValues(wanted);
+    if (!changes.some((one) => one.kind === "reset")) return;
+    missing = wanted;
+    void fetchValues();
   });
+  // A page that nobody sees is woken seldom, and gets then what came in all that time.
+  document.addEventListener("visibilitychange", () => rows.catchUp(performance.now()));
 
   const row = (id: string): Row | undefined => rows.byId.get(id);
   const all = (): Iterable<[string, Row]> => rows.byId;
   const size = computed(() => (structure.value < 0 ? 0 : rows.byId.size));
   const updates = (): number => rows.updates;
+  /** Since when all updates are counted as they happen; Infinity: they are not now. */
+  const countsFrom = (): number => rows.countsFrom;
   const knownKeys = (): string[] => [...rows.keys].sort();
 
   /** Keep the latest values of these data keys, those of before too. */
   async function wantValues(keys: readonly string[]): Promise<void> {
-    const added = keys.filter((key) => !wanted.includes(key));
+    if (keys.length === wanted.length && keys.every((key) => wanted.includes(key))) return;
+    missing = keys.filter((key) => missing.includes(key) || !wanted.includes(key));
     wanted = [...keys];
     rows.want(keys);
-    await fetchValues(added);
+    await fetchValues();
   }
 
-  /** Fetch latest values, page by page: a table of ten thousand rows costs twenty requests. */
-  async function fetchValues(keys: readonly string[]): Promise<void> {
-    if (keys.length === 0) return;
+  /** Fetch latest values, page by page: ten thousand rows cost twenty requests. Longer lists bring their own. */
+  async function fetchValues(): Promise<void> {
     const number = ++asked;
+    const keys = missing;
     valuesError.value = undefined;
+    if (keys.length === 0 || connection.isLarge) return;
     try {
       let cursor: string | null = null;
       do {
@@ -59,6 +69,7 @@ export const useFleet = defineStore("fleet", () => {
         tick.value += 1;
         cursor = page.next;
       } while (cursor !== null);
+      missing = [];
     } catch (error) {
       if (number === asked) valuesError.value = error;
     }
@@ -66,5 +77,7 @@ export const useFleet = defineStore("fleet", () => {
 
   const summaries = (): ReadonlyMap<string, Summary> => connection.snapshot.sessions;
 
-  return { tick, structure, valuesError, row, all, size, updates, knownKeys, summaries, wantValues };
+  return {
+    tick, structure, valuesError, row, all, size, updates, countsFrom, knownKeys, summaries, wantValues, fetchValues,
+  };
 });

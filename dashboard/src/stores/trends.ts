@@ -1,5 +1,5 @@
 // Figures of the last minutes, for the small lines beside them.
-import type { Counts, Stats } from "muster-client/rest_types";
+import type { Stats } from "muster-client/rest_types";
 import { defineStore } from "pinia";
 import { onScopeDispose, ref, shallowRef } from "vue";
 import { useAuth } from "./auth";
@@ -8,6 +8,8 @@ import { useConnection } from "./connection";
 import { useFleet } from "./fleet";
 
 const EVERY_MS = 2000;
+/** Of a shorter time one batch more or less would be a good part. */
+const LEAST_MS = 1500;
 const NODES_EVERY = 5; // of these
 const KEPT = 90;
 
@@ -27,7 +29,8 @@ export const useTrends = defineStore("trends", () => {
   const trends = shallowRef(NONE);
   const nodes = ref<number>();
   /** Of the whole service, where the fleet is too large to be watched. */
-  const served = shallowRef<Counts>();
+  const served = shallowRef<Stats>();
+  const servedPerS = ref<number>();
   let updatesThen = fleet.updates();
   let timeThen = performance.now();
   let turn = 0;
@@ -35,12 +38,10 @@ export const useTrends = defineStore("trends", () => {
   function measure(): void {
     const now = performance.now();
     const isKnown = connection.state === "live" || connection.state === "conflated";
-    const updates = ((fleet.updates() - updatesThen) / Math.max(1, now - timeThen)) * 1000;
-    updatesThen = fleet.updates();
-    timeThen = now;
+    const updates = connection.isLarge ? servedPerS.value : updatesPerS(now);
     if (turn % NODES_EVERY === 0) void ask();
     turn += 1;
-    const known = connection.isLarge ? served.value : connection.counts;
+    const known = connection.isLarge ? served.value?.sessions : connection.counts;
     const counts = isKnown ? known : undefined;
     const found: Record<Figure, number | undefined> = {
       active: counts?.active,
@@ -48,11 +49,22 @@ export const useTrends = defineStore("trends", () => {
       archived: counts?.archived,
       nodes: isKnown ? nodes.value : undefined,
       updates: isKnown ? updates : undefined,
-      commands: isKnown ? openCommands() : undefined,
+      commands: isKnown && !connection.isLarge ? openCommands() : undefined,
     };
     const next = { ...trends.value };
     for (const name of Object.keys(found) as Figure[]) next[name] = [...next[name], found[name]].slice(-KEPT);
     trends.value = next;
+  }
+
+  /** Since the last call; undefined: in a part of that time they were not counted, or it was too short. */
+  function updatesPerS(now: number): number | undefined {
+    const sinceMs = now - timeThen;
+    if (sinceMs < LEAST_MS) return undefined;
+    const isCounted = timeThen >= fleet.countsFrom();
+    const updates = fleet.updates() - updatesThen;
+    updatesThen = fleet.updates();
+    timeThen = now;
+    return isCounted ? (updates / sinceMs) * 1000 : undefined;
   }
 
   /** Figures of the whole service, where they are allowed; otherwise the nodes that have one of our sessions. */
@@ -60,7 +72,8 @@ export const useTrends = defineStore("trends", () => {
     if (auth.may("viewer", "all")) {
       const found = await client.get<Stats>("/stats").catch(() => undefined);
       nodes.value = found?.nodes;
-      served.value = found?.sessions;
+      servedPerS.value = samplesPerS(served.value, found);
+      served.value = found;
       return;
     }
     const ids = new Set<string>();
@@ -80,3 +93,11 @@ export const useTrends = defineStore("trends", () => {
 
   return { trends };
 });
+
+/** Return what all nodes stored between two answers; undefined: a node was restarted, or there was no answer. */
+function samplesPerS(before: Stats | undefined, after: Stats | undefined): number | undefined {
+  if (before === undefined || after === undefined) return undefined;
+  const seconds = (Date.parse(after.time) - Date.parse(before.time)) / 1000;
+  const samples = after.samples_stored - before.samples_stored;
+  return seconds > 0 && samples >= 0 ? samples / seconds : undefined;
+}

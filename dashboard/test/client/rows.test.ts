@@ -35,11 +35,52 @@ describe("rows of the fleet", () => {
     expect(row?.rate(at + 120_000)).toBeLessThan(0.01);
   });
 
+  it("have no rate until there is a time to count in, and none too high for a device that sends seldom", () => {
+    const rows = rowsOf("a");
+    rows.apply([samples("a", 90, ["t", 1, 1])], new Map(), at, 5);
+    rows.apply([samples("a", 91, ["t", 1, 1])], new Map(), at + 500, 5);
+    const row = rows.byId.get("a");
+    expect(row?.rate(at + 500)).toBeUndefined();
+    expect(row?.rate(at + 1_000)).toBeCloseTo(1, 1);
+    const seldom = rowsOf("b");
+    seldom.apply([samples("b", 90, ["t", 1, 1])], new Map(), at, 5);
+    expect(seldom.byId.get("b")?.rate(at + 5_000)).toBe(0); // and not one per second
+  });
+
+  it("count nothing of what comes at once because it happened before", () => {
+    const rows = rowsOf("a");
+    const live = (rev: number, now: number): void => rows.apply([samples("a", rev, ["t", 1, 1])], new Map(), now, 5);
+    rows.apply([{ kind: "reset" }, { kind: "state", state: "live" }], sessionsOf(summary("a")), at, 5);
+    live(500, at + 900);
+    for (let s = 1; s <= 9; s += 1) live(500 + s, at + 900 + s * 1000);
+    expect(rows.updates).toBe(9);
+    expect(rows.byId.get("a")?.rate(at + 9_900)).toBeCloseTo(1, 0);
+    rows.apply([{ kind: "state", state: "offline" }], new Map(), at + 10_000, 5);
+    rows.apply([{ kind: "state", state: "resyncing" }], new Map(), at + 70_000, 5);
+    expect(rows.countsFrom).toBe(Infinity);
+    rows.apply([{ kind: "state", state: "live" }], new Map(), at + 70_100, 5);
+    live(569, at + 70_200);
+    expect(rows.updates).toBe(9);
+    for (let s = 1; s <= 3; s += 1) live(569 + s, at + 71_000 + s * 1000);
+    expect(rows.updates).toBe(12);
+    expect(rows.byId.get("a")?.rate(at + 74_000)).toBeCloseTo(1, 0);
+  });
+
+  it("keep values of keys that have the names of what every object has", () => {
+    const rows = rowsOf("a");
+    rows.want(["__proto__", "constructor"]);
+    const found: unknown = JSON.parse('{"__proto__": [1, 1]}');
+    rows.fill({ ...summary("a"), values: found } as never);
+    expect([...(rows.byId.get("a")?.values ?? [])]).toEqual([["__proto__", [1, 1]]]);
+    rows.apply([samples("a", 90, ["__proto__", 2, 2])], new Map(), at, 5);
+    expect(rows.byId.get("a")?.values.get("__proto__")).toEqual([2, 2]);
+  });
+
   it("keep the values that are wanted, and no others", () => {
     const rows = rowsOf("a");
     rows.want(["t"]);
     rows.apply([samples("a", 11, ["t", 5, 1], ["u", 6, 1])], new Map(), at, 5);
-    expect(rows.byId.get("a")?.values).toEqual({ t: [5, 1] });
+    expect(rows.byId.get("a")?.values).toEqual(new Map([["t", [5, 1]]]));
     expect([...rows.keys]).toEqual(["t", "u"]);
   });
 
@@ -50,8 +91,8 @@ describe("rows of the fleet", () => {
     for (const id of ["a", "b", "gone"]) {
       rows.fill({ ...summary(id), rev: 15, values: { t: ["fetched", 1], u: [1, 1] } } as never);
     }
-    expect(rows.byId.get("a")?.values).toEqual({ t: ["live", 2], u: [1, 1] });
-    expect(rows.byId.get("b")?.values).toEqual({ t: ["fetched", 1], u: [1, 1] });
+    expect(rows.byId.get("a")?.values).toEqual(new Map<string, unknown>([["t", ["live", 2]], ["u", [1, 1]]]));
+    expect(rows.byId.get("b")?.values).toEqual(new Map<string, unknown>([["t", ["fetched", 1]], ["u", [1, 1]]]));
     expect(rows.byId.has("gone")).toBe(false);
   });
 
@@ -67,7 +108,7 @@ describe("rows of the fleet", () => {
   it("begin anew with a reset, where revisions may have gone back", () => {
     const rows = rowsOf("a", "b");
     rows.apply([{ kind: "reset" }], sessionsOf(summary("a", { rev: 3 })), at, 5);
-    rows.apply([samples("a", 4, ["t", 1, 1]), samples("a", 6, ["t", 2, 2])], new Map(), at, 5);
+    rows.apply([samples("a", 4, ["t", 1, 1]), samples("a", 6, ["t", 2, 2])], new Map(), at + 1_000, 5);
     expect([...rows.byId.keys()]).toEqual(["a"]);
     expect(rows.updates).toBe(3);
   });

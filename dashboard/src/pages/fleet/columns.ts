@@ -1,7 +1,9 @@
 // The columns of the fleet's table: how wide, how sorted, how shown.
-import { exactJson, isNumber } from "@/client/exact";
+import { isNumber } from "@/client/exact";
 import type { Row } from "@/client/rows";
 import { toMs } from "@/client/times";
+import { visible } from "@/client/visible";
+import { shortValue } from "./values";
 import { VALUE } from "./view";
 
 export interface FleetColumn {
@@ -51,13 +53,13 @@ export function dataKey(id: string): string | undefined {
 }
 
 function valueColumn(id: string): FleetColumn {
-  const title = dataKey(id) ?? "";
+  const name = dataKey(id) ?? "";
   const key = ({ values }: Row): string | number | bigint | undefined => {
-    const value = values[title]?.[0];
+    const value = values.get(name)?.[0];
     if (isNumber(value) || typeof value === "string" || value === undefined) return value;
-    return exactJson(value);
+    return shortValue(value); // to look further would take long, and nobody would see it
   };
-  return { id, title, width: "minmax(6rem, 0.8fr)", isRestless: true, key };
+  return { id, title: visible(name), width: "minmax(6rem, 0.8fr)", isRestless: true, key };
 }
 
 export function setupState({ setup_version: version, in_sync: isInSync }: Row["summary"]): string {

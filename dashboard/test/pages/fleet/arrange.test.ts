@@ -18,7 +18,7 @@ const ids = (rows: Row[], part: Partial<View>): readonly string[] => run(rows, p
 
 function valued(id: string, value: unknown): Row {
   const row = new Row(summary(id));
-  if (value !== undefined) row.values = { t: [value, 1] };
+  if (value !== undefined) row.values.set("t", [value, 1]);
   return row;
 }
 
@@ -64,7 +64,7 @@ describe("list of the fleet", () => {
   it("is put in order in steps, whatever comes between", () => {
     const rows = Array.from({ length: 5_000 }, (_, index) => valued(`k-${index}`, (index * 7_919) % 1_000));
     const found = run(rows, { sort: { by: "value:t", isDescending: true } });
-    const expected = rows.map((row) => ({ id: row.summary.session_id, t: row.values["t"]?.[0] as number }));
+    const expected = rows.map((row) => ({ id: row.summary.session_id, t: row.values.get("t")?.[0] as number }));
     expected.sort((one, other) => other.t - one.t || (one.id < other.id ? -1 : 1));
     expect(found.ids).toEqual(expected.map(({ id }) => id));
     expect(found.steps).toBeGreaterThan(50);

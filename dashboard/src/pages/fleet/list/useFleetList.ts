@@ -26,13 +26,18 @@ export interface FleetList {
   readonly isArranged: ComputedRef<boolean>;
 }
 
-export function useFleetList(view: Ref<View>): FleetList {
+/** `keys`: of the values that are shown. */
+export function useFleetList(view: Ref<View>, keys: Ref<readonly string[]>): FleetList {
   const fleet = useFleet();
   const connection = useConnection();
   const isServed = computed(() => connection.isLarge || view.value.state === "archived");
-  const server = useServerList(view, isServed);
-  /** What is live is newer than what the server listed. */
-  const rowOf = (id: string): Row | undefined => fleet.row(id) ?? server.rows.value.get(id);
+  const server = useServerList(view, isServed, keys);
+  /** What is live is newer than what the server listed, but begins without values. */
+  function rowOf(id: string): Row | undefined {
+    const [live, listed] = [fleet.row(id), server.rows.value.get(id)];
+    if (live !== undefined && listed !== undefined) live.fill(-1, listed.values);
+    return live ?? listed;
+  }
 
   const { result, anew, again } = useSteps(() =>
     isServed.value ? arrange(served(), { ...view.value, q: "" }) : arrange(fleet.all(), view.value),
