@@ -1,7 +1,11 @@
-"""What goes from a page to the service and back: numbers and setups."""
+"""What goes from a page to the service and back: numbers, setups, jobs."""
 
 from __future__ import annotations
 
+import redis
+
+from service.config.loader import queue_name
+from service.redis_access.job_queue import JobQueue
 from tests.browser.conftest import OpenTab
 from tests.support.clients.logins import token
 from tests.support.nodes.furnished import Fleet
@@ -46,3 +50,22 @@ def test_setup_is_compared_with_what_the_device_runs_though_the_page_never_saw_i
     changes.get_by_text("removed:").wait_for()
     assert str(MOST) in changes.inner_text()
     seen.page.get_by_text("1 line more, 1 fewer than in version 1.").wait_for()
+
+
+def test_failed_job_is_shown_with_its_error_and_runs_again(fleet: Fleet, tab: OpenTab) -> None:
+    """Once what was wrong is mended it is no failure any more, without a reload."""
+    service = fleet.service
+    service.store.bulk.set("broken", {"state": "queued", "request": "{"})
+    with redis.Redis.from_url(service.cluster.server.url) as client:
+        jobs = JobQueue(client, queue_name(service.config.redis.key_prefix))
+        jobs._enqueue("send_batch", ["broken"], "broken", 60)
+    seen = tab()
+    seen.sign_in(fleet.urls[0], token("admin"), "/jobs?state=failed")
+    row = seen.page.get_by_role("row").filter(has_text="send batch")
+    row.get_by_text("JSONDecodeError").wait_for()
+    service.store.bulk.set("broken", {"state": "done"})
+    row.get_by_role("button", name="Run send batch again").click()
+    seen.page.get_by_text("send batch waits again.").wait_for()
+    seen.page.get_by_text("None is in this state.").wait_for()
+    seen.page.get_by_label("Which jobs").select_option("finished")
+    row.get_by_text("finished").wait_for()
