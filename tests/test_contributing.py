@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,27 @@ def test_decisions_are_numbered_without_a_gap() -> None:
         for number in re.findall(r"docs/decisions/(\d{4})", path.read_text())
     } | set(re.findall(r"docs/decisions/(\d{4})", (ROOT / "pyproject.toml").read_text()))
     assert {int(number) for number in cited} <= set(numbers)
+
+
+def test_layout_lists_every_layer_the_lowest_first() -> None:
+    """As the import contracts have them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (
+        one["layers"] for one in contracts["contracts"] if one.get("containers") == ["service"]
+    )
+    floor = {
+        name: number
+        for number, layer in enumerate(reversed(layers))
+        for name in re.findall(r"\w+", layer)
+    }
+    (listed,) = re.findall(
+        r"(?s)\nservice/\n(.*?)\nworkers/", (DOCS / "architecture.md").read_text()
+    )
+    rows = re.findall(r"(?m)^  (\w+(?:  \w+)*)/?(?: |$)", listed)
+    names = [name for row in rows for name in row.split()]
+    assert sorted(names) == sorted([*floor, "web"])
+    floors = [floor[name] for name in names if name != "web"]  # which has no modules
+    assert floors == sorted(floors)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 import hatch_build
-from chaos.fuzz.one_socket import MAX_BYTES, MAX_VALUE_BYTES, NOW_S, SESSION, Socket, reader_of
+from chaos.fuzz.one_socket import MAX_VALUE_BYTES, SESSION, Socket, reader_of
+from chaos.fuzz.standins import MAX_BYTES, NOW_S
 from chaos.fuzz.target import Target
 from service.native import Reader, Updates, find_native, one_by_one
 from service.protocol import frames

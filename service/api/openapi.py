@@ -26,7 +26,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from service import errors
 from service.api import parsing, problems
 from service.api.examples import add_examples
-from service.api.response_models import Problem
+from service.api.models.responses import Problem
 
 PREFIX = "/api/v1"
 DOCUMENT = PREFIX + "/openapi.json"

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import request_models, response_models
 from service.api.awaited import Waiting, when_done
+from service.api.models import operations, requests, responses
 from service.api.openapi import Api
 from service.api.respond import json_response, not_modified
 from service.archive.errors import BadRecord
@@ -61,7 +61,7 @@ class Archives:
 
     # -- sessions
 
-    def archive_session(self, path: request_models.SessionPath) -> Response:
+    def archive_session(self, path: requests.SessionPath) -> Response:
         """Move a session from Redis to the archive now.
 
         Answers 200 when the session is archived, also if it was archived before. The work is a job:
@@ -91,7 +91,7 @@ class Archives:
         job_id = self._jobs.enqueue_archive([path.session_id], secrets.token_hex(8))
         return when_done(self._jobs, job_id, shown)
 
-    def restore_session(self, path: request_models.SessionPath) -> Response:
+    def restore_session(self, path: requests.SessionPath) -> Response:
         """Restore an archived session to Redis, as inactive unless its device is expected.
 
         Answers 200 when the session is in Redis, also if it was there before. The work is a job: if
@@ -149,7 +149,7 @@ class Archives:
     # -- files
 
     def download_archive(
-        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
+        self, path: requests.SessionPath, header: requests.IfNoneMatch
     ) -> Response:
         """Download the file of an archived session; `muster archive import` reads this format.
 
@@ -185,7 +185,7 @@ class Archives:
 
     # -- quarantine
 
-    def list_quarantine(self, query: request_models.QuarantineQuery) -> Response:
+    def list_quarantine(self, query: requests.QuarantineQuery) -> Response:
         """List the files in quarantine, oldest first, each with the reason."""
         archiver = self._rules.archiver
         items = archiver.archive.store.quarantined() if archiver.exists else []
@@ -201,7 +201,7 @@ class Archives:
             }
         )
 
-    def download_quarantined(self, path: request_models.QuarantinePath) -> Response:
+    def download_quarantined(self, path: requests.QuarantinePath) -> Response:
         """Download a file in quarantine as it is; it may be anything.
 
         `conflict`: what was set aside is not a file, or too large to be one of the archive.
@@ -221,7 +221,7 @@ class Archives:
         response.headers["Content-Disposition"] = f'attachment; filename="{found.item}-{name}"'
         return response
 
-    def unquarantine(self, body: request_models.UnquarantineRequest) -> Response:
+    def unquarantine(self, body: requests.UnquarantineRequest) -> Response:
         """Put a file back where it was, when it can be read by now, and its session into the lists.
 
         `conflict`: the file is still invalid, or a file with its name exists again.
@@ -275,22 +275,22 @@ def register(api: Api, archives: Archives) -> None:
     """Add the routes."""
     one = "/sessions/<segment:session_id>"
     not_found = (errors.SessionNotFound, errors.ArchiveCorrupt)
-    job = {202: response_models.JobAccepted}
+    job = {202: operations.JobAccepted}
     api.add("POST", one + "/archive", archives.archive_session, tag="archive", headers=["Location"],
-            returns={200: response_models.Summary, **job},
+            returns={200: responses.Summary, **job},
             raises=(*not_found, errors.Conflict, errors.TooLarge, errors.Overloaded))  # fmt: skip
     api.add("POST", one + "/restore", archives.restore_session, tag="archive", headers=["Location"],
-            returns={200: response_models.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
+            returns={200: responses.Summary, **job}, raises=(*not_found, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/<segment:session_id>", archives.download_archive, tag="archive",
             headers=["ETag", "Content-Disposition"], raises=(*not_found, errors.FileNotFound),
             returns={200: {ZSTD: bytes}, 304: None})  # fmt: skip
     api.add("POST", "/archive/verify", archives.verify_archive, tag="archive", headers=["Location"],
-            returns={200: response_models.Verification, **job},
+            returns={200: operations.Verification, **job},
             raises=(errors.Conflict, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/quarantine", archives.list_quarantine, tag="archive",
-            returns={200: response_models.Quarantine})  # fmt: skip
+            returns={200: operations.Quarantine})  # fmt: skip
     api.add("POST", "/archive/quarantine", archives.unquarantine, tag="archive",
-            returns={200: response_models.Unquarantined},
+            returns={200: operations.Unquarantined},
             raises=(errors.FileNotFound, errors.Conflict, errors.Overloaded))  # fmt: skip
     api.add("GET", "/archive/quarantine/<segment:item>", archives.download_quarantined, tag="archive",
             headers=["Content-Disposition"], raises=(errors.FileNotFound, errors.Conflict),

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import request_models, response_models
 from service.api.authentication import current_identity
 from service.api.awaited import has_hung_up
+from service.api.models import requests, responses
 from service.api.openapi import PREFIX, Api
 from service.api.paths import in_path
 from service.api.respond import iso_of_seconds, json_response
@@ -107,9 +107,9 @@ class Commands:
 
     def send_command(
         self,
-        path: request_models.SessionPath,
-        header: request_models.IdempotencyKey,
-        body: request_models.NewCommand,
+        path: requests.SessionPath,
+        header: requests.IdempotencyKey,
+        body: requests.NewCommand,
     ) -> Response:
         """Queue a command for a device; `wait` says what the request waits for.
 
@@ -146,18 +146,18 @@ class Commands:
         location = _url(path.session_id, added.command_id)
         return json_response(shown(path.session_id, command), status, Location=location)
 
-    def list_commands(self, path: request_models.SessionPath) -> Response:
+    def list_commands(self, path: requests.SessionPath) -> Response:
         """List open commands and the last finished ones, oldest first."""
         found = self._rules.get_commands(path.session_id)
         commands = [shown(path.session_id, one) for one in found]
         return json_response({"session_id": path.session_id, "commands": commands})
 
-    def get_command(self, path: request_models.CommandPath) -> Response:
+    def get_command(self, path: requests.CommandPath) -> Response:
         """Get a command and its status."""
         command = self._rules.get_command(path.session_id, path.command_id)
         return json_response(shown(path.session_id, command))
 
-    def cancel_command(self, path: request_models.CommandPath) -> Response:
+    def cancel_command(self, path: requests.CommandPath) -> Response:
         """Cancel an open command; a device that already received it may still execute it."""
         change = self._rules.cancel_command(path.session_id, path.command_id)
         if not change.changed and change.status != "cancelled":
@@ -168,9 +168,7 @@ class Commands:
             )
         return json_response(shown(path.session_id, change.view or {}))
 
-    def send_bulk(
-        self, header: request_models.IdempotencyKey, body: request_models.BulkCommand
-    ) -> Response:
+    def send_bulk(self, header: requests.IdempotencyKey, body: requests.BulkCommand) -> Response:
         """Queue a command for many devices, in the background.
 
         The command is queued once per device, even if workers fail in the meantime.
@@ -190,9 +188,7 @@ class Commands:
         location = f"{PREFIX}/commands/{in_path(batch['batch_id'])}"
         return json_response(batch, 202, Location=location)
 
-    def get_batch(
-        self, path: request_models.BatchPath, query: request_models.BatchQuery
-    ) -> Response:
+    def get_batch(self, path: requests.BatchPath, query: requests.BatchQuery) -> Response:
         """Get the state of a bulk command, and a page of its devices."""
         first = int(query.cursor or 0)
         projects = current_identity().projects
@@ -218,18 +214,18 @@ def register(api: Api, commands: Commands) -> None:
     rule = "/sessions/<segment:session_id>/commands"
     not_found = (errors.SessionNotFound,)
     api.add("POST", rule, commands.send_command, tag="commands", headers=["Location"],
-            returns={200: response_models.Command, 202: response_models.Command},
+            returns={200: responses.Command, 202: responses.Command},
             raises=(*not_found, errors.DeviceOffline, errors.CommandTimeout,
                     errors.IdempotencyMismatch, errors.Overloaded))  # fmt: skip
     api.add("GET", rule, commands.list_commands, tag="commands", raises=not_found,
-            returns={200: response_models.Commands})  # fmt: skip
+            returns={200: responses.Commands})  # fmt: skip
     api.add("GET", rule + "/<segment:command_id>", commands.get_command, tag="commands",
-            raises=(*not_found, errors.CommandNotFound), returns={200: response_models.Command})  # fmt: skip
+            raises=(*not_found, errors.CommandNotFound), returns={200: responses.Command})  # fmt: skip
     api.add("DELETE", rule + "/<segment:command_id>", commands.cancel_command, tag="commands",
             raises=(*not_found, errors.CommandNotFound, errors.Conflict),
-            returns={200: response_models.Command})  # fmt: skip
+            returns={200: responses.Command})  # fmt: skip
     api.add("POST", "/commands", commands.send_bulk, tag="commands", headers=["Location"],
-            returns={202: response_models.Batch},
+            returns={202: responses.Batch},
             raises=(*not_found, errors.IdempotencyMismatch, errors.Overloaded))  # fmt: skip
     api.add("GET", "/commands/<segment:batch_id>", commands.get_batch, tag="commands",
-            raises=(errors.BatchNotFound,), returns={200: response_models.Batch})  # fmt: skip
+            raises=(errors.BatchNotFound,), returns={200: responses.Batch})  # fmt: skip

@@ -10,7 +10,7 @@ from flask import Response, request
 from service import errors
 from service.api.authentication import current_identity
 from service.api.awaited import has_hung_up
-from service.api.device_models import (
+from service.api.models.devices import (
     CommandsQuery,
     DeviceCommands,
     DevicePath,

@@ -20,8 +20,8 @@ from flask import Response, request
 from werkzeug.exceptions import NotAcceptable
 
 from service import errors
-from service.api import request_models, response_models
 from service.api.cells import cell
+from service.api.models import requests, responses
 from service.api.negotiation import best_type
 from service.api.openapi import Api
 from service.api.parsing import JSON
@@ -55,9 +55,7 @@ class Histories:
         self._store = store
         self._rules = rules
 
-    def get_data(
-        self, path: request_models.SessionPath, query: request_models.DataQuery
-    ) -> Response:
+    def get_data(self, path: requests.SessionPath, query: requests.DataQuery) -> Response:
         """Get the histories of all data keys.
 
         `Accept` selects JSON, CSV or NDJSON. `ts` is in seconds since 1970: the device's time, or
@@ -66,13 +64,12 @@ class Histories:
         """
         if query.step is not None:
             return self._series(path.session_id, query)
-        until = None if query.until is None else request_models.moment_of(query.until)
+        until = None if query.until is None else requests.moment_of(query.until)
         return self._answer(path.session_id, query, keys=query.keys, until=until)
 
-    def _series(self, session_id: str, query: request_models.DataQuery) -> Response:
+    def _series(self, session_id: str, query: requests.DataQuery) -> Response:
         since, until = (
-            None if one is None else request_models.moment_of(one)
-            for one in (query.since, query.until)
+            None if one is None else requests.moment_of(one) for one in (query.since, query.until)
         )
         wanted = Wanted(query.keys, since, until, query.step, query.agg or "avg")
         answer = self._rules.series.read(session_id, wanted)
@@ -87,15 +84,11 @@ class Histories:
         )
         return _response(kind, as_csv(points) if kind == CSV else as_ndjson(points))
 
-    def get_data_of_key(
-        self, path: request_models.KeyPath, query: request_models.KeyDataQuery
-    ) -> Response:
+    def get_data_of_key(self, path: requests.KeyPath, query: requests.KeyDataQuery) -> Response:
         """Get the history of one data key, in the same formats."""
         return self._answer(path.session_id, query, key=path.key)
 
-    def post_telemetry(
-        self, path: request_models.SessionPath, body: request_models.Telemetry
-    ) -> Response:
+    def post_telemetry(self, path: requests.SessionPath, body: requests.Telemetry) -> Response:
         """Store one sample per key with the present time; other keys keep their values."""
         rev = self._rules.update_telemetry(path.session_id, body.telemetry)
         return json_response({"session_id": path.session_id, "rev": rev})
@@ -103,7 +96,7 @@ class Histories:
     def _answer(
         self,
         session_id: str,
-        query: request_models.KeyDataQuery,
+        query: requests.KeyDataQuery,
         *,
         key: str | None = None,
         keys: Sequence[str] = (),
@@ -111,7 +104,7 @@ class Histories:
     ) -> Response:
         kind = _wanted_kind()
         keys, pages = self._find(session_id, key, keys, query.limit)
-        since = None if query.since is None else request_models.moment_of(query.since)
+        since = None if query.since is None else requests.moment_of(query.since)
         if since is not None or until is not None:
             pages = _within(pages, since, until)
         pages = iter(pages)
@@ -291,7 +284,7 @@ def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
 def register(api: Api, histories: Histories) -> None:
     """Add the routes."""
     one = "/sessions/<segment:session_id>"
-    forms = {JSON: response_models.Data, NDJSON: response_models.DataLine, CSV: None}
+    forms = {JSON: responses.Data, NDJSON: responses.DataLine, CSV: None}
     for rule, handler, missing in (
         (one + "/data", histories.get_data, (errors.TooLarge, errors.Overloaded)),
         (one + "/data/<segment:key>", histories.get_data_of_key, (errors.KeyNotFound,)),
@@ -299,5 +292,5 @@ def register(api: Api, histories: Histories) -> None:
         api.add("GET", rule, handler, tag="data", returns={200: forms}, refuses=[406],
                 raises=(errors.SessionNotFound, *missing))  # fmt: skip
     api.add("POST", one + "/telemetry", histories.post_telemetry, tag="data",
-            returns={200: response_models.Stored},
+            returns={200: responses.Stored},
             raises=(errors.SessionNotFound, errors.Overloaded))  # fmt: skip

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import problems, request_models, response_models
+from service.api import problems
 from service.api.authentication import current_identity
 from service.api.awaited import Waiting, when_done
+from service.api.models import operations, requests
 from service.api.openapi import Api
 from service.api.respond import json_response
 from service.observability.alarms import sweeps
@@ -56,7 +57,7 @@ class Operations:
         self._alarms = alarms
         self._preview = preview
 
-    def cleanup(self, body: request_models.CleanupRequest) -> Response:
+    def cleanup(self, body: requests.CleanupRequest) -> Response:
         """Archive, or with `purge` delete, sessions that are not in use.
 
         A session is not in use if it has no connection, no clients and no activity for
@@ -77,7 +78,7 @@ class Operations:
         """List the running nodes, each with the figures it last reported."""
         return json_response({"nodes": [node_shown(node) for node in self._store.fleet.nodes()]})
 
-    def list_jobs(self, query: request_models.JobsQuery) -> Response:
+    def list_jobs(self, query: requests.JobsQuery) -> Response:
         """List background jobs by state, newest first; show the queue and the sweeps."""
         states = [query.state] if query.state else ["started", "queued", "failed", "scheduled",
                                                     "deferred", "finished"]  # fmt: skip
@@ -91,11 +92,11 @@ class Operations:
             }
         )
 
-    def get_job(self, path: request_models.JobPath) -> Response:
+    def get_job(self, path: requests.JobPath) -> Response:
         """Get a background job."""
         return json_response(self._jobs.get(path.job_id))
 
-    def retry_job(self, path: request_models.JobPath) -> Response:
+    def retry_job(self, path: requests.JobPath) -> Response:
         """Enqueue a failed job again."""
         return json_response(self._jobs.retry(path.job_id))
 
@@ -172,21 +173,21 @@ def _number(text: str) -> Any:
     return int(number) if number.is_integer() else number
 
 
-def register(api: Api, operations: Operations) -> None:
+def register(api: Api, ops: Operations) -> None:
     """Add the routes."""
     not_found = (errors.JobNotFound,)
-    api.add("POST", "/sessions/cleanup", operations.cleanup, tag="sessions",
-            returns={200: response_models.Cleanup, 202: response_models.JobAccepted}, headers=["Location"],
+    api.add("POST", "/sessions/cleanup", ops.cleanup, tag="sessions",
+            returns={200: operations.Cleanup, 202: operations.JobAccepted}, headers=["Location"],
             raises=(errors.Overloaded, errors.Conflict))  # fmt: skip
-    api.add("GET", "/nodes", operations.list_nodes, tag="operations",
-            returns={200: response_models.Nodes})  # fmt: skip
-    api.add("GET", "/jobs", operations.list_jobs, tag="operations",
-            returns={200: response_models.Jobs})  # fmt: skip
-    api.add("GET", "/jobs/<segment:job_id>", operations.get_job, tag="operations",
-            raises=not_found, returns={200: response_models.Job})  # fmt: skip
-    api.add("POST", "/jobs/<segment:job_id>/retry", operations.retry_job, tag="operations",
-            raises=(*not_found, errors.Conflict), returns={200: response_models.Job})  # fmt: skip
-    api.add("GET", "/alarms", operations.list_alarms, tag="operations",
-            returns={200: response_models.Alarms})  # fmt: skip
-    api.add("GET", "/stats", operations.get_stats, tag="operations",
-            returns={200: response_models.Stats})  # fmt: skip
+    api.add("GET", "/nodes", ops.list_nodes, tag="operations",
+            returns={200: operations.Nodes})  # fmt: skip
+    api.add("GET", "/jobs", ops.list_jobs, tag="operations",
+            returns={200: operations.Jobs})  # fmt: skip
+    api.add("GET", "/jobs/<segment:job_id>", ops.get_job, tag="operations",
+            raises=not_found, returns={200: operations.Job})  # fmt: skip
+    api.add("POST", "/jobs/<segment:job_id>/retry", ops.retry_job, tag="operations",
+            raises=(*not_found, errors.Conflict), returns={200: operations.Job})  # fmt: skip
+    api.add("GET", "/alarms", ops.list_alarms, tag="operations",
+            returns={200: operations.Alarms})  # fmt: skip
+    api.add("GET", "/stats", ops.get_stats, tag="operations",
+            returns={200: operations.Stats})  # fmt: skip

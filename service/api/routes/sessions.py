@@ -9,8 +9,8 @@ from typing import Protocol
 from flask import Response
 
 from service import errors
-from service.api import request_models, response_models
 from service.api.authentication import current_identity
+from service.api.models import requests, responses
 from service.api.openapi import PREFIX, Api
 from service.api.parsing import wanted_tags
 from service.api.paths import in_path
@@ -51,7 +51,7 @@ class Sessions:
         self._rules = rules
         self._histories = histories
 
-    def list_sessions(self, query: request_models.SessionsQuery) -> Response:
+    def list_sessions(self, query: requests.SessionsQuery) -> Response:
         """List sessions, page by page.
 
         Sessions of one state are listed in the order in which they entered it. Pages neither skip
@@ -74,7 +74,7 @@ class Sessions:
             }
         )
 
-    def _page(self, query: request_models.SessionsQuery, limit: int) -> Page:
+    def _page(self, query: requests.SessionsQuery, limit: int) -> Page:
         cursor = query.cursor
         states = STATES.get(query.state) or (str(query.state),)
         q = query.q or None
@@ -99,7 +99,7 @@ class Sessions:
         ]
         return Page(rows, page.next, None)
 
-    def create_session(self, body: request_models.NewSession) -> Response:
+    def create_session(self, body: requests.NewSession) -> Response:
         """Create a session; the service chooses its id."""
         project_id = current_identity().one_project(body.project_id) or ""
         made = self._rules.new_session(body.session_name, project_id)
@@ -108,9 +108,9 @@ class Sessions:
 
     def get_session(
         self,
-        path: request_models.SessionPath,
-        query: request_models.SessionQuery,
-        header: request_models.IfNoneMatch,
+        path: requests.SessionPath,
+        query: requests.SessionQuery,
+        header: requests.IfNoneMatch,
     ) -> Response:
         """Get a session with its setup, statistics, timeline and all samples, or with the newest ones.
 
@@ -149,7 +149,7 @@ class Sessions:
             raise errors.SessionNotFound(session_id=session_id)
         return snapshot
 
-    def get_session_info(self, path: request_models.SessionPath) -> Response:
+    def get_session_info(self, path: requests.SessionPath) -> Response:
         """Get a short description of a session."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response(
@@ -165,9 +165,7 @@ class Sessions:
             }
         )
 
-    def delete_session(
-        self, path: request_models.SessionPath, header: request_models.IfMatch
-    ) -> Response:
+    def delete_session(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
         """Delete a session from Redis and from disk; its device is notified and disconnected."""
         tags = wanted_tags()
         if tags is not None and len(tags) != 1:
@@ -178,9 +176,7 @@ class Sessions:
         self._rules.delete_session(path.session_id, expected=tags[0] if tags else "")
         return no_content()
 
-    def disconnect_device(
-        self, path: request_models.SessionPath, body: request_models.Disconnect
-    ) -> Response:
+    def disconnect_device(self, path: requests.SessionPath, body: requests.Disconnect) -> Response:
         """Disconnect the session's device, and refuse its id for a while.
 
         The device receives `kicked` and is closed; a request of it that waits ends. Until
@@ -191,12 +187,12 @@ class Sessions:
         answer = {"session_id": path.session_id, "disconnected": was_there}
         return json_response({**answer, "retry_after_s": body.retry_after_s})
 
-    def get_timeline(self, path: request_models.SessionPath) -> Response:
+    def get_timeline(self, path: requests.SessionPath) -> Response:
         """List the last lifecycle events of a session, oldest first."""
         shown = details_of(self._snapshot(path.session_id), iso=True)
         return json_response({"session_id": path.session_id, "timeline": shown["timeline"]})
 
-    def get_clients(self, path: request_models.SessionPath) -> Response:
+    def get_clients(self, path: requests.SessionPath) -> Response:
         """List the clients that have joined the session, on any node."""
         if self._store.index.summaries([path.session_id]) == [None]:
             raise errors.SessionNotFound(session_id=path.session_id)
@@ -230,19 +226,19 @@ def register(api: Api, sessions: Sessions) -> None:
     one = "/sessions/<segment:session_id>"
     tag = "sessions"
     api.add("GET", "/sessions", sessions.list_sessions, tag=tag,
-            returns={200: response_models.SessionsPage})  # fmt: skip
+            returns={200: responses.SessionsPage})  # fmt: skip
     api.add("POST", "/sessions", sessions.create_session, tag=tag,
-            returns={201: response_models.Summary}, headers=["Location"],
+            returns={201: responses.Summary}, headers=["Location"],
             raises=(errors.Overloaded,))  # fmt: skip
     api.add("GET", one, sessions.get_session, tag=tag, raises=not_found,
-            returns={200: response_models.Session, 304: None}, headers=["ETag"])  # fmt: skip
+            returns={200: responses.Session, 304: None}, headers=["ETag"])  # fmt: skip
     api.add("GET", one + "/info", sessions.get_session_info, tag=tag, raises=not_found,
-            returns={200: response_models.SessionInfo})  # fmt: skip
+            returns={200: responses.SessionInfo})  # fmt: skip
     api.add("DELETE", one, sessions.delete_session, tag=tag, returns={204: None},
             raises=(errors.SessionNotFound, errors.PreconditionFailed))  # fmt: skip
     api.add("POST", one + "/disconnect", sessions.disconnect_device, tag=tag, raises=not_found,
-            returns={200: response_models.Disconnected})  # fmt: skip
+            returns={200: responses.Disconnected})  # fmt: skip
     api.add("GET", one + "/timeline", sessions.get_timeline, tag=tag, raises=not_found,
-            returns={200: response_models.Timeline})  # fmt: skip
+            returns={200: responses.Timeline})  # fmt: skip
     api.add("GET", one + "/clients", sessions.get_clients, tag=tag, raises=not_found,
-            returns={200: response_models.Clients})  # fmt: skip
+            returns={200: responses.Clients})  # fmt: skip

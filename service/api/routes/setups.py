@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flask import Response
 
 from service import errors
-from service.api import request_models, response_models
+from service.api.models import requests, responses
 from service.api.openapi import Api
 from service.api.parsing import wanted_version
 from service.api.respond import json_response, not_modified
@@ -35,14 +35,12 @@ class Setups:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 
-    def get_setup(
-        self, path: request_models.SessionPath, header: request_models.IfNoneMatch
-    ) -> Response:
+    def get_setup(self, path: requests.SessionPath, header: requests.IfNoneMatch) -> Response:
         """Get the setup; its version is the ETag."""
         state = self._rules.get_setup(path.session_id)
         return not_modified(str(state.version)) or _shown(state)
 
-    def get_setup_version(self, path: request_models.VersionPath) -> Response:
+    def get_setup_version(self, path: requests.VersionPath) -> Response:
         """Get the setup of one version, such as the one that the device runs.
 
         Kept are the present one and those to which undo and redo go back and forth.
@@ -55,9 +53,9 @@ class Setups:
 
     def put_setup(
         self,
-        path: request_models.SessionPath,
-        header: request_models.Conditions,
-        body: request_models.WholeSetup,
+        path: requests.SessionPath,
+        header: requests.Conditions,
+        body: requests.WholeSetup,
     ) -> Response:
         """Replace the setup and send it to the device."""
         version = self._version(path.session_id)
@@ -65,9 +63,9 @@ class Setups:
 
     def patch_setup(
         self,
-        path: request_models.SessionPath,
-        header: request_models.Conditions,
-        body: request_models.MergePatch,
+        path: requests.SessionPath,
+        header: requests.Conditions,
+        body: requests.MergePatch,
     ) -> Response:
         """Change the setup by an RFC 7396 merge patch.
 
@@ -76,16 +74,12 @@ class Setups:
         version = self._version(path.session_id)
         return _shown(self._rules.patch_setup(path.session_id, body.root, version=version))
 
-    def undo_setup(
-        self, path: request_models.SessionPath, header: request_models.IfMatch
-    ) -> Response:
+    def undo_setup(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
         """Go back to the previous setup."""
         version = self._version(path.session_id)
         return _shown(self._rules.undo_setup(path.session_id, version=version))
 
-    def redo_setup(
-        self, path: request_models.SessionPath, header: request_models.IfMatch
-    ) -> Response:
+    def redo_setup(self, path: requests.SessionPath, header: requests.IfMatch) -> Response:
         """Undo the last undo."""
         version = self._version(path.session_id)
         return _shown(self._rules.redo_setup(path.session_id, version=version))
@@ -122,9 +116,9 @@ def register(api: Api, setups: Setups) -> None:
     rule = "/sessions/<segment:session_id>/setup"
     changes = (errors.SessionNotFound, errors.PreconditionFailed, errors.Overloaded)
     api.add("GET", rule, setups.get_setup, tag="setup", headers=["ETag"],
-            returns={200: response_models.Setup, 304: None}, raises=(errors.SessionNotFound,))  # fmt: skip
+            returns={200: responses.Setup, 304: None}, raises=(errors.SessionNotFound,))  # fmt: skip
     api.add("GET", rule + "/versions/<segment:version>", setups.get_setup_version, tag="setup",
-            returns={200: response_models.SetupVersion},
+            returns={200: responses.SetupVersion},
             raises=(errors.SessionNotFound, errors.VersionNotFound))  # fmt: skip
     for method, suffix, handler, more in (
         ("PUT", "", setups.put_setup, ()),
@@ -133,4 +127,4 @@ def register(api: Api, setups: Setups) -> None:
         ("POST", "/redo", setups.redo_setup, (errors.Conflict,)),
     ):
         api.add(method, rule + suffix, handler, tag="setup", headers=["ETag"],
-                returns={200: response_models.Setup}, raises=(*changes, *more))  # fmt: skip
+                returns={200: responses.Setup}, raises=(*changes, *more))  # fmt: skip

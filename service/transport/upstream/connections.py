@@ -22,6 +22,7 @@ from service.transport.backlog import Backlog
 from service.transport.connection import RECONNECT_REASONS, Frame, event_frame
 from service.transport.http.guard import CLIENT, KNOWN
 from service.transport.link import LINGER_S
+from service.transport.lost import LostSockets
 from service.transport.unauthenticated import UnauthenticatedClients
 from service.transport.upstream import incoming, polling, refusals
 from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
@@ -29,7 +30,6 @@ from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
-from service.transport.upstream.lost import LostSockets
 from service.transport.upstream.options import AllSeen, other_versions
 from service.transport.upstream.room_index import RoomIndex
 from service.transport.wheel import Wheel

@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from werkzeug.test import create_environ
 
 from service import errors
+from service.api.models.requests import moment_of
 from service.api.paths import EncodedSegments, Segment, in_path
-from service.api.request_models import moment_of
 from service.api.routes.histories import as_json
 from service.sessions.page_cursor import CURSOR, FIRST, PageCursor, parse_cursor
 

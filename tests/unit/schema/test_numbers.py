@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from service.api.request_models import CleanupRequest, SessionsQuery, moment_of
+from service.api.models.requests import CleanupRequest, SessionsQuery, moment_of
 from service.errors import InvalidRequest
 from service.schema.integers import LEAST, MOST, check_integers
 from service.schema.samples import MayLose, parse_update

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from service import errors
-from service.api import request_models
+from service.api.models import requests
 from service.api.parsing import AnyJson
 from service.live.feed.scope import Scope
 from service.schema import fields, names
@@ -62,9 +62,9 @@ NEW: dict[str, Callable[[str], Any]] = {
     "update_data: described": lambda name: payloads.UpdateData.parse({"key": name, "value": 1}),
     "update_telemetry": lambda name: parse_telemetry({"telemetry": {name: 1}}, 1.0),
     "send_command": lambda name: payloads.SendCommand.parse({"device_id": "d", "command": name}),
-    "POST …/telemetry": lambda name: request_models.Telemetry.parse({"telemetry": {name: 1}}),
-    "POST …/commands": lambda name: request_models.NewCommand.parse({"command": name}),
-    "POST /sessions": lambda name: request_models.NewSession.parse({"session_name": name or "\n"}),
+    "POST …/telemetry": lambda name: requests.Telemetry.parse({"telemetry": {name: 1}}),
+    "POST …/commands": lambda name: requests.NewCommand.parse({"command": name}),
+    "POST /sessions": lambda name: requests.NewSession.parse({"session_name": name or "\n"}),
 }
 #: Every door that names something that is there.
 KNOWN: dict[str, Callable[[str], Any]] = {
@@ -74,25 +74,26 @@ KNOWN: dict[str, Callable[[str], Any]] = {
     "update_setup": lambda name: payloads.SetupEdit.parse({"session_id": name, "setup": 1}),
     "register_vue: sessions": lambda name: Scope.parse({"sessions": [name]}),
     "register_vue: project": lambda name: Scope.parse({"project_id": name}),
-    "path of a session": lambda name: request_models.SessionPath.parse({"session_id": name}),
-    "path of a key": lambda name: request_models.KeyPath.parse({"session_id": "d", "key": name}),
-    "bulk command": lambda name: request_models.BulkCommand.parse(
+    "path of a session": lambda name: requests.SessionPath.parse({"session_id": name}),
+    "path of a key": lambda name: requests.KeyPath.parse({"session_id": "d", "key": name}),
+    "bulk command": lambda name: requests.BulkCommand.parse(
         {"command": "c", "session_ids": [name]}
     ),
 }
 
 
 @pytest.mark.parametrize("door", NEW)
-@pytest.mark.parametrize("name", REFUSED, ids=repr)
-def test_every_door_refuses_the_same_new_names(door: str, name: str) -> None:
-    with pytest.raises((errors.InvalidRequest, errors.TooLarge)):
-        NEW[door](name)
+def test_every_door_refuses_the_same_new_names(door: str) -> None:
+    for name in REFUSED:
+        with pytest.raises((errors.InvalidRequest, errors.TooLarge)):
+            NEW[door](name)
+            pytest.fail(f"it takes {name!r}")
 
 
 @pytest.mark.parametrize("door", NEW)
-@pytest.mark.parametrize("name", TAKEN, ids=repr)
-def test_every_door_takes_the_same_new_names(door: str, name: str) -> None:
-    NEW[door](name)
+def test_every_door_takes_the_same_new_names(door: str) -> None:
+    for name in TAKEN:
+        NEW[door](name)
 
 
 @pytest.mark.parametrize("claims", ["device", "prefix", "projects"])
@@ -113,26 +114,32 @@ def test_tokens_follow_the_rule_of_names(claims: str) -> None:
 
 
 @pytest.mark.parametrize("door", KNOWN)
-@pytest.mark.parametrize("name", [*TAKEN, *REFUSED], ids=repr)
-def test_what_is_there_is_named_by_any_text(door: str, name: str) -> None:
+def test_what_is_there_is_named_by_any_text(door: str) -> None:
     """A stricter rule never makes a session that exists unreachable."""
-    if name in ("", "\ud800"):
+    for name in [*TAKEN, *REFUSED]:
+        if name not in ("", "\ud800"):
+            KNOWN[door](name)
+    for name in ("", "\ud800"):
         with pytest.raises(errors.InvalidRequest):
             KNOWN[door](name)
-    else:
-        KNOWN[door](name)
+            pytest.fail(f"it takes {name!r}")
 
 
 def test_published_pattern_says_of_every_code_point_what_the_rule_says() -> None:
     """OpenAPI and AsyncAPI are made of these; U+D800–DFFF are no text of JSON."""
     name = jsonschema_rs.validator_for(fields.NAME)
     words = jsonschema_rs.validator_for(fields._WORDS)
-    wrong = [
-        hex(code)
-        for code in range(0x110000)
-        if not 0xD800 <= code <= 0xDFFF
-        and not (is_name(chr(code)) == name.is_valid(chr(code)) == words.is_valid(chr(code)))
-    ]
+
+    def said(text: str) -> set[bool]:
+        return {is_name(text), name.is_valid(text), words.is_valid(text)}
+
+    wrong = []
+    codes = [*range(0xD800), *range(0xE000, 0x110000)]
+    for first in range(0, len(codes), 50):
+        some = codes[first : first + 50]
+        # Hyphens keep each from joining the one before it. Where all say yes to all, they say so of each.
+        if said("-".join(["", *map(chr, some), ""])) != {True}:
+            wrong += [hex(code) for code in some if len(said(chr(code))) > 1]
     assert wrong == []
     both = [
         (text, is_name(text), name.is_valid(text))
@@ -141,7 +148,7 @@ def test_published_pattern_says_of_every_code_point_what_the_rule_says() -> None
     ]
     assert [text for text, one, other in both if one != other] == []
     for shown in (orjson.dumps(payloads.Register.model_json_schema()),
-                  orjson.dumps(request_models.NewSession.model_json_schema())):  # fmt: skip
+                  orjson.dumps(requests.NewSession.model_json_schema())):  # fmt: skip
         assert orjson.dumps(names.LETTER)[1:-1] in shown
 
 

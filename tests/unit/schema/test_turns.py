@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from service.api.request_models import BulkCommand, NewCommand, Telemetry
+from service.api.models.requests import BulkCommand, NewCommand, Telemetry
 from service.errors import InvalidRequest, ServiceError, TooLarge
 from service.schema.samples import parse_update
 from service.schema.values import check_depth, check_value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api.request_models import (
+from service.api.models.requests import (
     BulkCommand,
     CleanupRequest,
     DataQuery,

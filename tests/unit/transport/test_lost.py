@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service.transport.upstream.lost import TURN_SOCKETS, LostSockets
+from service.transport.lost import TURN_SOCKETS, LostSockets
 
 
 class Node:

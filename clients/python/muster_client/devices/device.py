@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from muster_client import tokens
 from muster_client.devices import samples
-from muster_client.devices.background import in_thread, tell, warn_of_drop, warn_of_refusal
+from muster_client.devices.background import tell, warn_of_drop, warn_of_refusal
 from muster_client.devices.buffer import Bounds, Buffer, MemoryBuffer
 from muster_client.devices.commands import Commands, Handler
-from muster_client.devices.file_buffer import FileBuffer
+from muster_client.devices.file_buffer import FileBuffer, sync_every
 from muster_client.devices.sender import Outcome, Sender, Update
 from muster_client.devices.setups import Setups
 from muster_client.errors import NotConnected, Refused
@@ -182,7 +182,7 @@ class AsyncDevice:
         self._commands.resume()
         work = [self._run(), self._commands.run(), self._setups.run()]
         if isinstance(self.buffer, FileBuffer):
-            work.append(self._sync(self.buffer))
+            work.append(sync_every(self._sync_s, self.buffer, self.device_id))
         self._tasks = [asyncio.ensure_future(one) for one in work]
 
     async def stop(self) -> None:
@@ -214,15 +214,6 @@ class AsyncDevice:
         self._set_state("ended", why)
         self._wake.set()
         self._empty.set()
-
-    async def _sync(self, buffer: FileBuffer) -> None:
-        while True:
-            await asyncio.sleep(self._sync_s)
-            try:
-                if buffer.is_unsynced:
-                    await in_thread(buffer.sync)
-            except OSError:
-                log.exception("%s: the buffer could not be written to the disk", self.device_id)
 
     async def _run(self) -> None:
         backoff = Backoff()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -12,9 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from muster_client.devices.background import in_thread
 from muster_client.devices.buffer import KEPT_COMMANDS, Bounds, Numbered, Stored, Taken, new_stream
 from muster_client.devices.samples import Sample
 from muster_client.errors import BadBuffer, BufferInUse
+
+log = logging.getLogger("muster_client")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
@@ -263,3 +268,14 @@ class FileBuffer:
                 os.fsync(self._wal)
                 os.close(self._wal)
                 self._db.close()
+
+
+async def sync_every(seconds: float, buffer: FileBuffer, device_id: str) -> None:
+    """Write what was added to the disk again and again, whatever the disk says."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            if buffer.is_unsynced:
+                await in_thread(buffer.sync)
+        except OSError:
+            log.exception("%s: the buffer could not be written to the disk", device_id)

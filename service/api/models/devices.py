@@ -9,8 +9,8 @@ from pydantic.config import JsonDict, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from service.api.models.responses import Answer
 from service.api.parsing import Body, Query
-from service.api.response_models import Answer
 from service.schema.fields import (
     NAME,
     WHOLE,
