@@ -65,6 +65,14 @@ def test_message_to_a_socket_goes_to_its_node_alone_and_nowhere_where_that_is_he
     assert bench.put == [Keys("p").inbox(node_token(OTHER)), Keys("p").mq]
 
 
+def test_message_about_a_socket_that_has_left_this_node_goes_nowhere(bench: Bench) -> None:
+    bench.manager.enter_room(sid_of(NODE), "/", "session:s1")
+    bench.manager.leave_room(sid_of(NODE), "/", "session:s1")
+    assert bench.put == []
+    bench.manager.enter_room(sid_of(OTHER), "/", "session:s1")
+    assert bench.put == [Keys("p").inbox(node_token(OTHER))]
+
+
 def test_message_that_fails_ends_nothing_and_is_counted(bench: Bench) -> None:
     done: list[object] = []
 
