@@ -86,12 +86,12 @@ test("what was not there is not told as removed", async (t) => {
 const samples = (sessionId, rows, more = {}) => ({ kind: "samples", sessionId, rev: 1, samples: rows, isConflated: false, ...more });
 const command = (sessionId, id, status) => ({ kind: "command", sessionId, command: { command_id: id, status } });
 
-/** What a reader gets that reads once all of this has come. */
-async function read(most, changes, { before = 0 } = {}) {
+/** What a reader gets that reads once all of this has come; or the first one as soon as the second has. */
+async function read(most, changes, { isEarly = false } = {}) {
   const queue = new ChangeQueue(most, () => {});
-  changes.slice(0, before).forEach((change) => queue.push(change));
-  for (let count = 0; count < before; count += 1) await queue.next();
-  changes.slice(before).forEach((change) => queue.push(change));
+  changes.slice(0, 2).forEach((change) => queue.push(change));
+  if (isEarly) await queue.next();
+  changes.slice(2).forEach((change) => queue.push(change));
   queue.end();
   const found = [];
   for (let next = await queue.next(); !next.done; next = await queue.next()) found.push(next.value);
@@ -114,7 +114,7 @@ test("what is left stays in its order, each command by itself, and what was read
     { kind: "removed", sessionId: "a" },
   ];
   const shown = (found) => found.map((one) => `${one.kind} ${one.command?.command_id ?? one.sessionId}`);
-  assert.deepEqual(shown(await read(4, changes, { before: 1 })), ["command c2", "command c1", "removed a"]);
+  assert.deepEqual(shown(await read(4, changes, { isEarly: true })), ["command c2", "command c1", "removed a"]);
 });
 
 test("a reader that waits is told of the end, and why", async () => {
