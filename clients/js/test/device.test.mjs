@@ -66,6 +66,16 @@ test("a token that ends during a connection is exchanged at once where a functio
   assert.notEqual(device.state, "ended");
 });
 
+test("a token is renewed by the clock of the service, however wrong the own one is", async (t) => {
+  const now = Date.now() / 1000 + 3600; // there
+  const token = (leftS) => `head.${btoa(JSON.stringify({ exp: now + leftS }))}.signature`;
+  const given = [token(1.3), token(600)];
+  const options = { correctClock: false, token: () => given.shift() };
+  const { service } = await deviceOf(t, [registered({ server_time: now })], options);
+  await until(() => service.sockets.length === 2);
+  assert.match(service.sockets[0].reason, /ends soon/);
+});
+
 test("draining and kicked are obeyed: the next connection comes when they say", async (t) => {
   for (const [event, field] of [["draining", "reconnect_after_s"], ["kicked", "retry_after_s"]]) {
     await t.test(event, async (inner) => {

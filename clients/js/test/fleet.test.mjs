@@ -201,3 +201,15 @@ test("a page over TLS is not sent to an address without", async (t) => {
   await until(() => service.asked.length === 2);
   assert.deepEqual(service.urls, ["https://a", "https://a"]);
 });
+
+test("a clock that is ahead does not make it connect all the time: the service says when its token ends", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const token = `head.${btoa(JSON.stringify({ exp: Date.now() / 1000 - 3000 }))}.signature`;
+  const { fleet, service } = fleetOf(t, [page([one("a")])], { token: () => token });
+  await fleet.waitLive(Infinity);
+  now += 60_000;
+  t.mock.timers.tick(60_000);
+  assert.deepEqual([service.sockets.length, service.sockets[0].reason], [1, undefined]);
+});

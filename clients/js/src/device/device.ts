@@ -68,6 +68,7 @@ export class Device {
   #mustReload = false; // what the sender holds is not what the buffer holds
   #socket: Socket | undefined;
   #shiftS = 0;
+  #serverAheadS = 0; // of this clock, however wrong it is: tokens end by the service's
   #wake = new Signal();
   #resumeAt = 0; // send nothing before, on the clock of `performance`
   #reconnectAfterS: number | undefined;
@@ -266,7 +267,7 @@ export class Device {
       backoff.succeeded();
       this.#tokenPauseS = 0;
       this.#noteClock(registration.server_time);
-      renewal = renewBeforeEnd(this.#options.token, token, this.#shiftS, () => {
+      renewal = renewBeforeEnd(this.#options.token, token, this.#serverAheadS, () => {
         this.#reconnectAfterS = 0;
         socket.close("the token ends soon");
       });
@@ -303,9 +304,9 @@ export class Device {
   }
 
   #noteClock(serverTime: number): void {
-    const shiftS = serverTime - Date.now() / 1000;
-    const isWrong = this.#options.correctClock !== false && Math.abs(shiftS) > CLOCK_SLACK_S;
-    this.#shiftS = isWrong ? shiftS : 0;
+    const aheadS = (this.#serverAheadS = serverTime - Date.now() / 1000);
+    const isWrong = this.#options.correctClock !== false && Math.abs(aheadS) > CLOCK_SLACK_S;
+    this.#shiftS = isWrong ? aheadS : 0;
   }
 
   async #sendUntilClosed(socket: Socket): Promise<void> {

@@ -5,7 +5,6 @@ import type { CommandUpdate, Counts, SampleUpdates, SessionsUpdate, Snapshot, Su
 import type { Socket } from "../socket.js";
 import { tell } from "../tell.js";
 import { Backoff, Signal, Sleeper, Timer } from "../time.js";
-import { renewBeforeEnd } from "../tokens.js";
 import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
 import { nextFrame, type Schedule } from "./frames.js";
 import { Joins } from "./joins.js";
@@ -233,14 +232,10 @@ export class Fleet {
   }
 
   async #connectAndWatch(backoff: Backoff): Promise<void> {
-    const { socket, token } = await this.#connector.connect((event, payload) => this.#event(event, payload));
+    const { socket } = await this.#connector.connect((event, payload) => this.#event(event, payload));
     this.#socket = socket;
     if (this.#hasEnded) socket.close("stopped");
     void socket.closed.then(() => this.#again.resolve());
-    const renewal = renewBeforeEnd(this.#options.token, token, 0, () => {
-      this.#afterS = 0;
-      socket.close("the token ends soon");
-    });
     try {
       while (socket.reason === undefined) {
         this.#again = new Signal();
@@ -250,7 +245,6 @@ export class Fleet {
         if (socket.reason === undefined) await this.#again.promise;
       }
     } finally {
-      renewal?.stop();
       this.#joins.connected(undefined);
       this.#socket = undefined;
       this.#early = undefined;

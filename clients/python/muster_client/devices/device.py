@@ -96,6 +96,9 @@ class AsyncDevice:
         self._commands = Commands(self.buffer, self._ask)
         self._setups = Setups(device_id, self._ask)
         self._shift_s = 0.0
+        self._server_ahead_s = (
+            0.0  # of this clock, however wrong it is: tokens end by the service's
+        )
         self.state, self.why = "offline", ""
         self.registration: dict[str, Any] = {}  #: the latest ack of `register`
         self._socket: Socket | None = None
@@ -277,9 +280,8 @@ class AsyncDevice:
 
     def _renew_at_end_of(self, token: str | None, socket: Socket) -> asyncio.TimerHandle | None:
         """Connect with a new token before the service cuts this one off."""
-        left_s = (
-            tokens.left_s(token, time.time() + self._shift_s) if callable(self._token) else None
-        )
+        now = time.time() + self._server_ahead_s
+        left_s = tokens.left_s(token, now) if callable(self._token) else None
         if left_s is None:
             return None
 
@@ -304,9 +306,9 @@ class AsyncDevice:
             )
 
     def _note_clock(self, server_time: float) -> None:
-        shift_s = server_time - time.time()
-        wrong = self._correct_clock and abs(shift_s) > CLOCK_SLACK_S
-        self._shift_s = shift_s if wrong else 0.0
+        ahead_s = self._server_ahead_s = server_time - time.time()
+        wrong = self._correct_clock and abs(ahead_s) > CLOCK_SLACK_S
+        self._shift_s = ahead_s if wrong else 0.0
 
     async def _send_until_closed(self, socket: Socket) -> None:
         self._wake.set()

@@ -101,6 +101,21 @@ def test_connection_is_changed_before_its_token_ends() -> None:
     drive(test)
 
 
+def test_token_is_renewed_by_the_clock_of_the_service_however_wrong_the_own_one_is() -> None:
+    """By a clock that is ahead of it, each token has ended: the next one would be asked for each second, for ever."""
+
+    async def test(service: Service) -> None:
+        now = time.time() + 3600
+        answer = {"ok": True, "last_seq": 0, "setup": None, "setup_version": 0}
+        service.on["register"] = lambda _: {**answer, "server_time": now}
+        given = iter([token(3601.3), token(4200)])
+        options = {"correct_clock": False, "token": lambda: next(given)}
+        async with AsyncDevice(service.url, "kiosk", **options):
+            await until(lambda: len(service.sockets) == 2)
+
+    drive(test)
+
+
 def test_event_that_is_not_understood_costs_nothing() -> None:
     async def test(service: Service) -> None:
         async with AsyncDevice(service.url, "kiosk") as device:
