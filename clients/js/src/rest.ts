@@ -23,6 +23,8 @@ export interface Request {
   readonly doneCode?: string;
 }
 
+/** What stands in front of the service answers so while it is away, or did not answer in time. */
+const GATEWAY = new Set([502, 503, 504]);
 /** Longest wait before a repetition. */
 const LONGEST_PAUSE_S = 10;
 
@@ -109,9 +111,10 @@ function readAnswer<T>(response: Response, text: string, parse: Parse): T {
   }
   if (response.ok) return parsed as T;
   const isBody = typeof parsed === "object" && parsed !== null;
-  // What stands in front of the service answers like this while it is away.
-  const isAway = response.status === 502 || response.status === 503 || response.status === 504;
-  const error = isBody ? (parsed as ErrorBody) : { message: `status ${response.status}`, retryable: isAway };
+  const error = isBody ? (parsed as ErrorBody) : { message: `status ${response.status}` };
+  if (error.code === undefined && GATEWAY.has(response.status)) {
+    throw new NotConnected(`status ${response.status}, and not from the service`); // which may have done it
+  }
   if (error.code === "precondition_failed") {
     throw new Conflict(error, version(response.headers.get("ETag") ?? error["setup_version"]));
   }

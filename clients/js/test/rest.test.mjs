@@ -32,3 +32,21 @@ test("an error is read as ever, and an answer that cannot be read is none", asyn
   };
   await assert.rejects(broken.ask({ method: "GET", path: "/x", parse }), NotConnected);
 });
+
+test("a gateway that gave up says nothing about what was done", async (t) => {
+  const answers = [];
+  let asked = 0;
+  t.mock.method(globalThis, "fetch", async () => {
+    asked += 1;
+    const [status, text, type] = answers.shift();
+    return new Response(text, { status, headers: { "Content-Type": type ?? "application/json" } });
+  });
+  const rest = new Rest("http://a", undefined, 5, 3);
+  answers.push([504, "<html>", "text/html"]);
+  await assert.rejects(rest.ask({ method: "PUT", path: "/x", isRepeatable: false }), NotConnected);
+  assert.equal(asked, 1); // twice it could undo what came in between
+  answers.push([502, '{"message":"nobody there"}'], [404, '{"code":"session_not_found"}']);
+  assert.equal(await rest.ask({ method: "DELETE", path: "/x", doneCode: "session_not_found" }), undefined);
+  answers.push([503, '{"code":"draining","retryable":false}']);
+  await assert.rejects(rest.ask({ method: "GET", path: "/x" }), Refused);
+});

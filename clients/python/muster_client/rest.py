@@ -14,8 +14,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from muster_client import protocol
 from muster_client.errors import Conflict, NotConnected, Refused
+from muster_client.forks import Home
 
 Answer = tuple[int, Any, Mapping[str, str]]
+
+#: What stands in front of the service answers so while it is away, or did not answer in time.
+_GATEWAY = (502, 503, 504)
 
 
 def in_path(session_id: str) -> str:
@@ -47,6 +51,7 @@ class Rest:
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
         self._is_closed = False
+        self._home = Home()
 
     def close(self) -> None:
         """Close the connections; a request that is under way closes its own at its end."""
@@ -96,6 +101,8 @@ class Rest:
                     raise NotConnected(f"{method} {target}: what came is no JSON") from error
         if status >= 400:
             error = parsed if isinstance(parsed, dict) else {"message": f"status {status}"}
+            if "code" not in error and status in _GATEWAY:  # the service may have done it
+                raise NotConnected(f"{method} {target}: status {status}, and not from the service")
             if error.get("code") == "precondition_failed":
                 raise Conflict(error, _version(found.get("etag") or error.get("setup_version")))
             raise Refused(error)
@@ -130,6 +137,8 @@ class Rest:
 
     def _take(self) -> http.client.HTTPConnection:
         """Return a kept connection that the service has not closed meanwhile, or a new one."""
+        if not self._home.is_here:
+            self._leave_behind()
         while True:
             with self._lock:
                 kept = self._idle.pop() if self._idle else None
@@ -143,6 +152,13 @@ class Rest:
             context = ssl.create_default_context()
             return http.client.HTTPSConnection(self._host, self._port, context=context)
         return http.client.HTTPConnection(self._host, self._port)
+
+    def _leave_behind(self) -> None:
+        """Close, here, what is of the process before a fork: both would read each other's answers."""
+        before = self._idle
+        self._home, self._lock, self._idle = Home(), threading.Lock(), []
+        for connection in before:
+            connection.close()
 
     def _give_back(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:

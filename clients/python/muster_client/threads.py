@@ -16,6 +16,7 @@ from muster_client.devices.device import AsyncDevice, H
 from muster_client.errors import NotConnected
 from muster_client.event_types import Summary
 from muster_client.fleet import AsyncFleet
+from muster_client.forks import Home
 from muster_client.tokens import Token
 
 if TYPE_CHECKING:
@@ -29,22 +30,35 @@ class LoopThread:
     """An event loop in a thread that does not keep the program alive."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="muster_client", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = (
+            None  # made where it is started: a fork ends what there is
+        )
         self._lock = threading.Lock()
         self._has_ended = False
+        self._home: Home | None = None  # where it was started
 
     @property
     def is_alive(self) -> bool:
         """Whether it was started and has not ended."""
-        return self._thread.is_alive() and not self._has_ended
+        return self._thread is not None and self._thread.is_alive() and not self._has_ended
 
     def start(self, begin: Callable[[], object]) -> None:
-        """Start it and call `begin` there; what that raises is raised here, and the thread has ended."""
+        """Start it and call `begin` there; what that raises is raised here, and the thread has ended.
+
+        Raises:
+            RuntimeError: It was started before.
+        """
 
         async def first() -> None:
             begin()
 
+        if self._thread is not None:
+            raise RuntimeError("it was started before")
+        self._home, self._lock, self._loop = Home(), threading.Lock(), asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._serve, args=(self._loop,), name="muster_client", daemon=True
+        )
         self._thread.start()
         try:
             self.run(first())
@@ -56,8 +70,20 @@ class LoopThread:
         """Return what a coroutine returns there.
 
         Raises:
-            NotConnected: The thread has ended, perhaps meanwhile.
+            NotConnected: The thread was not started, or has ended, perhaps meanwhile.
+            RuntimeError: It is this thread that was to do it, or the process was forked.
         """
+        try:
+            self.check_home()
+            if threading.current_thread() is self._thread:
+                raise RuntimeError(
+                    "a callback runs in the thread of the connection: it cannot wait for it"
+                )
+            if self._loop is None:
+                raise NotConnected("it was not started")
+        except BaseException:
+            work.close()
+            raise
         with self._lock:  # what is handed over before the end is answered, nothing is after it
             if self._has_ended:
                 work.close()
@@ -68,25 +94,34 @@ class LoopThread:
         except concurrent.futures.CancelledError:
             raise NotConnected("it was stopped") from None
 
+    def check_home(self) -> None:
+        """Refuse what would wait for ever, or be kept for ever, in a process that was forked.
+
+        Raises:
+            RuntimeError: It was started before the fork.
+        """
+        if self._home is not None:
+            self._home.check("what was started")
+
     def end(self) -> None:
-        """End it; twice is as good as once."""
+        """End it; twice is as good as once, and in a process that was forked it does nothing."""
+        if self._thread is None or self._loop is None or (self._home and not self._home.is_here):
+            return
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # it has just ended
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-        else:
-            self._loop.close()
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_forever()
+            loop.run_forever()
             with self._lock:
                 self._has_ended = True
-            self._loop.run_until_complete(_answer_the_others())
+            loop.run_until_complete(_answer_the_others())
         finally:
             self._has_ended = True
-            self._loop.close()
+            loop.close()
 
 
 async def _answer_the_others() -> None:
@@ -119,8 +154,9 @@ class Options(TypedDict, total=False):
 class Device:
     """A device in a thread; `start` it, then `send` from any thread.
 
-    Takes the arguments of `AsyncDevice`. Handlers and callbacks that are no coroutines run in
-    threads, so they may take their time.
+    Takes the arguments of `AsyncDevice`. Handlers that are no coroutines run in threads of their own, so they
+    may take their time. Callbacks, such as `on_state`, run in the thread of the connection: they must not take
+    long, and cannot wait for it (`flush`, `stop`).
     """
 
     def __init__(
@@ -164,7 +200,12 @@ class Device:
     def send(
         self, values: Mapping[str, Any] | None = None, /, *, ts: float | None = None, **more: Any
     ) -> None:
-        """See `AsyncDevice.send`; returns at once, from any thread, connected or not."""
+        """See `AsyncDevice.send`; returns at once, from any thread, connected or not.
+
+        Raises:
+            RuntimeError: The process was forked since `start`: nothing here would send it.
+        """
+        self._thread.check_home()
         self._device.send(values, ts=ts, **more)
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,6 +123,35 @@ def test_connection_is_kept_and_one_that_the_service_closed_is_replaced_unnotice
     operator.put_setup("kiosk", 1)
     assert service.connections == 1
     service.closes_after = True
+    operator.put_setup("kiosk", 1)
+    operator.put_setup("kiosk", 1)
+    assert service.connections == 2
+
+
+def test_gateway_that_gave_up_says_nothing_about_what_was_done(
+    service: Service, operator: Operator
+) -> None:
+    """A setup is not changed twice, a command has its key, and a session that is gone then was deleted."""
+    timeout = (504, "no answer in time")
+    service.answers = [timeout]
+    with pytest.raises(NotConnected, match="504"):
+        operator.put_setup("kiosk", 1, version=3)
+    service.answers = [timeout, GONE]
+    operator.delete("kiosk")
+    service.answers = [(502, {"message": "nobody there"}), (200, {"session_id": "kiosk"})]
+    assert operator.session("kiosk") == {"session_id": "kiosk"}
+    service.answers = [(503, {"code": "draining", "message": "later", "retryable": False})]
+    with pytest.raises(Refused, match="draining"):
+        operator.session("kiosk")
+
+
+def test_process_that_was_forked_makes_connections_of_its_own(
+    service: Service, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a common one each would read what the other asked for."""
+    service.answers = [(200, {"setup_version": n}) for n in range(3)]
+    operator.put_setup("kiosk", 1)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
     operator.put_setup("kiosk", 1)
     operator.put_setup("kiosk", 1)
     assert service.connections == 2

@@ -104,3 +104,23 @@ def test_program_that_leaves_its_loop_over_changes_is_no_reader_any_more() -> No
         await asyncio.to_thread(use)
 
     drive(test)
+
+
+def test_callback_that_would_wait_for_its_own_thread_is_told_so() -> None:
+    """It would wait for ever, and nothing would be sent or received any more."""
+    told: list[str] = []
+
+    def on_state(*_: str) -> None:
+        for wait in (device.flush, device.stop):
+            try:
+                wait()
+            except RuntimeError as error:
+                told.append(str(error))
+
+    device = Device("http://127.0.0.1:1", "car-1", on_state=on_state)
+    device.send(n=1)
+    device.start()
+    device.flush(timeout=0.01)
+    device.stop()
+    assert "cannot wait for it" in told[0]
+    assert len(set(told)) == 1

@@ -148,8 +148,9 @@ class AsyncDevice:
         """
         checked = samples.check({**(values or {}), **more}, time.time() if ts is None else ts)
         dropped = self.buffer.add(checked)
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake.set)  # from whatever thread
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended, perhaps just now
+                self._loop.call_soon_threadsafe(self._wake.set)  # from whatever thread
         if dropped:
             tell(self._on_drop, dropped)
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from muster_client.devices.background import in_thread
 from muster_client.devices.buffer import KEPT_COMMANDS, Bounds, Numbered, Stored, Taken, new_stream
 from muster_client.devices.samples import Sample
 from muster_client.errors import BadBuffer, BufferInUse
+from muster_client.forks import Home
 
 log = logging.getLogger("muster_client")
 
@@ -37,6 +39,24 @@ SELECT count(*), coalesce(sum(4 * length(key) + length(CAST(json AS BLOB)) + 40)
 FROM samples WHERE place BETWEEN ? AND ?
 """
 _LAST_PLACE = (1 << 63) - 1
+
+_opened: weakref.WeakSet[FileBuffer] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Never close, in a process that was forked, what is open in the one before it.
+
+    SQLite would take itself for the owner, and remove the file that the other process still writes to.
+    """
+    for buffer in _opened:
+        with contextlib.suppress(Exception):  # where there is no ctypes
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(buffer._db))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class FileBuffer:
@@ -63,6 +83,7 @@ class FileBuffer:
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
         self._is_closed = False
+        self._home = Home()
         self.is_unsynced = False  #: whether something was written that may not be on the disk
         try:
             self._open()
@@ -73,6 +94,7 @@ class FileBuffer:
             raise BadBuffer(f"{self._path}: {error}") from error
         except (sqlite3.DatabaseError, ValueError) as error:
             raise BadBuffer(f"{self._path}: {error}") from error
+        _opened.add(self)
 
     def _open(self) -> None:
         self._db = sqlite3.connect(
@@ -116,6 +138,7 @@ class FileBuffer:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._home.check(f"the buffer {self._path}")
         with self._lock:
             if self._is_closed:
                 raise BadBuffer(f"{self._path} is closed")
@@ -262,6 +285,8 @@ class FileBuffer:
         ]
 
     def close(self) -> None:
+        if not self._home.is_here:
+            return
         with self._sync_lock, self._lock:
             if not self._is_closed:
                 self._is_closed = True
