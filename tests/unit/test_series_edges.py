@@ -49,3 +49,31 @@ def test_true_and_false_are_numbers_and_texts_are_none() -> None:
     series = Series(3, step_us=1_000_000, aggregate="avg")
     series.add(page((True, 5.0), (False, 5.1), ("x", 5.2), (None, 6.0)))
     assert series.points() == [(0.5, 5.0)]
+
+
+def test_intervals_before_1970_and_across_it_are_as_long_as_others() -> None:
+    series = Series(100, step_us=100_000_000, aggregate="count")
+    series.add(page(*((1, ts) for ts in (-101.0, -100.0, -1.0, -0.5, 0.0, 99.9, 100.0))))
+    assert series.points() == [(1, -200.0), (3, -100.0), (2, 0.0), (1, 100.0)]
+
+
+def test_value_that_is_far_off_changes_only_its_own_interval() -> None:
+    values = (1, 2, -9, 2**64 - 1, 1e308, 100, 2**53 + 1)
+    for aggregate in ("min", "max", "last", "avg"):
+        series = Series(100, step_us=1_000_000, aggregate=aggregate)
+        series.add(page(*((value, float(at)) for at, value in enumerate(values))))
+        found = [value for value, _ in series.points()]
+        assert found == ([*map(float, values)] if aggregate == "avg" else [*values])
+
+
+def test_step_longer_than_what_is_asked_for_makes_one_point_of_what_is_within() -> None:
+    series = Series(100, since=10.0, until=20.0, step_us=86_400_000_000, aggregate="count")
+    series.add(page(*((1, float(ts)) for ts in range(5, 25))))
+    assert series.points() == [(10, 0.0)]
+
+
+@pytest.mark.parametrize("step_us", [0, 1_000_000])
+def test_time_that_ends_before_it_begins_has_no_points(step_us: int) -> None:
+    series = Series(100, since=20.0, until=10.0, step_us=step_us)
+    series.add(page((1, 15.0), (2, 20.0), (3, 10.0)))
+    assert (series.points(), series.kept, series.is_cut) == ([], 3, False)

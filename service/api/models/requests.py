@@ -41,6 +41,7 @@ from service.schema.limits import (
     MAX_TS_S,
     MAX_TTL_S,
     MAX_WAIT_S,
+    MIN_STEP_S,
 )
 from service.sessions.page_cursor import CURSOR
 
@@ -202,6 +203,8 @@ class DataQuery(KeyDataQuery):
     def _series_or_not(self) -> Self:
         if self.step is not None and (not self.keys or self.limit is not None):
             raise PydanticCustomError("series", "`step` needs `keys`, and no `limit`")
+        if self.step and self.step < MIN_STEP_S:  # rounded it would be 0, which is another question
+            raise PydanticCustomError("series", f"`step` is 0, or {MIN_STEP_S} s at least")
         if self.agg is not None and self.step is None:
             raise PydanticCustomError("series", "`agg` needs `step`")
         return self

@@ -75,7 +75,7 @@ def test_samples_themselves_may_be_of_some_keys_and_before_a_time(api: Rest) -> 
     "query",
     [
         *("step=10", "keys=t&step=10&limit=5", "keys=t&agg=avg", "keys=t&step=10&agg=sum"),
-        *("keys=t&step=nan", "keys=t&step=-1", "keys=t&step=1e9"),
+        *("keys=t&step=nan", "keys=t&step=-1", "keys=t&step=1e9", "keys=t&step=4e-7&agg=count"),
         "step=1" + "".join(f"&keys={one}" for one in range(21)),
     ],
 )
