@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import hatch_build
-from hatch_build import BUILT, SOURCE, CustomBuildHook, NotCompiled
+from hatch_build import BUILT, SOURCE, CustomBuildHook, NotCompiled, wheel_platform
 
 pytestmark = pytest.mark.processes
 
@@ -57,7 +59,10 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
 
 
-def test_wheel_has_the_module_and_the_tag_of_the_stable_abi(build: Build) -> None:
+def test_wheel_has_the_module_and_the_tag_of_the_stable_abi(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CFLAGS", "-Werror")
     assert build.run().keys() == {str(BUILT)}
     assert build.data["tag"].startswith("cp311-abi3-")
     assert build.data["pure_python"] is False
@@ -99,6 +104,34 @@ def test_required_it_fails_with_what_the_compiler_says(
     (build.root / SOURCE).write_text("#error headers are missing\n")
     with pytest.raises(NotCompiled, match="headers are missing"):
         build.run()
+
+
+def test_warning_of_another_compiler_costs_nobody_the_module(build: Build) -> None:
+    with (build.root / SOURCE).open("a") as source:
+        source.write("#warning this may not be C in ten years\n")
+    assert build.run()
+
+
+@pytest.mark.parametrize("is_noexec", [True, False])
+def test_module_that_cannot_be_loaded_is_left_out_unless_nothing_can_be_loaded_there(
+    build: Build, monkeypatch: pytest.MonkeyPatch, is_noexec: bool
+) -> None:
+    def fail(_: Path) -> None:
+        raise ImportError("failed to map segment from shared object")
+
+    flags = os.ST_NOEXEC if is_noexec else 0
+    monkeypatch.setattr(hatch_build, "load_reader", fail)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+    assert bool(build.run()) == is_noexec
+    assert bool(build.app.warnings) != is_noexec
+
+
+def test_wheel_is_for_the_kind_of_machine_that_it_was_compiled_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sysconfig.get_platform", lambda: "macosx-10.13-universal2")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert wheel_platform() == "macosx_10_13_arm64"
 
 
 def test_unwanted_it_is_never_compiled(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
