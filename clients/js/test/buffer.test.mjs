@@ -139,6 +139,42 @@ for (const [name, lose] of Object.entries({
   });
 }
 
+test("database: a browser without room aborts the write: the sample was not taken, and the next one is", async () => {
+  const path = join(folder, `full-${(count += 1)}`);
+  let isFull = false;
+  const factory = {
+    open: (...given) => {
+      const opening = indexedDB.open(...given);
+      opening.addEventListener("success", () => {
+        const { result } = opening;
+        const begin = result.transaction.bind(result);
+        result.transaction = (...wanted) => {
+          const made = begin(...wanted);
+          if (isFull) queueMicrotask(() => made.abort()); // no request fails, as with a full quota in Chrome
+          return made;
+        };
+      });
+      return opening;
+    },
+  };
+  const buffer = await opened((given) => openDatabase(given, { indexedDB: factory, locks }), path);
+  isFull = true;
+  await assert.rejects(async () => buffer.add(numbers(1)), { code: "bad_buffer" });
+  assert.equal(buffer.length, 0);
+  isFull = false;
+  await buffer.add(numbers(1, 2));
+  await buffer.close();
+  const again = await opened(opens.database, path);
+  assert.deepEqual(again.samples(0, 9).map((one) => one.sample.json), ["2"]);
+  await again.close();
+});
+
+test("database: a window without one is told why", async () => {
+  for (const platform of [{ indexedDB: null, locks }, { indexedDB, locks: undefined }]) {
+    await assert.rejects(openDatabase("none", platform), { code: "bad_buffer", message: /needs IndexedDB/ });
+  }
+});
+
 test("file: a process that was killed holds no lock, and another process gets buffer_in_use", async () => {
   const path = join(folder, "processes");
   const first = await opened(openFile, path);

@@ -20,8 +20,8 @@ type OrderedCommand = Taken & { readonly order: number };
 
 /** What a page has; tests give their own. */
 export interface Platform {
-  readonly indexedDB: IDBFactory | undefined;
-  readonly locks: LockManager | undefined;
+  readonly indexedDB: IDBFactory | null | undefined; // null: this window has none, as in some frames and private ones
+  readonly locks: LockManager | null | undefined;
 }
 
 /**
@@ -30,8 +30,10 @@ export interface Platform {
  */
 export async function openDatabase(name: string, platform: Platform): Promise<{ storage: Storage; kept: Kept }> {
   const { indexedDB, locks } = platform;
-  if (indexedDB === undefined || locks === undefined) {
-    throw new BadBuffer("a buffer in a page needs IndexedDB and Web Locks: serve the page over https or from localhost");
+  if (!indexedDB || !locks) {
+    throw new BadBuffer(
+      "a buffer in a page needs IndexedDB and Web Locks: serve the page over https or from localhost, not to a private window",
+    );
   }
   const fullName = `muster-client/${name}`;
   const release = await lock(locks, fullName);
