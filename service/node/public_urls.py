@@ -42,8 +42,12 @@ class PublicUrls:
 
     @property
     def sources(self) -> str:
-        """Return them for `connect-src` of a Content-Security-Policy, with their websockets."""
-        return " ".join(f"{url} {url.replace('http', 'ws', 1)}" for url in self.urls)
+        """Return them for `connect-src` of a Content-Security-Policy, with their websockets.
+
+        Without IPv6 addresses: the policy knows none, and browsers say so in the console of each page.
+        """
+        named = [url for url in self.urls if "[" not in url]
+        return " ".join(f"{url} {url.replace('http', 'ws', 1)}" for url in named)
 
 
 def own_host(url: str) -> list[str]:

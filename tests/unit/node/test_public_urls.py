@@ -110,3 +110,5 @@ def test_policy_of_pages_names_the_nodes_as_they_are_now() -> None:
     assert connects().split() == ["connect-src", "'self'"]
     urls.look([{"public_url": "https://b"}])
     assert connects().split() == ["connect-src", "'self'", "https://b", "wss://b"]
+    urls.look([{"public_url": "https://b"}, {"public_url": "http://[::1]:5000"}])  # it knows none
+    assert connects().split() == ["connect-src", "'self'", "https://b", "wss://b"]
