@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -84,6 +85,7 @@ class FileBuffer:
         self._sync_lock = threading.Lock()
         self._is_closed = False
         self._home = Home()
+        self._is_unsure = False  # a sync has failed
         self.is_unsynced = False  #: whether something was written that may not be on the disk
         try:
             self._open()
@@ -161,10 +163,28 @@ class FileBuffer:
             if self.is_unsynced and not self._is_closed:
                 self.is_unsynced = False  # what comes from here on sets it again
                 try:
-                    os.fsync(self._wal)
+                    if self._is_unsure:
+                        self._write_anew()
+                    else:
+                        os.fsync(self._wal)
                 except OSError:
-                    self.is_unsynced = True
+                    self.is_unsynced = self._is_unsure = True
                     raise
+                self._is_unsure = False
+
+    def _write_anew(self) -> None:
+        """Write what only the log has into the file itself.
+
+        After a sync that failed, the next one of the log says nothing: the system may have
+        forgotten by then what it had to write, and have it in memory only.
+        """
+        with self._lock:
+            try:
+                is_busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise OSError(errno.EIO, f"{self._path}: {error}") from error
+            if is_busy:
+                raise OSError(errno.EBUSY, f"{self._path} is in use")
 
     def add(self, samples: Sequence[Sample]) -> int:
         with self._transaction() as db:
@@ -290,9 +310,11 @@ class FileBuffer:
         with self._sync_lock, self._lock:
             if not self._is_closed:
                 self._is_closed = True
-                os.fsync(self._wal)
-                os.close(self._wal)
-                self._db.close()
+                try:
+                    os.fsync(self._wal)
+                finally:
+                    os.close(self._wal)
+                    self._db.close()
 
 
 async def sync_every(seconds: float, buffer: FileBuffer, device_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,20 +51,43 @@ def test_idle_device_does_not_wear_out_its_disk(buffer: FileBuffer, synced: list
     assert len(synced) == 1
 
 
-def test_sync_that_failed_is_made_again(
-    buffer: FileBuffer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, "bad disk")
+def fail(_: int) -> None:
+    raise OSError(errno.EIO, "bad disk")
 
+
+def test_after_a_sync_that_failed_all_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next sync of the same file would say that all is well: the system has forgotten what it had to write."""
+    buffer = FileBuffer(tmp_path / "buffer.db")
     buffer.add(ONE)
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="bad disk"):
         buffer.sync()
-    assert buffer.is_unsynced
+    buffer.sync()  # although that still fails: it is not asked
     monkeypatch.undo()
+    buffer.add(ONE)
+    shutil.copy(tmp_path / "buffer.db", tmp_path / "copy.db")  # without its log
+    copy = FileBuffer(tmp_path / "copy.db")
+    assert len(copy) == 1
+    copy.close()
     buffer.sync()
     assert not buffer.is_unsynced
+    buffer.close()
+
+
+def test_buffer_that_could_not_be_synced_at_its_end_is_free_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = FileBuffer(tmp_path / "buffer.db")
+    buffer.add(ONE)
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="bad disk"):
+        buffer.close()
+    monkeypatch.undo()
+    buffer = FileBuffer(tmp_path / "buffer.db")
+    assert len(buffer) == 1
+    buffer.close()
 
 
 def test_bytes_are_counted_as_samples_count_them_also_after_a_restart(tmp_path: Path) -> None:
