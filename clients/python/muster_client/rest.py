@@ -93,12 +93,12 @@ class Rest:
             sent.setdefault("Content-Type", "application/json")
         status, raw, found = self._exchange(method, target, content, sent, timeout_s)
         parsed: Any = raw
-        if raw and "json" in found.get("content-type", ""):
-            try:
+        try:
+            if raw and "json" in found.get("content-type", ""):
                 parsed = protocol.loads(raw)
-            except ValueError as error:
-                if status < 400:
-                    raise NotConnected(f"{method} {target}: what came is no JSON") from error
+        except ValueError as cut:
+            if status < 400:
+                raise NotConnected(f"{method} {target}: what came is no JSON") from cut
         if status >= 400:
             error = parsed if isinstance(parsed, dict) else {"message": f"status {status}"}
             if "code" not in error and status in _GATEWAY:  # the service may have done it

@@ -61,7 +61,9 @@ def test_token_whose_end_cannot_be_read_has_none(claims: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"), [(200, NotConnected), (502, Refused)], ids=["good", "bad"]
+    ("status", "raised"),
+    [(200, NotConnected), (502, NotConnected), (403, Refused)],
+    ids=["good", "gateway", "refused"],
 )
 def test_answer_that_claims_to_be_json_is_no_whole_answer(
     status: int, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
