@@ -32,6 +32,7 @@ LONG_LIVED = (
     "deadlines",
     "expiry",
     "fanout",
+    "freshness",
     "ingest",
     "leases",
     "message_reader",

@@ -197,7 +197,7 @@ class Metrics(Collector):
             "muster_feed_lag_entries", "Changes in watched feeds that this node has not read yet."
         )
         self.feed_lag_seconds = gauge(
-            "muster_feed_lag_seconds", "How long this node has not read all of watched feeds."
+            "muster_feed_lag_seconds", "How long ago this node had read all of watched feeds."
         )
         self.flush_samples = histogram(
             "muster_flush_samples", "Samples of one flush.", (1, 5, 20, 100, 500, 2000)

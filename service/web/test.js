@@ -121,9 +121,11 @@ async function watch() {
 
 function take(change) {
   if (change.kind === "state") {
-    const isLive = change.state === "live" || change.state === "conflated";
-    if (isLive) element("login").hidden = true;
-    showLink(isLive ? "live" : "offline", isLive ? "live" : `${change.state}, trying again`);
+    const isThere = ["live", "conflated", "stale"].includes(change.state);
+    if (isThere) element("login").hidden = true;
+    if (!isThere) showLink("offline", `${change.state}, trying again`);
+    else if (change.state === "stale") showLink("offline", "stale: what happens now comes later");
+    else showLink("live", "live");
   } else if (change.kind === "command") {
     step(change.command);
   } else if (change.kind === "samples" && change.sessionId === picked) {

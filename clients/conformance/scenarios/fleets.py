@@ -275,6 +275,44 @@ async def fleet_resync(world: World) -> None:
 
 
 @scenario("fleet", harms=True)
+async def fleet_store_away(world: World) -> None:
+    """While Redis does not answer, a fleet is `stale`, not `live`; afterwards it is live again, and lacks nothing."""
+    line = await world.line()
+    session_id = await world.create()
+    fleet = await world.fleet(line, scope={"sessions": [session_id]})
+    await sees(world, fleet, session_id, 1)
+    world.nodes.pause_store()
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale", 10)
+    world.nodes.resume_store()
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live", 20)
+    await sees(world, fleet, session_id, 2)
+    assert fleet.values(session_id) == [1, 2]
+    assert [one["state"] for one in fleet.changes("state")] == ["live", "stale", "live"]
+    assert (line.accepted, len(fleet.changes("reset"))) == (1, 1)
+
+
+@scenario("fleet")
+async def fleet_told_that_it_is_stale(world: World) -> None:
+    """What the service says of how current it is holds whatever else comes, until it says something else."""
+    line = await world.line()
+    session_id = await world.create()
+    fleet = await world.fleet(line, scope={"sessions": [session_id]})
+    line.inject('42["feed_state",{"stale":true,"behind_s":3.5}]')
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale")
+    await sees(world, fleet, session_id, 1)
+    assert await state(fleet) == "stale"
+    line.inject('42["feed_state",{"stale":false,"behind_s":0.2}]')
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live")
+    line.down.edit = lambda text: text.replace('"recovered":true', '"recovered":true,"stale":true')
+    line.cut()
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale")
+    line.down.edit = str
+    line.cut()
+    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live")
+    assert len(fleet.changes("reset")) == 1
+
+
+@scenario("fleet", harms=True)
 async def fleet_node_killed(world: World) -> None:
     """A fleet whose node is killed continues at the other one without a gap."""
     lines = await world.lines()

@@ -91,6 +91,29 @@ test("after a connection that ended it resumes by cursor on the next address", a
   assert.deepEqual([...fleet.sessions.keys()], ["a"]);
 });
 
+test("it is stale from when the service says so until it says otherwise, whatever comes", async (t) => {
+  const { fleet, service } = fleetOf(t, [page([one("a")]), page([], { recovered: true, stale: true, behind_s: 60 })]);
+  await fleet.waitLive(5);
+  const [socket] = service.sockets;
+  const batch = { updates: [["a", 2, []]], cursor: "c2" };
+  socket.emit("feed_state", { stale: true, behind_s: 4 });
+  const ageS = (Date.now() - fleet.staleSince) / 1000;
+  assert.deepEqual([fleet.state, ageS >= 4 && ageS < 5], ["stale", true]);
+  socket.emit("session_data_updates", { ...batch, conflated: true });
+  assert.equal(fleet.state, "stale");
+  await fleet.waitLive(5); // there is a snapshot
+  socket.emit("feed_state", { stale: false, behind_s: 0.1 });
+  assert.deepEqual([fleet.state, fleet.staleSince], ["conflated", undefined]);
+  socket.emit("session_data_updates", batch);
+  assert.equal(fleet.state, "live");
+  socket.emit("feed_state", { stale: true });
+  socket.close("the network");
+  await until(() => fleet.state === "offline");
+  assert.equal(fleet.staleSince, undefined);
+  await until(() => fleet.state === "stale"); // as the answer of the next node says
+  assert.ok(Date.now() - fleet.getSnapshot().staleSince >= 60_000);
+});
+
 test("an event that is not understood is answered by a new snapshot, not by a map with a hole", async (t) => {
   const { fleet, service } = fleetOf(t, [page([one("a")]), page([one("b")])]);
   await fleet.waitLive(5);

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from muster_client import tokens
@@ -25,7 +26,8 @@ class AsyncFleet:
 
     Attributes:
         sessions: Id → summary, as it is now.
-        state: `connecting`, `live`, `resyncing`, `offline` or `conflated`.
+        state: `connecting`, `live`, `resyncing`, `offline`, `conflated` or `stale`.
+        stale_since: While the state is `stale`: when `sessions` was certainly current, as `time.time`.
 
     Args:
         urls: Of nodes or of a balancer; any of them resumes where another left off, and so do the
@@ -59,6 +61,8 @@ class AsyncFleet:
             self._wanted["interval_ms"] = interval_ms
         self.sessions: dict[str, Summary] = {}
         self.state = "connecting"
+        self.stale_since: float | None = None
+        self._is_conflated = False
         self._cursor: str | None = None
         self._listeners: list[Callable[[Change], object]] = []
         self._socket: Socket | None = None
@@ -137,7 +141,24 @@ class AsyncFleet:
         for listener in list(self._listeners):
             tell(listener, change)
 
+    def _note_freshness(self, found: Mapping[str, Any]) -> None:
+        """Take whether what comes is current; a service of before does not say it."""
+        behind_s = found.get("behind_s")
+        is_stale = found.get("stale") is True
+        known_s = behind_s if isinstance(behind_s, (int, float)) else 0
+        self.stale_since = time.time() - known_s if is_stale else None
+        self._flow()
+
+    def _flow(self) -> None:
+        """Be in the state that the connection is in while changes come."""
+        if self.stale_since is not None:
+            self._set_state("stale")
+        else:
+            self._set_state("conflated" if self._is_conflated else "live")
+
     def _set_state(self, state: str) -> None:
+        if state != "stale":
+            self.stale_since = None
         if state != self.state:
             self.state = state
             self._tell(Change("state", state=state))
@@ -210,7 +231,8 @@ class AsyncFleet:
         if not answer["recovered"]:
             self.sessions = found
             self._tell(Change("reset"))
-        self._set_state("live")
+        self._is_conflated = False
+        self._note_freshness(answer)
         self._live.set()
         early, self._early = self._early, None
         for event, payload in early:
@@ -233,12 +255,14 @@ class AsyncFleet:
                 self.sessions[summary["session_id"]] = summary
                 self._tell(Change("changed", summary["session_id"], summary))
         elif event == "session_data_updates":
-            conflated = bool(payload.get("conflated"))
-            self._set_state("conflated" if conflated else "live")
+            self._is_conflated = conflated = bool(payload.get("conflated"))
+            self._flow()
             for session_id, _, rows in payload["updates"]:
                 self._tell(Change("samples", session_id, samples=rows, is_conflated=conflated))
         elif event == "command_update":
             self._tell(Change("command", payload["session_id"], details=payload))
+        elif event == "feed_state":
+            self._note_freshness(payload)
         elif event == "resync":
             self._cursor = None
             self._set_state("resyncing")

@@ -254,8 +254,13 @@ class Fleet:
 
     @property
     def state(self) -> str:
-        """`connecting`, `live`, `resyncing`, `offline` or `conflated`."""
+        """`connecting`, `live`, `resyncing`, `offline`, `conflated` or `stale`."""
         return self._fleet.state
+
+    @property
+    def stale_since(self) -> float | None:
+        """While the state is `stale`: when `sessions` was certainly current, as `time.time`."""
+        return self._fleet.stale_since
 
     def start(self) -> None:
         """Begin to watch, in a thread that does not keep the program alive."""

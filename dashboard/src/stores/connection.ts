@@ -19,7 +19,9 @@ const INTERVAL_MS = 500;
 /** Of no session: a connection has to watch something. */
 const NO_SESSION = "no-session-of-the-dashboard";
 
-const NOTHING: FleetSnapshot = { state: "connecting", sessions: new Map(), counts: undefined };
+const NOTHING: FleetSnapshot = { state: "connecting", sessions: new Map(), counts: undefined, staleSince: undefined };
+/** Changes come: all of them as they happen, the latest of each, or late. */
+const CONNECTED: ReadonlySet<FleetState> = new Set(["live", "conflated", "stale"]);
 
 export const useConnection = defineStore("connection", () => {
   const auth = useAuth();
@@ -27,6 +29,8 @@ export const useConnection = defineStore("connection", () => {
   let fleet: Fleet | undefined;
   const snapshot = shallowRef<FleetSnapshot>(NOTHING);
   const state = computed<FleetState>(() => snapshot.value.state);
+  /** Whether what is shown is what is now. */
+  const isCurrent = computed(() => CONNECTED.has(state.value) && state.value !== "stale");
   const counts = computed(() => snapshot.value.counts);
   /** Why the service takes us for good no more; undefined: it does. */
   const refusal = ref<string>();
@@ -94,7 +98,7 @@ export const useConnection = defineStore("connection", () => {
 
   function take(from: Fleet, changes: readonly Change[]): void {
     snapshot.value = from.getSnapshot();
-    if (snapshot.value.state === "live") client.moveTo(from.urls);
+    if (CONNECTED.has(snapshot.value.state)) client.moveTo(from.urls);
     for (const change of changes) {
       if (change.kind === "reset") {
         if (wasLive) gapAt.value = Date.now();
@@ -120,5 +124,5 @@ export const useConnection = defineStore("connection", () => {
     return () => void listeners.delete(listener);
   }
 
-  return { snapshot, state, counts, refusal, gapAt, isLarge, start, stop, restart, watchOnly, subscribe };
+  return { snapshot, state, isCurrent, counts, refusal, gapAt, isLarge, start, stop, restart, watchOnly, subscribe };
 });

@@ -34,10 +34,13 @@ export const useTrends = defineStore("trends", () => {
   let updatesThen = fleet.updates();
   let timeThen = performance.now();
   let turn = 0;
+  let wasCurrent = false;
 
   function measure(): void {
     const now = performance.now();
-    const isKnown = connection.state === "live" || connection.state === "conflated";
+    const isKnown = connection.isCurrent;
+    const isRateKnown = isKnown && wasCurrent; // what comes after a while all at once is no rate
+    wasCurrent = isKnown;
     const updates = connection.isLarge ? servedPerS.value : updatesPerS(now);
     if (turn % NODES_EVERY === 0) void ask();
     turn += 1;
@@ -48,7 +51,7 @@ export const useTrends = defineStore("trends", () => {
       inactive: counts?.inactive,
       archived: counts?.archived,
       nodes: isKnown ? nodes.value : undefined,
-      updates: isKnown ? updates : undefined,
+      updates: isRateKnown ? updates : undefined,
       commands: isKnown && !connection.isLarge ? openCommands() : undefined,
     };
     const next = { ...trends.value };

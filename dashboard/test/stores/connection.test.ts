@@ -9,7 +9,7 @@ import { sessionsOf, summary, tokenOf } from "../summaries";
 /** Stands for muster-client's: says what a test wants. */
 class FakeFleet {
   listener: FleetListener = () => undefined;
-  snapshot: FleetSnapshot = { state: "connecting", sessions: new Map(), counts: undefined };
+  snapshot: FleetSnapshot = { state: "connecting", sessions: new Map(), counts: undefined, staleSince: undefined };
   isStopped = false;
   refuse: (error: Error) => void = () => undefined;
 

@@ -27,6 +27,7 @@ from service import errors
 from service.live.calm import Calm
 from service.live.fanout.catch_up import CatchUp
 from service.live.fanout.flushing import Flusher
+from service.live.fanout.freshness import CURRENT_S, Freshness
 from service.live.fanout.groups import MAX_PACE_S, Group, Member
 from service.live.fanout.partition_readers import PartitionReader, PartitionReaders
 from service.live.feed.counts import CountStore
@@ -88,7 +89,9 @@ class Fanout:
         self.conflations = 0
         #: entries of the watched feeds that exist after the last read and are not read yet
         self.lag_entries = 0
-        self._behind_since: float | None = None
+        self._freshness = Freshness(
+            self._groups.values, self._readers, connections, tasks, self._lock, monotonic
+        )
         self._flusher = Flusher(store, tasks, self._lock, self._lose_group, self._end_if_empty)
         pause_s = max(self._interval_s, 0.005)
         self._catch_up = CatchUp(
@@ -105,6 +108,7 @@ class Fanout:
         batch: bool = False,
         interval_ms: int | None = None,
         start: Position,
+        is_stale: bool = False,
     ) -> None:
         """Send this socket every change of the scope after `start`, until it is unsubscribed.
 
@@ -114,11 +118,20 @@ class Fanout:
         Sends at most one batch in `interval_ms`, which is kept between the fan-out interval and 60 s;
         a batch that has grown very large does not wait for it, nor does any of a socket that gave
         none while the node is calm.
+
+        Args:
+            is_stale: it was told so, by `behind_s`.
         """
         asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
         interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))
         is_prompt = interval_ms is None
-        member = Member(sid, position=dict(start.offsets), epoch=start.epoch)
+        member = Member(
+            sid,
+            since=self._monotonic(),
+            is_stale=is_stale,
+            position=dict(start.offsets),
+            epoch=start.epoch,
+        )
         with self._lock:
             self.unsubscribe(sid)
             group = self._group(scope, batch, interval_s, is_prompt=is_prompt)
@@ -127,6 +140,7 @@ class Fanout:
             if not self._is_running:
                 self._is_running = True
                 self._tasks.spawn(self._run)
+            self._freshness.start()
             if not group.join(member):
                 self._tasks.spawn(self._bring_in, group, member)
 
@@ -144,6 +158,11 @@ class Fanout:
             group = self._by_sid.get(sid)
             return None if group is None else group.where(sid)
 
+    def behind_s(self, scope: Scope) -> float | None:
+        """Return how old what a dashboard is sent is, s; None: it is current, as far as is known."""
+        with self._lock:
+            return self._freshness.behind_s(scope.partitions(self._feed.keys))
+
     def close(self) -> None:
         """Forget all dashboards; the reader ends by itself."""
         with self._lock:
@@ -152,9 +171,10 @@ class Fanout:
 
     @property
     def lag_s(self) -> float:
-        """Return for how long the reader has not been at the end of all feeds it reads, s."""
-        since = self._behind_since
-        return 0.0 if since is None else self._monotonic() - since
+        """Return how old what was read of the watched feeds is, s; 0: no older than a read takes."""
+        with self._lock:
+            age_s = self._monotonic() - self._readers.oldest
+        return age_s if age_s > CURRENT_S else 0.0
 
     def figures(self) -> dict[str, int]:
         """Return numbers for metrics and the node's record in Redis."""
@@ -183,7 +203,7 @@ class Fanout:
         group = self._groups.setdefault(made.key, made)
         if group is made:
             self._routes.add(scope, group.changes)
-            self._readers.watch(group)
+            self._readers.watch(group, self._monotonic())
         return group
 
     def _count_resyncs(self, reason: str, sids: list[str]) -> None:
@@ -227,7 +247,7 @@ class Fanout:
                 return False
             self._is_running = False
             self._reader.close()
-            self._note_lag(0)
+            self.lag_entries = 0
             return True
 
     def _turn(self) -> None:
@@ -235,12 +255,10 @@ class Fanout:
             self._step()
         except errors.ServiceError:  # Redis is away, or cannot take what opening a feed writes
             self._reader.close()
-            self._note_lag(None)
             self._flusher.flush(self._groups.values(), ask=False)
             self._tasks.sleep(RECONNECT_S)
         except Exception:
             self._reader.close()
-            self._note_lag(None)
             raise
 
     def _step(self) -> None:
@@ -253,16 +271,19 @@ class Fanout:
         if not lines:
             return
         after = {reader.partition: reader.number for reader in lines}
+        asked_at = self._monotonic()
         chunks = self._reader.read(after, max(0.001, min(due_s, BLOCK_S)))
         with self._lock:
             for reader, chunk in zip(lines, chunks, strict=True):
                 try:
                     if reader in self._readers:
-                        reader.take_in(chunk, self._routes)
+                        reader.take_in(chunk, self._routes, asked_at)
                 except FeedLost as lost:
                     self._lose(reader, lost.reason)
-            self._note_lag(sum(reader.behind for reader in self._readers))
+            self.lag_entries = sum(reader.behind for reader in self._readers)
         sent = self._flusher.flush(self._groups.values())
+        with self._lock:
+            self._freshness.note_sent(self._groups.values())
         changes = sum(changes_in(fields) for chunk in chunks for _, fields in chunk.entries)
         self._calm.charge(max(changes, sent))
         if changes:
@@ -273,15 +294,6 @@ class Fanout:
         with self._lock:
             pace_s = min((group.pace_s for group in self._groups.values()), default=MAX_PACE_S)
         return 0.0 if pace_s == 0 else max(self._interval_s, min(pace_s, MAX_PACE_S))
-
-    def _note_lag(self, entries: int | None) -> None:
-        """Note how far the reader is behind; None (nothing could be read): as far as before at least."""
-        if entries is not None:
-            self.lag_entries = entries
-        if entries == 0:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = self._monotonic()
 
     def _open_feeds(self) -> None:
         """Open every watched feed, again after each new connection.
@@ -296,11 +308,12 @@ class Fanout:
         for reader in self._readers:
             if reader.is_checked:
                 continue
+            asked_at = self._monotonic()
             head = self._feed.open(reader.partition)
             with self._lock:
                 try:
                     if reader in self._readers:
-                        reader.open(head)
+                        reader.open(head, asked_at)
                 except FeedLost as lost:
                     self._lose(reader, lost.reason)
 

@@ -53,6 +53,8 @@ class Member:
     """One dashboard's subscription, in the group or on its way there."""
 
     sid: str
+    since: float = 0.0  #: when it was subscribed
+    is_stale: bool = False  #: it was told that what it has is not current (freshness.py)
     is_gone: bool = False
     #: where it stands by itself while it is not a member
     position: dict[int, int] = field(default_factory=dict)
@@ -79,6 +81,8 @@ class Group:
         members: stand at `position`; joining: on their way there; slow: conflated.
         changes: changes after `position`.
         frames_sent: frames × members, since the start.
+        is_stale: what was sent is not current; current_at: while it is, the last time at which the feeds
+            had no more than what was sent since.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class Group:
         self.counts = b""
         self.needs_counts = True
         self.frames_sent = 0
+        self.is_stale = False
+        self.current_at = float("-inf")
         self._calm = calm
         self._connections = connections
         self._monotonic = monotonic

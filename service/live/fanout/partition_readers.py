@@ -8,7 +8,7 @@ checked against the feed. Nothing here does I/O.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from service.live.fanout.groups import Group
@@ -30,9 +30,14 @@ class PartitionReader:
     is_checked: bool = False  #: opened since the reader connected
     behind: int = 0  #: entries that follow and are not read yet, as far as is known
     groups: dict[Group, None] = field(default_factory=dict)  #: those that watch it
+    seen_at: float = 0.0  #: everything that the feed had at this time was routed
+    _end: tuple[int, float] = (-1, 0.0)  #: a number that the feed had reached, and when
 
-    def open(self, head: FeedHead) -> None:
+    def open(self, head: FeedHead, asked_at: float) -> None:
         """Begin at the feed's end, or check that the feed continues where the reader is.
+
+        Args:
+            asked_at: when the head was asked for.
 
         Raises:
             FeedLost: the feed does not continue there.
@@ -46,9 +51,13 @@ class PartitionReader:
         elif head.first > self.number + 1:
             raise FeedLost(self.partition, "feed_trimmed")
         self.is_checked = True
+        self._note_end(head.last, asked_at)
 
-    def take_in(self, chunk: Chunk, routes: Routes) -> None:
+    def take_in(self, chunk: Chunk, routes: Routes, asked_at: float) -> None:
         """Route the entries to the groups' pending changes, and move on.
+
+        Args:
+            asked_at: when the read was sent that brought them.
 
         Raises:
             FeedLost: entries are missing, or one is not understood.
@@ -67,6 +76,19 @@ class PartitionReader:
             for group in self.groups:
                 group.reach(self.partition, self.number)
         self.behind = max(0, chunk.head - self.number)
+        self._note_end(chunk.head, asked_at)
+
+    def _note_end(self, last: int, asked_at: float) -> None:
+        """Note that the feed ended here, some time after this one.
+
+        Who has come to an end that was noted has all that the feed had at that time. Where much is written,
+        no read comes to the end that it shows itself; so one end is kept until it is reached.
+        """
+        if self.number >= self._end[0]:
+            self.seen_at = self._end[1]
+            self._end = (last, asked_at)
+        if self.number >= self._end[0]:
+            self.seen_at = self._end[1]
 
 
 class PartitionReaders:
@@ -85,9 +107,24 @@ class PartitionReaders:
         """Return whether this very reader is still used (its partition may have got another one)."""
         return self._readers.get(reader.partition) is reader
 
-    def watch(self, group: Group) -> None:
+    @property
+    def oldest(self) -> float:
+        """Return the time up to which all that all watched feeds had was routed."""
+        return min((reader.seen_at for reader in self._readers.values()), default=float("inf"))
+
+    def seen_at(self, partitions: Collection[int]) -> float:
+        """Return the time up to which all that these feeds had was routed; of those that are watched."""
+        found = (self._readers.get(partition) for partition in partitions)
+        return min((one.seen_at for one in found if one is not None), default=float("inf"))
+
+    def watch(self, group: Group, now: float) -> None:
+        """Read what the group watches; whoever joins it has just got a snapshot."""
         for partition in group.partitions:
-            reader = self._readers.setdefault(partition, PartitionReader(partition))
+            reader = self._readers.get(partition)
+            if reader is None:
+                reader = self._readers[partition] = PartitionReader(
+                    partition, seen_at=now, _end=(-1, now)
+                )
             reader.groups[group] = None
             if reader.number >= 0:
                 group.open(partition, reader.epoch, reader.number)

@@ -175,6 +175,7 @@ SERVER: Mapping[str, list[dict[str, Any]]] = {
     "inactive_sessions": [_INACTIVE_PAGE],
     "active_session": [{"session": _SESSION}],
     "inactive_session": [{"session": _SESSION | _INACTIVE}],
+    "feed_state": [{"stale": True, "behind_s": 3.2}, {"stale": False, "behind_s": 0.3}],
     "resync": [{"reason": "feed_trimmed"}],
     "memory_relieved": [
         {

@@ -233,6 +233,18 @@ class CommandUpdate(CommandState):
     at: Seconds
 
 
+class FeedState(View):
+    """Whether what this dashboard was sent is current; each time when that changes."""
+
+    stale: bool = Field(
+        description="True: changes do not come as they happen, because the node does not reach Redis or "
+        "cannot keep up. False: everything until now was sent."
+    )
+    behind_s: float = Field(
+        description="How many seconds ago it was certainly current; newer changes may be missing."
+    )
+
+
 class Resync(View):
     """The changes after the cursor are no longer available."""
 
@@ -277,6 +289,10 @@ class Snapshot(View):
     next: str | None = Field(
         None, description="Only if more pages follow: the `page` to send next."
     )
+    stale: Literal[True] | None = Field(
+        None, description="The changes after this do not come as they happen, as with `feed_state`."
+    )
+    behind_s: float | None = Field(None, description="Only with `stale`, as with `feed_state`.")
 
 
 class SetupChanged(View):
@@ -331,6 +347,7 @@ SERVER_EVENTS: Mapping[str, type[View]] = {
     "inactive_sessions": SessionsPage,
     "active_session": FoundSession,
     "inactive_session": FoundSession,
+    "feed_state": FeedState,
     "resync": Resync,
     "memory_relieved": MemoryRelieved,
     "service_error": Error,

@@ -46,7 +46,9 @@ class Subscriptions(Protocol):
         batch: bool,
         interval_ms: int | None,
         start: Position,
+        is_stale: bool,
     ) -> None: ...
+    def behind_s(self, scope: Scope) -> float | None: ...
     def unsubscribe(self, sid: str) -> None: ...
 
 
@@ -100,8 +102,9 @@ class Watching:
         self.end(call.peer)
         body: dict[str, Any] = {"recovered": True, "cursor": wanted.cursor, "counts": counts}
         body["nodes"] = self._nodes()
-        call.reply({**body, "active": [], "inactive": []})
-        self._begin(call.peer, scope, wanted, position)
+        behind = self._behind(scope)
+        call.reply({**body, **behind, "active": [], "inactive": []})
+        self._begin(call.peer, scope, wanted, position, is_stale=bool(behind))
         return LATER
 
     def _next_page(self, call: Call, scope: Scope, wanted: RegisterVue, wish: Wish) -> Later:
@@ -116,15 +119,28 @@ class Watching:
         if page.next is not None:
             call.reply({**body, "cursor": None, "next": page.next.token()})
         else:
-            call.reply({**body, "cursor": wish.start})
-            self._begin(call.peer, scope, wanted, start)
+            behind = self._behind(scope)
+            call.reply({**body, **behind, "cursor": wish.start})
+            self._begin(call.peer, scope, wanted, start, is_stale=bool(behind))
         return LATER
 
-    def _begin(self, peer: Peer, scope: Scope, wanted: RegisterVue, start: Position) -> None:
+    def _behind(self, scope: Scope) -> dict[str, Any]:
+        """Return what is added to an answer where the changes after it do not come as they happen."""
+        behind_s = self._fanout.behind_s(scope)
+        return {} if behind_s is None else {"stale": True, "behind_s": behind_s}
+
+    def _begin(
+        self, peer: Peer, scope: Scope, wanted: RegisterVue, start: Position, *, is_stale: bool
+    ) -> None:
         if not peer.closed:  # the subscription of a closed socket would never end
             peer.dashboard = scope
             self._fanout.subscribe(
-                peer.sid, scope, batch=wanted.batch, interval_ms=wanted.interval_ms, start=start
+                peer.sid,
+                scope,
+                batch=wanted.batch,
+                interval_ms=wanted.interval_ms,
+                start=start,
+                is_stale=is_stale,
             )
 
     def end(self, peer: Peer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -143,6 +144,36 @@ def test_register_vue_feed_lost_while_watching_tells_resync(
     assert [one["session_id"] for one in answer["active"]] == ["d1"]
     node.device("d2")
     wait_until(lambda: client.events("sessions_update"))
+
+
+def test_reader_that_hangs_while_redis_answers_is_told_by_event_and_by_ack(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is deaf, all others are well: what a dashboard asks for is right, and nothing follows."""
+    goes_on = threading.Event()
+    read = node.fanout._reader.read
+
+    def reading(*given: Any) -> Any:
+        goes_on.wait(60)
+        return read(*given)
+
+    monkeypatch.setattr(node.fanout._reader, "read", reading)
+    first = node.client()
+    assert "stale" not in first.call("register_vue", {})
+    [(_, told)] = wait_until(lambda: first.events("feed_state"))
+    assert told["stale"] is True
+    node.device("d1")
+    second = node.client()
+    answer = second.call("register_vue", {"batch": True})
+    assert [one["session_id"] for one in answer["active"]] == ["d1"]
+    assert answer["stale"] is True
+    assert answer["behind_s"] >= told["behind_s"]
+    goes_on.set()
+    wait_until(lambda: len(first.events("feed_state")) == 2 and second.events("feed_state"))
+    assert [one["stale"] for _, one in first.events("feed_state")] == [True, False]
+    assert [one["stale"] for _, one in second.events("feed_state")] == [False]
+    [change] = [one for _, one in first.events("sessions_update") if one["changed"]]
+    assert [one["session_id"] for one in change["changed"]] == ["d1"]
 
 
 def test_register_vue_in_pages_misses_nothing_that_moves_meanwhile(

@@ -121,6 +121,7 @@ class FakeFeed:
         self.entries: dict[int, list[tuple[int, list[bytes]]]] = {p: [] for p in range(partitions)}
         self.last = dict.fromkeys(range(partitions), 0)
         self.is_away = False
+        self.hangs = False  #: answers nothing, and refuses nothing
         self.page = 3  #: entries a read returns at most
         self.finds = 0  # reads that found something
         self.connections = 0
@@ -154,6 +155,8 @@ class FakeFeed:
 
     def _io(self) -> None:
         self.tasks.give_way()
+        while self.hangs:
+            self.tasks.sleep(0.1)
         if self.is_away:
             raise errors.StoreUnavailable
 

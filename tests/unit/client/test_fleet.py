@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -157,5 +158,37 @@ def test_drained_node_is_left_for_the_time_that_it_says() -> None:
             await service.tell("draining", {"reconnect_after_s": 0.6})
             await until(lambda: len(service.sockets) == 2)
             assert loop.time() - asked >= 0.6
+
+    drive(test)
+
+
+def test_it_is_stale_from_when_the_service_says_so_until_it_says_otherwise() -> None:
+    """Whatever comes meanwhile, and on another connection what its answer says."""
+
+    async def test(service: Service) -> None:
+        service.on["register_vue"] = lambda _: snapshot("a")
+        batch = {"updates": [["a", 2, [["n", 1, 1.0]]]], "cursor": "c2"}
+        seen: list[str] = []
+        async with AsyncFleet(service.url) as fleet:
+            fleet.subscribe(lambda change: seen.append(change.state or change.kind))
+            await fleet.wait_live(10)
+            await service.tell("feed_state", {"stale": True, "behind_s": 4})
+            await service.tell("session_data_updates", {**batch, "conflated": True})
+            await until(lambda: seen[-1] == "samples")
+            assert fleet.state == "stale"
+            assert fleet.stale_since is not None
+            assert 4 <= time.time() - fleet.stale_since < 14
+            await service.tell("feed_state", {"stale": False, "behind_s": 0.1})
+            await until(lambda: fleet.state == "conflated")
+            assert fleet.stale_since is None
+            await service.tell("session_data_updates", batch)
+            await until(lambda: fleet.state == "live")
+            resumed = {**NOBODY, "recovered": True, "cursor": "c7", "stale": True}
+            service.on["register_vue"] = lambda _: resumed
+            await service.sockets[-1].close()
+            await until(lambda: fleet.state == "stale")
+        assert fleet.stale_since is None
+        states = ["stale", "conflated", "live", "offline", "resyncing", "stale", "offline"]
+        assert [one for one in seen if one not in ("reset", "samples")] == ["live", *states]
 
     drive(test)

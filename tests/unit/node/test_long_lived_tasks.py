@@ -15,6 +15,7 @@ from service import tasks as service_tasks
 from service.archiving.keeper import ArchiveKeeper
 from service.errors import Overloaded
 from service.live.fanout.fanout import Fanout
+from service.live.fanout.freshness import Freshness
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.leases import Leases, LeaseTimes
 from service.live.queue.manager import StreamManager
@@ -145,6 +146,14 @@ def _fanout(trouble: Any, tasks: Any) -> Callable[[], None]:
     return made._run
 
 
+def _freshness(trouble: Any, tasks: Any) -> Callable[[], None]:
+    groups = MagicMock(return_value=[MagicMock()])
+    made = Freshness(groups, trouble, trouble, tasks, MagicMock(), trouble)
+    made._look = lambda _: trouble()  # type: ignore[method-assign]
+    made._say = MagicMock()  # type: ignore[method-assign]
+    return made.run
+
+
 LOOPS: dict[str, Callable[[Any, Any], Callable[[], None]]] = {
     "service_stats": lambda trouble, tasks: (
         UpkeepFigures(trouble, Metrics(), tasks, PublicUrls()).run
@@ -163,6 +172,7 @@ LOOPS: dict[str, Callable[[Any, Any], Callable[[], None]]] = {
     "outbox": _outbox,
     "message_reader": _reader,
     "fanout": _fanout,
+    "freshness": _freshness,
 }
 
 

@@ -1,7 +1,7 @@
 // Changes of a fleet, and the queues of those that read them one by one.
 import type { CommandUpdate, Summary } from "../event_types.js";
 
-export type FleetState = "connecting" | "live" | "resyncing" | "offline" | "conflated";
+export type FleetState = "connecting" | "live" | "resyncing" | "offline" | "conflated" | "stale";
 
 /** A sample as it comes: data key, value, time. */
 export type SampleRow = readonly [key: string, value: unknown, ts: number];

@@ -8,7 +8,7 @@ import { Backoff, Signal, Sleeper, Timer } from "../time.js";
 import { ChangeQueue, type Change, type FleetState, type SampleRow } from "./changes.js";
 import { nextFrame, type Schedule } from "./frames.js";
 import { Joins } from "./joins.js";
-import { LiveShards } from "./sessions.js";
+import { LiveShards, sameIfEqual } from "./sessions.js";
 
 /** What is watched; later versions of the service may know more. */
 export type Scope =
@@ -36,6 +36,8 @@ export interface FleetSnapshot {
   readonly sessions: ReadonlyMap<string, Summary>;
   /** Sessions of the scope by state; undefined: not known yet. */
   readonly counts: Counts | undefined;
+  /** While the state is `stale`: when it was certainly current, as `Date.now`. */
+  readonly staleSince: number | undefined;
 }
 
 export type FleetListener = (changes: readonly Change[]) => unknown;
@@ -49,6 +51,8 @@ export class Fleet {
   readonly #sessions = new LiveShards<Summary>();
   #counts: Counts | undefined;
   #state: FleetState = "connecting";
+  #isConflated = false;
+  #staleSince: number | undefined;
   #cursor: string | undefined;
   #socket: Socket | undefined;
   #early: [event: string, payload: unknown][] | undefined;
@@ -78,6 +82,11 @@ export class Fleet {
 
   get state(): FleetState {
     return this.#state;
+  }
+
+  /** While the state is `stale`: when it was certainly current, as `Date.now`. */
+  get staleSince(): number | undefined {
+    return this.#staleSince;
   }
 
   /** Sessions of the scope by state; undefined: not known yet. */
@@ -114,7 +123,9 @@ export class Fleet {
 
   /** Return the fleet as subscribers were told of it: the same object until they are told of a change. */
   readonly getSnapshot = (): FleetSnapshot => {
-    this.#snapshot ??= { state: this.#state, sessions: this.#sessions.copy(), counts: this.#counts };
+    this.#snapshot ??= {
+      state: this.#state, sessions: this.#sessions.copy(), counts: this.#counts, staleSince: this.#staleSince,
+    };
     return this.#snapshot;
   };
 
@@ -146,7 +157,7 @@ export class Fleet {
    * @throws Refused: the service refuses this client for good. NotConnected: it did not come in time.
    */
   waitLive(timeoutS = Infinity): Promise<void> {
-    if (this.#state === "live" || this.#state === "conflated") return Promise.resolve();
+    if (["live", "conflated", "stale"].includes(this.#state)) return Promise.resolve();
     if (this.#hasEnded) return Promise.reject(this.#error ?? new NotConnected("stopped"));
     return new Promise((resolve, reject) => {
       const late = (): void => done(new NotConnected(`no snapshot within ${timeoutS} s`));
@@ -181,11 +192,24 @@ export class Fleet {
   }
 
   #isCurrent(snapshot: FleetSnapshot | undefined): boolean {
-    const isSame = snapshot?.state === this.#state && snapshot.counts === this.#counts;
-    return isSame && this.#sessions.isCurrent(snapshot.sessions);
+    if (snapshot?.state !== this.#state || snapshot.staleSince !== this.#staleSince) return false;
+    return snapshot.counts === this.#counts && this.#sessions.isCurrent(snapshot.sessions);
+  }
+
+  /** Take whether what comes is current; a service of before does not say it. */
+  #noteFreshness({ stale, behind_s: behindS }: { stale?: unknown; behind_s?: unknown }): void {
+    this.#staleSince = stale === true ? Date.now() - (seconds(behindS) ?? 0) * 1000 : undefined;
+    this.#flow();
+  }
+
+  /** Be in the state that the connection is in while changes come. */
+  #flow(): void {
+    if (this.#staleSince !== undefined) this.#setState("stale");
+    else this.#setState(this.#isConflated ? "conflated" : "live");
   }
 
   #setState(state: FleetState): void {
+    if (state !== "stale") this.#staleSince = undefined;
     if (state === this.#state) return;
     this.#state = state;
     this.#tell({ kind: "state", state });
@@ -287,7 +311,8 @@ export class Fleet {
       for (const [id, one] of found) this.#keep(id, one);
         this.#tell({ kind: "reset" });
     }
-    this.#setState("live");
+    this.#isConflated = false;
+    this.#noteFreshness(answer);
     for (const done of this.#waiting) done();
     const early = this.#early;
     this.#early = undefined;
@@ -317,6 +342,8 @@ export class Fleet {
     } else if (event === "command_update") {
       const command = payload as CommandUpdate;
       this.#tell({ kind: "command", sessionId: command.session_id, command });
+    } else if (event === "feed_state") {
+      this.#noteFreshness(payload);
     } else if (event === "resync") {
       this.#cursor = undefined;
       this.#setState("resyncing");
@@ -354,17 +381,10 @@ export class Fleet {
 
   #samples(update: SampleUpdates): void {
     const isConflated = update.conflated === true;
-    this.#setState(isConflated ? "conflated" : "live");
+    this.#isConflated = isConflated;
+    this.#flow();
     for (const [sessionId, rev, samples] of update.updates as [string, number, SampleRow[]][]) {
       this.#tell({ kind: "samples", sessionId, rev, samples, isConflated });
     }
   }
-}
-
-/** Return the known object where a new one says the same, so that what shows it need not be drawn again. */
-function sameIfEqual<T extends object>(known: T | undefined, found: T): T {
-  if (known === undefined) return found;
-  const names = new Set([...Object.keys(known), ...Object.keys(found)]) as Set<keyof T>;
-  for (const name of names) if (known[name] !== found[name]) return found;
-  return known;
 }

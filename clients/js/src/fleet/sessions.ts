@@ -104,3 +104,11 @@ export class LiveShards<T> extends Shards<T> {
     return this.shards[index] as Map<string, T>;
   }
 }
+
+/** Return the known object where a new one says the same, so that what shows it need not be drawn again. */
+export function sameIfEqual<T extends object>(known: T | undefined, found: T): T {
+  if (known === undefined) return found;
+  const names = new Set([...Object.keys(known), ...Object.keys(found)]) as Set<keyof T>;
+  for (const name of names) if (known[name] !== found[name]) return found;
+  return known;
+}

@@ -139,6 +139,7 @@ class Watcher:
 
     def connect(self, node: Node) -> None:
         self.number += 1
+        self.is_stale = False
         self.node, self.sid = node, f"{id(self)}-{self.number}"
         node.watch(
             self.sid, self.scope, batch=self.batch, interval_ms=self.interval, start=self.position
@@ -161,6 +162,9 @@ class Watcher:
                     self.got += [(session, sample[1], "data") for sample in samples]
             elif name == "session_data_key_update":
                 self.got.append((payload["session_id"], payload["rev"], "data"))
+            elif name == "feed_state":
+                assert payload["stale"] is not self.is_stale, "told once for each change"
+                self.is_stale = payload["stale"]
             elif name == "command_update":
                 self.got.append((payload["session_id"], int(payload["command_id"]), "command"))
             else:
@@ -268,6 +272,7 @@ def check_world(acts: list[str], seed: int, partitions: int) -> World:
         offsets = {p: world.feed.last[p] for p in watcher.partitions}
         assert watcher.position.offsets == offsets, "a cursor at least every few seconds"
         assert world.is_lossy or not watcher.resyncs
+        assert not watcher.is_stale
     for watcher in world.watchers:
         watcher.node.fanout.unsubscribe(watcher.sid)
     world.tasks.run(2)
