@@ -13,6 +13,8 @@ declare module "vue-router" {
     readonly needs?: Role;
     /** Whether it shows the whole service, which a project's token may not see. */
     readonly isWhole?: boolean;
+    /** Whether loading it anew loses nothing: all that somebody chose is in its address. */
+    readonly isInAddress?: boolean;
     /** Name of its icon in the navigation; left out: it is not there. */
     readonly icon?: string;
   }
@@ -23,7 +25,7 @@ export const routes: readonly RouteRecordRaw[] = [
     path: "/",
     name: "fleet",
     component: () => import("@/pages/fleet/FleetPage.vue"),
-    meta: { title: "Fleet", needs: "viewer", icon: "fleet" },
+    meta: { title: "Fleet", needs: "viewer", icon: "fleet", isInAddress: true },
   },
   {
     path: "/sessions/:id",
@@ -41,19 +43,19 @@ export const routes: readonly RouteRecordRaw[] = [
     path: "/nodes",
     name: "nodes",
     component: () => import("@/pages/nodes/NodesPage.vue"),
-    meta: { title: "Nodes", needs: "viewer", isWhole: true, icon: "nodes" },
+    meta: { title: "Nodes", needs: "viewer", isWhole: true, icon: "nodes", isInAddress: true },
   },
   {
     path: "/jobs",
     name: "jobs",
     component: () => import("@/pages/jobs/JobsPage.vue"),
-    meta: { title: "Jobs", needs: "admin", isWhole: true, icon: "jobs" },
+    meta: { title: "Jobs", needs: "admin", isWhole: true, icon: "jobs", isInAddress: true },
   },
   {
     path: "/alarms",
     name: "alarms",
     component: () => import("@/pages/alarms/AlarmsPage.vue"),
-    meta: { title: "Alarms", needs: "viewer", isWhole: true, icon: "alarms" },
+    meta: { title: "Alarms", needs: "viewer", isWhole: true, icon: "alarms", isInAddress: true },
   },
   {
     path: "/tail",

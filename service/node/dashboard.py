@@ -36,12 +36,16 @@ _TYPES = {
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types vue"
 
 
+#: Where a page reads which other nodes its policy allows it: it cannot see the policy that it got.
+_NODES = b'<meta name="muster-nodes" content="'
+
+
 class File:
     """A file as it is sent."""
 
-    def __init__(self, path: Path) -> None:
-        self.body = path.read_bytes()
-        self.content_type = _TYPES[path.suffix]
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self.body = body
+        self.content_type = content_type
         self.digest = hashlib.sha256(self.body).hexdigest()
 
     @cached_property
@@ -51,20 +55,39 @@ class File:
         return packer.compress(self.body) + packer.flush()
 
 
-def install(app: Flask, policy: Callable[[], str], folder: Path = FOLDER) -> None:
+class Index:
+    """The page, which says to which other nodes it may connect."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._made: tuple[str, File] = ("", file)
+
+    def of(self, nodes: str) -> File:
+        """Return it for these sources of `connect-src`."""
+        if self._made[0] != nodes:
+            body = self._file.body.replace(_NODES, _NODES + nodes.encode(), 1)
+            self._made = (nodes, File(body, self._file.content_type))
+        return self._made[1]
+
+
+def install(
+    app: Flask, policy: Callable[[str], str], nodes: Callable[[], str], folder: Path = FOLDER
+) -> None:
     """Add the routes.
 
     Args:
         app: must not have answered a request yet.
-        policy: the Content-Security-Policy of every page, at each request.
+        policy: returns the Content-Security-Policy of every page that may connect to these nodes.
+        nodes: sources for `connect-src`, at each request.
         folder: of the build; nothing of it is opened later, whatever a path says.
     """
     files = {
-        path.relative_to(folder).as_posix(): File(path)
+        path.relative_to(folder).as_posix(): File(path.read_bytes(), _TYPES[path.suffix])
         for path in folder.rglob("*")
         if path.suffix in _TYPES
     }
-    index = files.pop(_INDEX, None)
+    page = files.pop(_INDEX, None)
+    index = page and Index(page)
 
     def dashboard(path: str = "") -> Response:
         if path in files:
@@ -74,7 +97,8 @@ def install(app: Flask, policy: Callable[[], str], folder: Path = FOLDER) -> Non
             abort(404, "This version of the dashboard has no such file.")
         if index is None:
             abort(404, "There is no dashboard here: it is built by `make dashboard`.")
-        return _sent(index, "no-cache", f"{policy()}; {TRUSTED_TYPES}")
+        allowed = nodes()
+        return _sent(index.of(allowed), "no-cache", f"{policy(allowed)}; {TRUSTED_TYPES}")
 
     def icon() -> Response:
         return _sent(files[_ICON], "no-cache") if _ICON in files else abort(404)

@@ -126,7 +126,9 @@ def _open_sockets(
     queue.on("deliver", deliver)
     queue.on("command", live.waiters.on_command)
     queue.on("superseded", live.takeovers.on_superseded)
-    queue.on("memory_relieved", Notices(dispatcher).on_memory_relieved)
+    notices = Notices(dispatcher)
+    queue.on("memory_relieved", notices.on_memory_relieved)
+    transport.urls.on_change(notices.on_nodes)
     dispatcher.on_connect(transport.admission.greet)
 
 

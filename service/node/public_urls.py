@@ -1,13 +1,14 @@
 """Public URLs of the living nodes: where pages may connect when their own node is lost.
 
 Each node says its own with its beat (`node.public_url`) and reads those of the others. They stand in the answer to
-`register_vue` and in the policies of pages, and pages of these origins are pages of this service. What stands in Redis
-is checked as the setting is, because it ends up in headers.
+`register_vue` and in the policies of pages, and pages of these origins are pages of this service. Dashboards are told
+of each change: one that knew a single node, and none of those that came later, would be lost with it. What stands in
+Redis is checked as the setting is, because it ends up in headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from service.protocol.authority import Origin, parse_origin, parse_public_url
 from service.security.http_guard import LOOPBACK_NAMES
@@ -29,7 +30,12 @@ class PublicUrls:
         self.urls: tuple[str, ...] = ()
         #: Of pages that these nodes serve.
         self.origins: frozenset[Origin] = frozenset()
+        self._tell: Callable[[tuple[str, ...]], object] = lambda _: None
         self.look([])
+
+    def on_change(self, tell: Callable[[tuple[str, ...]], object]) -> None:
+        """Call it with the URLs each time when they change."""
+        self._tell = tell
 
     def look(self, nodes: Iterable[Mapping[str, str]]) -> None:
         """Take what the nodes' rows in Redis say; a node that is leaving is not named."""
@@ -39,6 +45,7 @@ class PublicUrls:
         if urls != self.urls:
             self.urls = urls
             self.origins = frozenset(one for url in urls for one in _origins(url))
+            self._tell(urls)
 
     @property
     def sources(self) -> str:

@@ -67,7 +67,7 @@ def create_app(nodes: Callable[[], str] = str) -> Flask:
         app.add_url_rule(path, name, _page(body, content_type))
 
     app.add_url_rule(CLIENT_PATH, CLIENT_FILE, _client((WEB_DIR / CLIENT_FILE).read_bytes()))
-    dashboard.install(app, lambda: POLICY.replace("@nodes", nodes()))
+    dashboard.install(app, lambda allowed: POLICY.replace("@nodes", allowed), nodes)
     problems.install(app)
 
     @app.after_request

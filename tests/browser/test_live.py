@@ -20,6 +20,14 @@ from tests.support.system.proxies import Proxy
 from tests.support.waiting import Stopwatch, wait_until
 
 PING_S, PONG_S = 1.0, 1.0
+#: What a page sees of it when another tab is chosen; chance, which spreads what pages do then, is left out.
+HIDE = """() => {
+  Object.defineProperty(document, "hidden", { get: () => true });
+  Math.random = () => 0;
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+#: README.md promises it of who watches.
+TOLD_WITHIN_S = 5.0
 #: What a busy browser needs on top, to paint what it knows.
 PATIENCE_S = 3.0
 
@@ -70,8 +78,10 @@ def test_page_sees_what_happens_on_the_other_node(fleet: Fleet, tab: OpenTab) ->
     row.get_by_text("inactive", exact=True).wait_for()
 
 
-def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab: OpenTab) -> None:
-    """It neither answers nor closes: the page says so, and afterwards has all that came meanwhile.
+def test_frozen_node_and_frozen_redis_are_noticed_in_time_and_nothing_is_missed(
+    own: Cluster, tab: OpenTab
+) -> None:
+    """Nothing answers or closes: the page says so, and afterwards has all that came meanwhile.
 
     It also says that the node has another version of it now, without loading that unasked.
     """
@@ -93,6 +103,17 @@ def test_frozen_node_is_noticed_in_time_and_nothing_is_missed(own: Cluster, tab:
     for count in range(3):
         seen.page.get_by_role("log").get_by_text(f"meanwhile = {count}").wait_for()
     seen.page.get_by_text("another version of the dashboard").wait_for()
+    own.server.pause()
+    watch = Stopwatch()
+    await_state(seen, "stale")
+    assert watch.quiet_s < TOLD_WITHIN_S + PATIENCE_S
+    seen.page.get_by_role("alert").filter(has_text="What you see is from").wait_for()
+    device.ask("update_data", {"key": "while it stood", "value": 7})
+    own.server.resume()
+    seen.await_live()
+    seen.page.get_by_role("log").get_by_text("while it stood = 7").wait_for()
+    seen.page.get_by_text("What you see is from").wait_for(state="detached")
+    assert seen.page.get_by_role("log").get_by_text("gap").count() == 0
     assert is_marked(seen)
     device.close()
 
@@ -147,13 +168,35 @@ def test_page_continues_on_the_other_node_that_its_own_one_named(
     device.close()
 
 
-def start_named(own: Cluster) -> list[NodeProcess]:
-    """Two nodes more, which say where they are."""
+def test_page_goes_on_at_a_node_that_came_after_it_was_loaded(own: Cluster, tab: OpenTab) -> None:
+    """Its policy does not have that node: it says so to who looks at it, and loads itself anew where nobody does."""
+    [first] = start_named(own, 1)
+    seen = tab(outages=True)
+    seen.sign_in(first.url, token("viewer"), "/?q=kiosk")
+    mark(seen)
+    [second] = start_named(own, 1)
+    seen.page.get_by_text("A node was added").wait_for()
+    assert is_marked(seen)
+    seen.page.evaluate(HIDE)
+    seen.page.wait_for_function("() => window.isTheSame === undefined")
+    seen.await_live()
+    assert seen.page.url.endswith("/dashboard/?q=kiosk")
+    mark(seen)
+    first.kill()
+    device = logins.device(second.url, "kiosk-4")
+    seen.page.get_by_role("row").filter(has_text="kiosk-4").first.wait_for()
+    seen.await_live()
+    assert is_marked(seen)
+    device.close()
+
+
+def start_named(own: Cluster, count: int = 2) -> list[NodeProcess]:
+    """Nodes more, which say where they are."""
     named = [
         NodeProcess(
             own.folder, port, {**own.settings, "node.public_url": f"http://127.0.0.1:{port}"}
         )
-        for port in free_ports(2)
+        for port in free_ports(count)
     ]
     own.nodes += named
     for node in named:

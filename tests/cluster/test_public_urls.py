@@ -28,4 +28,7 @@ def test_page_may_continue_on_another_node_that_lives(cluster: MakeCluster) -> N
     other.stop()
     wait_until(lambda: named() == [A], 15, every_s=0.2)
     assert first.get("/api/v1/sessions", Origin=B)[0] == 403
+    assert named() == [A], "and who watches is told of each change, without asking"
+    told = [one["nodes"] for one in page.events("nodes")]
+    assert told == [[A, B], [A]]
     page.close()

@@ -161,6 +161,21 @@ async def fleet_learns_where_nodes_are(world: World) -> None:
 
 
 @scenario("fleet")
+async def fleet_learns_of_nodes_that_come_later(world: World) -> None:
+    """A node that comes while a fleet is connected is one where it continues, although it asked before."""
+    first, second = await world.lines()
+    session_id = await world.create()
+    fleet = await world.fleet(first, scope={"sessions": [session_id]})
+    await sees(world, fleet, session_id, 0)
+    first.inject(f'42["nodes",{{"nodes":["{second.url}"]}}]')
+    await sees(world, fleet, session_id, 1)
+    first.refuses = True
+    first.cut()
+    await sees(world, fleet, session_id, 2)
+    assert (fleet.values(session_id), second.accepted) == ([0, 1, 2], 1)
+
+
+@scenario("fleet")
 async def fleet_cut_in_mid_stream(world: World) -> None:
     """A fleet whose line is cut in mid-stream receives every sample once."""
     line = await world.line()

@@ -263,6 +263,8 @@ class AsyncFleet:
             self._tell(Change("command", payload["session_id"], details=payload))
         elif event == "feed_state":
             self._note_freshness(payload)
+        elif event == "nodes":
+            self._addresses.learn(payload.get("nodes"))
         elif event == "resync":
             self._cursor = None
             self._set_state("resyncing")

@@ -55,5 +55,5 @@ export const useClient = defineStore("client", () => {
   const newFleet = (options: FleetOptions = {}): Fleet =>
     new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, parse: parseExact, ...options });
 
-  return { url, moveTo, request, get, operate, file, newFleet };
+  return { url, urls, moveTo, request, get, operate, file, newFleet };
 });

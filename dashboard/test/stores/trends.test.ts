@@ -10,7 +10,7 @@ const stats = { nodes: 2, samples_stored: 0, sessions: { active: 9, inactive: 0,
 vi.mock("@/stores/client", () => ({
   useClient: () => ({ get: () => Promise.resolve({ ...stats, time: new Date().toISOString() }) }),
 }));
-const connection = { state: "live", isLarge: false, counts: { active: 3, inactive: 0, archived: 0 } };
+const connection = { state: "live", isCurrent: true, isLarge: false, counts: { active: 3, inactive: 0, archived: 0 } };
 vi.mock("@/stores/connection", () => ({ useConnection: () => connection }));
 beforeEach(() => {
   setActivePinia(createPinia());

@@ -72,6 +72,7 @@ SERVER_WORDS: Mapping[str, str] = {
     "inactive_session": "The content of the ack of `get_inactive_session`, as an event.",
     "feed_state": "What was sent is not current, or is current again.",
     "resync": "Changes were lost; no more events follow until the next `register_vue`.",
+    "nodes": "A node came or went: where they are now.",
     "memory_relieved": "Sessions were archived early, because memory was low.",
     "service_error": "An error of an event that asked for no ack, or that concerns the connection.",
 }

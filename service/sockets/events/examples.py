@@ -177,6 +177,7 @@ SERVER: Mapping[str, list[dict[str, Any]]] = {
     "inactive_session": [{"session": _SESSION | _INACTIVE}],
     "feed_state": [{"stale": True, "behind_s": 3.2}, {"stale": False, "behind_s": 0.3}],
     "resync": [{"reason": "feed_trimmed"}],
+    "nodes": [{"nodes": ["https://node-1.example.org", "https://node-2.example.org"]}],
     "memory_relieved": [
         {
             "archived": 500,

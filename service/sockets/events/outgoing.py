@@ -251,6 +251,12 @@ class Resync(View):
     reason: Literal["epoch_changed", "feed_trimmed", "unreadable"]
 
 
+class Nodes(View):
+    """Where the living nodes are, each time when that changes."""
+
+    nodes: list[str] = Field(description="As in the answer to `register_vue`.")
+
+
 class Memory(View):
     """Memory in percent."""
 
@@ -349,6 +355,7 @@ SERVER_EVENTS: Mapping[str, type[View]] = {
     "inactive_session": FoundSession,
     "feed_state": FeedState,
     "resync": Resync,
+    "nodes": Nodes,
     "memory_relieved": MemoryRelieved,
     "service_error": Error,
 }

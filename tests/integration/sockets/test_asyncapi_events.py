@@ -73,6 +73,7 @@ def talk(told: Recorder, cluster: Cluster) -> None:
     each, batch = told.client(second), told.client(second)
     told.call(each, "register_vue", {})
     told.call(batch, "register_vue", {"scope": {"project_id": "berlin"}, "batch": True})
+    cluster.start(1, node__public_url="https://node-3.example")
     device = told.client(first, answer=lambda command: [{"ok": True, "result": command["params"]}])
     about = {"session_name": "Hall", "project_id": "berlin", "meta": {"m": 1}, "stream": "s"}
     told.call(device, "register", {"device_id": "kiosk-1", **about})
@@ -101,6 +102,7 @@ def talk(told: Recorder, cluster: Cluster) -> None:
     cluster.server.pause()
     wait_until(lambda: told.seen("feed_state"), 10)
     cluster.server.resume()
+    wait_until(lambda: told.seen("nodes"), 20)
     cluster.redis.delete(cluster.keys.epoch(0))
     told.call(told.client(first), "register", {"device_id": "kiosk-2"})
     wait_until(lambda: told.seen("resync"), 20)

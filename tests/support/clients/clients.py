@@ -16,7 +16,7 @@ SERVER_EVENTS = (
     "kicked",
     *("sessions_update", "session_data_key_update", "session_data_updates", "command_update"),
     *("active_sessions", "inactive_sessions", "active_session", "inactive_session"),
-    *("feed_state", "resync", "service_error", "memory_relieved"),
+    *("feed_state", "resync", "service_error", "memory_relieved", "nodes"),
 )
 
 

@@ -27,7 +27,7 @@ def browser() -> FlaskClient:
 
 def node_with(build: Path) -> FlaskClient:
     app = Flask("node")
-    dashboard.install(app, str, build)
+    dashboard.install(app, str, str, build)
     return app.test_client()
 
 
@@ -50,7 +50,20 @@ def assets() -> list[str]:
 def test_every_page_has_an_address_of_its_own(browser: FlaskClient, path: str) -> None:
     found = browser.get(f"/dashboard{path}")
     assert (found.status_code, found.mimetype) == (200, "text/html")
-    assert found.data == (dashboard.FOLDER / "index.html").read_bytes()
+    text = (dashboard.FOLDER / "index.html").read_text()
+    assert found.text == text.replace(
+        '"muster-nodes" content=""', f'"muster-nodes" content="{OTHER}"'
+    )
+
+
+def test_page_reads_what_its_policy_allows(browser: FlaskClient) -> None:
+    """It cannot see the policy that came with it; each answer has both, also packed."""
+    mark = f'<meta name="muster-nodes" content="{OTHER}"'
+    packed = browser.get("/dashboard", headers={"Accept-Encoding": "gzip"})
+    for text in (browser.get("/dashboard").text, gzip.decompress(packed.data).decode()):
+        assert text.count(mark) == 1
+    alone = create_app().test_client().get("/dashboard")
+    assert alone.text.count('<meta name="muster-nodes" content=""') == 1
 
 
 def test_assets_are_kept_for_ever_and_the_page_is_asked_for_each_time(browser: FlaskClient) -> None:

@@ -80,6 +80,14 @@ def test_urls_are_those_of_living_nodes_that_stay(monkeypatch: pytest.MonkeyPatc
     assert len(urls.urls) == MAX_URLS
 
 
+def test_change_is_told_once() -> None:
+    urls, told = PublicUrls("http://a:5000"), []
+    urls.on_change(told.append)
+    for rows in ([], [{"public_url": "https://b"}], [{"public_url": "https://b/"}], [{}]):
+        urls.look(rows)
+    assert told == [("http://a:5000", "https://b"), ("http://a:5000",)]
+
+
 def asked(urls: PublicUrls, origin: str) -> str:
     guard = HttpGuard(lambda *_: [], host="127.0.0.1", of_nodes=lambda: urls.origins)
     refusal = guard.refusal({"HTTP_HOST": "127.0.0.1:5000", "HTTP_ORIGIN": origin})

@@ -344,6 +344,9 @@ export class Fleet {
       this.#tell({ kind: "command", sessionId: command.session_id, command });
     } else if (event === "feed_state") {
       this.#noteFreshness(payload);
+    } else if (event === "nodes") {
+      this.#connector.learn((payload as { nodes?: unknown }).nodes);
+      this.#publish();
     } else if (event === "resync") {
       this.#cursor = undefined;
       this.#setState("resyncing");
