@@ -20,6 +20,17 @@ const BETWEEN: Readonly<Record<string, string>> = {
   503: "the service is away. Try again in a moment",
   504: "the service did not answer in time. Try again in a moment",
 };
+const OLDER = "This node may be of an earlier version than the page: if an upgrade is under way, try again after it.";
+
+/** Ask as nodes of this version are asked, and one of an earlier version, which does not know that, as those are. */
+export async function orOlder<T>(ask: () => Promise<T>, older: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (codeOf(error) !== "invalid_request") throw error;
+    return older();
+  }
+}
 
 /** Return an error in words, with what can be done where we know it; `act`: something was to be done. */
 export function explain(error: unknown, did: "read" | "act" = "act"): string {
@@ -27,11 +38,11 @@ export function explain(error: unknown, did: "read" | "act" = "act"): string {
     if (did === "read") return "No answer came from the service: it is stopped, overloaded, or out of reach.";
     return "No answer came from the service: it may have done this, or not. Look before you do it again.";
   }
-  if (error instanceof Refused) return visible(refusal(error));
+  if (error instanceof Refused) return visible(refusal(error, did));
   return visible(error instanceof Error ? error.message : String(error));
 }
 
-function refusal({ details, retryAfterS }: Refused): string {
+function refusal({ details, retryAfterS }: Refused, did: "read" | "act"): string {
   const { code, message, log_id: logId } = details;
   const status = /^status (\d+)$/.exec(message ?? "")?.[1];
   if (code === undefined && status !== undefined) {
@@ -39,6 +50,8 @@ function refusal({ details, retryAfterS }: Refused): string {
     return `What stands before the service answered with status ${status}: ${why}.`;
   }
   const said = [message ?? code ?? "The service refused the request."];
+  // The page asks nothing that a node of its own version does not know.
+  if (did === "read" && code === "invalid_request") said.push(OLDER);
   if (retryAfterS !== undefined) said.push(`Try again in ${Math.ceil(retryAfterS)} s.`);
   if (typeof logId === "string") said.push(`Its log says what: look for ${logId}.`);
   return [...said, DO[code ?? ""] ?? []].flat().join(" ");

@@ -3,7 +3,7 @@
 import { inPath } from "muster-client/rest";
 import type { Session } from "muster-client";
 import { onScopeDispose, ref, shallowRef, watch, type Ref, type ShallowRef } from "vue";
-import { codeOf } from "@/client/errors";
+import { codeOf, orOlder } from "@/client/errors";
 import { useClient } from "@/stores/client";
 import type { Feed } from "./useFeed";
 import type { RawEvent } from "./timeline/events";
@@ -45,7 +45,10 @@ export function useDetails(feed: Feed): Details {
   async function load(): Promise<void> {
     const number = ++asked;
     try {
-      const found = await client.get<Session>(path, { limit: 1 });
+      const found = await orOlder(
+        () => client.get<Session>(path, { limit: 1 }),
+        () => client.get<Session>(path),
+      );
       if (number !== asked) return;
       session.value = found;
       timeline.value = found.timeline as unknown as RawEvent[];

@@ -1,4 +1,5 @@
 // @vitest-environment node
+import { Refused } from "muster-client";
 import type { Request } from "muster-client/rest";
 import { expect, test } from "vitest";
 import { fits, readLayer, type Answer, type Layer, type Wanted } from "@/pages/session/charts/layer";
@@ -85,4 +86,19 @@ test.each<[string, Partial<Layer>, Wanted, boolean]>([
   ["each sample, beside wide intervals", { coarse }, wanted(91, 92), true],
 ])("what is read has, or has not, %s", (_, part, asked, has) => {
   expect(fits(layer(part), asked)).toBe(has);
+});
+
+test("a node of an earlier version, which has no samples by time, is asked for all, once", async () => {
+  const asked: Query[] = [];
+  const get = (query: Request["query"] = {}): Promise<Answer> => {
+    asked.push(query);
+    if (query["step"] !== undefined) return Promise.reject(new Refused({ code: "invalid_request" }));
+    return Promise.resolve({ data: { t: [[2, 20], [1, 10]] } } as unknown as Answer);
+  };
+  const layer = await readLayer(get, wanted(50, 52));
+  expect(asked).toEqual([{ keys: ["t"], since: 49, until: 53, step: 0 }, { keys: ["t"] }]);
+  expect(layer.samples.get("t")).toEqual([[1, 10], [2, 20]]);
+  expect([layer.kept, fits(layer, wanted(0, 1))]).toEqual([undefined, true]);
+  const away = (): Promise<Answer> => Promise.reject(new Refused({ code: "store_unavailable" }));
+  await expect(readLayer(away, wanted(50, 52))).rejects.toThrow("store_unavailable");
 });

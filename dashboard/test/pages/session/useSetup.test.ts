@@ -165,6 +165,7 @@ test("what the page has seen of what the device runs is not read again", async (
 
 test.each([
   ["version_not_found", "gone"],
+  ["invalid_request", "older"],
   ["store_unavailable", "failed"],
 ])("a version that cannot be read is said: %s", async (code, lack) => {
   const setup = await opened(2, '{"a":2}', 1);

@@ -2,6 +2,7 @@
 // as wide as a column of the chart where there are more.
 import type { Data } from "muster-client/rest_types";
 import type { Request } from "muster-client/rest";
+import { orOlder } from "@/client/errors";
 import { bandOf, rowsOf, type Coarse, type History, type Row } from "./series";
 import type { Range } from "./view";
 
@@ -40,8 +41,11 @@ export interface Layer extends Range {
   readonly keys: readonly string[];
   readonly samples: ReadonlyMap<string, readonly Row[]>;
   readonly coarse: ReadonlyMap<string, Coarse>;
-  readonly kept: Kept;
+  /** undefined: the service does not say. */
+  readonly kept: Kept | undefined;
 }
+
+type Get = (query: Request["query"]) => Promise<Answer>;
 
 /** Whether a layer has all that is wanted, as fine as it can be seen. */
 export function fits(layer: Layer, { keys, from, to, shown, columns }: Wanted): boolean {
@@ -51,7 +55,21 @@ export function fits(layer: Layer, { keys, from, to, shown, columns }: Wanted): 
 }
 
 /** Read what is wanted; `get`: of the session's data. */
-export async function readLayer(get: (query: Request["query"]) => Promise<Answer>, wanted: Wanted): Promise<Layer> {
+export function readLayer(get: Get, wanted: Wanted): Promise<Layer> {
+  return orOlder(
+    () => readPart(get, wanted),
+    () => readWhole(get, wanted.keys),
+  );
+}
+
+/** Read all that there is: a node of an earlier version has no samples by time. */
+async function readWhole(get: Get, keys: readonly string[]): Promise<Layer> {
+  const found = await get({ keys });
+  const samples = new Map(keys.map((key) => [key, [...rowsOf(found, key)].sort((one, other) => one[1] - other[1])]));
+  return { keys, from: -Infinity, to: Infinity, samples, coarse: new Map(), kept: undefined };
+}
+
+async function readPart(get: Get, wanted: Wanted): Promise<Layer> {
   const { keys, shown } = wanted;
   const columns = Math.min(wanted.columns, MOST_COLUMNS);
   const margin = MARGIN * (shown.to - shown.from);

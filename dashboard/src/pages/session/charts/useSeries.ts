@@ -20,7 +20,7 @@ export interface SeriesSet {
   readonly of: (key: string) => Series | undefined;
   /** Read what is shown, unless it is there. */
   readonly want: (wanted: Omit<Wanted, "keys">) => void;
-  /** undefined: nothing was read yet. */
+  /** undefined: nothing was read yet, or the service does not say. */
   readonly kept: Readonly<ShallowRef<Kept | undefined>>;
   readonly isLoading: Readonly<Ref<boolean>>;
   readonly error: Readonly<ShallowRef<unknown>>;

@@ -7,10 +7,13 @@ import { readVersion, type Version } from "./versions";
 export interface Running {
   /** undefined: it is not known, see `lack`. */
   readonly version: ComputedRef<Version | undefined>;
-  /** `none`: the device reported no version. `gone`: the service does not keep it. */
-  readonly lack: ComputedRef<"none" | "loading" | "gone" | "failed" | undefined>;
+  /** `none`: the device reported no version. `gone`: the service does not keep it. `older`: this node cannot say it. */
+  readonly lack: ComputedRef<"none" | "loading" | "gone" | "older" | "failed" | undefined>;
   readonly load: () => Promise<void>;
 }
+
+/** By the code of the error; a node of an earlier version knows no such path. */
+const WHY: Readonly<Record<string, "gone" | "older">> = { version_not_found: "gone", invalid_request: "older" };
 
 /** Follow what the device runs; `path`: of the setup. */
 export function useRunning(saved: Readonly<Ref<Version | undefined>>, path: string): Running {
@@ -18,7 +21,7 @@ export function useRunning(saved: Readonly<Ref<Version | undefined>>, path: stri
   /** What was read or seen last. */
   const kept = shallowRef<Version>();
   /** A version that could not be read. */
-  const failed = shallowRef<{ readonly version: number; readonly isGone: boolean }>();
+  const failed = shallowRef<{ readonly version: number; readonly why: "gone" | "older" | "failed" }>();
   const reported = computed(() => saved.value?.reported ?? 0);
 
   const version = computed(() => {
@@ -29,7 +32,7 @@ export function useRunning(saved: Readonly<Ref<Version | undefined>>, path: stri
     if (version.value !== undefined) return undefined;
     if (reported.value === 0) return "none";
     if (failed.value?.version !== reported.value) return "loading";
-    return failed.value.isGone ? "gone" : "failed";
+    return failed.value.why;
   });
 
   async function load(): Promise<void> {
@@ -41,8 +44,7 @@ export function useRunning(saved: Readonly<Ref<Version | undefined>>, path: stri
       const found = readVersion(await client.request<string>(request));
       if (wanted === reported.value) kept.value = found;
     } catch (error) {
-      if (wanted === reported.value)
-        failed.value = { version: wanted, isGone: codeOf(error) === "version_not_found" };
+      if (wanted === reported.value) failed.value = { version: wanted, why: WHY[codeOf(error) ?? ""] ?? "failed" };
     }
   }
 

@@ -1,0 +1,24 @@
+// @vitest-environment node
+import { Refused } from "muster-client";
+import { expect, test, vi } from "vitest";
+import { explain } from "@/client/errors";
+import { useDetails } from "@/pages/session/useDetails";
+import { inScope, settled, TestClient, testFeed } from "./support";
+
+let client: TestClient;
+vi.mock("@/stores/client", () => ({ useClient: () => client }));
+
+test("a session is read of a node of an earlier version too, whole", async () => {
+  client = new TestClient();
+  const details = inScope(() => useDetails(testFeed()));
+  client.answer(new Refused({ code: "invalid_request" }), { session_id: "kiosk-7", timeline: [] });
+  await settled();
+  expect(client.asked.map((one) => one.query)).toEqual([{ limit: 1 }, {}]);
+  expect([details.session.value?.session_id, details.error.value]).toEqual(["kiosk-7", undefined]);
+});
+
+test("what such a node does not know at all is said, and where nothing but the words were wrong too", () => {
+  const unknown = new Refused({ code: "invalid_request", message: "unknown query parameter 'x'" });
+  expect(explain(unknown, "read")).toMatch(/^unknown query parameter 'x' This node may be of an earlier version/);
+  expect(explain(unknown, "act")).toBe("unknown query parameter 'x'"); // somebody typed it
+});
