@@ -1,4 +1,4 @@
-"""What requests say beside their heads: queries, conditions, bodies, formats; and text that goes into a table."""
+"""What requests say apart from their heads: queries, conditions, bodies, formats; and text that goes into a table."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from werkzeug.exceptions import HTTPException
 
 from chaos.fuzz.target import Target
 from service import errors
-from service.api import device_models, negotiation, parsing, request_models
+from service.api import negotiation, parsing
 from service.api.cells import SEPARATORS, SIGNS, cell
+from service.api.models import devices, requests
 from service.protocol import authority, handshake
 
 _APP = flask.Flask(__name__)
 _APP.config["MAX_CONTENT_LENGTH"] = 1 << 16
 _QUERIES = [
     made
-    for module in (request_models, device_models)
+    for module in (requests, devices)
     for made in vars(module).values()
     if isinstance(made, type) and issubclass(made, parsing.Query) and made is not parsing.Query
 ]
 _BODIES = [
     made
-    for module in (request_models, device_models)
+    for module in (requests, devices)
     for made in vars(module).values()
     if isinstance(made, type) and issubclass(made, parsing.Body) and made is not parsing.Body
 ]
@@ -73,7 +74,7 @@ def fuzz_conditions(data: bytes) -> None:
     names = ("If-Match", "If-None-Match", "Idempotency-Key")
     name = random.Random(data).choice(names)
     with _APP.test_request_context("/", method="PUT", headers={name: text}):
-        for read in (_version, lambda: parsing.read_headers(request_models.IdempotencyKey)):
+        for read in (_version, lambda: parsing.read_headers(requests.IdempotencyKey)):
             try:
                 read()
             except _REFUSED:

@@ -87,7 +87,7 @@ def install(
         if path.suffix in _TYPES
     }
     page = files.pop(_INDEX, None)
-    index = page and Index(page)
+    index = None if page is None else Index(page)
 
     def dashboard(path: str = "") -> Response:
         if path in files:

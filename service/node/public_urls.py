@@ -1,7 +1,7 @@
 """Public URLs of the living nodes: where pages may connect when their own node is lost.
 
 Each node says its own with its beat (`node.public_url`) and reads those of the others. They stand in the answer to
-`register_vue` and in the policies of pages, and pages of these origins are pages of this service. Dashboards are told
+`register_vue` and in the policies of pages, and pages of these origins are pages of this service. Dashboards are notified
 of each change: one that knew a single node, and none of those that came later, would be lost with it. What stands in
 Redis is checked as the setting is, because it ends up in headers.
 """

@@ -66,7 +66,7 @@ def redis_factory(
         "max_connections": max_connections,
         "timeout": POOL_TIMEOUT_S,
         "parser_class": PatientParser,
-        # With them a pool lends a connection that has something to read: the answer to somebody else's call.
+        # With them a pool lends a connection that has something to read: the answer to another call.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     if url.startswith(SENTINEL_SCHEME + "://"):

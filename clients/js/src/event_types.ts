@@ -120,6 +120,12 @@ export interface Event {
   by?: By | null;
 }
 
+/** Whether what this dashboard was sent is current; each time when that changes. */
+export interface FeedState {
+  stale: boolean;
+  behind_s: number;
+}
+
 /** One session. */
 export interface FoundSession {
   session: Session;
@@ -168,6 +174,11 @@ export interface MemoryRelieved {
   before: Memory;
   after: Memory;
   error: string;
+}
+
+/** Where the living nodes are, each time when that changes. */
+export interface Nodes {
+  nodes: string[];
 }
 
 /** The session concerned. */
@@ -363,6 +374,8 @@ export interface Snapshot {
   inactive: Summary[];
   nodes?: string[] | null;
   next?: string | null;
+  stale?: true | null;
+  behind_s?: number | null;
 }
 
 /** Totals over the whole life of a session. */

@@ -193,6 +193,13 @@ class Event(_EventRequired, total=False):
     by: By | None
 
 
+class FeedState(TypedDict):
+    """Whether what this dashboard was sent is current; each time when that changes."""
+
+    stale: bool
+    behind_s: float
+
+
 class FoundSession(TypedDict):
     """One session."""
 
@@ -251,6 +258,12 @@ class MemoryRelieved(TypedDict):
     before: Memory
     after: Memory
     error: str
+
+
+class Nodes(TypedDict):
+    """Where the living nodes are, each time when that changes."""
+
+    nodes: list[str]
 
 
 class OfSession(TypedDict):
@@ -484,6 +497,8 @@ class Snapshot(_SnapshotRequired, total=False):
 
     nodes: list[str] | None
     next: str | None
+    stale: Literal[True] | None
+    behind_s: float | None
 
 
 class Statistics(TypedDict):

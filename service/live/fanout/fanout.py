@@ -120,7 +120,7 @@ class Fanout:
         none while the node is calm.
 
         Args:
-            is_stale: it was told so, by `behind_s`.
+            is_stale: it was notified so, with `behind_s`.
         """
         asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
         interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))

@@ -23,7 +23,7 @@ from service.transport.connection import Connections, Frame, event_frame
 
 log = logging.getLogger(__name__)
 
-#: Dashboards are told when there is no proof that is younger …
+#: Dashboards are notified when there is no proof that is younger …
 STALE_S = 3.0
 #: … and again when there is one. Between the two nothing is said, so that what is slow does not flicker.
 CURRENT_S = 1.0
@@ -54,7 +54,7 @@ class Freshness:
         self._lock = lock
         self._monotonic = monotonic
         self._is_running = False
-        #: nobody was stale at the last look, so that it need not be looked at each dashboard
+        #: none was stale at the last look, so that it need not be looked at each dashboard
         self._is_well = False
         self._stale_since: float | None = None
 
@@ -104,7 +104,7 @@ class Freshness:
         self._tasks.sleep(LOOK_EVERY_S)
 
     def _look(self, group: Group) -> bool:
-        """Tell who has to be told; return whether somebody is stale."""
+        """Notify those that have to know; return whether one is stale."""
         seen_at = self._readers.seen_at(group.partitions)
         if not group.is_stale:
             group.is_stale = self._monotonic() - seen_at > STALE_S
@@ -130,7 +130,7 @@ class Freshness:
                 "subscriptions": len(stale),
                 "behind_s": behind_s,
             }
-            log.warning("dashboards were told that what they show is old", extra=about)
+            log.warning("dashboards were notified that what they show is old", extra=about)
         elif not stale and self._stale_since is not None:
             about = {"action": "dashboards_current", "after_s": self._age_s(self._stale_since)}
             self._stale_since = None

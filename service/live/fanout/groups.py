@@ -54,7 +54,7 @@ class Member:
 
     sid: str
     since: float = 0.0  #: when it was subscribed
-    is_stale: bool = False  #: it was told that what it has is not current (freshness.py)
+    is_stale: bool = False  #: it was notified that what it has is not current (freshness.py)
     is_gone: bool = False
     #: where it stands by itself while it is not a member
     position: dict[int, int] = field(default_factory=dict)

@@ -118,7 +118,7 @@ class PartitionReaders:
         return min((one.seen_at for one in found if one is not None), default=float("inf"))
 
     def watch(self, group: Group, now: float) -> None:
-        """Read what the group watches; whoever joins it has just got a snapshot."""
+        """Read what the group watches; a dashboard that joins it has just got a snapshot."""
         for partition in group.partitions:
             reader = self._readers.get(partition)
             if reader is None:

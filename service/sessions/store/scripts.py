@@ -1,6 +1,6 @@
 """The texts of the Lua scripts: `lua/<subject>/<name>.lua`, each behind what it uses of `lua/shared/`.
 
-A script makes its functions anew whenever it is called, so all of the shared ones would cost each call more than
+A script creates its functions whenever it is called, so all of the shared ones would cost each call more than
 many scripts do themselves.
 """
 
@@ -19,7 +19,7 @@ SHARED = tuple(
     LUA_DIR / "shared" / f"{name}.lua"
     for name in ("base", "feed", "bytes", "states", "streams", "setups", "commands")
 )
-_COMMENT = re.compile(r"\s*--.*")
+_COMMENT = re.compile(r" ?--.*")
 _STATEMENT = re.compile(r"local (?:function )?(\w+(?:, \w+)*)")
 
 
