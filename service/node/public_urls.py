@@ -1,20 +1,24 @@
 """Public URLs of the living nodes: where pages may connect when their own node is lost.
 
 Each node says its own with its beat (`node.public_url`) and reads those of the others. They stand in the answer to
-`register_vue` and in the policies of pages, and pages of these origins are pages of this service. Dashboards are notified
-of each change: one that knew a single node, and none of those that came later, would be lost with it. What stands in
-Redis is checked as the setting is, because it ends up in headers.
+`register_vue` and in the policies of pages, and pages of these origins are pages of this service. They stay so for a
+day when their node is gone: just then they come to another one. Dashboards are notified of each change: one that knew a
+single node, and none of those that came later, would be lost with it. What stands in Redis is checked as the setting
+is, because it ends up in headers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from service.protocol.authority import Origin, parse_origin, parse_public_url
 from service.security.http_guard import LOOPBACK_NAMES
 
 #: More are not named: the answer and the headers would grow with them.
 MAX_URLS = 100
+#: So long, s, pages of a node that is gone are pages of this service, and of so many nodes.
+KEPT_S, MAX_KEPT = 86_400.0, 1_000
 
 
 class PublicUrls:
@@ -24,11 +28,13 @@ class PublicUrls:
         own: of this node; "": it has none, as behind a balancer.
     """
 
-    def __init__(self, own: str = "") -> None:
+    def __init__(self, own: str = "", monotonic: Callable[[], float] = time.monotonic) -> None:
         self._own = parse_public_url(own) or ""
+        self._monotonic = monotonic
+        self._seen: dict[str, float] = {}  # URL → when it was named last, the oldest first
         #: Sorted.
         self.urls: tuple[str, ...] = ()
-        #: Of pages that these nodes serve.
+        #: Of pages that these nodes serve, or served lately.
         self.origins: frozenset[Origin] = frozenset()
         self._tell: Callable[[tuple[str, ...]], object] = lambda _: None
         self.look([])
@@ -42,10 +48,17 @@ class PublicUrls:
         staying = [row.get("public_url", "") for row in nodes if row.get("draining") != "1"]
         found = {self._own, *(parse_public_url(url) for url in staying)} - {"", None}
         urls = tuple(sorted(url for url in found if url)[:MAX_URLS])
+        self._keep(urls)
         if urls != self.urls:
             self.urls = urls
-            self.origins = frozenset(one for url in urls for one in _origins(url))
             self._tell(urls)
+
+    def _keep(self, urls: Sequence[str]) -> None:
+        now, before = self._monotonic(), self._seen
+        gone = [(url, at) for url, at in before.items() if now - at < KEPT_S and url not in urls]
+        self._seen = dict([*gone, *((url, now) for url in urls)][-MAX_KEPT:])
+        if self._seen.keys() != before.keys():
+            self.origins = frozenset(one for url in self._seen for one in _origins(url))
 
     @property
     def sources(self) -> str:

@@ -87,7 +87,7 @@ class HttpGuard:
         refuse_forwarded: refuse forwarding headers.
         trusted_proxies: addresses and networks whose X-Forwarded-For and -Proto are believed.
         refused: called with the reason of each refusal, of `REASONS`.
-        of_nodes: origins of pages that nodes of this service serve, as they are now.
+        of_nodes: origins of pages that nodes of this service serve, or served lately; asked each time.
     """
 
     def __init__(

@@ -8,10 +8,10 @@ import pytest
 
 from service.config.loader import load_config
 from service.errors import ConfigError
-from service.node.public_urls import MAX_URLS, PublicUrls
+from service.node.public_urls import KEPT_S, MAX_KEPT, MAX_URLS, PublicUrls
 from service.node.web_app import create_app
 from service.protocol.authority import parse_origin, parse_public_url
-from service.security.http_guard import HttpGuard
+from service.security.http_guard import LOOPBACK_NAMES, HttpGuard
 
 HOSTILE = [
     "http://a; script-src *",
@@ -96,7 +96,8 @@ def asked(urls: PublicUrls, origin: str) -> str:
 
 def test_pages_of_living_nodes_may_come_and_those_of_others_may_not() -> None:
     """Also under the other names of loopback, which people type."""
-    urls = PublicUrls("http://127.0.0.1:5000")
+    now = 1000.0
+    urls = PublicUrls("http://127.0.0.1:5000", lambda: now)
     assert asked(urls, "http://localhost:5001") == "origin"
     urls.look([{"public_url": "http://127.0.0.1:5001"}, {"public_url": "https://b"}])
     assert asked(urls, "http://localhost:5001") == asked(urls, "http://127.0.0.1:5001") == "passes"
@@ -104,7 +105,14 @@ def test_pages_of_living_nodes_may_come_and_those_of_others_may_not() -> None:
     for other in ("http://b", "https://b:444", "https://b.evil", "http://localhost:5002", "null"):
         assert asked(urls, other) == "origin"
     urls.look([])
+    assert asked(urls, "https://b") == "passes", "just then its pages need another node"
+    now += KEPT_S
+    urls.look([])
     assert asked(urls, "https://b") == "origin"
+    for number in range(2 * MAX_KEPT):
+        urls.look([{"public_url": f"http://n{number}"}])
+    assert len(urls.origins) < MAX_KEPT + 2 * len(LOOPBACK_NAMES)
+    assert asked(urls, f"http://n{2 * MAX_KEPT - 1}") == "passes"
 
 
 def test_policy_of_pages_names_the_nodes_as_they_are_now() -> None:
