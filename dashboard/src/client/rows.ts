@@ -12,6 +12,9 @@ const MOST_KEYS = 500;
 
 export type Value = readonly [value: unknown, ts: number];
 
+/** What is left of a rate after some time. */
+const faded = (ms: number): number => Math.exp(-ms / 1000 / RATE_S);
+
 export class Row {
   summary: Summary;
   rev: number;
@@ -20,7 +23,8 @@ export class Row {
   /** By data key, which may have any name. */
   readonly values = new Map<string, Value>();
   #rate = 0;
-  #ratedMs = 0;
+  #ratedMs = 0; // of the last samples
+  #gapMs = 0; // before these
   #sinceMs = 0; // updates are counted from then on; 0: they are not yet
   #text: string | undefined;
 
@@ -31,9 +35,10 @@ export class Row {
 
   /** Return updates per second, lately; undefined: not known yet. `now` is of a clock that nobody sets. */
   rate(now: number): number | undefined {
-    const ageMs = now - this.#sinceMs;
-    if (this.#sinceMs === 0 || ageMs < LEAST_MS) return undefined;
-    return this.#faded(now) / (1 - Math.exp(-ageMs / 1000 / RATE_S)); // as if it had always been so
+    if (this.#sinceMs === 0 || now - this.#sinceMs < LEAST_MS) return undefined;
+    const lateMs = Math.max(0, now - this.#ratedMs - this.#gapMs); // it fades where the next samples do not come
+    const countedMs = Math.max(LEAST_MS, this.#ratedMs - this.#sinceMs);
+    return (this.#rate * faded(lateMs)) / (1 - faded(countedMs)); // as if it had always been so
   }
 
   /** Return what a free search looks into. */
@@ -62,8 +67,8 @@ export class Row {
     const updates = isFirst ? 1 : Math.max(0, rev - this.rev);
     this.rev = Math.max(this.rev, rev);
     this.seenMs = seenMs;
-    if (isFirst || isLate) this.#sinceMs = now;
-    this.#rate = isFirst || isLate ? 0 : this.#faded(now) + updates / RATE_S;
+    if (isFirst || isLate) [this.#sinceMs, this.#gapMs, this.#rate] = [now, 0, 0];
+    else this.#rateAnew(updates, now);
     this.#ratedMs = now;
     return isLate ? 0 : updates;
   }
@@ -75,8 +80,11 @@ export class Row {
     this.#rate = 0;
   }
 
-  #faded(now: number): number {
-    return this.#rate * Math.exp(-Math.max(0, now - this.#ratedMs) / 1000 / RATE_S);
+  /** The updates are of all the time since the last ones. */
+  #rateAnew(updates: number, now: number): void {
+    this.#gapMs = Math.max(1, now - this.#ratedMs);
+    const rest = faded(this.#gapMs);
+    this.#rate = this.#rate * rest + (updates / this.#gapMs) * 1000 * (1 - rest);
   }
 }
 

@@ -45,6 +45,11 @@ describe("rows of the fleet", () => {
     const seldom = rowsOf("b");
     seldom.apply([samples("b", 90, ["t", 1, 1])], new Map(), at, 5);
     expect(seldom.byId.get("b")?.rate(at + 5_000)).toBe(0); // and not one per second
+    for (const minute of [1, 2]) {
+      seldom.apply([samples("b", 90 + minute, ["t", 1, 1])], new Map(), at + 60_000 * minute, 5);
+    }
+    expect(seldom.byId.get("b")?.rate(at + 120_000)).toBeCloseTo(1 / 60, 3);
+    expect(seldom.byId.get("b")?.rate(at + 179_000)).toBeCloseTo(1 / 60, 3);
   });
 
   it("count nothing of what comes at once because it happened before", () => {

@@ -55,8 +55,12 @@ export function useFleetList(view: Ref<View>, keys: Ref<readonly string[]>): Fle
   }
   onScopeDispose(() => clearTimeout(timer));
 
-  if (connection.snapshot.counts !== undefined) anew();
-  watch([view, isServed, server.rows], anew);
+  /** Before there is a snapshot nobody knows whether there is no session. */
+  function arrangeIfKnown(): void {
+    if (isServed.value || connection.snapshot.counts !== undefined) anew();
+  }
+  arrangeIfKnown();
+  watch([view, isServed, server.rows], arrangeIfKnown);
   watch(
     () => fleet.structure,
     () => soon(result.value === undefined ? 0 : LEAST_MS),
