@@ -63,7 +63,8 @@ def test_second_of_two_editors_of_a_setup_sees_the_first_ones_change(
     first.page.get_by_role("textbox", name="Setup").fill('{"a": 2, "b": 1}')
     first.page.get_by_role("button", name="Save, and send").click()
     second.page.get_by_text("while you were editing").wait_for()
-    second.page.get_by_role("button", name="Join both").click()
+    second.page.get_by_role("button", name="Join both").press("Enter")
+    second.page.locator("#setup-text:focus").wait_for()  # somebody without a mouse goes on there
     second.page.get_by_role("button", name="Save, and send").click()
     second.page.get_by_text("version 3").first.wait_for()
     assert fleet.service.manager.get_session("shared-1")["setup"] == {"a": 2, "b": 2}
