@@ -101,7 +101,6 @@ def test_nothing_that_cannot_be_seen_stands_in_a_page(fleet: Fleet, tab: OpenTab
     """It would turn the text around it, or make one thing look like another."""
     device = fleet.device("turned-1", 0)
     device.ok("update_data", {"data": {"text": TURNED, "nested": {TURNED: [TURNED]}}})
-    device.ok("update_setup", {"session_id": "turned-1", "setup": {TURNED: TURNED}})
     seen = tab()
     seen.sign_in(fleet.urls[0], token("admin"), "/tail")
     device.ok("update_data", {"key": "text", "value": f"{TURNED} later"})
@@ -109,7 +108,6 @@ def test_nothing_that_cannot_be_seen_stands_in_a_page(fleet: Fleet, tab: OpenTab
         "/tail",
         "/?col=name&col=value:text&col=value:nested&q=turned",
         "/sessions/turned-1",
-        "/sessions/turned-1?tab=setup",
     ):
         if path != "/tail":
             seen.page.goto(f"{fleet.urls[0]}/dashboard{path}")
