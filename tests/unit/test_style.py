@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(
@@ -67,28 +66,35 @@ def test_every_module_calls_its_logger_log() -> None:
     assert {text for _, text in named} == {"log = logging.getLogger(__name__)"}, sorted(named)
 
 
-@pytest.mark.parametrize("name", NAMES_OF_FILES)
-def test_log_lines_are_constant_sentences_with_an_action(name: str) -> None:
+def _faults(name: str) -> Iterator[str]:
+    """What is wrong with the log lines of a file."""
     for line in _lines(name):
-        sentence, where = line.args[0], f"line {line.lineno}"
+        sentence, where = line.args[0], f"{name}:{line.lineno}"
         if (name, ast.unparse(sentence)) not in GIVEN:
-            assert isinstance(sentence, ast.Constant), f"{where}: a constant"
-            words = str(sentence.value)
-            assert words.split()[0] in NAMES or words[0].islower(), f"{where}: a small letter first"
-            assert not words.endswith("."), where
-            assert "%" not in words, where
+            words = str(sentence.value) if isinstance(sentence, ast.Constant) else ""
+            if not words:
+                yield f"{where}: not a constant"
+            elif words.split()[0] not in NAMES and not words[0].islower():
+                yield f"{where}: no small letter first"
+            elif words.endswith(".") or "%" in words:
+                yield f"{where}: a full stop, or something to be filled in"
         extra = next((one.value for one in line.keywords if one.arg == "extra"), None)
-        assert _has_action(name, extra), f"{where}: an action in `extra`"
+        if not _has_action(name, extra):
+            yield f"{where}: no action in `extra`"
+
+
+def test_log_lines_are_constant_sentences_with_an_action() -> None:
+    assert [fault for name in NAMES_OF_FILES for fault in _faults(name)] == []
 
 
 #: What a docstring of a function begins with that does not say what to do; ruff's D401 knows verbs alone.
 NOUNS = r"(?:Whether|What|Who|How|All|Each|Every|One|Of|As|The|An?|[A-Z]+|[^A-Z].*|[A-Z][a-z]*[^s]s)[,.]?"
 
 
-@pytest.mark.parametrize("name", NAMES_OF_FILES)
-def test_a_docstring_of_a_function_begins_with_what_to_do(name: str) -> None:
+def test_a_docstring_of_a_function_begins_with_what_to_do() -> None:
     begun = {
-        node.name: words.split()[0]
+        (name, node.name): words.split()[0]
+        for name in NAMES_OF_FILES
         for node in ast.walk(tree_of(name))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (words := ast.get_docstring(node))
