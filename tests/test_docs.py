@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -72,6 +73,17 @@ def test_commands_in_the_docs_are_those_of_the_code() -> None:
     assert documented == [f"muster {name}" for name in COMMANDS]
 
 
+@functools.cache
+def options_of_muster() -> set[str]:
+    return {
+        option
+        for name in COMMANDS
+        for command in subcommands(load_command(name))
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_named_in_a_page_exist(page: Path) -> None:
     """`--option` is one of some command of muster, or of compose or pytest."""
@@ -91,13 +103,7 @@ def test_options_named_in_a_page_exist(page: Path) -> None:
         *("--only", "--at-once"),  # of python -m chaos.mutants
         *("--seed", "--plant"),  # of python -m chaos.simulation
     }
-    known = {
-        option
-        for name in COMMANDS
-        for command in subcommands(load_command(name))
-        for parameter in command.params
-        for option in (*parameter.opts, *parameter.secondary_opts)
-    }
+    known = options_of_muster()
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())) <= known | foreign | {
         "--help"
     }

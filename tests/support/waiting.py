@@ -70,14 +70,14 @@ def wait_until(
 ) -> T:
     """The first true answer of `predicate`; AssertionError naming `what` after `timeout_s`.
 
-    Without `every_s` it is asked the less often the longer it takes: asking costs CPU, here and in who is asked.
+    Without `every_s` it is asked the less often the longer it takes: asking costs CPU, here and in who is asked. Most
+    is true in a moment, and is noticed then.
     """
     if answer := predicate():
         return answer
     watch = Stopwatch()
     while True:
-        patient_s = min(max(0.02, watch.elapsed_s / 10), 0.25)
-        time.sleep(patient_s if every_s is None else every_s)
+        time.sleep(_pause_s(watch.elapsed_s) if every_s is None else every_s)
         answer = predicate()
         if answer:
             return answer
@@ -86,3 +86,7 @@ def wait_until(
                 f"{what or getattr(predicate, '__name__', 'condition')}: not within {timeout_s} s "
                 f"({watch.elapsed_s:.1f} s on this machine), last answer {answer!r}"
             )
+
+
+def _pause_s(elapsed_s: float) -> float:
+    return max(0.003, min(elapsed_s / 2, 0.02), min(elapsed_s / 10, 0.25))

@@ -277,6 +277,7 @@ def test_real_server_that_fell_back_never_makes_the_newer_file_go(
             other.start()
         else:
             other.start()
+            clients[0].config_set("repl-diskless-sync-delay", 0)
             clients[1].replicaof("127.0.0.1", own_server.port)
             wait_until(lambda: clients[1].exists(store.keys.session("d1")), 10)
             clients[1].replicaof("NO", "ONE")

@@ -133,9 +133,8 @@ def test_sleeper_that_is_deleted_is_in_no_list(
 def test_ttl_of_a_sleeper_that_cannot_be_archived_is_renewed(
     client: redis.Redis, key_prefix: str, archiver: Archiver
 ) -> None:
-    short = make_store(client, key_prefix, ttl_ms=40)
+    short = make_store(client, key_prefix, ttl_ms=20_000)
     short.devices.report("d1", Said(expect_every_ms=HOUR_MS), create=True)
-    client.pexpire(short.keys.session("d1"), 10_000)
     wide = make_store(client, key_prefix, ttl_ms=40_000)
     client.zadd(short.keys.asleep(0), {"d1": 1})
     assert wide.upkeep.extend_ttls(0, 10) == 1

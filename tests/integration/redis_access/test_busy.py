@@ -68,14 +68,18 @@ def busy(server: RealServer) -> Iterator[Callable[[], None]]:
 
 
 def test_everybody_who_asks_a_busy_redis_is_told_to_come_again(
-    client: redis.Redis, server: RealServer, busy: Callable[[], None]
+    client: redis.Redis,
+    server: RealServer,
+    busy: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Store, feeds, message queue and queue of jobs: nobody takes it for a fault of the service."""
+    monkeypatch.setattr("service.sessions.store.runner.PATIENCE_S", 0.05)
     store = make_store(client, "busy")
     store.ownership.register("d1", node_id="n1", sid="s1")
     factory = redis_factory(server.url)
     jobs = JobQueue(factory(decode_responses=False), "busy")
-    messages = ExternalMessages(client, Keys("busy", 1), retry_s=0.1)
+    messages = ExternalMessages(client, Keys("busy", 1), retry_s=0.05)
     feed = Feed(factory, store.keys, store.samples)
     reader = feed.reader()
     reader.connect()

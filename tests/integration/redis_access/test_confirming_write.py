@@ -47,7 +47,10 @@ def test_answers_of_several_runs_come_in_order_with_their_errors(client: redis.R
     assert (first, str(second), third) == ("a", "b!", "c")
 
 
-def test_answers_without_enough_replicas_are_withheld(client: redis.Redis) -> None:
+def test_answers_without_enough_replicas_are_withheld(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.sessions.store.replication.WAIT_MS", 100)
     replication = Replication(client, 1)
     script = client.register_script("return 1")
     with pytest.raises(errors.StoreUnavailable):

@@ -63,7 +63,8 @@ def holding(
 
 def keys_of(client: redis.Redis, prefix: str, session_id: str) -> list[str]:
     """All Redis keys that name a session, sorted."""
-    return sorted(key for key in client.scan_iter(f"{prefix}:*") if f":{session_id}:" in f"{key}:")
+    keys = client.scan_iter(f"{prefix}:*", count=1000)
+    return sorted(key for key in keys if f":{session_id}:" in f"{key}:")
 
 
 def expire_all(store: RedisSessionStore, partition: int = 0) -> int:

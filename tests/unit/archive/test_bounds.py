@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 
 from service.archive import bounds
@@ -13,19 +14,21 @@ from service.archive.record import decode, encode, read_header
 from tests.unit.archive.test_record import forge, make
 
 MIB = 1 << 20
+#: What each begins with, what it repeats so often, and what it ends with.
 BOMBS = {
-    "text": b'{"a":"' + b"a" * (40 * MIB) + b'"}',
-    "spaces": b'{"a":0' + b" " * (40 * MIB) + b"}",
-    "lists": b'{"a":[' + b"[]," * (5 * MIB) + b"0]}",
-    "objects": b'{"a":[' + b"{}," * (5 * MIB) + b"0]}",
-    "numbers": b'{"a":[' + b"1.5," * (6 * MIB) + b"0]}",
-    "fields": b"{" + b'"":0,' * (6 * MIB) + b'"a":0}',
+    "text": (b'{"a":"', b"a", 40 * MIB, b'"}'),
+    "spaces": (b'{"a":0', b" ", 40 * MIB, b"}"),
+    "lists": (b'{"a":[', b"[],", 5 * MIB, b"0]}"),
+    "objects": (b'{"a":[', b"{},", 5 * MIB, b"0]}"),
+    "numbers": (b'{"a":[', b"1.5,", 6 * MIB, b"0]}"),
+    "fields": (b"{", b'"":0,', 6 * MIB, b'"a":0}'),
 }
 
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_small_file_does_not_become_much_in_memory(kind: str) -> None:
-    data = forge(BOMBS[kind])
+    begin, repeated, count, end = BOMBS[kind]
+    data = forge(begin + repeated * count + end)
     assert len(data) < 8192
     tracemalloc.start()
     try:
@@ -38,16 +41,16 @@ def test_small_file_does_not_become_much_in_memory(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        {"data": {"page": [["x" * 65_536, 1.5]] * 640}},
-        {"data": {"on": [[1, 5]] * 1_500_000}},
-    ],
+    ("sample", "count"),
+    [(["x" * 65_536, 1.5], 640), ([1, 5], 1_100_000)],
     ids=["long values that are alike", "many samples that are alike"],
 )
 def test_session_that_compresses_too_well_is_written_so_that_it_can_be_read(
-    body: dict[str, Any],
+    sample: list[Any], count: int
 ) -> None:
+    body = {"data": {"k": [sample] * count}}
+    text = orjson.dumps(body)
+    assert bounds.filler(len(text) // bounds.RATIO // 2, text)
     record = make(body=body)
     data = encode(record)
     assert read_header(data).name == record.name

@@ -340,7 +340,10 @@ class TestOutages:
         rig.client.flushall()
         wait_until(lambda: "resync" in names(sockets, "a"), 10)
 
-    def test_server_that_hangs_delays_and_loses_nothing(self, rigs, own_server, key_prefix):
+    def test_server_that_hangs_delays_and_loses_nothing(
+        self, rigs, own_server, key_prefix, monkeypatch
+    ):
+        monkeypatch.setattr("service.live.feed.feed.SILENT_S", 0.5)
         rig = rigs(own_server.url, key_prefix)
         fanout, sockets = rig.node()
         rig.register("x")
