@@ -13,13 +13,19 @@ import pytest
 
 from tests.support.clients.bare import Bare
 from tests.support.nodes.node_processes import Cluster, MakeCluster, NodeProcess
+from tests.support.nodes.shared_pair import running_pair
 from tests.support.system.forks import Forked
 from tests.support.waiting import wait_until
 
 
-@pytest.fixture(params=["eventlet", "gevent"])
-def pair(request: pytest.FixtureRequest, cluster: MakeCluster) -> Cluster:
-    return cluster(2, node__async_mode=request.param)
+@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Two nodes for all tests that leave them as they were; each has devices of its own."""
+    folder = tmp_path_factory.mktemp(f"api-{request.param}")
+    with running_pair(folder, **{"node.async_mode": request.param}) as made:
+        yield made
 
 
 def ask(
@@ -85,12 +91,12 @@ def test_command_by_rest_reaches_a_device_on_another_node(pair: Cluster) -> None
 def test_requests_that_wait_hold_up_nobody(pair: Cluster) -> None:
     """Twenty wait for a device that does not answer; the node serves others meanwhile."""
     node = pair.nodes[0]
-    device = Bare.device(node.url, "kiosk-7")
-    body = {"command": "a", "wait": "result", "timeout_s": 3}
+    device = Bare.device(node.url, "kiosk-8")
+    body = {"command": "a", "wait": "result", "timeout_s": 2}
     answers: list[int] = []
     threads = [
         threading.Thread(
-            target=lambda: answers.append(ask(node, "POST", "/sessions/kiosk-7/commands", body)[0])
+            target=lambda: answers.append(ask(node, "POST", "/sessions/kiosk-8/commands", body)[0])
         )
         for _ in range(20)
     ]

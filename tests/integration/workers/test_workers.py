@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from service.manager.manager import SessionManager
 from service.sessions.store.keys import Keys
 from tests.conftest import RealServer
 from tests.support.system.bursts import work
-from tests.support.system.processes import environment
+from tests.support.system.forks import Forked
 from tests.support.waiting import wait_until
 from workers import jobs
 from workers import queue as queues
@@ -72,19 +70,14 @@ def queue(client: redis.Redis, key_prefix: str) -> queues.JobsQueue:
 
 
 @pytest.fixture
-def start(config: Config, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(config: Config, tmp_path: Path) -> Iterator[Callable[..., Forked]]:
     """Starts real worker processes."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[Forked] = []
 
-    def start_worker(**flags: Any) -> subprocess.Popen[bytes]:
+    def start_worker(**flags: Any) -> Forked:
         values = to_environment(config) | flags
         with (tmp_path / f"worker-{len(started)}.log").open("wb") as log:
-            argv = [sys.executable, "-P", "-m", "workers"]
-            started.append(
-                subprocess.Popen(
-                    argv, env=environment(**values), stdout=log, stderr=log, start_new_session=True
-                )
-            )
+            started.append(Forked("worker", values, out=log))
         return started[-1]
 
     yield start_worker
@@ -154,7 +147,7 @@ def test_watch_dead_node_its_sessions_are_let_go(
 
 
 def test_worker_process_sweeps_and_watches_until_sigterm(
-    start: Callable[..., subprocess.Popen[bytes]], manager: SessionManager
+    start: Callable[..., Forked], manager: SessionManager
 ) -> None:
     """The whole process: both roads of work, then an orderly end within seconds."""
     idle_sessions(manager, 2)
@@ -167,7 +160,7 @@ def test_worker_process_sweeps_and_watches_until_sigterm(
 
 
 def test_worker_killed_leaves_no_process_and_another_goes_on(
-    start: Callable[..., subprocess.Popen[bytes]],
+    start: Callable[..., Forked],
     manager: SessionManager,
     queue: queues.JobsQueue,
     client: redis.Redis,
@@ -193,7 +186,7 @@ def _group_is_empty(group: int) -> bool:
 
 
 def test_worker_redis_restarted_goes_on_by_itself(
-    start: Callable[..., subprocess.Popen[bytes]], config: Config, own_server: RealServer
+    start: Callable[..., Forked], config: Config, own_server: RealServer
 ) -> None:
     """An outage of Redis ends no worker; it works again within seconds."""
     worker = start(MUSTER_REDIS__URL=own_server.url)
@@ -211,7 +204,7 @@ def test_worker_redis_restarted_goes_on_by_itself(
 
 
 def test_worker_refused_settings_exit_with_2(
-    start: Callable[..., subprocess.Popen[bytes]], manager: SessionManager, tmp_path: Path
+    start: Callable[..., Forked], manager: SessionManager, tmp_path: Path
 ) -> None:
     """Another number of partitions than the data has stops the start and says so."""
     worker = start(MUSTER_REDIS__PARTITIONS="5")
