@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 SESSION = "kiosk-7"
 ARCHIVED = "kiosk-8"
 #: Per operation and mode.
-EXAMPLES = sampled(30, 6)
+EXAMPLES = sampled(30, 3)
 
 
 def shorter(value: Any) -> Any:

@@ -42,7 +42,7 @@ def test_unusual_text_among_usual_ones_comes_to_the_same_end(number: int) -> Non
 @pytest.mark.parametrize("name", FRAMES)
 def test_unusual_frame_among_usual_ones_comes_to_the_same_end(name: str) -> None:
     stream = around(FRAMES[name])
-    for pieces in cuts(stream, sampled(1000, 200) if len(stream) < 2000 else sampled(50, 3)):
+    for pieces in cuts(stream, sampled(1000, 80) if len(stream) < 2000 else sampled(50, 3)):
         compare_messages(reader(), pieces)
         compare_ends(reader(), pieces)
 

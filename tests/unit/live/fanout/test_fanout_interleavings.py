@@ -17,6 +17,7 @@ from tests.support.nodes.live_fakes import (
     event_of,
     state,
 )
+from tests.support.sizes import sampled
 
 
 class World:
@@ -281,7 +282,7 @@ def check_world(acts: list[str], seed: int, partitions: int) -> World:
     return world
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(120, 25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     acts=st.lists(st.sampled_from(ACTS), min_size=5, max_size=80),
     seed=st.integers(0, 2**32 - 1),
@@ -294,7 +295,7 @@ def test_any_interleaving_every_dashboard_sees_all_changes_once_and_in_order(
     check_world(acts, seed, partitions)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(80, 15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     acts=st.lists(st.sampled_from((*ACTS, "restart", "trim")), min_size=5, max_size=80),
     seed=st.integers(0, 2**32 - 1),
@@ -307,7 +308,7 @@ def test_any_loss_is_told_and_never_a_silent_gap(
     check_world(acts, seed, partitions)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sampled(80, 15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     acts=st.lists(st.sampled_from((*ACTS, "slow", "slow", "fast")), min_size=5, max_size=80),
     seed=st.integers(0, 2**32 - 1),
