@@ -12,7 +12,6 @@ from typing import Any, Literal
 import orjson
 
 Aggregate = Literal["avg", "min", "max", "last", "count"]
-AGGREGATES: tuple[Aggregate, ...] = ("avg", "min", "max", "last", "count")
 
 
 class Series:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sessions.series import AGGREGATES, Aggregate, Series
+from service.sessions.series import Aggregate, Series
 
 MOST = 5
 
@@ -73,7 +73,7 @@ def reference(
     since=limits,
     until=limits,
     step_us=st.sampled_from([0, 1_000, 1_000_000, 7_300_000, 10**12]),
-    aggregate=st.sampled_from(AGGREGATES),
+    aggregate=st.sampled_from(get_args(Aggregate)),
 )
 def test_points_are_those_of_the_reference(
     found: list[tuple[Any, float]],

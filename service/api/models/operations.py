@@ -113,9 +113,6 @@ class Nodes(Answer):
     nodes: list[Node]
 
 
-JobState = Literal["queued", "started", "scheduled", "deferred", "finished", "failed"]
-
-
 class Job(Answer):
     """A background job."""
 

@@ -10,7 +10,7 @@ An entry has two fields, `n` (publisher and number) and `d` (JSON), see routing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -47,9 +47,6 @@ class QueueCounters:
     bad: int = 0  #: entries that are not of a known form, or failed when acted on
     undeliverable: int = 0  #: messages to nodes that are gone, or that Redis would never take
     outages: int = 0  #: times that Redis stopped taking messages
-
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def dedicated_client(factory: RedisFactory) -> redis.Redis:

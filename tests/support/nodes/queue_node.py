@@ -11,6 +11,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -129,7 +130,7 @@ class Node:
 
     def state(self) -> dict[str, Any]:
         return {
-            **self.manager.counters.as_dict(),
+            **asdict(self.manager.counters),
             "callbacks": self.waiting_callbacks(),
             "pending_bytes": self.manager.pending_bytes,
             "noticed": self.noticed,
