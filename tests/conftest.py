@@ -69,15 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
         "patient",  # a machine that does other things meanwhile is no fault of what is tested
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
-        max_examples=sizes.sampled(300, 50),
+        max_examples=sizes.sampled(300, 25),
         derandomize=sizes.sampled(False, True),  # nobody's change fails by chance
     )
     hypothesis_settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one worker of pytest-xdist does in one go, so that what is shared is made once."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is done at all, and what one worker of pytest-xdist does in one go, so that what is shared is made once."""
+    if not config.getoption("--whole"):
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("whole")]
     for item in items:
         assert isinstance(item, pytest.Function)
         if item.get_closest_marker("xdist_group"):  # it says so itself
@@ -276,12 +280,19 @@ class RealServer:
             self.process = None
 
 
+#: A client of the server that all tests share, once there is one.
+_shared: list[redis.Redis] = []
+
+
 @pytest.fixture(scope="session")
 def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """The server all tests share; not to be killed or flushed (see `own_server`)."""
     server = RealServer(tmp_path_factory.mktemp("valkey"))
     server.start()
-    yield server
+    with redis.Redis.from_url(server.url) as client:
+        _shared.append(client)
+        yield server
+        _shared.clear()
     server.kill()
 
 
@@ -307,9 +318,16 @@ def _nobody_acts() -> None:
 
 
 @pytest.fixture
-def key_prefix() -> str:
-    """A prefix of Redis keys that no other test uses."""
-    return f"t{secrets.token_hex(5)}"
+def key_prefix() -> Iterator[str]:
+    """A prefix of Redis keys that no other test uses.
+
+    They go with the test: many look through all keys, which are ten thousands after an hour of tests.
+    """
+    prefix = f"t{secrets.token_hex(5)}"
+    yield prefix
+    for client in _shared:
+        if made := list(client.scan_iter(f"{prefix}*", count=10_000)):
+            client.unlink(*made)
 
 
 @pytest.fixture

@@ -202,17 +202,18 @@ def test_process_of_a_test_that_is_not_marked_is_refused(tmp_path: Path) -> None
 SAMPLED = """
 import pytest
 from hypothesis import settings
-from tests.support.sizes import sampled
+from tests.support.sizes import only_whole, sampled
 
+@pytest.mark.parametrize("m", ["a", *only_whole("b")])
 @pytest.mark.parametrize("n", sampled([1, 2, 3], [2]))
-def test_sizes(n):
+def test_sizes(n, m):
     assert sampled(True, False) == (settings().max_examples > 100)
 """
 
 
 def test_what_is_sampled_is_done_whole_with_the_option(tmp_path: Path) -> None:
-    assert "1 passed" in run_of(tmp_path, SAMPLED).stdout
-    assert "3 passed" in run_of(tmp_path, SAMPLED, "-n", "1", "--whole").stdout
+    assert "1 passed, 1 deselected" in run_of(tmp_path, SAMPLED).stdout
+    assert "6 passed" in run_of(tmp_path, SAMPLED, "-n", "1", "--whole").stdout
 
 
 def test_seconds_that_a_busy_machine_took_do_not_count(

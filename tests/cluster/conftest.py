@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import RealServer
 from tests.support.archive.archive_service import MakeService, Service
 from tests.support.nodes.node_processes import Cluster, MakeCluster
+from tests.support.sizes import only_whole
 
 HERE = "tests/cluster/"
 
@@ -24,10 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What is marked `end_to_end` runs on both roads of a node."""
+    """What is marked `end_to_end` runs on both transports of a node; tests/integration/transport is about them."""
     marked = metafunc.definition.get_closest_marker("end_to_end") is not None
     if marked and "fast_path" in metafunc.fixturenames:
-        metafunc.parametrize("fast_path", [True, False], ids=["event-driven", "ordinary"])
+        roads = [True, *only_whole(False)]
+        metafunc.parametrize("fast_path", roads, ids=["event-driven", "ordinary"])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from service.manager.manager import SessionManager
 from service.sessions import model
 from tests.support.clients.bare import Bare
 from tests.support.clients.clients import Client
-from tests.support.nodes.node_processes import ROADS, Cluster, MakeCluster, road
+from tests.support.nodes.node_processes import SOME_ROADS, Cluster, MakeCluster, road
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.waiting import wait_until
 
@@ -35,7 +35,7 @@ def pair(request: pytest.FixtureRequest, cluster: MakeCluster) -> Iterator[Clust
     assert made.tracebacks() == []
 
 
-@pytest.fixture(scope="module", params=ROADS)
+@pytest.fixture(scope="module", params=SOME_ROADS)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.clients.bare import Bare
 from tests.support.clients.clients import Client
 from tests.support.clients.js.javascript import JavaScriptClient
-from tests.support.nodes.node_processes import ROADS, Cluster, road
+from tests.support.nodes.node_processes import SOME_ROADS, Cluster, road
 from tests.support.nodes.shared_pair import running_pair
 from tests.support.waiting import wait_until
 
@@ -56,7 +56,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=ROADS)
+@pytest.fixture(scope="module", params=SOME_ROADS)
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

@@ -11,10 +11,10 @@ from service.native import find_native
 from tests.conftest import RealServer
 from tests.support.clients.clients import Client
 from tests.support.clients.device_clients import Connect
-from tests.support.nodes.node_processes import ROADS, Cluster, road
+from tests.support.nodes.node_processes import SOME_ROADS, Cluster, road
 
 
-@pytest.fixture(scope="package", params=ROADS)
+@pytest.fixture(scope="package", params=SOME_ROADS)
 def nodes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.clients.logins import ORIGIN, nodes_with_login
 from tests.support.nodes.node_processes import Cluster
+from tests.support.sizes import only_whole
 
 
-@pytest.fixture(scope="package", params=["eventlet", "gevent"])
+@pytest.fixture(scope="package", params=["eventlet", *only_whole("gevent")])
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

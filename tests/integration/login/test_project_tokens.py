@@ -10,12 +10,13 @@ import pytest
 from tests.support.clients.bare import Bare
 from tests.support.clients.logins import ask, device, nodes_with_login, token, who
 from tests.support.nodes.node_processes import Cluster
+from tests.support.sizes import only_whole
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture(scope="module", params=["eventlet", "gevent"])
+@pytest.fixture(scope="module", params=["gevent", *only_whole("eventlet")])
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

@@ -16,12 +16,13 @@ from service.sessions.store.runner import StoreSettings
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.lease_nodes import Make, Node
 from tests.support.nodes.stores import make_store
+from tests.support.sizes import only_whole
 from tests.support.told import Told
 
 A = "host-aaaa"
 
 
-@pytest.fixture(params=["fakeredis", "server"])
+@pytest.fixture(params=["server", *only_whole("fakeredis")])
 def client(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
     if request.param == "fakeredis":
         server = fakeredis.FakeServer(version=(7, 2))

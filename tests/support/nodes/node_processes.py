@@ -19,6 +19,7 @@ from service.redis_access.clients import redis_factory
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
 from tests.conftest import RealServer
+from tests.support.sizes import only_whole
 from tests.support.system.forks import Forked
 from tests.support.system.pauses import pause
 from tests.support.system.ports import free_ports
@@ -31,6 +32,8 @@ ROOT = Path(__file__).parents[3]
 #: Every way in which a node serves websockets; see `road`. What reads the updates, C or Python, has nothing to do with
 #: the async mode, so each has one of the two. The library transport reads in Python.
 ROADS = ["eventlet", "gevent-python", "eventlet-ordinary", "gevent-ordinary"]
+#: For what is the same code on all of them: two that differ in everything, and the others in `make test-long`.
+SOME_ROADS = ["eventlet", "gevent-ordinary", *only_whole("gevent-python", "eventlet-ordinary")]
 
 
 def road(name: str) -> dict[str, Any]:
