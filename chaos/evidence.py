@@ -6,20 +6,24 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psutil
 
-from chaos.journal import DataLost, Entry, Kind, Ordered, Put, Sent, read
+from chaos.journal import DataLost, Entry, Kind, Sent, read
 from chaos.system import System, http
+from chaos.wishes import Ordered, Put
 
 #: The indexes of which each session is in exactly one.
 STATES = ("active", "inactive", "archived")
 #: What PTTL says of a key that ended since it was listed.
 GONE = -2
+#: So often a node is asked for what is to be checked.
+PATIENCE = 10
 #: Files of a run that was kept.
 JOURNAL, STATE = "journal.jsonl", "state.json"
 
@@ -43,6 +47,8 @@ class Evidence:
         explained: Patterns of error lines that the faults of this run explain.
         unfinished: What did not come to its end when the faults were over.
         leftovers: Process → what it holds → how much before the first client, and in the end.
+        ttl_s: How long keys of a session live that nobody renews; 0: not looked at.
+        held_ttls: Keys of sessions that are connected → milliseconds to their end.
     """
 
     entries: list[Entry]
@@ -59,6 +65,8 @@ class Evidence:
     explained: tuple[str, ...] = ()
     unfinished: list[str] = dataclasses.field(default_factory=list)
     leftovers: dict[str, dict[str, tuple[float, float]]] = dataclasses.field(default_factory=dict)
+    ttl_s: float = 0.0
+    held_ttls: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Yield the journal's entries of a kind."""
@@ -107,15 +115,15 @@ def held(system: System) -> dict[str, dict[str, float]]:
 async def collect(evidence: Evidence, system: System) -> None:
     """Ask the service and Redis for the state that is to be checked."""
     port = system.nodes[0].own_port
-    for summary in await asyncio.to_thread(all_summaries, port):
+    for summary in await asyncio.to_thread(all_summaries, port, patiently):
         evidence.summaries[summary["session_id"]] = summary
     mine = {entry.device for entry in evidence.of(Sent)}
     mine |= {entry.device for entry in evidence.of(Ordered)}
     mine |= {entry.device for entry in evidence.of(Put)}
     for session_id in mine & evidence.summaries.keys():
         path = f"/api/v1/sessions/{quote(session_id, safe='')}"
-        _, evidence.sessions[session_id], _ = await asyncio.to_thread(http, port, "GET", path)
-        _, rows, _ = await asyncio.to_thread(http, port, "GET", f"{path}/commands")
+        evidence.sessions[session_id] = await asyncio.to_thread(patiently, port, path)
+        rows = await asyncio.to_thread(patiently, port, f"{path}/commands")
         evidence.commands[session_id] = rows["commands"]
     await asyncio.to_thread(_read_redis, evidence, system)
     evidence.verified = await system.muster("archive", "verify")
@@ -124,14 +132,32 @@ async def collect(evidence: Evidence, system: System) -> None:
     evidence.patterns = documented_keys()
 
 
-def all_summaries(port: int) -> list[dict[str, Any]]:
+def patiently(port: int, path: str) -> Any:
+    """Return what a node answers to a GET; on a busy machine it may take several.
+
+    Raises:
+        OSError: There was no good answer after all.
+    """
+    for _ in range(PATIENCE - 1):
+        try:
+            return _asked(port, path)
+        except OSError:
+            time.sleep(0.5)
+    return _asked(port, path)
+
+
+def _asked(port: int, path: str) -> Any:
+    status, answer, _ = http(port, "GET", path)
+    if status != 200:
+        raise OSError(f"GET {path}: {status} {answer}")
+    return answer
+
+
+def all_summaries(port: int, ask: Callable[[int, str], Any] = _asked) -> list[dict[str, Any]]:
     """Return all pages of `GET /sessions?state=all`."""
     found, cursor = [], ""
     while True:
-        path = f"/api/v1/sessions?state=all&limit=500{cursor}"
-        status, answer, _ = http(port, "GET", path)
-        if status != 200:
-            raise OSError(f"GET {path}: {status} {answer}")
+        answer = ask(port, f"/api/v1/sessions?state=all&limit=500{cursor}")
         found += answer["sessions"]
         if not answer["next"]:
             return found

@@ -36,6 +36,66 @@ class Registered(Entry):
     last_seq: int
     resumed: bool
     restored: bool
+    asked_at: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RegisterAsked(Entry):
+    """A register is about to leave."""
+
+    device: str
+    sender: str
+    connected_at: float  #: when its connection was there at the latest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NotRegistered(Entry):
+    """A connection waited in vain for its node to repeat a register that it had refused."""
+
+    device: str
+    sender: str
+    since: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SaidGoodbye(Entry):
+    """What became of updates that a device sent right before it left."""
+
+    device: str
+    sender: str
+    seq: int  #: the last one that it sent
+    last_seq: int  #: that its next register was answered
+    left_at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Disorder(Entry):
+    """An update was acked after a later one of its connection."""
+
+    device: str
+    sender: str
+    seq: int
+    before: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Superseded(Entry):
+    """A registered connection was told that a later one owns its session."""
+
+    device: str
+    sender: str
+    connected_at: float  #: when it began to connect
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reported(Entry):
+    """A request of a device without a socket was answered."""
+
+    device: str
+    who: str
+    asked_at: float
+    every_s: float  #: how often it reports, as it said
+    seen: tuple[str, ...] = ()  #: commands that it said it had
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +128,7 @@ class Refused(Entry):
     event: str
     code: str
     retryable: bool
+    retry_after_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,54 +152,14 @@ class Received(Entry):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ordered(Entry):
-    """An operator asks for a command; the same key again is the same request."""
-
-    operator: str
-    device: str
-    key: str
-    number: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class OrderTaken(Entry):
-    """The service answered an order."""
-
-    operator: str
-    device: str
-    key: str
-    command_id: str
-    status: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Put(Entry):
-    """An editor sends a setup."""
-
-    editor: str
-    device: str
-    mark: str  #: what only this document carries
-    version: int | None  #: the version that it must replace
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PutTaken(Entry):
-    """A setup was accepted as this version."""
-
-    editor: str
-    device: str
-    mark: str
-    version: int
-    answered_mark: str | None  #: of the document in the answer; None: the answer has none
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Watched(Entry):
     """A dashboard has a whole answer of `register_vue`, all pages."""
 
     dashboard: str
     recovered: bool
     sessions: dict[str, dict[str, Any]]
+    #: What it asked for, see chaos/choices.py.
+    choice: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

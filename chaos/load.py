@@ -17,18 +17,20 @@ class Waiting:
         self._before = self._waited_ns()
 
     def longest_s(self) -> float:
-        """Return how long the thread waited that waited longest; 0 where the kernel does not say."""
+        """Return how long the thread waited that waited longest; infinity where the kernel does not say."""
         now = self._waited_ns()
-        return (
-            max((ns - self._before.get(thread, 0) for thread, ns in now.items()), default=0) / 1e9
-        )
+        if not now:
+            return float("inf")
+        return max(ns - self._before.get(thread, 0) for thread, ns in now.items()) / 1e9
 
     def _waited_ns(self) -> dict[str, int]:
         found = {}
         for pid in self._pids:
             for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
                 try:
-                    found[path.parent.name] = int(path.read_text().split()[1])
-                except (OSError, IndexError):
+                    ran, waited, _ = map(int, path.read_text().split())
+                except (OSError, ValueError):
                     continue  # the thread has ended
+                if ran:  # else this kernel does not count, or the thread has not run yet
+                    found[path.parent.name] = waited
         return found

@@ -13,15 +13,15 @@ from chaos.journal import (
     Lost,
     Measured,
     MustWatchAgain,
-    OrderTaken,
-    PutTaken,
     Received,
     Refused,
     Registered,
+    Reported,
     Sent,
     Shown,
     Watched,
 )
+from chaos.wishes import BulkDone, CancelTaken, Deleted, Kicked, OrderTaken, PutTaken, ResultTaken
 
 #: Kind of entry → what a reader calls them.
 COUNTED: dict[type[Entry], str] = {
@@ -33,6 +33,12 @@ COUNTED: dict[type[Entry], str] = {
     MustWatchAgain: "resyncs",
     OrderTaken: "commands accepted",
     Received: "commands received, repeats included",
+    BulkDone: "commands for many devices",
+    ResultTaken: "results handed in later",
+    CancelTaken: "commands cancelled, or too late",
+    Reported: "requests of devices without a socket",
+    Kicked: "devices sent away",
+    Deleted: "sessions deleted",
     PutTaken: "setups accepted",
     Refused: "requests refused",
     Lost: "connections ended",

@@ -12,16 +12,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from chaos import choices
 from chaos.checks import leftovers
 from chaos.evidence import JOURNAL, Evidence, all_summaries, collect, held
 from chaos.faults import clock, explained_by
 from chaos.faults.fault import Fault
 from chaos.journal import FaultBegan, FaultEnded
+from chaos.people.archivists import Archivist
+from chaos.people.brief import Brief
 from chaos.people.crowd import Person
 from chaos.people.dashboards import Dashboard
 from chaos.people.devices import Device
 from chaos.people.editors import Editor
+from chaos.people.foremen import Foreman
+from chaos.people.guards import Guard
 from chaos.people.operators import Operator
+from chaos.people.small_devices import SmallDevice
+from chaos.people.visitors import Visitor
 from chaos.plan import Planned, make_plan
 from chaos.system import System
 
@@ -34,7 +41,9 @@ class Size:
     workers: int = 2
     devices: int = 16
     rivals: int = 2  #: ids for which two devices fight
-    dashboards: int = 3
+    small_devices: int = 2  #: without a socket
+    dashboards: int = 2
+    choosy: int = 3  #: dashboards that choose what they see
     operators: int = 2
     editors: int = 3
     crowd: int = 500  #: sockets of a storm
@@ -61,20 +70,22 @@ class Run:
             *((name, name) for name in ids),
             *((f"{name}-rival", name) for name in ids[: size.rivals]),
         ]
-        self.devices = [Device(n, i, seed, self.system, self.journal) for n, i in names]
+        about = (seed, self.system, self.journal)
+        small = [SmallDevice(f"small-{n}", *about) for n in range(size.small_devices)]
+        self.devices: list[Person] = [*(Device(n, i, *about) for n, i in names), *small]
+        chance = random.Random(f"{seed}/choices")
+        drawn = [choices.draw(chance, ids, [name for name, _ in names]) for _ in range(size.choosy)]
         self.dashboards = [
-            Dashboard(f"dashboard-{n}", seed, self.system, self.journal)
-            for n in range(size.dashboards)
+            Dashboard(f"dashboard-{n}", *about, choice)
+            for n, choice in enumerate([*[None] * size.dashboards, *drawn])
         ]
+        commanded = [*ids, *(one.device_id for one in small)]
         self.others: list[Person] = [
-            *(
-                Operator(f"operator-{n}", ids, seed, self.system, self.journal)
-                for n in range(size.operators)
-            ),
-            *(
-                Editor(f"editor-{n}", ids[:4], seed, self.system, self.journal)
-                for n in range(size.editors)
-            ),
+            *(Operator(f"operator-{n}", commanded, *about) for n in range(size.operators)),
+            *(Editor(f"editor-{n}", ids[:4], *about) for n in range(size.editors)),
+            *(Guard("guard", commanded, *about), Visitor("visitor", ids, *about)),
+            Archivist("archivist", commanded, *about),
+            *(Brief("brief", *about), Foreman("foreman", commanded, *about)),
         ]
 
     async def __call__(self) -> Evidence:
@@ -140,9 +151,11 @@ class Run:
         named = {task.get_name(): task for task in tasks}
         await self._end(self.others, named, 60)
         await self._until(
-            lambda rows: not any(row["open_commands"] for row in rows), 60, "all commands ended"
+            lambda rows: not any(row["open_commands"] for row in rows),
+            120 + clock.LONGEST_S,  # devices that are away come back, and deadlines pass
+            "all commands ended",
         )
-        await self._end(list(self.devices), named, 90)
+        await self._end(list(self.devices), named, 90 + clock.LONGEST_S)
         await self._until(
             lambda rows: all(row["state"] == "archived" for row in rows),
             60 + clock.LONGEST_S,

@@ -6,6 +6,7 @@ there is none, a run leaves these faults out and says so.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import mmap
 import shutil
@@ -25,7 +26,9 @@ def library() -> Path | None:
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None or not sys.platform.startswith("linux"):
         return None
-    made = Path(tempfile.mkdtemp(prefix="muster-chaos-")) / "shim.so"
+    folder = tempfile.mkdtemp(prefix="muster-chaos-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = Path(folder) / "shim.so"
     source = Path(__file__).with_name("shim.c")
     argv = [compiler, "-shared", "-fPIC", "-O1", "-o", str(made), str(source), "-ldl"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -298,6 +299,12 @@ class System:
         ]
 
 
+#: From here up to those of the system; below are ports of tests (tests/support/system/ports.py).
+PORTS = 30_000
+_CHANCE = random.SystemRandom()
+_given: set[int] = set()
+
+
 def http(
     port: int,
     method: str,
@@ -339,6 +346,15 @@ def _environment(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that stays free while a node is down: none that the system gives to connections."""
+    first = 32_768
+    with contextlib.suppress(OSError, ValueError):
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    low, high = (PORTS, first) if first > PORTS + 500 else (10_000, PORTS)
+    for port in _CHANCE.sample(range(low, high), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise OSError("no port is free")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from chaos.evidence import Evidence
-from chaos.journal import CommandShown, Ordered, OrderTaken, Received
+from chaos.journal import CommandShown, Received
+from chaos.wishes import Mismatched, Ordered, OrderTaken
 
 FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
 
@@ -13,7 +14,7 @@ FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
 def one_end(evidence: Evidence) -> list[str]:
     """Find commands that were taken and did not end, or ended twice in different ways."""
     ends: dict[str, set[str]] = defaultdict(set)
-    uncertain = _uncertain(evidence)
+    uncertain = uncertain_ones(evidence)
     for shown in evidence.of(CommandShown):
         if shown.status in FINAL:
             ends[shown.command_id].add(shown.status)
@@ -41,12 +42,18 @@ def arrive(evidence: Evidence) -> list[str]:
     """Find requests that became two commands, and commands that came in another order."""
     found = []
     ids: dict[str, set[str]] = defaultdict(set)
-    uncertain = _uncertain(evidence)
+    uncertain = uncertain_ones(evidence)
     for taken in evidence.of(OrderTaken):
         if taken.command_id in uncertain:
             continue
         ids[taken.key].add(taken.command_id)
     found += [f"{key} became {sorted(names)}" for key, names in ids.items() if len(names) > 1]
+    found += [
+        f"another request with the key {entry.key} of {entry.command_id}: {entry.code} {entry.named}"
+        for entry in evidence.of(Mismatched)
+        if (entry.code, entry.named) != ("idempotency_mismatch", entry.command_id)
+        and entry.command_id not in uncertain
+    ]
     asked = {(o.device, o.key): o.number for o in evidence.of(Ordered)}
     sender = {
         t.command_id: (t.operator, asked.get((t.device, t.key))) for t in evidence.of(OrderTaken)
@@ -81,7 +88,7 @@ def arrive(evidence: Evidence) -> list[str]:
     return found
 
 
-def _uncertain(evidence: Evidence) -> set[str]:
+def uncertain_ones(evidence: Evidence) -> set[str]:
     """Return the commands that a loss of data may have removed or set back to an earlier status."""
     loss = evidence.last_loss
     asked: dict[tuple[str, str], float] = {}

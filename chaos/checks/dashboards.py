@@ -1,4 +1,4 @@
-"""Dashboards: between one snapshot and the next nothing is missing, doubled or out of order."""
+"""Dashboards: between snapshots nothing is missing, doubled or out of order, and nothing comes that was not chosen."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from chaos.checks.samples import stored
+from chaos.choices import Choice, sees
 from chaos.evidence import Evidence
 from chaos.journal import Acked, Changed, Sent, Shown, Watched
 
 #: Fields of a summary that a dashboard must know rightly in the end.
-FIELDS = ("state", "is_connected", "setup_version", "open_commands", "project_id", "session_name")
+FIELDS = (
+    *("state", "is_connected", "setup_version", "in_sync", "open_commands"),
+    *("project_id", "session_name"),
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,6 +27,7 @@ class Stretch:
         known: Session → its revision when the dashboard first received it.
         seen: (session, key) → (value, whether something before it was conflated).
         revs: Session → revisions of its samples, in order.
+        first: (session, key) → the value that came with the snapshot, where values were asked for.
         last: Whether the run ended in it.
     """
 
@@ -32,6 +37,7 @@ class Stretch:
         default_factory=lambda: defaultdict(list)
     )
     revs: dict[str, list[int]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+    first: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     last: bool = False
 
 
@@ -53,7 +59,10 @@ def no_gaps(evidence: Evidence) -> list[str]:
                 continue  # a fault's own, which may be damaged on purpose
             history = histories.setdefault((session, key), stored(evidence, session, key))
             seen = [(c, conflated) for c, conflated in seen if (session, key, c) not in lost]
-            gaps = _gaps(seen, history, stretch.last)
+            gaps = [
+                *_gaps(seen, history, stretch.last),
+                *_gap_behind(stretch, session, key, history),
+            ]
             found += [f"{stretch.dashboard}: {session} {key}: {gap}" for gap in gaps]
             if not seen:
                 continue
@@ -98,22 +107,66 @@ def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Itera
         yield f"ends with {seen[-1][0]}, stored to {history[-1]}"
 
 
+def _gap_behind(stretch: Stretch, session: str, key: str, history: list[int]) -> Iterator[str]:
+    """Compare the value that came with the snapshot with the first sample behind it."""
+    value, seen = stretch.first.get((session, key)), stretch.seen[session, key]
+    if value in history and seen and not seen[0][1] and seen[0][0] in history:
+        missed = history[history.index(value) + 1 : history.index(seen[0][0])]
+        if missed:
+            yield f"the snapshot has {value}, then came {seen[0][0]}, missed: {missed[:20]}"
+
+
+def as_chosen(evidence: Evidence) -> list[str]:
+    """Find samples and sessions that a dashboard did not ask for."""
+    choices = _choices(evidence)
+    found = []
+    for shown in evidence.of(Shown):
+        choice = choices.get(shown.dashboard, {})
+        row = evidence.summaries.get(shown.session)
+        if choice.get("samples") == "none":
+            found.append(f"{shown.dashboard} wants no samples, and got {shown.samples[:3]}")
+        strange = {key for key, *_ in shown.samples} - set(choice.get("values", []))
+        if "values" in choice and strange:
+            found.append(f"{shown.dashboard} got samples of {sorted(strange)}")
+        if row is not None and not sees(choice, row):
+            found.append(f"{shown.dashboard} got samples of {shown.session}")
+    for entry in evidence.of(Changed):
+        choice = choices.get(entry.dashboard, {})
+        found += [
+            f"{entry.dashboard} was shown {row['session_id']}"
+            for row in entry.changed
+            if not sees(choice, row)
+        ]
+    return found
+
+
+def _choices(evidence: Evidence) -> dict[str, Choice]:
+    return {entry.dashboard: entry.choice for entry in evidence.of(Watched)}
+
+
 def _stretches(evidence: Evidence) -> Iterator[Stretch]:
     current: dict[str, Stretch] = {}
+    choices = _choices(evidence)
     for entry in evidence.entries:
         if isinstance(entry, Watched) and not entry.recovered:
             if entry.dashboard in current:
                 yield current[entry.dashboard]
             stretch = current[entry.dashboard] = Stretch(entry.dashboard)
             stretch.known = {name: row["rev"] for name, row in entry.sessions.items()}
+            stretch.first = {
+                (name, key): value
+                for name, row in entry.sessions.items()
+                for key, (value, _) in row.get("values", {}).items()
+            }
         elif isinstance(entry, Changed) and entry.dashboard in current:
             for row in entry.changed:
                 current[entry.dashboard].known.setdefault(row["session_id"], row["rev"])
         elif isinstance(entry, Shown) and entry.dashboard in current:
             stretch = current[entry.dashboard]
             stretch.revs[entry.session].append(entry.rev)
+            latest = choices[entry.dashboard].get("samples") == "latest"
             for key, value, _ in entry.samples:
-                stretch.seen[entry.session, key].append((value, entry.conflated))
+                stretch.seen[entry.session, key].append((value, entry.conflated or latest))
     for stretch in current.values():
         stretch.last = True
         yield stretch
@@ -121,10 +174,14 @@ def _stretches(evidence: Evidence) -> Iterator[Stretch]:
 
 def views_are_true(evidence: Evidence) -> list[str]:
     """Compare what dashboards know in the end with what the service says."""
-    found = []
+    found, choices = [], _choices(evidence)
     for dashboard, view in evidence.views.items():
         for session, row in evidence.summaries.items():
             shown = view.get(session)
+            if not sees(choices.get(dashboard, {}), row):
+                if shown is not None:
+                    found.append(f"{dashboard} shows {session}, which it did not choose")
+                continue
             if shown is None:
                 if row["state"] != "archived":
                     found.append(f"{dashboard} does not know {session}")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from chaos.evidence import Evidence
-from chaos.journal import Acked, Contested, Registered
+from chaos.journal import Acked, Contested, RegisterAsked, Registered, Superseded
 
 
 def one_at_a_time(evidence: Evidence) -> list[str]:
@@ -37,4 +37,25 @@ def one_at_a_time(evidence: Evidence) -> list[str]:
                 )
             if rev == later_rev:
                 found.append(f"{device}: rev {rev} was answered to two updates")
+    return found
+
+
+def no_way_back(evidence: Evidence) -> list[str]:
+    """Find owners that were superseded although no connection later than theirs wanted to register."""
+    asked: dict[str, list[RegisterAsked]] = defaultdict(list)
+    for ask in evidence.of(RegisterAsked):
+        asked[ask.device].append(ask)
+    found, loss = [], evidence.last_loss
+    for entry in evidence.of(Superseded):
+        later = [
+            ask
+            for ask in asked[entry.device]
+            if entry.connected_at < ask.connected_at and ask.at < entry.at
+        ]
+        own = next((ask for ask in later if ask.sender == entry.sender), None)
+        if not any(ask is not own for ask in later) and not entry.connected_at < loss.at < entry.at:
+            found.append(
+                f"{entry.sender} connected at {entry.connected_at:.2f}, and was superseded at "
+                f"{entry.at:.2f} by no later connection"
+            )
     return found

@@ -6,7 +6,7 @@ import itertools
 from collections import defaultdict
 
 from chaos.evidence import Evidence
-from chaos.journal import Acked, Sent
+from chaos.journal import Acked, Disorder, Sent
 
 
 def stored(evidence: Evidence, device: str, sender: str) -> list[int]:
@@ -57,4 +57,12 @@ def none_invented(evidence: Evidence) -> list[str]:
         f"{device}: {sender} never sent {sorted(strange)[:20]}"
         for (device, sender), counts in sent.items()
         if (strange := set(stored(evidence, device, sender)) - counts)
+    ]
+
+
+def acked_in_order(evidence: Evidence) -> list[str]:
+    """Find acks that came in another order than their updates."""
+    return [
+        f"{entry.sender}: the ack of {entry.seq} came after that of {entry.before}"
+        for entry in evidence.of(Disorder)
     ]

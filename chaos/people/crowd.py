@@ -39,7 +39,8 @@ class Person:
 
     def refused(self, event: str, error: dict[str, Any]) -> None:
         """Note an error."""
-        self.journal.add(Refused, self.name, event, error["code"], bool(error.get("retryable")))
+        about = (bool(error.get("retryable")), error.get("retry_after_s", 0.0))
+        self.journal.add(Refused, self.name, event, error["code"], *about)
 
     def lost(self, port: int, reason: str) -> None:
         """Note the end of a connection."""

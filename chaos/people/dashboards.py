@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from chaos.choices import Choice
 from chaos.journal import Changed, CommandShown, Journal, MustWatchAgain, Shown, Watched
 from chaos.people.crowd import Person
 from chaos.socket import Reply, Socket, SocketLost
@@ -15,11 +16,19 @@ NOISE = "noise"
 
 
 class Dashboard(Person):
-    """Watches the whole fleet on one node after the other; `view` is what it knows."""
+    """Watches the fleet, or what it chooses, on one node after the other; `view` is what it knows.
 
-    def __init__(self, name: str, seed: int, system: System, journal: Journal) -> None:
+    Args:
+        choice: Fields of `register_vue`; without any the whole fleet, with all samples.
+    """
+
+    def __init__(
+        self, name: str, seed: int, system: System, journal: Journal, choice: Choice | None = None
+    ) -> None:
         super().__init__(name, seed, system, journal)
+        self.choice = choice or {}
         self.view: dict[str, dict[str, Any]] = {}
+        self._revs: dict[str, int] = {}  # without `batch` samples may come again
         self._cursor: str | None = None
         self._again = asyncio.Event()
         self._stop = asyncio.Event()
@@ -63,7 +72,7 @@ class Dashboard(Person):
     async def _register(self, socket: Socket) -> None:
         self._again.clear()
         self._early: list[tuple[str, Any]] | None = []
-        request: dict[str, Any] = {"batch": True}
+        request: dict[str, Any] = {"batch": True, **self.choice}
         if self._cursor is not None:
             request["cursor"] = self._cursor
         sessions: dict[str, dict[str, Any]] = {}
@@ -80,7 +89,8 @@ class Dashboard(Person):
         self._cursor = answer["cursor"]
         if not answer["recovered"]:
             self.view = sessions
-        self.journal.add(Watched, self.name, answer["recovered"], sessions)
+            self._revs = {name: row["rev"] for name, row in sessions.items()}
+        self.journal.add(Watched, self.name, answer["recovered"], sessions, self.choice)
         early, self._early = self._early, None
         for event, payload in early or []:
             self._take(event, payload)
@@ -101,6 +111,13 @@ class Dashboard(Person):
                     continue
                 self.journal.add(Shown, self.name, session, rev, samples, conflated)
             self._cursor = payload.get("cursor") or self._cursor
+        elif event == "session_data_key_update":
+            session, rev = payload["session_id"], payload["rev"]
+            if session != NOISE and rev > self._revs.get(session, -1):
+                self._revs[session] = rev
+                sample = [payload["key"], payload["value"], payload["ts"]]
+                conflated = bool(payload.get("conflated"))
+                self.journal.add(Shown, self.name, session, rev, [sample], conflated)
         elif event == "sessions_update":
             for session in payload["removed"]:
                 self.view.pop(session, None)

@@ -5,15 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from functools import partial
 from typing import Any
 
-from chaos.journal import Acked, Journal, Received, Registered, Sent
+from chaos.journal import (
+    Acked,
+    Disorder,
+    Journal,
+    NotRegistered,
+    RegisterAsked,
+    Registered,
+    SaidGoodbye,
+    Sent,
+    Superseded,
+)
 from chaos.people.crowd import Person
+from chaos.people.errands import Errands
 from chaos.socket import Reply, Socket, SocketLost
 from chaos.system import System
+from chaos.wishes import SetupSeen
 
 #: At most this many updates are on their way.
 WINDOW = 16
+#: A node repeats a register that it refused after its `retry_after_s`, or within this; and a little later.
+AGAIN_S, LATER_S = 10.0, 2.0
+#: So long after a goodbye all that was sent before it has its effect.
+EFFECT_S = 1.0
 
 
 class Device(Person):
@@ -29,10 +46,11 @@ class Device(Person):
         super().__init__(name, seed, system, journal)
         self.device_id = device_id
         self.every_s = self.chance.choice([0.05, 0.2, 0.5, 1.0])
+        self.stays_s = (4.0, 25.0)  #: how long a connection lasts that nothing ends
         self._count = 0
         self._runs = 0
         self._former: Socket | None = None  # left open when it went on to another node
-        self._outcomes: dict[str, Any] = {}  # command id → its result: each is executed once
+        self._errands = Errands(device_id, name, self.chance, journal)
         self._begin_stream()
 
     def _begin_stream(self) -> None:
@@ -42,11 +60,12 @@ class Device(Person):
         self._next_seq = 1
         self._waiting: deque[int] = deque()  # counts without a number
         self._numbered: dict[int, int] = {}  # seq → count, not settled, in order
+        self._errands.crash()
 
     @property
     def open(self) -> int:
-        """Return how many updates are not settled."""
-        return len(self._waiting) + len(self._numbered)
+        """Return how many updates are not settled, and results not handed in."""
+        return len(self._waiting) + len(self._numbered) + self._errands.open
 
     async def run(self) -> None:
         """Stay connected, and now and then away on purpose."""
@@ -66,7 +85,12 @@ class Device(Person):
             measuring.cancel()
 
     _rested = True
+    _again: asyncio.Future[Any] | None = None  # a register that the node repeats
+    _left: tuple[str, int, float] | None = None  # stream and seq that it sent before its goodbye
+    _says_goodbye = False
     _superseded = False
+    _registered = False
+    _connects_at = 0.0
     _leaves_open = False
 
     async def _measure(self) -> None:
@@ -77,7 +101,8 @@ class Device(Person):
 
     async def _one_connection(self) -> None:
         port = self.any_port()
-        reason, self._superseded = "", False
+        reason, self._superseded, self._registered = "", False, False
+        self._connects_at = self.journal.now
         place: list[Socket] = []
         ended: list[str] = []  # by an event that came together with the answer to CONNECT
         try:
@@ -98,42 +123,85 @@ class Device(Person):
                 self._former, self._leaves_open = socket, False
             else:
                 said_goodbye = not socket.closed.done()
-                socket.close("done", abruptly=said_goodbye and self.chance.random() < 0.5)
+                is_abrupt = said_goodbye and not self._says_goodbye and self.chance.random() < 0.5
+                socket.close("done", abruptly=is_abrupt)
+                self._says_goodbye = False
             self.lost(port, reason or "done")
 
     async def _stay(self, socket: Socket) -> None:
+        asked_at = self.journal.now
+        self.journal.add(RegisterAsked, self.device_id, self.name, asked_at)
         answer = await socket.call(
-            "register", {"device_id": self.device_id, "stream": self._stream}
+            "register",
+            {
+                "device_id": self.device_id,
+                "stream": self._stream,
+                "project_id": project_of(self.device_id),
+            },
         )
         if not answer["ok"]:
             self.refused("register", answer["error"])
-            await asyncio.sleep(min(2.0, answer["error"].get("retry_after_s", 0.5)))
-            return
+            answer = await self._registered_again(socket, answer["error"])
+            if answer is None:
+                return
         if self._former is not None:
             self._former.close("done", abruptly=True)
             self._former = None
-        generation = answer["generation"]
+        generation, self._registered = answer["generation"], True
         self.journal.add(
             Registered,
             *(self.device_id, self.name, generation, answer["rev"], answer["last_seq"]),
-            *(answer["resumed"], answer["restored"]),
+            *(answer["resumed"], answer["restored"], asked_at),
         )
+        self._see(answer, asked_at)
+        self._note_goodbye(answer["last_seq"], asked_at)
+        self._acked_to = [0]
         for seq in [seq for seq in self._numbered if seq <= answer["last_seq"]]:
             self._settle(seq, generation, None)
         # Their old numbers, unless Redis has lost what it had acked.
         self._waiting.extendleft(reversed(self._numbered.values()))
         self._numbered.clear()
         self._next_seq = answer["last_seq"] + 1
-        until = self.journal.now + self.chance.uniform(4, 25)
+        until = self.journal.now + self.chance.uniform(*self.stays_s)
         while not socket.closed.done() and (self.finishing or self.journal.now < until):
             if self.finishing and not self.open:
                 await self._last_look(socket)
                 return
+            results = self._errands.hand_in(socket)
             await self._send_round(socket, generation)
+            await self._errands.settle(results)
             await asyncio.sleep(0.02)
-        if not socket.closed.done() and self.chance.random() < 0.3:
-            self._ask_round(socket)  # is taken over by its own next connection in mid-stream
-            self._leaves_open = True
+        if not socket.closed.done() and (how := self.chance.random()) < 0.5:
+            self._ask_round(socket)
+            if how < 0.3:  # is taken over by its own next connection in mid-stream
+                self._leaves_open = True
+            else:
+                self._says_goodbye = True
+                self._left = (self._stream, self._next_seq - 1, self.journal.now)
+
+    async def _registered_again(self, socket: Socket, error: dict[str, Any]) -> Any:
+        """Stay, so that the node repeats a register that it refused; None: it did not, or was not waited for."""
+        wait_s = error.get("retry_after_s", AGAIN_S)
+        if not error.get("retryable") or error["code"] == "draining" or self.chance.random() < 0.5:
+            await asyncio.sleep(min(2.0, error.get("retry_after_s", 0.5)))
+            return None
+        since, again = self.journal.now, asyncio.get_running_loop().create_future()
+        self._again = again
+        await asyncio.wait(
+            [again, socket.closed], timeout=wait_s + LATER_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        self._again = None
+        if again.done():
+            return again.result()
+        if not socket.closed.done():
+            self.journal.add(NotRegistered, self.device_id, self.name, since)
+        return None
+
+    def _note_goodbye(self, last_seq: int, asked_at: float) -> None:
+        """Note what became of what was sent before the last goodbye."""
+        left, self._left = self._left, None
+        if left is not None and left[0] == self._stream and asked_at > left[2] + EFFECT_S:
+            self.journal.add(SaidGoodbye, self.device_id, self.name, left[1], last_seq, left[2])
 
     async def _last_look(self, socket: Socket) -> None:
         """Stay a little for commands; devices end connected, so that all have the same end."""
@@ -150,7 +218,15 @@ class Device(Person):
             self.journal.add(Sent, self.device_id, self.name, self._stream, seq, count)
             data = {self.name: count}
             answers[seq] = socket.ask("update_data", {"data": data, "seq": seq})
+            answers[seq].add_done_callback(partial(self._acked, self._acked_to, seq))
         return answers
+
+    def _acked(self, acked_to: list[int], seq: int, answer: asyncio.Future[Any]) -> None:
+        """Look whether acks come in the order of the updates."""
+        if not answer.cancelled() and answer.exception() is None and answer.result()["ok"]:
+            if seq < acked_to[0]:
+                self.journal.add(Disorder, self.device_id, self.name, seq, acked_to[0])
+            acked_to[0] = max(seq, acked_to[0])
 
     async def _send_round(self, socket: Socket, generation: int) -> None:
         """Send a round and await all answers."""
@@ -186,16 +262,36 @@ class Device(Person):
         payload: Any,
         reply: Reply | None,
     ) -> None:
-        if event == "command":
-            number = payload["params"]["number"]
-            about = (payload["command_id"], number, payload["attempt"], self.name)
-            self.journal.add(Received, self.device_id, *about)
-            result = self._outcomes.setdefault(payload["command_id"], {"number": number})
-            if reply is not None:
-                reply({"ok": True, "result": result})
-        elif event in ("superseded", "deleted", "draining"):
+        if event == "command" and reply is not None:
+            self._errands.take(payload, reply, lambda: _close(place, "crashed"))
+        elif event == "setup":
+            self._see(payload, -1.0)
+            for socket in place:
+                socket.emit("update_setup", {"reported_version": payload["setup_version"]})
+        elif event == "registered" and self._again is not None and not self._again.done():
+            self._again.set_result(payload)
+        elif event in ("superseded", "deleted", "draining", "kicked"):
             ended.append(event)
             for socket in place:
                 if socket is not self._former:
                     self._superseded = event == "superseded"
+                    if self._superseded and self._registered and not socket.closed.done():
+                        about = (self.device_id, self.name, self._connects_at)
+                        self.journal.add(Superseded, *about)
                 socket.close(event)
+
+    def _see(self, given: dict[str, Any], asked_at: float) -> None:
+        """Note the setup that it is given."""
+        mark = given["setup"].get("mark") if given["setup"] else None
+        about = (self.name, given["setup_version"], mark, asked_at)
+        self.journal.add(SetupSeen, self.device_id, *about)
+
+
+def project_of(device_id: str) -> str:
+    """Return the project that a device names whenever it registers."""
+    return "red" if device_id[-1:] in "02468" else "blue"
+
+
+def _close(sockets: list[Socket], reason: str) -> None:
+    for socket in sockets:
+        socket.close(reason, abruptly=True)

@@ -1,13 +1,14 @@
-"""Editors who change setups at the same time, each on the version that it has seen."""
+"""Editors who change setups at the same time, each on the version that it has seen, and go back and forth."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from chaos.journal import Journal, Put, PutTaken
+from chaos.journal import Journal
 from chaos.people.crowd import Person
 from chaos.system import System
+from chaos.wishes import Put, PutTaken
 
 
 class Editor(Person):
@@ -44,10 +45,14 @@ class Editor(Person):
         self._puts += 1
         mark = f"{self.name}-{self._puts}"
         condition = {"If-Match": headers["etag"]} if self.chance.random() < 0.8 else {}
-        self.journal.add(Put, self.name, device, mark, version if condition else None)
+        how = self.chance.choice(["PUT", "PUT", "PUT", "PATCH", "undo", "redo"])
+        step = how if how in ("undo", "redo") else ""
+        self.journal.add(Put, self.name, device, mark, version if condition else None, step)
+        method, path = ("POST", f"{path}/{step}") if step else (how, path)
+        document = {"setup": {"mark": mark}} if how == "PUT" else {"mark": mark}
         try:
             status, answer, headers = await self.ask(
-                "PUT", path, {"setup": {"mark": mark}}, condition
+                method, path, None if step else document, condition
             )
         except OSError:
             return

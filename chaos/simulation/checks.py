@@ -2,65 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 
 from chaos.checks import ALL
+from chaos.checks.commands import FINAL
 from chaos.evidence import Evidence
-from chaos.journal import Lost, OrderTaken, Received, Registered
+from chaos.journal import CommandShown, Received
+from chaos.simulation import timed as times
+from chaos.simulation.course import Course, owned, stays_of
+from chaos.wishes import Answered, CancelAsked, Ordered, OrderTaken
 
 #: The promises that a simulation says nothing about: it has no archive.
 NOT_HERE = frozenset({"the archive is whole"})
-#: So long after a fault its consequences are over: a lease has run out, and everybody is back; …
-AFTERMATH_S = 8.0
-#: … and after these, which break nothing.
-SHORT_S = {"messages lost": 0.0, "scripts forgotten": 0.5, "people narrow": 2.0}
-#: So long after its beginning everything has begun.
-START_S = 1.0
 #: In calm a socket that lost its session is closed within this …
 TOLD_S = 3.0
 #: … and a command is at a connected device: a renewal, and the call that takes it.
 REACHED_S = 4.0
-
-
-@dataclasses.dataclass(slots=True)
-class Course:
-    """What happened when.
-
-    Attributes:
-        epoch_s: The journal's beginning, seconds since 1970.
-        faults: Beginning of each, and end of its consequences, by the journal.
-    """
-
-    epoch_s: float
-    faults: list[tuple[float, float]] = dataclasses.field(default_factory=lambda: [(0.0, START_S)])
-
-    def add(self, fault: str, began: float, ended: float) -> None:
-        """Note a fault that is over."""
-        self.faults.append((began, ended + SHORT_S.get(fault, AFTERMATH_S)))
-
-    def is_calm(self, since: float, until: float) -> bool:
-        """Return whether no fault explains what happens, or does not, in this time."""
-        return all(over < since or began > until for began, over in self.faults)
-
-    def calm_from(self, since: float) -> float:
-        """Return the first moment from then on at which no fault explains anything."""
-        for began, over in sorted(self.faults):
-            if began <= since <= over:
-                since = over
-        return since + 0.001
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stay:
-    """A device's connection, from its register to its end."""
-
-    sender: str
-    began: float
-    ended: float
+#: What comes together with the answer to a register may be noted before that.
+AT_ONCE_S = 0.1
 
 
 def judge(evidence: Evidence, course: Course) -> dict[str, list[str]]:
@@ -70,6 +32,14 @@ def judge(evidence: Evidence, course: Course) -> dict[str, list[str]]:
         "commands reach a connected device": reached,
         "connected devices stay active": active,
         "an order is one command": once,
+        "a refused register is repeated": times.registered_again,
+        "what was sent before a goodbye has its effect": times.goodbyes,
+        "an acknowledged command does not come again": times.acks_count,
+        "setups reach a connected device": times.setups_arrive,
+        "who was sent away is closed": times.kicked_close,
+        "commands end at their deadline": times.commands_end,
+        "who is overdue is inactive in time": times.overdue,
+        "keys of connected sessions are renewed": times.renewed,
     }
     return {
         **{name: check(evidence) for name, check in ALL.items() if name not in NOT_HERE},
@@ -81,34 +51,49 @@ def closed(evidence: Evidence, course: Course) -> list[str]:
     """Find sockets that stay open although another one has taken their session over."""
     return [
         f"{device}: {stay.sender} stays for {stay.ended - other.began:.1f} s after {other.sender} came"
-        for device, stays in _stays(evidence).items()
+        for device, stays in stays_of(evidence).items()
         for stay, other in pairwise(stays)
         if stay.ended > other.began + TOLD_S and course.is_calm(other.began, other.began + TOLD_S)
     ]
 
 
 def reached(evidence: Evidence, course: Course) -> list[str]:
-    """Find commands that a connected device does not get."""
-    got: dict[str, float] = {}
+    """Find commands that a connected device does not get, on each connection until it has acknowledged them."""
+    got: dict[tuple[str, str], list[float]] = defaultdict(list)
     for entry in evidence.of(Received):
-        got.setdefault(entry.command_id, entry.at)
+        got[entry.command_id, entry.who].append(entry.at)
     taken: dict[str, OrderTaken] = {}
     for order in evidence.of(OrderTaken):
         taken.setdefault(order.command_id, order)
-    found, stays = [], _stays(evidence)
+    over = _over(evidence, taken)
+    found, stays = [], stays_of(evidence)
     for order in taken.values():
-        for stay, owned_until in _owned(stays[order.device]):
+        for stay, owned_until in owned(stays[order.device]):
             since = course.calm_from(max(order.at, stay.began))
             until = since + REACHED_S
+            came = got[order.command_id, stay.sender]
             if (
                 owned_until > until
-                and got.get(order.command_id, until + 1) > until
+                and over.get(order.command_id, until + 1) > until
+                and not any(stay.began - AT_ONCE_S <= at <= until for at in came)
                 and course.is_calm(since, until)
             ):
                 found.append(
                     f"{order.device}: {order.key} did not reach {stay.sender} in {REACHED_S} s"
                 )
     return found
+
+
+def _over(evidence: Evidence, taken: dict[str, OrderTaken]) -> dict[str, float]:
+    """Return from when on a command need not come any more: it was answered, or may have ended."""
+    ttl_s = {(order.device, order.key): order.at + order.ttl_s for order in evidence.of(Ordered)}
+    over = {name: ttl_s[order.device, order.key] for name, order in taken.items()}
+    for entry in evidence.entries:
+        if isinstance(entry, Answered | CancelAsked) or (
+            isinstance(entry, CommandShown) and entry.status in FINAL
+        ):
+            over[entry.command_id] = min(over.get(entry.command_id, entry.at), entry.at)
+    return over
 
 
 def active(evidence: Evidence, course: Course) -> list[str]:
@@ -134,23 +119,3 @@ def once(evidence: Evidence, course: Course) -> list[str]:
         for (device, number), names in ids.items()
         if len(names) > 1
     ]
-
-
-def _stays(evidence: Evidence) -> dict[str, list[Stay]]:
-    begun: dict[str, Registered] = {}
-    stays: dict[str, list[Stay]] = defaultdict(list)
-    for entry in evidence.entries:
-        if isinstance(entry, Registered):
-            begun[entry.sender] = entry
-        elif isinstance(entry, Lost) and (came := begun.pop(entry.who, None)) is not None:
-            stays[came.device].append(Stay(entry.who, came.at, entry.at))
-    for of_device in stays.values():
-        of_device.sort(key=lambda stay: stay.began)
-    return stays
-
-
-def _owned(stays: list[Stay]) -> Iterator[tuple[Stay, float]]:
-    """Yield each stay, and until when no other client had registered."""
-    for stay in stays:
-        others = (other.began for other in stays if other.began > stay.began)
-        yield stay, min(stay.ended, *others, float("inf"))

@@ -8,6 +8,7 @@ from typing import cast
 
 from chaos.faults import network, processes
 from chaos.faults.fault import Fault
+from chaos.proxy import Line
 from chaos.simulation.system import SimulatedSystem
 from chaos.system import System
 
@@ -58,6 +59,15 @@ async def forget_scripts(system: System, chance: random.Random) -> str:
     return "redis"
 
 
+async def narrow(system: System, chance: random.Random) -> str:
+    """Let so little pass to the people of a node that dashboards lag behind the few devices of a simulation."""
+    node = chance.choice(_simulated(system).nodes)
+    node.people.line = Line(bytes_per_s=1_000)
+    await asyncio.sleep(chance.uniform(2, 8))
+    node.people.heal()
+    return node.process.name
+
+
 async def lose_messages(system: System, chance: random.Random) -> str:
     """Lose all messages from node to node."""
     server = _simulated(system).server
@@ -72,11 +82,12 @@ _OF_NODES = frozenset(
     {
         *("node killed", "node paused", "node ended"),
         *("redis cut off", "redis deaf", "redis slow", "redis replies lost"),
-        *("people cut off", "people deaf", "people narrow"),
+        *("people cut off", "people deaf"),
     }
 )
 FAULTS = [
     *(fault for fault in [*processes.FAULTS, *network.FAULTS] if fault.name in _OF_NODES),
+    Fault("people narrow", narrow),
     Fault("replies lost", lose_replies),
     Fault("busy", busy),
     Fault("redis restarted", restart_redis),

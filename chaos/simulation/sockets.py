@@ -25,7 +25,7 @@ FASTEST_S, SLOWEST_S = 0.0005, 0.02
 #: After so long without an answer both sides take the other one for dead.
 SILENCE_S = 5.0
 #: What a client's own buffers take, bytes; the rest waits at the node.
-TAKEN_BYTES = 16 * 1024
+TAKEN_BYTES = 2 * 1024
 
 
 class Crossing:

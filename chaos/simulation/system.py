@@ -30,6 +30,8 @@ SETTINGS: dict[str, Any] = {
     "node.drain_s": 3,
     "sessions.renew_s": 1,
     "sessions.lease_s": 3,
+    "sessions.archive_after_s": 30,
+    "sessions.ttl_s": 36,  # longer than anybody is away, and shorter than a run
     "sessions.history": {"default": 5000, "keys": {}},
     "archive.url": "",
     "memory.min_available_percent": 0,

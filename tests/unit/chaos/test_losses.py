@@ -9,8 +9,9 @@ import pytest
 
 from chaos.checks import ALL
 from chaos.evidence import Evidence
-from chaos.journal import Acked, DataLost, Put, PutTaken, Received, Sent, Shown
-from tests.unit.chaos.test_checks import DEVICE, history, sound
+from chaos.journal import Acked, DataLost, Received, Sent, Shown
+from chaos.wishes import Put, PutTaken
+from tests.unit.chaos.sound import DEVICE, history, sound
 
 #: Between the third sample and the fourth; what was stored until then may be gone, but for `KEPT`.
 LOSS = DataLost(6.9, -1.0, {DEVICE: {"kiosk": [1]}})
@@ -53,8 +54,8 @@ def test_a_setup_may_be_lost_but_not_one_that_came_afterwards() -> None:
     evidence.sessions[DEVICE].update(setup_version=0, setup=None)
     assert findings(evidence) == set()
     evidence.entries += [
-        Put(9.0, "bo", DEVICE, "bo-3", 0),
-        PutTaken(9.1, "bo", DEVICE, "bo-3", 1, None),
+        Put(9.0, "bo", DEVICE, "bo-9", 0),
+        PutTaken(9.1, "bo", DEVICE, "bo-9", 1, None),
     ]
     assert findings(evidence) == {"no accepted setup is lost, and its answer is its own"}
 

@@ -1,0 +1,167 @@
+"""Faults with people who come and go, are sent away, look at some of it, or have no socket."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from chaos.simulation.plant import Plant, method, script
+from service.live.fanout import conflation, rendering
+from service.live.feed.choice import EVERYTHING, Choice
+from service.live.ingest.ingest import Ingest
+from service.live.ownership.claims import PendingDisconnects
+from service.live.ownership.leases import Leases
+from service.sockets.postponed import PostponedRegisters
+from service.sockets.rooms import Rooms
+
+_AWAY = "who was sent away stays away, and comes back"
+_TRUE = "dashboards end with the state that is true"
+_CHOSEN = "dashboards get what they chose"
+
+
+def _never(leases: Any, now: float) -> float:
+    return now + 1e6
+
+
+def _unsaid(updates: bytes, cursor: str, *, conflated: bool = False) -> Any:
+    return _frame(updates, cursor)
+
+
+_frame = rendering.batch_frame
+
+
+@contextlib.contextmanager
+def _drop_what_leaves() -> Iterator[None]:
+    gone: set[int] = set()
+    add, take = PendingDisconnects.add, Ingest._take
+
+    def left(disconnects: Any, owned: Any, reason: str) -> None:
+        gone.add(id(owned))
+        add(disconnects, owned, reason)
+
+    def taken(ingest: Any, queue: Any) -> Any:
+        for slot in [slot for slot in queue if id(slot.owned) in gone]:
+            queue.remove(slot)
+        return take(ingest, queue)
+
+    with method(PendingDisconnects, "add", left), method(Ingest, "_take", taken):
+        yield
+
+
+PEOPLE = [
+    Plant(
+        "refused registers are not repeated",
+        lambda: method(PostponedRegisters, "add", lambda *_: None),
+        "a refused register is repeated",
+    ),
+    Plant(
+        "what was sent before a goodbye is dropped",
+        _drop_what_leaves,
+        "what was sent before a goodbye has its effect",
+    ),
+    Plant(
+        "who was sent away is let in",
+        lambda: script("if away > 0 then return {'kicked', away} end\n-- A", "-- A"),
+        _AWAY,
+    ),
+    Plant(
+        "who was sent away stays connected",
+        lambda: script(
+            "return {'ok', kick[3], kick[4], kick[5], kick[6]}",
+            "return {'ok', '', '', kick[5], kick[6]}",
+        ),
+        "who was sent away is closed",
+    ),
+    Plant(
+        "who was sent away is banned",
+        lambda: script(
+            "local kick = {text(now + away), ", "local kick = {text(now + away + 60000), "
+        ),
+        _AWAY,
+    ),
+    Plant(
+        "histories of deleted sessions stay",
+        lambda: script("gone[#gone + 1] = histories .. data_key", ""),
+        "what was deleted is gone",
+    ),
+    Plant(
+        "deleted sessions stay in their index",
+        lambda: script(
+            "call('ZREM', tag .. 'inactive', id)\ncall('ZREM', tag .. 'idle', id)\nend_deadline(id)\ncall('UNLINK'",
+            "call('ZREM', tag .. 'idle', id)\nend_deadline(id)\ncall('UNLINK'",
+        ),
+        "every session is in one place",
+    ),
+    Plant(
+        "deletes are not shown",
+        lambda: script(
+            "feed_add({'removed', id, 'project_id', project})\nreturn answer", "return answer"
+        ),
+        _TRUE,
+    ),
+    Plant(
+        "moves out of a project are not shown",
+        lambda: script(
+            "feed_state(id, project ~= before and before ~= '' and before or nil)\nrefresh(id)",
+            "feed_state(id)\nrefresh(id)",
+        ),
+        _TRUE,
+    ),
+    Plant(
+        "who is asleep is given up early",
+        lambda: script("every and 3 * tonumber(every) or", "every and tonumber(every) or"),
+        "who is overdue is inactive in time",
+    ),
+    Plant(
+        "who is overdue stays active",
+        lambda: script("go_inactive(id, '', 'overdue', 'inactive')", "local _ = id"),
+        "the simulation comes to its end",
+    ),
+    Plant(
+        "what a report has seen does not count",
+        lambda: script(
+            "if record and (record.status == 'queued' or record.status == 'sent') then",
+            "if false then",
+        ),
+        "a command is sent again only while it is not acknowledged",
+    ),
+    Plant(
+        "visitors stay counted",
+        lambda: method(Rooms, "leave_all", lambda rooms, client: None),
+        "the simulation comes to its end",
+    ),
+    Plant(
+        "visitors of dead nodes stay counted",
+        lambda: script("call('SREM', clients, client)\n", ""),
+        "the simulation comes to its end",
+        ("node killed",),
+    ),
+    Plant(
+        "keys are not renewed",
+        lambda: method(Leases, "_next_refresh", _never),
+        "keys of connected sessions are renewed",
+    ),
+    Plant(
+        "a key without TTL",
+        lambda: script("'commands_done', 'timeline', 'clients'", "'commands_done', 'clients'"),
+        "keys are documented, and have their TTL",
+    ),
+    Plant(
+        "the former socket of a device takes it back",
+        lambda: script("if owner > accepted_by and owner <= now", "if false"),
+        "no earlier connection takes a session back",
+        ("redis deaf", "node paused", "redis slow"),
+    ),
+    Plant(
+        "samples of all keys",
+        lambda: method(Choice, "of", classmethod(lambda *_: EVERYTHING)),  # type: ignore[arg-type]
+        _CHOSEN,
+    ),
+    Plant(
+        "conflation is not said",
+        lambda: method(conflation, "batch_frame", _unsaid),  # type: ignore[arg-type]
+        "dashboards have no gaps unless notified",
+        ("people narrow",),
+    ),
+]
