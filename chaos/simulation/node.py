@@ -13,6 +13,7 @@ from service.archiving.null import NullArchiver
 from service.config.loader import Config
 from service.connect import make_store
 from service.live.queue.manager import StreamManager
+from service.manager.writer import _Line
 from service.node import web_app
 from service.node.admission.admission import NodeAdmission
 from service.node.build import Node
@@ -53,6 +54,10 @@ class SimulatedNode(Node):
         self.storage = self._open_storage(on_wait)
         self.transport = self._make_transport()
         self.live = make_live(self.ground, self.storage, self.transport)
+        manager: Any = self.live.manager
+        for partition in range(self.storage.store.keys.partitions):
+            line = manager.writer._lines.setdefault(partition, _Line())
+            line.turn = self._scheduler.lock()  # the one lock that is held while Redis answers
         self.endpoints = open_endpoints(self.ground, self.storage, self.transport, self.live)
         return self.transport.app
 

@@ -69,6 +69,7 @@ COMMANDS = [
         "command ended long after its deadline",
         lambda: script(_DEADLINE, _DEADLINE.replace("or ttl)", "or ttl + 9000)")),
         "commands end at their deadline",
+        seed=4,
     ),
     Plant(
         "commands in reverse",
@@ -80,6 +81,7 @@ COMMANDS = [
         ),
         _ORDER,
         ("people cut off", "node killed"),
+        seed=2,
     ),
     Plant(
         "attempts not counted",
@@ -93,11 +95,13 @@ COMMANDS = [
             "local back = key('undo', id)",
         ),
         "steps back and forth lead where they came from",
+        seed=4,
     ),
     Plant(
         "redo after another change",
         lambda: script("call('UNLINK', redo)\n", ""),
         "steps back and forth lead where they came from",
+        seed=5,
     ),
     Plant(
         "setup not sent to its device",

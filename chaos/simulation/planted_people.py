@@ -54,16 +54,19 @@ PEOPLE = [
         "refused registers are not repeated",
         lambda: method(PostponedRegisters, "add", lambda *_: None),
         "a refused register is repeated",
+        seed=2,
     ),
     Plant(
         "what was sent before a goodbye is dropped",
         _drop_what_leaves,
         "what was sent before a goodbye has its effect",
+        seed=5,
     ),
     Plant(
         "who was sent away is let in",
         lambda: script("if away > 0 then return {'kicked', away} end\n-- A", "-- A"),
         _AWAY,
+        seed=3,
     ),
     Plant(
         "who was sent away stays connected",
@@ -72,6 +75,7 @@ PEOPLE = [
             "return {'ok', '', '', kick[5], kick[6]}",
         ),
         "who was sent away is closed",
+        seed=3,
     ),
     Plant(
         "who was sent away is banned",
@@ -79,6 +83,7 @@ PEOPLE = [
             "local kick = {text(now + away), ", "local kick = {text(now + away + 60000), "
         ),
         _AWAY,
+        seed=2,
     ),
     Plant(
         "histories of deleted sessions stay",
@@ -112,11 +117,13 @@ PEOPLE = [
         "who is asleep is given up early",
         lambda: script("every and 3 * tonumber(every) or", "every and tonumber(every) or"),
         "who is overdue is inactive in time",
+        seed=6,
     ),
     Plant(
         "who is overdue stays active",
         lambda: script("go_inactive(id, '', 'overdue', 'inactive')", "local _ = id"),
         "the simulation comes to its end",
+        seed=6,
     ),
     Plant(
         "what a report has seen does not count",
@@ -125,17 +132,20 @@ PEOPLE = [
             "if false then",
         ),
         "a command is sent again only while it is not acknowledged",
+        seed=6,
     ),
     Plant(
         "visitors stay counted",
         lambda: method(Rooms, "leave_all", lambda rooms, client: None),
         "the simulation comes to its end",
+        seed=6,
     ),
     Plant(
         "visitors of dead nodes stay counted",
         lambda: script("call('SREM', clients, client)\n", ""),
         "the simulation comes to its end",
         ("node killed",),
+        seed=6,
     ),
     Plant(
         "keys are not renewed",
@@ -157,6 +167,7 @@ PEOPLE = [
         "samples of all keys",
         lambda: method(Choice, "of", classmethod(lambda *_: EVERYTHING)),  # type: ignore[arg-type]
         _CHOSEN,
+        seed=3,
     ),
     Plant(
         "conflation is not said",

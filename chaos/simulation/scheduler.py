@@ -95,6 +95,45 @@ class Event:
         return self._is_set
 
 
+class Lock:
+    """What a node's `threading.Lock` is: who waits for it lets other tasks run."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._is_held = False
+        self._waits: list[Wait] = []
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it; False: it is taken, and is not waited for."""
+        while self._is_held:
+            if not blocking:
+                return False
+            self._scheduler.wait(self._waits, None if timeout < 0 else timeout)
+            if timeout >= 0 and self._is_held:
+                return False
+        self._is_held = True
+        return True
+
+    def release(self) -> None:
+        """Give it back: all who wait are due."""
+        self._is_held = False
+        waits, self._waits = self._waits, []
+        for wait in waits:
+            self._scheduler.due(wait)
+
+    def locked(self) -> bool:
+        """Return whether it is taken."""
+        return self._is_held
+
+    def __enter__(self) -> None:
+        """Take it."""
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.release()
+
+
 class Scheduler:
     """Runs the tasks of all processes, one at a time.
 
@@ -166,6 +205,10 @@ class Scheduler:
     def event(self) -> Event:
         """Make a flag that is not set."""
         return Event(self)
+
+    def lock(self) -> Lock:
+        """Make a lock that is not taken."""
+        return Lock(self)
 
     def due(self, wait: Wait) -> None:
         """Let a task that waits run in its turn."""

@@ -93,6 +93,24 @@ def test_event_wakes_who_waits_and_time_ends_a_wait() -> None:
     assert seen == [("hasty", False), ("patient", True)]
 
 
+def test_who_waits_for_a_lock_lets_its_holder_go_on() -> None:
+    scheduler, process, seen = Scheduler(1), Process("one"), list[str]()
+    lock = scheduler.lock()
+
+    def work(name: str) -> None:
+        with lock:
+            seen.append(f"{name} begins")
+            scheduler.sleep(1)
+            seen.append(f"{name} ends")
+
+    for name in ("one", "two", "three"):
+        scheduler.spawn(process, work, name)
+    scheduler.run_until(lambda: len(seen) == 6)
+    scheduler.end()
+    assert [seen[i].split()[0] for i in (0, 2, 4)] == [seen[i].split()[0] for i in (1, 3, 5)]
+    assert not lock.locked()
+
+
 def test_report_names_the_command_that_repeats_a_seed() -> None:
     given = ["--seed", "1", "--seeds=1000", "--seconds", "5", "--faults", "busy"]
     command = "python -m chaos.simulation --seed 42 --seconds 5 --faults busy"
