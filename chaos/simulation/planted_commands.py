@@ -48,14 +48,6 @@ COMMANDS = [
         "a command and its outcome are kept",
     ),
     Plant(
-        "cancelled command fails",
-        lambda: script(
-            "command_step(id, command_id, record, ARGV[7],",
-            "command_step(id, command_id, record, ARGV[7] == 'cancelled' and 'failed' or ARGV[7],",
-        ),
-        "a command ends as its device said, or as was chosen",
-    ),
-    Plant(
         "half the deadline",
         lambda: script("ends_at = now + ttl, waiter", "ends_at = now + ttl / 2, waiter"),
         _LIFE,

@@ -11,17 +11,10 @@ from service.live.fanout import conflation, rendering
 from service.live.feed.choice import EVERYTHING, Choice
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import PendingDisconnects
-from service.live.ownership.leases import Leases
-from service.sockets.postponed import PostponedRegisters
-from service.sockets.rooms import Rooms
 
 _AWAY = "who was sent away stays away, and comes back"
 _TRUE = "dashboards end with the state that is true"
 _CHOSEN = "dashboards get what they chose"
-
-
-def _never(leases: Any, now: float) -> float:
-    return now + 1e6
 
 
 def _unsaid(updates: bytes, cursor: str, *, conflated: bool = False) -> Any:
@@ -51,12 +44,6 @@ def _drop_what_leaves() -> Iterator[None]:
 
 PEOPLE = [
     Plant(
-        "refused registers are not repeated",
-        lambda: method(PostponedRegisters, "add", lambda *_: None),
-        "a refused register is repeated",
-        seed=2,
-    ),
-    Plant(
         "what was sent before a goodbye is dropped",
         _drop_what_leaves,
         "what was sent before a goodbye has its effect",
@@ -76,14 +63,6 @@ PEOPLE = [
         ),
         "who was sent away is closed",
         seed=3,
-    ),
-    Plant(
-        "who was sent away is banned",
-        lambda: script(
-            "local kick = {text(now + away), ", "local kick = {text(now + away + 60000), "
-        ),
-        _AWAY,
-        seed=2,
     ),
     Plant(
         "histories of deleted sessions stay",
@@ -106,23 +85,9 @@ PEOPLE = [
         _TRUE,
     ),
     Plant(
-        "moves out of a project are not shown",
-        lambda: script(
-            "feed_state(id, project ~= before and before ~= '' and before or nil)\nrefresh(id)",
-            "feed_state(id)\nrefresh(id)",
-        ),
-        _TRUE,
-    ),
-    Plant(
         "who is asleep is given up early",
         lambda: script("every and 3 * tonumber(every) or", "every and tonumber(every) or"),
         "who is overdue is inactive in time",
-        seed=6,
-    ),
-    Plant(
-        "who is overdue stays active",
-        lambda: script("go_inactive(id, '', 'overdue', 'inactive')", "local _ = id"),
-        "the simulation comes to its end",
         seed=6,
     ),
     Plant(
@@ -135,33 +100,9 @@ PEOPLE = [
         seed=6,
     ),
     Plant(
-        "visitors stay counted",
-        lambda: method(Rooms, "leave_all", lambda rooms, client: None),
-        "the simulation comes to its end",
-        seed=6,
-    ),
-    Plant(
-        "visitors of dead nodes stay counted",
-        lambda: script("call('SREM', clients, client)\n", ""),
-        "the simulation comes to its end",
-        ("node killed",),
-        seed=6,
-    ),
-    Plant(
-        "keys are not renewed",
-        lambda: method(Leases, "_next_refresh", _never),
-        "keys of connected sessions are renewed",
-    ),
-    Plant(
         "a key without TTL",
         lambda: script("'commands_done', 'timeline', 'clients'", "'commands_done', 'clients'"),
         "keys are documented, and have their TTL",
-    ),
-    Plant(
-        "the former socket of a device takes it back",
-        lambda: script("if owner > accepted_by and owner <= now", "if false"),
-        "no earlier connection takes a session back",
-        ("redis deaf", "node paused", "redis slow"),
     ),
     Plant(
         "samples of all keys",
