@@ -115,6 +115,12 @@ def test_own_origin_is_the_same_host_and_port(host: str, origin: str, status: st
     assert ask(host=host, origin=origin, rules={"allowed_hosts": ("name",)}) == status
 
 
+def test_request_without_a_host_has_no_origin_of_its_own():
+    """Where any Host is served."""
+    for origin, status in (("http://localhost", "403"), ("http://evil.example", "403")):
+        assert ask(host="", origin=origin, rules={"allowed_hosts": ("*",)}) == status
+
+
 @pytest.mark.parametrize(
     ("listed", "origin", "status"),
     [

@@ -231,3 +231,15 @@ def test_who_waits_as_told_is_let_in(
         if wait_s:
             clock.now_s += wait_s + 0.001
             assert take(allowance, size) == 0.0
+
+
+def test_refused_session_is_told_when_the_first_one_that_left_counts_no_more() -> None:
+    bench = Bench(sessions_per_token=1)
+    token = Identity("device", prefix="a-", token_id="t")
+    former = bench.enter("a", token)
+    bench.limiter.may_register(former, "a-1")
+    bench.leave(former)
+    bench.now_s += 600
+    with pytest.raises(errors.RateLimited) as caught:
+        bench.limiter.may_register(bench.enter("b", token), "a-2")
+    assert caught.value.fields["retry_after_s"] == TOKEN_WINDOW_S - 600
