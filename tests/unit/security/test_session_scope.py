@@ -79,3 +79,24 @@ def test_device_makes_a_session_in_the_project_of_its_token_only(scope: SessionS
     for project, device in (("p2", "d-new"), (None, "e-new")):
         with pytest.raises(errors.NotAllowed):
             scope.registration(DEVICE_OF_P1, device, project)
+
+
+def test_what_is_no_id_is_told_before_anything_is_read(
+    sessions: Sessions, scope: SessionScope
+) -> None:
+    for identity in (OURS, DEVICE_OF_P1):
+        with pytest.raises(errors.InvalidRequest):
+            scope.check_session(identity, "d-\udcff")
+    assert sessions.calls == []
+
+
+def test_session_that_is_not_there_and_one_of_others_look_alike(
+    sessions: Sessions, scope: SessionScope
+) -> None:
+    sessions.live = {"d-1": "p1", "d-2": "p2"}
+    scope.check_session(OURS, "d-1")
+    for session_id in ("d-2", "d-none"):
+        with pytest.raises(errors.SessionNotFound):
+            scope.check_session(OURS, session_id)
+    with pytest.raises(errors.NotAllowed):
+        scope.check_session(DEVICE_OF_P1, "e-1")
