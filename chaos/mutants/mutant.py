@@ -21,7 +21,7 @@ class Mutant:
         text: What stands there exactly once.
         becomes: What stands there instead.
         promise: What the product then does not do any more.
-        tests: Ids of tests; at least one of them must fail.
+        tests: Ids of tests, of JavaScript their files; at least one of them must fail.
         area: The list that it is in.
     """
 

@@ -10,12 +10,12 @@ import queue
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from chaos.mutants.mutant import Mutant
+from chaos.mutants.programs import CLIENT, DASHBOARD, Program, first_failed, programs_of
 
 #: What a copy has no use for: what the tree or its tests made, and what is large.
 LEFT_OUT = shutil.ignore_patterns(
@@ -23,10 +23,8 @@ LEFT_OUT = shutil.ignore_patterns(
     *("dist", "build"),
 )
 
-PYTEST = (
-    *("-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider"),
-    *("--no-header", "--tb=line"),
-)
+#: Packages of npm, which all copies use where the tree has them.
+PACKAGES = tuple(f"{folder}/node_modules" for folder in (CLIENT, DASHBOARD))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,19 +85,32 @@ def run_all(
 def copy_tree(root: Path, target: Path) -> Path:
     """Copy what tests need of a tree."""
     shutil.copytree(root, target, ignore=LEFT_OUT, symlinks=True)
+    for packages in PACKAGES:
+        if (root / packages).exists():
+            (target / packages).symlink_to((root / packages).resolve())
     return target
 
 
 def run_tests(copy: Path, tests: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
-    """Run tests in a copy; return pytest's exit code (None: they took too long) and what it printed."""
+    """Run tests in a copy; return the exit code (None: they took too long) and what was printed."""
+    code: int | None = 0
+    output = ""
+    for program in programs_of(tests, copy):
+        code, output = _run(program, copy, timeout_s)
+        if code != 0:
+            break
+    return code, output
+
+
+def _run(program: Program, copy: Path, timeout_s: float) -> tuple[int | None, str]:
     environ = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join((f"{copy}", f"{copy}/clients/python")),
         "PYTHONDONTWRITEBYTECODE": "",  # what pytest makes of the tests serves all mutants of this copy
     }
     process = subprocess.Popen(
-        (sys.executable, *PYTEST, *tests),
-        cwd=copy,
+        program.argv,
+        cwd=program.folder,
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -126,10 +137,8 @@ def _judge(mutant: Mutant, copy: Path, timeout_s: float) -> Result:
         return Result(mutant, "killed by timeout", f"after {timeout_s:.0f} s")
     if code == 0:
         return Result(mutant, "survived")
-    if code == 1:
-        summary = output.rpartition("short test summary info")[2]  # behind what was logged
-        failed = (one for one in summary.splitlines() if one.startswith(("FAILED ", "ERROR ")))
-        return Result(mutant, "killed", next(failed, "").partition(" - ")[0])
+    if code == 1 and "Failed Suites" not in output:  # as vitest says of what cannot even be read
+        return Result(mutant, "killed", first_failed(output))
     return Result(mutant, "broken", output[-1500:])
 
 

@@ -10,6 +10,7 @@ import lupa.lua51
 import pytest
 
 from chaos.mutants.mutant import Mutant, load
+from chaos.mutants.programs import CLIENT, DASHBOARD, PYTEST, first_failed, programs_of
 from chaos.mutants.run import Result, copy_tree, run_all
 from service.sessions.store.scripts import SHARED
 
@@ -42,7 +43,7 @@ def test_every_mutant_is_still_a_program() -> None:
         text = (ROOT / mutant.file).read_text().replace(mutant.text, mutant.becomes)
         if mutant.file.endswith(".py"):
             ast.parse(text)
-        else:
+        elif mutant.file.endswith(".lua"):
             mutated = ROOT / mutant.file
             above = "".join((shared | {mutated: text})[path] for path in SHARED)
             script = above if mutated in shared else above + text
@@ -117,3 +118,41 @@ def test_copy_is_without_what_the_tree_made_itself(tmp_path: Path) -> None:
         (tree / name).write_text("")
     copy = copy_tree(tree, tmp_path / "copy")
     assert [path.name for path in copy.rglob("*") if path.is_file()] == ["code.py"]
+
+
+def test_copies_share_the_packages_of_npm_that_the_tree_has(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / CLIENT / "node_modules" / "ws").mkdir(parents=True)
+    copy = copy_tree(tree, tmp_path / "copy")
+    packages = copy / CLIENT / "node_modules"
+    assert packages.is_symlink()
+    assert (packages / "ws").is_dir()
+    assert not (copy / DASHBOARD).exists()
+
+
+def test_tests_of_each_language_run_by_their_own_program(tmp_path: Path) -> None:
+    of_python = ("tests/unit/test_a.py::test_a", "tests/unit/test_b.py")
+    of_client = (f"{CLIENT}/test/a.test.mjs", f"{CLIENT}/test/a.test.mjs")
+    of_dashboard = (f"{DASHBOARD}/test/stores/a.test.ts",)
+    programs = {
+        program.folder.relative_to(tmp_path).as_posix(): program.argv
+        for program in programs_of([*of_python, *of_client, *of_dashboard], tmp_path)
+    }
+    assert programs.keys() == {".", CLIENT, DASHBOARD}
+    assert programs["."] == (*PYTEST, *of_python)
+    assert programs[CLIENT][-2:] == ("sh", "test/a.test.mjs")
+    assert programs[DASHBOARD][-2:] == ("sh", "test/stores/a.test.ts")
+
+
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        ("ERROR in a log\n= short test summary info =\nFAILED a.py::b - c", "FAILED a.py::b"),
+        ("= short test summary info =\nERROR a.py::b", "ERROR a.py::b"),
+        ("ok 1 - a\n  not ok 2 - b - c\nnot ok 3 - d", "not ok 2 - b - c"),
+        (" FAIL  test/a.test.ts > b > c", "FAIL  test/a.test.ts > b > c"),
+        ("all is well", ""),
+    ],
+)
+def test_first_test_that_failed_is_named(output: str, line: str) -> None:
+    assert first_failed(output) == line
