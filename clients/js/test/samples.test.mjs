@@ -1,7 +1,7 @@
 // A sample that the service would never take throws where it is made; all others pass unchanged.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkSamples } from "../dist/esm/device/samples.js";
+import { checkSamples, row } from "../dist/esm/device/samples.js";
 
 const deep = (levels) => (levels === 0 ? 1 : [deep(levels - 1)]);
 const circle = {};
@@ -57,3 +57,8 @@ for (const value of [
     assert.deepEqual([sample.key, JSON.parse(sample.json), sample.ts], ["ключ\u200D", JSON.parse(JSON.stringify(value)), 1.5]);
   });
 }
+
+test("a time that is corrected to before 1970 is 0", () => {
+  const [one] = checkSamples({ n: 1 }, 5);
+  assert.deepEqual([row(one, 2.5), row(one, -9)], [["n", 1, 7.5], ["n", 1, 0]]);
+});
