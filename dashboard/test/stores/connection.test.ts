@@ -117,6 +117,16 @@ describe("connection", () => {
     expect(fleets).toHaveLength(2);
   });
 
+  it("loads a fleet whose size is not known, and watches no more of a large one than the service allows", async () => {
+    await connected(null);
+    expect(fleet().options.scope).toBe("fleet");
+    setActivePinia(createPinia());
+    fleets = [];
+    const large = await connected(20_001);
+    large.watchOnly(Array.from({ length: 1001 }, (_, index) => `s${String(index)}`));
+    expect(fleet().options.scope).toMatchObject({ sessions: { length: 1000 } });
+  });
+
   it("has requests go to the node that it is connected to", async () => {
     await connected();
     expect(useClient().url).toBe(location.origin);
