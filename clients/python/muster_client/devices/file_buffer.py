@@ -164,7 +164,7 @@ class FileBuffer:
                 self.is_unsynced = False  # what comes from here on sets it again
                 try:
                     if self._is_unsure:
-                        self._write_anew()
+                        self._write_again()
                     else:
                         os.fsync(self._wal)
                 except OSError:
@@ -172,7 +172,7 @@ class FileBuffer:
                     raise
                 self._is_unsure = False
 
-    def _write_anew(self) -> None:
+    def _write_again(self) -> None:
         """Write what only the log has into the file itself.
 
         After a sync that failed, the next one of the log says nothing: the system may have

@@ -55,7 +55,7 @@ def fail(_: int) -> None:
     raise OSError(errno.EIO, "bad disk")
 
 
-def test_after_a_sync_that_failed_all_is_written_anew(
+def test_after_a_sync_that_failed_all_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next sync of the same file would say that all is well: the system has forgotten what it had to write."""
