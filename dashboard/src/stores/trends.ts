@@ -1,7 +1,7 @@
 // Figures of the last minutes, for the small lines beside them.
 import type { Stats } from "muster-client/rest_types";
 import { defineStore } from "pinia";
-import { onScopeDispose, ref, shallowRef } from "vue";
+import { onScopeDispose, ref, shallowRef, watch } from "vue";
 import { useAuth } from "./auth";
 import { useClient } from "./client";
 import { useConnection } from "./connection";
@@ -91,7 +91,7 @@ export const useTrends = defineStore("trends", () => {
   }
 
   const timer = setInterval(measure, EVERY_MS);
-  setTimeout(measure, 300);
+  watch(() => connection.counts !== undefined, measure, { immediate: true }); // nobody waits for the timer
   onScopeDispose(() => clearInterval(timer));
 
   return { trends };
