@@ -48,7 +48,8 @@ def summary_of(output: str) -> dict[str, Any]:
 
 def simulating(cluster: Cluster, folder: Path, *more: str) -> Running:
     """A simulation under way, with its summary as JSON at the end."""
-    return Running("simulate", "--json", "--url", ",".join(cluster.urls), *more, folder=folder)
+    argv = ("simulate", "--json", "--url", ",".join(cluster.urls), *more)
+    return Running(*argv, folder=folder, is_forked=True)
 
 
 def ended(running: Running, timeout_s: float = 60) -> tuple[int, dict[str, Any]]:
@@ -243,9 +244,14 @@ def test_simulate_without_a_node_fails(free_port: int) -> None:
 AGENT = f"agent-{platform.node()}"
 
 
+def agent(*more: str, folder: Path) -> Running:
+    """An agent under way."""
+    return Running("agent", *more, folder=folder, is_forked=True)
+
+
 def test_agent_reports_this_machine_and_answers_commands(shared: Cluster, tmp_path: Path) -> None:
     """Real readings every interval, and the four commands."""
-    running = Running("agent", "--interval", "0.2", "--url", shared.urls[0], folder=tmp_path)
+    running = agent("--interval", "0.2", "--url", shared.urls[0], folder=tmp_path)
     wait_until(lambda: len(history(shared, AGENT, "cpu_percent")) >= 3, 15, what="readings")
     operator = Bare(shared.urls[1])
     session = operator.ok("get_active_session", {"device_id": AGENT})["session"]
@@ -275,7 +281,7 @@ def test_agent_node_killed_goes_on_elsewhere_without_repeating(
 ) -> None:
     """The next URL, the same numbers: each reading is stored once, in the order it was taken."""
     url = ",".join(pair.urls)
-    running = Running("agent", "--interval", "0.2", "--url", url, folder=tmp_path)
+    running = agent("--interval", "0.2", "--url", url, folder=tmp_path)
     wait_until(lambda: len(history(pair, AGENT, "uptime_s")) >= 3, 15, what="readings")
     pair.nodes[0].kill()
     before = len(history(pair, AGENT, "uptime_s"))
@@ -293,9 +299,8 @@ def test_agent_started_before_the_node_keeps_what_fits_and_says_what_not(
     made = cluster(nodes=0)
     port = free_ports()[0]
     url = f"http://127.0.0.1:{port}"
-    running = Running(
-        *("agent", "--id", "early", "--interval", "0.2", "--keep", "1", "--url", url),
-        folder=tmp_path,
+    running = agent(
+        *("--id", "early", "--interval", "0.2", "--keep", "1", "--url", url), folder=tmp_path
     )
     running.await_output("unreachable")
     more = time.monotonic() + 2  # many more readings than it keeps, however soon the node stands
@@ -316,7 +321,7 @@ def test_agent_whose_id_is_taken_or_deleted_ends(
     shared: Cluster, tmp_path: Path, event: str
 ) -> None:
     """It does not fight for its id: it says so and ends with exit code 1."""
-    running = Running("agent", "--id", f"mine-{event}", "--url", shared.urls[0], folder=tmp_path)
+    running = agent("--id", f"mine-{event}", "--url", shared.urls[0], folder=tmp_path)
     running.await_output("connected")
     other = Bare(shared.urls[1])
     if event == "superseded":
@@ -331,7 +336,7 @@ def test_agent_whose_id_is_taken_or_deleted_ends(
 def test_agent_node_draining_moves_on(pair: Cluster, tmp_path: Path) -> None:
     """A node that goes away in good order costs nothing."""
     url = ",".join(pair.urls)
-    running = Running("agent", "--interval", "0.2", "--url", url, folder=tmp_path)
+    running = agent("--interval", "0.2", "--url", url, folder=tmp_path)
     wait_until(lambda: len(history(pair, AGENT, "uptime_s")) >= 2, 15, what="readings")
     assert pair.nodes[0].stop() == 0
     before = len(history(pair, AGENT, "uptime_s"))

@@ -94,6 +94,8 @@ class Forks:
             posix.close(stream)
         os.environ.clear()
         os.environ.update(request["environment"])
+        if os.environ.get("PYTHONUNBUFFERED"):  # as Python itself would have done
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         program: str = request["program"]
         sys.argv = [PROGRAMS[program][1], *request["arguments"]]
         return program
