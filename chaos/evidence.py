@@ -47,7 +47,7 @@ class Evidence:
         explained: Patterns of error lines that the faults of this run explain.
         unfinished: What did not come to its end when the faults were over.
         leftovers: Process → what it holds → how much before the first client, and in the end.
-        ttl_s: How long keys of a session live that nobody renews; 0: not looked at.
+        ttl_s: How long keys of a session live that are not renewed; 0: not looked at.
         held_ttls: Keys of sessions that are connected → milliseconds to their end.
     """
 

@@ -80,7 +80,7 @@ class Disorder(Entry):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Superseded(Entry):
-    """A registered connection was told that a later one owns its session."""
+    """A registered connection received that a later one owns its session."""
 
     device: str
     sender: str

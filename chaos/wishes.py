@@ -1,4 +1,4 @@
-"""Entries of a journal about what people want: commands, setups, and that somebody comes or goes."""
+"""Entries of a journal about what people want: commands, setups, and that clients come and leave."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Deleted(Entry):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LateWrite(Entry):
-    """Somebody wrote to a session that was deleted before."""
+    """A client wrote to a session that was deleted before."""
 
     device: str
     what: str

@@ -17,7 +17,7 @@ STAYS = frozenset({"tombstone", "closed", "staging", "registers", "kicked"})
 
 
 def kept(evidence: Evidence) -> list[str]:
-    """Find devices that came back too early, and ones that were refused although nobody sent them away."""
+    """Find devices that came back too early, and ones that were refused without having been sent away."""
     if any(fault.fault == CLOCK for fault in evidence.of(FaultBegan)):
         return []
     loss, kicks = evidence.last_loss, defaultdict(list)
@@ -39,7 +39,7 @@ def kept(evidence: Evidence) -> list[str]:
                 )
     asked = list(evidence.of(KickAsked))
     return found + [
-        f"{entry.who} was {entry.code} at {entry.at:.2f}, and nobody had sent it away"
+        f"{entry.who} was {entry.code} at {entry.at:.2f}, and had not been sent away"
         for entry in evidence.of(Refused)
         if entry.event in ("register", "updates")
         and entry.code == "rate_limited"

@@ -1,4 +1,4 @@
-"""Outcomes: a command is sent until it is acknowledged, and ends as somebody said, or at its deadline."""
+"""Outcomes: a command is sent until it is acknowledged, and ends as was said, or at its deadline."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sent_again(evidence: Evidence) -> list[str]:
 
 
 def as_said(evidence: Evidence) -> list[str]:
-    """Find commands that ended in a way that nobody chose."""
+    """Find commands that ended in a way that was not chosen."""
     said: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.of(Answered):
         said[entry.command_id].add(entry.what)

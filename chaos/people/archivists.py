@@ -1,4 +1,4 @@
-"""Operators who move sessions to the archive and back by hand, beside the workers' own sweeps."""
+"""Operators who move sessions to the archive and back by hand, in addition to the workers' own sweeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chaos.system import System
 
 
 class Archivist(Person):
-    """Asks for moves over REST; what is refused, or goes on as a job, is nothing to wait for.
+    """Asks for moves over REST; what is refused, or continues as a job, is nothing to wait for.
 
     Args:
         devices: Ids of the sessions.

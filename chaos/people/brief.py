@@ -11,7 +11,7 @@ from chaos.socket import Reply, Socket, SocketLost
 from chaos.system import System
 from chaos.wishes import Deleted, LateWrite
 
-#: How long a deleted device may take to be told.
+#: How long a deleted device may take to be notified.
 TOLD_S = 5.0
 
 

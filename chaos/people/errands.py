@@ -55,7 +55,7 @@ class Errands:
         return sum(errand.due_at is not None for errand in self._begun.values())
 
     def crash(self) -> None:
-        """Begin anew as after a restart of the program: what was begun has failed."""
+        """Begin again as after a restart of the program: what was begun has failed."""
         for errand in self._begun.values():
             if errand.due_at is not None and not errand.said:
                 errand.ok, errand.due_at = False, self._journal.now
