@@ -59,3 +59,17 @@ def test_nothing_is_read_after_a_violation() -> None:
     parser = Parser(300)
     parser.feed(frame(0x80 | 0x3, 1, 0))
     assert parser.feed(frame(0x80 | frames.TEXT, 1, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65_535, b"\x81\x7e\xff\xff"),
+        (65_536, b"\x81\x7f" + (65_536).to_bytes(8, "big")),
+    ],
+)
+def test_length_of_what_is_sent_is_written_as_short_as_it_can_be(size: int, head: bytes) -> None:
+    payload = b"x" * size
+    assert frames.encode(frames.TEXT, payload) == head + payload
