@@ -23,7 +23,8 @@ it("has no list before there is a snapshot, and so does not say that there is no
   view.value = readView({ q: "x" });
   await vi.advanceTimersByTimeAsync(1000);
   expect(list?.isArranged.value).toBe(false);
-  connection.snapshot = { state: "live", sessions: new Map(), counts: { active: 0, inactive: 0, archived: 0 }, staleSince: undefined };
+  const counts = { active: 0, inactive: 0, archived: 0 };
+  connection.snapshot = { state: "live", sessions: new Map(), counts, staleSince: undefined };
   useFleet().structure += 1;
   await nextTick();
   await vi.advanceTimersByTimeAsync(1);
