@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= 20
 PYTEST_ARGS ?=
 # Processes of tests: more than two cores, because most of what they do is waiting.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 5
 # What pytest makes of the files of tests is kept, for the other workers and the next run.
 TESTS = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH ?=

@@ -78,7 +78,8 @@ def test_everybody_who_asks_a_busy_redis_is_told_to_come_again(
     store = make_store(client, "busy")
     store.ownership.register("d1", node_id="n1", sid="s1")
     factory = redis_factory(server.url)
-    jobs = JobQueue(factory(decode_responses=False), "busy")
+    queue = factory(decode_responses=False)
+    jobs = JobQueue(queue, "busy")
     messages = ExternalMessages(client, Keys("busy", 1), retry_s=0.05)
     feed = Feed(factory, store.keys, store.samples)
     reader = feed.reader()
@@ -98,7 +99,8 @@ def test_everybody_who_asks_a_busy_redis_is_told_to_come_again(
     }
     told = {name: _told(ask) for name, ask in asked.items()}
     assert told == dict.fromkeys(asked, "store_unavailable")
-    reader.close()
+    for opened in (reader, feed, queue):
+        opened.close()
 
 
 def _told(ask: Callable[[], object]) -> str:
