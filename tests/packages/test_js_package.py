@@ -99,7 +99,7 @@ def programs(installed: Path, pair: Cluster) -> Iterator[dict[str, Path]]:
 def test_readme_runs_as_pasted_with_the_package_alone(programs: dict[str, Path]) -> None:
     listed, answer, *history = programs["steers"].read_text().splitlines()
     assert (listed, answer) == ("kiosk-7", "did reboot")
-    assert re.match(r"\[ \[ \d+, [\d.]+ \]", " ".join(history)), history
+    assert re.match(r"\[\s+\[ \d+, [\d.]+ \]", " ".join(history)), history
     wait_until(lambda: "runs { screen: 'night' }" in programs["device"].read_text(), 20)
 
 
