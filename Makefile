@@ -35,7 +35,7 @@ run: $(VENV)/.installed ## install into .venv and start everything with 20 simul
 test: $(VENV)/.installed-dev ## install into .venv and run all tests, some on a sample (PYTEST_ARGS="-k name": only those)
 	@$(TESTS) $(PYTEST_ARGS)
 
-test-quick: $(VENV)/.installed-dev ## only the tests that start no processes, in two minutes; see README for a single one
+test-quick: $(VENV)/.installed-dev ## only the tests that start no processes, in a minute and a half; see README for a single one
 	@$(TESTS) -n 3 -m "not processes" $(PYTEST_ARGS)
 
 test-long: $(VENV)/.installed-dev ## all tests, with nothing sampled: before a release
