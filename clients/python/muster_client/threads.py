@@ -31,9 +31,8 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = (
-            None  # made where it is started: a fork ends what there is
-        )
+        #: Made where it is started: a fork ends what there is.
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._has_ended = False
         self._home: Home | None = None  # where it was started

@@ -54,7 +54,7 @@ class Conflation:
             known = self._changed.get(session)
             self._changed[session] = state.summary_json
             self.size += len(state.summary_json)
-            self.size -= -OVERHEAD_BYTES if known is None else len(known)
+            self.size += OVERHEAD_BYTES if known is None else -len(known)
         for command in segment.commands:
             payload = command.payload
             before = self._commands.pop(command.command_id, None)

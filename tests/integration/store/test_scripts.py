@@ -26,5 +26,13 @@ def test_a_script_has_what_it_uses_of_the_shared_files_and_no_more(name: str) ->
         below |= one.words
 
 
+def test_no_text_in_a_script_looks_like_a_comment() -> None:
+    """What follows it would not be seen as used."""
+    for path in LUA_DIR.rglob("*.lua"):
+        for line in path.read_text().splitlines():
+            code = line.partition("--")[0]
+            assert code.count("'") % 2 == 0, line
+
+
 def test_who_acts_is_taken_from_the_arguments_of_every_script() -> None:
     assert all("table.remove(ARGV)" in text for text in load_scripts().values())

@@ -96,9 +96,8 @@ class AsyncDevice:
         self._commands = Commands(self.buffer, self._ask)
         self._setups = Setups(device_id, self._ask)
         self._shift_s = 0.0
-        self._server_ahead_s = (
-            0.0  # of this clock, however wrong it is: tokens end by the service's
-        )
+        #: Of this clock, however wrong it is: tokens end by the service's.
+        self._server_ahead_s = 0.0
         self.state, self.why = "offline", ""
         self.registration: dict[str, Any] = {}  #: the latest ack of `register`
         self._socket: Socket | None = None

@@ -50,13 +50,12 @@ def _leave_to_parent() -> None:
     SQLite would take itself for the owner, and remove the file that the other process still writes to.
     """
     for buffer in _opened:
-        with contextlib.suppress(Exception):  # where there is no ctypes
-            import ctypes
-
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(buffer._db))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(buffer._db))
 
 
-if hasattr(os, "register_at_fork"):
+with contextlib.suppress(ImportError, AttributeError):  # neither is everywhere
+    import ctypes
+
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
