@@ -6,7 +6,7 @@ import { NotConnected, Refused } from "../dist/esm/errors.js";
 import { Socket } from "../dist/esm/socket.js";
 import { Backoff, LONGEST_MS, Sleeper, Timer } from "../dist/esm/time.js";
 import { tokenLeftS } from "../dist/esm/tokens.js";
-import { fakeTime } from "./devices.mjs";
+import { fakeTime } from "./helpers.mjs";
 
 const connector = (...urls) => new Connector(urls, {});
 

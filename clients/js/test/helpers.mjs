@@ -13,3 +13,24 @@ export async function until(condition, what = "the condition") {
 export function numbers(count, from = 1) {
   return Array.from({ length: count }, (_, index) => ({ key: "n", json: String(from + index), ts: 1, size: 50 }));
 }
+
+/** Time that passes when the test says so: of `performance` and of timers; delays of backoff are as long as they may be. */
+export function fakeTime(t) {
+  let nowMs = 1_000_000;
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.method(performance, "now", () => nowMs);
+  t.mock.method(Math, "random", () => 1);
+  const settle = async () => {
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+  };
+  return {
+    settle,
+    /** Let so many seconds pass, and everything happen that is due then. */
+    async pass(seconds) {
+      await settle();
+      nowMs += seconds * 1000;
+      t.mock.timers.tick(Math.round(seconds * 1000));
+      await settle();
+    },
+  };
+}

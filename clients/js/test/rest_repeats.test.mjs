@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Conflict, NotConnected, Refused } from "../dist/esm/errors.js";
 import { inPath, Rest } from "../dist/esm/rest.js";
-import { fakeTime } from "./devices.mjs";
+import { fakeTime } from "./helpers.mjs";
 
 const JSON_TYPE = { "Content-Type": "application/json" };
 const refusal = (status, body, headers = {}) => new Response(JSON.stringify(body), { status, headers: { ...JSON_TYPE, ...headers } });

@@ -1,9 +1,9 @@
 // The sessions that a fleet has joined: over reconnects, after an archive, and no longer than wanted.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Refused } from "../dist/esm/errors.js";
-import { Joins } from "../dist/esm/fleet/joins.js";
-import { until } from "./helpers.mjs";
+import { Refused } from "../../dist/esm/errors.js";
+import { Joins } from "../../dist/esm/fleet/joins.js";
+import { until } from "../helpers.mjs";
 
 /** A connection that remembers what it was asked, and refuses as it is told. */
 function connection(refusal) {

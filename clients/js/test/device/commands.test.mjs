@@ -1,11 +1,11 @@
 // Commands and setups of a device: each command once and in order, its outcome told until the service has it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Buffer } from "../dist/esm/device/buffer.js";
-import { Commands } from "../dist/esm/device/commands.js";
-import { Setups } from "../dist/esm/device/setups.js";
-import { NotConnected } from "../dist/esm/errors.js";
-import { fakeTime } from "./devices.mjs";
+import { Buffer } from "../../dist/esm/device/buffer.js";
+import { Commands } from "../../dist/esm/device/commands.js";
+import { Setups } from "../../dist/esm/device/setups.js";
+import { NotConnected } from "../../dist/esm/errors.js";
+import { fakeTime } from "../helpers.mjs";
 
 const settle = async () => {
   for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);

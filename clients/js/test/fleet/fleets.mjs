@@ -1,7 +1,7 @@
 // Fleets over connections that a test holds in its hand.
-import { NotConnected } from "../dist/esm/errors.js";
-import { Fleet } from "../dist/esm/fleet/fleet.js";
-import { Socket } from "../dist/esm/socket.js";
+import { NotConnected } from "../../dist/esm/errors.js";
+import { Fleet } from "../../dist/esm/fleet/fleet.js";
+import { Socket } from "../../dist/esm/socket.js";
 
 export const counts = { active: 2, inactive: 0, archived: 0 };
 export const one = (id, more = {}) => ({ session_id: id, state: "active", rev: 1, ...more });

@@ -1,9 +1,9 @@
 // Rounds of a sender: several updates under way, and refusals in the midst of them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Buffer } from "../dist/esm/device/buffer.js";
-import { payload, Sender } from "../dist/esm/device/sender.js";
-import { numbers } from "./helpers.mjs";
+import { Buffer } from "../../dist/esm/device/buffer.js";
+import { payload, Sender } from "../../dist/esm/device/sender.js";
+import { numbers } from "../helpers.mjs";
 
 const OK = { ok: true };
 const refusal = (code, more = {}) => ({ ok: false, error: { code, ...more } });

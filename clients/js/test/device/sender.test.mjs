@@ -1,9 +1,9 @@
 // The rule by which a device loses nothing and stores nothing twice, against a service in a few lines.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Buffer } from "../dist/esm/device/buffer.js";
-import { payload, Sender } from "../dist/esm/device/sender.js";
-import { numbers } from "./helpers.mjs";
+import { Buffer } from "../../dist/esm/device/buffer.js";
+import { payload, Sender } from "../../dist/esm/device/sender.js";
+import { numbers } from "../helpers.mjs";
 
 const OK = { ok: true };
 const refusal = (code, more = {}) => ({ ok: false, error: { code, ...more } });

@@ -1,9 +1,9 @@
 // When a fleet connects again and with which token; what a new snapshot takes away; time that the test lets pass.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ChangeQueue } from "../dist/esm/fleet/changes.js";
-import { NotConnected, Refused } from "../dist/esm/errors.js";
-import { fakeTime } from "./devices.mjs";
+import { ChangeQueue } from "../../dist/esm/fleet/changes.js";
+import { NotConnected, Refused } from "../../dist/esm/errors.js";
+import { fakeTime } from "../helpers.mjs";
 import { counts, fleetOf, one, page } from "./fleets.mjs";
 
 const refused = (code, more = {}) => new Refused({ code, message: "no", ...more });

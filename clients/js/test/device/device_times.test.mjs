@@ -1,8 +1,9 @@
 // When a device connects, sends and gives up; time passes when the test says so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NotConnected, Refused } from "../dist/esm/errors.js";
-import { deviceOf, fakeTime, registered } from "./devices.mjs";
+import { NotConnected, Refused } from "../../dist/esm/errors.js";
+import { deviceOf, registered } from "./devices.mjs";
+import { fakeTime } from "../helpers.mjs";
 
 const refused = (code, more = {}) => new Refused({ code, message: "no", ...more });
 const answered = (code, more = {}) => ({ ok: false, error: { code, ...more } });

@@ -1,9 +1,9 @@
 // A device over connections that a test holds in its hand: when it connects, what it sends, and what ends it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Refused } from "../dist/esm/errors.js";
+import { Refused } from "../../dist/esm/errors.js";
 import { deviceOf, online, registered } from "./devices.mjs";
-import { until } from "./helpers.mjs";
+import { until } from "../helpers.mjs";
 
 test("an update whose answer was lost is sent again with its number, to the next address", async (t) => {
   const { device, service, of } = await deviceOf(t, [registered()]);

@@ -1,8 +1,8 @@
 // What a buffer keeps at most, what it forgets, and what it does where its storage fails.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Buffer } from "../dist/esm/device/buffer.js";
-import { numbers } from "./helpers.mjs";
+import { Buffer } from "../../dist/esm/device/buffer.js";
+import { numbers } from "../helpers.mjs";
 
 const values = (buffer) => buffer.samples(0, 1e6).map((one) => one.sample.json);
 const placeOf = (buffer, value) => buffer.samples(0, 1e6).find((one) => one.sample.json === String(value)).place;

@@ -1,8 +1,8 @@
-// Devices over connections that a test holds in its hand, and time that it lets pass.
-import { Device } from "../dist/esm/device/device.js";
-import { NotConnected } from "../dist/esm/errors.js";
-import { Socket } from "../dist/esm/socket.js";
-import { until } from "./helpers.mjs";
+// Devices over connections that a test holds in its hand.
+import { Device } from "../../dist/esm/device/device.js";
+import { NotConnected } from "../../dist/esm/errors.js";
+import { Socket } from "../../dist/esm/socket.js";
+import { until } from "../helpers.mjs";
 
 /** The ack of a register. */
 export const registered = (more = {}) => ({
@@ -53,24 +53,3 @@ export async function deviceOf(t, answers, options = {}) {
 
 /** Wait until it is online. */
 export const online = (device) => until(() => device.state === "online", "online");
-
-/** Time that passes when the test says so: of `performance` and of timers; delays of backoff are as long as they may be. */
-export function fakeTime(t) {
-  let nowMs = 1_000_000;
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  t.mock.method(performance, "now", () => nowMs);
-  t.mock.method(Math, "random", () => 1);
-  const settle = async () => {
-    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
-  };
-  return {
-    settle,
-    /** Let so many seconds pass, and everything happen that is due then. */
-    async pass(seconds) {
-      await settle();
-      nowMs += seconds * 1000;
-      t.mock.timers.tick(Math.round(seconds * 1000));
-      await settle();
-    },
-  };
-}

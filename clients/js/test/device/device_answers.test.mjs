@@ -1,9 +1,9 @@
 // What a device makes of what it is told: its end, its clock, its stream.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Refused } from "../dist/esm/errors.js";
+import { Refused } from "../../dist/esm/errors.js";
 import { deviceOf, online, registered } from "./devices.mjs";
-import { until } from "./helpers.mjs";
+import { until } from "../helpers.mjs";
 
 test("a register that says that another one owns it ends it, whatever its token", async (t) => {
   const stale = new Refused({ code: "stale_generation", message: "no" });

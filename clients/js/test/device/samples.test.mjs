@@ -1,7 +1,7 @@
 // A sample that the service would never take throws where it is made; all others pass unchanged.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkSamples, row } from "../dist/esm/device/samples.js";
+import { checkSamples, row } from "../../dist/esm/device/samples.js";
 
 const deep = (levels) => (levels === 0 ? 1 : [deep(levels - 1)]);
 const circle = {};

@@ -7,10 +7,10 @@ import { rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Buffer } from "../dist/esm/device/buffer.js";
-import { openDatabase } from "../dist/esm/storage/database.js";
-import { openFile } from "../dist/esm/storage/file.js";
-import { numbers } from "./helpers.mjs";
+import { Buffer } from "../../dist/esm/device/buffer.js";
+import { openDatabase } from "../../dist/esm/storage/database.js";
+import { openFile } from "../../dist/esm/storage/file.js";
+import { numbers } from "../helpers.mjs";
 
 const held = new Set();
 /** Web Locks as far as they are used. */
@@ -178,7 +178,7 @@ test("database: a window without one is told why", async () => {
 test("file: a process that was killed holds no lock, and another process gets buffer_in_use", async () => {
   const path = join(folder, "processes");
   const first = await opened(openFile, path);
-  const other = `import("${new URL("../dist/esm/storage/file.js", import.meta.url)}").then(({ openFile }) =>
+  const other = `import("${new URL("../../dist/esm/storage/file.js", import.meta.url)}").then(({ openFile }) =>
     openFile(process.argv[1])).then(() => process.kill(process.pid, "SIGKILL"), (error) => console.log(error.code))`;
   const run = () => execFileSync(process.execPath, ["-e", other, path], { encoding: "utf8", timeout: 20_000 });
   assert.equal(run(), "buffer_in_use\n");

@@ -1,9 +1,9 @@
 // A fleet over connections that a test holds in its hand: what it shows, tells, and how it resumes.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NotConnected, Refused } from "../dist/esm/errors.js";
+import { NotConnected, Refused } from "../../dist/esm/errors.js";
 import { counts, fleetOf, one, page } from "./fleets.mjs";
-import { until } from "./helpers.mjs";
+import { until } from "../helpers.mjs";
 
 test("pages become one map, and what came meanwhile is applied behind them", async (t) => {
   const first = page([one("a")], { next: "p2", cursor: null });
