@@ -57,7 +57,7 @@ def _simulate(first: int, number: int, seconds: float, faults: list[Fault]) -> i
 
 def _find_planted(names: list[str], seconds: float) -> int:
     from chaos.simulation.faults import FAULTS
-    from chaos.simulation.planted import PLANTED
+    from chaos.simulation.planted.faults import PLANTED
     from chaos.simulation.run import simulate
 
     missed = 0

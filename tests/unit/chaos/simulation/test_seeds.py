@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from chaos.simulation.planted import PLANTED
+from chaos.simulation.planted.faults import PLANTED
 from tests.support.sizes import sampled
 from tests.support.system.processes import REPOSITORY
 

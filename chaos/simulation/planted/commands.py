@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chaos.simulation.plant import Plant, method, script
+from chaos.simulation.planted.plant import Plant, method, script
 from service.live.commands.answers import CommandAnswers
 from service.manager.setups import SetupManager
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from chaos.simulation.plant import Plant, method, script
-from chaos.simulation.planted_commands import COMMANDS
-from chaos.simulation.planted_people import PEOPLE
+from chaos.simulation.planted.commands import COMMANDS
+from chaos.simulation.planted.people import PEOPLE
+from chaos.simulation.planted.plant import Plant, method, script
 from service import errors
 from service.live.fanout.partition_readers import PartitionReader
 from service.live.ownership.claims import PendingDisconnects

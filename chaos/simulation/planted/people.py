@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from chaos.simulation.plant import Plant, method, script
+from chaos.simulation.planted.plant import Plant, method, script
 from service.live.fanout import conflation, rendering
 from service.live.feed.choice import EVERYTHING, Choice
 from service.live.ingest.ingest import Ingest

@@ -1,0 +1,1 @@
+"""Faults planted in the service, which a simulation must find."""
