@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -331,22 +332,32 @@ def key_prefix() -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+def redis_client(redis_factory: Callable[..., redis.Redis]) -> redis.Redis:
     """A client of the shared server that speaks str."""
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
+    return redis_factory(decode_responses=True)
 
 
 @pytest.fixture
 def redis_factory(redis_url: str) -> Iterator[Callable[..., redis.Redis]]:
-    """Makes clients of the shared server; keyword arguments as redis.Redis takes them."""
+    """Makes clients of the shared server; keyword arguments as redis.Redis takes them.
+
+    A closed client connects again by itself. What a task that is late opens so would stay open, so these do not.
+    """
     made: list[redis.Redis] = []
+    is_over = False
+
+    class Connection(redis.Connection):
+        def _connect(self) -> Any:
+            if is_over:
+                raise redis.ConnectionError("the test is over")
+            return super()._connect()  # type: ignore[no-untyped-call]
 
     def make(**options: object) -> redis.Redis:
-        made.append(redis.Redis.from_url(redis_url, **options))
+        made.append(redis.Redis.from_url(redis_url, connection_class=Connection, **options))
         return made[-1]
 
     yield make
+    is_over = True
     for client in made:
         client.close()
 

@@ -22,8 +22,7 @@ def nodes(store: RedisSessionStore, redis_url: str) -> Iterator[tuple[Node, Node
     network = Network()
     pair = Node(store, redis_url, network), Node(store, redis_url, network)
     yield pair
-    for node in pair:
-        node.close()
+    network.close()
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def node(redis_client: redis.Redis, key_prefix: str, redis_url: str) -> Iterator[Node]:
     store = make_store(redis_client, key_prefix, flapping_registers=0)
-    made = Node(store, redis_url, Network())
+    network = Network()
+    made = Node(store, redis_url, network)
     yield made
-    made.close()
+    network.close()
 
 
 def pending(node: Node) -> list[str]:

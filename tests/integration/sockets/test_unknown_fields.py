@@ -14,7 +14,8 @@ def test_every_event_of_dashboards_refuses_an_unknown_field(
     redis_client: redis.Redis, key_prefix: str, redis_url: str
 ) -> None:
     store = make_store(redis_client, key_prefix)
-    node = Node(store, redis_url, Network())
+    network = Network()
+    node = Node(store, redis_url, network)
     try:
         store.ownership.create("here")
         client = node.client()
@@ -29,16 +30,17 @@ def test_every_event_of_dashboards_refuses_an_unknown_field(
         assert row.get("open_commands") in (None, "0")
         assert client.call("undo_setup", {"session_id": "here"})["error"]["code"] == "conflict"
     finally:
-        node.close()
+        network.close()
 
 
 @pytest.mark.parametrize("field", ["scope", "cursor"])
 def test_register_vue_names_what_was_meant(
     redis_client: redis.Redis, key_prefix: str, redis_url: str, field: str
 ) -> None:
-    node = Node(make_store(redis_client, key_prefix), redis_url, Network())
+    network = Network()
+    node = Node(make_store(redis_client, key_prefix), redis_url, network)
     try:
         answer = node.client().call("register_vue", {field + "s": "x"})
         assert answer["error"]["message"].endswith(f"did you mean '{field}'?")
     finally:
-        node.close()
+        network.close()

@@ -34,8 +34,8 @@ from service.security.session_scope import SessionScope
 from service.sessions.store.store import RedisSessionStore
 from service.sockets.events import asyncapi
 from service.sockets.rate_limits import Limits, RateLimiter
-from service.tasks import ThreadTasks
 from service.transport.addresses import Addresses
+from tests.support.nodes.counted_tasks import CountedTasks
 from tests.support.nodes.stores import make_store
 
 _compile = Rule._compile_builder
@@ -84,8 +84,8 @@ class Rest:
         self.store: RedisSessionStore = make_store(self.redis, prefix, partitions, **settings)
         self.messages = FakeMessages()
         self.manager = SessionManager(self.store, self.messages)
-        self.waiters = CommandWaiters(self.store.commands, ThreadTasks(), poll_s=0.05)
-        tasks = ThreadTasks()
+        self.tasks = tasks = CountedTasks()
+        self.waiters = CommandWaiters(self.store.commands, tasks, poll_s=0.05)
         self.metrics = Metrics()
         self.limits = Limits(**settings_of_limits)
         self.addresses = Addresses(most_per_address)
@@ -153,6 +153,7 @@ class Rest:
         return SimpleNamespace(session_id=session_id, sid=sid, generation=made.generation)
 
     def close(self) -> None:
+        self.tasks.wait()
         self.redis.close()
         self.raw_redis.close()
 

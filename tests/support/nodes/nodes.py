@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +31,7 @@ from service.sockets.watching.large_answers import LargeAnswers
 from service.sockets.watching.watching import Watching
 from service.tasks import ThreadTasks
 from service.transport.connection import Frame
+from tests.support.nodes.counted_tasks import CountedTasks
 from tests.support.waiting import wait_until
 
 
@@ -148,6 +148,7 @@ class Network:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
+        self.tasks = CountedTasks()  # of all nodes: they also start each other's
 
     def emit_to(self, sid: str, event: str, data: object) -> None:
         node = self.nodes.get(model.node_token(sid))
@@ -164,7 +165,14 @@ class Network:
         node = self.nodes.get(model.node_token(node_id))
         if node is not None:
             handler = {"deliver": node.delivery.on_deliver, "command": node.waiters.on_command}
-            threading.Thread(target=handler[topic], args=(data,)).start()
+            self.tasks.spawn(handler[topic], data)
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            node.end()
+        self.tasks.wait()
+        for node in self.nodes.values():
+            node.feed.close()
 
 
 class OwnSetups:
@@ -186,7 +194,7 @@ class Node:
         self.token = model.node_token(self.node_id)
         network.nodes[self.token] = self
         self.store = store
-        tasks = ThreadTasks()
+        tasks = network.tasks
         self.sockets = MemorySockets()
         self.dispatcher = Dispatcher(self.sockets, AtOnce(), NoCounts())
         self.manager = SessionManager(store, network)
@@ -242,6 +250,7 @@ class Node:
         self.delivery.deliver(session_id)
         return Device(self, sid)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Let what waits and reads come to its end."""
+        self.waiters.end()
         self.fanout.close()
-        self.feed.close()

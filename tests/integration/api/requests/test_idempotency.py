@@ -132,7 +132,8 @@ def test_bulk_command_is_answered_as_it_was_stored(api: Rest, monkeypatch: Any) 
 
 def test_key_of_a_socket_and_of_rest_are_the_same(api: Rest, redis_url: str) -> None:
     """A program may send the order by one and repeat it by the other."""
-    node = Node(api.store, redis_url, Network())
+    network = Network()
+    node = Node(api.store, redis_url, network)
     try:
         client = node.client()
         order = {"device_id": "d", "idempotency_key": "order-7", **COMMAND, "ttl_s": 60}
@@ -146,4 +147,4 @@ def test_key_of_a_socket_and_of_rest_are_the_same(api: Rest, redis_url: str) -> 
             assert refused["error"]["code"] == "idempotency_mismatch"
             assert refused["error"]["command_id"] == made["command_id"]
     finally:
-        node.close()
+        network.close()
