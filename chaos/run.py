@@ -14,6 +14,7 @@ from typing import Any
 
 from chaos import choices
 from chaos.checks import leftovers
+from chaos.checks.commands import uncertain_ones
 from chaos.evidence import JOURNAL, Evidence, all_summaries, collect, held
 from chaos.faults import clock, explained_by
 from chaos.faults.fault import Fault
@@ -80,8 +81,11 @@ class Run:
             for n, choice in enumerate([*[None] * size.dashboards, *drawn])
         ]
         commanded = [*ids, *(one.device_id for one in small)]
+        self.operators = [
+            Operator(f"operator-{n}", commanded, *about) for n in range(size.operators)
+        ]
         self.others: list[Person] = [
-            *(Operator(f"operator-{n}", commanded, *about) for n in range(size.operators)),
+            *self.operators,
             *(Editor(f"editor-{n}", ids[:4], *about) for n in range(size.editors)),
             *(Guard("guard", commanded, *about), Visitor("visitor", ids, *about)),
             Archivist("archivist", commanded, *about),
@@ -150,18 +154,19 @@ class Run:
         """Let everybody end what was begun, then wait until the service has nothing left to do."""
         named = {task.get_name(): task for task in tasks}
         await self._end(self.others, named, 60)
+        await self.operators[0].cancel_delivered(uncertain_ones(Evidence(self.journal.entries)))
         await self._until(
-            lambda rows: not any(row["open_commands"] for row in rows),
+            lambda rows: [row for row in rows if row["open_commands"]],
             120 + clock.LONGEST_S,  # devices that are away come back, and deadlines pass
             "all commands ended",
         )
         await self._end(list(self.devices), named, 90 + clock.LONGEST_S)
         await self._until(
-            lambda rows: all(row["state"] == "archived" for row in rows),
+            lambda rows: [row for row in rows if row["state"] != "archived"],
             60 + clock.LONGEST_S,
             "all sessions archived",
         )
-        await self._until(self._views_agree, 30, "all dashboards up to date")
+        await self._until(self._shown_otherwise, 30, "all dashboards up to date")
         for dashboard in self.dashboards:
             dashboard.stop()
         await self._end(list(self.dashboards), named, 30)
@@ -194,22 +199,27 @@ class Run:
                 task.result()  # what went wrong in it goes wrong here
 
     async def _until(
-        self, holds: Callable[[list[dict[str, Any]]], bool], within_s: float, what: str
+        self,
+        left: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+        within_s: float,
+        what: str,
     ) -> None:
+        """Wait until no session is `left`."""
         port, until = self.system.nodes[0].own_port, time.monotonic() + within_s
         rows: list[dict[str, Any]] = []
         while time.monotonic() < until:
             with contextlib.suppress(OSError):
-                rows = await asyncio.to_thread(all_summaries, port)
-                if holds(rows):
+                rows = left(await asyncio.to_thread(all_summaries, port))
+                if not rows:
                     return
             await asyncio.sleep(0.25)
         self.unfinished.append(f"not {what} within {within_s:.0f} s: {rows[:3]}")
 
-    def _views_agree(self, rows: list[dict[str, Any]]) -> bool:
+    def _shown_otherwise(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         states = {row["session_id"]: row["state"] for row in rows}
-        return all(
-            states.get(name) == row["state"]
+        return [
+            {"dashboard": one.name, **row}
             for one in self.dashboards
             for name, row in one.view.items()
-        )
+            if states.get(name) != row["state"]
+        ]

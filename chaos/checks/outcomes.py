@@ -95,7 +95,7 @@ def in_time(evidence: Evidence) -> list[str]:
     """Find commands with another deadline than was asked for, and ones that it ended too early."""
     orders = _orders(evidence)
     delivered = {s.command_id for s in evidence.of(CommandShown) if s.status == "delivered"}
-    found = []
+    found, uncertain = [], uncertain_ones(evidence)
     for row in (row for rows in evidence.commands.values() for row in rows):
         name, order = row["command_id"], orders.get(row["command_id"])
         if order is None:
@@ -105,7 +105,7 @@ def in_time(evidence: Evidence) -> list[str]:
             found.append(f"{name} lives for {ends - begun:.3f} s, {order.ttl_s} were asked for")
         if row["status"] in ("expired", "timed_out") and ended < ends - EXACT_S:
             found.append(f"{name} {row['status']} {ends - ended:.3f} s before its time")
-        if row["status"] == "expired" and name in delivered:
+        if row["status"] == "expired" and name in delivered and name not in uncertain:
             found.append(f"{name} expired, and was delivered")
     return found
 

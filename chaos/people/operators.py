@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from chaos.journal import Journal
@@ -80,6 +81,18 @@ class Operator(Person):
         if not (code and answer.get("retryable")):
             named = answer.get("command_id", "")
             self.journal.add(Mismatched, key, command_id, code, named)
+
+    async def cancel_delivered(self, lost: set[str]) -> None:
+        """Cancel those of these commands that were acknowledged and have no outcome.
+
+        Their devices handed it in before the data was lost, and will not do so again.
+        """
+        for device in self._devices:
+            with contextlib.suppress(OSError):
+                status, answer, _ = await self.ask("GET", f"/api/v1/sessions/{device}/commands")
+                for command in answer["commands"] if status == 200 else ():
+                    if command["command_id"] in lost and command["status"] == "delivered":
+                        await self._cancel(device, command["command_id"])
 
     async def _cancel(self, device: str, command_id: str) -> None:
         self.journal.add(CancelAsked, self.name, device, command_id)

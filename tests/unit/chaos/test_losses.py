@@ -9,9 +9,9 @@ import pytest
 
 from chaos.checks import ALL
 from chaos.evidence import Evidence
-from chaos.journal import Acked, DataLost, Received, Sent, Shown
+from chaos.journal import Acked, CommandShown, DataLost, Received, Sent, Shown
 from chaos.wishes import Put, PutTaken
-from tests.unit.chaos.sound import DEVICE, history, sound
+from tests.unit.chaos.sound import DEVICE, history, iso, row, sound
 
 #: Between the third sample and the fourth; what was stored until then may be gone, but for `KEPT`.
 LOSS = DataLost(6.9, -1.0, {DEVICE: {"kiosk": [1]}})
@@ -68,6 +68,17 @@ def test_a_command_may_come_again_after_a_backup_but_a_later_one_may_not() -> No
     assert findings(evidence) == {
         "commands arrive, in order, and a repeated request is one command"
     }
+
+
+def test_a_delivered_command_may_expire_after_a_backup_has_set_it_back() -> None:
+    evidence = after(FROM_BACKUP, 1, 4)
+    evidence.commands[DEVICE][2] = row(3, "expired", 7.5, 9.6, 9.5)
+    evidence.entries.append(CommandShown(9.0, "wall", "c3", "delivered"))
+    assert findings(evidence) == {"a command lives as long as was asked"}
+    evidence = after(FROM_BACKUP, 1, 4)
+    late = iso(5.5).replace("T09", "T10")
+    evidence.commands[DEVICE][1] = row(2, "expired", 5.5, updated_at=late)
+    assert findings(evidence) == set()
 
 
 def _more(evidence: Evidence, count: int, rev: int, *, is_shown: bool) -> None:
