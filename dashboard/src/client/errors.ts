@@ -50,11 +50,18 @@ function refusal({ details, retryAfterS }: Refused, did: "read" | "act"): string
     return `What stands before the service answered with status ${status}: ${why}.`;
   }
   const said = [message ?? code ?? "The service refused the request."];
-  // The page asks nothing that a node of its own version does not know.
-  if (did === "read" && code === "invalid_request") said.push(OLDER);
+  if (did === "read" && code === "invalid_request" && isUnknownThere(details)) said.push(OLDER);
   if (retryAfterS !== undefined) said.push(`Try again in ${Math.ceil(retryAfterS)} s.`);
   if (typeof logId === "string") said.push(`Its log says what: look for ${logId}.`);
   return [...said, DO[code ?? ""] ?? []].flat().join(" ");
+}
+
+/**
+ * Whether a node did not know what it was asked for: a path, a field, an event. People type values and no names, and
+ * the page asks nothing that a node of its own version does not know.
+ */
+function isUnknownThere({ status, message = "" }: Refused["details"]): boolean {
+  return status === 404 || status === 405 || /\bunknown (field|query parameter)\b|^There is no such event/.test(message);
 }
 
 /** Return the code that docs/protocol.md lists; undefined: it is no error of the service. */

@@ -1,7 +1,6 @@
 // @vitest-environment node
 import { Refused } from "muster-client";
 import { expect, test, vi } from "vitest";
-import { explain } from "@/client/errors";
 import { useDetails } from "@/pages/session/useDetails";
 import { inScope, settled, TestClient, testFeed } from "./support";
 
@@ -15,10 +14,4 @@ test("a session is read of a node of an earlier version too, whole", async () =>
   await settled();
   expect(client.asked.map((one) => one.query)).toEqual([{ limit: 1 }, {}]);
   expect([details.session.value?.session_id, details.error.value]).toEqual(["kiosk-7", undefined]);
-});
-
-test("what such a node does not know at all is said, and where nothing but the words were wrong too", () => {
-  const unknown = new Refused({ code: "invalid_request", message: "unknown query parameter 'x'" });
-  expect(explain(unknown, "read")).toMatch(/^unknown query parameter 'x' This node may be of an earlier version/);
-  expect(explain(unknown, "act")).toBe("unknown query parameter 'x'"); // somebody typed it
 });
