@@ -18,6 +18,9 @@ class Person:
         seed: The run's.
     """
 
+    #: How long it does nothing before each thing that it does, s.
+    pauses_s = (0.5, 3.0)
+
     def __init__(self, name: str, seed: int, system: System, journal: Journal) -> None:
         self.name = name
         self.chance = random.Random(f"{seed}/{name}")
@@ -27,6 +30,12 @@ class Person:
 
     async def run(self) -> None:
         """Do what such people do, until `finishing` and nothing is open."""
+        while not self.finishing:
+            await self.pause(*self.pauses_s)
+            await self.act()
+
+    async def act(self) -> None:
+        """Do one thing, to its end."""
         raise NotImplementedError
 
     async def pause(self, shortest_s: float, longest_s: float) -> None:
@@ -56,3 +65,27 @@ class Person:
             OSError: No whole answer came.
         """
         return await self.system.ask(self.any_port(), method, path, body, headers)
+
+
+class Caller(Person):
+    """A person who has to do with some devices.
+
+    Args:
+        devices: Their ids.
+    """
+
+    def __init__(
+        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
+    ) -> None:
+        super().__init__(name, seed, system, journal)
+        self._devices = devices
+        self._done = 0
+
+    def next_number(self) -> int:
+        """Count what it does: 1, 2, 3 …"""
+        self._done += 1
+        return self._done
+
+    def any_device(self) -> str:
+        """Return the id of one of its devices."""
+        return self.chance.choice(self._devices)

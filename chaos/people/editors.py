@@ -5,33 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chaos.journal import Journal
-from chaos.people.crowd import Person
-from chaos.system import System
+from chaos.people.crowd import Caller
 from chaos.wishes import Put, PutTaken
 
 
-class Editor(Person):
-    """Puts whole documents over REST; two editors share each of a few devices.
+class Editor(Caller):
+    """Puts whole documents over REST; two editors share each of a few devices."""
 
-    Args:
-        devices: Ids of the devices whose setups they share.
-    """
+    pauses_s = (0.3, 2.0)
 
-    def __init__(
-        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
-    ) -> None:
-        super().__init__(name, seed, system, journal)
-        self._devices = devices
-        self._puts = 0
-
-    async def run(self) -> None:
-        """Make one change after the other."""
-        while not self.finishing:
-            await self.pause(0.3, 2.0)
-            await self._edit(self.chance.choice(self._devices))
-
-    async def _edit(self, device: str) -> None:
+    async def act(self) -> None:
+        """Make one change."""
+        device = self.any_device()
         path = f"/api/v1/sessions/{device}/setup"
         try:
             status, answer, headers = await self.ask("GET", path)
@@ -42,8 +27,7 @@ class Editor(Person):
             return
         version = int(headers["etag"].strip('"'))
         await self.pause(0.0, 0.3)
-        self._puts += 1
-        mark = f"{self.name}-{self._puts}"
+        mark = f"{self.name}-{self.next_number()}"
         condition = {"If-Match": headers["etag"]} if self.chance.random() < 0.8 else {}
         how = self.chance.choice(["PUT", "PUT", "PUT", "PATCH", "undo", "redo"])
         step = how if how in ("undo", "redo") else ""

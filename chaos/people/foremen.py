@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from chaos.journal import Journal
-from chaos.people.crowd import Person
-from chaos.system import System
+from chaos.people.crowd import Caller
 from chaos.wishes import BulkAsked, BulkDone, BulkTaken
 
 #: Numbers of these commands, which no other operator has.
@@ -15,43 +14,27 @@ FIRST = 10_000_000
 TTL_S = 3600.0
 
 
-class Foreman(Person):
-    """Sends a bulk command after the other over REST, each until it is queued for every device.
+class Foreman(Caller):
+    """Sends a bulk command after the other over REST, each until it is queued for every device."""
 
-    Args:
-        devices: Their ids.
-    """
+    pauses_s = (3.0, 10.0)
 
-    def __init__(
-        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
-    ) -> None:
-        super().__init__(name, seed, system, journal)
-        self._devices = devices
-        self._sent = 0
-
-    async def run(self) -> None:
-        """Send one after the other."""
-        while not self.finishing:
-            await self.pause(3, 10)
-            await self._order()
-
-    async def _order(self) -> None:
-        self._sent += 1
-        number, key = FIRST + self._sent, f"{self.name}-{self._sent}"
+    async def act(self) -> None:
+        """Send one."""
+        done = self.next_number()
+        number, key = FIRST + done, f"{self.name}-{done}"
         devices = self.chance.sample(self._devices, min(len(self._devices), 5))
-        body = {"command": "count", "params": {"number": number}, "ttl_s": TTL_S}
+        body: dict[str, Any] = {"command": "count", "params": {"number": number}, "ttl_s": TTL_S}
+        body["session_ids"] = devices
+        send = partial(self._asked, "POST", "/api/v1/commands", body, key)
         while True:
             self.journal.add(BulkAsked, key, number, devices)
-            answer = await self._asked(
-                "POST", "/api/v1/commands", {**body, "session_ids": devices}, key
-            )
+            answer = await send()
             if answer is not None:
                 break
         self.journal.add(BulkTaken, key, answer["batch_id"])
         if self.chance.random() < 0.3:  # again, as after a lost answer
-            again = await self._asked(
-                "POST", "/api/v1/commands", {**body, "session_ids": devices}, key
-            )
+            again = await send()
             if again is not None:
                 self.journal.add(BulkTaken, key, again["batch_id"])
         await self._watch(key, number, answer["batch_id"])

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from chaos.journal import Journal
-from chaos.people.crowd import Person
-from chaos.system import System
+from chaos.people.crowd import Caller
 from chaos.wishes import CancelAsked, CancelTaken, Mismatched, Ordered, OrderTaken
 
 #: A command may wait as long as any run lasts after it; some end before most devices can answer.
@@ -16,29 +14,15 @@ TTL_S = 3600.0
 SHORT_S = (0.5, 8.0)
 
 
-class Operator(Person):
-    """Sends commands over REST to any device of the fleet.
+class Operator(Caller):
+    """Sends commands over REST to any device of the fleet."""
 
-    Args:
-        devices: Their ids.
-    """
+    pauses_s = (0.2, 1.5)
 
-    def __init__(
-        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
-    ) -> None:
-        super().__init__(name, seed, system, journal)
-        self._devices = devices
-        self._sent = 0
-
-    async def run(self) -> None:
-        """Send one command after the other."""
-        while not self.finishing:
-            await self.pause(0.2, 1.5)
-            await self._order(self.chance.choice(self._devices))
-
-    async def _order(self, device: str) -> None:
-        self._sent += 1
-        number, key = self._sent, f"{self.name}-{self._sent}"
+    async def act(self) -> None:
+        """Send one command."""
+        device, number = self.any_device(), self.next_number()
+        key = f"{self.name}-{number}"
         ttl_s = round(self.chance.uniform(*SHORT_S), 3) if self.chance.random() < 0.2 else TTL_S
         body: dict[str, Any] = {"command": "count", "params": {"number": number}, "ttl_s": ttl_s}
         if self.chance.random() < 0.3:
