@@ -56,6 +56,13 @@ function refusal({ details, retryAfterS }: Refused, did: "read" | "act"): string
   return [...said, DO[code ?? ""] ?? []].flat().join(" ");
 }
 
+/** Return why there is no connection; `trouble`: what came of a request meanwhile. */
+export function offlineWords(trouble: unknown): string {
+  if (!(trouble instanceof Refused)) return "No connection to the service.";
+  if (codeOf(trouble) === "store_unavailable") return "The service answers, but its Redis does not: look after Redis.";
+  return `The service answers, but opens no connection: ${explain(trouble, "read")}`;
+}
+
 /**
  * Whether a node did not know what it was asked for: a path, a field, an event. People type values and no names, and
  * the page asks nothing that a node of its own version does not know.

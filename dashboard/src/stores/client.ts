@@ -10,6 +10,7 @@ import { useAuth } from "./auth";
 
 const TIMEOUT_S = 30;
 const RETRIES = 2;
+const LOOK_S = 5;
 /** The second one is for networks in which no websocket gets through. */
 const TRANSPORTS = ["websocket", "polling"] as const;
 
@@ -20,6 +21,7 @@ export const useClient = defineStore("client", () => {
   const url = computed(() => urls.value[0] ?? location.origin);
   const login = computed(() => (auth.token === undefined ? {} : { token: auth.token }));
   const rest = computed(() => new Rest(url.value, auth.token, TIMEOUT_S, RETRIES, parseExact));
+  const restOnce = computed(() => new Rest(url.value, auth.token, LOOK_S, 0, parseExact));
   const options = computed(() => ({ ...login.value, timeoutS: TIMEOUT_S, retries: RETRIES, parse: parseExact }));
   const rawOperator = computed(() => new Operator(url.value, options.value));
 
@@ -44,6 +46,9 @@ export const useClient = defineStore("client", () => {
 
   const get = <T>(path: string, query: Request["query"] = {}): Promise<T> => request<T>({ method: "GET", path, query });
 
+  /** Ask once, and not for long: what it says now. */
+  const look = <T>(path: string): Promise<T> => guarded(() => restOnce.value.ask<T>({ method: "GET", path }));
+
   /** Use muster-client's operator. */
   const operate = <T>(run: (operator: Operator) => Promise<T>): Promise<T> => guarded(() => run(rawOperator.value));
 
@@ -55,5 +60,5 @@ export const useClient = defineStore("client", () => {
   const newFleet = (options: FleetOptions = {}): Fleet =>
     new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, parse: parseExact, ...options });
 
-  return { url, urls, moveTo, request, get, operate, file, newFleet };
+  return { url, urls, moveTo, request, get, look, operate, file, newFleet };
 });

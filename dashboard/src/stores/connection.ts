@@ -1,8 +1,7 @@
 // The live connection of the whole page: its state, and the fleet as it is now.
 import { Refused, type Change, type Fleet, type FleetSnapshot, type FleetState, type Scope } from "muster-client";
-import type { SessionsPage } from "muster-client/rest_types";
 import { defineStore } from "pinia";
-import { computed, ref, shallowRef } from "vue";
+import { computed, onScopeDispose, ref, shallowRef, watch } from "vue";
 import { explain, isNotAuthenticated } from "@/client/errors";
 import { useAuth } from "./auth";
 import { useClient } from "./client";
@@ -13,7 +12,8 @@ export type ChangeListener = (changes: readonly Change[]) => unknown;
 const MOST_LOADED = 20_000;
 /** As the service has it. */
 const MOST_WATCHED = 1_000;
-const MEASURE_S = 5;
+/** How often it is asked why there is no connection. */
+const ASK_MS = 3_000;
 /** Least time between batches of samples: as often as an eye follows figures. */
 const INTERVAL_MS = 500;
 /** Of no session: a connection has to watch something. */
@@ -31,30 +31,25 @@ export const useConnection = defineStore("connection", () => {
   const state = computed<FleetState>(() => snapshot.value.state);
   /** Whether what is shown is what is now. */
   const isCurrent = computed(() => CONNECTED.has(state.value) && state.value !== "stale");
-  const counts = computed(() => snapshot.value.counts);
+  /** Whether a whole snapshot has come: before, nobody knows whether there is no session. */
+  const isLoaded = ref(false);
+  const counts = computed(() => (isLoaded.value ? snapshot.value.counts : undefined));
   /** Why the service takes us for good no more; undefined: it does. */
   const refusal = ref<string>();
+  /** Why there is no connection, as far as the service says it; undefined: it says nothing, or there is one. */
+  const trouble = shallowRef<unknown>();
   /** When the last gap was: changes before it may be missing in what a page has collected. */
   const gapAt = ref<number>();
   /** Whether the fleet is too large to be loaded as a whole. */
   const isLarge = ref(false);
   let watched: readonly string[] = [];
-  let run = 0;
   const listeners = new Set<ChangeListener>();
   let wasLive = false;
 
   function start(): void {
-    run += 1;
-    if (fleet === undefined) void measure(run);
-  }
-
-  /** Ask how large the fleet is, and connect. */
-  async function measure(mine: number): Promise<void> {
+    if (fleet !== undefined || (auth.refusal !== undefined && auth.token === undefined)) return;
     refusal.value = undefined;
-    const asked = { method: "GET", path: "/sessions", query: { limit: 1 }, timeoutS: MEASURE_S, isRepeatable: false };
-    const page = await client.request<SessionsPage>(asked).catch(() => undefined);
-    if (mine !== run || (auth.refusal !== undefined && auth.token === undefined)) return;
-    isLarge.value = (page?.total ?? 0) > MOST_LOADED;
+    isLarge.value = false;
     connect();
   }
 
@@ -82,11 +77,19 @@ export const useConnection = defineStore("connection", () => {
     void old.stop();
   }
 
+  /** Watch what is listed instead of a fleet that turns out to be too large, before more of it is loaded. */
+  function becomeLarge(): void {
+    const old = fleet;
+    isLarge.value = true;
+    connect();
+    void old?.stop();
+  }
+
   function stop(): void {
-    run += 1;
     const old = fleet;
     fleet = undefined;
     snapshot.value = NOTHING;
+    isLoaded.value = false;
     void old?.stop();
   }
 
@@ -98,15 +101,39 @@ export const useConnection = defineStore("connection", () => {
 
   function take(from: Fleet, changes: readonly Change[]): void {
     snapshot.value = from.getSnapshot();
+    const { active = 0, inactive = 0 } = snapshot.value.counts ?? {};
+    if (!isLarge.value && !CONNECTED.has(snapshot.value.state) && active + inactive > MOST_LOADED) {
+      becomeLarge();
+      return;
+    }
     if (CONNECTED.has(snapshot.value.state)) client.moveTo(from.urls);
     for (const change of changes) {
       if (change.kind === "reset") {
         if (wasLive) gapAt.value = Date.now();
-        wasLive = true;
+        wasLive = isLoaded.value = true;
       } else if (change.kind === "state" && change.state === "offline") watchEnd(from);
     }
     for (const listener of listeners) listener(changes);
   }
+
+  /** Ask why there is no connection, until there is one: a browser is not told why a websocket was not opened. */
+  async function ask(): Promise<void> {
+    const found = await client.look("/sessions?limit=1").then(() => undefined, (error: unknown) => error);
+    if (fleet !== undefined && !CONNECTED.has(state.value)) trouble.value = found;
+  }
+  let timer: ReturnType<typeof setInterval> | undefined;
+  watch(
+    () => state.value === "offline" && refusal.value === undefined,
+    (isOffline) => {
+      clearInterval(timer);
+      trouble.value = undefined;
+      if (!isOffline) return;
+      void ask();
+      timer = setInterval(() => void ask(), ASK_MS);
+    },
+    { flush: "sync" },
+  );
+  onScopeDispose(() => clearInterval(timer));
 
   /** A fleet that was refused for good says so to who waits for it. */
   function watchEnd(from: Fleet): void {
@@ -124,5 +151,8 @@ export const useConnection = defineStore("connection", () => {
     return () => void listeners.delete(listener);
   }
 
-  return { snapshot, state, isCurrent, counts, refusal, gapAt, isLarge, start, stop, restart, watchOnly, subscribe };
+  return {
+    snapshot, state, isCurrent, isLoaded, counts, refusal, trouble, gapAt, isLarge,
+    start, stop, restart, watchOnly, subscribe,
+  };
 });

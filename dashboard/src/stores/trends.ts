@@ -79,6 +79,7 @@ export const useTrends = defineStore("trends", () => {
       served.value = found;
       return;
     }
+    if (connection.isLarge) return; // of a part of our sessions it would be wrong
     const ids = new Set<string>();
     for (const [, { summary }] of fleet.all()) if (summary.node_id !== null) ids.add(summary.node_id);
     nodes.value = ids.size;

@@ -1,6 +1,7 @@
-import { Refused, type Change, type FleetListener, type FleetOptions, type FleetSnapshot } from "muster-client";
+import { NotConnected, Refused, type Change, type Counts, type FleetListener, type FleetOptions, type FleetSnapshot } from "muster-client";
 import { createPinia, setActivePinia } from "pinia";
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { offlineWords } from "@/client/errors";
 import { useAuth } from "@/stores/auth";
 import { useClient } from "@/stores/client";
 import { useConnection } from "@/stores/connection";
@@ -40,9 +41,9 @@ class FakeFleet {
 
 let fleets: FakeFleet[];
 
-async function connected(total: number | null = 3): Promise<ReturnType<typeof useConnection>> {
+function connected(): ReturnType<typeof useConnection> {
   const client = useClient();
-  vi.spyOn(client, "request").mockResolvedValue({ sessions: [], next: null, total });
+  vi.spyOn(client, "look").mockResolvedValue(undefined);
   vi.spyOn(client, "newFleet").mockImplementation((options = {}) => {
     const made = new FakeFleet(options);
     fleets.push(made);
@@ -50,10 +51,11 @@ async function connected(total: number | null = 3): Promise<ReturnType<typeof us
   });
   const connection = useConnection();
   connection.start();
-  await vi.waitFor(() => expect(fleets).toHaveLength(1));
+  expect(fleets).toHaveLength(1);
   return connection;
 }
 
+const counts = (active: number, inactive: number): Counts => ({ active, inactive, archived: 0 });
 const fleet = (): FakeFleet => fleets.at(-1) as FakeFleet;
 
 beforeEach(() => {
@@ -64,7 +66,7 @@ beforeEach(() => {
 
 describe("connection", () => {
   it("shows the state and the sessions of the live fleet", async () => {
-    const connection = await connected();
+    const connection = connected();
     const told: Change[] = [];
     connection.subscribe((changes) => told.push(...changes));
     fleet().tell({ state: "live", sessions: sessionsOf(summary("a")) }, { kind: "reset" });
@@ -72,7 +74,7 @@ describe("connection", () => {
   });
 
   it("says that something may be missing only after a second snapshot", async () => {
-    const connection = await connected();
+    const connection = connected();
     fleet().tell({ state: "live" }, { kind: "reset" });
     expect(connection.gapAt).toBeUndefined();
     fleet().tell({ state: "offline" }, { kind: "state", state: "offline" });
@@ -85,7 +87,7 @@ describe("connection", () => {
   it("asks for a login when the token is over, also long after the connect", async () => {
     const auth = useAuth();
     auth.signIn(tokenOf({ role: "viewer" }), false);
-    await connected();
+    connected();
     fleet().tell({ state: "live" }, { kind: "reset" });
     fleet().tell({ state: "offline" }, { kind: "state", state: "offline" });
     fleet().refuse(new Refused({ code: "not_authenticated", message: "It has expired." }));
@@ -97,48 +99,66 @@ describe("connection", () => {
   it("says why it was refused otherwise, and keeps the token", async () => {
     const auth = useAuth();
     auth.signIn(tokenOf({ role: "viewer" }), false);
-    const connection = await connected();
+    const connection = connected();
     fleet().refuse(new Refused({ code: "not_allowed", message: "No." }));
     await vi.waitFor(() => expect(connection.refusal).toContain("No."));
     expect(auth.token).toBeDefined();
   });
 
-  it("watches a fleet as a whole, and of a large one only what is listed", async () => {
-    await connected(20_000);
+  it("watches a fleet as a whole, and of one that turns out to be too large only what is listed", () => {
+    const connection = connected();
     expect(fleet().options.scope).toBe("fleet");
-    setActivePinia(createPinia());
-    fleets = [];
-    const large = await connected(20_001);
-    expect(large.isLarge).toBe(true);
-    large.watchOnly(["a", "b"]);
+    fleet().tell({ counts: counts(19_000, 1_000) });
+    expect(fleets).toHaveLength(1);
+    fleet().tell({ counts: counts(19_000, 1_001) }); // before the last page of it came
+    expect([connection.isLarge, connection.counts, connection.isLoaded]).toEqual([true, undefined, false]);
+    connection.watchOnly(["a", "b"]);
     expect(fleet().options.scope).toEqual({ sessions: ["a", "b"] });
-    expect(fleets.map((one) => one.isStopped)).toEqual([true, false]);
-    large.watchOnly(["a", "b"]); // the same: nothing to do
-    expect(fleets).toHaveLength(2);
+    expect(fleets.map((one) => one.isStopped)).toEqual([true, true, false]);
+    connection.watchOnly(["a", "b"]); // the same: nothing to do
+    connection.watchOnly(Array.from({ length: 1001 }, (_, index) => `s${String(index)}`));
+    expect(fleet().options.scope).toMatchObject({ sessions: { length: 1000 } }); // as many as the service allows
   });
 
-  it("loads a fleet whose size is not known, and watches no more of a large one than the service allows", async () => {
-    await connected(null);
-    expect(fleet().options.scope).toBe("fleet");
-    setActivePinia(createPinia());
-    fleets = [];
-    const large = await connected(20_001);
-    large.watchOnly(Array.from({ length: 1001 }, (_, index) => `s${String(index)}`));
-    expect(fleet().options.scope).toMatchObject({ sessions: { length: 1000 } });
+  it("keeps a fleet that grew while it was watched, until it has to be loaded again", () => {
+    const connection = connected();
+    fleet().tell({ state: "live", counts: counts(3, 0) }, { kind: "reset" });
+    fleet().tell({ counts: counts(20_001, 0) });
+    expect([connection.isLarge, connection.counts?.active]).toEqual([false, 20_001]);
+    fleet().tell({ state: "resyncing" }, { kind: "state", state: "resyncing" });
+    expect(connection.isLarge).toBe(true);
+    connection.restart(); // as with another token, which may see less
+    expect([connection.isLarge, fleet().options.scope]).toEqual([false, "fleet"]);
   });
 
   it("has requests go to the node that it is connected to", async () => {
-    await connected();
+    connected();
     expect(useClient().url).toBe(location.origin);
     fleet().tell({ state: "live" }, { kind: "reset" });
     expect(useClient().url).toBe("http://b:1");
   });
 
   it("does not listen to what it left", async () => {
-    const connection = await connected();
+    const connection = connected();
     const old = fleet();
     connection.stop();
     old.tell({ state: "live", sessions: sessionsOf(summary("a")) }, { kind: "reset" });
     expect([connection.state, old.isStopped]).toEqual(["connecting", true]);
+  });
+
+  it("asks why there is no connection, until there is one", async () => {
+    vi.useFakeTimers();
+    const connection = connected();
+    const away = new Refused({ code: "store_unavailable", message: "Redis is away." });
+    const look = vi.spyOn(useClient(), "look").mockRejectedValueOnce(away).mockRejectedValue(new NotConnected("gone"));
+    fleet().tell({ state: "offline" }, { kind: "state", state: "offline" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offlineWords(connection.trouble)).toContain("its Redis does not");
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(offlineWords(connection.trouble)).toBe("No connection to the service.");
+    fleet().tell({ state: "live" }, { kind: "reset" });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect([connection.trouble, look.mock.calls.length]).toEqual([undefined, 2]);
+    vi.useRealTimers();
   });
 });

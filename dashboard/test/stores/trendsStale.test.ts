@@ -9,6 +9,7 @@ const TURN_MS = 2000;
 
 function be(state: FleetState): void {
   const counts = { active: 3, inactive: 0, archived: 0 };
+  useConnection().isLoaded = true;
   useConnection().snapshot = { state, sessions: new Map(), counts, staleSince: undefined } satisfies FleetSnapshot;
 }
 

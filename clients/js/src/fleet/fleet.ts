@@ -300,12 +300,13 @@ export class Fleet {
     for (;;) {
       answer = await socket.call<Snapshot>("register_vue", request);
       for (const one of [...answer.active, ...answer.inactive]) found.set(one.session_id, one);
+      this.#counts = sameIfEqual(this.#counts, answer.counts); // who watches may find that there are too many
       if (!answer.next) break;
+      this.#publish();
       request = { page: answer.next };
     }
     this.#connector.learn(answer.nodes);
     this.#cursor = answer.cursor ?? undefined;
-    this.#counts = sameIfEqual(this.#counts, answer.counts);
     if (!answer.recovered) {
       for (const id of [...this.#sessions.keys()]) if (!found.has(id)) this.#sessions.delete(id);
       for (const [id, one] of found) this.#keep(id, one);

@@ -57,7 +57,7 @@ export function useFleetList(view: Ref<View>, keys: Ref<readonly string[]>): Fle
 
   /** Before there is a snapshot nobody knows whether there is no session. */
   function arrangeIfKnown(): void {
-    if (isServed.value || connection.snapshot.counts !== undefined) anew();
+    if (isServed.value || connection.isLoaded) anew();
   }
   arrangeIfKnown();
   watch([view, isServed, server.rows], arrangeIfKnown);
