@@ -5,11 +5,16 @@ import type { Change, FleetState, ListedSession, SampleRow, Summary } from "must
 const RATE_S = 10;
 /** A rate is told after this time; before, one update more or less would change it too much. */
 const LEAST_MS = 1_000;
-/** For so long after a snapshot, or after a gap, comes what happened before. */
+/** For so long after a snapshot, after a gap, or after something that came late, comes what happened before. */
 const CATCH_UP_MS = 1_000;
+/** So much later than before comes late: times of devices may be whole seconds. */
+const LATE_MS = 2_000;
+/** Of the sessions that something came of; where less came late, a device was away, and not the service. */
+const MANY_LATE = 0.2;
 /** Names of data keys that are offered for columns. */
 const MOST_KEYS = 500;
 
+type Samples = Change & { kind: "samples" };
 export type Value = readonly [value: unknown, ts: number];
 
 /** What is left of a rate after some time. */
@@ -26,6 +31,8 @@ export class Row {
   #ratedMs = 0; // of the last samples
   #gapMs = 0; // before these
   #sinceMs = 0; // updates are counted from then on; 0: they are not yet
+  #lagMs = -Infinity; // how late samples came at most, lately, by the clocks of the device and of this page
+  #lagAtMs = -Infinity;
   #text: string | undefined;
 
   constructor(summary: Summary) {
@@ -62,15 +69,33 @@ export class Row {
 
   /** Note samples; return how many updates brought them. `isLate`: these happened before, nobody knows when. */
   note(rev: number, now: number, seenMs: number, isLate = false): number {
-    const isFirst = this.#sinceMs === 0;
     // The first ones may come long after the revision of the summary.
-    const updates = isFirst ? 1 : Math.max(0, rev - this.rev);
+    const updates = this.#isFirst ? 1 : Math.max(0, rev - this.rev);
     this.rev = Math.max(this.rev, rev);
     this.seenMs = seenMs;
-    if (isFirst || isLate) [this.#sinceMs, this.#gapMs, this.#rate] = [now, 0, 0];
+    if (this.#isFirst || isLate) [this.#sinceMs, this.#gapMs, this.#rate] = [now, 0, 0];
     else this.#rateAnew(updates, now);
     this.#ratedMs = now;
     return isLate ? 0 : updates;
+  }
+
+  /**
+   * Return whether samples waited on their way, and are no measure of what is sent now: they come closer to their
+   * times than those before, or more than usual come at once behind a silence. Call it before `note`.
+   */
+  isLate(rev: number, samples: readonly SampleRow[], now: number, seenMs: number): boolean {
+    const lagMs = seenMs - newestMs(samples);
+    const agoMs = now - this.#lagAtMs;
+    const isCaughtUp = this.#lagMs - lagMs > Math.max(LATE_MS, agoMs); // their times ran twice as fast as ours
+    if (lagMs > this.#lagMs || agoMs >= LATE_MS) [this.#lagMs, this.#lagAtMs] = [lagMs, now];
+    if (this.#isFirst) return false;
+    const isCollected = rev - this.rev > samples.length; // of some keys only the last ones came
+    const isSilence = this.#gapMs > 0 && now - this.#ratedMs > LATE_MS + 2 * this.#gapMs;
+    return isCaughtUp || (isCollected && isSilence);
+  }
+
+  get #isFirst(): boolean {
+    return this.#sinceMs === 0;
   }
 
   /** Count anew from the next samples on, which may follow a gap. */
@@ -100,6 +125,9 @@ export class Rows {
   /** Changes with every summary that came or went. */
   structure = 0;
   #wanted: ReadonlySet<string> = new Set();
+  #seen = 0; // sessions that something came of lately
+  #late = 0; // of which it came late
+  #weighedMs = 0;
 
   /** Keep the values of these data keys from now on. */
   want(keys: Iterable<string>): void {
@@ -122,6 +150,7 @@ export class Rows {
   }
 
   apply(changes: readonly Change[], sessions: ReadonlyMap<string, Summary>, now: number, seenMs: number): void {
+    const noted = new Map<Row, boolean>();
     for (const change of changes) {
       if (change.kind === "state") this.#follow(change.state, now);
       else if (change.kind === "reset") {
@@ -129,8 +158,9 @@ export class Rows {
         this.catchUp(now);
       } else if (change.kind === "changed") this.#change(change.sessionId, change.summary);
       else if (change.kind === "removed") this.#remove(change.sessionId);
-      else if (change.kind === "samples") this.#note(change.sessionId, change.rev, change.samples, now, seenMs);
+      else if (change.kind === "samples") this.#note(change, now, seenMs, noted);
     }
+    this.#weigh(noted, now);
   }
 
   /** Take values that were asked for. */
@@ -138,8 +168,18 @@ export class Rows {
     this.byId.get(listed.session_id)?.fill(listed.rev, valuesOf(listed));
   }
 
+  /** Count nothing where many sessions were late: then it was the service that was held up. */
+  #weigh(noted: ReadonlyMap<Row, boolean>, now: number): void {
+    const rest = Math.exp((this.#weighedMs - now) / LATE_MS); // one batch has some sessions, the next one others
+    const late = [...noted.values()].filter((isLate) => isLate).length;
+    this.#seen = this.#seen * rest + noted.size;
+    this.#late = this.#late * rest + late;
+    this.#weighedMs = now;
+    if (late > 0 && this.#late > MANY_LATE * this.#seen) this.catchUp(now);
+  }
+
   #follow(state: FleetState, now: number): void {
-    if (state === "offline" || state === "resyncing") this.countsFrom = Infinity;
+    if (state === "offline" || state === "resyncing" || state === "stale") this.countsFrom = Infinity;
     else if (this.countsFrom === Infinity) this.countsFrom = now + CATCH_UP_MS;
   }
 
@@ -158,15 +198,24 @@ export class Rows {
     if (this.byId.delete(id)) this.structure += 1;
   }
 
-  #note(id: string, rev: number, samples: readonly SampleRow[], now: number, seenMs: number): void {
-    const row = this.byId.get(id);
+  /** `noted`: of each row that something came of at once, whether it was late. */
+  #note({ sessionId, rev, samples }: Samples, now: number, seenMs: number, noted: Map<Row, boolean>): void {
+    const row = this.byId.get(sessionId);
     if (row === undefined) return;
-    this.updates += row.note(rev, now, seenMs, now < this.countsFrom);
+    const isLate = row.isLate(rev, samples, now, seenMs);
+    noted.set(row, isLate || noted.get(row) === true);
+    this.updates += row.note(rev, now, seenMs, isLate || now < this.countsFrom);
     for (const [key, value, ts] of samples) {
       if (!this.keys.has(key) && this.keys.size < MOST_KEYS) this.keys.add(key);
       if (this.#wanted.has(key)) row.values.set(key, [value, ts]);
     }
   }
+}
+
+function newestMs(samples: readonly SampleRow[]): number {
+  let newest = -Infinity;
+  for (const [, , ts] of samples) newest = Math.max(newest, ts);
+  return 1000 * newest;
 }
 
 /** Return the values that came with a session of a list. */

@@ -12,6 +12,8 @@ const EVERY_MS = 2000;
 const LEAST_MS = 1500;
 const NODES_EVERY = 5; // of these
 const KEPT = 90;
+/** Of these, after everything is current again, until what waited meanwhile has come. */
+const SETTLED = 3;
 
 export type Figure = "active" | "inactive" | "archived" | "nodes" | "updates" | "commands";
 /** undefined: not known then. */
@@ -31,15 +33,20 @@ export const useTrends = defineStore("trends", () => {
   /** Of the whole service, where the fleet is too large to be watched. */
   const served = shallowRef<Stats>();
   const servedPerS = ref<number>();
+  let base: Stats | undefined; // what `servedPerS` is counted from
   let updatesThen = fleet.updates();
   let timeThen = performance.now();
   let turn = 0;
   let wasCurrent = false;
+  let unsettled = 0; // turns until everything has come that waited
+  let measuredAt = performance.now();
 
   function measure(): void {
     const now = performance.now();
     const isKnown = connection.isCurrent;
     const isRateKnown = isKnown && wasCurrent; // what comes after a while all at once is no rate
+    if (isKnown) unsettled = Math.max(0, unsettled - 1);
+    else if (wasCurrent) [unsettled, base] = [SETTLED, undefined];
     wasCurrent = isKnown;
     const updates = connection.isLarge ? servedPerS.value : updatesPerS(now);
     if (turn % NODES_EVERY === 0) void ask();
@@ -54,8 +61,12 @@ export const useTrends = defineStore("trends", () => {
       updates: isRateKnown ? updates : undefined,
       commands: isKnown && !connection.isLarge ? openCommands() : undefined,
     };
+    // A page that nobody sees is woken seldom: what was not measured leaves a gap, and does not shorten the time.
+    const length = Math.min(KEPT, Math.max(0, Math.round((now - measuredAt) / EVERY_MS) - 1));
+    const gap = Array.from({ length }, () => undefined);
+    measuredAt = now;
     const next = { ...trends.value };
-    for (const name of Object.keys(found) as Figure[]) next[name] = [...next[name], found[name]].slice(-KEPT);
+    for (const name of Object.keys(found) as Figure[]) next[name] = [...next[name], ...gap, found[name]].slice(-KEPT);
     trends.value = next;
   }
 
@@ -75,7 +86,8 @@ export const useTrends = defineStore("trends", () => {
     if (auth.may("viewer", "all")) {
       const found = await client.get<Stats>("/stats").catch(() => undefined);
       nodes.value = found?.nodes;
-      servedPerS.value = samplesPerS(served.value, found);
+      servedPerS.value = samplesPerS(base, found);
+      base = unsettled === 0 ? found : undefined;
       served.value = found;
       return;
     }
