@@ -71,6 +71,11 @@ function isUnknownThere({ status, message = "" }: Refused["details"]): boolean {
   return status === 404 || status === 405 || /\bunknown (field|query parameter)\b|^There is no such event/.test(message);
 }
 
+/** Whether the same request may succeed later by itself. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof NotConnected || (error instanceof Refused && error.retryable);
+}
+
 /** Return the code that docs/protocol.md lists; undefined: it is no error of the service. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof MusterError ? error.code : undefined;
