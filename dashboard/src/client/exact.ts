@@ -35,6 +35,23 @@ export function exactJson(value: unknown, indent = 0): string {
   }
 }
 
+/** Return the beginning of a value as `exactJson` would write it: all of it, or more than `most` characters. */
+export function beginningOfJson(value: unknown, most: number): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, most));
+  if (typeof value === "bigint") return String(value);
+  if (typeof value !== "object" || value === null) return exactJson(value);
+  const isList = Array.isArray(value);
+  let text = isList ? "[" : "{";
+  for (const name in value) {
+    if (text.length > most) return text;
+    const item = (value as Record<string, unknown>)[name];
+    if (item === undefined) continue;
+    text += `${text.length > 1 ? "," : ""}${isList ? "" : `${beginningOfJson(name, most)}:`}`;
+    text += beginningOfJson(item, Math.max(0, most - text.length + 1));
+  }
+  return text + (isList ? "]" : "}");
+}
+
 function jsonOf(value: unknown): Json {
   if (typeof value === "bigint") return new Num(String(value));
   if (typeof value === "number") return new Num(JSON.stringify(value));

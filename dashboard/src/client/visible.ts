@@ -1,10 +1,15 @@
 // Texts of devices as they are shown: nothing in them is invisible, or turns what stands around them.
-import { exactJson } from "./exact";
+import { beginningOfJson } from "./exact";
 import type { Parsed } from "./json";
 
-/** Controls, separators of lines, and marks that turn the direction of text or cannot be seen. */
-const HIDDEN =
-  /[\p{Cc}\p{Zl}\p{Zp}\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
+/** Joiners and variation selectors, which scripts and emoji need, as the service has them. */
+const JOINING = "\\u180b-\\u180d\\u180f\\u200c\\u200d\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}";
+/** As names may not have them (docs/protocol.md): a joiner is well behind what is not ASCII, and at most two of them. */
+const HIDDEN = new RegExp(
+  `[\\p{Cc}\\p{Zl}\\p{Zp}]|(?![${JOINING}])\\p{Default_Ignorable_Code_Point}` +
+    `|(?<![^\\0-\\x7f${JOINING}][${JOINING}]?)[${JOINING}]`,
+  "gu",
+);
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
@@ -23,7 +28,7 @@ export function visibleLines(text: string): string {
 
 /** Return a value in one line, cut after `most` characters. */
 export function inLine(value: unknown, most = 200): string {
-  const text = cut(typeof value === "string" ? value : exactJson(value), most);
+  const text = cut(typeof value === "string" ? value : beginningOfJson(value, most), most);
   return cut(visible(text), most);
 }
 

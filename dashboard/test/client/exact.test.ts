@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { describe, expect, it, test } from "vitest";
 import { commandJson } from "@/client/commands";
-import { exactJson, parseExact } from "@/client/exact";
+import { beginningOfJson, exactJson, parseExact } from "@/client/exact";
 import { inLine } from "@/client/visible";
 import { shortValue } from "@/pages/fleet/values";
 import { numberOf } from "@/pages/session/charts/series";
@@ -56,6 +56,23 @@ describe("a value of a device", () => {
     const row = { number: 1, at: 1, kind: "sample", sessionId: "a", text: "", size: 0, about } as const;
     expect(toNdjson([row])).toContain('"value":18446744073709551615}');
   });
+});
+
+test.each([
+  {}, [], [[]], { a: [1, { b: null }], "": "x" }, ["a", MOST, -0.5, true], { a: undefined, ["__proto__"]: { é: "\n" } },
+])("a value in one line is what it is as a whole, or its beginning: %j", (value) => {
+  const whole = exactJson(value);
+  expect(beginningOfJson(value, Infinity)).toBe(whole);
+  for (let most = 0; most < whole.length; most += 1) {
+    expect(beginningOfJson(value, most).slice(0, most)).toBe(whole.slice(0, most));
+    expect(beginningOfJson(value, most).length).toBeGreaterThan(most);
+  }
+});
+
+test("of a large value no more is looked at than is shown", () => {
+  const large = { first: "x".repeat(300), get second() { throw new Error("was looked at"); } };
+  expect(inLine([large, large])).toBe(`[{"first":"${"x".repeat(188)}…`);
+  expect(inLine({ text: "😀".repeat(9_000) })).toHaveLength(200);
 });
 
 test("parameters of a command keep the digits that were written", () => {
