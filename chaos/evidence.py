@@ -48,7 +48,8 @@ class Evidence:
         unfinished: What did not come to its end when the faults were over.
         leftovers: Process → what it holds → how much before the first client, and in the end.
         ttl_s: How long keys of a session live that are not renewed; 0: not looked at.
-        held_ttls: Keys of sessions that are connected → milliseconds to their end.
+        held_ttls: Keys of sessions that are active → milliseconds to their end, …
+        held_at: … at this moment of the journal.
     """
 
     entries: list[Entry]
@@ -67,10 +68,11 @@ class Evidence:
     leftovers: dict[str, dict[str, tuple[float, float]]] = dataclasses.field(default_factory=dict)
     ttl_s: float = 0.0
     held_ttls: dict[str, int] = dataclasses.field(default_factory=dict)
+    held_at: float = 0.0
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Yield the journal's entries of a kind."""
-        return (entry for entry in self.entries if isinstance(entry, kind))
+        return iter([entry for entry in self.entries if entry.__class__ is kind])  # type: ignore[misc]
 
     def write(self, folder: Path) -> None:
         """Keep all of it in a folder, so that it can be judged again."""

@@ -88,6 +88,17 @@ class Superseded(Entry):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Insisted(Entry):
+    """A socket asked for something although a later one of its device had registered."""
+
+    device: str
+    who: str  #: whose later socket it was
+    what: str
+    taken: bool
+    asked_at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Reported(Entry):
     """A request of a device without a socket was answered."""
 

@@ -141,13 +141,30 @@ class LateWrite(Entry):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class JoinAsked(Entry):
+    """A person's socket is about to join a session, or to leave it."""
+
+    device: str
+    who: str  #: one visit
+    left: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Joined(Entry):
-    """A person's socket joined a session, or left it (`clients` is what the answer says)."""
+    """It did (`clients` is what the answer says)."""
 
     device: str
     who: str
     clients: int
     left: bool
+    asked_at: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VisitOver(Entry):
+    """A person's socket has ended."""
+
+    who: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ def sent_again(evidence: Evidence) -> list[str]:
     for report in evidence.of(Reported):
         for name in report.seen:
             over.setdefault(name, (report.at, "seen"))
-    for shown in evidence.of(CommandShown):
+    known: list[CommandShown | CancelTaken] = [
+        *evidence.of(CommandShown),
+        *evidence.of(CancelTaken),
+    ]
+    for shown in known:
         if shown.status == "delivered" or shown.status in FINAL:
             before = over.get(shown.command_id, (shown.at, shown.status))
             over[shown.command_id] = min(before, (shown.at, shown.status))
@@ -30,7 +34,7 @@ def sent_again(evidence: Evidence) -> list[str]:
     found, uncertain = [], uncertain_ones(evidence)
     for entry in evidence.entries:
         if isinstance(entry, Registered):
-            began[entry.sender] = entry.at
+            began[entry.sender] = entry.asked_at  # its answer, and commands, may travel for long
         elif isinstance(entry, Reported):
             began[entry.who] = entry.asked_at
         elif isinstance(entry, Received) and entry.command_id not in uncertain:
@@ -53,7 +57,16 @@ def as_said(evidence: Evidence) -> list[str]:
     wanted = {"succeeded": {"ok"}, "failed": {"failed"}, "cancelled": {"cancel"}}
     wanted |= {"timed_out": {"ack", "ok", "failed"}}
     uncertain, orders = uncertain_ones(evidence), _orders(evidence)
-    return [
+    first: dict[str, float] = {}
+    for answer in evidence.of(Answered):
+        first.setdefault(answer.command_id, answer.at)
+    acked = [
+        f"{shown.command_id} was delivered at {shown.at:.2f}, and nothing had been said of it"
+        for shown in evidence.of(CommandShown)
+        if shown.status == "delivered" and shown.command_id not in uncertain
+        if shown.at < first.get(shown.command_id, shown.at + 1)
+    ]
+    return acked + [
         f"{name} has {status}, and of it was said: {sorted(said[name])}"
         for name, status in _ends(evidence).items()
         if name in orders and name not in uncertain

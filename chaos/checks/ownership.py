@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from chaos.evidence import Evidence
-from chaos.journal import Acked, Contested, RegisterAsked, Registered, Superseded
+from chaos.journal import Acked, Contested, Insisted, RegisterAsked, Registered, Superseded
 
 
 def one_at_a_time(evidence: Evidence) -> list[str]:
@@ -41,11 +41,17 @@ def one_at_a_time(evidence: Evidence) -> list[str]:
 
 
 def no_way_back(evidence: Evidence) -> list[str]:
-    """Find owners that were superseded although no connection later than theirs wanted to register."""
+    """Find owners that were superseded by no later connection, and former ones that were heard."""
     asked: dict[str, list[RegisterAsked]] = defaultdict(list)
     for ask in evidence.of(RegisterAsked):
         asked[ask.device].append(ask)
-    found, loss = [], evidence.last_loss
+    loss = evidence.last_loss
+    found = [
+        f"{entry.what} of a former socket of {entry.who} was taken"
+        for entry in evidence.of(Insisted)
+        # A register may be taken again when the later connection is gone.
+        if entry.taken and entry.what != "register" and not loss.may_have(0.0, entry.at)
+    ]
     for entry in evidence.of(Superseded):
         later = [
             ask

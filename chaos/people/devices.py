@@ -21,6 +21,7 @@ from chaos.journal import (
 )
 from chaos.people.crowd import Person
 from chaos.people.errands import Errands
+from chaos.people.formers import insist, register_late
 from chaos.socket import Reply, Socket, SocketLost
 from chaos.system import System
 from chaos.wishes import SetupSeen
@@ -47,9 +48,11 @@ class Device(Person):
         self.device_id = device_id
         self.every_s = self.chance.choice([0.05, 0.2, 0.5, 1.0])
         self.stays_s = (4.0, 25.0)  #: how long a connection lasts that nothing ends
+        self.leaves_open = 0.3  #: how often it goes on from such a connection without ending it
         self._count = 0
         self._runs = 0
         self._former: Socket | None = None  # left open when it went on to another node
+        self._late: Socket | None = None  # connected before the next one, and not registered
         self._errands = Errands(device_id, name, self.chance, journal)
         self._begin_stream()
 
@@ -83,6 +86,7 @@ class Device(Person):
                 await (self.pause(2, 8) if self._superseded else self.pause(0.1, 1.0))
         finally:
             measuring.cancel()
+            _close([one for one in (self._former, self._late) if one is not None], "done")
 
     _rested = True
     _again: asyncio.Future[Any] | None = None  # a register that the node repeats
@@ -96,8 +100,12 @@ class Device(Person):
     async def _measure(self) -> None:
         while not self.finishing:
             await asyncio.sleep(self.every_s * self.chance.uniform(0.5, 1.5))
-            self._count += 1
-            self._waiting.append(self._count)
+            self.measure()
+
+    def measure(self) -> None:
+        """Have one thing more to say."""
+        self._count += 1
+        self._waiting.append(self._count)
 
     async def _one_connection(self) -> None:
         port = self.any_port()
@@ -131,22 +139,18 @@ class Device(Person):
     async def _stay(self, socket: Socket) -> None:
         asked_at = self.journal.now
         self.journal.add(RegisterAsked, self.device_id, self.name, asked_at)
-        answer = await socket.call(
-            "register",
-            {
-                "device_id": self.device_id,
-                "stream": self._stream,
-                "project_id": project_of(self.device_id),
-            },
-        )
+        request = {
+            "device_id": self.device_id,
+            "stream": self._stream,
+            "project_id": project_of(self.device_id),
+        }
+        ignored = self._errands.ignored  # of earlier connections
+        answer = await socket.call("register", request)
         if not answer["ok"]:
             self.refused("register", answer["error"])
             answer = await self._registered_again(socket, answer["error"])
             if answer is None:
                 return
-        if self._former is not None:
-            self._former.close("done", abruptly=True)
-            self._former = None
         generation, self._registered = answer["generation"], True
         self.journal.add(
             Registered,
@@ -162,6 +166,7 @@ class Device(Person):
         self._waiting.extendleft(reversed(self._numbered.values()))
         self._numbered.clear()
         self._next_seq = answer["last_seq"] + 1
+        await self._end_others(request, ignored)
         until = self.journal.now + self.chance.uniform(*self.stays_s)
         while not socket.closed.done() and (self.finishing or self.journal.now < until):
             if self.finishing and not self.open:
@@ -171,13 +176,35 @@ class Device(Person):
             await self._send_round(socket, generation)
             await self._errands.settle(results)
             await asyncio.sleep(0.02)
-        if not socket.closed.done() and (how := self.chance.random()) < 0.5:
+        if not socket.closed.done():
+            await self._leave(socket)
+
+    async def _leave(self, socket: Socket) -> None:
+        """Prepare the end of a connection that nothing else ended."""
+        how = self.chance.random()
+        if how < 0.1:
+            self._late = await self.system.connect(self.any_port(), lambda *_: None)
+            await self.pause(1, 2)
+        elif how < 0.1 + self.leaves_open:  # is taken over by its own next connection in mid-stream
             self._ask_round(socket)
-            if how < 0.3:  # is taken over by its own next connection in mid-stream
-                self._leaves_open = True
-            else:
-                self._says_goodbye = True
-                self._left = (self._stream, self._next_seq - 1, self.journal.now)
+            self._leaves_open = True
+        elif how < 0.3 + self.leaves_open:
+            self._ask_round(socket)
+            self._says_goodbye = True
+            self._left = (self._stream, self._next_seq - 1, self.journal.now)
+
+    async def _end_others(self, request: dict[str, Any], ignored: list[Reply]) -> None:
+        """End its other sockets, after what these try to do although it is connected again."""
+        if self._former is not None:
+            about = (self.device_id, self.name, self._errands, ignored, self.journal)
+            if self.chance.random() < 0.7:
+                await insist(self._former, *about)
+            self._former.close("done", abruptly=True)
+            self._former = None  # not before: it is notified too
+        late, self._late = self._late, None
+        if late is not None:
+            await register_late(late, request, self.name, self.journal)
+            late.close("done", abruptly=True)
 
     async def _registered_again(self, socket: Socket, error: dict[str, Any]) -> Any:
         """Stay, so that the node repeats a register that it refused; None: it did not, or was not waited for."""

@@ -47,7 +47,7 @@ class Errands:
         self._chance = chance
         self._journal = journal
         self._begun: dict[str, Errand] = {}
-        self._ignored: set[str] = set()
+        self._ignored: dict[str, Reply] = {}
 
     @property
     def open(self) -> int:
@@ -75,7 +75,7 @@ class Errands:
         if errand is None:
             how = self._chance.random()
             if how < 0.1 and command_id not in self._ignored:
-                self._ignored.add(command_id)  # as if it never came: it has to come again
+                self._ignored[command_id] = reply  # as if it never came: it has to come again
                 return
             errand = self._begun[command_id] = Errand(number, ok=self._chance.random() < 0.85)
             if how < 0.15:
@@ -90,6 +90,16 @@ class Errands:
             return
         self._say(command_id, "ok" if errand.ok else "failed")
         reply({"ok": errand.ok, **_outcome(errand)})
+
+    @property
+    def ignored(self) -> list[Reply]:
+        """Return what would ack the commands that were ignored so far."""
+        return list(self._ignored.values())
+
+    @property
+    def unsettled(self) -> str:
+        """Return the id of a command that has not ended yet; "": there is none."""
+        return next((name for name, one in self._begun.items() if one.due_at is not None), "")
 
     def due(self) -> list[dict[str, Any]]:
         """Return the results that are to be handed in now, as `command_result` wants them."""

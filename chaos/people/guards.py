@@ -9,7 +9,7 @@ from chaos.wishes import KickAsked, Kicked
 class Guard(Caller):
     """Sends devices away over REST; they come too early on purpose."""
 
-    pauses_s = (2.0, 8.0)
+    pauses_s = (1.0, 6.0)
 
     async def act(self) -> None:
         """Send one away."""

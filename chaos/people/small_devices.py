@@ -13,6 +13,8 @@ from chaos.system import System
 
 #: How often it says that it reports, s.
 EVERY_S = 1.0
+#: So long after its last request it counts as overdue; now and then it sleeps for longer.
+OVERDUE_S = 3 * EVERY_S
 #: At most so many counts go into one report.
 MOST = 5
 
@@ -43,12 +45,14 @@ class SmallDevice(Person):
                     self._count += 1
                     self._waiting.append(self._count)
             try:
-                if self.chance.random() < 0.8 or self.finishing:
+                if self.chance.random() < 0.7 or self.finishing:
                     await self._report()
                 else:
                     await self._collect()
             except OSError:
                 pass  # it is open what became of it: the same again
+            if not self.finishing and self.chance.random() < 0.1:
+                await self.pause(2 * OVERDUE_S, 3 * OVERDUE_S)
             await self.pause(0.2, 2.0)
 
     async def _report(self) -> None:

@@ -5,53 +5,45 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chaos.journal import Journal
-from chaos.people.crowd import Person
+from chaos.people.crowd import Caller
 from chaos.socket import Reply, Socket, SocketLost
-from chaos.system import System
-from chaos.wishes import Joined
+from chaos.wishes import JoinAsked, Joined, VisitOver
 
 
-class Visitor(Person):
-    """Joins a session or two, and leaves them, or just goes.
+class Visitor(Caller):
+    """Joins a session, and leaves it, or just goes; each visit is a client of its own."""
 
-    Args:
-        devices: Their ids.
-    """
+    pauses_s = (0.3, 2.0)
 
-    def __init__(
-        self, name: str, devices: list[str], seed: int, system: System, journal: Journal
-    ) -> None:
-        super().__init__(name, seed, system, journal)
-        self._devices = devices
+    async def act(self) -> None:
+        """Make a visit."""
+        visit = f"{self.name}-{self.next_number()}"
+        try:
+            socket = await self.system.connect(self.any_port(), self._event)
+        except SocketLost:
+            return
+        try:
+            await self._visit(socket, visit)
+        except SocketLost:
+            pass
+        finally:
+            socket.close("done", abruptly=self.chance.random() < 0.5)
+            self.journal.add(VisitOver, visit)
 
-    async def run(self) -> None:
-        """Visit, again and again."""
-        while not self.finishing:
-            await self.pause(0.5, 3)
-            try:
-                socket = await self.system.connect(self.any_port(), self._event)
-            except SocketLost:
-                continue
-            try:
-                await self._visit(socket)
-            except SocketLost:
-                continue
-            finally:
-                socket.close("done", abruptly=self.chance.random() < 0.5)
-
-    async def _visit(self, socket: Socket) -> None:
-        device = self.chance.choice(self._devices)
-        await self._say(socket, "join_session", device)
+    async def _visit(self, socket: Socket, visit: str) -> None:
+        device = self.any_device()
+        await self._say(socket, "join_session", device, visit)
         await asyncio.sleep(self.chance.uniform(0.1, 4))
         if self.chance.random() < 0.5:
-            await self._say(socket, "leave_session", device)
+            await self._say(socket, "leave_session", device, visit)
+            await self.pause(0.0, 1.0)
 
-    async def _say(self, socket: Socket, event: str, device: str) -> None:
+    async def _say(self, socket: Socket, event: str, device: str, visit: str) -> None:
+        asked_at, left = self.journal.now, event == "leave_session"
+        self.journal.add(JoinAsked, device, visit, left)
         answer = await socket.call(event, {"session_id": device})
         if answer["ok"]:
-            clients, left = answer["active_clients"], event == "leave_session"
-            self.journal.add(Joined, device, self.name, clients, left)
+            self.journal.add(Joined, device, visit, answer["active_clients"], left, asked_at)
         else:
             self.refused(event, answer["error"])
 

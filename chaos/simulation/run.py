@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import gc
 import json
@@ -11,48 +10,24 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from unittest import mock
-from urllib.parse import quote
 
-from chaos import choices
-from chaos.evidence import Evidence, _read_redis, documented_keys
+from chaos.evidence import Evidence
 from chaos.faults.fault import Fault
 from chaos.journal import FaultEnded, Journal
-from chaos.people.brief import Brief
-from chaos.people.crowd import Person
-from chaos.people.dashboards import Dashboard
-from chaos.people.devices import Device
-from chaos.people.editors import Editor
-from chaos.people.guards import Guard
-from chaos.people.operators import Operator
-from chaos.people.small_devices import SmallDevice
-from chaos.people.visitors import Visitor
 from chaos.plan import Planned, make_plan
-from chaos.proxy import Line
 from chaos.simulation import primitives
 from chaos.simulation.checks import judge
-from chaos.simulation.course import Course
-from chaos.simulation.system import SETTINGS, SimulatedSystem
+from chaos.simulation.checks.course import Course
+from chaos.simulation.ending import Ending
+from chaos.simulation.invited import invite
+from chaos.simulation.system import SimulatedSystem
 from chaos.system import System
 from service.live.fanout import groups
 
-#: A device that has nothing to say.
-NEVER_S = 1e6
-#: How long Redis is away when the devices leave: longer than a call is repeated, shorter than a lease.
-OUTAGE_S = 1.8
-#: So long everything takes at most to come to its end: a device may be away before it is sent a command again.
-PATIENCE_S = 60.0
 #: No seed takes longer.
 LONGEST_S = 600.0
-#: The device that says nothing, and stays.
-QUIET = "quiet"
-#: How long a connection lasts that nothing ends: a command that was not acknowledged waits for the next one.
-STAYS_S = (3.0, 12.0)
-#: Who is in some seeds.
-GUESTS = ["small", QUIET, "guard", "brief", "visitor"]
 #: Above this a dashboard gets only the latest, until it has read so far; a simulation has little traffic.
 SLOW_BYTES, CAUGHT_UP_BYTES = 2048, 512
 #: The findings of a seed that does not become quiet.
@@ -129,44 +104,9 @@ class World:
         self.journal = Journal()
         self.plan = make_plan(seed, seconds, faults) if faults else []
         system = cast("System", self.system)  # people and faults need no more of it
-        self.devices: list[Person] = []
-        self.others: list[Person] = []
-        self.dashboards: list[Dashboard] = []
-        self._invite(seed, chance, system)
+        self.people = invite(seed, chance, system, self.journal)
         self.course = Course(time.time())
         self._errors = ErrorLines()
-
-    def _invite(self, seed: int, chance: random.Random, system: System) -> None:
-        """Make the people: some are in every seed, others in some, so that a seed stays quick."""
-        ids = [f"device-{n}" for n in range(chance.randint(2, 3))]
-        about = (seed, system, self.journal)
-        names = [*((name, name) for name in ids), (f"{ids[0]}-rival", ids[0]), ("silent", ids[1])]
-        devices = [Device(name, device, *about) for name, device in names]
-        for device in devices:
-            device.stays_s = STAYS_S
-        devices[-1].every_s = NEVER_S  # so it learns only from the service that it lost its id
-        self.devices += devices
-        guests = chance.sample(GUESTS, 2)
-        commanded = list(ids)
-        if "small" in guests:
-            self.devices.append(SmallDevice("small", *about))
-            commanded.append("small")
-        if QUIET in guests:
-            quiet = Device(QUIET, QUIET, *about)
-            quiet.every_s, quiet.stays_s = NEVER_S, (NEVER_S, NEVER_S)
-            self.devices.append(quiet)
-        self.others += [
-            Operator("operator", commanded, *about),
-            *(Editor(f"editor-{n}", ids[:2], *about) for n in range(2)),
-            *([Guard("guard", commanded, *about)] if "guard" in guests else []),
-            *([Brief("brief", *about)] if "brief" in guests else []),
-            *([Visitor("visitor", ids, *about)] if "visitor" in guests else []),
-        ]
-        choice = choices.draw(chance, ids, [name for name, _ in names])
-        self.dashboards += [
-            Dashboard("dashboard-0", *about),
-            Dashboard("dashboard-1", *about, choice if chance.random() < 0.7 else None),
-        ]
 
     def run(self) -> tuple[Evidence, str]:
         """Do the whole of it; return the evidence, and why it did not come to its end."""
@@ -200,14 +140,13 @@ class World:
 
     async def _whole(self, evidence: Evidence) -> None:
         await self.system.start()
-        people: list[Person] = [*self.devices, *self.dashboards, *self.others]
+        people = self.people.all
         tasks = [asyncio.create_task(person.run(), name=person.name) for person in people]
+        end = Ending(self.system, self.journal, self.people, self.course, evidence)
         try:
             await self._cause_faults()
             await self.system.ready()
-            await self._finish(tasks, evidence)
-            evidence.views = {one.name: one.view for one in self.dashboards}
-            await self._collect(evidence)
+            await end(tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -227,89 +166,6 @@ class World:
         target = await fault.do(cast("System", self.system), random.Random(planned.chance))
         self.journal.add(FaultEnded, fault.name, target)
         self.course.add(fault.name, began, self.journal.now)
-
-    async def _finish(self, tasks: list[asyncio.Task[None]], evidence: Evidence) -> None:
-        named = {task.get_name(): task for task in tasks}
-        await self._end(self.others, named)
-        await self._until(lambda rows: not any(r["open_commands"] for r in rows), "commands ended")
-        evidence.ttl_s = SETTINGS["sessions.ttl_s"]
-        evidence.held_ttls = await asyncio.to_thread(self._ttls_of_quiet)
-        leaving = asyncio.create_task(self._end(list(self.devices), named))
-        await self._cut_redis_off()  # while they leave
-        await leaving
-        await self._until(
-            lambda rows: all(r["state"] == "inactive" and not r["active_clients"] for r in rows),
-            "devices gone",
-        )
-        await self._until(self._views_agree, "dashboards agree", must=False)
-        for dashboard in self.dashboards:
-            dashboard.stop()
-        await self._end(list(self.dashboards), named)
-
-    def _ttls_of_quiet(self) -> dict[str, int]:
-        client: Any = self.system.client
-        return {key: client.pttl(key) for key in sorted(client.scan_iter(f"*:{QUIET}"))}
-
-    async def _cut_redis_off(self) -> None:
-        await asyncio.sleep(0.4)
-        began = self.journal.now
-        for node in self.system.nodes:
-            node.redis.line = Line(refuses=True)
-            node.redis.cut()
-        await asyncio.sleep(OUTAGE_S)
-        for node in self.system.nodes:
-            node.redis.heal()
-        self.course.add("redis cut off", began, self.journal.now)
-
-    async def _end(self, people: list[Person], named: dict[str, asyncio.Task[None]]) -> None:
-        for person in people:
-            person.finishing = True
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(named[person.name] for person in people))
-
-    async def _until(
-        self, holds: Callable[[list[dict[str, Any]]], bool], what: str, *, must: bool = True
-    ) -> None:
-        rows: list[dict[str, Any]] = []
-        until = self.system.scheduler.now + PATIENCE_S
-        while self.system.scheduler.now < until:
-            with contextlib.suppress(OSError):
-                rows = await self._summaries()
-                if holds(rows):
-                    return
-            await asyncio.sleep(0.25)
-        if must:
-            raise TimeoutError(f"not {what} within {PATIENCE_S:.0f} s: {rows[:3]}")
-
-    def _views_agree(self, rows: list[dict[str, Any]]) -> bool:
-        return all(
-            {name: row["state"] for name, row in one.view.items()}
-            == {row["session_id"]: row["state"] for row in rows if choices.sees(one.choice, row)}
-            for one in self.dashboards
-        )
-
-    async def _get(self, path: str) -> Any:
-        status, answer, _ = await self.system.ask(self.system.nodes[0].own_port, "GET", path)
-        if status != 200:
-            raise OSError(f"GET {path}: {status} {answer}")
-        return answer
-
-    async def _summaries(self) -> list[dict[str, Any]]:
-        answer = await self._get("/api/v1/sessions?state=all&limit=500")
-        return list(answer["sessions"])
-
-    async def _collect(self, evidence: Evidence) -> None:
-        evidence.summaries = {row["session_id"]: row for row in await self._summaries()}
-        for session_id in evidence.summaries:
-            path = f"/api/v1/sessions/{quote(session_id, safe='')}"
-            evidence.sessions[session_id] = await self._get(path)
-            evidence.commands[session_id] = (await self._get(f"{path}/commands"))["commands"]
-        await asyncio.to_thread(_read_redis, evidence, cast("System", self.system))
-        evidence.patterns = documented_keys(PAGE)
-
-
-#: Says which keys there are.
-PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 
 
 class ErrorLines(logging.Handler):

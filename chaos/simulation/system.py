@@ -35,7 +35,8 @@ SETTINGS: dict[str, Any] = {
     "sessions.history": {"default": 5000, "keys": {}},
     "archive.url": "",
     "memory.min_available_percent": 0,
-    "limits.flapping_registers": 0,
+    "limits.flapping_registers": 3,  # so few that two who fight for an id are refused at times
+    "limits.flapping_window_s": 4,
 }
 #: So long people wait for an answer: less than most outages last.
 REQUEST_S = 3.0

@@ -1,50 +1,22 @@
-"""Promises with a time, which a simulation can hold exactly: nothing but its faults delays anything."""
+"""What comes to a connected device in calm: that it lost its session, its commands, and each order once."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from datetime import datetime
 from itertools import pairwise
 
-from chaos.checks import ALL
 from chaos.checks.commands import FINAL
 from chaos.evidence import Evidence
 from chaos.journal import CommandShown, Received
-from chaos.simulation import timed as times
-from chaos.simulation.course import Course, owned, stays_of
+from chaos.simulation.checks.course import Course, owned, stays_of
 from chaos.wishes import Answered, CancelAsked, Ordered, OrderTaken
 
-#: The promises that a simulation says nothing about: it has no archive.
-NOT_HERE = frozenset({"the archive is whole"})
 #: In calm a socket that lost its session is closed within this …
 TOLD_S = 3.0
 #: … and a command is at a connected device: a renewal, and the call that takes it.
 REACHED_S = 4.0
 #: What comes together with the answer to a register may be noted before that.
 AT_ONCE_S = 0.1
-
-
-def judge(evidence: Evidence, course: Course) -> dict[str, list[str]]:
-    """Return what is wrong, by promise."""
-    timed: dict[str, Callable[[Evidence, Course], list[str]]] = {
-        "who lost its session is told": closed,
-        "commands reach a connected device": reached,
-        "connected devices stay active": active,
-        "an order is one command": once,
-        "a refused register is repeated": times.registered_again,
-        "what was sent before a goodbye has its effect": times.goodbyes,
-        "an acknowledged command does not come again": times.acks_count,
-        "setups reach a connected device": times.setups_arrive,
-        "who was sent away is closed": times.kicked_close,
-        "commands end at their deadline": times.commands_end,
-        "who is overdue is inactive in time": times.overdue,
-        "keys of connected sessions are renewed": times.renewed,
-    }
-    return {
-        **{name: check(evidence) for name, check in ALL.items() if name not in NOT_HERE},
-        **{name: check(evidence, course) for name, check in timed.items()},
-    }
 
 
 def closed(evidence: Evidence, course: Course) -> list[str]:
@@ -94,19 +66,6 @@ def _over(evidence: Evidence, taken: dict[str, OrderTaken]) -> dict[str, float]:
         ):
             over[entry.command_id] = min(over.get(entry.command_id, entry.at), entry.at)
     return over
-
-
-def active(evidence: Evidence, course: Course) -> list[str]:
-    """Find sessions that were taken from a node that lives."""
-    return [
-        f"{session}: lease_expired at {at:.1f}"
-        for session, shown in evidence.sessions.items()
-        for event in shown["timeline"]
-        if event["event"] == "lease_expired"
-        and course.is_calm(
-            at := datetime.fromisoformat(event["at"]).timestamp() - course.epoch_s, at
-        )
-    ]
 
 
 def once(evidence: Evidence, course: Course) -> list[str]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 
 from chaos.evidence import Evidence
 from chaos.journal import NotRegistered, Received, Reported, SaidGoodbye
 from chaos.people.devices import EFFECT_S
-from chaos.simulation.course import Course, owned, stays_of
-from chaos.wishes import Answered, KickAsked, Kicked, Put, PutTaken, SetupSeen
+from chaos.simulation.checks.course import Course, owned, owner_through, stays_of
+from chaos.wishes import (
+    Answered,
+    CancelAsked,
+    CancelTaken,
+    KickAsked,
+    Kicked,
+    Put,
+    PutTaken,
+    SetupSeen,
+)
 
 #: In calm a setup is at its connected device within this …
 SETUP_S = 2.0
@@ -21,8 +31,10 @@ KICKED_S = 3.0
 ENDED_S = 3.0
 #: … and a device without a socket that is overdue is inactive (README: + 1 s; a node looks once per renewal).
 OVERDUE_S = 2.0
-#: Of the time of a key so much is left at any moment, also after an outage.
-RENEWED_PART = 0.4
+#: Of the time of a key so much is left at any moment, …
+RENEWED_PART = 0.5
+#: … and so much in calm: it is renewed when a quarter is over, and a device without a socket reports soon enough.
+RENEWED_IN_CALM = 0.65
 #: What clocks of tasks differ by.
 SLACK_S = 0.05
 
@@ -51,19 +63,45 @@ def acks_count(evidence: Evidence, course: Course) -> list[str]:
     """Find commands that came again on a later connection, long after they were answered in calm."""
     stays, found = stays_of(evidence), []
     answered: dict[str, float] = {}
-    for entry in evidence.entries:
-        if isinstance(entry, Answered) and course.is_calm(entry.at, entry.at + ACK_S):
-            for stay, owned_until in owned(stays[entry.device]):
-                if stay.sender == entry.who and stay.began < entry.at < owned_until - ACK_S:
-                    answered.setdefault(entry.command_id, entry.at + ACK_S)
-        elif isinstance(entry, Received):
-            began = [s.began for s in stays[entry.device] if s.sender == entry.who]
-            came_by = max((at for at in began if at <= entry.at), default=-1.0)
-            if answered.get(entry.command_id, entry.at) < came_by:
-                found.append(
-                    f"{entry.who} answered {entry.command_id} before {came_by:.1f}, and it came again"
-                )
+    for answer in _heard(evidence, course):
+        answered.setdefault(answer.command_id, answer.at + ACK_S)
+    for entry in evidence.of(Received):
+        began = [s.began for s in stays[entry.device] if s.sender == entry.who]
+        came_by = max((at for at in began if at <= entry.at), default=-1.0)
+        if answered.get(entry.command_id, entry.at) < came_by:
+            found.append(
+                f"{entry.who} answered {entry.command_id} before {came_by:.1f}, and it came again"
+            )
     return found
+
+
+def results_count(evidence: Evidence, course: Course) -> list[str]:
+    """Find commands that were cancelled long after their device had said in calm how they ended."""
+    said: dict[str, Answered] = {}
+    for answer in _heard(evidence, course):
+        if answer.what != "ack":
+            said.setdefault(answer.command_id, answer)
+    cancels: dict[str, float] = {}
+    for cancel in evidence.of(CancelAsked):
+        cancels.setdefault(cancel.command_id, cancel.at)
+    return [
+        f"{name} was cancelled at {cancels[name]:.2f}, and {answer.what} at {answer.at:.2f}"
+        for name, answer in said.items()
+        if answer.at + ACK_S < cancels.get(name, 0.0)
+        and any(
+            row["command_id"] == name and row["status"] == "cancelled"
+            for row in evidence.commands.get(answer.device, ())
+        )
+    ]
+
+
+def _heard(evidence: Evidence, course: Course) -> Iterator[Answered]:
+    """Yield what owners answered to commands, where nothing can have kept it from Redis."""
+    stays = stays_of(evidence)
+    for entry in evidence.of(Answered):
+        owner = owner_through(stays[entry.device], entry.at, entry.at + ACK_S)
+        if owner and owner.sender == entry.who and course.is_calm(entry.at, entry.at + ACK_S):
+            yield entry
 
 
 def registered_again(evidence: Evidence, course: Course) -> list[str]:
@@ -109,6 +147,21 @@ def kicked_close(evidence: Evidence, course: Course) -> list[str]:
     ]
 
 
+def cancelled(evidence: Evidence, course: Course) -> list[str]:
+    """Find commands that came although they had been cancelled, in calm and long before."""
+    over = {
+        entry.command_id: entry.at
+        for entry in evidence.of(CancelTaken)
+        if entry.status == "cancelled"
+    }
+    return [
+        f"{entry.command_id} was cancelled at {over[entry.command_id]:.2f}, and came at {entry.at:.2f}"
+        for entry in evidence.of(Received)
+        if entry.at > over.get(entry.command_id, entry.at) + ACK_S
+        and course.is_calm(over[entry.command_id], entry.at)
+    ]
+
+
 def commands_end(evidence: Evidence, course: Course) -> list[str]:
     """Find commands that ended long after their deadline."""
     found = []
@@ -149,11 +202,13 @@ def overdue(evidence: Evidence, course: Course) -> list[str]:
 
 
 def renewed(evidence: Evidence, course: Course) -> list[str]:
-    """Find keys of connected sessions that are not renewed, as their node does each quarter of their time."""
+    """Find keys of active sessions that are not renewed: by their node, or by each report."""
+    is_calm = course.is_calm(evidence.held_at - evidence.ttl_s / 4, evidence.held_at)
+    least_ms = 1000 * evidence.ttl_s * (RENEWED_IN_CALM if is_calm else RENEWED_PART)
     return [
         f"{key} ends in {ttl_ms / 1000:.1f} s of {evidence.ttl_s}"
         for key, ttl_ms in evidence.held_ttls.items()
-        if ttl_ms < 1000 * evidence.ttl_s * RENEWED_PART
+        if ttl_ms < least_ms
     ]
 
 

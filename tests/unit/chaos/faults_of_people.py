@@ -5,6 +5,7 @@ from __future__ import annotations
 from chaos.journal import (
     Changed,
     Disorder,
+    Insisted,
     Refused,
     Registered,
     Reported,
@@ -26,6 +27,7 @@ PLANTED: dict[str, list[Plant]] = {
     "no earlier connection takes a session back": [
         added(Superseded(9.0, DEVICE, "kiosk", 6.9)),
         added(Superseded(9.0, DEVICE, "rival", 7.0)),
+        added(Insisted(7.1, DEVICE, "kiosk", "result", True, 7.05)),
         added(Superseded(6.94, DEVICE, "kiosk", 0.8)),
     ],
     "who was sent away stays away, and comes back": [

@@ -18,11 +18,12 @@ from chaos.journal import (
     Reported,
     SaidGoodbye,
 )
-from chaos.simulation import checks, timed
-from chaos.simulation.course import Course
+from chaos.simulation.checks import delivered, registers, timed
+from chaos.simulation.checks.course import Course
 from chaos.wishes import (
     Answered,
     CancelAsked,
+    CancelTaken,
     KickAsked,
     Kicked,
     Ordered,
@@ -76,28 +77,28 @@ PUT = [Put(5, "bo", ID, "m", None), PutTaken(5.1, "bo", ID, "m", 3, "m")]
 @pytest.mark.parametrize(
     ("check", "sound", "planted"),
     [
-        (checks.closed, [LONG, stay("two", 31, 40)], [LONG, stay("two", 20, 40)]),
-        (checks.closed, [stay("one", 2, 12), stay("two", 10, 20)], [stay("one", 2, 14), stay("two", 10, 20)]),
-        (checks.reached, [LONG, ordered(), received(8.9)], [LONG, ordered(), received(9.2)]),
-        (checks.reached, [LONG, ordered(), answered(6.0)], [LONG, ordered()]),
-        (checks.reached, [LONG, ordered(), CancelAsked(6.0, "anna", ID, "c1")], [LONG, ordered()]),
-        (checks.reached, [LONG, ordered(ttl_s=2.0)], [LONG, ordered(ttl_s=5.0)]),
+        (delivered.closed, [LONG, stay("two", 31, 40)], [LONG, stay("two", 20, 40)]),
+        (delivered.closed, [stay("one", 2, 12), stay("two", 10, 20)], [stay("one", 2, 14), stay("two", 10, 20)]),
+        (delivered.reached, [LONG, ordered(), received(8.9)], [LONG, ordered(), received(9.2)]),
+        (delivered.reached, [LONG, ordered(), answered(6.0)], [LONG, ordered()]),
+        (delivered.reached, [LONG, ordered(), CancelAsked(6.0, "anna", ID, "c1")], [LONG, ordered()]),
+        (delivered.reached, [LONG, ordered(ttl_s=2.0)], [LONG, ordered(ttl_s=5.0)]),
         (
-            checks.reached,
+            delivered.reached,
             [LONG, ordered(), CommandShown(6.0, "wall", "c1", "expired")],
             [LONG, ordered(), CommandShown(6.0, "wall", "c1", "sent")],
         ),
         (  # without an ack it comes again, on the next connection
-            checks.reached,
+            delivered.reached,
             [stay("one", 2, 8), ordered(), received(6), stay("one", 9, 30), received(10)],
             [stay("one", 2, 8), ordered(), received(6), stay("one", 9, 30)],
         ),
         (  # not to a connection that was taken over meanwhile
-            checks.reached,
+            delivered.reached,
             [LONG, stay("two", 7, 30), ordered(), received(8, "two")],
             [LONG, stay("two", 7, 30), ordered(), received(8, "one")],
         ),
-        (checks.once, [received(5), received(6)], [received(5), received(6, command_id="c2")]),
+        (delivered.once, [received(5), received(6)], [received(5), received(6, command_id="c2")]),
         (
             timed.acks_count,
             [stay("one", 2, 8), answered(7.5), stay("one", 9, 20), received(10)],
@@ -123,6 +124,11 @@ PUT = [Put(5, "bo", ID, "m", None), PutTaken(5.1, "bo", ID, "m", 3, "m")]
             [stay("one", 2, 7), KickAsked(5, ID, 1), Kicked(5.1, ID, 1, 5)],
             [stay("one", 2, 9), KickAsked(5, ID, 1), Kicked(5.1, ID, 1, 5)],
         ),
+        (
+            timed.cancelled,
+            [CancelTaken(5, "anna", ID, "c1", "cancelled"), received(5.9)],
+            [CancelTaken(5, "anna", ID, "c1", "cancelled"), received(6.1)],
+        ),
         (timed.kicked_close, [stay("one", 6, 20), Kicked(5.1, ID, 1, 5)], [LONG, Kicked(5.1, ID, 1, 5)]),
     ],
 )  # fmt: skip
@@ -131,7 +137,7 @@ def test_check_tells_what_is_kept_from_what_is_not(
 ) -> None:
     assert not found(check, *sound)
     assert found(check, *planted)
-    assert not found(check, *planted, faults=[(0.0, 100.0)]) or check is checks.once
+    assert not found(check, *planted, faults=[(0.0, 100.0)]) or check is delivered.once
 
 
 def iso(at: float) -> str:
@@ -159,7 +165,14 @@ OVERDUE = ("inactive", "overdue")
     ("check", "entries", "sound", "planted"),
     [
         (timed.commands_end, [], command(5, 7.9), command(5, 8.1)),
-        (checks.active, [], timeline((5, "inactive", "x")), timeline((5, "lease_expired", "x"))),
+        (registers.stay_connected, [], timeline((5, "inactive", "x")), timeline((5, "lease_expired", "x"))),
+        (registers.stay_connected, LONG, timeline((30.5, "disconnected", "x")), timeline((20, "disconnected", "x"))),
+        (
+            registers.stay_connected,
+            [*LONG, *stay("two", 10, 20)],
+            timeline((10.5, "disconnected", "x")),
+            timeline((15, "inactive", "idle")),
+        ),
         (timed.overdue, [report(5)], timeline((8.0, *OVERDUE)), timeline((7.5, *OVERDUE))),
         (timed.overdue, [report(5), report(20)], timeline((8.5, *OVERDUE)), timeline()),
         (timed.overdue, [report(5), report(20)], timeline((9.9, *OVERDUE)), timeline((10.5, *OVERDUE))),
@@ -173,8 +186,14 @@ OVERDUE = ("inactive", "overdue")
         (
             timed.renewed,
             [],
-            {"ttl_s": 36.0, "held_ttls": {"session:quiet": 15_000}},
-            {"ttl_s": 36.0, "held_ttls": {"session:quiet": 14_000}},
+            {"ttl_s": 36.0, "held_at": 30, "held_ttls": {"session:quiet": 24_000}},
+            {"ttl_s": 36.0, "held_at": 30, "held_ttls": {"session:quiet": 23_000}},
+        ),
+        (  # in the aftermath of the beginning less is enough
+            timed.renewed,
+            [],
+            {"ttl_s": 36.0, "held_at": 5, "held_ttls": {"session:quiet": 19_000}},
+            {"ttl_s": 36.0, "held_at": 5, "held_ttls": {"session:quiet": 17_000}},
         ),
     ],
 )  # fmt: skip
@@ -201,6 +220,23 @@ def test_faults_explain_what_is_late_until_their_consequences_are_over() -> None
     ]
     assert [course.is_calm(*times) for times in [(20.5, 22), (21.1, 22)]] == [False, True]
     assert [round(course.calm_from(at), 2) for at in (0.5, 2, 5.5, 20.5)] == [1.0, 2.0, 14.0, 21.0]
+
+
+def ended_as(status: str) -> dict[str, Any]:
+    return {"commands": {ID: [{"command_id": "c1", "status": status}]}}
+
+
+def test_command_that_its_device_ended_is_cancelled_only_in_the_same_moment() -> None:
+    said = [*LONG, answered(6.0, "ok")]
+    late, at_once = CancelAsked(7.5, "anna", ID, "c1"), CancelAsked(6.5, "anna", ID, "c1")
+    assert found(timed.results_count, said, late, **ended_as("cancelled"))
+    assert not found(timed.results_count, said, late, **ended_as("succeeded"))
+    assert not found(timed.results_count, said, at_once, late, **ended_as("cancelled"))
+    assert not found(timed.results_count, said, late, faults=[(6.2, 6.3)], **ended_as("cancelled"))
+    only_acked = [*LONG, answered(6.0)]
+    assert not found(timed.results_count, only_acked, late, **ended_as("cancelled"))
+    of_a_former_socket = [*LONG, *stay("two", 6.5, 30), answered(6.0, "ok")]
+    assert not found(timed.results_count, of_a_former_socket, late, **ended_as("cancelled"))
 
 
 def goodbye(last_seq: int, left_at: float = 12.0) -> Entry:
