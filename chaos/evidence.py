@@ -16,7 +16,7 @@ import psutil
 
 from chaos.journal import DataLost, Entry, Kind, Sent, read
 from chaos.system import System, http
-from chaos.wishes import Ordered, Put
+from chaos.wishes import BulkAsked, Ordered, Put
 
 #: The indexes of which each session is in exactly one.
 STATES = ("active", "inactive", "archived")
@@ -42,7 +42,7 @@ class Evidence:
         files: Names of the files that the index of archived sessions names → whether they exist.
         views: Dashboard → what it knows in the end: id → summary.
         verified: What `muster archive verify` says.
-        logs: Process → lines of its log that have level error, or are no JSON.
+        logs: Process → lines of its log that have level error, or are no JSON object.
         patterns: Key pattern of docs/redis.md → whether such keys have a TTL.
         explained: Patterns of error lines that the faults of this run explain.
         unfinished: What did not come to its end when the faults were over.
@@ -122,6 +122,7 @@ async def collect(evidence: Evidence, system: System) -> None:
     mine = {entry.device for entry in evidence.of(Sent)}
     mine |= {entry.device for entry in evidence.of(Ordered)}
     mine |= {entry.device for entry in evidence.of(Put)}
+    mine |= {device for entry in evidence.of(BulkAsked) for device in entry.devices}
     for session_id in mine & evidence.summaries.keys():
         path = f"/api/v1/sessions/{quote(session_id, safe='')}"
         evidence.sessions[session_id] = await asyncio.to_thread(patiently, port, path)
@@ -170,7 +171,8 @@ def documented_keys(
     page: Path = Path(__file__).parents[1] / "docs" / "redis.md",
 ) -> dict[str, bool]:
     """Return the key patterns in the table of docs/redis.md, and whether they have a TTL."""
-    rows = re.findall(r"^\| `(P:[^|]*)` \| [^|]* \| ([^|]*)\|", page.read_text(), re.MULTILINE)
+    row = r"^\| `(P:[^|]*)` \| [^|]* \| ([^|]*)\| .*\|$"  # of four cells: other tables have fewer
+    rows = re.findall(row, page.read_text(), re.MULTILINE)
     return {pattern: bool(ttl.strip()) for pattern, ttl in rows}
 
 
@@ -191,8 +193,9 @@ def _noteworthy(log: Path) -> list[str]:
     lines = []
     for line in log.read_text(errors="replace").splitlines():
         try:
-            if json.loads(line).get("level") in ("error", "critical"):
-                lines.append(line)
+            found = json.loads(line)
         except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("level") in ("error", "critical"):
             lines.append(line)
     return lines

@@ -180,7 +180,7 @@ def _sound() -> Evidence:
             ]
         },
         summaries={DEVICE: dict(SUMMARY)},
-        indexes={TAG: {"active": [], "inactive": [DEVICE], "archived": []}},
+        indexes={TAG: {"active": [], "inactive": [DEVICE], "archived": ["old"]}},
         keys={
             f"{TAG}session:{DEVICE}": 5000,
             f"{TAG}inactive": -1,
@@ -189,7 +189,7 @@ def _sound() -> Evidence:
         },
         files={"kiosk.1.zst": True},
         views={"wall": {DEVICE: dict(SUMMARY)}, "screen": {DEVICE: dict(SUMMARY)}},
-        verified={"exit": 0, "bad": [], "checked": 0},
+        verified={"exit": 0, "bad": 0, "checked": 1},
         logs={"node 0": []},
         leftovers={"node 0": {"MiB of memory": (70.0, 90.0), "connections": (0, 0)}},
         patterns=documented_keys(),
