@@ -10,7 +10,7 @@ LEAVE_FILES = frozenset({"valkey killed", "redis emptied", "redis backup restore
 
 
 def whole(evidence: Evidence) -> list[str]:
-    """Find what `muster archive verify` complains of, and files too many."""
+    """Find what `muster archive verify` complains of or did not look at, and files too many."""
     verified = evidence.verified
     wrong = ["bad", "unreadable", "wrong"]
     if not LEAVE_FILES & {entry.fault for entry in evidence.of(FaultBegan)}:
@@ -18,7 +18,8 @@ def whole(evidence: Evidence) -> list[str]:
     found = [
         f"archive verify says {name}: {verified[name]}" for name in wrong if verified.get(name)
     ]
-    if verified.get("exit") != 0 and not found:
+    looked = verified.get("checked", -1) >= sum(evidence.files.values())
+    if not (verified.get("exit") == 0 and looked) and not found:
         found.append(f"archive verify failed: {verified}")
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from chaos.evidence import Evidence
-from chaos.journal import FaultBegan, Refused, Registered, Reported
+from chaos.journal import FaultBegan, Refused, RegisterAsked, Registered, Reported
 from chaos.wishes import Deleted, KickAsked, Kicked, LateWrite
 
 #: Redis counts the time that a device is away; who changes its clock changes that.
@@ -37,14 +37,17 @@ def kept(evidence: Evidence) -> list[str]:
                     f"{entry.device} was sent away at {kick.at:.2f} for {kick.retry_after_s} s, and "
                     f"came at {entry.at:.2f}"
                 )
-    asked = list(evidence.of(KickAsked))
+    asked, ids = list(evidence.of(KickAsked)), defaultdict(set)
+    for wish in evidence.of(RegisterAsked):
+        ids[wish.sender].add(wish.device)
     return found + [
         f"{entry.who} was {entry.code} at {entry.at:.2f}, and had not been sent away"
         for entry in evidence.of(Refused)
         if entry.event in ("register", "updates")
         and entry.code == "rate_limited"
         and not any(
-            k.at < entry.at < k.at + k.retry_after_s + LATE_S
+            k.device in (ids[entry.who] or {entry.who})
+            and k.at < entry.at < k.at + k.retry_after_s + LATE_S
             and entry.retry_after_s <= k.retry_after_s
             for k in asked
         )

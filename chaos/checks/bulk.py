@@ -40,8 +40,9 @@ def once_each(evidence: Evidence) -> list[str]:
         if sorted(done.devices) != sorted(certain[done.key].devices):
             found.append(f"{done.key} is for {done.devices}, not {certain[done.key].devices}")
         for device in set(done.devices) - set(done.refused):
-            rows = evidence.commands.get(device, [])
+            if (rows := evidence.commands.get(device)) is None:
+                continue  # not asked for
             count = Counter((row.get("params") or {}).get("number") for row in rows)[done.number]
-            if count > 1 or (count == 0 and 0 < len(rows) < KEPT):
+            if count > 1 or (count == 0 and len(rows) < KEPT):
                 found.append(f"{done.key}: {device} has {count} of it")
     return found

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from chaos.evidence import Evidence
 from chaos.journal import CommandShown, Received
-from chaos.wishes import Mismatched, Ordered, OrderTaken
+from chaos.wishes import BulkAsked, Mismatched, Ordered, OrderTaken
 
 FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
 
@@ -18,11 +18,14 @@ def one_end(evidence: Evidence) -> list[str]:
     for shown in evidence.of(CommandShown):
         if shown.status in FINAL:
             ends[shown.command_id].add(shown.status)
-    for rows in evidence.commands.values():
+    found = []
+    for device, rows in evidence.commands.items():
         for row in rows:
             if row["status"] in FINAL:
                 ends[row["command_id"]].add(row["status"])
-    found = [
+            elif row["command_id"] not in uncertain:
+                found.append(f"{device}: command {row['command_id']} is {row['status']}")
+    found += [
         f"command {name} ended as {sorted(words)}"
         for name, words in ends.items()
         if len(words) > 1 and name not in uncertain
@@ -39,7 +42,7 @@ def one_end(evidence: Evidence) -> list[str]:
 
 
 def arrive(evidence: Evidence) -> list[str]:
-    """Find requests that became two commands, and commands that came in another order."""
+    """Find requests that became two commands, and commands that came in another order, or unasked."""
     found = []
     ids: dict[str, set[str]] = defaultdict(set)
     uncertain = uncertain_ones(evidence)
@@ -58,10 +61,15 @@ def arrive(evidence: Evidence) -> list[str]:
     sender = {
         t.command_id: (t.operator, asked.get((t.device, t.key))) for t in evidence.of(OrderTaken)
     }
+    wished = {(o.device, o.number) for o in evidence.of(Ordered)}
+    wished |= {(name, bulk.number) for bulk in evidence.of(BulkAsked) for name in bulk.devices}
+    keys_are_kept = evidence.last_loss.at < 0  # without its first use a key may be used for another
     arrived: set[str] = set()
     attempts: dict[tuple[str, str], int] = {}  # to each client: a packet to another one may be late
     highest: dict[tuple[str, str], int] = {}
     for entry in evidence.of(Received):
+        if keys_are_kept and (entry.device, entry.number) not in wished:
+            found.append(f"{entry.device}: {entry.number} was not asked for, and came")
         if entry.command_id in uncertain:
             continue
         before = attempts.get((entry.who, entry.command_id))

@@ -95,6 +95,8 @@ def _lost(evidence: Evidence) -> set[tuple[str, str, int]]:
 
 def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Iterator[str]:
     place = {count: index for index, count in enumerate(history)}
+    if seen and seen[0][0] not in place and not seen[0][1]:
+        yield f"{seen[0][0]} is not stored"
     for (before, _), (count, conflated) in itertools.pairwise(seen):
         if before not in place or count not in place:
             if not (conflated and count > before):

@@ -13,7 +13,7 @@ _OF_RQ = re.compile(r"rq:")
 
 
 def one_each(evidence: Evidence) -> list[str]:
-    """Find sessions in no index, in two, without data, or whose file is missing."""
+    """Find sessions in no index, in two, without data, or whose file is missing or not named."""
     found = []
     for tag, states in evidence.indexes.items():
         counts = Counter(name for ids in states.values() for name in ids)
@@ -34,6 +34,9 @@ def one_each(evidence: Evidence) -> list[str]:
         for name, there in evidence.files.items()
         if not there
     ]
+    archived = sum(len(states["archived"]) for states in evidence.indexes.values())
+    if archived != len(evidence.files):
+        found.append(f"{archived} sessions are archived, with {len(evidence.files)} files")
     loss = evidence.last_loss
     everybody = {
         entry.device for entry in evidence.of(Registered) if not loss.may_have(entry.at, entry.at)

@@ -49,14 +49,15 @@ def none_twice(evidence: Evidence) -> list[str]:
 
 
 def none_invented(evidence: Evidence) -> list[str]:
-    """Find counts that no device sent."""
-    sent: dict[tuple[str, str], set[int]] = defaultdict(set)
+    """Find counts that no device sent, also where nothing was sent under their key."""
+    sent: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for entry in evidence.of(Sent):
-        sent[entry.device, entry.sender].add(entry.count)
+        sent[entry.device][entry.sender].add(entry.count)
     return [
-        f"{device}: {sender} never sent {sorted(strange)[:20]}"
-        for (device, sender), counts in sent.items()
-        if (strange := set(stored(evidence, device, sender)) - counts)
+        f"{device}: {key} never sent {sorted(strange)[:20]}"
+        for device, senders in sent.items()
+        for key in evidence.sessions.get(device, {}).get("data") or {}
+        if (strange := set(stored(evidence, device, key)) - senders[key])
     ]
 
 

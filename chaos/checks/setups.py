@@ -38,9 +38,11 @@ def none_lost(evidence: Evidence) -> list[str]:
             found.append(f"{device}: version {highest} was accepted, {final} is stored")
         elif final == highest and (session.get("setup") or {}).get("mark") != mark:
             found.append(f"{device}: version {final} is {session.get('setup')}, not {mark}")
-        elif final > unanswered[device]:
-            found.append(f"{device}: version {final} after {unanswered[device]} requests")
-    return found
+    return found + [
+        f"{device}: version {version} after {unanswered[device]} requests"
+        for device, session in evidence.sessions.items()
+        if (version := session.get("setup_version", 0)) > unanswered[device]
+    ]
 
 
 def steps_are_true(evidence: Evidence) -> list[str]:

@@ -1,0 +1,24 @@
+"""Pairs of runs that differ by one thing: the one keeps a promise, the other one breaks it."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos.checks import ALL
+from tests.unit.chaos import edges_of_commands, edges_of_people, edges_of_setups
+from tests.unit.chaos.sound import sound
+
+PAIRS = edges_of_people.PAIRS | edges_of_commands.PAIRS | edges_of_setups.PAIRS
+
+
+@pytest.mark.parametrize(
+    ("promise", "number"),
+    [(promise, number) for promise, pairs in PAIRS.items() for number in range(len(pairs))],
+)
+def test_check_tells_what_keeps_a_promise_from_what_breaks_it(promise: str, number: int) -> None:
+    keeps, breaks = PAIRS[promise][number]
+    kept, broken = sound(), sound()
+    keeps(kept)
+    breaks(broken)
+    assert ALL[promise](kept) == []
+    assert ALL[promise](broken) != []
