@@ -21,8 +21,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after the other")
     parser.add_argument("--seconds", type=float, default=18, help="how long faults begin")
-    names = ", ".join(fault.name for fault in FAULTS)
-    parser.add_argument("--faults", default="", help=f"only these, by comma: {names}")
+    known = ", ".join(fault.name for fault in FAULTS)
+    parser.add_argument("--faults", default="", help=f"only these, by comma: {known}")
     parser.add_argument(
         "--plant", default="", help="plant these faults in the service, by comma, or `all`"
     )
@@ -30,9 +30,12 @@ def main() -> int:
     wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
     faults = [fault for fault in FAULTS if not wanted or fault.name in wanted]
     if len(faults) < len(wanted):
-        parser.error(f"there are only these faults: {names}")
+        parser.error(f"there are only these faults: {known}")
     if options.plant:
-        return _find_planted(options.plant.split(","), options.seconds)
+        names = [name.strip() for name in options.plant.split(",") if name.strip()]
+        if unknown := _unknown(names):
+            parser.error(f"there is no such planted fault: {', '.join(unknown)}")
+        return _find_planted(names, options.seconds)
     return _simulate(options.seed, options.seeds, options.seconds, faults)
 
 
@@ -53,6 +56,12 @@ def _simulate(first: int, number: int, seconds: float, faults: list[Fault]) -> i
         speed = f"{simulated_s:.0f} s in {cpu_s:.0f} s of a processor ({simulated_s / cpu_s:.0f} ×)"
         print(f"{number} seeds, {failed:.0f} failed; {speed}")
     return 1 if failed else 0
+
+
+def _unknown(names: list[str]) -> list[str]:
+    from chaos.simulation.planted.faults import PLANTED
+
+    return sorted(set(names) - {"all", *(planted.name for planted in PLANTED)})
 
 
 def _find_planted(names: list[str], seconds: float) -> int:
