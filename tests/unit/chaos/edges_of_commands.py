@@ -33,7 +33,7 @@ def got(at: float, command_id: str, number: int, attempt: int = 1, **more: Any) 
     return added(Received(at, about["device"], command_id, number, attempt, about["who"]))
 
 
-def ordered(at: float, number: int, *, as_of: Plant | None = None, **more: Any) -> Plant:
+def ordered(at: float, number: int, status: str = "succeeded", **more: Any) -> Plant:
     """A command that was ordered at this time, arrived at once, and has succeeded."""
     entries: list[Entry] = [
         *order(at, number),
@@ -41,11 +41,11 @@ def ordered(at: float, number: int, *, as_of: Plant | None = None, **more: Any) 
         Answered(at + 0.1, DEVICE, "kiosk", f"c{number}", "ok"),
     ]
     began, ended = int(at), int(at) + 1
-    shown = {"status": "succeeded", "result": {"number": number}} | more
+    shown = {"result": {"number": number}} | more
 
     def store(evidence: Evidence) -> None:
         evidence.entries += entries
-        evidence.commands[DEVICE].append(row(number, shown.pop("status"), began, ended, **shown))
+        evidence.commands[DEVICE].append(row(number, status, began, ended, **shown))
 
     return store
 

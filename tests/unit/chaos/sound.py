@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +47,7 @@ from chaos.wishes import (
     SetupSeen,
 )
 
+_documented = functools.cache(documented_keys)
 #: A fault that is put into a run.
 Plant = Callable[[Evidence], object]
 
@@ -88,10 +89,6 @@ def row(
 
 
 def sound() -> Evidence:
-    return copy.deepcopy(_sound())
-
-
-def _sound() -> Evidence:
     entries: list[Entry] = [
         Watched(0.0, "wall", False, {}),
         Watched(0.1, "screen", False, {}, {"values": ["kiosk"], "samples": "latest"}),
@@ -192,7 +189,7 @@ def _sound() -> Evidence:
         verified={"exit": 0, "bad": 0, "checked": 1},
         logs={"node 0": []},
         leftovers={"node 0": {"MiB of memory": (70.0, 90.0), "connections": (0, 0)}},
-        patterns=documented_keys(),
+        patterns=_documented(),
     )
 
 

@@ -9,10 +9,14 @@ from chaos.evidence import Evidence
 from chaos.journal import Acked, Contested, Damaged, Measured, Registered, Sent, Shown, Watched
 from tests.unit.chaos import faults_of_commands, faults_of_people
 from tests.unit.chaos.sound import DEVICE, SUMMARY, TAG, Plant, history, replaced, shown, sound
+from tests.unit.chaos.twins import between
 
 
-def test_sound_run_has_no_findings() -> None:
-    assert {promise: check(sound()) for promise, check in ALL.items() if check(sound())} == {}
+@pytest.mark.parametrize(
+    "run", [sound(), between(sound(), is_first=True), between(sound(), is_first=False)]
+)
+def test_sound_run_has_no_findings(run: Evidence) -> None:
+    assert {promise: found for promise, check in ALL.items() if (found := check(run))} == {}
 
 
 def late_ack_of_old_owner(evidence: Evidence) -> None:
@@ -128,6 +132,7 @@ def test_planted_fault_is_found(promise: str, number: int) -> None:
     evidence = sound()
     PLANTED[promise][number](evidence)
     assert ALL[promise](evidence) != []
+    assert all(ALL[promise](between(evidence, is_first=is_first)) for is_first in (True, False))
 
 
 def test_keys_of_a_restore_that_was_cut_off_are_documented() -> None:

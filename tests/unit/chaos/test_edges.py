@@ -7,6 +7,7 @@ import pytest
 from chaos.checks import ALL
 from tests.unit.chaos import edges_of_commands, edges_of_people, edges_of_setups
 from tests.unit.chaos.sound import sound
+from tests.unit.chaos.twins import between
 
 PAIRS = edges_of_people.PAIRS | edges_of_commands.PAIRS | edges_of_setups.PAIRS
 
@@ -22,3 +23,6 @@ def test_check_tells_what_keeps_a_promise_from_what_breaks_it(promise: str, numb
     breaks(broken)
     assert ALL[promise](kept) == []
     assert ALL[promise](broken) != []
+    for is_first in (True, False):
+        assert ALL[promise](between(kept, is_first=is_first)) == []
+        assert ALL[promise](between(broken, is_first=is_first)) != []
