@@ -25,7 +25,7 @@ def refused() -> list[str]:
 
 @pytest.fixture
 def here(refused: list[str]) -> HttpGuard:
-    return HttpGuard(UnauthenticatedClients(), cast(Any, NoTurns()), refused.append)
+    return HttpGuard(UnauthenticatedClients(), cast("Any", NoTurns()), refused.append)
 
 
 def client_of(here: HttpGuard, line: Line) -> Client:
