@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import RealServer
+from tests.support.clients import logins
 from tests.support.clients.tabs import Tab
 from tests.support.nodes.furnished import Fleet, running_fleet
+from tests.support.nodes.node_processes import Cluster
 
 if TYPE_CHECKING:  # every process of tests reads this file, and one needs a browser
     from playwright.sync_api import Browser
 
 HERE = "tests/browser/"
+#: Of nodes that a test freezes: so soon a silent connection is taken for lost.
+PING_S, PONG_S = 1.0, 1.0
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,6 +56,28 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A service with something on every page; no test harms it."""
     with running_fleet(tmp_path_factory.mktemp("fleet")) as made:
         yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cluster]:
+    """Two nodes that a test may kill and freeze."""
+    server = RealServer(tmp_path, appendonly="everysec")
+    server.start()
+    settings = {
+        **logins.LOGIN,
+        "node.ping_interval_s": PING_S,
+        "node.ping_timeout_s": PONG_S,
+        "node.trusted_proxies": ["127.0.0.1"],
+        "sessions.renew_s": 0.5,
+        "sessions.lease_s": 2,
+    }
+    made = Cluster(server, tmp_path, settings)
+    try:
+        made.start(2)
+        yield made
+    finally:
+        made.close()
+        server.kill()
 
 
 OpenTab = Callable[..., Tab]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import OpenTab
-from tests.conftest import RealServer
+from tests.browser.conftest import PING_S, PONG_S, OpenTab
 from tests.support.clients import logins
 from tests.support.clients.logins import token
 from tests.support.clients.tabs import Tab
@@ -19,7 +18,6 @@ from tests.support.system.ports import free_ports
 from tests.support.system.proxies import Proxy
 from tests.support.waiting import Stopwatch, wait_until
 
-PING_S, PONG_S = 1.0, 1.0
 #: What a page sees of it when another tab is chosen; chance, which spreads what pages do then, is left out.
 HIDE = """() => {
   Object.defineProperty(document, "hidden", { get: () => true });
@@ -30,28 +28,6 @@ HIDE = """() => {
 TOLD_WITHIN_S = 5.0
 #: What a busy browser needs on top, to paint what it knows.
 PATIENCE_S = 3.0
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Cluster]:
-    """Two nodes that a test may kill and freeze."""
-    server = RealServer(tmp_path, appendonly="everysec")
-    server.start()
-    settings = {
-        **logins.LOGIN,
-        "node.ping_interval_s": PING_S,
-        "node.ping_timeout_s": PONG_S,
-        "node.trusted_proxies": ["127.0.0.1"],
-        "sessions.renew_s": 0.5,
-        "sessions.lease_s": 2,
-    }
-    made = Cluster(server, tmp_path, settings)
-    try:
-        made.start(2)
-        yield made
-    finally:
-        made.close()
-        server.kill()
 
 
 def mark(seen: Tab) -> None:
@@ -208,19 +184,6 @@ def policy_of(node: NodeProcess) -> str:
     """Where a page of this node may connect to."""
     with urllib.request.urlopen(f"{node.url}/dashboard", timeout=20) as answer:
         return str(answer.headers["Content-Security-Policy"])
-
-
-def test_page_without_redis_says_that_it_may_be_old_and_mends_itself(
-    own: Cluster, tab: OpenTab
-) -> None:
-    seen = tab(outages=True)
-    seen.sign_in(own.urls[0], token("viewer"), "/nodes")
-    seen.page.get_by_role("row").filter(has_text="ready").first.wait_for()
-    own.server.pause()
-    seen.page.get_by_text("This may be old").wait_for()
-    own.server.resume()
-    seen.page.get_by_text("This may be old").wait_for(state="detached")
-    seen.page.get_by_role("row").filter(has_text="ready").first.wait_for()
 
 
 def test_page_whose_token_ends_asks_for_another_and_goes_on(fleet: Fleet, tab: OpenTab) -> None:
