@@ -200,6 +200,9 @@ class SimulatedSockets:
     def expect_updates(self, sid: str, owned: object, shown: bytes) -> None:
         """Leave updates to the dispatcher: nothing native reads here."""
 
+    def read_waiting(self) -> None:
+        """Leave nothing to be read: all that comes is read at once here."""
+
     def send(self, sid: str, frame: Frame) -> None:
         """Send a frame."""
         line = self._by_sid.get(sid)

@@ -68,9 +68,9 @@ class NodeSettings(Group):
     ping_interval_s: Seconds = 10
     ping_timeout_s: Seconds = 5
     #: How long samples are collected before they go to Redis in one call.
-    flush_interval_ms: Count = 10
+    flush_interval_ms: Count = 7
     #: How long changes are collected before they go to dashboards in one frame.
-    fanout_interval_ms: Count = 10
+    fanout_interval_ms: Count = 6
     #: Updates, and changes for dashboards, a second up to which a node waits for neither interval; 0: it always does.
     prompt_per_s: Rate = 400
     #: Upper bound of an orderly stop.

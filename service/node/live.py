@@ -75,6 +75,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         supersede=takeovers.supersede,
     )
     disconnects = PendingDisconnects(store.ownership, store.index, sessions, tasks, node_id)
+    calm = Calm(config.node.prompt_per_s)
     ingest = Ingest(
         store.samples,
         sessions,
@@ -86,8 +87,10 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         answers=UpdateAnswers(dispatcher, ground.metrics),
         sockets=connections,
         metrics=ground.metrics,
-        calm=Calm(config.node.prompt_per_s),
+        calm=calm,
+        read_waiting=connections.read_waiting,
     )
+    connections.is_busy = lambda: not calm
     commands = CommandDelivery(
         store.commands,
         dispatcher,

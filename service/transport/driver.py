@@ -8,6 +8,7 @@ from typing import Protocol
 from service.native import NativeParser, Reader, Updates
 from service.protocol.frames import Fault, Parser
 from service.transport.hub import Hub
+from service.transport.rounds import Rounds
 from service.transport.turns import Turns
 from service.transport.wheel import Wheel
 
@@ -56,6 +57,7 @@ class Driver:
         count_received: called with the number of bytes that came in.
         turns: the share of peers that have not logged in; None: they have no share of their own.
         reader: reads in C; None: Python does.
+        is_busy: whether devices are read in rounds, at the moment.
     """
 
     def __init__(
@@ -67,8 +69,11 @@ class Driver:
         count_received: Callable[[int], object],
         turns: Turns | None = None,
         reader: Reader | None = None,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.hub = hub
+        #: Watches the sockets of registered devices; None: this system has no epoll.
+        self.rounds = Rounds(hub, poll, is_busy) if (poll := hub.epoll()) is not None else None
         self.turns = turns
         self.wheel = wheel
         self.max_bytes = max_bytes

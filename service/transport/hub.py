@@ -40,6 +40,9 @@ class Hub(Protocol):
     def forget(self, watch: Any) -> None:
         """End a watch. Call it before its descriptor is closed."""
 
+    def epoll(self) -> Any:
+        """Return a new `select.epoll`, which both take out of the module; None: this system has none."""
+
 
 class EventletHub:
     """Written for eventlet 0.41.3; `hub.add` and `hub.remove` are what its own sockets use."""
@@ -79,6 +82,12 @@ class EventletHub:
 
     def forget(self, watch: Any) -> None:
         self._hub.remove(watch)
+
+    def epoll(self) -> Any:
+        from eventlet import patcher
+
+        select = patcher.original("select")
+        return select.epoll() if hasattr(select, "epoll") else None
 
 
 class GeventHub:
@@ -125,6 +134,14 @@ class GeventHub:
     def forget(self, watch: Any) -> None:
         watch.stop()
         watch.close()
+
+    def epoll(self) -> Any:
+        from gevent import monkey
+
+        try:
+            return monkey.get_original("select", "epoll")()
+        except AttributeError:
+            return None
 
 
 def hub_of(async_mode: str) -> Hub:

@@ -28,8 +28,11 @@ from service.native import NativeParser, Origin, Updates, one_by_one
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message
 from service.transport.bursts import BURST_BYTES, take_burst
-from service.transport.driver import NO_OWNER, Driver, Owner
-from service.transport.unauthenticated import DISCARD_BYTES, READ_BYTES, Ticket
+from service.transport.driver import NO_OWNER, READ_BYTES, Driver, Owner
+from service.transport.hub import Hub
+from service.transport.rounds import Rounds
+from service.transport.unauthenticated import DISCARD_BYTES, Ticket
+from service.transport.unauthenticated import READ_BYTES as FEW_BYTES
 from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
@@ -58,7 +61,7 @@ class Link:
     __slots__ = (
         *("_discarded", "_held", "_is_deaf", "_is_flowing", "_is_unsent", "_out", "_parser"),
         *("_part", "_pauses", "_raw", "_reading", "_state", "_writing", "driver", "is_finished"),
-        *("is_waiting", "owner", "slot", "ticket", "waiting_bytes"),
+        *("is_waiting", "owner", "slot", "ticket", "waiting_bytes", "_watcher"),
     )
 
     def __init__(
@@ -79,6 +82,7 @@ class Link:
         self._is_flowing = True  # open and not paused
         self._pauses = 0
         self._held: list[Message] | None = None  # parsed, and not yet passed on
+        self._watcher: Hub | Rounds = driver.hub
         self._reading: Any = None
         self._writing: Any = None
         self._out: list[bytes] | None = None
@@ -138,11 +142,11 @@ class Link:
         if self.is_waiting and not is_its_turn and self._state == _OPEN:
             return
         if self._reading is None and (self._is_flowing or self._state == _CLOSING):
-            self._reading = self.driver.hub.on_readable(self._raw.fileno(), self._read)
+            self._reading = self._watcher.on_readable(self._raw.fileno(), self._read)
 
     def _unwatch(self) -> None:
         if self._reading is not None:
-            self.driver.hub.forget(self._reading)
+            self._watcher.forget(self._reading)
             self._reading = None
 
     def _read_now(self) -> None:
@@ -163,7 +167,7 @@ class Link:
                 self.is_waiting = True
                 self._unwatch()
                 return
-            most = READ_BYTES
+            most = FEW_BYTES
         try:
             size = self._raw.recv_into(driver.buffer, most)
         except (BlockingIOError, InterruptedError):
@@ -174,6 +178,8 @@ class Link:
             self._lose()
         elif self._state == _OPEN:
             driver.count_received(size)
+            if size == READ_BYTES and driver.rounds is not None:
+                driver.rounds.has_more = True
             if self._may_send(size):
                 self._take(bytes(driver.view[:size]))
         else:
@@ -189,9 +195,16 @@ class Link:
         return False
 
     def expect(self, origin: Origin) -> None:
-        """Read the updates of this origin in C from now on, where that is done."""
+        """Read the updates of this origin from now on: in rounds, and in C where that is done."""
         if isinstance(self._parser, NativeParser):
             self._parser.origin = origin
+        rounds = self.driver.rounds
+        if rounds is not None and self._watcher is not rounds:
+            is_watched = self._reading is not None
+            self._unwatch()
+            self._watcher = rounds
+            if is_watched:
+                self._watch()
 
     def _hand_on(self, messages: Iterator[Message | Updates]) -> None:
         on_text = self.owner.on_text
@@ -285,11 +298,10 @@ class Link:
         self._state = _CLOSED
         self._is_flowing = False
         self.is_finished = True
-        hub = self.driver.hub
-        for watch in (self._reading, self._writing):
-            if watch is not None:
-                hub.forget(watch)
-        self._reading = self._writing = self._out = self._part = self._held = None
+        self._unwatch()
+        if self._writing is not None:
+            self.driver.hub.forget(self._writing)
+        self._writing = self._out = self._part = self._held = None
         self.waiting_bytes = 0
         self.driver.wheel.drop(self)
         self._raw.close()

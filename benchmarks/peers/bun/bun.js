@@ -1,6 +1,6 @@
 // Socket.IO on Bun's own server as a session service: bun bun.js <port> <port of Redis>
 //
-// Updates are collected and written every 10 ms, and acked and sent to the dashboards when Redis has them, as by
+// Updates are collected and written every 7 ms, and acked and sent to the dashboards when Redis has them, as by
 // `acked` of node.js; the websockets are Bun's, by @socket.io/bun-engine.
 import { Server as Engine } from "@socket.io/bun-engine";
 import { createAdapter } from "@socket.io/redis-adapter";

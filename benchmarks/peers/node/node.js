@@ -3,8 +3,8 @@
 // redis    each update is written to Redis by a pipeline of four commands, then sent to the dashboards of
 //          all nodes through @socket.io/redis-adapter, then acked
 // streams  the same through @socket.io/redis-streams-adapter
-// batched  what Muster does, done with socket.io: updates are collected, written to Redis every 10 ms
-//          with one command per list, and sent to the dashboards every 10 ms as one event. It acks at
+// batched  what Muster does, done with socket.io: updates are collected, written to Redis every 7 ms
+//          with one command per list, and sent to the dashboards every 7 ms as one event. It acks at
 //          once, before Redis has the update: a smaller promise than Muster's, and the cheapest for it.
 // acked    the same, but acked and sent to the dashboards when Redis has the update, as Muster does
 //

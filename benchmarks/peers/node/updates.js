@@ -1,7 +1,7 @@
 // What the peers of Node and Bun do with updates, whichever programs carry them.
 "use strict";
 
-const BATCH_MS = 10;
+const BATCH_MS = 7;
 const HISTORY = 100;
 const TTL_S = 3600;
 
@@ -54,7 +54,7 @@ async function write(redis, events) {
   return results.every(([error]) => !error);
 }
 
-/** Updates of 10 ms are written together and sent together, each acked as soon as it is there. */
+/** Updates of 7 ms are written together and sent together, each acked as soon as it is there. */
 function ackedAtOnce(redis, send) {
   let events = [];
   setInterval(() => {

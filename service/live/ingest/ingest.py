@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from service import errors
@@ -68,6 +69,7 @@ class Ingest:
         metrics: samples that Redis accepted, and flushes, are counted there.
         max_buffer_bytes: estimated memory; above it updates are refused.
         calm: whether a flush goes at once; without it: none does.
+        read_waiting: reads what is left to be read just before a flush.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Ingest:
         metrics: Metrics,
         max_buffer_bytes: int = MAX_BUFFER_BYTES,
         calm: Calm | None = None,
+        read_waiting: Callable[[], object] = lambda: None,
     ) -> None:
+        self._read_waiting = read_waiting
         self._flights = Flights(store, standing, writer_id, tasks.sleep)
         self._sessions = sessions
         self._tasks = tasks
@@ -125,6 +129,7 @@ class Ingest:
 
     def _wait_and_kick(self) -> None:
         self._pulse.wait(lambda: not self._queues and not self._stopped)
+        self._read_waiting()
         self.kick()
 
     def stop(self) -> None:

@@ -106,6 +106,8 @@ class EngineConnections:
         #: Reads in C over the event loop transport; None: Python reads everything. And who takes what it has read.
         self.reader: Reader | None = None
         self.on_updates: Callable[[str, Updates], bool] = lambda sid, updates: False
+        #: Whether devices are read in rounds over the event loop transport, at the moment.
+        self.is_busy: Callable[[], bool] = lambda: False
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
@@ -180,6 +182,7 @@ class EngineConnections:
             max_pending_bytes=self._max_pending_bytes,
             count_received=self.count_received,
             reader=self.reader,
+            is_busy=self.is_busy,
         )
 
     @property
@@ -192,6 +195,8 @@ class EngineConnections:
         self.wheel.stop()
         for socket in list(self.eio.sockets.values()):
             socket.cut()
+        if self.event_loop is not None and self.event_loop.driver.rounds is not None:
+            self.event_loop.driver.rounds.close()
 
     # --- Connections
 
@@ -240,6 +245,11 @@ class EngineConnections:
         socket = self._by_sid.get(sid)
         if socket is not None:
             socket.expect((owner, id_json))
+
+    def read_waiting(self) -> None:
+        """Read what devices have sent, where that waits for this."""
+        if self.event_loop is not None and self.event_loop.driver.rounds is not None:
+            self.event_loop.driver.rounds.read()
 
     def known(self, sid: str) -> None:
         """Count this socket as logged in."""

@@ -41,6 +41,7 @@ class EventLoopTransport:
         async_mode: eventlet or gevent.
         wheel: deadlines of all sockets of the node.
         reader: reads in C; None: Python does.
+        is_busy: whether devices are read in rounds, at the moment.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class EventLoopTransport:
         max_pending_bytes: int,
         count_received: Callable[[int], object],
         reader: Reader | None = None,
+        is_busy: Callable[[], bool],
     ) -> None:
         self._async_mode = async_mode
         hub = hub_of(async_mode)
         turns = Turns(hub, LINKS_PER_TURN)
         self.driver = Driver(
-            hub, wheel, max_bytes, max_pending_bytes, count_received, turns, reader
+            hub, wheel, max_bytes, max_pending_bytes, count_received, turns, reader, is_busy
         )
 
     def open(self, socket: EngineSocket, environ: dict[str, Any]) -> None:

@@ -41,6 +41,9 @@ class TurnedHub:
     def forget(self, watch: int) -> None:
         del self.watches[watch]
 
+    def epoll(self) -> None:
+        return None
+
     @property
     def kinds(self) -> set[str]:
         return {kind for kind, _ in self.watches.values()}

@@ -52,6 +52,16 @@ def test_updates_are_flushed_each_interval_until_the_end() -> None:
     assert tasks.count == 0
 
 
+def test_what_is_read_just_before_a_flush_goes_with_it() -> None:
+    """Between flushes a busy node leaves what devices send unread."""
+    bench = Bench(read_waiting=lambda: bench.add(other, update()))
+    owned, other = bench.own("d1"), bench.own("d2")
+    bench.add(owned, update())
+    bench.ingest._wait_and_kick()
+    [(_, _, parts)] = bench.store.calls
+    assert [part.session_id for part in parts] == ["d1", "d2"]
+
+
 def test_duplicates_that_wait_for_their_first_are_bounded_too() -> None:
     """A device may repeat an update as often as it likes, and each repetition is answered later."""
     bench = Bench(max_buffer_bytes=10_000)
