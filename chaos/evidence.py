@@ -72,7 +72,7 @@ class Evidence:
 
     def of(self, kind: type[Kind]) -> Iterator[Kind]:
         """Yield the journal's entries of a kind."""
-        return iter([entry for entry in self.entries if entry.__class__ is kind])  # type: ignore[misc]
+        return iter([entry for entry in self.entries if entry.__class__ is kind])
 
     def write(self, folder: Path) -> None:
         """Keep all of it in a folder, so that it can be judged again."""

@@ -48,7 +48,7 @@ class Device(Person):
         self.device_id = device_id
         self.every_s = self.chance.choice([0.05, 0.2, 0.5, 1.0])
         self.stays_s = (4.0, 25.0)  #: how long a connection lasts that nothing ends
-        self.leaves_open = 0.3  #: how often it goes on from such a connection without ending it
+        self.leaves_open = 0.3  #: how often it leaves such a connection without ending it
         self._count = 0
         self._runs = 0
         self._former: Socket | None = None  # left open when it went on to another node

@@ -61,7 +61,7 @@ def _accepted(evidence: Evidence, course: Course, device: str) -> list[float]:
 
 
 def away_as_long(evidence: Evidence, course: Course) -> list[str]:
-    """Find devices that were refused for longer than they were sent away, or by nobody's wish."""
+    """Find devices that were refused for longer than they were sent away, or though no one asked for it."""
     ids = {entry.sender: entry.device for entry in evidence.of(RegisterAsked)}
     ids |= {entry.who: entry.device for entry in evidence.of(Reported)}
     asked, done = list(evidence.of(KickAsked)), list(evidence.of(Kicked))
