@@ -49,6 +49,7 @@ class Device(Person):
         self.every_s = self.chance.choice([0.05, 0.2, 0.5, 1.0])
         self.stays_s = (4.0, 25.0)  #: how long a connection lasts that nothing ends
         self.leaves_open = 0.3  #: how often it leaves such a connection without ending it
+        self.rests = 0.3  #: how often it is away for a while then
         self._count = 0
         self._runs = 0
         self._former: Socket | None = None  # left open when it went on to another node
@@ -76,7 +77,7 @@ class Device(Person):
         try:
             while not (self.finishing and not self.open and self._rested):
                 await self._one_connection()
-                if not self.finishing and self.chance.random() < 0.3:
+                if not self.finishing and self.chance.random() < self.rests:
                     if self.chance.random() < 0.3:
                         self._begin_stream()
                     self._rested = False
@@ -300,11 +301,12 @@ class Device(Person):
         elif event in ("superseded", "deleted", "draining", "kicked"):
             ended.append(event)
             for socket in place:
-                if socket is not self._former:
-                    self._superseded = event == "superseded"
-                    if self._superseded and self._registered and not socket.closed.done():
-                        about = (self.device_id, self.name, self._connects_at)
-                        self.journal.add(Superseded, *about)
+                if socket is self._former:
+                    continue  # it does not give up before its node ends it
+                self._superseded = event == "superseded"
+                if self._superseded and self._registered and not socket.closed.done():
+                    about = (self.device_id, self.name, self._connects_at)
+                    self.journal.add(Superseded, *about)
                 socket.close(event)
 
     def _see(self, given: dict[str, Any], asked_at: float) -> None:

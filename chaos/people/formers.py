@@ -40,9 +40,10 @@ async def insist(
     if errands.unsettled:
         said = {"command_id": errands.unsettled, "ok": False, "error": {"former": True}}
         asks.append(("result", "command_result", said))
-    # What is refused to an update ends its claim, so that comes last.
-    asks.append(("update", "update_data", {"data": {"former": 1}}))
     await _ask(socket, asks, device_id, who, journal)
+    # By the refusal of an update its node learns that it has lost the session, so that comes last.
+    update = ("update", "update_data", {"data": {"former": 1}})
+    await _ask(socket, [update], device_id, who, journal)
 
 
 async def register_late(

@@ -28,6 +28,7 @@ class SmallDevice(Person):
         self._errands = Errands(name, name, self.chance, journal)
         self._streams = self._seq = self._count = 0
         self._waiting: list[int] = []
+        self._is_known = False  # how often it reports
         self._under_way: list[int] = []  # with the number `_seq`, sent until it is answered
         self._seen: list[str] = []
         self._answers: dict[str, dict[str, Any]] = {}  # at once: command id → its result
@@ -45,7 +46,7 @@ class SmallDevice(Person):
                     self._count += 1
                     self._waiting.append(self._count)
             try:
-                if self.chance.random() < 0.7 or self.finishing:
+                if self.chance.random() < 0.7 or self.finishing or not self._is_known:
                     await self._report()
                 else:
                     await self._collect()
@@ -76,6 +77,7 @@ class SmallDevice(Person):
             self._seen = [name for name in self._seen if name not in seen]
             about = (self.device_id, self.name, asked_at, EVERY_S, tuple(seen))
             self.journal.add(Reported, *about)
+            self._is_known = True
             self._settle()
             self._take(answer)
             return

@@ -71,7 +71,7 @@ class Ending:
         evidence.ttl_s = SETTINGS["sessions.ttl_s"]
         evidence.held_ttls = await asyncio.to_thread(self._ttls_of_active)
         evidence.held_at = self._journal.now
-        leaving = asyncio.create_task(self._end(people.devices, named))
+        leaving = asyncio.create_task(self._end(people.staying, named))
         await self._cut_redis_off()  # while they leave
         await leaving
         await self._until(_all_gone, "all devices and clients gone", GONE_S)

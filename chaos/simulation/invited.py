@@ -24,8 +24,10 @@ NEVER_S = 1e6
 STAYS_S = (3.0, 12.0)
 #: The device that says one thing, and stays.
 QUIET = "quiet"
+#: The device whose former sockets act on: what they say comes together with the next one's register.
+STUBBORN = "stubborn"
 #: Who is in some seeds: two of them.
-GUESTS = ["small", QUIET, "guard", "brief", "visitors"]
+GUESTS = ["small", QUIET, STUBBORN, "guard", "brief", "visitors"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,17 +35,18 @@ class Invited:
     """The people of a seed.
 
     Attributes:
+        staying: Devices and visitors, who leave in the end.
         others: Who asks for something, until faults are over.
     """
 
-    devices: list[Person]
+    staying: list[Person]
     others: list[Person]
     dashboards: list[Dashboard]
 
     @property
     def all(self) -> list[Person]:
         """Return all of them."""
-        return [*self.devices, *self.dashboards, *self.others]
+        return [*self.staying, *self.dashboards, *self.others]
 
 
 def invite(seed: int, chance: random.Random, system: System, journal: Journal) -> Invited:
@@ -52,7 +55,7 @@ def invite(seed: int, chance: random.Random, system: System, journal: Journal) -
     ids = [f"device-{n}" for n in range(chance.randint(2, 3))]
     names = [*((name, name) for name in ids), (f"{ids[0]}-rival", ids[0]), ("silent", ids[1])]
     guests = chance.sample(GUESTS, 2)
-    commanded = [*ids, *(["small"] if "small" in guests else [])]
+    commanded = [*ids, *(name for name in ("small", STUBBORN) if name in guests)]
     others: list[Person] = [
         Operator("operator", commanded, *about),
         *(Editor(f"editor-{n}", ids[:2], *about) for n in range(2)),
@@ -61,10 +64,9 @@ def invite(seed: int, chance: random.Random, system: System, journal: Journal) -
         others.append(Guard("guard", commanded, *about))
     if "brief" in guests:
         others.append(Brief("brief", *about))
-    if (
-        "visitors" in guests
-    ):  # more than one: each is to be counted while the other one comes and goes
-        others += [Visitor(f"visitor-{n}", ids[:2], *about) for n in range(2)]
+    staying = _devices(names, guests, *about)
+    if "visitors" in guests:  # two: each is to be counted while the other one comes and goes
+        staying += [Visitor(f"visitor-{n}", ids[:2], *about) for n in range(2)]
     choice = choices.draw(chance, ids, [name for name, _ in names])
     if "brief" in guests:  # whose sessions move from project to project
         choice["scope"] = {"project_id": chance.choice(["red", "blue"])}
@@ -72,7 +74,7 @@ def invite(seed: int, chance: random.Random, system: System, journal: Journal) -
         Dashboard("dashboard-0", *about),
         Dashboard("dashboard-1", *about, choice if chance.random() < 0.7 else None),
     ]
-    return Invited(_devices(names, guests, *about), others, dashboards)
+    return Invited(staying, others, dashboards)
 
 
 def _devices(
@@ -81,13 +83,15 @@ def _devices(
     devices = [Device(name, device_id, seed, system, journal) for name, device_id in names]
     for device in devices:
         device.stays_s = STAYS_S
-    # It seldom ends a connection: what its former ones say comes together with the next one's register.
-    devices[0].stays_s, devices[0].leaves_open = (1.5, 4.0), 0.7
     devices[-1].every_s = NEVER_S  # so it learns only from the service that it lost its id
     if QUIET in guests:
         quiet = Device(QUIET, QUIET, seed, system, journal)
         quiet.every_s, quiet.stays_s = NEVER_S, (NEVER_S, NEVER_S)
         quiet.measure()
         devices.append(quiet)
+    if STUBBORN in guests:
+        stubborn = Device(STUBBORN, STUBBORN, seed, system, journal)
+        stubborn.stays_s, stubborn.leaves_open, stubborn.rests = (1.5, 3.0), 0.7, 0.0
+        devices.append(stubborn)
     small = [SmallDevice("small", seed, system, journal)] if "small" in guests else []
     return [*devices, *small]

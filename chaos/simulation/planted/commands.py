@@ -48,6 +48,30 @@ COMMANDS = [
         "a command and its outcome are kept",
     ),
     Plant(
+        "cancelled command fails",
+        lambda: script(
+            "command_step(id, command_id, record, ARGV[7],",
+            "command_step(id, command_id, record, ARGV[7] == 'cancelled' and 'failed' or ARGV[7],",
+        ),
+        "a command ends as its device said, or as was chosen",
+    ),
+    Plant(
+        "cancelled command is sent all the same",
+        lambda: script(
+            "call('ZREM', key('commands_open', id), command_id)\n",
+            "if status ~= 'cancelled' then call('ZREM', key('commands_open', id), command_id) end\n",
+        ),
+        _AGAIN,
+    ),
+    Plant(
+        "command that has ended is cancelled",
+        lambda: script(
+            "if not FINAL[record.status] then\n  local bytes",
+            "if not FINAL[record.status] or ARGV[7] == 'cancelled' then\n  local bytes",
+        ),
+        "every command ends in one final status",
+    ),
+    Plant(
         "half the deadline",
         lambda: script("ends_at = now + ttl, waiter", "ends_at = now + ttl / 2, waiter"),
         _LIFE,

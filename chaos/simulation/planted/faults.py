@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from chaos.simulation.planted.commands import COMMANDS
+from chaos.simulation.planted.owners import OWNERS
 from chaos.simulation.planted.people import PEOPLE
 from chaos.simulation.planted.plant import Plant, method, script
 from service import errors
@@ -86,7 +87,7 @@ PLANTED = [
     Plant(
         "disconnect not repeated",
         lambda: method(PendingDisconnects, "_disconnect", _once),
-        "the simulation comes to its end",
+        "all comes to its end when faults are over",
         seed=21,
     ),
     Plant(
@@ -122,5 +123,6 @@ PLANTED = [
         seed=4,
     ),
     *COMMANDS,
+    *OWNERS,
     *PEOPLE,
 ]

@@ -7,14 +7,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from chaos.simulation.planted.plant import Plant, method, script
+from service import errors
 from service.live.fanout import conflation, rendering
 from service.live.feed.choice import EVERYTHING, Choice
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import PendingDisconnects
+from service.sockets.rooms import Rooms
 
-_AWAY = "who was sent away stays away, and comes back"
+_COUNTED = "each answer counts the clients that are there"
+_LEFT = "clients are counted while they are there"
 _TRUE = "dashboards end with the state that is true"
 _CHOSEN = "dashboards get what they chose"
+
+
+def _once(rooms: Any) -> None:
+    """Leave, and do not come back to what Redis did not answer."""
+    while rooms._leaving:
+        client, session_id = rooms._leaving.popleft()
+        with contextlib.suppress(errors.ServiceError):
+            rooms._store.leave(session_id, rooms._node_id, client.sid)
+    rooms._is_leaving = False
 
 
 def _unsaid(updates: bytes, cursor: str, *, conflated: bool = False) -> Any:
@@ -50,21 +62,6 @@ PEOPLE = [
         seed=5,
     ),
     Plant(
-        "who was sent away is let in",
-        lambda: script("if away > 0 then return {'kicked', away} end\n-- A", "-- A"),
-        _AWAY,
-        seed=3,
-    ),
-    Plant(
-        "who was sent away stays connected",
-        lambda: script(
-            "return {'ok', kick[3], kick[4], kick[5], kick[6]}",
-            "return {'ok', '', '', kick[5], kick[6]}",
-        ),
-        "who was sent away is closed",
-        seed=3,
-    ),
-    Plant(
         "histories of deleted sessions stay",
         lambda: script("gone[#gone + 1] = histories .. data_key", ""),
         "what was deleted is gone",
@@ -83,6 +80,40 @@ PEOPLE = [
             "feed_add({'removed', id, 'project_id', project})\nreturn answer", "return answer"
         ),
         _TRUE,
+    ),
+    Plant(
+        "who is overdue stays active",
+        lambda: script("go_inactive(id, '', 'overdue', 'inactive')", "local _ = id"),
+        "who is overdue is inactive in time",
+        seed=6,
+    ),
+    Plant(
+        "visitors that leave stay counted",
+        lambda: script(
+            "local removed = call('SREM', clients, node_id .. '#' .. ARGV[6])", "local removed = 1"
+        ),
+        _COUNTED,
+        seed=7,
+    ),
+    Plant(
+        "visitors that go stay counted",
+        lambda: method(Rooms, "leave_all", lambda *_: None),
+        _COUNTED,
+        seed=7,
+    ),
+    Plant(
+        "visitors of dead nodes stay counted",
+        lambda: script("call('SREM', clients, client)\n", ""),
+        _LEFT,
+        ("node killed",),
+        seed=7,
+    ),
+    Plant(
+        "leaves are not repeated",
+        lambda: method(Rooms, "_leave_waiting", _once),
+        _LEFT,
+        ("redis cut off",),
+        seed=13,
     ),
     Plant(
         "who is asleep is given up early",

@@ -93,6 +93,7 @@ PLANTED: dict[str, list[Plant]] = {
     "a command ends as its device said, or as was chosen": [
         instead(Answered(5.25, DEVICE, "kiosk", "c1", "failed"), command_id="c1"),
         without(Answered, command_id="c1"),
+        added(CommandShown(5.64, "wall", "c2", "delivered")),  # it was first answered at 5.65
         instead(Answered(7.02, DEVICE, "kiosk", "c2", "ok"), what="failed"),
         without(CancelAsked),
         both(stored(3, "timed_out", 7.5, 9.6, 9.5), without(CommandShown, command_id="c3")),

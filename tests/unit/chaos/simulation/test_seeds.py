@@ -52,7 +52,7 @@ def test_seed_is_the_same_again_whatever_the_order_of_hashes() -> None:
 
 
 def test_every_planted_fault_is_found() -> None:
-    names = [planted.name for planted in sampled(PLANTED, PLANTED[4::7])]
+    names = [planted.name for planted in sampled(PLANTED, PLANTED[1::10])]
     done = simulate("--plant", ",".join(names), "--seconds", "12", hash_seed="1")
     found = re.findall(r"(?m)^found   ([^:]*):", done.stdout)
     assert found == names, done.stdout + done.stderr
