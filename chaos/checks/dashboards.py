@@ -54,6 +54,8 @@ def no_gaps(evidence: Evidence) -> list[str]:
                 found.append(
                     f"{stretch.dashboard}: revisions of {session} go back: {numbers[-20:]}"
                 )
+        if stretch.last:
+            found += _never_shown(evidence, stretch, senders, revs)
         for (session, key), seen in stretch.seen.items():
             if (session, key) not in senders:
                 continue  # a fault's own, which may be damaged on purpose
@@ -71,7 +73,7 @@ def no_gaps(evidence: Evidence) -> list[str]:
             if known is None or conflated or first not in history:
                 continue
             before = history[: history.index(first)]
-            missed = [c for c in before if (revs.get((session, key, c)) or 0) > known]
+            missed = [c for c in before if revs.get((session, key, c), 0) > known]
             if missed:
                 found.append(
                     f"{stretch.dashboard}: {session} {key}: after rev {known} missed {missed[:20]}"
@@ -107,6 +109,26 @@ def _gaps(seen: list[tuple[int, bool]], history: list[int], last: bool) -> Itera
             yield f"nothing between {before} and {count}, stored: {history[place[before] :][:20]}"
     if last and history and seen and seen[-1][0] != history[-1]:
         yield f"ends with {seen[-1][0]}, stored to {history[-1]}"
+
+
+def _never_shown(
+    evidence: Evidence,
+    stretch: Stretch,
+    senders: set[tuple[str, str]],
+    revs: dict[tuple[str, str, int], int],
+) -> Iterator[str]:
+    """Find what came after the last snapshot, of a sender of which nothing was shown since."""
+    choice = _choices(evidence)[stretch.dashboard]
+    for session, key in sorted(senders - stretch.seen.keys()):
+        known, row = stretch.known.get(session), evidence.summaries.get(session)
+        if known is None or row is None or not sees(choice, row):
+            continue
+        if choice.get("samples") == "none" or key not in choice.get("values", [key]):
+            continue
+        history = stored(evidence, session, key)
+        missed = [c for c in history if revs.get((session, key, c), 0) > known]
+        if missed:
+            yield f"{stretch.dashboard}: {session} {key}: nothing after rev {known}: {missed[:20]}"
 
 
 def _gap_behind(stretch: Stretch, session: str, key: str, history: list[int]) -> Iterator[str]:

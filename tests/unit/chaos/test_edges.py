@@ -5,11 +5,17 @@ from __future__ import annotations
 import pytest
 
 from chaos.checks import ALL
-from tests.unit.chaos import edges_of_commands, edges_of_people, edges_of_setups
+from tests.unit.chaos import (
+    edges_of_commands,
+    edges_of_dashboards,
+    edges_of_people,
+    edges_of_setups,
+)
 from tests.unit.chaos.sound import sound
 from tests.unit.chaos.twins import between
 
-PAIRS = edges_of_people.PAIRS | edges_of_commands.PAIRS | edges_of_setups.PAIRS
+FILES = (edges_of_people, edges_of_commands, edges_of_setups, edges_of_dashboards)
+PAIRS = {promise: pairs for file in FILES for promise, pairs in file.PAIRS.items()}
 
 
 @pytest.mark.parametrize(

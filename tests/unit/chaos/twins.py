@@ -8,8 +8,9 @@ import json
 import re
 from typing import Any
 
+from chaos.choices import Choice, sees
 from chaos.evidence import Evidence
-from chaos.journal import Entry
+from chaos.journal import Entry, Watched
 from tests.unit.chaos.sound import sound
 
 #: Whole words of the sound run, and what the other one has in their place.
@@ -65,15 +66,21 @@ def between(run: Evidence, *, is_first: bool) -> Evidence:
     made.verified, made.keys = dict(run.verified), {**made.keys, **run.keys}
     if "checked" in run.verified:
         made.verified["checked"] += len(other.files)
-    made.views = {name: {**rows, **_rows(other)} for name, rows in run.views.items()}
-    made.views |= {name: {**rows, **_rows(run)} for name, rows in other.views.items()}
+    choices = {one.dashboard: one.choice for one in made.of(Watched)}
+    made.views = {
+        name: {**rows, **_rows(strange, choices.get(name, {}))}
+        for mine, strange in ((run, other), (other, run))
+        for name, rows in mine.views.items()
+    }
     if not is_first:
         made.views = dict(reversed(made.views.items()))
     return made
 
 
-def _rows(run: Evidence) -> dict[str, dict[str, Any]]:
-    return {name: dict(row) for name, row in run.summaries.items()}
+def _rows(run: Evidence, choice: Choice) -> dict[str, dict[str, Any]]:
+    return {
+        name: dict(row) for name, row in run.summaries.items() if not choice or sees(choice, row)
+    }
 
 
 def _joined(first: Any, second: Any) -> Any:
