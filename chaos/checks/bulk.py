@@ -39,7 +39,7 @@ def once_each(evidence: Evidence) -> list[str]:
             continue
         if sorted(done.devices) != sorted(certain[done.key].devices):
             found.append(f"{done.key} is for {done.devices}, not {certain[done.key].devices}")
-        for device in set(done.devices) - set(done.refused):
+        for device in sorted(set(done.devices) - set(done.refused)):
             if (rows := evidence.commands.get(device)) is None:
                 continue  # not asked for
             count = Counter((row.get("params") or {}).get("number") for row in rows)[done.number]

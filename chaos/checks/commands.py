@@ -90,9 +90,7 @@ def arrive(evidence: Evidence) -> list[str]:
             found.append(
                 f"{entry.device}: order {entry.number} of {operator} came after a later one"
             )
-        highest[entry.device, operator] = max(
-            entry.number, highest.get((entry.device, operator), 0)
-        )
+        highest[entry.device, operator] = entry.number
     return found
 
 
