@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chaos.checks.outcomes import KEPT
 from chaos.evidence import Evidence
 from chaos.journal import (
     Acked,
@@ -16,8 +17,18 @@ from chaos.journal import (
     Sent,
     Superseded,
 )
-from chaos.wishes import BulkDone, BulkTaken, LateWrite, Ordered, OrderTaken
-from tests.unit.chaos.edges_of_commands import done, got, placed, shows
+from chaos.wishes import (
+    BulkDone,
+    BulkTaken,
+    LateWrite,
+    Ordered,
+    OrderTaken,
+    Put,
+    PutTaken,
+    ResultTaken,
+    SetupSeen,
+)
+from tests.unit.chaos.edges_of_commands import done, got, placed, rows, shows
 from tests.unit.chaos.edges_of_people import (
     Pairs,
     acked,
@@ -31,6 +42,7 @@ from tests.unit.chaos.edges_of_people import (
     refused,
     verified,
 )
+from tests.unit.chaos.edges_of_setups import edited, put, sees, setup, taken
 from tests.unit.chaos.faults_of_commands import added, both, stored, without
 from tests.unit.chaos.sound import DEVICE, TAG, Plant, order, row
 
@@ -58,6 +70,17 @@ def log(*lines: str, explained: tuple[str, ...] = ()) -> Plant:
 
 def rows_of(device: str, *of_it: dict[str, object]) -> Plant:
     return lambda evidence: evidence.commands.update({device: [*of_it]})
+
+
+def result(command_id: str, status: str) -> Plant:
+    return added(ResultTaken(9.5, DEVICE, "kiosk", command_id, False, status))
+
+
+def first_change(device: str, step: str) -> Plant:
+    """The first change of a session, and its answer, which has no document."""
+    return added(
+        Put(9, "bo", device, "first", None, step), PutTaken(9.1, "bo", device, "first", 1, None)
+    )
 
 
 READ = LateWrite(12, "brief-1", "read", True)
@@ -151,6 +174,96 @@ PAIRS: Pairs = {
                 got(9.2, "c9", 9),
             ),
         ),
+    ],
+    "a command is sent again only while it is not acknowledged": [
+        (both(shows(0.5, "x", "delivered"), got(9, "x", 9, who="stranger")), got(9, "c2", 2, 2)),
+    ],
+    "a command and its outcome are kept": [
+        (
+            both(loss(9), lambda e: e.commands[DEVICE].pop(3)),
+            both(loss(5.35), lambda e: e.commands[DEVICE].pop(3)),
+        ),
+        (
+            both(
+                rows(KEPT),
+                lambda e: e.commands[DEVICE].append(row(2, "failed", error={"number": 2})),
+            ),
+            both(
+                rows(KEPT),
+                lambda e: e.commands[DEVICE].append(row(2, "failed", error={"number": 9})),
+            ),
+        ),
+        (
+            added(OrderTaken(9, "anna", DEVICE, "lost", "c9", "queued")),
+            placed("x", DEVICE, "anna", 9, "c9"),
+        ),
+        (
+            both(shows(9, "x", "failed"), shows(9.1, "x", "delivered"), result("x", "failed")),
+            both(shows(9, "x", "failed"), shows(9.1, "x", "delivered"), result("x", "delivered")),
+        ),
+        (
+            both(
+                shows(9, "x", "failed"),
+                rows_of("x", {**row(9, "sent"), "command_id": "x"}),
+                result("x", "failed"),
+            ),
+            both(
+                shows(9, "x", "failed"),
+                rows_of("x", {**row(9, "sent"), "command_id": "x"}),
+                result("x", "sent"),
+            ),
+        ),
+        (
+            both(ahead(CommandShown(0.1, "wall", "x", "failed")), result("x", "failed")),
+            both(ahead(CommandShown(0.1, "wall", "x", "failed")), result("x", "succeeded")),
+        ),
+    ],
+    "a command lives as long as was asked": [
+        (
+            ahead(CommandShown(0.1, "wall", "c3", "sent")),
+            ahead(CommandShown(0.1, "wall", "c3", "delivered")),
+        ),
+    ],
+    "no accepted setup is lost, and its answer is its own": [
+        (
+            both(edited(9, 5, 5), edited(9.2, 6, 6), setup(6, "bo-6")),
+            both(edited(9, 5, 5), edited(9.2, 6, 5), setup(5, "bo-5")),
+        ),
+        (
+            both(added(put(9, 5, 4), taken(9.1, 5, 5, None)), setup(5, "bo-5")),
+            both(added(put(9, 5, 5), taken(9.1, 5, 5, None)), setup(5, "bo-5")),
+        ),
+    ],
+    "steps back and forth lead where they came from": [
+        (
+            both(
+                edited(9, 5, 5, mark=None),
+                edited(9.2, 6, 6),
+                edited(9.4, 7, 7, step="undo", mark="bo-5"),
+            ),
+            both(
+                edited(9, 5, 5, mark=None),
+                edited(9.2, 6, 6),
+                edited(9.4, 7, 7, step="undo", mark=None),
+            ),
+        ),
+        (
+            both(
+                edited(9, 7, 7),
+                edited(9.2, 8, 8, step="undo", mark="y"),
+                edited(9.4, 9, 9, step="undo", mark="z"),
+            ),
+            both(edited(9, 7, 7), edited(9.2, 8, 8, step="redo", mark="y")),
+        ),
+        *((first_change("x", ""), first_change("x", step)) for step in ("undo", "redo")),
+    ],
+    "devices are given the setups that were accepted": [
+        (
+            both(loss(8.9), edited(9, 7, 7), sees(9.5, 7, "bo-7")),
+            both(loss(8.9), edited(9, 7, 7), sees(9.5, 7, "x")),
+        ),
+        (sees(9, 3, "bo-1", 6.7, who="rival"), sees(9, 3, "bo-1", 6.8, who="rival")),
+        (nothing, ahead(SetupSeen(0.1, DEVICE, "kiosk", 4, "x", -1.0))),
     ],
     "one owner at a time": [
         (nothing, ahead(Contested(0.1, "x", 2))),

@@ -200,16 +200,18 @@ def test_run_ends_in_the_order_in_which_nothing_is_left_to_do(
     assert len({*others, *devices, *boards}) == len(others) + len(devices) + len(boards)
 
 
-def test_views_agree_when_every_dashboard_knows_the_state_of_all_it_shows(run: Run) -> None:
+def test_sessions_that_a_dashboard_shows_otherwise_are_named(run: Run) -> None:
     found = [{"session_id": "a", "state": "archived"}, {"session_id": "b", "state": "active"}]
-    assert run._views_agree(found)
+    assert run._shown_otherwise(found) == []
     run.dashboards[0].view = {"a": {"state": "archived"}, "b": {"state": "active"}}
     run.dashboards[-1].view = {"b": {"state": "active"}}
-    assert run._views_agree(found)
+    assert run._shown_otherwise(found) == []
     run.dashboards[-1].view = {"b": {"state": "inactive"}}
-    assert not run._views_agree(found)
+    assert run._shown_otherwise(found) == [
+        {"dashboard": run.dashboards[-1].name, "state": "inactive"}
+    ]
     run.dashboards[-1].view = {"b": {"state": "active"}, "gone": {"state": "active"}}
-    assert not run._views_agree(found)
+    assert len(run._shown_otherwise(found)) == 1
 
 
 def test_what_is_held_is_looked_at_until_it_is_no_more_than_before_or_half_a_minute_is_over(
