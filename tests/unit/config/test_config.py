@@ -107,6 +107,7 @@ def test_load_file_named_in_the_environment(file: Path, monkeypatch: pytest.Monk
         ({"node": {"metrics": "all"}}, "node.metrics: "),
         ({"redis": {"url": "redis://:pw@h"}}, "redis.url: a URL with a password comes from"),
         ({"redis": {"url": "redis://h?password=pw"}}, "redis.url: a URL with a password"),
+        ({"redis": {"queue_url": "redis://:pw@h"}}, "redis.queue_url: a URL with a password"),
     ],
 )
 def test_load_refused_names_the_path(file: Path, content: Any, path: str) -> None:
