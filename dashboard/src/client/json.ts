@@ -2,6 +2,8 @@
 //
 // `JSON.parse` would round integers beyond 2^53 and make 1 of 1.0, and saving would then change what nobody edited.
 
+import { escapeHidden } from "./hidden";
+
 /** A number by its digits. */
 export class Num {
   constructor(readonly source: string) {}
@@ -161,18 +163,22 @@ export function formatJson(value: Json, indent = 2): string {
 
 function format(value: Json, indent: number, line: string): string {
   if (value instanceof Num) return value.source;
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (typeof value === "string") return quoted(value);
+  if (value === null || typeof value !== "object") return String(value);
   const inner = line + " ".repeat(indent);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   const items = Array.isArray(value)
     ? value.map((item) => format(item, indent, inner))
     : [...value].map(
-        ([name, item]) => `${JSON.stringify(name)}:${indent > 0 ? " " : ""}${format(item, indent, inner)}`,
+        ([name, item]) => `${quoted(name)}:${indent > 0 ? " " : ""}${format(item, indent, inner)}`,
       );
   if (items.length === 0) return `${open}${close}`;
   const between = indent > 0 ? inner : "";
   return `${open}${between}${items.join(`,${between}`)}${indent > 0 ? line : ""}${close}`;
 }
+
+/** An editor shows a text as it is: what turns it, or cannot be seen, would not be found in there. */
+const quoted = (text: string): string => escapeHidden(JSON.stringify(text));
 
 /** Whether two values say the same; the order of members does not matter. */
 export function isSame(one: Json | undefined, other: Json | undefined): boolean {

@@ -1,15 +1,7 @@
 // Texts of devices as they are shown: nothing in them is invisible, or turns what stands around them.
 import { beginningOfJson } from "./exact";
+import { HIDDEN } from "./hidden";
 import type { Parsed } from "./json";
-
-/** Joiners and variation selectors, which scripts and emoji need, as the service has them. */
-const JOINING = "\\u180b-\\u180d\\u180f\\u200c\\u200d\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}";
-/** As names may not have them (docs/protocol.md): a joiner is well behind what is not ASCII, and at most two of them. */
-const HIDDEN = new RegExp(
-  `[\\p{Cc}\\p{Zl}\\p{Zp}]|(?![${JOINING}])\\p{Default_Ignorable_Code_Point}` +
-    `|(?<![^\\0-\\x7f${JOINING}][${JOINING}]?)[${JOINING}]`,
-  "gu",
-);
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 

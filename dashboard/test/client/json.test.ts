@@ -30,6 +30,16 @@ test.each([
   expect(formatJson(read(formatJson(read(text))), 0)).toBe(text);
 });
 
+test("it is written so that an editor shows all of it, and says the same", () => {
+  const value = { "\u202ea": "b\u200b\u{e0041}\\\u202e", "é\u200d": "\n", m: `a${"\u0301".repeat(9)}` };
+  const written = formatJson(read(JSON.stringify(value)), 0);
+  const marks = "\u0301".repeat(8);
+  expect(written).toBe(
+    `{"\\u202ea":"b\\u200b\\udb40\\udc41\\\\\\u202e","é\u200d":"\\n","m":"a${marks}\\u0301"}`,
+  );
+  expect(JSON.parse(written)).toEqual(value);
+});
+
 test("the layout is that of JSON.stringify", () => {
   const value = { a: [1, { b: [] }, "x"], c: {}, d: { e: null } };
   expect(formatJson(read(JSON.stringify(value)))).toBe(JSON.stringify(value, null, 2));

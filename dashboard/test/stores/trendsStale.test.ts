@@ -1,6 +1,7 @@
 import type { FleetSnapshot, FleetState } from "muster-client";
 import { createPinia, setActivePinia } from "pinia";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { nextTick } from "vue";
 import { useClient } from "@/stores/client";
 import { useConnection } from "@/stores/connection";
 import { useTrends } from "@/stores/trends";
@@ -35,5 +36,16 @@ describe("figures of the last minutes", () => {
     expect(last()).toEqual([3, undefined]);
     vi.advanceTimersByTime(TURN_MS);
     expect(last()).toEqual([3, 0]);
+  });
+
+  it("are there as soon as the fleet is loaded", async () => {
+    const store = useTrends();
+    const connection = useConnection();
+    be("live");
+    connection.isLoaded = false;
+    await nextTick();
+    connection.isLoaded = true;
+    await nextTick();
+    expect(store.trends.active.at(-1)).toBe(3);
   });
 });

@@ -98,7 +98,7 @@ const plain = new Intl.NumberFormat("en", { maximumSignificantDigits: 6, useGrou
 /** Return a number that fits beside an axis. */
 export function shortNumber(value: number): string {
   const size = Math.abs(value);
-  if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(1);
+  if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(1).replace("+", "");
   return size >= 1e5 ? compact.format(value) : plain.format(value);
 }
 
