@@ -9,15 +9,8 @@ from typing import Any
 import socketio
 import websocket
 
+from service.sockets.events.outgoing import SERVER_EVENTS
 from tests.support.waiting import wait_until
-
-SERVER_EVENTS = (
-    *("registered", "pong", "ping", "command", "setup", "superseded", "deleted", "draining"),
-    "kicked",
-    *("sessions_update", "session_data_key_update", "session_data_updates", "command_update"),
-    *("active_sessions", "inactive_sessions", "active_session", "inactive_session"),
-    *("feed_state", "resync", "service_error", "memory_relieved", "nodes"),
-)
 
 
 class Client:
