@@ -77,6 +77,16 @@ test("changes of one frame are told in one batch", async (t) => {
   assert.deepEqual(batches, [["reset", "state", "samples", "samples", "samples"]]);
 });
 
+test("how many there are is known with the first page, so that who watches need not take more", async (t) => {
+  const many = { active: 30_000, inactive: 0, archived: 0 };
+  const { fleet, service } = fleetOf(t, [page([one("a")], { next: "p2", cursor: null, counts: many })]);
+  const seen = [];
+  fleet.subscribe(() => seen.push(fleet.getSnapshot()));
+  await until(() => seen.length > 0);
+  assert.deepEqual([seen[0].counts, seen[0].state, seen[0].sessions.size], [many, "connecting", 0]);
+  assert.equal(service.asked.length, 2); // the second page is not there yet
+});
+
 test("after a connection that ended it resumes by cursor on the next address", async (t) => {
   const { fleet, service } = fleetOf(t, [page([one("a")]), page([], { recovered: true, cursor: "c9" })]);
   await fleet.waitLive(5);
