@@ -13,11 +13,15 @@ from tests.unit.chaos import (
     edges_of_more,
     edges_of_people,
     edges_of_setups,
+    edges_of_several,
 )
 from tests.unit.chaos.sound import sound
 from tests.unit.chaos.twins import between
 
-FILES = (edges_of_people, edges_of_commands, edges_of_setups, edges_of_dashboards, edges_of_more)
+FILES = (
+    *(edges_of_people, edges_of_commands, edges_of_setups, edges_of_dashboards),
+    *(edges_of_several, edges_of_more),
+)
 PAIRS = {
     promise: [pair for file in FILES for pair in file.PAIRS.get(promise, [])] for promise in ALL
 }
