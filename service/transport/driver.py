@@ -88,6 +88,22 @@ class Driver:
         """Return the input of a connection."""
         return Parser(self.max_bytes) if self.reader is None else self.reader.parser()
 
+    def received(self, size: int) -> None:
+        """Note that a read brought so many bytes."""
+        self.count_received(size)
+        if size == READ_BYTES and self.rounds is not None:
+            self.rounds.has_more = True
+
+    def read_waiting(self) -> None:
+        """Read now what waits for the next round."""
+        if self.rounds is not None:
+            self.rounds.read()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self.rounds is not None:
+            self.rounds.close()
+
     def send_soon(self, link: Sender) -> None:
         """Call the link's `flush` at the end of the loop's turn."""
         if not self._unsent:

@@ -28,11 +28,10 @@ from service.native import NativeParser, Origin, Updates, one_by_one
 from service.protocol import frames
 from service.protocol.frames import Control, Fault, Message
 from service.transport.bursts import BURST_BYTES, take_burst
-from service.transport.driver import NO_OWNER, READ_BYTES, Driver, Owner
+from service.transport.driver import NO_OWNER, Driver, Owner
 from service.transport.hub import Hub
 from service.transport.rounds import Rounds
-from service.transport.unauthenticated import DISCARD_BYTES, Ticket
-from service.transport.unauthenticated import READ_BYTES as FEW_BYTES
+from service.transport.unauthenticated import DISCARD_BYTES, READ_BYTES, Ticket
 from service.transport.wheel import Due
 
 log = logging.getLogger(__name__)
@@ -60,8 +59,8 @@ class Link:
 
     __slots__ = (
         *("_discarded", "_held", "_is_deaf", "_is_flowing", "_is_unsent", "_out", "_parser"),
-        *("_part", "_pauses", "_raw", "_reading", "_state", "_writing", "driver", "is_finished"),
-        *("is_waiting", "owner", "slot", "ticket", "waiting_bytes", "_watcher"),
+        *("_part", "_pauses", "_raw", "_reading", "_state", "_watcher", "_writing", "driver"),
+        *("is_finished", "is_waiting", "owner", "slot", "ticket", "waiting_bytes"),
     )
 
     def __init__(
@@ -167,7 +166,7 @@ class Link:
                 self.is_waiting = True
                 self._unwatch()
                 return
-            most = FEW_BYTES
+            most = READ_BYTES
         try:
             size = self._raw.recv_into(driver.buffer, most)
         except (BlockingIOError, InterruptedError):
@@ -177,9 +176,7 @@ class Link:
         if not size:
             self._lose()
         elif self._state == _OPEN:
-            driver.count_received(size)
-            if size == READ_BYTES and driver.rounds is not None:
-                driver.rounds.has_more = True
+            driver.received(size)
             if self._may_send(size):
                 self._take(bytes(driver.view[:size]))
         else:
@@ -198,9 +195,8 @@ class Link:
         """Read the updates of this origin from now on: in rounds, and in C where that is done."""
         if isinstance(self._parser, NativeParser):
             self._parser.origin = origin
-        rounds = self.driver.rounds
+        is_watched, rounds = self._reading is not None, self.driver.rounds
         if rounds is not None and self._watcher is not rounds:
-            is_watched = self._reading is not None
             self._unwatch()
             self._watcher = rounds
             if is_watched:

@@ -195,8 +195,8 @@ class EngineConnections:
         self.wheel.stop()
         for socket in list(self.eio.sockets.values()):
             socket.cut()
-        if self.event_loop is not None and self.event_loop.driver.rounds is not None:
-            self.event_loop.driver.rounds.close()
+        if self.event_loop is not None:
+            self.event_loop.driver.close()
 
     # --- Connections
 
@@ -248,8 +248,8 @@ class EngineConnections:
 
     def read_waiting(self) -> None:
         """Read what devices have sent, where that waits for this."""
-        if self.event_loop is not None and self.event_loop.driver.rounds is not None:
-            self.event_loop.driver.rounds.read()
+        if self.event_loop is not None:
+            self.event_loop.driver.read_waiting()
 
     def known(self, sid: str) -> None:
         """Count this socket as logged in."""
@@ -302,8 +302,7 @@ class EngineConnections:
     def _admit(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Limit the connections of this node; replaces `eio.handle_request`.
 
-        Counted here because the web server does not know of those that were detached from it. The request
-        is looked at before anything is changed for it.
+        Counted here because the web server does not know of those that were detached from it.
         """
         query = parse_qs(environ.get("QUERY_STRING", ""))  # as engineio/server.py:231
         sids = query.get("sid")
@@ -318,7 +317,7 @@ class EngineConnections:
         if sids:
             socket = self.eio.sockets.get(sids[0])
             if socket is not None and KNOWN in environ:
-                self._notify_known(socket, environ[KNOWN])
+                socket.when_known(environ[KNOWN])
             if socket is not None and environ["REQUEST_METHOD"] == "POST":
                 try:
                     polling.read_body(socket, environ)
@@ -347,14 +346,6 @@ class EngineConnections:
         finally:
             if environ.pop(TICKET, None) is not None:
                 ticket.leave()  # it did not become a connection
-
-    @staticmethod
-    def _notify_known(socket: NodeSocket, notify: Callable[[], object]) -> None:
-        """Call `notify` now if the socket of this connection has logged in, else when it does."""
-        if socket.ticket is None:
-            notify()
-        else:
-            socket.notify_known = notify
 
     def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
         socket = self.eio.sockets[eio_sid]

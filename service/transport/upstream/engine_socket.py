@@ -284,6 +284,13 @@ class NodeSocket(Deadlines):
         if self.link is not None:
             self.link.expect(origin)
 
+    def when_known(self, notify: Callable[[], object]) -> None:
+        """Call `notify` now if this socket has logged in, else when it does."""
+        if self.ticket is None:
+            notify()
+        else:
+            self.notify_known = notify
+
     def leave_polling(self) -> None:
         """Take what waits from another queue from now on: the poll that waits at the old one ends."""
         waiting = self.queue
