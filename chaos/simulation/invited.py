@@ -72,7 +72,9 @@ def invite(seed: int, chance: random.Random, system: System, journal: Journal) -
         choice["scope"] = {"project_id": chance.choice(["red", "blue"])}
     dashboards = [
         Dashboard("dashboard-0", *about),
-        Dashboard("dashboard-1", *about, choice if chance.random() < 0.7 else None),
+        Dashboard(
+            "dashboard-1", *about, choice if chance.random() < 0.7 or "brief" in guests else None
+        ),
     ]
     return Invited(staying, others, dashboards)
 

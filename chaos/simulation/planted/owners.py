@@ -40,7 +40,7 @@ _REFUSED = [
         "refused registers are not repeated",
         lambda: method(PostponedRegisters, "add", lambda *_: None),
         "a refused register is repeated",
-        seed=3,
+        seed=6,
     ),
     Plant(
         "refused registers count",

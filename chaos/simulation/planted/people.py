@@ -12,8 +12,10 @@ from service.live.fanout import conflation, rendering
 from service.live.feed.choice import EVERYTHING, Choice
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import PendingDisconnects
+from service.live.ownership.leases import Leases
 from service.sockets.rooms import Rooms
 
+_RENEWED = "keys of connected sessions are renewed"
 _COUNTED = "each answer counts the clients that are there"
 _LEFT = "clients are counted while they are there"
 _TRUE = "dashboards end with the state that is true"
@@ -80,6 +82,27 @@ PEOPLE = [
             "feed_add({'removed', id, 'project_id', project})\nreturn answer", "return answer"
         ),
         _TRUE,
+    ),
+    Plant(
+        "moves out of a project are not shown",
+        lambda: script(
+            "feed_state(id, project ~= before and before ~= '' and before or nil)\nrefresh(id)",
+            "feed_state(id)\nrefresh(id)",
+        ),
+        _TRUE,
+        seed=15,
+    ),
+    Plant(
+        "keys are not renewed",
+        lambda: method(Leases, "_next_refresh", lambda _, now: now + 1e6),
+        _RENEWED,
+        seed=11,
+    ),
+    Plant(
+        "histories are not renewed",
+        lambda: script("    call('PEXPIRE', history_key(id, data_key), ttl_ms)\n", ""),
+        _RENEWED,
+        seed=11,
     ),
     Plant(
         "who is overdue stays active",

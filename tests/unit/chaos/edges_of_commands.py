@@ -174,11 +174,11 @@ PAIRS: Pairs = {
         (nothing, got(9, "c1", 1, 2)),
         (
             both(shows(6.99, "x", "sent"), got(9, "x", 9)),
-            both(shows(6.99, "x", "delivered"), got(9, "x", 9)),
+            both(shows(6.94, "x", "delivered"), got(9, "x", 9)),
         ),
         (
             both(shows(7.0, "x", "expired"), got(9, "x", 9)),
-            both(shows(6.99, "x", "expired"), got(9, "x", 9)),
+            both(shows(6.94, "x", "expired"), got(9, "x", 9)),
         ),
         (
             both(shows(7.1, "x", "delivered"), got(9, "x", 9)),
@@ -214,7 +214,7 @@ PAIRS: Pairs = {
             both(shows(6.9, "x", "sent"), got(9, "x", 9, who="stranger")),
             both(
                 shows(8.0, "x", "delivered"),
-                added(Registered(8.5, DEVICE, "rival", 20, 0, 0, True, False, 7.9)),
+                added(Registered(8.5, DEVICE, "rival", 20, 0, 0, True, False, 8.1)),
                 got(9, "x", 9, who="rival"),
             ),
         ),
