@@ -59,7 +59,8 @@ function refusal({ details, retryAfterS }: Refused, did: "read" | "act"): string
 /** Return why there is no connection; `trouble`: what came of a request meanwhile. */
 export function offlineWords(trouble: unknown): string {
   if (!(trouble instanceof Refused)) return "No connection to the service.";
-  if (codeOf(trouble) === "store_unavailable") return "The service answers, but its Redis does not: look after Redis.";
+  const isWithoutRedis = codeOf(trouble) === "store_unavailable";
+  if (isWithoutRedis) return "The service answers, but its Redis does not: look after Redis.";
   return `The service answers, but opens no connection: ${explain(trouble, "read")}`;
 }
 
@@ -68,7 +69,8 @@ export function offlineWords(trouble: unknown): string {
  * the page asks nothing that a node of its own version does not know.
  */
 function isUnknownThere({ status, message = "" }: Refused["details"]): boolean {
-  return status === 404 || status === 405 || /\bunknown (field|query parameter)\b|^There is no such event/.test(message);
+  if (status === 404 || status === 405) return true;
+  return /\bunknown (field|query parameter)\b|^There is no such event/.test(message);
 }
 
 /** Whether the same request may succeed later by itself. */

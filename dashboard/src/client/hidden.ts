@@ -1,13 +1,13 @@
 // Characters that are not shown as they are: they cannot be seen, or change what stands around them.
 
 /** Joiners and variation selectors, which scripts and emoji need, as the service has them. */
-const JOINING = "\\u180b-\\u180d\\u180f\\u200c\\u200d\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}";
+const JOINING = "(?:[\\u180b-\\u180d\\u180f]|[\\u200c-\\u200d]|[\\ufe00-\\ufe0f]|[\\u{e0100}-\\u{e01ef}])";
 /** Marks above or below one letter; more of them tower over what stands around, and no language has so many. */
 const MOST_MARKS = 8;
-/** As names may not have them (docs/protocol.md): a joiner is well behind what is not ASCII, and at most two of them. */
+/** As names may not have them (docs/protocol.md): joiners are well behind what is not ASCII, two of them at most. */
 export const HIDDEN = new RegExp(
-  `[\\p{Cc}\\p{Zl}\\p{Zp}]|(?![${JOINING}])\\p{Default_Ignorable_Code_Point}` +
-    `|(?<![^\\0-\\x7f${JOINING}][${JOINING}]?)[${JOINING}]|(?<=\\p{M}{${MOST_MARKS}})\\p{M}`,
+  `[\\p{Cc}\\p{Zl}\\p{Zp}]|(?!${JOINING})\\p{Default_Ignorable_Code_Point}` +
+    `|(?<!(?!${JOINING})[^\\0-\\x7f]${JOINING}?)${JOINING}|(?<=\\p{M}{${MOST_MARKS}})\\p{M}`,
   "gu",
 );
 

@@ -1,4 +1,7 @@
-import { NotConnected, Refused, type Change, type Counts, type FleetListener, type FleetOptions, type FleetSnapshot } from "muster-client";
+import {
+  NotConnected, Refused, type Change, type Counts, type FleetListener,
+  type FleetOptions, type FleetSnapshot,
+} from "muster-client";
 import { createPinia, setActivePinia } from "pinia";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { offlineWords } from "@/client/errors";
@@ -65,7 +68,7 @@ beforeEach(() => {
 });
 
 describe("connection", () => {
-  it("shows the state and the sessions of the live fleet", async () => {
+  it("shows the state and the sessions of the live fleet", () => {
     const connection = connected();
     const told: Change[] = [];
     connection.subscribe((changes) => told.push(...changes));
@@ -73,7 +76,7 @@ describe("connection", () => {
     expect([connection.state, connection.snapshot.sessions.size, told.length]).toEqual(["live", 1, 1]);
   });
 
-  it("says that something may be missing only after a second snapshot", async () => {
+  it("says that something may be missing only after a second snapshot", () => {
     const connection = connected();
     fleet().tell({ state: "live" }, { kind: "reset" });
     expect(connection.gapAt).toBeUndefined();
@@ -131,14 +134,14 @@ describe("connection", () => {
     expect([connection.isLarge, fleet().options.scope]).toEqual([false, "fleet"]);
   });
 
-  it("has requests go to the node that it is connected to", async () => {
+  it("has requests go to the node that it is connected to", () => {
     connected();
     expect(useClient().url).toBe(location.origin);
     fleet().tell({ state: "live" }, { kind: "reset" });
     expect(useClient().url).toBe("http://b:1");
   });
 
-  it("does not listen to what it left", async () => {
+  it("does not listen to what it left", () => {
     const connection = connected();
     const old = fleet();
     connection.stop();
