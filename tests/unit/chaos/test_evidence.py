@@ -18,7 +18,7 @@ from chaos import report
 from chaos.evidence import Evidence, all_summaries, collect, documented_keys, held, patiently
 from chaos.journal import DataLost, Entry, Journal, Sent, read
 from chaos.wishes import BulkAsked, Ordered, Put
-from tests.unit.chaos.sound import DEVICE, TAG, sound
+from tests.unit.chaos.checks.sound import DEVICE, TAG, sound
 
 KINDS = [*{kind.__name__: kind for kind in Entry.__subclasses__()}.values()]
 

@@ -11,7 +11,7 @@ from chaos.checks import ALL
 from chaos.evidence import Evidence
 from chaos.journal import Acked, CommandShown, DataLost, Received, Sent, Shown
 from chaos.wishes import Put, PutTaken
-from tests.unit.chaos.sound import DEVICE, history, iso, row, sound
+from tests.unit.chaos.checks.sound import DEVICE, history, iso, row, sound
 
 #: Between the third sample and the fourth; what was stored until then may be gone, but for `KEPT`.
 LOSS = DataLost(6.9, -1.0, {DEVICE: {"kiosk": [1]}})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chaos.journal import Acked, Changed, Entry, Sent, Shown, Watched
-from tests.unit.chaos.edges_of_people import Pairs, data_of, loss, nothing, only
-from tests.unit.chaos.faults_of_commands import added, both
-from tests.unit.chaos.sound import DEVICE, SUMMARY, Plant, replaced, shown
+from tests.unit.chaos.checks.edges_of_people import Pairs, data_of, loss, nothing, only
+from tests.unit.chaos.checks.faults_of_commands import added, both
+from tests.unit.chaos.checks.sound import DEVICE, SUMMARY, Plant, replaced, shown
 
 
 def sent(*counts: int, rev: int = 10, sender: str = "kiosk", device: str = DEVICE) -> Plant:

@@ -18,8 +18,8 @@ from chaos.evidence import Evidence
 from chaos.faults import ALL as FAULTS
 from chaos.journal import Entry, FaultBegan, Journal, Measured, Refused
 from chaos.run import Size
-from tests.unit.chaos.sound import sound
-from tests.unit.chaos.test_checks import PLANTED
+from tests.unit.chaos.checks.sound import sound
+from tests.unit.chaos.checks.test_checks import PLANTED
 
 
 @pytest.fixture(autouse=True)

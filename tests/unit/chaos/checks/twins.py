@@ -11,7 +11,7 @@ from typing import Any
 from chaos.choices import Choice, sees
 from chaos.evidence import Evidence
 from chaos.journal import Entry, Watched
-from tests.unit.chaos.sound import sound
+from tests.unit.chaos.checks.sound import sound
 
 #: Whole words of the sound run, and what the other one has in their place.
 NAMES = {

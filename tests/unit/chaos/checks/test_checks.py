@@ -7,9 +7,18 @@ import pytest
 from chaos.checks import ALL
 from chaos.evidence import Evidence
 from chaos.journal import Acked, Contested, Damaged, Measured, Registered, Sent, Shown, Watched
-from tests.unit.chaos import faults_of_commands, faults_of_people
-from tests.unit.chaos.sound import DEVICE, SUMMARY, TAG, Plant, history, replaced, shown, sound
-from tests.unit.chaos.twins import between
+from tests.unit.chaos.checks import faults_of_commands, faults_of_people
+from tests.unit.chaos.checks.sound import (
+    DEVICE,
+    SUMMARY,
+    TAG,
+    Plant,
+    history,
+    replaced,
+    shown,
+    sound,
+)
+from tests.unit.chaos.checks.twins import between
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from chaos.journal import (
     Superseded,
 )
 from chaos.wishes import Deleted, Joined, KickAsked, Kicked, LateWrite
-from tests.unit.chaos.faults_of_commands import added, both
-from tests.unit.chaos.sound import DEVICE, TAG, Plant, history
+from tests.unit.chaos.checks.faults_of_commands import added, both
+from tests.unit.chaos.checks.sound import DEVICE, TAG, Plant, history
 
 Pairs = dict[str, list[tuple[Plant, Plant]]]
 

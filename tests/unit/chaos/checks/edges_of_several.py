@@ -6,11 +6,11 @@ from typing import Any
 
 from chaos.evidence import Evidence
 from chaos.journal import Changed, Sent, Shown, Watched
-from tests.unit.chaos.edges_of_dashboards import BOTH, sent, shows, view, watches
-from tests.unit.chaos.edges_of_more import ahead
-from tests.unit.chaos.edges_of_people import Pairs, data_of, loss, nothing, only
-from tests.unit.chaos.faults_of_commands import added, both
-from tests.unit.chaos.sound import DEVICE, SUMMARY, Plant
+from tests.unit.chaos.checks.edges_of_dashboards import BOTH, sent, shows, view, watches
+from tests.unit.chaos.checks.edges_of_more import ahead
+from tests.unit.chaos.checks.edges_of_people import Pairs, data_of, loss, nothing, only
+from tests.unit.chaos.checks.faults_of_commands import added, both
+from tests.unit.chaos.checks.sound import DEVICE, SUMMARY, Plant
 
 OTHER = {**SUMMARY, "session_id": "a", "rev": 1}
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from chaos.checks import ALL
-from tests.unit.chaos import (
+from tests.unit.chaos.checks import (
     edges_of_commands,
     edges_of_dashboards,
     edges_of_more,
@@ -15,8 +15,8 @@ from tests.unit.chaos import (
     edges_of_setups,
     edges_of_several,
 )
-from tests.unit.chaos.sound import sound
-from tests.unit.chaos.twins import between
+from tests.unit.chaos.checks.sound import sound
+from tests.unit.chaos.checks.twins import between
 
 FILES = (
     *(edges_of_people, edges_of_commands, edges_of_setups, edges_of_dashboards),

@@ -14,8 +14,8 @@ from chaos.journal import (
     Watched,
 )
 from chaos.wishes import Deleted, Joined, KickAsked, LateWrite
-from tests.unit.chaos.faults_of_commands import added, both, without
-from tests.unit.chaos.sound import DEVICE, SUMMARY, TAG, Plant
+from tests.unit.chaos.checks.faults_of_commands import added, both, without
+from tests.unit.chaos.checks.sound import DEVICE, SUMMARY, TAG, Plant
 
 #: Sees another project.
 NARROW = Watched(0.2, "narrow", False, {}, {"scope": {"project_id": "red"}})

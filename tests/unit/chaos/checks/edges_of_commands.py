@@ -19,9 +19,9 @@ from chaos.wishes import (
     OrderTaken,
     ResultTaken,
 )
-from tests.unit.chaos.edges_of_people import Pairs, loss, nothing
-from tests.unit.chaos.faults_of_commands import added, both, instead, stored, without
-from tests.unit.chaos.sound import DEVICE, Plant, order, row
+from tests.unit.chaos.checks.edges_of_people import Pairs, loss, nothing
+from tests.unit.chaos.checks.faults_of_commands import added, both, instead, stored, without
+from tests.unit.chaos.checks.sound import DEVICE, Plant, order, row
 
 
 def shows(at: float, command_id: str, status: str) -> Plant:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from chaos.journal import Entry
 from chaos.wishes import Put, PutTaken, SetupSeen
-from tests.unit.chaos.edges_of_people import Pairs, loss, nothing
-from tests.unit.chaos.faults_of_commands import added, both
-from tests.unit.chaos.sound import DEVICE, Plant
+from tests.unit.chaos.checks.edges_of_people import Pairs, loss, nothing
+from tests.unit.chaos.checks.faults_of_commands import added, both
+from tests.unit.chaos.checks.sound import DEVICE, Plant
 
 
 def put(at: float, number: int, version: int | None = None, step: str = "") -> Entry:

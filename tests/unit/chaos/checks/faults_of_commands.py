@@ -20,7 +20,7 @@ from chaos.wishes import (
     ResultTaken,
     SetupSeen,
 )
-from tests.unit.chaos.sound import DEVICE, Plant, order, replaced, row
+from tests.unit.chaos.checks.sound import DEVICE, Plant, order, replaced, row
 
 
 def added(*entries: Entry) -> Plant:

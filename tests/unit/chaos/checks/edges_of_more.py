@@ -28,8 +28,8 @@ from chaos.wishes import (
     ResultTaken,
     SetupSeen,
 )
-from tests.unit.chaos.edges_of_commands import done, got, placed, rows, shows
-from tests.unit.chaos.edges_of_people import (
+from tests.unit.chaos.checks.edges_of_commands import done, got, placed, rows, shows
+from tests.unit.chaos.checks.edges_of_people import (
     Pairs,
     acked,
     came,
@@ -42,9 +42,9 @@ from tests.unit.chaos.edges_of_people import (
     refused,
     verified,
 )
-from tests.unit.chaos.edges_of_setups import edited, put, sees, setup, taken
-from tests.unit.chaos.faults_of_commands import added, both, stored, without
-from tests.unit.chaos.sound import DEVICE, TAG, Plant, order, row
+from tests.unit.chaos.checks.edges_of_setups import edited, put, sees, setup, taken
+from tests.unit.chaos.checks.faults_of_commands import added, both, stored, without
+from tests.unit.chaos.checks.sound import DEVICE, TAG, Plant, order, row
 
 
 def ahead(*entries: Entry) -> Plant:
