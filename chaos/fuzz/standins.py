@@ -53,6 +53,9 @@ class Hub:
     def forget(self, watch: object) -> None:
         self.readable = None
 
+    def epoll(self) -> None:
+        return None
+
 
 class Connection:
     """A connection: pieces come out of it, and what is sent is kept."""

@@ -74,7 +74,10 @@ def test_a_delivered_command_may_expire_after_a_backup_has_set_it_back() -> None
     evidence = after(FROM_BACKUP, 1, 4)
     evidence.commands[DEVICE][2] = row(3, "expired", 7.5, 9.6, 9.5)
     evidence.entries.append(CommandShown(9.0, "wall", "c3", "delivered"))
-    assert findings(evidence) == {"a command lives as long as was asked"}
+    assert findings(evidence) == {
+        "a command lives as long as was asked",
+        "a command ends as its device said, or as was chosen",
+    }
     evidence = after(FROM_BACKUP, 1, 4)
     late = iso(5.5).replace("T09", "T10")
     evidence.commands[DEVICE][1] = row(2, "expired", 5.5, updated_at=late)

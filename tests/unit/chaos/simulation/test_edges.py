@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaos.journal import Entry, NotRegistered, Received, Registered, Reported, SaidGoodbye
-from chaos.simulation import checks, timed
+from chaos.simulation.checks import delivered, timed
 from chaos.wishes import Answered, KickAsked, Kicked, Put, PutTaken, SetupSeen
 from tests.unit.chaos.simulation.test_timed import (
     ID,
@@ -150,14 +150,14 @@ def bye(left_at: float, last_seq: int = 4, who: str = "one") -> Entry:
         ),
         # an order
         (
-            checks.once,
+            delivered.once,
             [received(5), received(6), Received(7, "other", "c2", 1, 1, "x")],
             [received(5), received(6), Received(7, ID, "c2", 1, 1, "x")],
         ),
-        (checks.closed, [LONG, stay("two", 27.1, 40)], [LONG, stay("two", 26.9, 40)]),
-        (checks.reached, [LONG, ordered(), received(9.0)], [LONG, ordered(), received(9.05)]),
-        (checks.reached, [stay("one", 2, 8.9), ordered()], [stay("one", 2, 9.1), ordered()]),
-        (checks.reached, [LONG, ordered(), answered(8.9)], [LONG, ordered(), answered(9.1)]),
+        (delivered.closed, [LONG, stay("two", 27.1, 40)], [LONG, stay("two", 26.9, 40)]),
+        (delivered.reached, [LONG, ordered(), received(9.0)], [LONG, ordered(), received(9.05)]),
+        (delivered.reached, [stay("one", 2, 8.9), ordered()], [stay("one", 2, 9.1), ordered()]),
+        (delivered.reached, [LONG, ordered(), answered(8.9)], [LONG, ordered(), answered(9.1)]),
     ],
 )  # fmt: skip
 def test_time_is_kept_to_its_edge_and_not_beyond(
@@ -165,7 +165,7 @@ def test_time_is_kept_to_its_edge_and_not_beyond(
 ) -> None:
     assert not found(check, *sound)
     assert found(check, *planted)
-    if check is not checks.once:
+    if check is not delivered.once:
         assert not found(check, *planted, faults=[(0.0, 100.0)])
     assert not found(check, OTHER, *sound)
     assert found(check, OTHER, *planted)
