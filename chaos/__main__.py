@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from chaos import report
 from chaos.evidence import Evidence
 from chaos.faults import ALL, explained_by, possible_here
+from chaos.faults.fault import Fault
 from chaos.run import Run, Size
 
 
@@ -25,7 +27,11 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=usual.devices)
     parser.add_argument("--crowd", type=int, default=usual.crowd, help="sockets of a storm")
     parser.add_argument("--faults", default="", help=f"only these, by comma: {', '.join(ALL)}")
-    parser.add_argument("--keep", type=Path, help="an empty folder for journal, logs and data")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="an empty folder for journal, logs and data; without it they are kept if a promise does not hold",
+    )
     parser.add_argument("--judge", type=Path, help="only judge a run again that was kept there")
     options = parser.parse_args()
     wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
@@ -44,11 +50,29 @@ def main() -> int:
     if options.judge:
         evidence = Evidence.read(options.judge)
         evidence.explained = explained_by(evidence)  # by the patterns of today
-    else:
-        with tempfile.TemporaryDirectory(prefix="muster-chaos-") as made:
-            folder = options.keep or Path(made)
-            run = Run(folder, options.seed, 60 * options.minutes, faults, size)
-            evidence = asyncio.run(run())
+        return _judge(evidence, options)
+    if options.keep:
+        return _judge(_do(options.keep, options, faults, size), options)
+    folder = Path(tempfile.mkdtemp(prefix="muster-chaos-"))
+    failed = False
+    try:
+        failed = bool(_judge(_do(folder, options, faults, size), options))
+    finally:
+        if not failed:
+            shutil.rmtree(folder)
+    if failed:
+        print(
+            f"\nKept in {folder}: its journal, logs and data; --judge {folder} judges them again."
+        )
+    return int(failed)
+
+
+def _do(folder: Path, options: argparse.Namespace, faults: list[Fault], size: Size) -> Evidence:
+    run = Run(folder, options.seed, 60 * options.minutes, faults, size)
+    return asyncio.run(run())
+
+
+def _judge(evidence: Evidence, options: argparse.Namespace) -> int:
     findings = report.findings_of(evidence)
     print(report.text(options.seed, 60 * options.minutes, evidence, findings))
     return 1 if any(findings.values()) else 0

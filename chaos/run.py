@@ -213,7 +213,8 @@ class Run:
                 if not rows:
                     return
             await asyncio.sleep(0.25)
-        self.unfinished.append(f"not {what} within {within_s:.0f} s: {rows[:3]}")
+        some = [{name: value for name, value in row.items() if value} for row in rows[:3]]
+        self.unfinished.append(f"not {what} within {within_s:.0f} s: {some}")
 
     def _shown_otherwise(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         states = {row["session_id"]: row["state"] for row in rows}

@@ -150,6 +150,21 @@ def started(monkeypatch: pytest.MonkeyPatch, evidence: Evidence, *words: str) ->
     return command.main(), run.asked
 
 
+def test_run_that_breaks_a_promise_is_kept_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What went wrong once in many hours cannot be looked at again otherwise."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert started(monkeypatch, sound())[0] == 0
+    assert list(tmp_path.iterdir()) == []
+    broken = sound()
+    broken.unfinished.append("not all sessions archived")
+    code, (folder, *_) = started(monkeypatch, broken)
+    assert code == 1
+    assert list(tmp_path.iterdir()) == [folder]
+    assert f"Kept in {folder}" in capsys.readouterr().out
+
+
 def test_run_is_the_one_that_was_asked_for_and_its_findings_decide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
