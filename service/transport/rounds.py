@@ -82,8 +82,12 @@ class Rounds:
                 continue  # one that was read before it has ended this one
             try:
                 ready()
-            except Exception:  # of this one: the others have something to read too
-                log.exception("a socket was not read", extra={"action": "read_failed"})
+            except Exception as error:
+                # Of this one: the others have something to read too. It would fail in each round; so it is left to
+                # its next ping, which it does not answer.
+                self.forget(fd)
+                about = {"action": "read_failed", "throttle": type(error).__name__}
+                log.exception("a socket was not read", extra=about)
         rest_s = began + LONGEST_S - time.monotonic()
         if found and not self.has_more and rest_s > 0 and self._is_busy():
             self._begin_rest(rest_s)

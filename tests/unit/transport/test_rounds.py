@@ -228,6 +228,10 @@ def test_one_that_fails_or_ends_another_does_not_keep_the_rest_from_being_read(
     read = [number for number, _ in bench.taken()]
     assert {failing, last} < set(read)
     assert len(read) == 3, "the first of two ended the other"
+    bench.send(failing, b"again")
+    bench.send(last, b"more")
+    bench.rounds.read()
+    assert bench.taken() == [(last, b"more")]
     assert [record.message for record in caplog.records] == ["a socket was not read"]
 
 
