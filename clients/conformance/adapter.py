@@ -157,6 +157,11 @@ class Client:
         """Return changes of one kind, in order."""
         return [one for one in self.events("change") if one["kind"] == kind]
 
+    @property
+    def state(self) -> str:
+        """The newest state of a fleet that its changes had; "": none yet."""
+        return next((str(one["state"]) for one in reversed(self.changes("state"))), "")
+
     def values(self, session_id: str, key: str = "n") -> list[Any]:
         """Return the values of a data key that its changes had."""
         return [

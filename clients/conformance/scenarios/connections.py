@@ -28,7 +28,7 @@ async def register(world: World) -> None:
     assert (found["session_name"], found["project_id"]) == ("Hall 2", "berlin")
     assert found["meta"] == {"model": "k2"}
     assert found["is_connected"]
-    assert device.states[-1] == "online"
+    assert device.states[-1:] == ["online"]
 
 
 @scenario("device")
@@ -81,7 +81,7 @@ async def dead_line_is_noticed(world: World) -> None:
 
 def is_online_again(device: Client, times: int) -> bool:
     """Whether a device is online, after so many times at which it was not."""
-    return device.states.count("online") > times and device.states[-1] == "online"
+    return device.states.count("online") > times and device.states[-1:] == ["online"]
 
 
 @scenario("device")
@@ -133,7 +133,7 @@ async def superseded(world: World) -> None:
     device = await world.online(line)
     other = await world.socket(device.id)
     await other.call("register", {"device_id": device.id})
-    await world.until(lambda: device.states[-1] == "ended", what="it ended")
+    await world.until(lambda: device.states[-1:] == ["ended"], what="it ended")
     assert "superseded" in device.why
     assert registers(line) == 1
     assert (await world.session(device.id))["is_connected"]
@@ -147,7 +147,7 @@ async def deleted(world: World) -> None:
     line = await world.line()
     device = await world.online(line)
     await world.ok("DELETE", f"/sessions/{device.id}")
-    await world.until(lambda: device.states[-1] == "ended", what="it ended")
+    await world.until(lambda: device.states[-1:] == ["ended"], what="it ended")
     assert "deleted" in device.why
     assert registers(line) == 1
     assert await world.session(device.id) == {}

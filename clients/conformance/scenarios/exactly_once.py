@@ -105,7 +105,7 @@ async def update_late(world: World) -> None:
     await device.send(n=4)
     assert await device.flush()
     assert await world.values(device.id) == [1, 2, 3, 4]
-    assert device.states[-1] == "online"
+    assert device.states[-1:] == ["online"]
 
 
 @scenario("device")

@@ -297,9 +297,9 @@ async def fleet_store_away(world: World) -> None:
     fleet = await world.fleet(line, scope={"sessions": [session_id]})
     await sees(world, fleet, session_id, 1)
     world.nodes.pause_store()
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale", 10)
+    await world.until(lambda: fleet.state == "stale", 10)
     world.nodes.resume_store()
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live", 20)
+    await world.until(lambda: fleet.state == "live", 20)
     await sees(world, fleet, session_id, 2)
     assert fleet.values(session_id) == [1, 2]
     assert [one["state"] for one in fleet.changes("state")] == ["live", "stale", "live"]
@@ -313,17 +313,17 @@ async def fleet_told_that_it_is_stale(world: World) -> None:
     session_id = await world.create()
     fleet = await world.fleet(line, scope={"sessions": [session_id]})
     line.inject('42["feed_state",{"stale":true,"behind_s":3.5}]')
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale")
+    await world.until(lambda: fleet.state == "stale")
     await sees(world, fleet, session_id, 1)
     assert await state(fleet) == "stale"
     line.inject('42["feed_state",{"stale":false,"behind_s":0.2}]')
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live")
+    await world.until(lambda: fleet.state == "live")
     line.down.edit = lambda text: text.replace('"recovered":true', '"recovered":true,"stale":true')
     line.cut()
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "stale")
+    await world.until(lambda: fleet.state == "stale")
     line.down.edit = str
     line.cut()
-    await world.until(lambda: fleet.changes("state")[-1]["state"] == "live")
+    await world.until(lambda: fleet.state == "live")
     assert len(fleet.changes("reset")) == 1
 
 

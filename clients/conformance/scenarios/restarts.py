@@ -188,7 +188,7 @@ async def buffer_in_use(world: World) -> None:
     await device.send(n=1)
     assert await device.flush()
     assert line.accepted == 0
-    assert device.states[-1] == "online"
+    assert device.states[-1:] == ["online"]
 
 
 @scenario("device", "buffer")

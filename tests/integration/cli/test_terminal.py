@@ -46,6 +46,9 @@ def test_up_with_nohup_survives_the_end_of_its_terminal(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGHUP, signal.SIG_DFL
+        ),  # tests may run under nohup
     )
     up: psutil.Process | None = None
     try:
