@@ -94,9 +94,7 @@ class Run:
 
     async def __call__(self) -> Evidence:
         """Do the whole run; nothing that it started is left, whatever happens, SIGTERM included."""
-        mine = asyncio.current_task()
-        assert mine is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, mine.cancel)
+        self._end_at_sigterm()
         tasks: list[asyncio.Task[None]] = []
         try:
             await self.system.start()
@@ -123,6 +121,21 @@ class Run:
                 tasks = list(left)
             self.journal.write(self.system.folder / JOURNAL)
             await self.system.stop()
+
+    def _end_at_sigterm(self) -> None:
+        """Let the first SIGTERM end the run, and no other one its end: what it started would be left."""
+        mine = asyncio.current_task()
+        assert mine is not None
+        cancel = mine.cancel
+        is_ending = False
+
+        def end() -> None:
+            nonlocal is_ending
+            if not is_ending:
+                is_ending = True
+                cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
 
     async def _cause_faults(self) -> None:
         """Cause all faults of the plan; while one is alone, the plan's time stands still."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,3 +233,24 @@ def test_what_is_held_is_looked_at_until_it_is_no_more_than_before_or_half_a_min
     monkeypatch.setattr(module, "time", Clock(11.0))
     asyncio.run(run._wait_for_the_rest(evidence, {"node 0": {"devices": 0.0}}))
     assert evidence.leftovers == {"node 0": {"devices": (0.0, 7.0)}}
+
+
+def test_second_sigterm_does_not_cut_short_the_end_of_what_was_started(run: Run) -> None:
+    seen: list[str] = []
+
+    async def be_ended() -> None:
+        run._end_at_sigterm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 20)
+        finally:
+            seen.append("ends")
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            seen.append("ended")
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(be_ended())
+    assert seen == ["ends", "ended"]
