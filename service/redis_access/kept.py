@@ -22,10 +22,22 @@ from service.redis_access.connections import replies
 
 #: At most so many; and at most a quarter of the pool, which serves others too.
 MOST = 8
+#: Under this name a pool has them.
+_ON_POOL = "muster_kept_connections"
 
 
 class KeptConnections:
-    """The connections of one client that are lent for calls."""
+    """The connections of one pool that are lent for calls."""
+
+    @classmethod
+    def of(cls, client: redis.Redis) -> KeptConnections:
+        """Return those of the client's pool, which all stores on it share.
+
+        A program may make one store after the other on the same client: connections that each of them kept would
+        be missing in the pool until it has none.
+        """
+        shared: KeptConnections = vars(client.connection_pool).setdefault(_ON_POOL, cls(client))
+        return shared
 
     def __init__(self, client: redis.Redis) -> None:
         self._pool: Any = client.connection_pool

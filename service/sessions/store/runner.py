@@ -100,7 +100,7 @@ class ScriptRunner:
             self.replication = Replication(client, bounds.wait_replicas)
         self._runs_scripts = False
         self._policy = [bounds.ttl_ms, bounds.feed_keep_ms, bounds.feed_max_bytes]
-        self._connections = KeptConnections(client)
+        self._connections = KeptConnections.of(client)
         #: Lends a connection, for calls so frequent that the cost of redis-py's way shows.
         self.connection = self._connections.lend
         self._together = {

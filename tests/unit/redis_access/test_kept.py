@@ -68,6 +68,16 @@ def test_calls_at_one_time_have_their_own_and_a_bound_is_kept() -> None:
     assert len(pool.returned) == 2
 
 
+def test_stores_that_come_and_go_on_one_client_do_not_empty_its_pool() -> None:
+    client: Any = Pool()
+    for _ in range(10):
+        with KeptConnections.of(client).lend():
+            pass
+    assert len(client.taken) == 1
+    other: Any = Pool()
+    assert KeptConnections.of(other) is not KeptConnections.of(client)
+
+
 def test_most_of_a_pool_is_left_to_others() -> None:
     pool = Pool(max_connections=3)
     with kept(pool).lend():
