@@ -110,6 +110,5 @@ def test_frame_is_seen_to_go_through(tmp_path: Path) -> None:
             timeout=30,
             check=False,
         )
-    # Two threads print, so a line may begin where another has not ended.
     assert re.search(r'← 432\[\{"ok":true,"rev":\d+\}\]', done.stdout), done.stderr
     assert re.search(r"redis HSET \S+:session:frame-1 ", done.stdout)
