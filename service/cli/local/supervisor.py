@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,26 @@ RAN_WELL_S = 60.0
 REFUSED_WITHIN_S = 20.0
 #: A log that is larger is renamed at the start of a child.
 MAX_LOG_BYTES = 10 * 1024 * 1024
+
+
+class Flag:
+    """A flag that a signal may set: of `threading.Event` its handler may wait for a lock of whom it interrupts."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is set, or the time is over; return whether it is set."""
+        until = time.monotonic() + timeout_s
+        while not self._is_set and (left_s := until - time.monotonic()) > 0:
+            time.sleep(min(left_s, 0.05))
+        return self._is_set
 
 
 @dataclass
@@ -79,7 +98,7 @@ class Supervisor:
     say: Callable[[str], None]
     children: list[Child] = field(default_factory=list)
     #: Set by the first signal: end in order.
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Flag = field(default_factory=Flag)
     _hurry: bool = False
     _guard: subprocess.Popen[bytes] | None = None
 
