@@ -14,7 +14,7 @@ def test_signal_sets_the_flag_at_whatever_moment_of_a_wait_it_comes() -> None:
     flag = Flag()
 
     def send() -> None:
-        for _ in range(5000):
+        for _ in range(100_000):
             signal.pthread_kill(main, signal.SIGUSR1)
 
     former = signal.signal(signal.SIGUSR1, lambda *_: flag.set())
