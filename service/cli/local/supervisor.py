@@ -36,7 +36,7 @@ MAX_LOG_BYTES = 10 * 1024 * 1024
 
 
 class Flag:
-    """A flag that a signal may set: of `threading.Event` its handler may wait for a lock of whom it interrupts."""
+    """A flag for signal handlers: it takes no lock, which the code they interrupt may hold; `threading.Event` does."""
 
     def __init__(self) -> None:
         self._is_set = False
@@ -48,10 +48,9 @@ class Flag:
         return self._is_set
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it is set, or the time is over; return whether it is set."""
-        until = time.monotonic() + timeout_s
-        while not self._is_set and (left_s := until - time.monotonic()) > 0:
-            time.sleep(min(left_s, 0.05))
+        """Wait so long, unless it is set already; return whether it is set then. For a fraction of a second."""
+        if not self._is_set:
+            time.sleep(timeout_s)
         return self._is_set
 
 
