@@ -130,7 +130,6 @@ def test_page_continues_on_the_other_node_that_its_own_one_named(
     """Nodes say where they are: there is no balancer, and no reload."""
     first, second = start_named(own)
     seen = tab(outages=True)
-    wait_until(lambda: second.url in policy_of(first), what="the nodes know each other")
     seen.sign_in(first.url, token("viewer"), "/tail")
     seen.page.get_by_text("Nothing yet").wait_for()
     device = logins.device(second.url, "kiosk-3")
@@ -177,7 +176,15 @@ def start_named(own: Cluster, count: int = 2) -> list[NodeProcess]:
     own.nodes += named
     for node in named:
         node.await_ready()
+    # One that does not know another yet refuses the pages of that one.
+    wait_until(lambda: all(names_all(node, named) for node in named), what="acquaintance")
     return named
+
+
+def names_all(node: NodeProcess, named: list[NodeProcess]) -> bool:
+    """Tell whether a node knows all of these."""
+    policy = policy_of(node)
+    return all(one.url in policy for one in named)
 
 
 def policy_of(node: NodeProcess) -> str:
