@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 KEPT_BYTES = 64 << 10
 #: A slow line passes so much at a time.
 PACED_BYTES = 4096
+#: Turns of a loop until a connection that was accepted is there to be ended: three.
+ARRIVAL_TURNS = 6
 _TEXT = 0x81
 
 
@@ -161,7 +163,7 @@ class Line:
 
     async def start(self) -> None:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def hold(self) -> None:
@@ -194,20 +196,30 @@ class Line:
             client.write(_frame(text))
 
     async def stop(self) -> None:
-        """End everything."""
+        """End everything, also what comes meanwhile."""
+        self.refuses = True
         if self._server is not None:
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            # asyncio would leave open what was accepted before, and has not arrived when this closes.
+            for _ in range(ARRIVAL_TURNS):
+                await asyncio.sleep(0)
             self._server.close()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self.refuses:
             client.transport.abort()
             return
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(self._serve(reader, client))
         self._tasks.add(task)
+        # A task that is cancelled before it has begun closes nothing itself.
+        task.add_done_callback(lambda _: client.transport.abort())
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         node: asyncio.StreamWriter | None = None
         try:
             opened = socket.socket()
@@ -223,10 +235,8 @@ class Line:
             pass  # an end went away, or the line was cut
         finally:
             self._connections.pop(client, None)
-            self._tasks.discard(task)
-            for end in (client, node):
-                if end is not None:
-                    end.transport.abort()
+            if node is not None:
+                node.transport.abort()
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way
