@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -245,6 +246,30 @@ def test_forgotten_descriptor_may_be_closed_and_used_again(bench: Bench) -> None
     bench.send(again, b"a")
     bench.hub.turn()
     assert bench.taken() == [(again, b"a")]
+
+
+def test_forgotten_descriptor_that_another_process_still_holds_wakes_nothing(bench: Bench) -> None:
+    """As a child does that was forked meanwhile: the kernel removes it only when all of them are closed."""
+    number = bench.socket()
+    ours = bench.pairs[number][0]
+    with contextlib.closing(ours.dup()):
+        bench.rounds.forget(ours.fileno())
+        ours.close()
+        bench.send(number, b"a")
+        assert bench.poll.poll(0) == []
+
+
+def test_last_data_of_a_socket_that_ended_in_a_rest_is_read_before_its_end(bench: Bench) -> None:
+    number = bench.socket()
+    bench.send(number, b"a")
+    bench.hub.turn()
+    bench.send(number, b"last")
+    bench.pairs[number][1].close()
+    bench.rounds.read()
+    bench.rounds.read()
+    assert bench.read == [(number, b"a"), (number, b"last"), (number, b"")]
+    bench.rounds.forget(bench.pairs[number][0].fileno())
+    assert bench.poll.poll(0) == [], "its end would be reported for ever"
 
 
 def test_closed_rounds_watch_nothing_and_their_timers_do_nothing(bench: Bench) -> None:
