@@ -30,7 +30,12 @@ class Client:
     ) -> None:
         self.events: list[tuple[str, Any]] = []
         self.disconnects = 0
-        self.sio = socketio.Client(reconnection=reconnection, handle_sigint=False)
+        self.sio = socketio.Client(
+            reconnection=reconnection,
+            handle_sigint=False,
+            # In Python, so slow that on a busy machine a client that is sent megabytes gets to no ping in time.
+            websocket_extra_options={"skip_utf8_validation": True},
+        )
         for event in SERVER_EVENTS:
             self.sio.on(event, self._noting(event, (answers or {}).get(event)))
         self.sio.on("disconnect", self._note_disconnect)
