@@ -5,6 +5,7 @@ The process must be patched before anything of this is imported (service/cli/nod
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -195,3 +196,5 @@ def _end_if_drain_hangs(drain_s: float) -> None:
 
     signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, drain_s)
+    # An interpreter that ends forgets its handlers, and the signal would kill a node that has done everything.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)

@@ -1,8 +1,12 @@
-"""The listening socket of a node."""
+"""The listening socket of a node, and the end of its process."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+
+import pytest
 
 from service.node.http_server import bind
 
@@ -14,3 +18,28 @@ def test_accepted_connection_sends_small_writes_at_once() -> None:
             accepted, _ = listener.accept()
             with accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("ends", "code"), [("at its end", 0), ("while it drains", 1)])
+def test_drain_that_hangs_ends_the_process_and_one_that_is_over_does_not(
+    ends: str, code: int
+) -> None:
+    """The interpreter may take longer to end than what is left of the time."""
+    program = f"""
+import sys, time
+from service.node.http_server import _end_if_drain_hangs
+
+class Slow:
+    def __del__(self, now=time.monotonic):
+        until = now() + 0.4
+        while now() < until:
+            pass
+
+_end_if_drain_hangs(0.2)
+if {ends!r} == "at its end":
+    sys.kept = Slow()
+else:
+    time.sleep(20)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == code
