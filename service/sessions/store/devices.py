@@ -77,7 +77,7 @@ class DeviceStore(StorePart):
             create: make the session when no index has it; what is archived is never created again.
             commands: how many it takes at most.
             wait: the request waits for commands, or did.
-            at_least_ms: it counts as active for so long, however often it reports.
+            at_least_ms: it counts as active for so long while it waits, however often it reports.
             may_report: `check_away` was asked before, so nothing of the device is refused now.
 
         Raises:

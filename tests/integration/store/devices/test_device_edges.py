@@ -55,12 +55,37 @@ def test_report_of_what_is_archived_makes_no_other_session(
     assert store.index.get("d1") is None
 
 
-def test_device_whose_request_waits_is_not_overdue_meanwhile(
-    store: RedisSessionStore, client: redis.Redis
-) -> None:
-    report(store, expect_every_ms=1, at_least_ms=10_000)
-    deadline = client.zscore(store.keys.deadlines(0), "d1")
-    assert 9_000 < deadline - store.now_ms() <= 10_000
+def deadline_ms(store: RedisSessionStore) -> float:
+    """How long the device counts as active from now on."""
+    return float(store.runner.client.zscore(store.keys.deadlines(0), "d1")) - store.now_ms()
+
+
+def waits(store: RedisSessionStore, **said: Any) -> Reported:
+    wait = Wait("host-aaaa#1", 60_000, begins=True)
+    return report(store, expect_every_ms=1, at_least_ms=10_000, wait=wait, **said)
+
+
+def test_device_whose_request_waits_is_not_overdue_meanwhile(store: RedisSessionStore) -> None:
+    """Neither by another report, which says by itself that the next one comes soon."""
+    waits(store)
+    assert 9_000 < deadline_ms(store) <= 10_000
+    report(store, expect_every_ms=1)
+    assert 9_000 < deadline_ms(store) <= 10_000
+    report(store, wait=Wait("host-aaaa#1", 0, begins=False))
+    assert deadline_ms(store) <= 3
+
+
+def test_wait_that_commands_end_is_over_for_the_deadline_too(store: RedisSessionStore) -> None:
+    """At its beginning, and later."""
+    report(store)
+    queue(store, "c1")
+    assert waits(store).commands
+    assert deadline_ms(store) <= 3
+    assert not waits(store, seen=["c1"]).commands
+    queue(store, "c2")
+    look = Wait("host-aaaa#1", 50_000, begins=False)
+    assert report(store, at_least_ms=10_000, wait=look).commands
+    assert deadline_ms(store) <= 3
 
 
 def test_session_whose_device_reports_is_not_idle(

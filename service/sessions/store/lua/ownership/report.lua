@@ -1,10 +1,11 @@
 -- A device without a socket was heard of: a deadline, what it says of itself, commands for it, and maybe its wait.
 -- ARGV[4] id · [5] '1': make the session if it is in no index · [6] name, [7] project, [8] meta JSON: '' keeps what is
 --   stored, else '=' and the value · [9] how often it reports, ms; '' keeps what is stored · [10] how long it counts as
---   active where that is not known, ms · [11] and at the least, ms · [12] setup version that it runs, or '' ·
---   [13] stream · [14] how many commands at most, [15] and bytes of params after which there are no more · [16] the
---   request that waits, `node#number`, or '' · [17] how long it waits still, ms · [18] '1': it begins to wait, and ends
---   the wait of another one · [19] '1': refuse a device that was sent away · then the ids of commands that the device has
+--   active where that is not known, ms · [11] and at the least, ms, where its request waits on · [12] setup version
+--   that it runs, or '' · [13] stream · [14] how many commands at most, [15] and bytes of params after which there are
+--   no more · [16] the request that waits, `node#number`, or '' · [17] how long it waits still, ms · [18] '1': it begins
+--   to wait, and ends the wait of another one · [19] '1': refuse a device that was sent away · then the ids of commands
+--   that the device has
 -- Returns {'unknown'} (ask the archive, then come again), {'replaced'} (a later request waits), {'kicked', ms to wait}, or {'ok' | 'connected'
 --   (a socket owns the session), now, rev, last seq of the stream, setup version, setup version that the device runs,
 --   setup, the request whose wait this one ended or '', the commands that became delivered: {id, command, waiter …},
@@ -53,9 +54,13 @@ if ARGV[12] ~= '' and ARGV[12] ~= (was[8] or '0') then
 end
 call('HSET', session, 'last_ping', now_ms)
 
+local span = every and 3 * tonumber(every) or tonumber(ARGV[10])
 if not connected then
-  local span = math.max(every and 3 * tonumber(every) or tonumber(ARGV[10]), tonumber(ARGV[11]))
-  if call('ZADD', tag .. 'deadlines', text(now + span), id) == 1 then event(id, 'active', {reason = 'http'}) end
+  local until_then = now + math.max(span, tonumber(ARGV[11]))
+  if request == '' and call('EXISTS', waiting) == 1 then -- of another request: its looks count as well
+    until_then = math.max(until_then, tonumber(call('ZSCORE', tag .. 'deadlines', id) or 0))
+  end
+  if call('ZADD', tag .. 'deadlines', text(until_then), id) == 1 then event(id, 'active', {reason = 'http'}) end
   call('ZADD', tag .. 'asleep', now_ms, id)
   call('ZREM', tag .. 'idle', id) -- its own updates do not count as those of others
   go_active(id)
@@ -105,6 +110,7 @@ if request ~= '' then
   elseif noted then
     call('UNLINK', waiting)
   end
+  if #commands > 0 then call('ZADD', tag .. 'deadlines', text(now + span), id) end -- they end the wait
 end
 local is = call('HMGET', session, 'rev', 'stream', 'last_seq', 'setup_version', 'reported_version')
 local last_seq = (is[2] or '') == ARGV[13] and tonumber(is[3] or 0) or seq_of_former(session, ARGV[13], was[1] or '0')
