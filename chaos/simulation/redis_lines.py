@@ -60,7 +60,7 @@ class RedisLine:
     def travel(self, until: float) -> bool:
         """Let something go one way; False: it had not arrived by then, and may arrive later."""
         scheduler = self.server.scheduler
-        scheduler.sleep(self._chance.uniform(FASTEST_S, SLOWEST_S) + self._line.delay_s)
+        self.cross()
         while self._line.deaf or self.server.is_paused:
             left_s = until - scheduler.now
             if left_s <= 0:
@@ -68,6 +68,11 @@ class RedisLine:
             changed = self._healed if self._line.deaf else self.server.resumed
             changed.wait(None if left_s == float("inf") else left_s)
         return True
+
+    def cross(self) -> None:
+        """Take the time of one way."""
+        seconds = self._chance.uniform(FASTEST_S, SLOWEST_S) + self._line.delay_s
+        self.server.scheduler.sleep(seconds)
 
     def factory(self) -> Callable[..., redis.Redis]:
         """Return what makes clients over this line, as `service.redis_access.clients` does."""

@@ -15,7 +15,7 @@ from chaos.simulation.redis_lines import RedisLine
 from chaos.simulation.redis_server import Server
 from chaos.simulation.scheduler import Process, Scheduler
 from chaos.simulation.sockets import SILENCE_S, ClientLine, ClientLines
-from chaos.simulation.worker import SimulatedWorker
+from chaos.simulation.worker import SimulatedWorker, WorkerLine
 from chaos.socket import OnEvent, Socket, SocketLost
 from service.config.loader import Config, load_config
 from service.errors import ServiceError
@@ -193,7 +193,8 @@ class SimulatedSystem:
         flags = {**SETTINGS, "redis.partitions": partitions}
         self.config = load_config(flags=flags)
         self.nodes = [NodeHost(i, self.scheduler, self.server, self.config) for i in range(nodes)]
-        self.worker_line = RedisLine(self.server, Process("worker"))
+        self.worker_line = WorkerLine(self.server, Process("worker"))
+        self.worker = SimulatedWorker(self.config, self.scheduler, self.worker_line)
         self._watches: set[asyncio.Task[None]] = set()
 
     @property
@@ -205,8 +206,7 @@ class SimulatedSystem:
         """Start all, and wait until every node is ready."""
         for host in self.nodes:
             host.start()
-        worker = SimulatedWorker(self.config, self.scheduler, self.worker_line)
-        self.scheduler.spawn(self.worker_line.process, worker.run)
+        self.worker.start()
         await self.ready()
 
     async def ready(self, timeout_s: float = 60) -> None:
