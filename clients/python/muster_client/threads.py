@@ -209,14 +209,16 @@ class Device:
 
     def flush(self, timeout: float | None = None) -> bool:
         """See `AsyncDevice.flush`; a device that was not started, or has ended, waits for nothing."""
-        if not self._thread.is_alive:
-            return self.unacked == 0
-        return self._thread.run(self._device.flush(timeout))
+        if self._thread.is_alive:
+            with contextlib.suppress(NotConnected):  # another thread has just stopped it
+                return self._thread.run(self._device.flush(timeout))
+        return self.unacked == 0
 
     def stop(self) -> None:
         """See `AsyncDevice.stop`; twice is as good as once."""
         if self._thread.is_alive:
-            self._thread.run(self._device.stop())
+            with contextlib.suppress(NotConnected):  # another thread has just stopped it
+                self._thread.run(self._device.stop())
         else:
             self._device.buffer.close()
         self._thread.end()
@@ -268,7 +270,8 @@ class Fleet:
     def stop(self) -> None:
         """Disconnect; `changes` end. Twice is as good as once."""
         if self._thread.is_alive:
-            self._thread.run(self._fleet.stop())
+            with contextlib.suppress(NotConnected):  # another thread has just stopped it
+                self._thread.run(self._fleet.stop())
         self._thread.end()
 
     def __enter__(self) -> Fleet:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from muster_client import AsyncDevice, AsyncFleet, Change, Device, Fleet, Refused
-from muster_client.threads import FleetOptions, Options
+from muster_client.threads import FleetOptions, LoopThread, Options
 
 from tests.support.nodes.said_service import UNKNOWN, Service, drive, until
 from tests.unit.client.test_fleet import changed, one, snapshot
@@ -124,3 +124,16 @@ def test_callback_that_would_wait_for_its_own_thread_is_told_so() -> None:
     device.stop()
     assert "cannot wait for it" in told[0]
     assert len(set(told)) == 1
+
+
+def test_stop_of_two_threads_at_once_is_as_good_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one may be quicker between any two steps of this one."""
+    monkeypatch.setattr(LoopThread, "is_alive", True)
+    device = Device("http://127.0.0.1:1", "car-1")
+    device.send(n=1)
+    fleet = Fleet("http://127.0.0.1:1")
+    for made in (device, fleet):
+        made.start()
+        made.stop()
+        made.stop()
+    assert not device.flush(timeout=10)
