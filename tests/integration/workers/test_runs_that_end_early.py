@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -42,6 +42,10 @@ def test_purge_goes_on_behind_what_is_kept(
     monkeypatch.setattr(archive, "run_for", batches(1))
     assert [archive.purge(archiver, rules, 2) for _ in range(4)] == [0, 0, 2, 0]
     assert store.upkeep.read()["purged"] == "2"
+    monkeypatch.setattr(archive, "run_for", batches(60))
+    assert (
+        archive.purge(archiver, RetentionSettings(days=10), 2) == 4
+    )  # the next round begins with the oldest
 
 
 def test_archival_ends_where_the_disk_refuses(
@@ -50,11 +54,17 @@ def test_archival_ends_where_the_disk_refuses(
     for number in range(6):
         gone(store, f"d{number}", 200)
 
-    def refuses(files: object) -> None:
-        raise ArchiveUnavailable("no space left")
+    write, room = archiver.archive.store.put, iter([True])
 
-    monkeypatch.setattr(archiver.archive.store, "put", refuses)
+    def put(files: Sequence[tuple[str, bytes]]) -> None:
+        if not next(room, False):
+            raise ArchiveUnavailable("no space left")
+        write(files)
+
+    monkeypatch.setattr(archiver.archive.store, "put", put)
     waiting = iter([f"d{number}" for number in range(6)])
     outcome = archive.archive_all(archiver, waiting, 2, lambda: False)
-    assert (outcome.archived, outcome.error) == (0, "no space left")
-    assert list(waiting) == ["d2", "d3", "d4", "d5"]
+    assert (outcome.archived, outcome.error) == (2, "no space left")
+    assert list(waiting) == ["d4", "d5"]
+    counted = store.upkeep.read()
+    assert (counted["archived"], counted["archive_failures"]) == ("2", "1")

@@ -17,6 +17,7 @@ from service.manager.manager import SessionManager
 from service.observability.alarms import late_sweeps
 from service.sessions.store.keys import Keys
 from service.sessions.store.store import RedisSessionStore
+from service.sessions.store.upkeep.cleanup import CleanupStore
 from tests.support.nodes.stores import make_store
 from tests.support.system.bursts import work
 from tests.support.waiting import wait_until
@@ -159,6 +160,23 @@ def test_a_worker_that_wakes_up_leaves_the_turn_to_who_has_it_now(
     assert client.get(keys.turn("sweep_idle")) == str(token).encode()
 
 
+def test_a_sweep_whose_turn_is_anothers_does_nothing(
+    taking: Turns,
+    client: redis.Redis,
+    keys: Keys,
+    store: RedisSessionStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor does it count as run."""
+    monkeypatch.setitem(jobs.SWEEPS, "sweep_idle", lambda: 1 / 0)
+    late = taking.take(IDLE)
+    assert late
+    client.delete(keys.turn("sweep_idle"))
+    assert taking.take(IDLE)
+    assert jobs.run_sweep("sweep_idle", late, IDLE.every_s) is None
+    assert "ran_at:sweep_idle" not in store.upkeep.read()
+
+
 def test_a_redis_whose_clock_went_back_does_not_stop_sweeps(
     schedule: Schedule, queue: queues.JobsQueue, client: redis.Redis, keys: Keys
 ) -> None:
@@ -237,6 +255,25 @@ def test_a_new_sweep_counts_from_when_it_was_known(
     assert late_sweeps(upkeep, now_ms + 3 * 600_000 - 1_000) == []
     assert late_sweeps(upkeep, now_ms + 3 * 600_000 + 1_000) == ["sweep_idle"]
     assert late_sweeps(upkeep, now_ms - 3_600_000) == ["sweep_idle"]  # Redis's clock went back
+
+
+@pytest.mark.usefixtures("config")
+def test_idle_sessions_of_all_partitions_are_swept_until_none_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call of the store sweeps a batch of one partition."""
+    left = {0: 3, 1: 0, 2: 12}
+
+    def sweep(_: object, partition: int, batch: int) -> int:
+        now = min(batch, left[partition])
+        left[partition] -= now
+        return now
+
+    monkeypatch.setenv("MUSTER_REDIS__PARTITIONS", "3")
+    monkeypatch.setenv("MUSTER_WORKERS__BATCH", "5")
+    monkeypatch.setattr(CleanupStore, "sweep_idle", sweep)
+    assert jobs.sweep_idle() == 15
+    assert not any(left.values())
 
 
 def test_nothing_is_purged_after_a_jump_of_redis(
