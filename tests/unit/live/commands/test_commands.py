@@ -102,6 +102,16 @@ def test_deliver_store_away_sends_at_the_next_call(world: World) -> None:
     wait_until(lambda: world.sockets.ids == ["c1"])
 
 
+def test_deliver_odd_error_ends_that_attempt_only(world: World) -> None:
+    """Whatever the first one ran into, the next call sends what waits."""
+    world.store.add("c1")
+    world.store.failures.append(RuntimeError("odd"))
+    world.delivery.deliver("s")
+    wait_until(lambda: world.store.calls == ["take"] and not world.delivery.is_sending("s"))
+    world.delivery.deliver("s")
+    wait_until(lambda: world.sockets.ids == ["c1"])
+
+
 def test_deliver_unknown_session_sends_nothing(world: World) -> None:
     """A message that came after the device left is harmless."""
     world.owned = None
