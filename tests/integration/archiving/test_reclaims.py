@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
+from service import errors
+from service.archive.errors import ArchiveUnavailable
 from service.archiving.archiver import Archiver
 from service.sessions.store.store import RedisSessionStore
 from tests.support.archive.archiving import NUMBERS, A, B, come_and_go, files_of
@@ -51,6 +55,30 @@ def test_reclaim_in_an_emptied_redis_restores_an_older_file_first(
     assert client.zscore(store.keys.project(0, "p2"), "d1") is not None
     again = part("d1", own.generation, ("a", 5), seq=(6, 6), stream="run")
     assert store.samples.append(0, B, next(NUMBERS), [again])[0].word == "ok"
+
+
+def test_reclaim_leaves_what_cannot_be_read_and_takes_the_others(
+    store: RedisSessionStore, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made from what is held, it would hide what is in its file."""
+    held = []
+    for name in ("d1", "d2"):
+        come_and_go(store, name, ("a", 1))
+        archiver.archive_sessions([name])
+        held.append(holding(archiver.register(name, node_id=B, sid=f"bbbb.{name}"), f"bbbb.{name}"))
+    empty(store)
+    find = archiver.archive.store.find
+
+    def away(session_id: str) -> list[str]:
+        if session_id == "d1":
+            raise ArchiveUnavailable("its folder cannot be read")
+        return find(session_id)
+
+    monkeypatch.setattr(archiver.archive.store, "find", away)
+    with pytest.raises(errors.StoreUnavailable):
+        archiver.reclaim(0, B, held)
+    assert store.index.get("d1") is None
+    assert (store.index.details("d2") or {})["telemetry"] == {"a": 1}
 
 
 def test_reclaim_of_a_device_that_was_never_archived_makes_it_from_what_is_held(
