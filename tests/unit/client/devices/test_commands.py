@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,38 @@ def test_result_whose_ack_was_lost_is_sent_again_also_by_the_next_run(tmp_path: 
     buffer.close()
 
 
-def test_result_that_is_refused_for_now_is_sent_again() -> None:
+def test_result_that_is_refused_for_now_is_sent_again_after_a_pause() -> None:
     service = Service()
     service.answers = [{"ok": False, "error": {"retryable": True, "retry_after_s": 0.01}}]
+    begun = time.monotonic()
     run(service, MemoryBuffer(), echo, ("a", "echo"), results=2)
     assert [result["result"] for result in service.results] == ["a", "a"]
+    assert time.monotonic() - begun >= 0.25
+
+
+@pytest.mark.parametrize("code", ["not_registered", "stale_generation", "internal"])
+def test_result_that_another_connection_may_hand_in_is_kept_for_it(
+    code: str, tmp_path: Path
+) -> None:
+    service, buffer = Service(), FileBuffer(tmp_path / "buffer.db")
+    service.answers = [{"ok": False, "error": {"code": code}}]
+    run(service, buffer, echo, ("a", "echo"), results=1)
+    run(service, buffer, echo, results=2)
+    assert [result["result"] for result in service.results] == ["a", "a"]
+    assert buffer.unreported() == []
+    buffer.close()
+
+
+def test_command_that_cannot_be_written_down_fails_and_the_next_one_runs() -> None:
+    class Full(MemoryBuffer):
+        def started(self, command_id: str) -> None:
+            if command_id == "a":
+                raise OSError("no space left")
+
+    service = Service()
+    run(service, Full(), echo, ("a", "echo"), ("b", "echo"), results=2)
+    assert failed(service.results[0]) == (False, "OSError")
+    assert service.results[1]["result"] == "b"
 
 
 @pytest.mark.parametrize(
