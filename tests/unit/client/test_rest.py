@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,15 +15,19 @@ import pytest
 from muster_client import Conflict, NotConnected, Operator, Refused
 from muster_client.rest import in_path
 
+from tests.support.waiting import wait_until
+
+Answer = tuple[int, Any] | None
+
 
 class Service(ThreadingHTTPServer):
-    """Gives `answers` in turn; None: it hangs up instead, after it has read the request."""
+    """Gives `answers` in turn, or what one returns; None: it hangs up, after it has read the request."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[tuple[int, Any] | None] = []
+        self.answers: list[Answer | Callable[[], Answer]] = []
         self.requests: list[tuple[str, str]] = []
         self.keys: list[str | None] = []
         self.connections = 0
@@ -41,6 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path))
         self.server.keys.append(self.headers.get("Idempotency-Key"))
         told = self.server.answers.pop(0)
+        if callable(told):
+            told = told()
         self.close_connection = told is None or self.server.closes_after
         if told is not None:
             body = json.dumps(told[1]).encode()
@@ -126,6 +134,56 @@ def test_connection_is_kept_and_one_that_the_service_closed_is_replaced_unnotice
     operator.put_setup("kiosk", 1)
     operator.put_setup("kiosk", 1)
     assert service.connections == 2
+
+
+def test_request_that_was_interrupted_leaves_no_answer_to_the_next(
+    service: Service, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: http.client.HTTPConnection) -> None:
+        raise KeyboardInterrupt
+
+    heard = threading.Event()
+
+    def late() -> None:
+        heard.wait(4)
+
+    service.answers = [late, (200, {"setup_version": 7})]
+    with monkeypatch.context() as during:
+        during.setattr(http.client.HTTPConnection, "getresponse", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            operator.session("a")
+    wait_until(lambda: len(service.answers) == 1)
+    assert operator.put_setup("a", 1) == 7
+    heard.set()
+
+
+def test_each_request_has_its_own_patience_also_on_a_kept_connection(
+    service: Service, operator: Operator
+) -> None:
+    heard = threading.Event()
+
+    def silence() -> None:
+        heard.wait(4)
+
+    service.answers = [(200, {"session_id": "a"}), silence]
+    operator.session("a")
+    begun = time.monotonic()
+    with pytest.raises(NotConnected):
+        operator._rest("GET", "/sessions/a", timeout_s=0.05)
+    assert time.monotonic() - begun < 3
+    heard.set()
+
+
+def test_request_under_way_when_the_operator_is_closed_keeps_no_connection(
+    service: Service, operator: Operator
+) -> None:
+    def close() -> Answer:
+        operator.close()
+        return 200, {"session_id": "a"}
+
+    service.answers = [close]
+    assert operator.session("a") == {"session_id": "a"}
+    assert operator._rest._idle == []
 
 
 def test_gateway_that_gave_up_says_nothing_about_what_was_done(
