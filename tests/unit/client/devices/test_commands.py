@@ -186,3 +186,33 @@ def test_what_a_kill_interrupted_is_run_again_only_where_it_did_not_start_or_may
 def test_command_that_nobody_knows_is_answered_at_once() -> None:
     (ack,) = run(Service(), MemoryBuffer(), echo, ("a", "dance"), results=0)
     assert failed(ack) == (False, "unknown_command")
+
+
+def test_command_is_written_down_as_started_before_it_runs() -> None:
+    """A program that is killed meanwhile does not run it again."""
+    order: list[str] = []
+
+    class Noted(MemoryBuffer):
+        def started(self, command_id: str) -> None:
+            order.append(f"started {command_id}")
+
+    run(
+        Service(),
+        Noted(),
+        lambda commands: commands.add("go", lambda params: order.append("ran"), repeatable=False),
+        ("a", "go"),
+        results=1,
+    )
+    assert order == ["started a", "ran"]
+
+
+def test_command_that_comes_again_while_it_waits_or_runs_is_run_once() -> None:
+    service = Service()
+    run(service, MemoryBuffer(), echo, ("a", "echo"), ("a", "echo"), ("b", "echo"), results=2)
+    assert [result["result"] for result in service.results] == ["a", "b"]
+
+
+def test_outcome_that_cannot_be_acked_is_handed_in() -> None:
+    service, payload = Service(), {"command_id": "a", "command": "dance"}
+    run(service, MemoryBuffer(), lambda commands: commands.take(payload, None), results=1)
+    assert failed(service.results[0]) == (False, "unknown_command")

@@ -139,3 +139,16 @@ def test_ping_is_answered_with_what_it_said() -> None:
             await until(lambda: ("pong", {"server_time": 7.5}) in service.events)
 
     drive(test)
+
+
+def test_connection_whose_updates_were_answered_stays() -> None:
+    async def test(service: Service) -> None:
+        async with AsyncDevice(service.url, "kiosk") as device:
+            device.send(n=1)
+            assert await device.flush(5)
+            acked = time.monotonic()
+            await until(lambda: time.monotonic() > acked + 1.2 * module.ACK_TIMEOUT_S)
+            assert device.state == "online"
+        assert len(service.sockets) == 1
+
+    drive(test)

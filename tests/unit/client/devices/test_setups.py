@@ -65,6 +65,17 @@ def test_report_that_is_refused_for_now_is_made_again() -> None:
     drive(device, lambda s: s.registered("a", 3), until=lambda: device.reported == [3, 3])
 
 
+def test_report_that_waits_for_its_repetition_is_none_once_another_setup_runs() -> None:
+    device = Device()
+    steps: list[Callable[[Setups], Any]] = [
+        lambda setups: setups.registered("a", 3),
+        lambda setups: setups.changed("b", 4),
+        lambda setups: setups._report(3),  # its pause is over only now
+    ]
+    drive(device, *steps, until=lambda: 4 in device.reported)
+    assert device.reported == [3, 4]
+
+
 def test_change_that_was_overtaken_is_not_applied() -> None:
     device = Device()
     steps = [
