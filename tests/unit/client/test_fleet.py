@@ -65,6 +65,35 @@ def test_lost_connection_is_resumed_at_the_latest_cursor() -> None:
     drive(test)
 
 
+def test_what_was_left_out_before_a_new_connection_is_over_with_its_snapshot() -> None:
+    async def test(service: Service) -> None:
+        service.on["register_vue"] = lambda _: snapshot("a")
+        async with AsyncFleet(service.url) as fleet:
+            await fleet.wait_live(10)
+            batch = {"updates": [["a", 2, [["n", 1, 1.0]]]], "cursor": "c7", "conflated": True}
+            await service.tell("session_data_updates", batch)
+            await until(lambda: fleet.state == "conflated")
+            await service.sockets[-1].close()
+            await until(lambda: len(service.sockets) == 2 and fleet.state == "live")
+
+    drive(test)
+
+
+def test_cursor_whose_answer_is_not_understood_is_given_up() -> None:
+    """With it, the next answer would be no better."""
+
+    async def test(service: Service) -> None:
+        service.on["register_vue"] = lambda _: snapshot("a")
+        async with AsyncFleet(service.url) as fleet:
+            await fleet.wait_live(10)
+            odd = lambda request: {"ok": True} if request.get("cursor") else snapshot("b")  # noqa: E731
+            service.on["register_vue"] = odd
+            await service.sockets[-1].close()
+            await until(lambda: list(fleet.sessions) == ["b"])
+
+    drive(test)
+
+
 def test_resync_asks_for_a_new_snapshot_on_the_same_connection() -> None:
     async def test(service: Service) -> None:
         service.on["register_vue"] = lambda _: snapshot("a")

@@ -152,3 +152,25 @@ def test_connection_whose_updates_were_answered_stays() -> None:
         assert len(service.sockets) == 1
 
     drive(test)
+
+
+def test_device_whose_numbers_the_service_is_ahead_of_registers_another_stream() -> None:
+    """In the former one its updates would count as those that are stored."""
+
+    async def test(service: Service) -> None:
+        known: dict[str, int] = {}
+
+        def register(identity: Any) -> Any:
+            return registered(
+                last_seq=known.setdefault(identity["stream"], 500 if not known else 0)
+            )
+
+        service.on["register"] = register
+        async with AsyncDevice(service.url, "kiosk") as device:
+            await until(lambda: device.state == "online")
+            device.send(n=1)
+            assert await device.flush(5)
+        assert sorted(known.values()) == [0, 500]
+        assert service.values == [1]
+
+    drive(test)
