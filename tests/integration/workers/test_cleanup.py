@@ -8,8 +8,9 @@ import pytest
 import redis
 
 from service.archive.archive import Archive
+from service.archive.errors import ArchiveUnavailable
 from service.archive.file_store import FileArchiveStore
-from service.archiving.archiver import Archiver
+from service.archiving.archiver import Archived, Archiver
 from service.manager import cleanup as module
 from service.manager.cleanup import clean_up, find_unused
 from service.manager.manager import SessionManager
@@ -110,3 +111,14 @@ def test_session_that_changes_between_being_found_and_taken_stays(
     cleaned = clean_up(manager, 10, 100, purge=purge)
     assert (cleaned.removed, cleaned.failed) == (["b"], {})
     assert (store.index.get("a") or {})["is_connected"] == "1"
+
+
+def test_cleanup_whose_disk_refuses_on_the_way_says_that_there_is_more(
+    store: RedisSessionStore, manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session_id in ("a", "b"):
+        made(store, session_id, 11)
+    some = [Archived("a", "archived")], ArchiveUnavailable("no space left")
+    monkeypatch.setattr(module, "archive_each", lambda *_: some)
+    cleaned = clean_up(manager, 10, 100, purge=False)
+    assert (cleaned.removed, cleaned.more) == (["a"], True)

@@ -77,3 +77,47 @@ def test_fleet_larger_than_the_bound_costs_no_merge_for_each_change(monkeypatch:
             unread.put(Change("changed", str(n)))
     assert len(merges) < 20
     assert {change.session_id for change in read_all(unread)} == {str(n) for n in range(1000)}
+
+
+def test_what_a_slow_reader_lost_once_costs_it_nothing_later() -> None:
+    """The bound is of what waits now, not of what was read or left out before."""
+
+    async def read() -> list[int]:
+        unread, found = Unread(4), []
+        for n in range(20):
+            unread.put(samples("a", ("n", n)))
+            if n:
+                change = await unread.get()
+                assert change is not None
+                found.append(change.samples[0][1])
+        return found
+
+    assert asyncio.run(read()) == list(range(19))
+    unread = Unread(10)
+    for n in range(11):
+        unread.put(samples("a", ("n", n)))
+    for n in range(5):
+        unread.put(samples("a", ("n", n)))
+    assert len(read_all(unread)) == 6
+
+
+def test_bound_is_as_before_once_all_was_read() -> None:
+    async def read() -> Unread:
+        unread = Unread(10)
+        for n in range(50):
+            unread.put(samples(f"session {n}", ("n", n)))
+        for _ in range(50):
+            await unread.get()
+        return unread
+
+    unread = asyncio.run(read())
+    for n in range(11):
+        unread.put(samples("a", ("n", n)))
+    assert len(read_all(unread)) == 1
+
+
+def test_samples_of_which_some_were_left_out_stay_marked() -> None:
+    (marked,) = latest([samples("a", ("n", 1)), samples("a", ("n", 2))])
+    (merged,) = latest([marked, samples("a", ("m", 3))])
+    assert marked.is_conflated
+    assert merged.is_conflated

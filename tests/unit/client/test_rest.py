@@ -222,6 +222,14 @@ def test_conflict_carries_the_present_version(service: Service, operator: Operat
     assert raised.value.version == 7
 
 
+def test_keys_of_a_series_are_asked_for_one_by_one(service: Service, operator: Operator) -> None:
+    service.answers = [(200, {"points": {}})]
+    operator.series("kiosk", ["a", "b&c"], step=60)
+    assert service.requests == [
+        ("GET", "/api/v1/sessions/kiosk/data?keys=a&keys=b%26c&step=60&agg=avg")
+    ]
+
+
 def test_every_id_stays_itself_in_a_path() -> None:
     found = [in_path(one) for one in ("a/b?", ".", "..", "\x7f.", "ü")]
     assert found == ["a%2Fb%3F", "%7F.", "%7F..", "%7F%7F.", "%C3%BC"]
