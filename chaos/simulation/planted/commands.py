@@ -85,7 +85,7 @@ COMMANDS = [
         "command ended long after its deadline",
         lambda: script(_DEADLINE, _DEADLINE.replace("or ttl)", "or ttl + 9000)")),
         "commands end at their deadline",
-        seed=4,
+        seed=12,
     ),
     Plant(
         "commands in reverse",
@@ -97,7 +97,7 @@ COMMANDS = [
         ),
         _ORDER,
         ("people cut off", "node killed"),
-        seed=2,
+        seed=6,
     ),
     Plant(
         "attempts not counted",

@@ -68,7 +68,7 @@ PLANTED = [
         ),
         "one owner at a time",
         ("redis deaf", "redis cut off"),
-        seed=20,
+        seed=26,
     ),
     Plant(
         "stale index",
@@ -101,7 +101,7 @@ PLANTED = [
         lambda: method(AfterLeases, "pending", lambda *_: None),
         "commands reach a connected device",
         ("messages lost",),
-        seed=8,
+        seed=44,
     ),
     Plant(
         "gap after a lost connection",

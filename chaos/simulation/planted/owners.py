@@ -34,6 +34,16 @@ _FORMERS = [
         _LOST,
         seed=30,
     ),
+    Plant(
+        "a former socket hands in a result",
+        lambda: script(
+            "if generation ~= '' and call('HGET', key('session', id), 'generation') ~= generation",
+            "if false",
+        ),
+        _FORMER,
+        _LOST,
+        seed=37,
+    ),
 ]
 _REFUSED = [
     Plant(
