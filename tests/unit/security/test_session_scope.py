@@ -74,6 +74,15 @@ def test_device_takes_no_session_out_of_a_project_that_its_token_is_not_for(
     assert scope.registration(DEVICE_OF_P1, "d-1", wanted) == wanted
 
 
+@pytest.mark.parametrize("place", ["live", "archived"])
+def test_device_moves_its_session_into_no_project_that_its_token_is_not_for(
+    sessions: Sessions, scope: SessionScope, place: str
+) -> None:
+    getattr(sessions, place)["d-1"] = "p1"
+    with pytest.raises(errors.NotAllowed):
+        scope.registration(DEVICE_OF_P1, "d-1", "p2")
+
+
 def test_device_makes_a_session_in_the_project_of_its_token_only(scope: SessionScope) -> None:
     assert scope.registration(DEVICE_OF_P1, "d-new", None) == "p1"
     for project, device in (("p2", "d-new"), (None, "e-new")):
