@@ -83,11 +83,18 @@ class Device(Person):
                     self._rested = False
                     await self.pause(3, 12)  # long enough to be archived
                     self._rested = True
-                # Two who fight for one id leave each other time, as docs/protocol.md asks.
-                await (self.pause(2, 8) if self._superseded else self.pause(0.1, 1.0))
+                await self._pause_between()
         finally:
             measuring.cancel()
             _close([one for one in (self._former, self._late) if one is not None], "done")
+
+    async def _pause_between(self) -> None:
+        if self._superseded:  # two who fight for one id leave each other time, as docs/protocol.md asks
+            await self.pause(2, 8)
+        elif self._left is not None:  # what it sent before its goodbye has its effect
+            await self.pause(EFFECT_S + 0.1, EFFECT_S + 1.0)
+        else:
+            await self.pause(0.1, 1.0)
 
     _rested = True
     _again: asyncio.Future[Any] | None = None  # a register that the node repeats
@@ -190,6 +197,7 @@ class Device(Person):
             self._ask_round(socket)
             self._leaves_open = True
         elif how < 0.3 + self.leaves_open:
+            self.measure()
             self._ask_round(socket)
             self._says_goodbye = True
             self._left = (self._stream, self._next_seq - 1, self.journal.now)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from chaos import choices
-from chaos.evidence import Evidence, _read_redis, documented_keys
+from chaos.evidence import GONE, Evidence, _read_redis, documented_keys
 from chaos.journal import Journal
 from chaos.people.crowd import Person
 from chaos.proxy import Line
@@ -91,7 +91,9 @@ class Ending:
             for key in client.scan_iter(tag + "*"):
                 kind, _, name = key.removeprefix(tag).partition(":")
                 if kind in OF_SESSIONS and name.partition(":")[0] in active:
-                    found[key] = client.pttl(key)
+                    ttl_ms = client.pttl(key)
+                    if ttl_ms != GONE:
+                        found[key] = ttl_ms
         return found
 
     async def _cut_redis_off(self) -> None:
