@@ -160,6 +160,9 @@ class Received(Entry):
     number: int
     attempt: int
     who: str = ""  #: of several with this id
+    #: When the connection over which it came asked to register, or the request that it answers left; what
+    #: came over a former connection may be read after what came over the next one.
+    asked_at: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

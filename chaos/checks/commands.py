@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from itertools import pairwise
 
 from chaos.evidence import Evidence
-from chaos.journal import CommandShown, Received
+from chaos.journal import CommandShown, Received, Registered
 from chaos.wishes import BulkAsked, Mismatched, Ordered, OrderTaken
 
 FINAL = frozenset({"succeeded", "failed", "expired", "timed_out", "cancelled"})
@@ -65,19 +67,13 @@ def arrive(evidence: Evidence) -> list[str]:
     wished |= {(name, bulk.number) for bulk in evidence.of(BulkAsked) for name in bulk.devices}
     keys_are_kept = evidence.last_loss.at < 0  # without its first use a key may be used for another
     arrived: set[str] = set()
-    attempts: dict[tuple[str, str], int] = {}  # to each client: a packet to another one may be late
-    highest: dict[tuple[str, str], int] = {}
+    before: dict[tuple[str, str], list[Received]] = defaultdict(list)
+    generations = {(r.sender, r.asked_at): r.generation for r in evidence.of(Registered)}
     for entry in evidence.of(Received):
         if keys_are_kept and (entry.device, entry.number) not in wished:
             found.append(f"{entry.device}: {entry.number} was not asked for, and came")
         if entry.command_id in uncertain:
             continue
-        before = attempts.get((entry.who, entry.command_id))
-        if before is not None and entry.attempt <= before:
-            found.append(
-                f"{entry.device}: {entry.command_id} came as attempt {before}, {entry.attempt}"
-            )
-        attempts[entry.who, entry.command_id] = entry.attempt
         if entry.command_id in arrived or entry.command_id not in sender:
             continue
         arrived.add(entry.command_id)
@@ -86,12 +82,45 @@ def arrive(evidence: Evidence) -> list[str]:
             found.append(
                 f"{entry.device}: {entry.command_id} asked {number}, brought {entry.number}"
             )
-        if entry.number < highest.get((entry.device, operator), 0):
+        if any(
+            entry.number < other.number and not _may_be_late(entry, other, generations)
+            for other in before[entry.device, operator]
+        ):
             found.append(
                 f"{entry.device}: order {entry.number} of {operator} came after a later one"
             )
-        highest[entry.device, operator] = entry.number
-    return found
+        before[entry.device, operator].append(entry)
+    return found + _miscounted(evidence, uncertain)
+
+
+def _may_be_late(
+    entry: Received, other: Received, generations: dict[tuple[str, float], int]
+) -> bool:
+    """Return whether a command came over an earlier connection than another one, and was read behind it for that.
+
+    Where two clients share an id and the register of one was not answered, it is not known.
+    """
+    if entry.who == other.who:
+        return entry.asked_at < other.asked_at
+    mine = generations.get((entry.who, entry.asked_at), 0)
+    return mine < generations.get((other.who, other.asked_at), math.inf)
+
+
+def _miscounted(evidence: Evidence, uncertain: set[str]) -> list[str]:
+    """Find attempts that do not grow from connection to connection of a client.
+
+    Which of two clients was sent a command first is not known here.
+    """
+    came: dict[tuple[str, str], list[Received]] = defaultdict(list)
+    for entry in evidence.of(Received):
+        if entry.command_id not in uncertain:
+            came[entry.who, entry.command_id].append(entry)
+    return [
+        f"{entry.device}: {entry.command_id} came as attempt {entry.attempt}, {after.attempt}"
+        for mine in came.values()
+        for entry, after in pairwise(sorted(mine, key=lambda one: one.asked_at))
+        if after.attempt <= entry.attempt
+    ]
 
 
 def uncertain_ones(evidence: Evidence) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import deque
 from functools import partial
 from typing import Any
@@ -32,6 +33,21 @@ WINDOW = 16
 AGAIN_S, LATER_S = 10.0, 2.0
 #: So long after a goodbye all that was sent before it has its effect.
 EFFECT_S = 1.0
+
+
+@dataclasses.dataclass(slots=True)
+class _Connection:
+    """One connection of a device, as its events know it.
+
+    Attributes:
+        asked_at: When it asked to register.
+        sockets: Its socket, once there is one.
+        ended: By what; such an event may come together with the answer to CONNECT.
+    """
+
+    asked_at: float = 0.0
+    sockets: list[Socket] = dataclasses.field(default_factory=list)
+    ended: list[str] = dataclasses.field(default_factory=list)
 
 
 class Device(Person):
@@ -89,7 +105,9 @@ class Device(Person):
             _close([one for one in (self._former, self._late) if one is not None], "done")
 
     async def _pause_between(self) -> None:
-        if self._superseded:  # two who fight for one id leave each other time, as docs/protocol.md asks
+        if (
+            self._superseded
+        ):  # two who fight for one id leave each other time, as docs/protocol.md asks
             await self.pause(2, 8)
         elif self._left is not None:  # what it sent before its goodbye has its effect
             await self.pause(EFFECT_S + 0.1, EFFECT_S + 1.0)
@@ -119,19 +137,16 @@ class Device(Person):
         port = self.any_port()
         reason, self._superseded, self._registered = "", False, False
         self._connects_at = self.journal.now
-        place: list[Socket] = []
-        ended: list[str] = []  # by an event that came together with the answer to CONNECT
+        here = _Connection()
         try:
-            socket = await self.system.connect(
-                port, lambda *event: self._event(place, ended, *event)
-            )
+            socket = await self.system.connect(port, partial(self._event, here))
         except SocketLost:
             return
-        place.append(socket)
-        if ended:
-            socket.close(ended[0])
+        here.sockets.append(socket)
+        if here.ended:
+            socket.close(here.ended[0])
         try:
-            await self._stay(socket)
+            await self._stay(socket, here)
         except SocketLost as error:
             reason = str(error)
         finally:
@@ -144,8 +159,8 @@ class Device(Person):
                 self._says_goodbye = False
             self.lost(port, reason or "done")
 
-    async def _stay(self, socket: Socket) -> None:
-        asked_at = self.journal.now
+    async def _stay(self, socket: Socket, here: _Connection) -> None:
+        asked_at = here.asked_at = self.journal.now
         self.journal.add(RegisterAsked, self.device_id, self.name, asked_at)
         request = {
             "device_id": self.device_id,
@@ -290,25 +305,19 @@ class Device(Person):
         count = self._numbered.pop(seq)
         self.journal.add(Acked, self.device_id, self.name, count, generation, rev)
 
-    def _event(
-        self,
-        place: list[Socket],
-        ended: list[str],
-        event: str,
-        payload: Any,
-        reply: Reply | None,
-    ) -> None:
+    def _event(self, here: _Connection, event: str, payload: Any, reply: Reply | None) -> None:
         if event == "command" and reply is not None:
-            self._errands.take(payload, reply, lambda: _close(place, "crashed"))
+            asked_at, sockets = here.asked_at, here.sockets
+            self._errands.take(payload, asked_at, reply, lambda: _close(sockets, "crashed"))
         elif event == "setup":
             self._see(payload, -1.0)
-            for socket in place:
+            for socket in here.sockets:
                 socket.emit("update_setup", {"reported_version": payload["setup_version"]})
         elif event == "registered" and self._again is not None and not self._again.done():
             self._again.set_result(payload)
         elif event in ("superseded", "deleted", "draining", "kicked"):
-            ended.append(event)
-            for socket in place:
+            here.ended.append(event)
+            for socket in here.sockets:
                 if socket is self._former:
                     continue  # it does not give up before its node ends it
                 self._superseded = event == "superseded"

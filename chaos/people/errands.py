@@ -60,16 +60,19 @@ class Errands:
             if errand.due_at is not None and not errand.said:
                 errand.ok, errand.due_at = False, self._journal.now
 
-    def take(self, payload: dict[str, Any], reply: Reply, crash: Callable[[], None]) -> None:
+    def take(
+        self, payload: dict[str, Any], asked_at: float, reply: Reply, crash: Callable[[], None]
+    ) -> None:
         """Take a command.
 
         Args:
             payload: Of the event.
+            asked_at: When the connection over which it came asked to register, or its request left.
             reply: Sends its ack.
             crash: Ends the connection without a word.
         """
         command_id, number = payload["command_id"], payload["params"]["number"]
-        about = (command_id, number, payload["attempt"], self._who)
+        about = (command_id, number, payload["attempt"], self._who, asked_at)
         self._journal.add(Received, self._device_id, *about)
         errand = self._begun.get(command_id)
         if errand is None:

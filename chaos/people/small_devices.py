@@ -79,7 +79,7 @@ class SmallDevice(Person):
             self.journal.add(Reported, *about)
             self._is_known = True
             self._settle()
-            self._take(answer)
+            self._take(answer, asked_at)
             return
         self.refused("updates", answer)
         if answer["code"] == "conflict":  # Redis has lost updates that were acked
@@ -95,7 +95,7 @@ class SmallDevice(Person):
         status, answer, _ = await self.ask("GET", path)
         if status == 200:
             self.journal.add(Reported, self.device_id, self.name, asked_at, EVERY_S)
-            self._take(answer)
+            self._take(answer, asked_at)
         else:
             self.refused("commands", answer)
 
@@ -104,9 +104,10 @@ class SmallDevice(Person):
             self.journal.add(Acked, self.device_id, self.name, count, 0, None)
         self._under_way = []
 
-    def _take(self, answer: dict[str, Any]) -> None:
+    def _take(self, answer: dict[str, Any], asked_at: float) -> None:
         for command in answer["commands"]:
-            self._errands.take(command, partial(self._reply, command["command_id"]), lambda: None)
+            reply = partial(self._reply, command["command_id"])
+            self._errands.take(command, asked_at, reply, lambda: None)
 
     def _reply(self, command_id: str, said: dict[str, Any]) -> None:
         if said:

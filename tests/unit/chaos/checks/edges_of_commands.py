@@ -29,15 +29,16 @@ def shows(at: float, command_id: str, status: str) -> Plant:
 
 
 def got(at: float, command_id: str, number: int, attempt: int = 1, **more: Any) -> Plant:
-    about = {"device": DEVICE, "who": "kiosk"} | more
-    return added(Received(at, about["device"], command_id, number, attempt, about["who"]))
+    """A command that came: where nothing else is said, over the later connection of the sound run."""
+    about = {"device": DEVICE, "who": "kiosk", "asked_at": 6.95} | more
+    return added(Received(at, command_id=command_id, number=number, attempt=attempt, **about))
 
 
 def ordered(at: float, number: int, status: str = "succeeded", **more: Any) -> Plant:
     """A command that was ordered at this time, arrived at once, and has succeeded."""
     entries: list[Entry] = [
         *order(at, number),
-        Received(at + 0.1, DEVICE, f"c{number}", number, 1, "kiosk"),
+        Received(at + 0.1, DEVICE, f"c{number}", number, 1, "kiosk", 6.95),
         Answered(at + 0.1, DEVICE, "kiosk", f"c{number}", "ok"),
     ]
     began, ended = int(at), int(at) + 1

@@ -9,6 +9,7 @@ import pytest
 from chaos.checks import ALL
 from tests.unit.chaos.checks import (
     edges_of_commands,
+    edges_of_connections,
     edges_of_dashboards,
     edges_of_more,
     edges_of_people,
@@ -20,7 +21,7 @@ from tests.unit.chaos.checks.twins import between
 
 FILES = (
     *(edges_of_people, edges_of_commands, edges_of_setups, edges_of_dashboards),
-    *(edges_of_several, edges_of_more),
+    *(edges_of_several, edges_of_more, edges_of_connections),
 )
 PAIRS = {
     promise: [pair for file in FILES for pair in file.PAIRS.get(promise, [])] for promise in ALL
