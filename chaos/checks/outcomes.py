@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chaos.checks.commands import FINAL, uncertain_ones
 from chaos.evidence import Evidence
-from chaos.journal import CommandShown, Received, Registered, Reported
+from chaos.journal import CommandShown, Received, Reported
 from chaos.wishes import Answered, CancelAsked, CancelTaken, Ordered, OrderTaken, ResultTaken
 
 #: So many finished commands of a session are kept.
@@ -30,20 +30,14 @@ def sent_again(evidence: Evidence) -> list[str]:
         if shown.status == "delivered" or shown.status in FINAL:
             before = over.get(shown.command_id, (shown.at, shown.status))
             over[shown.command_id] = min(before, (shown.at, shown.status))
-    began: dict[str, float] = {}
     found, uncertain = [], uncertain_ones(evidence)
-    for entry in evidence.entries:
-        if isinstance(entry, Registered):
-            began[entry.sender] = entry.asked_at  # its answer, and commands, may travel for long
-        elif isinstance(entry, Reported):
-            began[entry.who] = entry.asked_at
-        elif isinstance(entry, Received) and entry.command_id not in uncertain:
-            at, status = over.get(entry.command_id, (entry.at, ""))
-            if at < began.get(entry.who, -1.0):
-                found.append(
-                    f"{entry.device}: {entry.command_id} was {status} at {at:.2f}, and came to "
-                    f"{entry.who} at {entry.at:.2f}"
-                )
+    for entry in evidence.of(Received):
+        at, status = over.get(entry.command_id, (entry.at, ""))
+        if at < entry.asked_at and entry.command_id not in uncertain:
+            found.append(
+                f"{entry.device}: {entry.command_id} was {status} at {at:.2f}, and came to "
+                f"{entry.who} at {entry.at:.2f}"
+            )
     return found
 
 

@@ -61,18 +61,14 @@ def setups_arrive(evidence: Evidence, course: Course) -> list[str]:
 
 def acks_count(evidence: Evidence, course: Course) -> list[str]:
     """Find commands that came again on a later connection, long after they were answered in calm."""
-    stays, found = stays_of(evidence), []
     answered: dict[str, float] = {}
     for answer in _heard(evidence, course):
         answered.setdefault(answer.command_id, answer.at + ACK_S)
-    for entry in evidence.of(Received):
-        began = [s.began for s in stays[entry.device] if s.sender == entry.who]
-        came_by = max((at for at in began if at <= entry.at), default=-1.0)
-        if answered.get(entry.command_id, entry.at) < came_by:
-            found.append(
-                f"{entry.who} answered {entry.command_id} before {came_by:.1f}, and it came again"
-            )
-    return found
+    return [
+        f"{entry.who} answered {entry.command_id} before {entry.asked_at:.1f}, and it came again"
+        for entry in evidence.of(Received)
+        if answered.get(entry.command_id, entry.at) < entry.asked_at
+    ]
 
 
 def results_count(evidence: Evidence, course: Course) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chaos.journal import Registered
-from tests.unit.chaos.checks.edges_of_commands import got, placed
+from tests.unit.chaos.checks.edges_of_commands import got, placed, shows
 from tests.unit.chaos.checks.edges_of_people import Pairs
 from tests.unit.chaos.checks.faults_of_commands import added, both
 from tests.unit.chaos.checks.sound import DEVICE, Plant
@@ -60,5 +60,14 @@ PAIRS: Pairs = {
         # a register without an answer: it is not known which of the two is the earlier one
         (swapped(PRESENT, RIVAL), both(rival(9), swapped(PRESENT, RIVAL))),
         (swapped(RIVAL, PRESENT), both(rival(9), swapped(RIVAL, PRESENT))),
+    ],
+    "a command is sent again only while it is not acknowledged": [
+        *(
+            (
+                both(shows(6.9, "x", status), got(9.2, "x", 9, **FORMER)),
+                both(shows(6.9, "x", status), got(9.2, "x", 9, **PRESENT)),
+            )
+            for status in ("delivered", "expired")
+        ),
     ],
 }

@@ -176,7 +176,7 @@ PAIRS: Pairs = {
         ),
     ],
     "a command is sent again only while it is not acknowledged": [
-        (both(shows(0.5, "x", "delivered"), got(9, "x", 9, who="stranger")), got(9, "c2", 2, 2)),
+        (both(shows(0.5, "x", "delivered"), got(9, "x", 9, asked_at=0.4)), got(9, "c2", 2, 2)),
     ],
     "a command and its outcome are kept": [
         (

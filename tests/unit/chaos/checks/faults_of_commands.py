@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chaos.evidence import Evidence
-from chaos.journal import CommandShown, Entry, Received, Registered, Reported
+from chaos.journal import CommandShown, Entry, Received, Registered
 from chaos.wishes import (
     Answered,
     BulkDone,
@@ -86,9 +86,9 @@ PLANTED: dict[str, list[Plant]] = {
         instead(Received(5.2, DEVICE, "c1", 2, 1), command_id="c1"),
     ],
     "a command is sent again only while it is not acknowledged": [
-        added(Received(9.0, DEVICE, "c2", 2, 2, "kiosk")),  # it was delivered at 5.7
-        added(Received(9.0, DEVICE, "c1", 1, 2, "kiosk")),  # it had ended at 5.3
-        added(Reported(9.9, DEVICE, "meter", 9.8, 1.0), Received(9.9, DEVICE, "c4", 4, 1, "meter")),
+        added(Received(9.0, DEVICE, "c2", 2, 2, "kiosk", 6.95)),  # it was delivered at 5.7
+        added(Received(9.0, DEVICE, "c1", 1, 2, "kiosk", 6.95)),  # it had ended at 5.3
+        added(Received(9.9, DEVICE, "c4", 4, 1, "meter", 9.8)),  # it was cancelled at 7.8
     ],
     "a command ends as its device said, or as was chosen": [
         instead(Answered(5.25, DEVICE, "kiosk", "c1", "failed"), command_id="c1"),

@@ -62,7 +62,7 @@ def test_a_setup_may_be_lost_but_not_one_that_came_afterwards() -> None:
 
 def test_a_command_may_come_again_after_a_backup_but_a_later_one_may_not() -> None:
     evidence = after(FROM_BACKUP, 1, 4)
-    evidence.entries.append(Received(9.0, DEVICE, "c2", 2, 1))
+    evidence.entries.append(Received(9.0, DEVICE, "c2", 2, 1, "", 8.9))
     assert findings(evidence) == set()
     evidence.entries += [Received(9.1, DEVICE, "c3", 3, 1), Received(9.2, DEVICE, "c3", 3, 1)]
     assert findings(evidence) == {

@@ -69,28 +69,33 @@ def bye(left_at: float, last_seq: int = 4, who: str = "one") -> Entry:
         # acknowledged commands
         (
             timed.acks_count,
-            [stay("one", 2, 8), answered(6.5), stay("one", 7.4, 20), received(10)],
-            [stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10)],
+            [stay("one", 2, 8), answered(6.5), stay("one", 7.4, 20), received(10, asked_at=7.4)],
+            [stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10, asked_at=9)],
+        ),
+        (  # over the former connection, and read late
+            timed.acks_count,
+            [stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10, asked_at=2)],
+            [stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10, asked_at=9)],
         ),
         (
             timed.acks_count,
-            [stay("one", 2, 8), Answered(6.5, ID, "two", "c1", "ack"), stay("one", 9, 20), received(10)],
-            [stay("zero", 1.5, 8), stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10)],
+            [stay("one", 2, 8), Answered(6.5, ID, "two", "c1", "ack"), received(10, asked_at=9)],
+            [stay("zero", 1.5, 8), stay("one", 2, 8), answered(6.5), received(10, asked_at=9)],
         ),
         (
             timed.acks_count,
             [LONG, answered(6.5), stay("two", 9, 20), received(10, "one")],
-            [LONG, answered(6.5), stay("two", 9, 20), received(10, "two")],
+            [LONG, answered(6.5), stay("two", 9, 20), received(10, "two", asked_at=9)],
         ),
         (  # the first answer counts
             timed.acks_count,
-            [LONG, answered(7.6), stay("two", 8.5, 20), received(8.55, "two")],
-            [LONG, answered(3), answered(6.5), stay("two", 7, 20), received(8, "two")],
+            [LONG, answered(7.6), stay("two", 8.5, 20), received(8.55, "two", asked_at=8.5)],
+            [LONG, answered(3), answered(6.5), stay("two", 7, 20), received(8, "two", asked_at=7)],
         ),
         (
             timed.acks_count,
-            [answered(6.5), received(10)],
-            [LONG, answered(6.5), stay("two", 9, 20), received(10, "two")],
+            [answered(6.5), received(10, "two", asked_at=9)],
+            [LONG, answered(6.5), received(10, "two", asked_at=9)],
         ),
         # refused registers
         (

@@ -52,8 +52,10 @@ def ordered(at: float = 5.0, ttl_s: float = 3600.0) -> list[Entry]:
     ]
 
 
-def received(at: float, who: str = "one", command_id: str = "c1") -> Entry:
-    return Received(at, ID, command_id, 1, 1, who)
+def received(
+    at: float, who: str = "one", command_id: str = "c1", *, asked_at: float = 2.0
+) -> Entry:
+    return Received(at, ID, command_id, 1, 1, who, asked_at)
 
 
 def found(check: Check, *entries: Any, faults: Any = (), **state: Any) -> bool:
@@ -101,13 +103,13 @@ PUT = [Put(5, "bo", ID, "m", None), PutTaken(5.1, "bo", ID, "m", 3, "m")]
         (delivered.once, [received(5), received(6)], [received(5), received(6, command_id="c2")]),
         (
             timed.acks_count,
-            [stay("one", 2, 8), answered(7.5), stay("one", 9, 20), received(10)],
-            [stay("one", 2, 8), answered(6.5), stay("one", 9, 20), received(10)],
+            [stay("one", 2, 8), answered(7.5), stay("one", 8.4, 20), received(10, asked_at=8.4)],
+            [stay("one", 2, 8), answered(6.5), stay("one", 8.4, 20), received(10, asked_at=8.4)],
         ),
         (  # what travelled when it was answered
             timed.acks_count,
             [LONG, answered(6.5), received(10)],
-            [stay("one", 2, 8), answered(6, "ok"), stay("two", 9, 20), received(10, "two")],
+            [stay("one", 2, 8), answered(6, "ok"), stay("two", 9, 20), received(10, "two", asked_at=9)],
         ),
         (
             timed.setups_arrive,
