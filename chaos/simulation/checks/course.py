@@ -68,6 +68,7 @@ class Stay:
     sender: str
     began: float
     ended: float
+    asked_at: float  #: when it asked to register
 
 
 def stays_of(evidence: Evidence) -> dict[str, list[Stay]]:
@@ -78,7 +79,7 @@ def stays_of(evidence: Evidence) -> dict[str, list[Stay]]:
         if isinstance(entry, Registered):
             begun[entry.sender] = entry
         elif isinstance(entry, Lost) and (came := begun.pop(entry.who, None)) is not None:
-            stays[came.device].append(Stay(entry.who, came.at, entry.at))
+            stays[came.device].append(Stay(entry.who, came.at, entry.at, came.asked_at))
     for of_device in stays.values():
         of_device.sort(key=lambda stay: stay.began)
     return stays

@@ -15,8 +15,6 @@ from chaos.wishes import Answered, CancelAsked, Ordered, OrderTaken
 TOLD_S = 3.0
 #: … and a command is at a connected device: a renewal, and the call that takes it.
 REACHED_S = 4.0
-#: What comes together with the answer to a register may be noted before that.
-AT_ONCE_S = 0.1
 
 
 def closed(evidence: Evidence, course: Course) -> list[str]:
@@ -31,9 +29,9 @@ def closed(evidence: Evidence, course: Course) -> list[str]:
 
 def reached(evidence: Evidence, course: Course) -> list[str]:
     """Find commands that a connected device does not get, on each connection until it has acknowledged them."""
-    got: dict[tuple[str, str], list[float]] = defaultdict(list)
+    got: dict[tuple[str, str, float], float] = {}
     for entry in evidence.of(Received):
-        got[entry.command_id, entry.who].append(entry.at)
+        got.setdefault((entry.command_id, entry.who, entry.asked_at), entry.at)
     taken: dict[str, OrderTaken] = {}
     for order in evidence.of(OrderTaken):
         taken.setdefault(order.command_id, order)
@@ -43,11 +41,11 @@ def reached(evidence: Evidence, course: Course) -> list[str]:
         for stay, owned_until in owned(stays[order.device]):
             since = course.calm_from(max(order.at, stay.began))
             until = since + REACHED_S
-            came = got[order.command_id, stay.sender]
+            came_at = got.get((order.command_id, stay.sender, stay.asked_at), until + 1)
             if (
                 owned_until > until
                 and over.get(order.command_id, until + 1) > until
-                and not any(stay.began - AT_ONCE_S <= at <= until for at in came)
+                and came_at > until
                 and course.is_calm(since, until)
             ):
                 found.append(

@@ -162,6 +162,11 @@ def bye(left_at: float, last_seq: int = 4, who: str = "one") -> Entry:
         (delivered.closed, [LONG, stay("two", 27.1, 40)], [LONG, stay("two", 26.9, 40)]),
         (delivered.reached, [LONG, ordered(), received(9.0)], [LONG, ordered(), received(9.05)]),
         (delivered.reached, [stay("one", 2, 8.9), ordered()], [stay("one", 2, 9.1), ordered()]),
+        (  # over the former connection, and read late
+            delivered.reached,
+            [stay("one", 2, 8), ordered(), stay("one", 9, 30), received(10, asked_at=9)],
+            [stay("one", 2, 8), ordered(), stay("one", 9, 30), received(10, asked_at=2)],
+        ),
         (delivered.reached, [LONG, ordered(), answered(8.9)], [LONG, ordered(), answered(9.1)]),
     ],
 )  # fmt: skip

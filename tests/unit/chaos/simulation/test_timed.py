@@ -92,12 +92,12 @@ PUT = [Put(5, "bo", ID, "m", None), PutTaken(5.1, "bo", ID, "m", 3, "m")]
         ),
         (  # without an ack it comes again, on the next connection
             delivered.reached,
-            [stay("one", 2, 8), ordered(), received(6), stay("one", 9, 30), received(10)],
+            [stay("one", 2, 8), ordered(), received(6), stay("one", 9, 30), received(10, asked_at=9)],
             [stay("one", 2, 8), ordered(), received(6), stay("one", 9, 30)],
         ),
         (  # not to a connection that was taken over meanwhile
             delivered.reached,
-            [LONG, stay("two", 7, 30), ordered(), received(8, "two")],
+            [LONG, stay("two", 7, 30), ordered(), received(8, "two", asked_at=7)],
             [LONG, stay("two", 7, 30), ordered(), received(8, "one")],
         ),
         (delivered.once, [received(5), received(6)], [received(5), received(6, command_id="c2")]),
