@@ -50,6 +50,14 @@ class Server:
     def now_ms(self) -> int:
         return self.store.now_ms() + round(self.shift_s * 1000)
 
+    def end_lease(self, *node_ids: str, **expiry: Any) -> None:
+        """Let leases be over of which `expire` has seen the end in time, but for what is said of it."""
+        over = dict.fromkeys(node_ids, self.now_ms() - 1)
+        self.client.zadd(self.store.keys.leases(0), over)
+        run_id = self.client.info("server")["run_id"]
+        seen = {"expire_run_id": run_id, "expired_at": self.now_ms(), "grace_until": 0, **expiry}
+        self.client.hset(self.store.keys.epoch(0), mapping=seen)
+
     @property
     def fields(self) -> dict[str, str]:
         return self.store.index.get("d1") or {}
@@ -154,12 +162,34 @@ def test_register_of_an_earlier_socket_wins_where_no_later_one_lives(
         gone = ("d1", "bbbb.1", owner.generation)
         assert server.store.ownership.disconnect(0, B, [gone], "test") == ["ok"]
     elif why == "dead":
-        server.client.zadd(server.store.keys.leases(0), {B: server.now_ms() - 1})
+        server.end_lease(B)
     elif why == "in the future":
         server.client.hset(key, "accepted_at", server.now_ms() + 60_000)
     else:
         server.client.hdel(key, "accepted_at")
     assert first.register(old, "aaaa.1").generation > owner.generation
+
+
+@pytest.mark.parametrize("why", ["stood still", "grace", "restarted", "all together"])
+def test_register_of_an_earlier_socket_loses_while_nodes_may_not_have_been_able_to_renew(
+    server: Server, nodes: tuple[Node, Node], why: str
+) -> None:
+    """After an outage of Redis leases are over of nodes that live; registers that it held up come then."""
+    first, second = nodes
+    old = first.accept()
+    passes(server, nodes, 5)
+    owner = second.register(second.accept(), "bbbb.1")
+    if why == "stood still":
+        server.end_lease(B, expired_at=server.now_ms() - 4000)
+    elif why == "grace":
+        server.end_lease(B, grace_until=server.now_ms() + 4000)
+    elif why == "restarted":
+        server.end_lease(B, expire_run_id="0123456789abcdef")
+    else:
+        server.end_lease(A, B)
+    with pytest.raises(errors.StaleGeneration) as refused:
+        first.register(old, "aaaa.1")
+    assert refused.value.fields["generation"] == owner.generation
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -3,28 +3,16 @@
 -- ARGV[4] lease, ms · [5] how many of each at most
 -- Returns {'ok' | 'grace', sessions, 1 when there is more, then per command: id, command id,
 --   command, status, waiter}
--- NOTE: after a pause of this script of more than 2 s, or a restart of Redis, nobody is expired
--- for a lease's time: the nodes may just not have been able to renew. The same where all leases end
--- nearly together: more likely than so many deaths is that the nodes were cut off. Harmless when run twice.
+-- NOTE: within the grace nobody is expired. Harmless when run twice.
 local leases, epoch, lease, limit = tag .. 'leases', tag .. 'epoch', tonumber(ARGV[4]), tonumber(ARGV[5])
 call('ZREM', leases, '') -- first write: frees, so that the rest runs at maxmemory too
-
--- A server that does not tell its run id counts as never restarted.
-local info = redis.pcall('INFO', 'server')
-local run_id = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
-local was = call('HMGET', epoch, 'expire_run_id', 'expired_at', 'grace_until')
-local grace, pause = tonumber(was[3] or 0), now - tonumber(was[2] or 0)
-if was[1] ~= run_id or pause > 2000 or pause < -2000 then grace = now + lease end
 
 -- A deadline further off than a lease comes from a clock that jumped back.
 for _, node_id in ipairs(call('ZRANGEBYSCORE', leases, '(' .. text(now + lease + 1000), '+inf')) do
   call('ZADD', leases, text(now + lease), node_id)
 end
 
--- Nodes that were cut off in one moment renewed within a third of a lease; one that lives still has half of it.
-local first = tonumber(call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2])
-local last = tonumber(call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')[2])
-if first and first <= now and last - first <= lease * 0.4 then grace = math.max(grace, last + lease) end
+local grace, run_id = grace_until(lease)
 call('HSET', epoch, 'expire_run_id', run_id, 'expired_at', now_ms, 'grace_until', text(grace))
 
 -- A session in the archive whose device is overdue is what others there are.

@@ -23,11 +23,10 @@ if sent and math.abs(now - sent) > 10000 then return {'late'} end
 if call('EXISTS', key('closed', sid)) == 1 then return {'closed'} end
 local away = kicked(id)
 if away > 0 then return {'kicked', away} end
--- A socket's past does not supersede what came later, as long as that is alive.
+-- A socket's past does not supersede what came later, as long as that is alive: its node may renew, or is not given up.
 if connected and not same and accepted_by then
-  local owner = tonumber(was[10]) or 0
-  if owner > accepted_by and owner <= now
-    and tonumber(call('ZSCORE', tag .. 'leases', was[2]) or 0) > now then
+  local owner, lease = tonumber(was[10]) or 0, tonumber(call('ZSCORE', tag .. 'leases', was[2]) or 0)
+  if owner > accepted_by and owner <= now and (lease > now or lease > 0 and now < grace_until(tonumber(ARGV[11]))) then
     return {'superseded', generation}
   end
 end

@@ -90,3 +90,21 @@ local function kicked(id)
   local left = tonumber(kick[1]) - now
   return left <= 3600000 and math.max(left, 0) or 0, kick[4] -- a longer time comes from a clock that jumped back
 end
+
+-- Until when no node counts as dead although its lease is over, and the run id of this server. After a pause of `expire`
+-- of more than 2 s, or a restart of Redis, it is a lease's time: the nodes may just not have been able to renew. A server
+-- that does not tell its run id counts as never restarted.
+local function grace_until(lease)
+  local info = redis.pcall('INFO', 'server')
+  local run_id = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+  local was = call('HMGET', tag .. 'epoch', 'expire_run_id', 'expired_at', 'grace_until')
+  local grace, pause = tonumber(was[3] or 0), now - tonumber(was[2] or 0)
+  if was[1] ~= run_id or pause > 2000 or pause < -2000 then grace = now + lease end
+
+  -- The same where all leases end nearly together: more likely than so many deaths is that the nodes were cut off. In one
+  -- moment, they renewed within a third of a lease; one that lives still has half of it.
+  local first = tonumber(call('ZRANGE', tag .. 'leases', 0, 0, 'WITHSCORES')[2])
+  local last = tonumber(call('ZREVRANGE', tag .. 'leases', 0, 0, 'WITHSCORES')[2])
+  if first and first <= now and last - first <= lease * 0.4 then grace = math.max(grace, last + lease) end
+  return grace, run_id
+end
