@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from chaos.evidence import Evidence
 from chaos.journal import FaultBegan, Refused, RegisterAsked, Registered, Reported
@@ -21,13 +22,12 @@ def kept(evidence: Evidence) -> list[str]:
     if any(fault.fault == CLOCK for fault in evidence.of(FaultBegan)):
         return []
     loss, kicks = evidence.last_loss, defaultdict(list)
-    for kick in evidence.of(Kicked):
-        kicks[kick.device].append(kick)
+    for kick, over in _kicks(evidence):
+        kicks[kick.device].append((kick, over))
     found = []
     came: list[Registered | Reported] = [*evidence.of(Registered), *evidence.of(Reported)]
     for entry in came:
-        for kick in kicks[entry.device]:
-            over = kick.asked_at + kick.retry_after_s
+        for kick, over in kicks[entry.device]:
             if (
                 entry.asked_at > kick.at
                 and entry.at < over
@@ -52,6 +52,27 @@ def kept(evidence: Evidence) -> list[str]:
             for k in asked
         )
     ]
+
+
+def _kicks(evidence: Evidence) -> Iterator[tuple[Kicked, float]]:
+    """Yield what was answered, and until when the device stays away: the one that Redis had last counts."""
+    done = list(evidence.of(Kicked))
+    answers = {  # one that is missing may have been carried out all the same, and late
+        ask: min((one.at for one in done if _is_answer(one, ask)), default=ask.at + LATE_S)
+        for ask in evidence.of(KickAsked)
+    }
+    for kick in done:
+        others = [
+            max(ask.at, kick.asked_at) + ask.retry_after_s
+            for ask, answered_at in answers.items()
+            if ask.device == kick.device and answered_at > kick.asked_at
+        ]
+        yield kick, min([kick.asked_at + kick.retry_after_s, *others])
+
+
+def _is_answer(kick: Kicked, ask: KickAsked) -> bool:
+    about = (kick.device, kick.retry_after_s)
+    return about == (ask.device, ask.retry_after_s) and kick.asked_at <= ask.at <= kick.at
 
 
 def gone(evidence: Evidence) -> list[str]:

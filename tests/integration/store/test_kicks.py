@@ -93,6 +93,15 @@ def test_same_call_again_after_a_lost_reply_answers_the_same_and_changes_nothing
     assert len(store.index.timeline("d1")) == lines
 
 
+def test_another_kick_replaces_the_time_by_a_shorter_one_too(store: RedisSessionStore) -> None:
+    first = register(store, "aaaa.1")
+    kick(store)
+    with pytest.raises(errors.RateLimited):
+        register(store, "aaaa.2")
+    kick(store, 0)
+    assert register(store, "aaaa.2") > first
+
+
 def test_another_kick_names_the_socket_again_which_may_not_know(store: RedisSessionStore) -> None:
     register(store, "aaaa.1")
     first, second = kick(store), kick(store)

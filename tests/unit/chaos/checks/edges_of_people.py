@@ -56,6 +56,11 @@ def sent_away(at: float, away_s: float, device: str = DEVICE) -> Plant:
     return added(KickAsked(at, device, away_s), Kicked(at + 0.1, device, away_s, at))
 
 
+def kick_asked(at: float, away_s: float, device: str = DEVICE) -> Plant:
+    """The answer is missing."""
+    return added(KickAsked(at, device, away_s))
+
+
 def key(name: str, ttl_ms: int = 5000) -> Plant:
     return lambda evidence: evidence.keys.update({name: ttl_ms})
 
@@ -127,6 +132,26 @@ PAIRS: Pairs = {
         (
             both(sent_away(20, 1), sent_away(30, 1), came(21.2, 21.9)),
             both(sent_away(20, 3), sent_away(30, 1), came(21.2, 21.9)),
+        ),
+        # one for less that may have been carried out after it
+        (both(kick_asked(7, 0.1), came(8.1, 8.5)), both(sent_away(7, 0.1), came(8.1, 8.5))),
+        (both(kick_asked(7, 0.6), came(8.1, 8.5)), both(kick_asked(7, 0.61), came(8.1, 8.5))),
+        (both(kick_asked(7, 0.1), came(8.1, 8.5)), both(kick_asked(7, 0.1, "x"), came(8.1, 8.5))),
+        (both(sent_away(8.05, 0.4), came(8.1, 8.5)), both(sent_away(8.05, 0.5), came(8.1, 8.5))),
+        (
+            both(kick_asked(7, 0.1), added(Kicked(7.91, DEVICE, 0.1, 7)), came(8.1, 8.5)),
+            both(kick_asked(7, 0.1), added(Kicked(7.9, DEVICE, 0.1, 7)), came(8.1, 8.5)),
+        ),
+        *(  # which is the answer to another one
+            (
+                both(kick_asked(7, 0.1), sent_away(*other), came(8.1, 8.5)),
+                both(kick_asked(7, 0.1), sent_away(7, 0.1), came(8.1, 8.5)),
+            )
+            for other in ((6.95, 0.2), (6.8, 0.1), (7.05, 0.1), (6.95, 0.1, "x"))
+        ),
+        (
+            both(kick_asked(10.1, 0.1), sent_away(40, 5), came(41, 42)),
+            both(kick_asked(10.0, 0.1), sent_away(40, 5), came(41, 42)),
         ),
         (both(fault("redis clock"), came(8.1, 8.5)), both(fault("redis cut"), came(8.1, 8.5))),
         (both(fault("redis clock"), refused(99)), both(fault("redis cut"), refused(99))),
