@@ -259,6 +259,7 @@ class SimulatedSockets:
             self.scheduler.sleep(1.0)
             if self.lines.deaf_for_s > SILENCE_S:
                 for line in list(self._by_sid.values()):
+                    line.down.send(None)  # arrives when the line is whole again
                     self.left(line, "ping timeout")
 
     # -- what lines call
