@@ -3,20 +3,23 @@
 A socket is a client of a session from `join` until `leave` or until it is gone. Redis counts it
 under `node_id#sid`, so that a dead node's clients are removed with its lease. This node's part is
 to leave none behind: the socket is noted as joined before Redis is asked, a join that finds its
-socket closed is undone, and a leave that Redis did not answer is repeated until it does.
+socket closed is undone, and a leave that Redis did not answer is repeated until it does. Calls about
+one socket and one session are made one at a time, because two that are under way, such as a leave
+and a rejoin after a pause, reach Redis in either order.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from service import errors
 from service.acting import Actor, acting_for
-from service.tasks import Tasks
+from service.tasks import Event, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class Rooms:
         self._partition_of = partition_of
         self._tasks = tasks
         self._lock = threading.Lock()
+        #: Socket id and session id of the calls that are under way → set when it is over.
+        self._under_way: dict[tuple[str, str], Event] = {}
         self._leaving: deque[tuple[Client, str]] = deque()
         self._is_leaving = False
 
@@ -76,8 +81,12 @@ class Rooms:
             Overloaded: this socket has joined `MAX_JOINED` sessions.
             StoreUnavailable: not joined.
         """
-        if session_id not in client.joined and len(client.joined) >= MAX_JOINED:
-            raise errors.Overloaded(f"This socket has joined {MAX_JOINED} sessions.")
+        with self._turn(client, session_id):
+            if session_id not in client.joined and len(client.joined) >= MAX_JOINED:
+                raise errors.Overloaded(f"This socket has joined {MAX_JOINED} sessions.")
+            return self._join(client, session_id)
+
+    def _join(self, client: Client, session_id: str) -> int:
         had_joined = session_id in client.joined
         client.joined.add(session_id)
         try:
@@ -102,13 +111,14 @@ class Rooms:
             SessionNotFound
             StoreUnavailable: still joined.
         """
-        try:
-            count = self._store.leave(session_id, self._node_id, client.sid)
-        except errors.SessionNotFound:
+        with self._turn(client, session_id):
+            try:
+                count = self._store.leave(session_id, self._node_id, client.sid)
+            except errors.SessionNotFound:
+                client.joined.discard(session_id)
+                raise
             client.joined.discard(session_id)
-            raise
-        client.joined.discard(session_id)
-        return count
+            return count
 
     def leave_all(self, client: Client) -> None:
         """Remove a socket that is gone from all its sessions. Never blocks."""
@@ -132,17 +142,35 @@ class Rooms:
         ]
         while waiting:
             client, session_id = waiting[-1]
-            if session_id in client.joined and not client.closed:
-                try:
-                    self.join(client, session_id)
-                except errors.SessionNotFound:
-                    pass
-                except (errors.StoreUnavailable, errors.Overloaded):
-                    self._tasks.sleep(RETRY_S)
-                    continue
-                except Exception:  # this one only: the others must not wait for the next lease
-                    log.exception("not joined again", extra={"action": "rejoin_failed"})
+            try:
+                with self._turn(client, session_id):
+                    if session_id in client.joined and not client.closed:
+                        self._join(client, session_id)
+            except errors.SessionNotFound:
+                pass
+            except (errors.StoreUnavailable, errors.Overloaded):
+                self._tasks.sleep(RETRY_S)
+                continue
+            except Exception:  # this one only: the others must not wait for the next lease
+                log.exception("not joined again", extra={"action": "rejoin_failed"})
             waiting.pop()
+
+    @contextlib.contextmanager
+    def _turn(self, client: Client, session_id: str) -> Iterator[None]:
+        """Wait until no other call about this socket and this session is under way."""
+        key, mine = (client.sid, session_id), self._tasks.event()
+        while True:
+            with self._lock:
+                other = self._under_way.setdefault(key, mine)
+            if other is mine:
+                break
+            other.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            mine.set()
 
     @property
     def is_leaving(self) -> bool:
@@ -164,10 +192,11 @@ class Rooms:
                     self._is_leaving = False
                     return
                 client, session_id = self._leaving.popleft()
-            if session_id in client.joined and not client.closed:
-                continue  # the client joined again meanwhile
             try:
-                self._store.leave(session_id, self._node_id, client.sid)
+                with self._turn(client, session_id):
+                    if session_id in client.joined and not client.closed:
+                        continue  # the client joined again meanwhile
+                    self._store.leave(session_id, self._node_id, client.sid)
             except errors.SessionNotFound:
                 continue
             except (errors.StoreUnavailable, errors.Overloaded):
