@@ -181,5 +181,8 @@ class AfterLeases:
     def ended(self, commands: list[CommandChange]) -> None:
         self._manager.notify_waiters(commands)
 
+    def compared(self, partition: int) -> None:
+        self._rooms.compare(partition)
+
     def detach(self) -> None:
         self._drain.detach()

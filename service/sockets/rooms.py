@@ -5,7 +5,8 @@ under `node_id#sid`, so that a dead node's clients are removed with its lease. T
 to leave none behind: the socket is noted as joined before Redis is asked, a join that finds its
 socket closed is undone, and a leave that Redis did not answer is repeated until it does. Calls about
 one socket and one session are made one at a time, because two that are under way, such as a leave
-and a rejoin after a pause, reach Redis in either order.
+and a rejoin after a pause, reach Redis in either order. One that was given up may still come to it
+later: `compare` finds what that leaves.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class ClientStore(Protocol):
 
     def join(self, session_id: str, node_id: str, sid: str) -> int: ...
     def leave(self, session_id: str, node_id: str, sid: str) -> int: ...
+    def joined(self, partition: int, node_id: str) -> set[tuple[str, str]]: ...
 
 
 class Rooms:
@@ -81,7 +83,7 @@ class Rooms:
             Overloaded: this socket has joined `MAX_JOINED` sessions.
             StoreUnavailable: not joined.
         """
-        with self._turn(client, session_id):
+        with self._turn(client.sid, session_id):
             if session_id not in client.joined and len(client.joined) >= MAX_JOINED:
                 raise errors.Overloaded(f"This socket has joined {MAX_JOINED} sessions.")
             return self._join(client, session_id)
@@ -111,7 +113,7 @@ class Rooms:
             SessionNotFound
             StoreUnavailable: still joined.
         """
-        with self._turn(client, session_id):
+        with self._turn(client.sid, session_id):
             try:
                 count = self._store.leave(session_id, self._node_id, client.sid)
             except errors.SessionNotFound:
@@ -131,19 +133,47 @@ class Rooms:
 
         Never blocks; tries until Redis has counted them. Skips sessions that are gone.
         """
-        self._tasks.spawn(self._rejoin, partition)
+        self._tasks.spawn(self._rejoin, list(self._joined(partition).values()))
 
-    def _rejoin(self, partition: int) -> None:
-        waiting = [
-            (client, session_id)
+    def compare(self, partition: int) -> None:
+        """Bring Redis and this node to agree on who is a client of its sessions in a partition.
+
+        Raises:
+            StoreUnavailable
+        """
+        before = self._joined(partition)
+        counted = self._store.joined(partition, self._node_id)
+        for session_id, sid in counted - before.keys():
+            try:
+                with self._turn(sid, session_id):
+                    if (session_id, sid) in self._joined(partition):
+                        continue  # the client joined again meanwhile
+                    self._store.leave(session_id, self._node_id, sid)
+            except errors.SessionNotFound:
+                continue
+            except Exception as error:  # noqa: BLE001  logged
+                errors.passed_over(error, "comparison", session_id)
+                continue
+            extra = {"action": "client_removed", "session_id": session_id}
+            log.warning("client that is not there removed", extra=extra)
+        missing = [one for name, one in before.items() if name not in counted]
+        if missing:
+            self._tasks.spawn(self._rejoin, missing)
+
+    def _joined(self, partition: int) -> dict[tuple[str, str], tuple[Client, str]]:
+        """Return who has joined, by session id and socket id."""
+        return {
+            (session_id, client.sid): (client, session_id)
             for client in list(self._clients())
             for session_id in list(client.joined)
             if self._partition_of(session_id) == partition
-        ]
+        }
+
+    def _rejoin(self, waiting: list[tuple[Client, str]]) -> None:
         while waiting:
             client, session_id = waiting[-1]
             try:
-                with self._turn(client, session_id):
+                with self._turn(client.sid, session_id):
                     if session_id in client.joined and not client.closed:
                         self._join(client, session_id)
             except errors.SessionNotFound:
@@ -156,9 +186,9 @@ class Rooms:
             waiting.pop()
 
     @contextlib.contextmanager
-    def _turn(self, client: Client, session_id: str) -> Iterator[None]:
+    def _turn(self, sid: str, session_id: str) -> Iterator[None]:
         """Wait until no other call about this socket and this session is under way."""
-        key, mine = (client.sid, session_id), self._tasks.event()
+        key, mine = (sid, session_id), self._tasks.event()
         while True:
             with self._lock:
                 other = self._under_way.setdefault(key, mine)
@@ -193,7 +223,7 @@ class Rooms:
                     return
                 client, session_id = self._leaving.popleft()
             try:
-                with self._turn(client, session_id):
+                with self._turn(client.sid, session_id):
                     if session_id in client.joined and not client.closed:
                         continue  # the client joined again meanwhile
                     self._store.leave(session_id, self._node_id, client.sid)

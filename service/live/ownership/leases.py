@@ -6,8 +6,8 @@ reclaimed with the generation held here; Redis refuses those that another connec
 meanwhile. `run_expiry` drains nodes whose lease is over, and commands past their deadline. Every
 node does so each second, which is harmless, so there is no leader to lose. `run_comparison`
 compares once a minute the sessions that Redis assigns to this node with those it holds, and
-repairs both ways: it catches a lost message, a register whose answer never came, and failures that
-are not listed here.
+repairs both ways: it catches a lost message, a register whose answer never came, a call that came
+late, and failures that are not listed here. The listener does so with clients.
 
 A lease is per (partition, node), never per session: its cost is nodes × partitions. Without Redis
 the node keeps its sockets; after `detach_after_s` it disconnects its clients.
@@ -53,6 +53,13 @@ class LeaseListener(Protocol):
 
     def ended(self, commands: list[CommandChange]) -> None:
         """Handle commands that ran into their deadline."""
+
+    def compared(self, partition: int) -> None:
+        """Compare what else Redis has of this node in this partition; called once a minute.
+
+        Raises:
+            StoreUnavailable
+        """
 
     def detach(self) -> None:
         """Disconnect the clients: Redis has been away for too long. Called once per outage."""
@@ -287,6 +294,7 @@ class Leases:
             lost = [owned for owned in lost if self._sessions.holds(owned)]
             if lost:
                 self._reconciler.reclaim(partition, lost)
+            self._listener.compared(partition)
 
     def _keep_going(self, task: str, turn: Callable[[], None]) -> None:
         keep_going(task, turn, self._tasks.sleep, lambda: self._stopped)

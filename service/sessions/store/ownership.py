@@ -320,6 +320,25 @@ class OwnershipStore(StorePart):
             raise errors.SessionNotFound(session_id=session_id)
         return count
 
+    def joined(self, partition: int, node_id: str) -> set[tuple[str, str]]:
+        """Return session id and socket id of the clients that Redis counts on a node."""
+        key, mine = self.keys.joined(partition, node_id), node_id + "#"
+        ids = sorted(self._runner.repeat(lambda: self._runner.client.smembers(key)))
+        found = set()
+        for at in range(0, len(ids), CALL_SESSIONS):
+            some = ids[at : at + CALL_SESSIONS]
+            for session_id, clients in zip(some, self._clients_of(some), strict=True):
+                here = [client for client in clients if client.startswith(mine)]
+                found |= {(session_id, client.removeprefix(mine)) for client in here}
+        return found
+
+    def _clients_of(self, session_ids: Sequence[str]) -> list[Any]:
+        def fill(pipe: Any) -> None:
+            for session_id in session_ids:
+                pipe.smembers(self.keys.clients(session_id))
+
+        return self._runner.pipeline(fill)
+
     def clients(self, session_id: str) -> list[str]:
         """Return the sockets of clients that joined a session, as `node_id#sid`."""
         key = self.keys.clients(session_id)

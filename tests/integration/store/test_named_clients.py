@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
 from service.acting import Actor, acting_for
+from service.sessions.store import ownership
 from tests.support.nodes.stores import expire_all, make_store, through_grace
 from tests.support.waiting import wait_until
 
@@ -42,3 +44,20 @@ def test_client_of_a_node_of_an_earlier_version_is_listed_and_one_that_it_remove
     client.srem(store.keys.clients("d1"), f"{A}#a.1")
     [one] = store.ownership.named_clients("d1")
     assert (one.node_id, one.sid, one.name, one.since_ms) == (B, "b.1", "", 0)
+
+
+def test_clients_that_redis_counts_on_a_node_are_its_own_in_any_number_of_sessions(
+    client: redis.Redis, key_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownership, "CALL_SESSIONS", 2)
+    store = make_store(client, key_prefix)
+    assert store.ownership.joined(0, A) == set()
+    for number in range(5):
+        store.ownership.create(f"d{number}")
+        store.ownership.join(f"d{number}", A, "a.1")
+        store.ownership.join(f"d{number}", B, "b.1")
+    store.ownership.join("d4", A, "a.2")
+    store.ownership.leave("d0", A, "a.1")
+    assert store.ownership.joined(0, A) == {
+        *(("d1", "a.1"), ("d2", "a.1"), ("d3", "a.1"), ("d4", "a.1"), ("d4", "a.2"))
+    }

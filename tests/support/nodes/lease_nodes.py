@@ -33,6 +33,7 @@ class Node:
         self.told_pending: list[str] = []
         self.commands: list[Any] = []
         self.rejoined: list[int] = []
+        self.compared_in: list[int] = []
         self.detached = 0
         self.open_sids: set[str] = set()
         self.clock = RedisClock()
@@ -76,6 +77,9 @@ class Node:
 
     def ended(self, commands: list[Any]) -> None:
         self.commands.extend(commands)
+
+    def compared(self, partition: int) -> None:
+        self.compared_in.append(partition)
 
     def detach(self) -> None:
         self.detached += 1

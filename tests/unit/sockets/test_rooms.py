@@ -41,6 +41,9 @@ class Bench:
         self._lose()
         return self._count(session_id)
 
+    def joined(self, partition: int, node_id: str) -> set[tuple[str, str]]:
+        return {one for one in self.counted if int(one[0][-1]) == partition}
+
     def _count(self, session_id: str) -> int:
         return sum(one == session_id for one, _ in self.counted)
 
@@ -152,3 +155,40 @@ def test_clients_of_the_partition_that_lost_them_are_counted_again_whatever_fail
     assert bench.counted >= {("a0", "s1"), ("b0", "s1")}
     assert {session_id for _, session_id, _ in bench.calls} == {"a0", "b0"}
     assert {sid for _, _, sid in bench.calls[1:]} == {"s1"}
+
+
+def test_comparison_removes_who_has_left_and_counts_who_is_missing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of its partition only, and nothing where both agree."""
+    here, gone = bench.peer("s1"), "s9"
+    for session_id in ("a0", "b0", "c1"):
+        bench.rooms.join(here, session_id)
+    bench.calls.clear()
+    bench.rooms.compare(0)
+    bench.tasks.run(1)
+    assert bench.calls == []
+    bench.counted |= {("a0", gone), ("c1", gone)}
+    bench.counted -= {("b0", "s1"), ("c1", "s1")}
+    bench.rooms.compare(0)
+    bench.tasks.run(1)
+    assert bench.counted == {("a0", "s1"), ("b0", "s1"), ("c1", gone)}
+    assert [record.action for record in caplog.records] == ["client_removed"]
+    bench.rooms.compare(1)
+    bench.tasks.run(1)
+    assert bench.counted == {("a0", "s1"), ("b0", "s1"), ("c1", "s1")}
+
+
+def test_comparison_removes_all_but_one_and_ends_where_redis_is_away(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.counted |= {(one, "s9") for one in ("a0", "b0", "c0")}
+    bench.fails = [ValueError("odd"), errors.SessionNotFound()]
+    bench.rooms.compare(0)
+    assert len(bench.counted) == 2
+    assert [record.action for record in caplog.records] == ["passed_over", "client_removed"]
+    bench.fails = [errors.StoreUnavailable()]
+    with pytest.raises(errors.StoreUnavailable):
+        bench.rooms.compare(0)
+    bench.rooms.compare(0)
+    assert bench.counted == set()

@@ -45,6 +45,12 @@ def test_compare_reclaims_what_redis_does_not_count_here(make_node: Make):
     assert node.fields("d1")["state"] == "active"
 
 
+def test_compare_has_the_listener_compare_its_clients_too(make_node: Make):
+    node = make_node()
+    node.leases.compare()
+    assert node.compared_in == list(range(node.keys.partitions))
+
+
 def test_touch_stores_pings_and_refreshes_ttls(make_node: Make):
     node = make_node(ttl_ms=8_000)
     node.leases.renew()
