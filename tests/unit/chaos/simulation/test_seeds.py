@@ -16,7 +16,7 @@ from tests.support.system.processes import REPOSITORY
 pytestmark = pytest.mark.processes
 
 #: A test must end within minutes: of what is long when whole each part is a test.
-PARTS, SEEDS = sampled(8, 1), sampled(25, 8)
+PARTS, SEEDS = sampled(8, 2), sampled(25, 10)
 PLANTED_PARTS = sampled(10, 1)
 
 
