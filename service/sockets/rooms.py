@@ -143,7 +143,9 @@ class Rooms:
         """
         before = self._joined(partition)
         counted = self._store.joined(partition, self._node_id)
-        for session_id, sid in counted - before.keys():
+        with self._lock:
+            leaving = {(session_id, client.sid) for client, session_id in self._leaving}
+        for session_id, sid in counted - before.keys() - leaving:
             try:
                 with self._turn(sid, session_id):
                     if (session_id, sid) in self._joined(partition):
