@@ -57,7 +57,7 @@ def families(error: type[errors.ServiceError]) -> Iterator[type[errors.ServiceEr
 def describe_api(version: str = "") -> Any:
     """The OpenAPI document, of an application that nobody calls."""
     nothing: Any = SimpleNamespace(store=SimpleNamespace(index=None, histories=None))
-    app = Flask("docs")
+    app = Flask(__name__)
     devices = DeviceRequests(
         *(nothing for _ in range(5)), now_s=float, max_value_bytes=1, max_body_bytes=1
     )
