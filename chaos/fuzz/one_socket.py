@@ -20,6 +20,7 @@ from chaos.fuzz.standins import (
     Counts,
     Engine,
     Hub,
+    Reconciler,
     StillClock,
     StillWheel,
     Store,
@@ -29,7 +30,7 @@ from service.live.ingest.ingest import Ingest
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.native import Reader
-from service.schema.samples import Update, feed_head, in_ms
+from service.schema.samples import feed_head, in_ms
 from service.sockets.call import Call
 from service.sockets.devices import Devices
 from service.sockets.dispatch import Dispatcher
@@ -56,7 +57,6 @@ def reader_of(native: Any) -> Reader:
         max_value_bytes=MAX_VALUE_BYTES,
         now=lambda: orjson.dumps(in_ms(NOW_S)),
         head=feed_head,
-        update=Update,
     )
 
 
@@ -68,6 +68,7 @@ class Socket:
         last_seq: of its session.
         limits: of the socket.
         max_buffer_bytes: of the ingest buffer.
+        words: what the store answers first.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Socket:
         last_seq: int = 0,
         limits: Limits | None = None,
         max_buffer_bytes: int = 32 << 20,
+        words: Sequence[str] = (),
     ) -> None:
-        self.tasks, self.hub, self.raw, self.store = Tasks(), Hub(), Connection(), Store()
+        self.tasks, self.hub, self.raw, self.store = Tasks(), Hub(), Connection(), Store(words)
+        sessions = OwnedSessions()
         self.metrics, self.wheel = _COUNTS[reader is not None], StillWheel()
         self.metrics.begin()
         self.received = 0
@@ -87,12 +90,12 @@ class Socket:
         self.dispatcher = Dispatcher(self.engine, self.tasks, self.metrics, None, limiter)
         self.ingest = Ingest(
             self.store,
-            OwnedSessions(),
+            sessions,
             self.tasks,
             Standing(2.0),
             "node",
             flush_interval_s=0.01,
-            reconciler=_NOTHING,
+            reconciler=Reconciler(),
             answers=UpdateAnswers(self.dispatcher, self.metrics),
             sockets=self.engine,
             metrics=self.metrics,
@@ -110,6 +113,7 @@ class Socket:
         self.dispatcher.connected(SID, "10.0.0.1")
         self.peer = self.dispatcher.peers[SID]
         self.owned = self.peer.device = OwnedSession(SESSION, SID, 0, 5, last_seq=last_seq)
+        sessions.add(self.owned)
         socket.expect((self.owned, orjson.dumps(SESSION)))
         self.link.start(b"")
         self._turn()
@@ -182,8 +186,7 @@ class Socket:
             "at_fault": self.engine.socket.is_at_fault,
             "swallow": self.engine.socket.swallow,
             "ends": self.engine.ends,
-            "parts": self.store.parts,
-            "types": [type(value) for part in self.store.parts for value in part.keys.values()],
+            "stored in Redis": self.store.joined(),
             "owned": (
                 owned.accepted_seq,
                 owned.last_seq,

@@ -15,13 +15,17 @@ import hatch_build
 from chaos.fuzz.one_socket import MAX_VALUE_BYTES, SESSION, Socket, reader_of
 from chaos.fuzz.standins import MAX_BYTES, NOW_S
 from chaos.fuzz.target import Target
+from service.live.ingest.pending import PendingUpdates, cost_of_all, entries_of
+from service.live.ownership.owned import OwnedSession
 from service.native import Reader, Updates, find_native, one_by_one
 from service.protocol import frames
 from service.schema.integers import check_integers
-from service.schema.samples import Update, parse_update
+from service.schema.samples import parse_update
 from service.sockets.rate_limits import Limits
 
 KEY = b"\x11\x22\x33\x44"
+#: What `append` answers of a part.
+WORDS = ("ok", "conflict", "missing", "too_large", "too_many_keys", "stale")
 
 
 def compare_ends(reader: Reader, pieces: Sequence[bytes], **options: Any) -> None:
@@ -60,17 +64,19 @@ def compare_messages(reader: Reader, pieces: Sequence[bytes]) -> int:
             if isinstance(one, Updates):
                 assert one.owner is owner
                 _check_updates(one)
-                count += len(one.entries)
+                count += one.events
     return count
 
 
 def _check_updates(updates: Updates) -> None:
-    """Compare each with what `Dispatcher` and `Devices` make of its text."""
+    """Compare them, one by one and joined, with what `Dispatcher` and `Devices` make of their texts."""
     texts = [str(text) for text in updates.texts()]
-    assert len(texts) == len(updates.entries) > 0
+    entries = entries_of(updates)
+    assert len(texts) == len(entries) == updates.events > 0
     seq = updates.first_seq
-    samples = bytes_in = text_bytes = 0
-    for text, (update, ack_id) in zip(texts, updates.entries, strict=True):
+    text_bytes = 0
+    joined = PendingUpdates(OwnedSession(SESSION, "sid", 0, 1), seq)
+    for text, (update, ack_id) in zip(texts, entries, strict=True):
         head, _, body = text.partition("[")
         assert head == ("42" if ack_id is None else head), head
         assert ack_id == (int(head[2:]) if head[2:] else None)
@@ -81,17 +87,15 @@ def _check_updates(updates: Updates) -> None:
         check_integers(text)
         wanted = parse_update(payload, NOW_S, MAX_VALUE_BYTES)
         assert update == wanted, f"{update} is not {wanted}"
-        assert type(update) is Update
         assert update.seq == (seq or None), f"{update.seq} after {seq}"
         seq += bool(seq)
-        samples += len(update.samples)
-        bytes_in += update.bytes_in
         text_bytes += len(f"[{body}".encode())
-    assert (updates.samples, updates.bytes_in, updates.text_bytes) == (
-        samples,
-        bytes_in,
-        text_bytes,
-    )
+        joined.add(update, ack_id)
+    assert updates.text_bytes == text_bytes
+    assert cost_of_all(updates) == joined.cost
+    at_once = PendingUpdates(joined.owned, updates.first_seq)
+    at_once.add_all(updates)
+    assert (at_once.part(), at_once.acks) == (joined.part(), joined.acks)
 
 
 # -- the target -----------------------------------------------------------------------------
@@ -127,7 +131,9 @@ def fuzz_readers(data: bytes) -> None:
     events_per_s, bytes_per_s = chance.choice(((0, 0), (3, 1 << 20), (1000, 200), (1000, 1 << 20)))
     limits = Limits(events_per_s=events_per_s, bytes_per_s=bytes_per_s)
     last_seq, most = chance.choice((0, 0, 6)), chance.choice((32 << 20, 3000))
-    compare_ends(reader(), pieces, limits=limits, last_seq=last_seq, max_buffer_bytes=most)
+    words = chance.choices(WORDS, k=chance.choice((0, 0, 1, 6)))
+    options: dict[str, Any] = {"limits": limits, "last_seq": last_seq, "max_buffer_bytes": most}
+    compare_ends(reader(), pieces, **options, words=words)
 
 
 _UPDATE = b'["update_data",{"device_id":"device-00001","key":"metric_1","value":{"t":1764447013123456,"v":7}}]'

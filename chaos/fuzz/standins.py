@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from service.live.ownership.owned import OwnedSession
 from service.native import Updates
 from service.observability.metrics import Metrics
+from service.schema.limits import CALL_SAMPLES
 from service.sessions.model import AppendPart, AppendResult
 from service.sockets.dispatch import Dispatcher
 from service.tasks import ThreadTasks
@@ -89,21 +92,31 @@ class Connection:
 
 
 class Store:
-    """Takes everything."""
+    """Takes everything, once it has answered with these words of `append` first.
 
-    def __init__(self) -> None:
+    With `conflict` it says that it has the first update of the part already.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
         self.parts: list[AppendPart] = []
+        self._words = deque(words)
         self._rev = 0
 
     def append(
         self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
     ) -> list[AppendResult]:
-        self.parts += parts
-        results = []
-        for part in parts:
-            self._rev += part.count
-            results.append(AppendResult("ok", self._rev))
-        return results
+        assert sum(part.count for part in parts) <= CALL_SAMPLES
+        return [self._append(part) for part in parts]
+
+    def _append(self, part: AppendPart) -> AppendResult:
+        word = self._words.popleft() if self._words else "ok"
+        if word == "conflict" and part.seq_from is not None:
+            return AppendResult(word, part.seq_from)
+        if word not in ("ok", "conflict"):
+            return AppendResult(word)
+        self.parts.append(part)
+        self._rev += part.count
+        return AppendResult("ok", self._rev)
 
     def append_all(
         self, writer_id: str, batches: Sequence[tuple[int, int, list[AppendPart]]]
@@ -111,6 +124,29 @@ class Store:
         return [
             self.append(partition, writer_id, number, parts) for partition, number, parts in batches
         ]
+
+    def joined(self) -> list[AppendPart]:
+        """Return what it took, with parts that continue each other as one: how many these are says nothing."""
+        found: list[AppendPart] = []
+        for part in self.parts:
+            last = found[-1] if found else None
+            if last is None or part.seq_from != (last.seq_to and last.seq_to + 1):
+                found.append(replace(part, keys={**part.keys}))
+                continue
+            for key, values in part.keys.items():
+                last.keys[key] = [*last.keys.get(key, ()), *values]
+            last.samples_json = last.samples_json[:-1] + b"," + part.samples_json[1:]
+            last.bytes_in += part.bytes_in
+            last.count += part.count
+            last.seq_to = part.seq_to
+        return found
+
+
+class Reconciler:
+    """Gets back everything, and loses nothing."""
+
+    def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
+    def lose(self, owned: OwnedSession, word: str) -> None: ...
 
 
 class Engine:

@@ -11,7 +11,7 @@ from service.errors import ConfigError
 log = logging.getLogger(__name__)
 
 #: What reader.c must say of itself: a file that was built before a change of it is not used.
-INTERFACE = 1
+INTERFACE = 2
 
 ReadBy = Literal["native", "python"]
 NATIVE: ReadBy = "native"

@@ -12,21 +12,23 @@ Origin = tuple[object, bytes]
 
 
 class Updates(NamedTuple):
-    """A run of `update_data` events of one socket, read but not yet taken."""
+    """A run of `update_data` events of one socket, read and joined but not yet taken."""
 
     owner: Any  #: the origin's
-    entries: list[tuple[Any, int | None]]  #: what is to be stored, and the ack number, of each
-    samples: int  #: in all of them
-    bytes_in: int  #: of all of them
+    keys: dict[str, list[bytes]]  #: the samples of each data key, `[value,ts]`
+    feed: bytes  #: all samples, `["key",value,ts],…`
+    acks: list[tuple[int, int]]  #: ack number, and the samples up to there
+    events: int
+    samples: int
+    bytes_in: int
     text_bytes: int  #: of the events' JSON, as limits count it
     first_seq: int  #: the others follow it; 0: they have no numbers
-    source: bytes
-    start: int  #: where their frames are in it
-    end: int
+    now: bytes | None  #: the time of samples that came with none, as JSON; None: it was not needed
+    frames: bytes
 
     def texts(self) -> list[Message]:
-        """Return them as Python reads them."""
-        return Parser(len(self.source)).feed(self.source[self.start : self.end])
+        """Return the events as Python reads them."""
+        return Parser(len(self.frames)).feed(self.frames)
 
 
 def one_by_one(messages: Iterable[Message | Updates]) -> list[Message]:
@@ -49,7 +51,6 @@ class Reader:
         max_value_bytes: the longest value of a sample, as JSON.
         now: the time of samples that have none, as JSON.
         head: returns how the JSON of a sample begins, `["key",`, for a legal key, else b"".
-        update: what is to be stored of an event, a tuple of (samples, seq, bytes_in).
     """
 
     def __init__(
@@ -60,11 +61,10 @@ class Reader:
         max_value_bytes: int,
         now: Callable[[], bytes],
         head: Callable[[str], bytes],
-        update: type[tuple[Any, ...]],
     ) -> None:
         self.read = native.read
         self.max_bytes = max_bytes
-        self.settings = (max_bytes, max_value_bytes, now, head, update, Updates)
+        self.settings = (max_bytes, max_value_bytes, now, head, Updates)
 
     def parser(self) -> NativeParser:
         """Return the input of one connection."""

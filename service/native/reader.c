@@ -1,8 +1,8 @@
 /* The native reader: what devices send most, read in C.
  *
  * `read` takes what a socket has received, from the beginning of a frame on, and returns the messages in it and where
- * it stopped. Each run of `update_data` events of its device becomes one `Updates`, which holds what
- * `service.schema.samples.parse_update` makes of them; any other text becomes a str. It stops at the first thing that
+ * it stopped. Each run of `update_data` events of its device becomes one `Updates`: joined, what
+ * `service.schema.samples.parse_update` makes of them. Any other text becomes a str. It stops at the first thing that
  * is no whole, unfragmented text frame of a client in UTF-8: there `service.protocol.frames.Parser` continues.
  *
  * Python is the reference. This file knows one plain form of everything, in which the JSON that comes in is, but for
@@ -10,7 +10,6 @@
  * digits, a field that comes twice or is not known here, a value that is deep or too long, or anything wrong is
  * unusual: it is handed on as text, and Python takes or refuses it. So nothing is refused here, and every doubt is
  * decided for Python. The tests give both the same bytes and compare what comes of them.
- *
  * Only a cache of keys is kept between calls. A NUL stands behind each text, which is valid nowhere in JSON and so ends
  * every loop; what is written is never longer than what was read for it. */
 #define PY_SSIZE_T_CLEAN
@@ -21,12 +20,13 @@
 #include <string.h>
 
 /* Python asks for this number before it uses the rest. */
-#define INTERFACE 1
+#define INTERFACE 2
 
 enum {
     MAX_TEXT = 65535,   /* bytes of a frame */
     MAX_BATCH = 256,    /* events in one Updates */
-    MAX_ROWS = 512,     /* samples of one event */
+    MAX_ROWS = 512,     /* samples of one event, and in one Updates */
+    MAX_FEED = 1 << 18, /* bytes of their JSON in one Updates; one event has less than half of it */
     MAX_MEMBERS = 32,   /* of an object within a value */
     MAX_DEPTH = 8,      /* of a value */
     MAX_COUNT = 15,     /* digits of an ack number or a seq */
@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     Span key, value, ts; /* without a time of its own: of size 0 */
     uint32_t hash;
+    PyObject *name; /* the key as Python has it */
 } Row;
 
 /* One event, while it is read and when it has been. */
@@ -55,36 +56,31 @@ typedef struct {
     Span id;              /* of the device's session, as JSON */
     Py_ssize_t max_value_bytes;
     Row *rows;
-    Py_ssize_t count, text_bytes;
+    Py_ssize_t count, bytes_in, text_bytes;
     Span ts;            /* of the event; of size 0: none */
     long long seq, ack; /* 0 and -1: none */
 } Event;
 
-/* A key that Python has taken, and how the JSON of its samples begins: `["key",`. */
-typedef struct {
-    PyObject *key, *head;
-    Span text; /* of the head */
-} Key;
-
 /* A run of events that follow each other, in their frames and in their numbers. */
 typedef struct {
-    PyObject *entries; /* NULL: there is none */
-    Py_ssize_t start, events, samples, bytes_in, text_bytes;
+    PyObject *keys, *acks; /* NULL: there is none */
+    Py_ssize_t start, events, samples, bytes_in, text_bytes, feed_bytes;
     long long first_seq, next_seq; /* 0: they have none */
 } Batch;
 
 /* What is kept for all calls, and, below `is_reading`, for one of them; see the stub. */
 typedef struct {
-    Key keys[KEYS];
+    PyObject *keys[KEYS]; /* that Python has taken; some are NULL */
     newfunc new_tuple;
     bool is_reading;
     PyObject *now, *head, *now_text;
-    PyTypeObject *update, *updates;
+    PyTypeObject *updates;
     Py_ssize_t max_bytes, max_value_bytes;
     Batch batch;
     Row rows[MAX_ROWS];
     char text[MAX_TEXT + 1]; /* of the present frame, unmasked */
     char out[MAX_TEXT + 1];
+    char feed[MAX_FEED]; /* of the batch: `["key",value,ts],…` */
 } State;
 
 /* --- JSON in its plain form. Functions return false for what is unusual. */
@@ -359,24 +355,7 @@ static bool scan_event(Event *event)
     return members == (KEY | VALUE) || members == DATA || members == SAMPLES;
 }
 
-/* --- objects. Functions return NULL for what is unusual, too: then without an error. */
-
-/* Makes a tuple of objects, which it takes over; NULL if one is missing. */
-static PyObject *tuple(Py_ssize_t count, PyObject **items)
-{
-    PyObject *made = PyTuple_New(count);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (!items[i])
-            Py_CLEAR(made);
-        if (!made)
-            Py_XDECREF(items[i]);
-        else
-            PyTuple_SetItem(made, i, items[i]);
-    }
-    return made;
-}
-
-#define TUPLE(count, ...) tuple(count, (PyObject *[]){__VA_ARGS__})
+/* --- objects. What is false or NULL for what is unusual is without an error then. */
 
 static bool see(PyObject *bytes, Span *span)
 {
@@ -387,61 +366,67 @@ static bool see(PyObject *bytes, Span *span)
 }
 
 /* The key as Python has it, from the cache where it is in there. */
-static Key *find_key(State *self, const Row *row)
+static PyObject *find_key(State *self, const Row *row)
 {
-    Key *slot = &self->keys[row->hash % KEYS], made;
-    if (slot->key && is_same((Span){slot->text.at + 1, slot->text.size - 2}, row->key))
-        return slot;
-    made.key = PyUnicode_DecodeUTF8(row->key.at + 1, row->key.size - 2, "strict");
-    made.head = made.key ? PyObject_CallFunctionObjArgs(self->head, made.key, NULL) : NULL;
-    bool is_taken = see(made.head, &made.text) && is_same((Span){made.text.at + 1, made.text.size - 2}, row->key);
-    Key former = is_taken ? *slot : made;
-    *slot = is_taken ? made : *slot;
-    Py_XDECREF(former.key);
-    Py_XDECREF(former.head);
-    return is_taken ? slot : NULL;
+    PyObject **slot = &self->keys[row->hash % KEYS];
+    Span raw = {row->key.at + 1, row->key.size - 2}, text;
+    text.at = *slot ? PyUnicode_AsUTF8AndSize(*slot, &text.size) : NULL;
+    if (text.at && is_same(text, raw))
+        return Py_NewRef(*slot);
+    PyObject *key = PyUnicode_DecodeUTF8(raw.at, raw.size, "strict");
+    PyObject *head = key ? PyObject_CallFunctionObjArgs(self->head, key, NULL) : NULL;
+    bool is_taken = see(head, &text) && is_same((Span){text.at + 1, text.size - 2}, row->key);
+    PyObject *gone = is_taken ? *slot : key;
+    *slot = is_taken ? key : *slot;
+    Py_XDECREF(gone);
+    Py_XDECREF(head);
+    return is_taken ? Py_NewRef(key) : NULL;
 }
 
-static PyObject *join(Span head, Span value, Span ts)
+/* Gives each row its key and its time; counts those that have both. An event that is mostly space is unusual: frames are
+ * kept until their samples are stored. */
+static bool complete_rows(State *self, Event *event)
 {
-    PyObject *made = PyBytes_FromStringAndSize(NULL, head.size + value.size + ts.size + 2);
-    char *to = made ? PyBytes_AsString(made) : NULL;
-    if (!to)
-        return NULL;
-    memcpy(to, head.at, head.size);
-    memcpy(to += head.size, value.at, value.size);
-    *(to += value.size) = ',';
-    memcpy(to + 1, ts.at, ts.size);
-    to[ts.size + 1] = ']';
-    return made;
-}
-
-/* `(Update([(key, b"[value,ts]", b'["key",value,ts]'), …], seq, bytes_in), ack_id)` */
-static PyObject *make_entry(State *self, const Event *event, Py_ssize_t *bytes_in)
-{
-    PyObject *samples = PyList_New(event->count);
-    for (Py_ssize_t i = 0; samples && i < event->count; i++) {
-        const Row *row = &event->rows[i];
-        Span ts = row->ts.size ? row->ts : event->ts;
-        if (!ts.size && !self->now_text)
+    Py_ssize_t count = event->count;
+    for (event->count = 0; event->count < count; event->count++) {
+        Row *row = &event->rows[event->count];
+        row->ts = row->ts.size ? row->ts : event->ts;
+        if (!row->ts.size && !self->now_text)
             self->now_text = PyObject_CallNoArgs(self->now);
-        Key *key = ts.size || see(self->now_text, &ts) ? find_key(self, row) : NULL;
-        PyObject *sample = NULL;
-        if (key)
-            sample = TUPLE(3, Py_NewRef(key->key), join((Span){"[", 1}, row->value, ts), join(key->text, row->value, ts));
-        if (sample)
-            PyList_SetItem(samples, i, sample);
-        else
-            Py_CLEAR(samples);
-        *bytes_in += key ? key->text.size + row->value.size + ts.size + 2 : 0;
+        row->name = row->ts.size || see(self->now_text, &row->ts) ? find_key(self, row) : NULL;
+        if (!row->name)
+            return false;
+        event->bytes_in += row->key.size + row->value.size + row->ts.size + 4;
     }
-    if (!samples)
-        return NULL;
-    PyObject *seq = event->seq ? PyLong_FromLongLong(event->seq) : Py_NewRef(Py_None);
-    PyObject *fields = TUPLE(1, TUPLE(3, samples, seq, PyLong_FromSsize_t(*bytes_in)));
-    PyObject *update = fields ? self->new_tuple(self->update, fields, NULL) : NULL;
-    Py_XDECREF(fields);
-    return TUPLE(2, update, event->ack < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(event->ack));
+    return event->text_bytes <= 2 * event->bytes_in + 200 && event->bytes_in + count <= MAX_FEED;
+}
+
+static char *copy(char *to, Span text, char behind)
+{
+    memcpy(to, text.at, text.size);
+    to[text.size] = behind;
+    return to + text.size + 1;
+}
+
+/* Puts a sample into the batch: `["key",value,ts]` behind the feed, `[value,ts]` to those of its key. */
+static bool put_row(State *self, Batch *batch, const Row *row)
+{
+    PyObject *values = PyDict_GetItemWithError(batch->keys, row->name);
+    if (!values && !PyErr_Occurred() && (values = PyList_New(0))) {
+        PyDict_SetItem(batch->keys, row->name, values);
+        Py_DECREF(values); /* the dict has it, or there is an error */
+    }
+    char *to = self->feed + batch->feed_bytes + (batch->feed_bytes > 0);
+    self->feed[batch->feed_bytes] = ',';
+    *to = '[';
+    char *body = copy(to + 1, row->key, '['), *end = copy(copy(body, row->value, ','), row->ts, ']');
+    PyObject *sample = PyBytes_FromStringAndSize(body - 1, end - body + 1);
+    body[-1] = ',';
+    bool is_done = !PyErr_Occurred() && PyList_Append(values, sample) == 0;
+    Py_XDECREF(sample);
+    batch->feed_bytes = end - self->feed;
+    batch->samples++;
+    return is_done;
 }
 
 /* --- frames */
@@ -483,15 +468,16 @@ static bool unmask(char *to, const unsigned char *payload, Py_ssize_t size)
     return (all & 0x8080808080808080u) == 0;
 }
 
-/* Puts the batch that is open, if there is one, behind the messages: `Updates(owner, entries, …)`. */
-static bool close_batch(State *self, PyObject *found, PyObject *owner, PyObject *data, Py_ssize_t end)
+/* Puts the batch that is open, if there is one, behind the messages: `Updates(owner, keys, …)`. */
+static bool close_batch(State *self, PyObject *found, PyObject *owner, const char *data, Py_ssize_t end)
 {
     Batch batch = self->batch;
     self->batch = (Batch){0};
-    if (!batch.entries)
+    if (!batch.keys)
         return true;
-    PyObject *fields = Py_BuildValue("((ONnnnLOnn))", owner, batch.entries, batch.samples, batch.bytes_in,
-                                     batch.text_bytes, batch.first_seq, data, batch.start, end);
+    PyObject *fields = Py_BuildValue("((ONy#NnnnnLOy#))", owner, batch.keys, self->feed, batch.feed_bytes, batch.acks,
+                                     batch.events, batch.samples, batch.bytes_in, batch.text_bytes, batch.first_seq,
+                                     self->now_text ? self->now_text : Py_None, data + batch.start, end - batch.start);
     PyObject *made = fields ? self->new_tuple(self->updates, fields, NULL) : NULL;
     bool is_done = made && PyList_Append(found, made) == 0;
     Py_XDECREF(fields);
@@ -499,25 +485,40 @@ static bool close_batch(State *self, PyObject *found, PyObject *owner, PyObject 
     return is_done;
 }
 
-/* Takes the event of the present frame; -1: an error, 0: it is unusual. */
-static int take_event(State *self, Event *event, PyObject *found, PyObject *owner, PyObject *data, Py_ssize_t start)
+/* Opens one, unless the event continues that which is open. */
+static bool open_batch(State *self, Event *event, PyObject *found, PyObject *owner, const char *data, Py_ssize_t start)
 {
     Batch *batch = &self->batch;
-    Py_ssize_t bytes_in = 0;
-    PyObject *entry = scan_event(event) ? make_entry(self, event, &bytes_in) : NULL;
-    if (!entry)
+    if (batch->keys && batch->events < MAX_BATCH && batch->samples + event->count <= MAX_ROWS &&
+        batch->feed_bytes + event->bytes_in + event->count <= MAX_FEED && batch->next_seq == event->seq)
+        return true;
+    if (!close_batch(self, found, owner, data, start))
+        return false;
+    *batch = (Batch){PyDict_New(), PyList_New(0), .start = start, .first_seq = event->seq};
+    return batch->keys && batch->acks;
+}
+
+/* Takes the event of the present frame; -1: an error, 0: it is unusual. */
+static int take_event(State *self, Event *event, PyObject *found, PyObject *owner, const char *data, Py_ssize_t start)
+{
+    if (!scan_event(event))
+        return 0;
+    Batch *batch = &self->batch;
+    bool is_plain = complete_rows(self, event);
+    bool is_done = is_plain && open_batch(self, event, found, owner, data, start);
+    for (Py_ssize_t i = 0; i < event->count; i++) {
+        is_done = is_done && put_row(self, batch, &event->rows[i]);
+        Py_DECREF(event->rows[i].name);
+    }
+    if (!is_plain)
         return PyErr_Occurred() ? -1 : 0;
-    bool goes_on = batch->entries && batch->events < MAX_BATCH && batch->next_seq == event->seq;
-    bool is_done = goes_on || close_batch(self, found, owner, data, start);
-    if (is_done && !goes_on)
-        *batch = (Batch){.entries = PyList_New(0), .start = start, .first_seq = event->seq};
-    is_done = is_done && batch->entries && PyList_Append(batch->entries, entry) == 0;
-    Py_DECREF(entry);
     batch->events++;
-    batch->samples += event->count;
-    batch->bytes_in += bytes_in;
+    batch->bytes_in += event->bytes_in;
     batch->text_bytes += event->text_bytes;
     batch->next_seq = event->seq ? event->seq + 1 : 0;
+    PyObject *ack = is_done && event->ack >= 0 ? Py_BuildValue("(Ln)", event->ack, batch->samples) : NULL;
+    is_done = is_done && (event->ack < 0 || (ack && PyList_Append(batch->acks, ack) == 0));
+    Py_XDECREF(ack);
     return is_done ? 1 : -1;
 }
 
@@ -537,10 +538,10 @@ static Py_ssize_t read_frames(State *self, PyObject *found, PyObject *owner, Spa
         }
         Event event = {.at = self->text, .end = self->text + size, .out = self->out, .id = id, .rows = self->rows,
                        .max_value_bytes = self->max_value_bytes, .ack = -1};
-        int taken = id.size ? take_event(self, &event, found, owner, data, place) : 0;
+        int taken = id.size ? take_event(self, &event, found, owner, all.at, place) : 0;
         if (!taken) {
             text = text ? text : PyUnicode_DecodeUTF8(self->text, size, "strict");
-            bool is_put = text && close_batch(self, found, owner, data, place) && PyList_Append(found, text) == 0;
+            bool is_put = text && close_batch(self, found, owner, all.at, place) && PyList_Append(found, text) == 0;
             taken = is_put ? 1 : -1;
         }
         Py_XDECREF(text);
@@ -548,7 +549,7 @@ static Py_ssize_t read_frames(State *self, PyObject *found, PyObject *owner, Spa
             return -1;
         place = payload + size - start;
     }
-    return close_batch(self, found, owner, data, place) ? place : -1;
+    return close_batch(self, found, owner, all.at, place) ? place : -1;
 }
 
 static PyObject *reader_read(PyObject *module, PyObject *args)
@@ -558,15 +559,16 @@ static PyObject *reader_read(PyObject *module, PyObject *args)
     Span id = {NULL, 0};
     if (self->is_reading) /* by an error of ours, out of one of the callables: Python does it all */
         return Py_BuildValue("([]i)", 0);
-    if (!PyArg_ParseTuple(args, "SO(nnOOO!O!)", &data, &origin, &self->max_bytes, &self->max_value_bytes, &self->now,
-                          &self->head, &PyType_Type, &self->update, &PyType_Type, &self->updates))
+    if (!PyArg_ParseTuple(args, "SO(nnOOO!)", &data, &origin, &self->max_bytes, &self->max_value_bytes, &self->now,
+                          &self->head, &PyType_Type, &self->updates))
         return NULL;
     if (origin != Py_None && (!PyArg_ParseTuple(origin, "OS", &owner, &id_json) || !see(id_json, &id)))
         return NULL;
     PyObject *found = PyList_New(0);
     self->is_reading = true;
     Py_ssize_t place = found ? read_frames(self, found, owner, id, data) : -1;
-    Py_CLEAR(self->batch.entries);
+    Py_CLEAR(self->batch.keys);
+    Py_CLEAR(self->batch.acks);
     Py_CLEAR(self->now_text);
     self->is_reading = false;
     if (place < 0)
@@ -583,10 +585,8 @@ static int reader_exec(PyObject *module)
 static void reader_free(void *module)
 {
     State *self = PyModule_GetState(module);
-    for (int i = 0; self && i < KEYS; i++) {
-        Py_CLEAR(self->keys[i].key);
-        Py_CLEAR(self->keys[i].head);
-    }
+    for (int i = 0; self && i < KEYS; i++)
+        Py_CLEAR(self->keys[i]);
 }
 
 static PyMethodDef functions[] = {{"read", reader_read, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};

@@ -13,7 +13,6 @@ def read(
         int,  # max_value_bytes: the longest value of a sample, as JSON
         Callable[[], bytes],  # now: the time of samples that have none, as JSON
         Callable[[str], bytes],  # head: `["key",` for a legal key, else b""
-        type[tuple[Any, ...]],  # made of (samples, seq, bytes_in)
         type[tuple[Any, ...]],  # Updates
     ],
     /,

@@ -15,7 +15,7 @@ from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.public_urls import PublicUrls, own_host
 from service.node.storage import Storage
-from service.schema.samples import Update, feed_head, in_ms
+from service.schema.samples import feed_head, in_ms
 from service.sessions.model import node_token
 from service.sockets.authenticator import SILENT_S, Authenticator
 from service.sockets.dispatch import Dispatcher
@@ -115,5 +115,4 @@ def _reader(ground: Ground) -> Reader | None:
         max_value_bytes=ground.config.sessions.max_value_bytes,
         now=lambda: orjson.dumps(in_ms(ground.clock.now_s())),
         head=feed_head,
-        update=Update,
     )

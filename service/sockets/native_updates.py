@@ -40,7 +40,7 @@ class NativeUpdates:
             return False
         if not self._intake.has_room(updates.owner, updates):
             return False
-        count, allowance = len(updates.entries), peer.allowance
+        count, allowance = updates.events, peer.allowance
         if allowance is not None and not allowance.pass_all(count, updates.text_bytes):
             return False
         self._event_counts[EVENT] += count

@@ -43,7 +43,7 @@ class Backpressure:
 
     def settle(self, slot: PendingUpdates) -> None:
         """Count an update group as stored or refused: it no longer waits."""
-        self.charge(slot.owned, -len(slot.entries), -slot.cost)
+        self.charge(slot.owned, -slot.events, -slot.cost)
 
     def hold(self, owned: OwnedSession) -> None:
         """Hold the socket of a session of which too much waits."""

@@ -29,12 +29,11 @@ from typing import Protocol
 from service import errors
 from service.errors import ServiceError
 from service.live.calm import Calm
-from service.live.ingest import pending
 from service.live.ingest.answers import Duplicates, SafeAnswers, UpdateAnswers
 from service.live.ingest.backpressure import Backpressure, Flow
 from service.live.ingest.flights import Flight, Flights
 from service.live.ingest.intake import Intake
-from service.live.ingest.pending import AppendStore, PendingUpdates
+from service.live.ingest.pending import AppendStore, Entry, PendingUpdates
 from service.live.ingest.pulse import Pulse
 from service.live.ingest.refusals import gap_error, lost_error, word_error
 from service.live.ownership.owned import OwnedSession, OwnedSessions
@@ -179,7 +178,7 @@ class Ingest:
     def _take_off(self, partition: int) -> Flight:
         queue = self._queues[partition]
         batch = self._take(queue)
-        self._calm.charge(sum(len(slot.entries) for slot in batch))
+        self._calm.charge(sum(slot.events for slot in batch))
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
         return Flight(partition, number, queue, batch, [slot.part() for slot in batch])
 
@@ -225,7 +224,7 @@ class Ingest:
                 missing.append(slot)
             elif result.word == "conflict":
                 self._shifted(queue, slot, result.value)
-            elif result.word in ("too_many_keys", "too_large") and len(slot.entries) > 1:
+            elif result.word in ("too_many_keys", "too_large") and slot.events > 1:
                 self._split(queue, slot)
             else:
                 self._refuse(queue, slot, word_error(slot.owned, result.word))
@@ -237,14 +236,10 @@ class Ingest:
         owned.rev = rev
         self.stored += slot.count
         if slot.numbered:
-            owned.last_seq = slot.entries[-1][0].seq or owned.last_seq
+            owned.last_seq = slot.last_seq
         self._load.settle(slot)
-        at, acks = rev - slot.count, []
-        for update, ack_id in slot.entries:
-            at += len(update.samples)
-            if ack_id is not None:
-                acks.append((ack_id, at))
-        self._answers.acked(owned, acks)
+        before = rev - slot.count
+        self._answers.acked(owned, [(ack_id, before + count) for ack_id, count in slot.acks])
         self._duplicates.answer(owned)
         self._load.release_if_low(owned)
 
@@ -253,27 +248,29 @@ class Ingest:
         owned = slot.owned
         owned.last_seq = last_seq
         self._load.settle(slot)
-        rest = PendingUpdates(owned, slot.numbered, slot.attempts + 1)
-        for update, ack_id in slot.entries:
-            if update.seq is not None and update.seq <= last_seq:
+        rest = PendingUpdates(owned, max(slot.first_seq, last_seq + 1), slot.attempts + 1)
+        for seq, (update, ack_id) in enumerate(slot.entries(), slot.first_seq):
+            if seq <= last_seq:
                 self._answers.answer(owned, ack_id, AppendResult("duplicate", owned.rev))
             else:
                 rest.add(update, ack_id)
-        self._load.charge(owned, len(rest.entries), rest.cost)
-        if not rest.entries:
+        self._load.charge(owned, rest.events, rest.cost)
+        if not rest.events:
             owned.accepted_seq = max(owned.accepted_seq, last_seq)
             self._duplicates.answer(owned)
             self._load.release_if_low(owned)
-        elif rest.entries[0][0].seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
+        elif rest.first_seq == last_seq + 1 and rest.attempts <= MAX_ATTEMPTS:
             queue.appendleft(rest)
         else:
             self._refuse(queue, rest, gap_error(last_seq + 1))
 
     def _split(self, queue: deque[PendingUpdates], slot: PendingUpdates) -> None:
         """Send each update alone when one brings too much, so that only that one is refused."""
-        for update, ack_id in reversed(slot.entries):
-            alone = PendingUpdates(slot.owned, slot.numbered, slot.attempts)
-            alone.add(update, ack_id)  # the charge stays the same
+        self._load.settle(slot)
+        for update, ack_id in reversed(slot.entries()):
+            alone = PendingUpdates(slot.owned, update.seq or 0, slot.attempts)
+            alone.add(update, ack_id)
+            self._load.charge(slot.owned, alone.events, alone.cost)
             queue.appendleft(alone)
 
     def _recover(
@@ -309,17 +306,17 @@ class Ingest:
         news = stale and not owned.lost
         if news:
             owned.lost = "superseded"
-        behind: list[tuple[pending.Update, int | None]] = []
+        behind: list[Entry] = []
         self._load.settle(slot)
         if slot.numbered or owned.lost:
             for other in [s for s in queue if s.owned is owned and (s.numbered or owned.lost)]:
                 queue.remove(other)
-                behind += other.entries
+                behind += other.entries()
                 self._load.settle(other)
                 if self._open.get(owned) is other:
                     del self._open[owned]
             owned.accepted_seq = owned.last_seq
-        for _, ack_id in slot.entries:
+        for _, ack_id in slot.entries():
             self._answers.answer(owned, ack_id, error)
         if not (owned.lost or error.retryable):
             error = gap_error(owned.last_seq + 1)

@@ -6,7 +6,6 @@ from collections import deque
 
 from service import errors
 from service.errors import ServiceError
-from service.live.ingest import pending
 from service.live.ingest.answers import Duplicates, SafeAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure
 from service.live.ingest.pending import PendingUpdates, Update, cost_bytes, cost_of_all
@@ -63,27 +62,14 @@ class Intake:
         seq = update.seq
         if seq is not None and not self._is_next(owned, seq, update, ack_id):
             return
-        count, size = len(update.samples), update.bytes_in
-        cost = pending.UPDATE_COST_BYTES + count * pending.SAMPLE_COST_BYTES + 2 * size
+        cost = cost_bytes(update)
         load = self._load
         if load.bytes + cost > self._max_buffer_bytes:
             raise self._full()
-        numbered = seq is not None
         if seq is not None:
             owned.accepted_seq = seq
-        slot = self.open.get(owned)
-        if (
-            slot is None
-            or slot.numbered != numbered
-            or slot.count + count > limits.CALL_SAMPLES
-            or slot.bytes + size > limits.CALL_BYTES
-        ):
-            slot = self._open(owned, numbered)
-        # `PendingUpdates.add` and `Backpressure.charge`, written out: this runs for every event
-        slot.entries.append((update, ack_id))
-        slot.count += count
-        slot.bytes += size
-        slot.cost += cost
+        self._slot(owned, seq or 0, len(update.samples), update.bytes_in).add(update, ack_id)
+        # `Backpressure.charge`, written out: this runs for every event
         load.bytes += cost
         owned.waiting += 1
         owned.waiting_bytes += cost
@@ -97,32 +83,32 @@ class Intake:
             not owned.lost
             and updates.first_seq in (0, owned.accepted_seq + 1)
             and self._load.bytes + cost <= self._max_buffer_bytes
-            and owned.waiting + len(updates.entries) < HOLD_UPDATES
+            and owned.waiting + updates.events < HOLD_UPDATES
             and owned.waiting_bytes + cost < HOLD_BYTES
         )
 
     def add_all(self, owned: OwnedSession, updates: Updates) -> None:
         """Do what `add` does for each of these, at once; `has_room` was asked."""
-        numbered = updates.first_seq > 0
-        slot = self.open.get(owned)
-        if slot is None or slot.numbered != numbered:
-            slot = self._open(owned, numbered)
-        entries, count, size = updates.entries, updates.samples, updates.bytes_in
-        if slot.count + count > limits.CALL_SAMPLES or slot.bytes + size > limits.CALL_BYTES:
-            for update, ack_id in entries:
-                self.add(owned, update, ack_id)
-            return
-        cost = cost_of_all(updates)
-        slot.entries += entries
-        slot.count += count
-        slot.bytes += size
-        slot.cost += cost
-        self._load.charge(owned, len(entries), cost)
-        if numbered:
-            owned.accepted_seq += len(entries)
+        events, first_seq = updates.events, updates.first_seq
+        self._slot(owned, first_seq, updates.samples, updates.bytes_in).add_all(updates)
+        self._load.charge(owned, events, cost_of_all(updates))
+        if first_seq:
+            owned.accepted_seq += events
 
-    def _open(self, owned: OwnedSession, numbered: bool) -> PendingUpdates:
-        slot = self.open[owned] = PendingUpdates(owned, numbered)
+    def _slot(self, owned: OwnedSession, seq: int, count: int, size: int) -> PendingUpdates:
+        """Return where so much more goes, the first of which has this number; 0: none."""
+        slot = self.open.get(owned)
+        if (
+            slot is None
+            or (slot.first_seq > 0) != (seq > 0)
+            or slot.count + count > limits.CALL_SAMPLES
+            or slot.bytes + size > limits.CALL_BYTES
+        ):
+            slot = self._open(owned, seq)
+        return slot
+
+    def _open(self, owned: OwnedSession, first_seq: int) -> PendingUpdates:
+        slot = self.open[owned] = PendingUpdates(owned, first_seq)
         queue = self.queues.get(owned.partition)
         if queue is None:
             queue = self.queues[owned.partition] = deque()

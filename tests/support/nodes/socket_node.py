@@ -33,7 +33,7 @@ def main() -> None:
     from service.native import Reader, find_native
     from service.node import http_server
     from service.observability.metrics import Metrics
-    from service.schema.samples import Update, feed_head
+    from service.schema.samples import feed_head
     from service.sockets.dispatch import LATER, Call, Dispatcher, Peer
     from service.sockets.events import payloads
     from service.tasks import ThreadTasks
@@ -76,7 +76,6 @@ def main() -> None:
             max_value_bytes=1 << 16,
             now=lambda: b"0",
             head=feed_head,
-            update=Update,
         )
     dispatcher = Dispatcher(connections, tasks, metrics)
     ended: deque[list[str]] = deque(maxlen=5000)  # bounded, so that what grows is not the test

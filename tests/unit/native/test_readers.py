@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from chaos.fuzz.readers import KEY, compare_ends, compare_messages, reader, stream_of
+from chaos.fuzz.readers import KEY, WORDS, compare_ends, compare_messages, reader, stream_of
 from service.protocol import frames
 from service.sockets.rate_limits import Limits
 from tests.support.benches.unusual_updates import FRAMES, OPTIONS, PLAIN, SHORT, STATES, TEXTS
@@ -60,6 +60,22 @@ def test_limits_and_states_of_a_socket_are_the_same(state: str, options: str) ->
     stream = stream_of(STATES[state])
     for pieces in cuts(stream, sampled(30, 2)):
         compare_ends(reader(), pieces, **OPTIONS[options])
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_whatever_redis_answers_comes_to_the_same_end(word: str, times: int) -> None:
+    """Updates that were joined are looked at one by one where something of them is refused."""
+    numbered = b"\n".join(
+        b'42%b["update_data",{"data":{"a":%d,"b":"x"},"seq":%d}]' % (ack, seq, seq)
+        for seq, ack in enumerate((b"7", b"", b"8", b"9", b""), 1)
+    )
+    mixed = numbered + b"\n42%b\n421%b\n422%b" % (PLAIN, PLAIN, PLAIN)
+    for text in (numbered, mixed, mixed + b"\n" + numbered.replace(b'"seq":', b'"seq":1')):
+        stream = stream_of(text)
+        for pieces in ([stream], [stream[:700], stream[700:]]):
+            compare_ends(reader(), pieces, words=["ok", *[word] * times])
+            compare_ends(reader(), pieces, words=[word] * times)
 
 
 def test_more_than_may_wait_of_a_session_holds_its_socket_at_the_same_event() -> None:

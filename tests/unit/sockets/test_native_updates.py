@@ -14,7 +14,7 @@ from service.sockets.native_updates import EVENT, NativeUpdates
 from service.sockets.rate_limits import Allowance, Limits
 
 OWNER = object()
-RUN = Updates(OWNER, [(None, None)] * 3, 3, 30, 60, 1, b"", 0, 0)
+RUN = Updates(OWNER, {}, b"", [], 3, 3, 30, 60, 1, None, b"")
 
 
 class Intake:
