@@ -293,6 +293,19 @@ def encode(opcode: int, payload: bytes) -> bytes:
     return b"%c\x7f%b%b" % (0x80 | opcode, size.to_bytes(8, "big"), payload)
 
 
+def encode_texts(head: bytes, payloads: list[bytes]) -> bytes:
+    """Encode several text frames, each with this before its payload, at half of what `encode` takes for each."""
+    most = 125 - len(head)
+    return b"".join(
+        [
+            b"\x81%c%b%b" % (len(head) + len(payload), head, payload)
+            if len(payload) <= most
+            else encode(TEXT, head + payload)
+            for payload in payloads
+        ]
+    )
+
+
 def encode_masked(opcode: int, payload: bytes, key: bytes) -> bytes:
     """Encode one whole frame as a client sends it.
 

@@ -113,8 +113,7 @@ class NodeSocket(Deadlines):
             for packet in packets:
                 self.queue.put(packet_of(Frame(packet)))
         else:
-            encode = frames.encode
-            link.send(b"".join([encode(frames.TEXT, b"4" + packet) for packet in packets]))
+            link.send(frames.encode_texts(b"4", packets))
 
     def finish(self, last: list[Any], code: int, *, drop: bool) -> None:
         """Accept nothing any more; send these packets and end."""

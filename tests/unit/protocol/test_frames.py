@@ -111,6 +111,12 @@ def test_encode_is_what_wsproto_reads(messages: list[str | bytes], ping: bytes) 
     assert whole == messages
 
 
+@given(st.binary(max_size=3), st.lists(st.binary(max_size=130)))
+def test_several_texts_are_encoded_as_one_by_one(head: bytes, payloads: list[bytes]) -> None:
+    each = [frames.encode(frames.TEXT, head + payload) for payload in payloads]
+    assert frames.encode_texts(head, payloads) == b"".join(each)
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1007, 1009, 1011, 3000, 4999])
 def test_close_frame_is_what_wsproto_reads(code: int) -> None:
     client = Connection(ConnectionType.CLIENT)
