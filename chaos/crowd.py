@@ -19,8 +19,9 @@ from chaos.socket import Socket, SocketLost
 
 #: So many sockets connect at the same moment, as a listener's backlog has room.
 AT_ONCE = 250
-#: A node that is cut off from Redis by another fault tells a socket so much later that it was superseded.
-HEARS_S = 30.0
+#: A former owner learns of the later one at once, by a message. A node that is cut off just then, by another fault, may
+#: never send it, or not learn itself that its register was taken; then the comparison once a minute finds out.
+HEARS_S = 75.0
 
 
 class _Member:

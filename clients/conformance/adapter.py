@@ -82,6 +82,10 @@ class Adapter:
         """Return the events of a client, in order."""
         return [one for one in self.events if one["event"] == event and one["client"] == client]
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def kill(self) -> None:
         """Kill -9."""
         assert self._process is not None

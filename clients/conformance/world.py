@@ -224,13 +224,21 @@ class World:
         return str(answer["command_id"])
 
     async def ended(self, session_id: str, command_id: str) -> Any:
-        """Return a command when it has its final status."""
+        """Return a command when it has its final status, and adapters have said what they had to say of it."""
 
         async def final() -> Any:
             found = await self.ok("GET", f"/sessions/{session_id}/commands/{command_id}")
             return found if found["status"] in FINAL else None
 
-        return await self.until(final, what="the command has ended")
+        found = await self.until(final, what="the command has ended")
+        await self.catch_up()
+        return found
+
+    async def catch_up(self) -> None:
+        """Read everything that adapters have written by now: the service may be faster than their pipes."""
+        for adapter in [self._shared, *self._adapters]:
+            if adapter.is_running:
+                await adapter.ask("hello")
 
     async def until(
         self, predicate: Callable[[], Any], timeout_s: float = 30.0, what: str = ""

@@ -145,7 +145,7 @@ def drain(own: Cluster, node: NodeProcess) -> None:
         answer.read()
         return answer.status == 503
 
-    wait_until(is_unready, 1, what="/readyz is 503 first")
+    wait_until(is_unready, 1, every_s=0.005, what="/readyz is 503 first")  # not for long
     probe.close()
     assert node.process.wait(60) == 0
     assert watch.quiet_s < DRAIN_S + 0.5

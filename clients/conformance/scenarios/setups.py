@@ -16,13 +16,14 @@ async def put(world: World, session_id: str, setup: Any) -> int:
 
 
 async def until_in_sync(world: World, device: Client, version: int) -> None:
-    """Wait until the service knows that the device runs a version."""
+    """Wait until the service knows that the device runs a version, and what the device said of it has been read."""
 
     async def in_sync() -> bool:
         found = await world.session(device.id)
         return bool(found["in_sync"] and found["setup_version"] == version)
 
     await world.until(in_sync, what="the setup is reported")
+    await world.catch_up()
 
 
 @scenario("device")

@@ -53,7 +53,7 @@ def test_second_service_on_the_same_folder_exits_2_and_the_first_loses_nothing(
         env={**inherited, **environment(settings), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
