@@ -134,6 +134,13 @@ export class Rows {
     this.#wanted = new Set(keys);
   }
 
+  /** Forget all of it, for somebody else. */
+  clear(): void {
+    this.byId.clear();
+    this.keys.clear();
+    this.structure += 1;
+  }
+
   /** Take these sessions for all there are. */
   reset(sessions: ReadonlyMap<string, Summary>): void {
     for (const id of [...this.byId.keys()]) if (!sessions.has(id)) this.byId.delete(id);

@@ -1,9 +1,11 @@
 // Who uses the page: the token, where it is kept, and what it allows.
 import { defineStore } from "pinia";
-import { computed, ref } from "vue";
+import { computed, onScopeDispose, ref } from "vue";
 import { reaches, readClaims, type Claims, type Role } from "@/client/claims";
 
 const KEY = "muster.token";
+/** Where tabs of this browser say which token was left. */
+const CHANNEL = "muster.left";
 
 export const useAuth = defineStore("auth", () => {
   const token = ref(readStored());
@@ -11,6 +13,11 @@ export const useAuth = defineStore("auth", () => {
   const isKept = ref(read(localStorage) !== undefined);
   /** Why there is a login: the service's words; undefined: none is needed, as far as we know. */
   const refusal = ref<string>();
+  /** Grows when somebody leaves, and when another one comes: what the page has collected is not for them. */
+  const people = ref(0);
+  let last = token.value;
+  /** Whether they signed out by themselves: who comes next did not want that page. */
+  const hasLeft = ref(false);
 
   const claims = computed<Claims | undefined>(() => (token.value === undefined ? undefined : readClaims(token.value)));
   /** Without a login everything is allowed. */
@@ -25,6 +32,9 @@ export const useAuth = defineStore("auth", () => {
   function signIn(text: string, keep: boolean): void {
     forget();
     write(keep ? localStorage : sessionStorage, text);
+    if (last !== undefined && !isSamePerson(last, text)) people.value += 1;
+    last = text;
+    hasLeft.value = false;
     token.value = text;
     isKept.value = keep;
     refusal.value = undefined;
@@ -37,8 +47,33 @@ export const useAuth = defineStore("auth", () => {
     refusal.value = why;
   }
 
-  return { token, isKept, refusal, claims, role, seesAllProjects, may, signIn, signOut };
+  /** Sign out because the person wants it, in each tab that has this token: nothing of what they saw stays. */
+  function leave(): void {
+    channel.postMessage(token.value);
+    left();
+  }
+
+  function left(): void {
+    hasLeft.value = true;
+    signOut("You signed out.");
+    people.value += 1;
+    last = undefined;
+  }
+
+  const channel = new BroadcastChannel(CHANNEL);
+  channel.onmessage = ({ data }): void => {
+    if (data !== undefined && data === token.value) left();
+  };
+  onScopeDispose(() => channel.close());
+
+  return { token, isKept, refusal, hasLeft, people, claims, role, seesAllProjects, may, signIn, signOut, leave };
 });
+
+/** Whether a token is a later one of the same person, who may see the same. */
+function isSamePerson(one: string, other: string): boolean {
+  const [of, ofOther] = [one, other].map((text) => JSON.stringify({ ...readClaims(text), endsAtS: 0 }));
+  return of === ofOther;
+}
 
 function readStored(): string | undefined {
   return read(sessionStorage) ?? read(localStorage);

@@ -1,6 +1,7 @@
 // Names of commands that were sent from this browser, newest first.
 import { defineStore } from "pinia";
-import { ref } from "vue";
+import { ref, watch } from "vue";
+import { useAuth } from "./auth";
 
 const KEY = "muster.commands";
 const MOST = 50;
@@ -9,13 +10,24 @@ export const useCommandNames = defineStore("commandNames", () => {
   const names = ref<readonly string[]>(stored());
 
   function remember(name: string): void {
-    names.value = [name, ...names.value.filter((one) => one !== name)].slice(0, MOST);
+    keep([name, ...names.value.filter((one) => one !== name)].slice(0, MOST));
+  }
+
+  function keep(found: readonly string[]): void {
+    names.value = found;
     try {
-      localStorage.setItem(KEY, JSON.stringify(names.value));
+      if (found.length === 0) localStorage.removeItem(KEY);
+      else localStorage.setItem(KEY, JSON.stringify(found));
     } catch {
       // It is kept until the page is closed.
     }
   }
+
+  watch(
+    () => useAuth().people,
+    () => keep([]),
+    { flush: "sync" },
+  );
 
   return { names, remember };
 });

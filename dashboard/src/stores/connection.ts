@@ -90,6 +90,7 @@ export const useConnection = defineStore("connection", () => {
     fleet = undefined;
     snapshot.value = NOTHING;
     isLoaded.value = false;
+    gapAt.value = undefined;
     void old?.stop();
   }
 

@@ -2,8 +2,9 @@
 import type { Summary } from "muster-client";
 import type { SessionsPage } from "muster-client/rest_types";
 import { defineStore } from "pinia";
-import { computed, ref, shallowRef } from "vue";
+import { computed, ref, shallowRef, watch } from "vue";
 import { Rows, type Row } from "@/client/rows";
+import { useAuth } from "./auth";
 import { useClient } from "./client";
 import { useConnection } from "./connection";
 
@@ -12,6 +13,7 @@ const PAGE = 500;
 export const useFleet = defineStore("fleet", () => {
   const connection = useConnection();
   const client = useClient();
+  const auth = useAuth();
   const rows = new Rows();
   rows.reset(connection.snapshot.sessions);
   const tick = ref(0);
@@ -32,6 +34,15 @@ export const useFleet = defineStore("fleet", () => {
     missing = wanted;
     void fetchValues();
   });
+  watch(
+    () => auth.people,
+    () => {
+      rows.clear();
+      structure.value = rows.structure;
+      tick.value += 1;
+    },
+    { flush: "sync" },
+  );
   // A page that nobody sees is woken seldom, and gets then what came in all that time.
   document.addEventListener("visibilitychange", () => rows.catchUp(performance.now()));
 

@@ -1,8 +1,9 @@
 // The live tail: the last changes of the whole fleet, while its page is open.
 import type { Change, Fleet, FleetState } from "muster-client";
 import { defineStore } from "pinia";
-import { ref, shallowRef } from "vue";
+import { ref, shallowRef, watch } from "vue";
 import { RowMaker, matcher, type Filter, type Kind, type Row } from "@/pages/tail/rows";
+import { useAuth } from "./auth";
 import { useClient } from "./client";
 
 /** As many rows are kept, fewer of large values; of older ones only their number is known. */
@@ -14,9 +15,10 @@ const SLACK = 1.5;
 export const KINDS: readonly Exclude<Kind, "gap">[] = ["sample", "session", "command", "removed"];
 
 export const useTail = defineStore("tail", () => {
+  const auth = useAuth();
   const client = useClient();
   let fleet: Fleet | undefined;
-  const maker = new RowMaker();
+  let maker = new RowMaker();
   let hasSnapshot = false; // of this connection, or rows of one before
   let kept: Row[] = [];
   let size = 0;
@@ -107,6 +109,18 @@ export const useTail = defineStore("tail", () => {
     rows.value = [];
     total.value = missed.value = 0;
   }
+
+  watch(
+    () => auth.people,
+    () => {
+      clear();
+      maker = new RowMaker();
+      hasSnapshot = false;
+      setPaused(false);
+      setFilter({ words: "", kinds: new Set(KINDS) });
+    },
+    { flush: "sync" },
+  );
 
   return { rows, state, filter, isPaused, missed, total, isFull, start, stop, take, setFilter, setPaused, clear };
 });

@@ -1,8 +1,9 @@
 // Short notes of what happened; errors stay until they are closed.
 import { defineStore } from "pinia";
-import { ref } from "vue";
+import { ref, watch } from "vue";
 import { explain } from "@/client/errors";
 import { visible } from "@/client/visible";
+import { useAuth } from "./auth";
 
 export interface Toast {
   readonly id: number;
@@ -27,6 +28,12 @@ export const useToasts = defineStore("toasts", () => {
   function close(id: number): void {
     toasts.value = toasts.value.filter((one) => one.id !== id);
   }
+
+  watch(
+    () => useAuth().people,
+    () => (toasts.value = []),
+    { flush: "sync" },
+  );
 
   return {
     toasts,

@@ -103,8 +103,20 @@ export const useTrends = defineStore("trends", () => {
     return sum;
   }
 
+  function clear(): void {
+    trends.value = NONE;
+    nodes.value = served.value = servedPerS.value = base = undefined;
+  }
+
+  /** Nobody waits for the timer. */
+  function measureNow(): void {
+    turn = 0;
+    measure();
+  }
+
   const timer = setInterval(measure, EVERY_MS);
-  watch(() => connection.counts !== undefined, measure, { immediate: true }); // nobody waits for the timer
+  watch(() => auth.people, clear, { flush: "sync" });
+  watch(() => connection.counts !== undefined, measureNow, { immediate: true });
   onScopeDispose(() => clearInterval(timer));
 
   return { trends };
