@@ -73,7 +73,7 @@ export const useBulk = defineStore("bulk", () => {
   /** Look again and again, until nothing is open; a look that fails is no end of the command. */
   async function watchBatch(id: string, mine: number): Promise<void> {
     try {
-      const now = await client.operate((operator) => operator.bulk(id));
+      const now = await client.consult((operator) => operator.bulk(id));
       const isNew = JSON.stringify(now.statuses) !== JSON.stringify(batch.value?.statuses);
       const all = isNew ? await devicesOf(id) : devices.value;
       if (mine !== run) return;
@@ -87,7 +87,7 @@ export const useBulk = defineStore("bulk", () => {
   }
 
   const devicesOf = (id: string): Promise<BatchDevice[]> =>
-    client.operate(async (operator) => {
+    client.consult(async (operator) => {
       const found: BatchDevice[] = [];
       for await (const one of operator.bulkDevices(id)) found.push(one);
       return found;

@@ -1,8 +1,8 @@
 // The way to the service: requests with the token, to the node that we are connected to.
-import { Fleet, Operator, type FleetOptions } from "muster-client";
+import { Fleet, NotConnected, Operator, type FleetOptions } from "muster-client";
 import { Rest, type Request } from "muster-client/rest";
 import { defineStore } from "pinia";
-import { computed, ref } from "vue";
+import { computed, ref, watch } from "vue";
 import { explain, isNotAuthenticated } from "@/client/errors";
 import { parseExact } from "@/client/exact";
 import { fetchFile, type FileRequest } from "@/client/files";
@@ -11,6 +11,8 @@ import { useAuth } from "./auth";
 const TIMEOUT_S = 30;
 const RETRIES = 2;
 const LOOK_S = 5;
+/** For so long a node that was left may still answer: one that is stopped does, a frozen one does not. */
+const LEFT_MS = 3_000;
 /** The second one is for networks in which no websocket gets through. */
 const TRANSPORTS = ["websocket", "polling"] as const;
 
@@ -36,29 +38,70 @@ export const useClient = defineStore("client", () => {
     }
   }
 
+  /**
+   * Run what asks the present node. When the page leaves that node it may be frozen, and would be waited for in vain:
+   * what can be repeated is asked of the next one, of anything else nobody knows whether it was done.
+   */
+  async function followed<T>(run: () => Promise<T>, isRepeatable: boolean): Promise<T> {
+    for (;;) {
+      const move = nextMove();
+      const answer = run();
+      try {
+        const first = await Promise.race([answer, move.isLeft]);
+        if (first !== LEFT) return first;
+        if (isRepeatable) continue;
+        const late = await Promise.race([answer, pause(LEFT_MS)]);
+        if (late === LEFT) throw new NotConnected("the page is at another node now");
+        return late;
+      } finally {
+        move.forget();
+      }
+    }
+  }
+
+  /** Return what tells that requests go to another node. */
+  function nextMove(): { readonly isLeft: Promise<typeof LEFT>; readonly forget: () => void } {
+    let tell: (left: typeof LEFT) => void;
+    const isLeft = new Promise<typeof LEFT>((resolve) => (tell = resolve));
+    return { isLeft, forget: watch(url, () => tell(LEFT), { flush: "sync" }) };
+  }
+
   /** Take these addresses, the first one for requests. */
   function moveTo(known: readonly string[]): void {
     if (known.join(" ") !== urls.value.join(" ")) urls.value = known;
   }
 
   /** Call the API below `/api/v1`. */
-  const request = <T>(wanted: Request): Promise<T> => guarded(() => rest.value.ask<T>(wanted));
+  const request = <T>(wanted: Request): Promise<T> => {
+    const isRepeatable = wanted.isRepeatable !== false && wanted.doneCode === undefined;
+    return guarded(() => followed(() => rest.value.ask<T>(wanted), isRepeatable));
+  };
 
   const get = <T>(path: string, query: Request["query"] = {}): Promise<T> => request<T>({ method: "GET", path, query });
 
   /** Ask once, and not for long: what it says now. */
   const look = <T>(path: string): Promise<T> => guarded(() => restOnce.value.ask<T>({ method: "GET", path }));
 
-  /** Use muster-client's operator. */
-  const operate = <T>(run: (operator: Operator) => Promise<T>): Promise<T> => guarded(() => run(rawOperator.value));
+  /** Use muster-client's operator to change something. */
+  const operate = <T>(run: (operator: Operator) => Promise<T>): Promise<T> =>
+    guarded(() => followed(() => run(rawOperator.value), false));
+
+  /** Use it to read. */
+  const consult = <T>(run: (operator: Operator) => Promise<T>): Promise<T> =>
+    guarded(() => followed(() => run(rawOperator.value), true));
 
   /** Fetch a file below `/api/v1`; `saveBlob` of client/files.ts saves it. */
   const file = (path: string, options: Omit<FileRequest, "url" | "token"> = {}): Promise<Blob> =>
-    guarded(() => fetchFile({ ...options, url: `${url.value}/api/v1${path}`, token: auth.token }));
+    guarded(() => followed(() => fetchFile({ ...options, url: `${url.value}/api/v1${path}`, token: auth.token }), true));
 
   /** Make a live connection of one's own, which has to be started and stopped. */
   const newFleet = (options: FleetOptions = {}): Fleet =>
     new Fleet(urls.value, { ...login.value, transports: TRANSPORTS, parse: parseExact, ...options });
 
-  return { url, urls, moveTo, request, get, look, operate, file, newFleet };
+  return { url, urls, moveTo, request, get, look, operate, consult, file, newFleet };
 });
+
+/** Stands for an answer that did not come. */
+const LEFT = Symbol("left");
+
+const pause = (ms: number): Promise<typeof LEFT> => new Promise((resolve) => setTimeout(() => resolve(LEFT), ms));

@@ -27,7 +27,7 @@ function bulk(): ReturnType<typeof useBulk> {
     },
   };
   const client = useClient();
-  vi.spyOn(client, "operate").mockImplementation((run) => run(operator as never));
+  vi.spyOn(client, "consult").mockImplementation((run) => run(operator as never));
   vi.spyOn(client, "request").mockImplementation(({ headers, json }: Request) => {
     bodies.push(json);
     keys.push(headers?.["Idempotency-Key"]);

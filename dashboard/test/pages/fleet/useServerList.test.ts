@@ -26,7 +26,7 @@ it("goes on by itself until something fits, however late in the list", async () 
       return Promise.resolve({ sessions, next: String(number + 1) });
     },
   };
-  vi.spyOn(useClient(), "operate").mockImplementation((run) => run(operator as never));
+  vi.spyOn(useClient(), "consult").mockImplementation((run) => run(operator as never));
   const list = scope.run(() => useServerList(ref(readView({ q: "late" })), ref(true), ref([])));
   await vi.advanceTimersByTimeAsync(1000);
   await nextTick();
@@ -45,7 +45,7 @@ it("brings values of columns with it, and loads again what could not be loaded",
       return Promise.resolve({ sessions: [{ session_id: id, rev: 1, values: { t: [5, 1] } }], next: "more" });
     },
   };
-  vi.spyOn(useClient(), "operate").mockImplementation((run) => run(operator as never));
+  vi.spyOn(useClient(), "consult").mockImplementation((run) => run(operator as never));
   const list = effectScope().run(() => useServerList(ref(readView({})), ref(true), ref(["t"])));
   await vi.advanceTimersByTimeAsync(1000);
   expect(list?.rows.value.get("s1")?.values.get("t")).toEqual([5, 1]);

@@ -197,3 +197,13 @@ test("back and forth go over the version that is shown", async () => {
   expect(client.asked.at(-1)).toMatchObject({ path: "/sessions/kiosk-7/setup/undo", headers: { "If-Match": '"4"' } });
   expect(setup.draft.value.text).toBe('{\n  "a": 0\n}');
 });
+
+test("what cannot be read again is no failed change, and is forgotten once it can", async () => {
+  const setup = await opened(1, '{"a":1}');
+  client.answer(new NotConnected("away"));
+  await setup.load();
+  expect([setup.unread.value, setup.error.value]).toEqual([new NotConnected("away"), undefined]);
+  client.answer(answer(2, '{"a":2}'));
+  await setup.load();
+  expect([setup.unread.value, setup.saved.value?.version]).toEqual([undefined, 2]);
+});

@@ -54,7 +54,7 @@ export function useServerList(view: Ref<View>, isOn: Ref<boolean>, keys: Ref<rea
       let at = cursor;
       do {
         const from = at;
-        const page = await client.operate((operator) => operator.page(filters, from));
+        const page = await client.consult((operator) => operator.page(filters, from));
         if (mine !== run) return;
         for (const one of page.sessions) {
           const row = new Row(asSummary(one));

@@ -24,6 +24,9 @@ export interface Setup {
   /** What the device runs. */
   readonly running: Running;
   readonly isBusy: Readonly<Ref<boolean>>;
+  /** Why it could not be read; undefined: it could. */
+  readonly unread: Readonly<ShallowRef<unknown>>;
+  /** Why it could not be changed. */
   readonly error: Readonly<ShallowRef<unknown>>;
   readonly load: () => Promise<void>;
   readonly edit: (text: string) => void;
@@ -47,6 +50,7 @@ export function useSetup(feed: Feed): Setup {
   const draft = shallowRef(newDraft("{}"));
   const merging = shallowRef<{ readonly merged: Merged; readonly theirs: Version }>();
   const isBusy = ref(false);
+  const unread = shallowRef<unknown>();
   const error = shallowRef<unknown>();
   let asked = 0;
 
@@ -78,9 +82,9 @@ export function useSetup(feed: Feed): Setup {
       const answer = await client.request<string>({ method: "GET", path, parse: (text) => text });
       if (number !== asked) return;
       take(readVersion(answer));
-      error.value = undefined;
+      [unread.value, error.value] = [undefined, undefined];
     } catch (caught) {
-      if (number === asked) error.value = caught;
+      if (number === asked) unread.value = caught;
     }
   }
 
@@ -168,6 +172,7 @@ export function useSetup(feed: Feed): Setup {
     clashes,
     running: useRunning(saved, path),
     isBusy,
+    unread,
     error,
     load,
     save,
