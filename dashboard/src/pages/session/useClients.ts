@@ -1,6 +1,7 @@
 // Who else has the session open.
 import { inPath } from "muster-client/rest";
 import { onScopeDispose, shallowRef, watch, type ShallowRef } from "vue";
+import { isPassing } from "@/client/errors";
 import { useClient } from "@/stores/client";
 import type { Feed } from "./useFeed";
 
@@ -14,12 +15,15 @@ export interface OpenBy {
 }
 
 const PAUSE_MS = 300;
+/** What could not be read is read again after this. */
+const AGAIN_MS = 5_000;
 
 /** Follow the clients of a session; undefined: not known. */
 export function useClients(feed: Feed): Readonly<ShallowRef<readonly OpenBy[] | undefined>> {
   const client = useClient();
   const clients = shallowRef<readonly OpenBy[]>();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let isOver = false;
 
   async function load(): Promise<void> {
     const { value: summary } = feed.summary;
@@ -30,19 +34,25 @@ export function useClients(feed: Feed): Readonly<ShallowRef<readonly OpenBy[] | 
     try {
       const path = `/sessions/${inPath(feed.sessionId)}/clients`;
       clients.value = (await client.get<{ clients: readonly OpenBy[] }>(path)).clients;
-    } catch {
+    } catch (error) {
       clients.value = undefined;
+      if (isPassing(error)) soon(AGAIN_MS);
     }
+  }
+
+  function soon(ms: number): void {
+    clearTimeout(timer);
+    if (!isOver) timer = setTimeout(() => void load(), ms);
   }
 
   watch(
     () => [feed.summary.value?.active_clients, feed.summary.value?.state, feed.state.value],
-    () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => void load(), PAUSE_MS);
-    },
+    () => soon(PAUSE_MS),
     { immediate: true },
   );
-  onScopeDispose(() => clearTimeout(timer));
+  onScopeDispose(() => {
+    isOver = true;
+    clearTimeout(timer);
+  });
   return clients;
 }
