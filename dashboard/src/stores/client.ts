@@ -33,7 +33,8 @@ export const useClient = defineStore("client", () => {
     try {
       return await run();
     } catch (error) {
-      if (isNotAuthenticated(error) && token === auth.token) auth.signOut(explain(error));
+      const isNews = token === auth.token && auth.refusal === undefined; // not of who is signed out already
+      if (isNews && isNotAuthenticated(error)) auth.signOut(explain(error));
       throw error;
     }
   }

@@ -1,6 +1,7 @@
 import { NotConnected } from "muster-client";
 import { createPinia, setActivePinia } from "pinia";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { useAuth } from "@/stores/auth";
 import { useClient } from "@/stores/client";
 
 const FROZEN = location.origin;
@@ -66,4 +67,16 @@ describe("a request to a node that the page leaves", () => {
     thaw('{"of":"the first"}');
     expect(await found).toEqual({ of: "the first" });
   });
+});
+
+it("keeps why somebody is signed out, whatever is refused for it later", async () => {
+  const refused = '{"code":"not_authenticated","message":"Send a token."}';
+  const headers = { "Content-Type": "application/json" };
+  vi.stubGlobal("fetch", () => Promise.resolve(new Response(refused, { status: 401, headers })));
+  const [auth, client] = [useAuth(), useClient()];
+  await client.get("/nodes").catch(() => undefined);
+  expect(auth.refusal).toBe("Send a token.");
+  auth.leave();
+  await client.get("/nodes").catch(() => undefined);
+  expect(auth.refusal).toBe("You signed out.");
 });
