@@ -207,3 +207,12 @@ test("what cannot be read again is no failed change, and is forgotten once it ca
   await setup.load();
   expect([setup.unread.value, setup.saved.value?.version]).toEqual([undefined, 2]);
 });
+
+test("a draft that turns out to be saved, as its answer was lost, is no conflict", async () => {
+  const setup = await opened(1, '{"a":1}');
+  setup.edit('{"a":5}');
+  await saves(2, '{"a": 5}');
+  expect([setup.isDirty.value, setup.incoming.value, setup.saved.value?.version]).toEqual([false, undefined, 2]);
+  setup.back();
+  expect(setup.draft.value.text).toBe('{\n  "a": 1\n}');
+});

@@ -68,6 +68,7 @@ export function useSetup(feed: Feed): Setup {
     const isClean = !isDirty.value;
     saved.value = found;
     if (isClean) rebase(found, draft.value.text === found.text ? draft.value : newDraft(found.text));
+    else if (says(parsed.value, draft.value.text, found)) rebase(found, draft.value); // ours, whose answer was lost
   }
 
   function rebase(found: Version, next: Draft): void {
