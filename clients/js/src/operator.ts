@@ -68,14 +68,19 @@ export interface BulkTarget {
 
 export type Sample = readonly [value: unknown, ts: number];
 
+/** The service waits so long for a job, and then says which one it is. */
+const JOB_S = 30;
+
 /** Statuses of a command that has not ended. */
 const OPEN = ["waiting", "queued", "sent", "delivered"];
 
 /** Steers a fleet. */
 export class Operator {
   readonly #rest: Rest;
+  readonly #jobTimeoutS: number;
 
   constructor(url: string, { token, timeoutS = 30, retries = 3, parse }: OperatorOptions = {}) {
+    this.#jobTimeoutS = JOB_S + timeoutS;
     this.#rest = new Rest(url, token, timeoutS, retries, parse);
   }
 
@@ -131,12 +136,16 @@ export class Operator {
 
   /** Move a session to the archive now; return its summary, or after 30 s the job that does it. */
   archive(sessionId: string): Promise<Summary | JobAccepted> {
-    return this.#rest.ask({ method: "POST", path: `/sessions/${inPath(sessionId)}/archive` });
+    return this.#job(`/sessions/${inPath(sessionId)}/archive`);
+  }
+
+  #job(path: string): Promise<Summary | JobAccepted> {
+    return this.#rest.ask({ method: "POST", path, timeoutS: this.#jobTimeoutS });
   }
 
   /** Bring a session back from the archive; return as `archive` does. */
   restore(sessionId: string): Promise<Summary | JobAccepted> {
-    return this.#rest.ask({ method: "POST", path: `/sessions/${inPath(sessionId)}/restore` });
+    return this.#job(`/sessions/${inPath(sessionId)}/restore`);
   }
 
   /** Return a setup and its version. */

@@ -19,3 +19,19 @@ test("data keys of a list and of a series are given each by itself", async (t) =
     "http://a/api/v1/sessions/d1/disconnect",
   ]);
 });
+
+test("a request that waits for a job has more time than the service takes to say that it goes on", async (t) => {
+  const times = [];
+  const { timeout } = AbortSignal;
+  t.mock.method(AbortSignal, "timeout", (ms) => {
+    times.push(ms);
+    return timeout.call(AbortSignal, ms);
+  });
+  t.mock.method(globalThis, "fetch", async () => {
+    return new Response('{"job_id":"j"}', { status: 202, headers: { "Content-Type": "application/json" } });
+  });
+  const operator = new Operator("http://a", { timeoutS: 7 });
+  assert.deepEqual(await operator.archive("d1"), { job_id: "j" });
+  await operator.restore("d1");
+  assert.deepEqual(times, [37_000, 37_000]);
+});

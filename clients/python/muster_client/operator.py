@@ -13,6 +13,9 @@ from muster_client.rest import Rest, in_path
 
 Wait = Literal["queued", "delivered", "result"]
 
+#: The service waits so long for a job, and then says which one it is.
+_JOB_S = 30.0
+
 
 class Operator:
     """Steers a fleet; may be used from several threads. `close` it in the end, or `with` it.
@@ -33,6 +36,7 @@ class Operator:
         retries: int = 3,
     ) -> None:
         self._rest = Rest(url, token, timeout_s)
+        self._timeout_s = timeout_s
         self._retries = retries
 
     def close(self) -> None:
@@ -142,15 +146,15 @@ class Operator:
 
     def archive(self, session_id: str) -> rest_types.Summary | rest_types.JobAccepted:
         """Move a session to the archive now; return its summary, or after 30 s `{job_id, …}`."""
-        found: rest_types.Summary | rest_types.JobAccepted = self._ask(
-            "POST", f"/sessions/{in_path(session_id)}/archive"
-        )
-        return found
+        return self._job(f"/sessions/{in_path(session_id)}/archive")
 
     def restore(self, session_id: str) -> rest_types.Summary | rest_types.JobAccepted:
         """Bring a session back from the archive; return as `archive` does."""
+        return self._job(f"/sessions/{in_path(session_id)}/restore")
+
+    def _job(self, path: str) -> rest_types.Summary | rest_types.JobAccepted:
         found: rest_types.Summary | rest_types.JobAccepted = self._ask(
-            "POST", f"/sessions/{in_path(session_id)}/restore"
+            "POST", path, timeout_s=_JOB_S + self._timeout_s
         )
         return found
 

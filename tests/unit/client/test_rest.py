@@ -233,3 +233,19 @@ def test_keys_of_a_series_are_asked_for_one_by_one(service: Service, operator: O
 def test_every_id_stays_itself_in_a_path() -> None:
     found = [in_path(one) for one in ("a/b?", ".", "..", "\x7f.", "ü")]
     assert found == ["a%2Fb%3F", "%7F.", "%7F..", "%7F%7F.", "%C3%BC"]
+
+
+def test_archive_has_more_time_than_the_service_takes_to_say_which_job_goes_on_with_it(
+    service: Service,
+) -> None:
+    """One that gave up before would be asked for again, as another job."""
+
+    def late() -> Answer:
+        time.sleep(0.3)
+        return (202, {"job_id": "j"})
+
+    with Operator(f"http://127.0.0.1:{service.server_port}", timeout_s=0.1) as operator:
+        for ask in (operator.archive, operator.restore):
+            service.answers = [late]
+            assert ask("kiosk") == {"job_id": "j"}
+    assert len(service.requests) == 2
