@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from playwright.sync_api import Route
+
 from tests.browser.conftest import OpenTab
 from tests.support.clients.logins import token
-from tests.support.clients.tabs import Tab
+from tests.support.clients.tabs import PAINTED, Tab
 from tests.support.nodes.furnished import Fleet
+from tests.support.waiting import wait_until
 
 
 def navigation(seen: Tab) -> list[str]:
@@ -43,6 +46,48 @@ def test_token_of_a_project_sees_nothing_else(fleet: Fleet, tab: OpenTab) -> Non
     seen.page.goto(f"{fleet.urls[0]}/dashboard/archive")
     seen.page.get_by_text("Nothing is archived").wait_for()
     assert seen.page.get_by_role("tab").count() == 0
+
+
+def test_sign_in_page_that_was_opened_as_such_leads_to_the_fleet(
+    fleet: Fleet, tab: OpenTab
+) -> None:
+    """Also where the service asks for a token before the page is there."""
+    seen = tab()
+    held: list[Route] = []
+    seen.page.route("**/assets/LoginPage-*.js", lambda route: held.append(route))
+    with seen.page.expect_response("**/api/v1/alarms"):
+        seen.page.goto(f"{fleet.urls[0]}/dashboard/login", wait_until="commit")
+    seen.page.evaluate(PAINTED)
+    held[0].continue_()
+    seen.page.get_by_label("Token", exact=True).fill(token("viewer"))
+    seen.page.get_by_role("button", name="Sign in").click()
+    seen.page.get_by_role("row").filter(has_text="kiosk-7").wait_for()
+
+
+def test_sign_out_ends_each_tab_and_leaves_nothing_to_who_comes_next(
+    fleet: Fleet, tab: OpenTab
+) -> None:
+    seen = tab()
+    seen.sign_in(fleet.urls[0], token("admin", name="ann"), "/tail", keep=True)
+    device = fleet.device("seen-1", 1, project_id="berlin")
+
+    def is_seen() -> bool:  # the tail has a connection of its own, which may come later
+        device.ok("update_data", {"key": "secret", "value": 1})
+        return seen.page.get_by_role("log").get_by_text("secret = 1").count() > 0
+
+    wait_until(is_seen, every_s=0.2, what="the tail shows it")
+    other = seen.beside(f"{fleet.urls[0]}/dashboard/nodes")
+    other.get_by_role("table", name="Nodes").wait_for()
+    other.get_by_role("button", name="Sign out").click()
+    for page in (other, seen.page):
+        page.get_by_role("alert").filter(has_text="You signed out").wait_for()
+    seen.page.get_by_label("Token", exact=True).fill(token("viewer", projects=["rome"]))
+    seen.page.get_by_role("button", name="Sign in").click()
+    seen.page.get_by_role("row").filter(has_text="robot-1").wait_for()
+    seen.page.get_by_role("navigation").get_by_role("link", name="Live tail").click()
+    seen.page.get_by_text("Nothing yet").wait_for()
+    assert "secret" not in seen.page.locator("body").inner_text()
+    assert seen.page.evaluate("() => localStorage.length") == 0
 
 
 def test_second_of_two_editors_of_a_setup_sees_the_first_ones_change(

@@ -18,7 +18,7 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: Until then, some elements have new colours and others old ones.
-_PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 #: What the browser itself says when an address does not answer.
 _UNREACHABLE = ("net::ERR_", "WebSocket connection to", "Failed to load resource")
 
@@ -74,12 +74,20 @@ class Tab:
         if where.scheme not in ("data", "blob") and where.hostname != "127.0.0.1":
             self._wrongs.append(f"asks {request.url}")
 
-    def sign_in(self, url: str, token: str, path: str = "/") -> None:
-        """Open a page of the dashboard, which asks for a token."""
+    def sign_in(self, url: str, token: str, path: str = "/", *, keep: bool = False) -> None:
+        """Open a page of the dashboard, which asks for a token; `keep`: for the whole browser."""
         self.page.goto(f"{url}/dashboard{path}")
         self.page.get_by_label("Token", exact=True).fill(token)
+        if keep:
+            self.page.get_by_label("Keep me signed in").check()
         self.page.get_by_role("button", name="Sign in").click()
         self.await_live()
+
+    def beside(self, url: str) -> Page:
+        """Another tab of the same browser; its wrongs are not heard of."""
+        page = self._context.new_page()
+        page.goto(url)
+        return page
 
     def await_live(self) -> None:
         """Wait until the page shows every change."""
@@ -93,7 +101,7 @@ class Tab:
         """Have another width and other colours, without a new page."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme="dark" if dark else "light")
-        self.page.evaluate(_PAINTED)
+        self.page.evaluate(PAINTED)
 
     def find_barriers(self, rules: Sequence[str] = (), within: str = "html") -> list[str]:
         """What axe finds as it is: rule, and where; `rules`: by these alone; `within`: a selector."""
