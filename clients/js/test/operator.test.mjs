@@ -20,7 +20,7 @@ test("data keys of a list and of a series are given each by itself", async (t) =
   ]);
 });
 
-test("a request that waits for a job has more time than the service takes to say that it goes on", async (t) => {
+test("a request that waits for a job has more time than the service takes to say that it continues", async (t) => {
   const times = [];
   const { timeout } = AbortSignal;
   t.mock.method(AbortSignal, "timeout", (ms) => {

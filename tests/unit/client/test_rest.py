@@ -235,7 +235,7 @@ def test_every_id_stays_itself_in_a_path() -> None:
     assert found == ["a%2Fb%3F", "%7F.", "%7F..", "%7F%7F.", "%C3%BC"]
 
 
-def test_archive_has_more_time_than_the_service_takes_to_say_which_job_goes_on_with_it(
+def test_archive_has_more_time_than_the_service_takes_to_say_which_job_continues_it(
     service: Service,
 ) -> None:
     """One that gave up before would be asked for again, as another job."""
