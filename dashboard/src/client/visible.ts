@@ -5,8 +5,15 @@ import type { Parsed } from "./json";
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
+/** Of a text with nothing else nobody would see that it is there, nor could they choose it. */
+const BLANK = /^\p{Zs}+$/u;
+
 /** Return a text with `\u202e` in place of a character that nobody would see. */
 export function visible(text: string): string {
+  return escaped(BLANK.test(text) ? "␣".repeat(text.length) : text);
+}
+
+function escaped(text: string): string {
   return text.replace(HIDDEN, (one) => SHORT[one] ?? `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
 }
 
@@ -14,7 +21,7 @@ export function visible(text: string): string {
 export function visibleLines(text: string): string {
   return text
     .split(/\r\n|[\n\r]/)
-    .map((line) => visible(line.replaceAll("\t", "  ")))
+    .map((line) => escaped(line.replaceAll("\t", "  ")))
     .join("\n");
 }
 

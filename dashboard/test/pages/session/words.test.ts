@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { expect, test } from "vitest";
 import { idOf, sessionLink } from "@/client/links";
-import { cut, inLine, visible } from "@/client/visible";
+import { cut, inLine, visible, visibleLines } from "@/client/visible";
 import { isTyped } from "@/pages/session/actions/typed";
 import { shortNumber, timeLabels } from "@/pages/session/charts/options";
 import { move, rangeOf, still, zoom } from "@/pages/session/charts/view";
@@ -72,6 +72,8 @@ test("a device is away from its disconnect to its return, whatever happens in be
 test("nothing that is shown is invisible, or turns what stands beside it", () => {
   expect(visible("a\u202eb\u0000c\u200bd\n\u2028\u{e0041}")).toBe("a\\u202eb\\u0000c\\u200bd\\n\\u2028\\ue0041");
   expect(visible("שלום 👩‍👩‍👧 <b>")).toBe("שלום 👩‍👩‍👧 <b>");
+  expect([" ", "\u00a0\u3000", "a  b"].map(visible)).toEqual(["␣", "␣␣", "a  b"]);
+  expect(visibleLines("a\n \nb")).toBe("a\n \nb");
   for (const filler of ["\u034f", "\u115f", "\u3164", "\uffa0", "\u{1d173}"]) expect(visible(filler)).toMatch(/^\\u/);
   expect(visible("a\u200d\u200db é\u200d\u200d\u200d")).toBe("a\\u200d\\u200db é\u200d\u200d\\u200d"); // in a name
   expect(visible(`e${"\u0301".repeat(10)}`)).toBe(`e${"\u0301".repeat(8)}\\u0301\\u0301`); // no tower
