@@ -83,6 +83,7 @@ def test_names_keys_and_values_are_text(fleet: Fleet, tab: OpenTab) -> None:
     """Whatever a device is called and sends: nothing of it becomes an element, a script or another address."""
     seen = tab()
     seen.sign_in(fleet.urls[0], token("admin"), "/tail")
+    seen.await_tail()
     fleet.devices[HOSTILE].ok("update_data", {"key": HOSTILE, "value": "<b>bold</b>"})
     seen.page.get_by_role("log").get_by_text("<b>bold</b>").wait_for()
     for path in ("/", f"/sessions/{quote(HOSTILE, safe='')}"):
@@ -103,6 +104,7 @@ def test_nothing_that_cannot_be_seen_stands_in_a_page(fleet: Fleet, tab: OpenTab
     device.ok("update_data", {"data": {"text": TURNED, "nested": {TURNED: [TURNED]}}})
     seen = tab()
     seen.sign_in(fleet.urls[0], token("admin"), "/tail")
+    seen.await_tail()
     device.ok("update_data", {"key": "text", "value": f"{TURNED} later"})
     for path in (
         "/tail",

@@ -10,7 +10,6 @@ from tests.browser.conftest import OpenTab
 from tests.support.clients.logins import token
 from tests.support.clients.tabs import PAINTED, Tab
 from tests.support.nodes.furnished import Fleet
-from tests.support.waiting import wait_until
 
 
 def navigation(seen: Tab) -> list[str]:
@@ -69,13 +68,9 @@ def test_sign_out_ends_each_tab_and_leaves_nothing_to_who_comes_next(
 ) -> None:
     seen = tab()
     seen.sign_in(fleet.urls[0], token("admin", name="ann"), "/tail", keep=True)
-    device = fleet.device("seen-1", 1, project_id="berlin")
-
-    def is_seen() -> bool:  # the tail has a connection of its own, which may come later
-        device.ok("update_data", {"key": "secret", "value": 1})
-        return seen.page.get_by_role("log").get_by_text("secret = 1").count() > 0
-
-    wait_until(is_seen, every_s=0.2, what="the tail shows it")
+    seen.await_tail()
+    fleet.device("seen-1", 1, project_id="berlin").ok("update_data", {"key": "secret", "value": 1})
+    seen.page.get_by_role("log").get_by_text("secret = 1").wait_for()
     other = seen.beside(f"{fleet.urls[0]}/dashboard/nodes")
     other.get_by_role("table", name="Nodes").wait_for()
     other.get_by_role("button", name="Sign out").click()

@@ -93,6 +93,10 @@ class Tab:
         """Wait until the page shows every change."""
         self.page.get_by_role("status").filter(has_text="live").first.wait_for()
 
+    def await_tail(self) -> None:
+        """Wait until the page of the live tail gets every event: it has a connection of its own."""
+        self.page.get_by_role("log").or_(self.page.get_by_text("Nothing yet")).first.wait_for()
+
     def wrongs(self) -> list[str]:
         """Errors on the console, reports of policies, requests to others."""
         return self._wrongs
