@@ -4,6 +4,8 @@ import { computed, onScopeDispose, ref } from "vue";
 import { reaches, readClaims, type Claims, type Role } from "@/client/claims";
 
 const KEY = "muster.token";
+/** What else a person leaves in this browser: names of commands. */
+export const NAMES_KEY = "muster.commands";
 /** Where tabs of this browser say which token was left. */
 const CHANNEL = "muster.left";
 
@@ -32,7 +34,7 @@ export const useAuth = defineStore("auth", () => {
   function signIn(text: string, keep: boolean): void {
     forget();
     write(keep ? localStorage : sessionStorage, text);
-    if (last !== undefined && !isSamePerson(last, text)) people.value += 1;
+    if (last !== undefined && !isSamePerson(last, text)) change();
     last = text;
     hasLeft.value = false;
     token.value = text;
@@ -56,8 +58,13 @@ export const useAuth = defineStore("auth", () => {
   function left(): void {
     hasLeft.value = true;
     signOut("You signed out.");
-    people.value += 1;
+    change();
     last = undefined;
+  }
+
+  function change(): void {
+    people.value += 1;
+    remove(localStorage, NAMES_KEY);
   }
 
   const channel = new BroadcastChannel(CHANNEL);
@@ -97,11 +104,13 @@ function write(storage: Storage, text: string): void {
 }
 
 function forget(): void {
-  for (const storage of [sessionStorage, localStorage]) {
-    try {
-      storage.removeItem(KEY);
-    } catch {
-      // There is nothing in it either.
-    }
+  for (const storage of [sessionStorage, localStorage]) remove(storage, KEY);
+}
+
+function remove(storage: Storage, key: string): void {
+  try {
+    storage.removeItem(key);
+  } catch {
+    // There is nothing in it either.
   }
 }

@@ -1,23 +1,17 @@
 // Names of commands that were sent from this browser, newest first.
 import { defineStore } from "pinia";
 import { ref, watch } from "vue";
-import { useAuth } from "./auth";
+import { NAMES_KEY as KEY, useAuth } from "./auth";
 
-const KEY = "muster.commands";
 const MOST = 50;
 
 export const useCommandNames = defineStore("commandNames", () => {
   const names = ref<readonly string[]>(stored());
 
   function remember(name: string): void {
-    keep([name, ...names.value.filter((one) => one !== name)].slice(0, MOST));
-  }
-
-  function keep(found: readonly string[]): void {
-    names.value = found;
+    names.value = [name, ...names.value.filter((one) => one !== name)].slice(0, MOST);
     try {
-      if (found.length === 0) localStorage.removeItem(KEY);
-      else localStorage.setItem(KEY, JSON.stringify(found));
+      localStorage.setItem(KEY, JSON.stringify(names.value));
     } catch {
       // It is kept until the page is closed.
     }
@@ -25,7 +19,7 @@ export const useCommandNames = defineStore("commandNames", () => {
 
   watch(
     () => useAuth().people,
-    () => keep([]),
+    () => (names.value = []),
     { flush: "sync" },
   );
 

@@ -63,6 +63,14 @@ describe("what one person has seen", () => {
     expect(seen()).toEqual(NOTHING);
   });
 
+  it("is gone with it, wherever in the page they were", () => {
+    localStorage.setItem("muster.commands", '["reboot"]');
+    localStorage.setItem("muster.theme", "dark");
+    useAuth().signIn(ann, true);
+    useAuth().leave();
+    expect(Object.keys(localStorage)).toEqual(["muster.theme"]);
+  });
+
   it("is gone in other tabs that have the same token, and nowhere else", async () => {
     const tabs = [ann, ann, bob].map((token) => {
       setActivePinia(createPinia());
