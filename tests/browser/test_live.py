@@ -5,11 +5,13 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.browser.conftest import PING_S, PONG_S, OpenTab
 from tests.support.clients import logins
+from tests.support.clients.bare import Bare
 from tests.support.clients.logins import token
 from tests.support.clients.tabs import Tab
 from tests.support.nodes.furnished import Fleet
@@ -140,6 +142,33 @@ def test_page_continues_on_the_other_node_that_its_own_one_named(
     seen.page.get_by_role("log").get_by_text("meanwhile = 1").wait_for()
     seen.await_live()
     assert is_marked(seen)
+    device.close()
+
+
+def test_command_that_a_frozen_node_was_asked_for_is_sent_by_the_next_one_and_once(
+    own: Cluster, tab: OpenTab
+) -> None:
+    """The page waits for no answer that does not come, and the frozen node finds it sent when it is back."""
+    first, second = start_named(own)
+    came: list[str] = []
+
+    def answer(command: dict[str, Any]) -> list[Any]:
+        came.append(command["command_id"])
+        return [{"ok": True, "result": "done"}]
+
+    device = Bare(second.url, answer, auth={"token": token("device", device="kiosk-5")})
+    device.ok("register", {"device_id": "kiosk-5"})
+    seen = tab(outages=True)
+    seen.sign_in(first.url, token("operator"), "/sessions/kiosk-5?tab=commands")
+    seen.page.get_by_label("Command", exact=True).fill("blink")
+    first.pause()
+    seen.page.get_by_role("button", name="Send", exact=True).click()
+    seen.page.get_by_text("succeeded").first.wait_for()
+    first.resume()
+    first.await_ready()
+    commands = logins.ask(first, "GET", "/api/v1/sessions/kiosk-5/commands", token("viewer"))[1]
+    assert [one["command_id"] for one in commands["commands"]] == came
+    assert len(came) == 1
     device.close()
 
 
