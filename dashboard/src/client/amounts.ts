@@ -13,7 +13,12 @@ export function bytes(amount: number): string {
   return `${left < 10 && unit > 0 ? left.toFixed(1) : Math.round(left)} ${UNITS[unit] ?? ""}`;
 }
 
-/** Return a number with its thousands apart. */
-export function count(amount: number): string {
-  return amount.toLocaleString("en");
+/** Return a number with its thousands apart, and at most as many digits behind the point. */
+export function count(amount: number, digits = 3): string {
+  return amount.toLocaleString("en", { maximumFractionDigits: digits });
+}
+
+/** Return "1 file", "2 files", "1,234 files". */
+export function counted(amount: number, one: string, many = `${one}s`): string {
+  return `${count(amount)} ${amount === 1 ? one : many}`;
 }

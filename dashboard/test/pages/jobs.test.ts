@@ -1,5 +1,7 @@
+import { mount } from "@vue/test-utils";
 import type { Jobs } from "muster-client/rest_types";
 import { describe, expect, it } from "vitest";
+import SweepTable from "@/pages/jobs/SweepTable.vue";
 import { isState, queueFigures, stateLabel, sweepState } from "@/pages/jobs/words";
 
 const jobs = (more: Partial<Jobs> = {}): Jobs => ({
@@ -25,6 +27,18 @@ describe("sweeps and states", () => {
     expect(sweepState({ ...sweep, ran_s_ago: null, late: false })).toBe("not yet");
     expect(sweepState({ ...sweep, ran_s_ago: null, late: true })).toBe("late");
     expect(sweepState({ ...sweep, ran_s_ago: 0.5, late: false })).toBe("ok");
+  });
+
+  it("says when a sweep ran, also exactly", () => {
+    const sweeps = [
+      { sweep: "sweep_idle", every_s: 10, ran_s_ago: 75, late: false },
+      { sweep: "collect_litter", every_s: 600, ran_s_ago: null, late: false },
+    ];
+    const table = mount(SweepTable, { props: { sweeps } });
+    const time = table.get("time");
+    expect([time.text(), table.text().includes("never")]).toEqual(["1m ago", true]);
+    expect(Date.now() - Date.parse(time.attributes("datetime") ?? "")).toBeGreaterThanOrEqual(75_000);
+    expect(time.attributes("title")).toMatch(/\d:\d\d:\d\d/);
   });
 
   it("takes no state from the address that the API does not know", () => {

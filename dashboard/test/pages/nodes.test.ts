@@ -1,6 +1,6 @@
 import type { Node, Stats } from "muster-client/rest_types";
 import { describe, expect, it } from "vitest";
-import { load, memory, nodeState, serviceFigures } from "@/pages/nodes/figures";
+import { load, memory, nodeState, serviceFigures, uptime } from "@/pages/nodes/figures";
 
 const node = (more: Partial<Node> = {}): Node => ({
   node_id: "a-1", seen_at: "2026-11-20T09:26:32.054Z", ready: true, draining: false, ...more,
@@ -25,6 +25,15 @@ describe("a node", () => {
     expect(memory(node({ memory_bytes: 90 * 2 ** 20, memory_available_percent: 61.2 }))).toEqual({
       text: "90 MiB", title: "61 % of the machine's or container's is free",
     });
+  });
+});
+
+describe("how long a node runs", () => {
+  it("is said with the time since when", () => {
+    const { text, title } = uptime(node({ uptime_s: 65 }), Date.UTC(2026, 10, 20, 12, 1, 5));
+    expect(text).toBe("1 min 5 s");
+    expect(title).toMatch(/^since .*\b2026\b.*:00:00/);
+    expect(uptime(node(), 0).text).toBe("–");
   });
 });
 
