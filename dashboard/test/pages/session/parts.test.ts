@@ -5,6 +5,7 @@ import { nextTick, ref, shallowRef, type Component } from "vue";
 import { FileTooLarge } from "@/client/files";
 import DeleteDialog from "@/pages/session/actions/DeleteDialog.vue";
 import SessionActions from "@/pages/session/actions/SessionActions.vue";
+import CommandEntry from "@/pages/session/commands/CommandEntry.vue";
 import CommandForm from "@/pages/session/commands/CommandForm.vue";
 import { sessionKey } from "@/pages/session/context";
 import ExportPanel from "@/pages/session/export/ExportPanel.vue";
@@ -43,7 +44,7 @@ test("a session is deleted only by who typed its id", async () => {
   const dialog = mount(DeleteDialog, { props: { open: true, sessionId: "kiosk-7", remove }, attachTo: document.body });
   await nextTick();
   const field = document.querySelector<HTMLInputElement>("#delete-id");
-  const form = document.querySelector<HTMLFormElement>("#delete");
+  const form = document.querySelector<HTMLFormElement>("[role=dialog] form");
   const type = async (text: string): Promise<void> => {
     if (field === null) throw new Error("no field");
     field.value = text;
@@ -89,6 +90,17 @@ test("a file that is too large for a page is a line for a shell, without the tok
   await settled();
   expect(file.mock.calls[0]?.[0]).toBe("/sessions/kiosk-7/data");
   expect(panel.find("[role=alert] pre").text()).toContain("$MUSTER_TOKEN");
+});
+
+test("a command says when it was sent and how long it took, in one sentence", () => {
+  const now = Date.now();
+  const entry = {
+    id: "c", command: "reboot", params: null, hasParams: true, status: "succeeded" as const, attempt: 2,
+    createdAt: now, updatedAt: now + 1500, endsAt: now + 9000, result: "done", error: undefined, steps: [],
+  };
+  const item = mount(CommandEntry, { props: { entry } });
+  expect(item.get(".muted").text()).toBe("now, ended after 1.5 s, attempt 2");
+  expect(item.text()).toContain("Result · text · 4 characters");
 });
 
 test("parameters that are no JSON are not sent, and the place is named", async () => {
