@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { idOf, sessionLink } from "@/client/links";
 import { cut, inLine, visible, visibleLines } from "@/client/visible";
 import { isTyped } from "@/pages/session/actions/typed";
-import { shortNumber, timeLabels } from "@/pages/session/charts/options";
-import { move, rangeOf, still, zoom } from "@/pages/session/charts/view";
-import { authorOf, entriesOf, spansAway, type RawEvent } from "@/pages/session/timeline/events";
+import { optionsOf, shortNumber, timeLabels } from "@/pages/session/charts/options";
+import { firstWindowS, move, rangeOf, still, zoom } from "@/pages/session/charts/view";
+import { authorOf, entriesOf, reasonWords, spansAway, type RawEvent } from "@/pages/session/timeline/events";
 
 const by = { who: "ana", role: "operator", via: "rest" };
 
@@ -19,7 +19,7 @@ test("an entry says what happened, why, where and by whom", () => {
   expect(older?.reason).toContain("no report");
   expect(newest).toMatchObject({
     title: "something new",
-    by: "ana (operator, by REST)",
+    by: "ana (operator, over REST)",
     more: [["colour", '{"r":1}']],
   });
 });
@@ -29,11 +29,45 @@ test.each([
   [null, undefined],
   ["ana", undefined],
   [{}, undefined],
-  [{ who: "", role: "admin", via: "job" }, "admin, by a job"],
+  [{ who: "", role: "admin", via: "job" }, "admin, in a job"],
   [{ who: "bo" }, "bo"],
   [{ who: 7, via: "x" }, "7 (x)"],
 ])("who did it is never made up: %j", (who, expected) => {
   expect(entriesOf([{ at: "", event: "created", by: who }])[0]?.by).toBe(expected);
+});
+
+test.each([
+  ["kicked", "disconnected by an operator"],
+  ["overdue", "no report in three times the interval that it promised"],
+  ["transport close", "transport close"],
+  ["of_later", "of later"],
+])("the reason %s is said as: %s", (reason, words) => {
+  expect(reasonWords(reason)).toBe(words);
+});
+
+test.each([
+  [null, 300],
+  [10, 300],
+  [60, 900],
+  [3600, 86_400],
+  [86_400, undefined],
+])("charts of a device that reports every %s s begin with %s s", (everyS, windowS) => {
+  expect(firstWindowS(everyS)).toBe(windowS);
+});
+
+test("the last label of a time axis has room, also one with milliseconds", () => {
+  const hooks = {
+    colours: () => ({ line: "", text: "", grid: "", away: "" }),
+    spans: () => [],
+    onZoom: () => undefined,
+    onReset: () => undefined,
+    onPoint: () => undefined,
+  };
+  const right = optionsOf(600, 150, "test", hooks).padding?.[1];
+  if (typeof right !== "function") throw new Error("no function");
+  const of = (seconds: number): unknown => Reflect.apply(right, 0, [{ scales: { x: { min: 0, max: seconds } } }]);
+  expect(of(300)).toBeGreaterThanOrEqual(27); // half of "23:59:59"
+  expect(of(10)).toBeGreaterThanOrEqual(40); // half of "23:59:59.999"
 });
 
 test("the author of a version is who changed it last", () => {
@@ -42,7 +76,7 @@ test("the author of a version is who changed it last", () => {
     { at: "", event: "setup_changed", version: 3 },
   ];
   expect([authorOf(events, 2), authorOf(events, 3), authorOf(events, 9)]).toEqual([
-    "ana (operator, by REST)",
+    "ana (operator, over REST)",
     undefined,
     undefined,
   ]);

@@ -22,6 +22,19 @@ export interface ChartHooks {
 /** Of the longest label of a time axis, and a gap; uPlot's own guess is shorter. */
 const LABEL_PX = 80;
 
+/** A time axis of less than this may have labels with milliseconds. */
+const FINE_S = 60;
+/** Half of a label stands beyond the right edge, px: of "23:59:59", and of "23:59:59.999". */
+const [OVERHANG_PX, FINE_OVERHANG_PX] = [28, 42];
+
+/** Seconds between two labels of a time axis; uPlot's own list has none between 1 and 5 min, 1 and 5 s. */
+const STEPS_S = [
+  ...[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30],
+  ...[1, 2, 3, 5, 10, 15, 20, 30].map((minutes) => 60 * minutes),
+  ...[1, 2, 3, 4, 6, 8, 12].map((hours) => 3600 * hours),
+  ...[1, 2, 3, 4, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825, 3650].map((days) => 86_400 * days),
+];
+
 /** Pixels that a pointer has to be moved to choose a time. */
 const LEAST_DRAG = 6;
 
@@ -36,11 +49,16 @@ export function optionsOf(width: number, height: number, sync: string, hooks: Ch
   return {
     width,
     height,
-    padding: [8, 12, 0, 0],
+    padding: [8, rightOf, 0, 0],
     legend: { show: false },
     scales: { x: { time: true }, y: { range: roomy } },
     axes: [
-      { ...axis(28), space: LABEL_PX, values: (_, splits, __, ___, stepS) => timeLabels(splits, stepS) },
+      {
+        ...axis(28),
+        space: LABEL_PX,
+        incrs: STEPS_S,
+        values: (_, splits, __, ___, stepS) => timeLabels(splits, stepS),
+      },
       { ...axis(56), values: (_, splits) => splits.map(shortNumber) },
     ],
     series: [{}, { stroke: () => hooks.colours().line, width: 1.5, points: { size: 4 } }],
@@ -68,6 +86,12 @@ export function optionsOf(width: number, height: number, sync: string, hooks: Ch
       ],
     },
   };
+}
+
+/** Return the room beyond the right edge, px. */
+function rightOf({ scales }: uPlot): number {
+  const { min, max } = scales["x"] ?? {};
+  return (max ?? 0) - (min ?? 0) < FINE_S ? FINE_OVERHANG_PX : OVERHANG_PX;
 }
 
 /** Leave room above and below; a line of one value lies in the middle. */

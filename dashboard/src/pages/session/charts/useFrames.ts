@@ -2,7 +2,7 @@
 import { computed, onScopeDispose, ref, shallowRef, watch, type ComputedRef, type Ref, type ShallowRef } from "vue";
 import type { Coarse, Row } from "./series";
 import type { SeriesSet } from "./useSeries";
-import { rangeOf, still, wantedOf, type Range, type View } from "./view";
+import { firstWindowS, rangeOf, still, wantedOf, type Range, type View } from "./view";
 
 /** What is shown of one key. */
 export interface Shown {
@@ -25,21 +25,23 @@ export interface Frames {
   readonly isLive: ComputedRef<boolean>;
   readonly frame: Readonly<ShallowRef<Frame>>;
   readonly setView: (view: View) => void;
+  /** Follow the present again, with as much of the past as before. */
+  readonly goLive: () => void;
 }
 
-/** Shown at first. */
-export const FIRST_WINDOW_S = 300;
 /** Least time between two frames. */
 const PAINT_MS = 250;
 
-/** `columns`: of the charts, in pixels. */
+/** `columns`: of the charts, in pixels; `everyS`: how often the device reports, as it says. */
 export function useFrames(
   series: SeriesSet,
   picked: Readonly<Ref<readonly string[]>>,
   isArchived: Readonly<Ref<boolean>>,
   columns: Readonly<Ref<number>>,
+  everyS: number | null,
 ): Frames {
-  const view = ref<View>({ kind: "live", windowS: isArchived.value ? undefined : FIRST_WINDOW_S });
+  let windowS = isArchived.value ? undefined : firstWindowS(everyS);
+  const view = ref<View>({ kind: "live", windowS });
   const isLive = computed(() => view.value.kind === "live");
 
   function make(): Frame {
@@ -75,6 +77,10 @@ export function useFrames(
   onScopeDispose(() => clearInterval(timer));
   watch([view, picked, columns], () => (frame.value = make()));
 
-  const setView = (wanted: View): void => void (view.value = wanted.kind === "still" ? still(wanted) : wanted);
-  return { view, isLive, frame, setView };
+  function setView(wanted: View): void {
+    if (wanted.kind === "live") windowS = wanted.windowS;
+    view.value = wanted.kind === "still" ? still(wanted) : wanted;
+  }
+  const goLive = (): void => setView({ kind: "live", windowS: isArchived.value ? undefined : windowS });
+  return { view, isLive, frame, setView, goLive };
 }

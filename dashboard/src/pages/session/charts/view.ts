@@ -20,6 +20,17 @@ export const WINDOWS: readonly (readonly [label: string, seconds: number | undef
   ["All", undefined],
 ];
 
+/** Shown at first of a device that does not say how often it reports. */
+const USUAL_WINDOW_S = 300;
+/** So many reports are to be in what is shown at first. */
+const FIRST_REPORTS = 10;
+
+/** Return the window to begin with, which has some reports of the device in it; undefined: all that is kept. */
+export function firstWindowS(everyS: number | null): number | undefined {
+  const least = Math.max(USUAL_WINDOW_S, FIRST_REPORTS * (everyS ?? 0));
+  return WINDOWS.find(([, seconds]) => seconds === undefined || seconds >= least)?.[1];
+}
+
 /** Nothing is closer than this: uPlot and eyes cannot use it. */
 const LEAST_S = 0.01;
 /** What an empty chart shows. */

@@ -56,6 +56,11 @@ const REASONS: Readonly<Record<string, string>> = {
   imported: "imported from a file",
 };
 
+/** Return why something happened, in words. */
+export function reasonWords(reason: string): string {
+  return REASONS[reason] ?? KNOWN[reason]?.[0].toLowerCase() ?? reason.replaceAll("_", " ");
+}
+
 /** Fields that have a place of their own. */
 const SHOWN = new Set(["at", "event", "reason", "node_id", "by"]);
 
@@ -72,7 +77,7 @@ function entryOf(raw: RawEvent): Entry {
     event: raw.event,
     title,
     tone,
-    reason: reason === undefined || reason === raw.event ? undefined : (REASONS[reason] ?? reason),
+    reason: reason === undefined || reason === raw.event ? undefined : reasonWords(reason),
     node: textOf(raw["node_id"]),
     by: byOf(raw["by"]),
     more: Object.entries(raw).flatMap(([name, value]) => {
@@ -82,16 +87,16 @@ function entryOf(raw: RawEvent): Entry {
   };
 }
 
-/** Return who did it: "ana (operator, by REST)". */
+/** Return who did it: "ana (operator, over REST)". */
 export function byOf(by: unknown): string | undefined {
   if (typeof by !== "object" || by === null) return undefined;
   const { who, role, via } = by as { who?: unknown; role?: unknown; via?: unknown };
   const name = textOf(who);
   const ways: Readonly<Record<string, string>> = {
-    rest: "by REST",
-    socket: "by socket",
-    job: "by a job",
-    cli: "by command line",
+    rest: "over REST",
+    socket: "over a socket",
+    job: "in a job",
+    cli: "on the command line",
   };
   const way = textOf(via);
   const parts = [textOf(role), way === undefined ? undefined : (ways[way] ?? way)].filter((part) => part !== undefined);
