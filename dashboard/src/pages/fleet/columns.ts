@@ -11,6 +11,8 @@ export interface FleetColumn {
   readonly title: string;
   /** Of CSS grid. */
   readonly width: string;
+  /** The same on a narrow screen, where names need what is left. */
+  readonly narrow?: string;
   readonly isNumber?: boolean;
   /** Whether it changes by itself, all the time. */
   readonly isRestless?: boolean;
@@ -18,7 +20,7 @@ export interface FleetColumn {
 }
 
 const FIXED: readonly FleetColumn[] = [
-  { id: "state", title: "State", width: "6rem", key: ({ summary }) => summary.state },
+  { id: "state", title: "State", width: "7rem", narrow: "5.75rem", key: ({ summary }) => summary.state },
   {
     id: "name", title: "Name", width: "minmax(7.5rem, 1.5fr)",
     key: ({ summary }) => (summary.session_name || summary.session_id).toLowerCase(),
@@ -26,24 +28,27 @@ const FIXED: readonly FleetColumn[] = [
   { id: "id", title: "Id", width: "minmax(8rem, 1fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
   { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
   { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
-  { id: "seen", title: "Last seen", width: "minmax(4.9rem, 6rem)", isRestless: true, key: (row) => lastSeenMs(row) },
+  {
+    id: "seen", title: "Last seen", width: "6rem", narrow: "5rem", isRestless: true, key: (row) => lastSeenMs(row),
+  },
   {
     id: "rate", title: "Updates/s", width: "6rem", isNumber: true, isRestless: true,
     key: (row) => row.rate(performance.now()),
   },
   { id: "setup", title: "Setup", width: "7rem", key: ({ summary }) => setupState(summary) },
-  { id: "commands", title: "Commands", width: "6.5rem", isNumber: true, key: ({ summary }) => summary.open_commands },
+  { id: "commands", title: "Commands", width: "7rem", isNumber: true, key: ({ summary }) => summary.open_commands },
 ];
 
 export const USUAL = ["state", "name", "id", "project", "node", "seen", "rate", "setup", "commands"];
 export const USUAL_NARROW = ["state", "name", "seen"];
 export const ALL = FIXED.map(({ id }) => id);
 
-/** Return the columns with these ids; ids that nobody knows are left out. */
-export function columnsOf(ids: readonly string[]): FleetColumn[] {
+/** Return the columns with these ids; unknown ids are left out. */
+export function columnsOf(ids: readonly string[], isNarrow = false): FleetColumn[] {
   return ids.flatMap((id) => {
     const column = FIXED.find((one) => one.id === id);
-    return column ?? (dataKey(id) === undefined ? [] : [valueColumn(id)]);
+    if (column !== undefined) return { ...column, width: (isNarrow ? column.narrow : undefined) ?? column.width };
+    return dataKey(id) === undefined ? [] : [valueColumn(id)];
   });
 }
 

@@ -11,6 +11,12 @@ describe("columns", () => {
     expect(columnsOf(["value:constructor"])[0]?.key(new Row(summary("a")))).toBeUndefined();
   });
 
+  it("leave names more room on a narrow screen", () => {
+    const width = (isNarrow: boolean): number => parseFloat(columnsOf(["state"], isNarrow)[0]?.width ?? "");
+    expect(width(true)).toBeLessThan(width(false));
+    expect(columnsOf(["name"], true)).toEqual(columnsOf(["name"]));
+  });
+
   it("tell the last sign of life from what was told and what was seen", () => {
     const row = new Row(summary("a", { last_activity: 5 }));
     expect(lastSeenMs(row)).toBe(5000);
