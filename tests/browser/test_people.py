@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenTab
 from tests.support.clients.logins import token
@@ -132,6 +133,56 @@ def test_everything_is_reached_by_keyboard(fleet: Fleet, tab: OpenTab) -> None:
     page.wait_for_url("**/dashboard/sessions/**")
 
 
+def test_keyboard_goes_from_the_search_to_what_it_found_and_back_to_the_row(
+    fleet: Fleet, tab: OpenTab
+) -> None:
+    """Who looks at one session after the other begins again where they were."""
+    for number in range(30):
+        fleet.device(f"row-{number:02d}", number % 2)
+    seen = tab(height=600)
+    page = seen.page
+    seen.sign_in(fleet.urls[0], token("viewer"), "/")
+    page.keyboard.press("/")
+    page.keyboard.type("row-")
+    page.get_by_text("30 of ").wait_for()
+    page.keyboard.press("ArrowDown")
+    for _ in range(24):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/dashboard/sessions/row-24")
+    page.go_back()
+    page.locator("[role=row].active").filter(has_text="row-24").wait_for()
+    expect(page.locator("[role=row].active")).to_be_in_viewport()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/dashboard/sessions/row-25")
+
+
+def test_dialogs_begin_at_what_has_to_be_filled_in_and_give_the_focus_back(
+    fleet: Fleet, tab: OpenTab
+) -> None:
+    seen = tab()
+    page = seen.page
+    seen.sign_in(fleet.urls[0], token("admin"))
+    for path, button, field in (
+        ("/", "Send a command", "Command"),
+        ("/sessions/kiosk-7", "Disconnect …", "Refuse it for, in seconds"),
+        ("/sessions/kiosk-7", "Delete …", "Type the id to confirm: kiosk-7"),
+        ("/", "Help", None),
+    ):
+        page.goto(f"{fleet.urls[0]}/dashboard{path}")
+        if button == "Send a command":
+            page.get_by_label("Select all rows").check()
+        opener = page.get_by_role("button", name=button).first
+        opener.focus()
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        wanted = dialog.get_by_label(field, exact=True) if field else dialog.get_by_label("Close")
+        expect(wanted).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(opener).to_be_focused()
+
+
 def test_downloads_are_what_the_service_has(fleet: Fleet, tab: OpenTab, tmp_path: Path) -> None:
     seen = tab()
     seen.sign_in(fleet.urls[0], token("admin"), "/archive?tab=quarantine")
@@ -143,7 +194,7 @@ def test_downloads_are_what_the_service_has(fleet: Fleet, tab: OpenTab, tmp_path
     assert found.value.suggested_filename.endswith(".json.zst")
     seen.page.get_by_role("tab", name="Verify").click()
     seen.page.get_by_role("button", name="Check every file").click()
-    seen.page.get_by_text("files are well").wait_for()
+    seen.page.get_by_text(re.compile("files? (is|are) well")).wait_for()
 
 
 def test_alarm_is_shown_with_what_to_do(fleet: Fleet, tab: OpenTab) -> None:

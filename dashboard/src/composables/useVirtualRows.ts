@@ -46,7 +46,12 @@ export class Slots {
   }
 }
 
-export function useVirtualRows(scroller: Ref<HTMLElement | undefined>, ids: Ref<readonly string[]>): VirtualRows {
+/** `top`: how far it is scrolled to begin with, px. */
+export function useVirtualRows(
+  scroller: Ref<HTMLElement | undefined>,
+  ids: Ref<readonly string[]>,
+  top: number,
+): VirtualRows {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
   const rowPx = ROW_REM * rem;
   const isPrinting = ref(false);
@@ -56,6 +61,7 @@ export function useVirtualRows(scroller: Ref<HTMLElement | undefined>, ids: Ref<
       getScrollElement: (): HTMLElement | null => scroller.value ?? null,
       estimateSize: (): number => rowPx,
       getItemKey: (index: number): string => ids.value[index] ?? String(index),
+      initialOffset: top,
       overscan: 8,
       paddingStart: 0,
       scrollPaddingStart: rowPx, // the head covers it

@@ -3,17 +3,17 @@ import { h, ref, type Component } from "vue";
 import { describe, expect, it } from "vitest";
 import DataTable from "@/components/table/DataTable.vue";
 import { sparkPath } from "@/components/sparkPath";
-import { leastWidth, movedRow, nextSort } from "@/components/table/table";
+import { leastWidth, movedRow, nextSort, type TableKeys, type TablePlace } from "@/components/table/table";
 import { useSelection } from "@/pages/fleet/list/useSelection";
 
 describe("table", () => {
   const columns = [{ id: "name", title: "Name", width: "1fr" }];
   const ids = ["a", "b", "c"];
 
-  function mounted(selected: ReadonlySet<string> = new Set()): VueWrapper {
+  function mounted(selected: ReadonlySet<string> = new Set(), start?: TablePlace): VueWrapper {
     const cell = ({ id }: { id: string }): unknown => h("b", id);
     const table = DataTable as Component; // its slot has types that a test cannot name
-    return mount(table, { props: { label: "Rows", columns, ids, selected }, slots: { cell } }) as VueWrapper;
+    return mount(table, { props: { label: "Rows", columns, ids, selected, start }, slots: { cell } }) as VueWrapper;
   }
 
   it("says how long it is, and who sorts it", async () => {
@@ -30,6 +30,22 @@ describe("table", () => {
     }
     expect(table.emitted("open")).toEqual([["b"], ["a"], ["c"]]);
     expect(table.emitted("select")).toEqual([[["b"], true]]);
+  });
+
+  it("begins where a reader was, or at its first row on request", async () => {
+    const table = mounted(new Set(), { active: "b", top: 0 });
+    const keys = table.vm as unknown as TableKeys;
+    expect(keys.place()).toEqual({ active: "b", top: 0 });
+    await table.trigger("keydown", { key: "Enter" });
+    keys.enter();
+    await table.trigger("keydown", { key: "Enter" });
+    expect(table.emitted("open")).toEqual([["b"], ["a"]]);
+  });
+
+  it("opens no row that was left and is not there any more", async () => {
+    const table = mounted(new Set(), { active: "gone", top: 0 });
+    await table.trigger("keydown", { key: "Enter" });
+    expect(table.emitted("open")).toBeUndefined();
   });
 
   it("leaves keys of fields and with modifiers alone", async () => {

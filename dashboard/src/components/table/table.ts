@@ -21,6 +21,17 @@ export interface TableKeys {
   takeKey: (event: KeyboardEvent) => boolean;
   /** Have no active row any more; return whether there was one. */
   clearActive: () => boolean;
+  /** Go to the first row. */
+  enter: () => void;
+  place: () => TablePlace;
+}
+
+/** Where a reader is in a table. */
+export interface TablePlace {
+  /** Id of the active row; undefined: none is. */
+  readonly active: string | undefined;
+  /** How far it is scrolled, px. */
+  readonly top: number;
 }
 
 /** Return the order that a click on a head asks for. */
