@@ -6,6 +6,9 @@ import type { Alarms, Batch, BatchDevice, Command, Data, Disconnected, Filter, J
 import { Sleeper } from "./time.js";
 import type { Token } from "./tokens.js";
 
+/** Devices of a bulk command per request: as many as the service gives. */
+const MOST_DEVICES = 500;
+
 export interface OperatorOptions {
   token?: Token;
   /** Of a request that waits for nothing; 30 if left out. */
@@ -246,7 +249,7 @@ export class Operator {
   async *bulkDevices(batchId: string): AsyncGenerator<BatchDevice, void, undefined> {
     let cursor: string | null | undefined;
     do {
-      const page = await this.#get<Batch>(`/commands/${inPath(batchId)}`, { cursor });
+      const page = await this.#get<Batch>(`/commands/${inPath(batchId)}`, { cursor, limit: MOST_DEVICES });
       yield* page.devices;
       cursor = page.next;
     } while (cursor);

@@ -17,6 +17,10 @@ Wait = Literal["queued", "delivered", "result"]
 _JOB_S = 30.0
 
 
+#: Devices of a bulk command per request: as many as the service gives.
+_MOST_DEVICES = 500
+
+
 class Operator:
     """Steers a fleet; may be used from several threads. `close` it in the end, or `with` it.
 
@@ -274,7 +278,8 @@ class Operator:
         """Yield what became of a bulk command, device by device."""
         cursor: str | None = None
         while True:
-            page = self._ask("GET", f"/commands/{batch_id}", query={"cursor": cursor})
+            query = {"cursor": cursor, "limit": _MOST_DEVICES}
+            page = self._ask("GET", f"/commands/{batch_id}", query=query)
             yield from page["devices"]
             cursor = page.get("next")
             if not cursor:

@@ -11,6 +11,8 @@ const EVERY_MS = 1000;
 /** Later, when what is open waits for devices that are away. */
 const PATIENT_AFTER_MS = 60_000;
 const PATIENT_EVERY_MS = 5000;
+/** So many devices are shown at a time while they are read for the first time. */
+const PART = 500;
 /** Statuses of a command that has not ended. */
 export const OPEN_STATUSES: readonly string[] = ["waiting", "queued", "sent", "delivered"];
 
@@ -28,6 +30,8 @@ export const useBulk = defineStore("bulk", () => {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let run = 0;
   let sentAt = 0;
+  let listed = ""; // the statuses when the devices were read
+  let reading: number | undefined; // the run whose devices are being read
   /** What was sent, and had no answer. */
   let unanswered: { readonly json: string; readonly key: string } | undefined;
 
@@ -74,22 +78,44 @@ export const useBulk = defineStore("bulk", () => {
   async function watchBatch(id: string, mine: number): Promise<void> {
     try {
       const now = await client.consult((operator) => operator.bulk(id));
-      const isNew = JSON.stringify(now.statuses) !== JSON.stringify(batch.value?.statuses);
-      const all = isNew ? await devicesOf(id) : devices.value;
       if (mine !== run) return;
-      [batch.value, devices.value, error.value] = [now, all, undefined];
+      [batch.value, error.value] = [now, undefined];
+      void readDevices(id, mine);
     } catch (failure) {
       if (mine !== run) return;
       error.value = failure;
     }
     const everyMs = Date.now() - sentAt < PATIENT_AFTER_MS ? EVERY_MS : PATIENT_EVERY_MS;
-    if (!isOver.value) timer = setTimeout(() => void watchBatch(id, mine), everyMs);
+    if (!isOver.value || !isListed()) timer = setTimeout(() => void watchBatch(id, mine), everyMs);
   }
 
-  const devicesOf = (id: string): Promise<BatchDevice[]> =>
+  const isListed = (): boolean => listed === JSON.stringify(batch.value?.statuses);
+
+  /** Read what became of each device, if that has changed; of very many it takes longer than a look at the counts. */
+  async function readDevices(id: string, mine: number): Promise<void> {
+    if (reading === mine || isListed()) return;
+    reading = mine;
+    const statuses = JSON.stringify(batch.value?.statuses);
+    try {
+      const all = await devicesOf(id, mine);
+      if (mine !== run) return;
+      [devices.value, listed] = [all, statuses];
+      if (isOver.value && isListed()) clearTimeout(timer);
+    } catch (failure) {
+      if (mine === run) error.value = failure;
+    } finally {
+      if (reading === mine) reading = undefined;
+    }
+  }
+
+  const devicesOf = (id: string, mine: number): Promise<BatchDevice[]> =>
     client.consult(async (operator) => {
       const found: BatchDevice[] = [];
-      for await (const one of operator.bulkDevices(id)) found.push(one);
+      for await (const one of operator.bulkDevices(id)) {
+        found.push(one);
+        const isPart = found.length % PART === 0 && found.length > devices.value.length;
+        if (isPart && mine === run) devices.value = [...found]; // rather some than none
+      }
       return found;
     });
 
@@ -97,6 +123,7 @@ export const useBulk = defineStore("bulk", () => {
   function reset(): void {
     run += 1;
     clearTimeout(timer);
+    listed = "";
     [batch.value, devices.value, error.value, isSending.value] = [undefined, [], undefined, false];
   }
 

@@ -12,6 +12,11 @@ let taken: (true | Error)[];
 let keys: (string | undefined)[];
 let looks: number;
 let bodies: (string | undefined)[];
+/** Until the devices can be read. */
+let devices: Promise<unknown>;
+/** Until those after the first 500 can be read. */
+let rest: Promise<unknown>;
+let amount: number;
 const WANTED = { command: "reboot", params: '{"serial":18446744073709551615}', ttlS: undefined };
 
 function bulk(): ReturnType<typeof useBulk> {
@@ -22,8 +27,11 @@ function bulk(): ReturnType<typeof useBulk> {
       return next instanceof Error ? Promise.reject(next) : Promise.resolve({ state: "done", statuses: next });
     },
     async *bulkDevices(): AsyncGenerator {
-      await Promise.resolve();
-      yield { session_id: "a", status: "succeeded", command_id: "c" };
+      await devices;
+      for (let count = 0; count < amount; count += 1) {
+        if (count === 500) await rest;
+        yield { session_id: "a", status: "succeeded", command_id: "c" };
+      }
     },
   };
   const client = useClient();
@@ -42,6 +50,7 @@ beforeEach(() => {
   setActivePinia(createPinia());
   vi.useFakeTimers();
   [answers, taken, keys, looks, bodies] = [[{ queued: 1 }], [], [], 0, []];
+  [devices, rest, amount] = [Promise.resolve(), Promise.resolve(), 1];
 });
 afterEach(() => vi.useRealTimers());
 
@@ -56,6 +65,39 @@ describe("bulk command", () => {
     await vi.advanceTimersByTimeAsync(2000);
     expect([one.ended, one.isOver, one.error, one.devices.length]).toEqual([1, true, undefined, 1]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("shows how many have ended before each device was read, and reads them again where that failed", async () => {
+    let letRead = (): void => undefined;
+    devices = new Promise<void>((resolve) => (letRead = resolve));
+    answers = [{ succeeded: 1, queued: 9999 }, { succeeded: 10_000 }];
+    const one = bulk();
+    void one.send(WANTED, ["a"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([one.ended, one.devices.length]).toEqual([1, 0]);
+    letRead();
+    let fail = (_: Error): void => undefined;
+    devices = new Promise<void>((_, reject) => (fail = reject));
+    await vi.advanceTimersByTimeAsync(1000);
+    fail(new Error("away"));
+    devices = Promise.resolve();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([one.ended, one.error, vi.getTimerCount()]).toEqual([10_000, new Error("away"), 1]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([one.devices.length, one.error, vi.getTimerCount()]).toEqual([1, undefined, 0]);
+  });
+
+  it("shows the first devices of very many while the others are read", async () => {
+    let letRead = (): void => undefined;
+    [rest, amount] = [new Promise<void>((resolve) => (letRead = resolve)), 501];
+    answers = [{ succeeded: 501 }];
+    const one = bulk();
+    void one.send(WANTED, ["a"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(one.devices.length).toBe(500);
+    letRead();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([one.devices.length, vi.getTimerCount()]).toEqual([501, 0]);
   });
 
   it("keeps the digits that were written", async () => {
