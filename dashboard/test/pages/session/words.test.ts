@@ -46,13 +46,14 @@ test.each([
 });
 
 test.each([
-  [null, 300],
-  [10, 300],
-  [60, 900],
-  [3600, 86_400],
-  [86_400, undefined],
-])("charts of a device that reports every %s s begin with %s s", (everyS, windowS) => {
-  expect(firstWindowS(everyS)).toBe(windowS);
+  [true, null, 300],
+  [true, 10, 300],
+  [true, 60, 900],
+  [true, 3600, 86_400],
+  [true, 86_400, undefined],
+  [false, 10, undefined],
+])("charts of a device that is there (%s) and reports every %s s begin with %s s", (isActive, everyS, windowS) => {
+  expect(firstWindowS(isActive, everyS)).toBe(windowS);
 });
 
 test("the last label of a time axis has room, also one with milliseconds", () => {

@@ -2,7 +2,7 @@
 import { computed, onScopeDispose, ref, shallowRef, watch, type ComputedRef, type Ref, type ShallowRef } from "vue";
 import type { Coarse, Row } from "./series";
 import type { SeriesSet } from "./useSeries";
-import { firstWindowS, rangeOf, still, wantedOf, type Range, type View } from "./view";
+import { rangeOf, still, wantedOf, type Range, type View } from "./view";
 
 /** What is shown of one key. */
 export interface Shown {
@@ -32,15 +32,15 @@ export interface Frames {
 /** Least time between two frames. */
 const PAINT_MS = 250;
 
-/** `columns`: of the charts, in pixels; `everyS`: how often the device reports, as it says. */
+/** `columns`: of the charts, in pixels; `firstS`: the window to begin with; undefined: all. */
 export function useFrames(
   series: SeriesSet,
   picked: Readonly<Ref<readonly string[]>>,
   isArchived: Readonly<Ref<boolean>>,
   columns: Readonly<Ref<number>>,
-  everyS: number | null,
+  firstS: number | undefined,
 ): Frames {
-  let windowS = isArchived.value ? undefined : firstWindowS(everyS);
+  let windowS = firstS;
   const view = ref<View>({ kind: "live", windowS });
   const isLive = computed(() => view.value.kind === "live");
 

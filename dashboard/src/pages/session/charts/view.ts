@@ -26,7 +26,8 @@ const USUAL_WINDOW_S = 300;
 const FIRST_REPORTS = 10;
 
 /** Return the window to begin with, which has some reports of the device in it; undefined: all that is kept. */
-export function firstWindowS(everyS: number | null): number | undefined {
+export function firstWindowS(isActive: boolean, everyS: number | null): number | undefined {
+  if (!isActive) return undefined;
   const least = Math.max(USUAL_WINDOW_S, FIRST_REPORTS * (everyS ?? 0));
   return WINDOWS.find(([, seconds]) => seconds === undefined || seconds >= least)?.[1];
 }
