@@ -1,0 +1,1 @@
+var e=[`B`,`KiB`,`MiB`,`GiB`,`TiB`];function t(t){let n=t,r=0;for(;n>=1024&&r<e.length-1;)n/=1024,r+=1;return`${n<10&&r>0?n.toFixed(1):Math.round(n)} ${e[r]??``}`}function n(e,t=3){return e.toLocaleString(`en`,{maximumFractionDigits:t})}function r(e,t,r=`${t}s`){return`${n(e)} ${e===1?t:r}`}export{n,r,t};

@@ -1,1 +1,0 @@
-var e=[`B`,`KiB`,`MiB`,`GiB`,`TiB`];function t(t){let n=t,r=0;for(;n>=1024&&r<e.length-1;)n/=1024,r+=1;return`${n<10&&r>0?n.toFixed(1):Math.round(n)} ${e[r]??``}`}function n(e){return e.toLocaleString(`en`)}export{n,t};
