@@ -64,6 +64,7 @@ class Mqtt:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.__del__()  # closes what it wakes itself by, which a collection may find before it
 
 
 @pytest.fixture

@@ -195,8 +195,7 @@ def test_each_wheel_reads_as_it_can(release: Release, tmp_path: Path) -> None:
 
 def test_wheel_of_the_sdist_is_the_wheel(release: Release, tmp_path: Path) -> None:
     """Who builds from the sdist gets what we built from the checkout."""
-    with tarfile.open(release.sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    run("tar", "-xf", str(release.sdist), "-C", str(tmp_path), cwd=tmp_path)
     (source,) = tmp_path.iterdir()
     built = tmp_path / "built"
     build = ("hatchling", "build", "--target", "wheel", "--directory", built)

@@ -176,7 +176,7 @@ def test_ingest_buffers_as_slots_and_loads_do(events: list[dict[str, Any]]) -> N
         nothing, OwnedSessions(), ThreadTasks(), Standing(1.0), "n", flush_interval_s=1.0,
         reconciler=nothing, answers=nothing, sockets=nothing, metrics=nothing,
     )  # fmt: skip
-    load, slot = Backpressure(nothing), PendingUpdates(plain, numbered=False)
+    load, slot = Backpressure(nothing), PendingUpdates(plain, 0)
     for number, data in enumerate(events):
         update = parse_update({"data": data}, 1.0)
         ingest.add(owned, update, number)

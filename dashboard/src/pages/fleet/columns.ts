@@ -25,8 +25,8 @@ const FIXED: readonly FleetColumn[] = [
     id: "name", title: "Name", width: "minmax(7.5rem, 1.5fr)",
     key: ({ summary }) => (summary.session_name || summary.session_id).toLowerCase(),
   },
-  { id: "id", title: "Id", width: "minmax(8rem, 1fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
-  { id: "project", title: "Project", width: "minmax(6rem, 0.8fr)", key: ({ summary }) => summary.project_id },
+  { id: "id", title: "Id", width: "minmax(8rem, 1.2fr)", key: ({ summary }) => summary.session_id.toLowerCase() },
+  { id: "project", title: "Project", width: "minmax(6rem, 0.6fr)", key: ({ summary }) => summary.project_id },
   { id: "node", title: "Node", width: "minmax(7rem, 0.8fr)", key: ({ summary }) => summary.node_id ?? undefined },
   {
     id: "seen", title: "Last seen", width: "6rem", narrow: "5rem", isRestless: true, key: (row) => lastSeenMs(row),
