@@ -173,9 +173,9 @@ def test_dialogs_begin_at_what_has_to_be_filled_in_and_give_the_focus_back(
         page.goto(f"{fleet.urls[0]}/dashboard{path}")
         if button == "Send a command":
             page.get_by_label("Select all rows").check()
+        seen.await_live()  # while it is drawn for the first time, a button may be replaced by another one
         opener = page.get_by_role("button", name=button).first
-        opener.focus()
-        page.keyboard.press("Enter")
+        opener.press("Enter")
         dialog = page.get_by_role("dialog")
         wanted = dialog.get_by_label(field, exact=True) if field else dialog.get_by_label("Close")
         expect(wanted).to_be_focused()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -30,7 +31,7 @@ UP = "Muster is up."
 
 def tell_nobody_else(running: Running, data: Path, secret: str) -> None:
     """The password is in no command line and no output, and no other user can read a file."""
-    commands = [" ".join(one.cmdline()) for one in running.remember()]
+    commands = [" ".join(one) for one in command_lines(running).values()]
     doctor = muster("doctor", "--data", str(data))
     logs = [path.read_text(errors="replace") for path in (data / "logs").iterdir()]
     assert "redis://:***@" in running.output
@@ -97,15 +98,18 @@ def status(data: Path) -> dict[str, object]:
     return shown
 
 
-def below(running: Running, word: str) -> list[psutil.Process]:
-    found = []
+def command_lines(running: Running) -> dict[psutil.Process, list[str]]:
+    """Of those that have not ended meanwhile, as a job does."""
+    found = {}
     for one in running.remember():
-        try:
-            if any(word in part for part in one.cmdline()):
-                found.append(one)
-        except psutil.NoSuchProcess:
-            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[one] = one.cmdline()
     return found
+
+
+def below(running: Running, word: str) -> list[psutil.Process]:
+    lines = command_lines(running)
+    return [one for one, line in lines.items() if any(word in part for part in line)]
 
 
 def is_gone(process: psutil.Process) -> bool:
