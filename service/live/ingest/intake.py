@@ -100,7 +100,7 @@ class Intake:
         slot = self.open.get(owned)
         if (
             slot is None
-            or (slot.first_seq > 0) != (seq > 0)
+            or seq != (slot.last_seq and slot.last_seq + 1)
             or slot.count + count > limits.CALL_SAMPLES
             or slot.bytes + size > limits.CALL_BYTES
         ):

@@ -10,7 +10,7 @@ from service.live.ownership.owned import OwnedSession
 from service.native import Updates
 from service.schema import limits
 from service.sessions.model import AppendResult
-from tests.support.benches.ingest import Bench
+from tests.support.benches.ingest import Bench, update
 
 
 @pytest.fixture
@@ -133,3 +133,19 @@ def test_event_that_is_mostly_space_is_not_kept_as_it_came() -> None:
     parser.origin = (None, b'"d1"')
     [text] = parser.feed(stream_of(event(b'{"key":"a","value":1%b}' % (b" " * 1000))))
     assert isinstance(text, str)
+
+
+def test_update_behind_numbers_that_another_way_brought_is_stored_and_no_duplicate(
+    bench: Bench,
+) -> None:
+    """Redis has 1 to 5 by then, as where a device sends over HTTP too; 1 and 2 wait here, and 6 follows."""
+    owned = bench.own()
+    bench.store.answers = [[("conflict", 5)]]
+    bench.add(owned, update(seq=1))
+    bench.add(owned, update(seq=2))
+    owned.accepted_seq = 5  # what an answer of Redis leaves behind
+    bench.add(owned, update(seq=6))
+    assert bench.ingest.flush(1)
+
+    assert bench.words() == ["duplicate", "duplicate", "ok"]
+    assert [part.seq_from for _, _, [part] in bench.store.calls] == [1, 6]
