@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.sessions.runs import samples_of
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -27,12 +29,12 @@ def shares(count: int, keys: int) -> list[int]:
 
 
 def lists(key: Callable[[str, str], str], history: int, client: Any, sent: Sent) -> list[str]:
-    """A list for each key of a device, named by `key`, with its newest samples."""
+    """A list for each key of a device, named by `key`, with its newest samples, alone or in runs."""
     with client.pipeline(transaction=False) as pipe:
         for device in sent.ids:
             for number in range(sent.keys):
-                pipe.llen(key(device, f"metric_{number}"))
-        lengths = pipe.execute()
+                pipe.lrange(key(device, f"metric_{number}"), 0, -1)
+        lengths = [len(samples_of(runs)) for runs in pipe.execute()]
     wanted = [min(history, share) for n in sent.samples for share in shares(n, sent.keys)]
     if lengths == wanted:
         return []

@@ -65,7 +65,7 @@ def test_data_of_an_older_version_starts_and_serves(
         device.drop()
 
     meta = one.cluster.redis.hgetall(one.store.keys.meta)
-    assert (meta["schema"], meta["partitions"]) == ("1", str(partitions))
+    assert (meta["schema"], meta["partitions"]) == ("2", str(partitions))
     assert "tags" not in meta
     assert one.store.keys.leases(partitions - 1) == f"muster:{{{partitions - 1}}}:leases"
     assert one.cluster.redis.zcard(one.store.keys.leases(partitions - 1)) == 1

@@ -10,12 +10,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from service.schema.limits import CALL_SAMPLES
 from service.sessions.model import REVS, Snapshot
+from service.sessions.runs import runs_of, with_count
 from service.sessions.store.runner import StorePart, summary_of
 
 #: How long parts of a session may wait in staging keys for the script that takes them, ms.
@@ -207,7 +208,8 @@ def bytes_of(snapshot: Snapshot) -> int:
 
 
 #: A part of a session: kind, command that writes it, its arguments.
-_Part = tuple[str, str, Sequence[str]]
+_Part = tuple[str, str, Sequence[str | bytes]]
+T = TypeVar("T", str, bytes)
 
 
 def _calls(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
@@ -225,9 +227,9 @@ def _calls(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
         yield call
 
 
-def _chunks(values: Sequence[str], step: int = 1) -> Iterator[list[str]]:
+def _chunks(values: Sequence[T], step: int = 1) -> Iterator[list[T]]:
     """Cut values into pieces of about CHUNK_BYTES and CHUNK_VALUES, never between two of one `step`."""
-    chunk: list[str] = []
+    chunk: list[T] = []
     size = 0
     for begin in range(0, len(values), step):
         some = values[begin : begin + step]
@@ -244,9 +246,10 @@ def _parts(snapshot: Snapshot) -> Iterator[_Part]:
     """Yield the parts of a session's keys."""
     latest: list[str] = []
     for data_key, samples in snapshot.histories.items():
-        for chunk in _chunks(samples):
-            yield f"history:{data_key}", "RPUSH", chunk
-        latest += (data_key, samples[-1])
+        runs = runs_of("\n".join(samples).encode().split(b"\n"))
+        for some in _chunks(runs):
+            yield f"history:{data_key}", "RPUSH", some
+        latest += (data_key, with_count(samples[-1], len(samples)))
     if snapshot.setup:
         yield "setup", "SET", (snapshot.setup,)
     lists = {"undo": snapshot.undo, "redo": snapshot.redo, "timeline": snapshot.timeline}

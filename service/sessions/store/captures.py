@@ -16,6 +16,7 @@ import hiredis
 
 from service.redis_access.connections import replies
 from service.sessions.model import Capture, Snapshot
+from service.sessions.runs import as_array
 from service.sessions.store.runner import StorePart
 
 
@@ -96,7 +97,7 @@ class CaptureStore(StorePart):
     def _lists(
         self, keys: Sequence[str], hashes: Sequence[str]
     ) -> tuple[list[bytes], list[dict[str, str]]]:
-        """Return lists of JSON values, each as one JSON array, and hashes; in one round trip."""
+        """Return histories, each as one JSON array, and hashes; in one round trip."""
 
         def call() -> tuple[list[bytes], list[dict[str, str]]]:
             with self._runner.connection() as connection:
@@ -104,10 +105,7 @@ class CaptureStore(StorePart):
                 hgetall: list[tuple[Any, ...]] = [("HGETALL", key) for key in hashes]
                 asked += map(hiredis.pack_command, hgetall)
                 connection.send_packed_command([b"".join(asked)])
-                lists = [
-                    b"[%b]" % b",".join(found)
-                    for found in replies(connection, len(keys), decoded=False)
-                ]
+                lists = [*map(as_array, replies(connection, len(keys), decoded=False))]
                 return lists, [*map(_fields, replies(connection, len(hashes)))]
 
         return self._runner.repeat(call)

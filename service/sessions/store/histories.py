@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.sessions.model import Snapshot
+from service.sessions.runs import samples_of, without_count
 from service.sessions.store.runner import StorePart
 
-#: A page ends after this many samples, or this many bytes and at most 50 samples more.
+#: A page ends with the run with which it has this many samples, or this many bytes.
 PAGE_SAMPLES = 1_000
 PAGE_BYTES = 256 << 10
 
@@ -42,7 +43,7 @@ class HistoryStore(StorePart):
         return Snapshot(
             session_id=session_id,
             fields=fields,
-            histories={name: [sample] for name, sample in sorted(latest.items())},
+            histories={name: [without_count(latest[name])] for name in sorted(latest)},
             setup=setup or "",
             undo=undo,
             redo=redo,
@@ -77,19 +78,17 @@ class HistoryStore(StorePart):
 
         Redis: lua/reading/history.lua per page, O(history) at worst.
         """
-        place, last, left = 0, "", -1
-        if newest is not None:
-            key = self.keys.history(session_id, data_key)
-            length = self._runner.repeat(lambda: int(self._runner.client.llen(key)))
-            place, left = max(0, length - newest), newest
+        place, last, left = 0, "", newest
         while left != 0:
-            count = PAGE_SAMPLES if left < 0 else min(left, PAGE_SAMPLES)
-            begin, samples = self._runner.of_session(
-                "history", session_id, [data_key, last, place, count, PAGE_BYTES]
+            wanted = ["" if newest is None else newest, PAGE_SAMPLES, PAGE_BYTES]
+            begin, before, runs = self._runner.of_session(
+                "history", session_id, [data_key, last, place, *wanted]
             )
-            if not samples:
+            if not runs:
                 return
-            yield samples
-            place, last = int(begin) + len(samples) - 1, samples[-1]
-            if left > 0:
+            samples = samples_of(runs)[int(before) :]
+            if left is not None:
+                samples = samples[:left]
                 left -= len(samples)
+            yield samples
+            place, last = int(begin) + len(runs) - 1, runs[-1]

@@ -27,6 +27,7 @@ from service.sessions.model import (
     to_seconds,
 )
 from service.sessions.page_cursor import ROUNDS, Entry, parse_cursor
+from service.sessions.runs import samples_of, without_count
 from service.sessions.store.runner import StorePart
 
 #: Index entries that one filtered page reads.
@@ -66,9 +67,9 @@ class IndexStore(StorePart):
         )
         return [
             {
-                name: sample
-                for name, sample in zip(data_keys, row, strict=True)
-                if sample is not None
+                name: without_count(latest)
+                for name, latest in zip(data_keys, row, strict=True)
+                if latest is not None
             }
             for row in rows
         ]
@@ -255,7 +256,10 @@ def _snapshot(session_id: str, answer: Sequence[Any], *, entire: bool) -> Snapsh
     return Snapshot(
         session_id=session_id,
         fields=_pairs(fields),
-        histories=dict(sorted(zip(answer[8::2], answer[9::2], strict=True))),
+        histories={
+            name: samples_of(runs)
+            for name, runs in sorted(zip(answer[8::2], answer[9::2], strict=True))
+        },
         setup=setup,
         undo=undo if entire else int(undo),
         redo=redo if entire else int(redo),

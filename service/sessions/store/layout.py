@@ -24,21 +24,28 @@ from service.errors import ConfigError
 from service.sessions.model import to_iso
 from service.sessions.store.keys import QUEUE_TAG, Keys
 from service.sessions.store.runner import ScriptRunner
+from service.sessions.store.upkeep.fleet import SCHEMA, FleetStore
 
-#: The layout of section "Redis" in docs/redis.md.
-SCHEMA = "1"
+#: The layout before that of docs/redis.md: its histories have no runs. This version reads both.
+FORMER_SCHEMA = "1"
 #: Slots of a Redis Cluster.
 SLOTS = 16384
 _WITH_TAGS = " with tags"
 #: Field of `P:meta` while `muster restore` works there.
 RESTORING = "restoring"
+#: What is removed first, and is never there, makes it run at maxmemory.
+_MOVE_ON = """
+redis.call('HDEL', KEYS[1], '')
+redis.call('HSET', KEYS[1], 'schema', ARGV[1])
+"""
 
 
 def settle(runner: ScriptRunner, *, restoring: bool = False) -> None:
     """Fix the layout at the first start, in a Redis that was emptied again, or check that it is ours.
 
     Raises:
-        ConfigError: it is another one, or is being restored and the caller is not who does that.
+        ConfigError: it is another one, or is being restored and the caller is not who does that; or processes
+            run that know the former one only.
     """
     found = runner.repeat(lambda: _fixed(runner.client, runner.keys))
     if RESTORING in found and not restoring:
@@ -46,7 +53,9 @@ def settle(runner: ScriptRunner, *, restoring: bool = False) -> None:
             f"redis.url: `muster restore` has not finished there (begun {to_iso(found[RESTORING].split()[0])}): "
             "run it again"
         )
-    if found["schema"] != SCHEMA:
+    if found["schema"] == FORMER_SCHEMA:
+        _move_on(runner)
+    elif found["schema"] != SCHEMA:
         raise ConfigError(
             f"redis.key_prefix: the data in Redis has schema {found['schema']}, "
             f"this version of Muster needs {SCHEMA}"
@@ -66,6 +75,23 @@ def settle(runner: ScriptRunner, *, restoring: bool = False) -> None:
             f"redis.partitions: the keys of this service have other names in {keys.meta} by now: start this "
             "process again"
         )
+
+
+def _move_on(runner: ScriptRunner) -> None:
+    """Leave the former schema, unless processes run that know no other: they could not read what is written."""
+    fleet = FleetStore(runner)
+    earlier = [
+        process.get("node_id") or process["worker"]
+        for process in fleet.nodes() + fleet.workers()
+        if process.get("schema") != SCHEMA
+    ]
+    if earlier:
+        raise ConfigError(
+            f"redis.url: an earlier version still runs ({', '.join(earlier)}), which cannot read what this version "
+            "stores: stop all its nodes and workers, then start this process again"
+        )
+    args = (_MOVE_ON, 1, runner.keys.meta, SCHEMA)
+    runner.repeat(lambda: runner.client.eval(*args))
 
 
 @functools.cache

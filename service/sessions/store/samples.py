@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from service.sessions.model import AppendPart, AppendResult, FeedHead
+from service.sessions.runs import runs_of
 from service.sessions.store.runner import StorePart
 
 
@@ -53,7 +54,7 @@ class SampleStore(StorePart):
     def _args(self, writer_id: str, number: int, parts: Sequence[AppendPart]) -> list[Any]:
         bounds = self._runner.settings
         sizes, default = bounds.history_keys, bounds.history_default
-        args: list[Any] = [writer_id, number, bounds.max_keys, bounds.max_bytes]
+        args: list[Any] = [writer_id, number, bounds.max_keys, bounds.max_bytes, default]
         for part in parts:
             args += (part.session_id, "" if part.generation is None else part.generation)
             if part.seq_from is None:
@@ -63,8 +64,13 @@ class SampleStore(StorePart):
                 args += (part.bytes_in, part.samples_json, len(part.keys))
             args += part.keys
             for data_key, values in part.keys.items():
-                args += (sizes.get(data_key, default), len(values))
-                args += values
+                if len(values) == 1 and data_key not in sizes:
+                    args += ("", values[0])
+                    continue
+                runs = runs_of(values)
+                args += (sizes.get(data_key, default), len(values), len(runs))
+                args += runs
+                args.append(values[-1])
         return args
 
     def open_feed(self, partition: int) -> FeedHead:

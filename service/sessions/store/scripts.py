@@ -17,7 +17,7 @@ LUA_DIR = Path(__file__).parent / "lua"
 #: In this order: what is further down uses what is above it.
 SHARED = tuple(
     LUA_DIR / "shared" / f"{name}.lua"
-    for name in ("base", "feed", "bytes", "states", "streams", "setups", "commands")
+    for name in ("base", "histories", "feed", "bytes", "states", "streams", "setups", "commands")
 )
 _COMMENT = re.compile(r" ?--.*")
 _STATEMENT = re.compile(r"local (?:function )?(\w+(?:, \w+)*)")

@@ -115,6 +115,7 @@ def test_status_counts_and_nodes(run: Run, manager: SessionManager) -> None:
         "connections": 3,
         "ready": True,
         "draining": False,
+        "schema": 2,
     }
     text = run("status").stdout
     assert "nodes 1 · workers 0 · active 1 · inactive 0" in text

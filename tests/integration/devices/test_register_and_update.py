@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.sessions.runs import samples_of
 from tests.support.clients.clients import RawSocket
 from tests.support.clients.device_clients import Connect, state_of
 from tests.support.nodes.node_processes import Cluster
@@ -142,8 +143,9 @@ def test_update_history_stays_bounded(nodes: Cluster, connect: Connect, device_i
         device.ok("update_data", {"samples": [["a", n], ["a", n + 0.5]]})
 
     key = nodes.keys.history(device_id, "a")
-    assert nodes.redis.llen(key) == 5
-    assert json.loads(nodes.redis.lindex(key, -1))[0] == 11.5
+    samples = samples_of(nodes.redis.lrange(key, 0, -1))
+    assert len(samples) == 5
+    assert json.loads(samples[-1])[0] == 11.5
 
 
 def test_update_with_seq_is_stored_once_and_in_order(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from service.sessions.runs import samples_of
 from tests.conftest import RealServer
 from tests.support.clients.raw_clients import RawPolling, RawWebsocket
 from tests.support.nodes.node_processes import ROADS, Cluster, road
@@ -97,7 +98,7 @@ def ended(nodes: Cluster, session_id: str) -> dict[str, str]:
 
 def stored(nodes: Cluster, session_id: str) -> list[int]:
     key = nodes.keys.history(session_id, "k")
-    return [json.loads(sample)[0] for sample in nodes.redis.lrange(key, 0, -1)]
+    return [json.loads(sample)[0] for sample in samples_of(nodes.redis.lrange(key, 0, -1))]
 
 
 @pytest.mark.parametrize("goodbye", GOODBYES, ids=names)

@@ -236,4 +236,6 @@ def test_large_session_comes_back_whole_in_several_calls(
         assert getattr(after, part_) == getattr(before, part_), part_
     client = store.runner.client
     latest = client.hgetall(store.keys.latest("d"))
-    assert latest == {name: values[-1] for name, values in before.histories.items()}
+    assert latest == {
+        name: f"{len(values)}\n{values[-1]}" for name, values in before.histories.items()
+    }

@@ -21,6 +21,8 @@ from service.sessions.store.runner import StorePart
 
 Figure = str | int | float
 
+#: The layout of docs/redis.md.
+SCHEMA = "2"
 #: How long a process counts as alive after its last beat, s.
 BEAT_TTL_S = 15
 #: Ended alarms that are kept.
@@ -82,7 +84,8 @@ class FleetStore(StorePart):
         now = self._runner.now_ms()
 
         def note(pipe: Any) -> None:
-            pipe.hset(key, mapping={name_field: name, "seen_at": now, **figures})
+            known = {name_field: name, "seen_at": now, "schema": SCHEMA}
+            pipe.hset(key, mapping={**known, **figures})
             pipe.expire(key, BEAT_TTL_S)
 
         def list_it(pipe: Any) -> None:

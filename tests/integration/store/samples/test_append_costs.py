@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from service.sessions.model import Registration
+from service.sessions.runs import samples_of
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import make_store, part
 
@@ -26,7 +27,7 @@ def test_history_has_its_size_after_every_flush(
     for number in range(1, 41):
         samples = [("k", 5 * number + place) for place in range(5)]
         wide.samples.append(0, A, number, [part("d1", own.generation, *samples)])
-        lengths.append(client.llen(wide.keys.history("d1", "k")))
+        lengths.append(len(samples_of(client.lrange(wide.keys.history("d1", "k"), 0, -1))))
     assert lengths == [min(100, 5 * number) for number in range(1, 41)]
     details = wide.index.details("d1")
     assert details is not None
@@ -39,9 +40,8 @@ def test_bytes_that_are_dropped_are_no_longer_counted(
     own = wide.ownership.register("d1", node_id=A, sid="aaaa.1")
     for number in range(1, 121):
         wide.samples.append(0, A, number, [part("d1", own.generation, ("k", number))])
-        held = client.lrange(wide.keys.history("d1", "k"), 0, -1)
-        latest = client.hgetall(wide.keys.latest("d1"))
-        bytes_held = sum(map(len, held)) + sum(len(name) + len(latest[name]) for name in latest)
+        held = samples_of(client.lrange(wide.keys.history("d1", "k"), 0, -1))
+        bytes_held = sum(map(len, held)) + len("k") + len(held[-1])
         counted = int(client.hget(wide.keys.session("d1"), "counted") or 0) // 1_000_000
         assert counted == bytes_held
 

@@ -1,7 +1,7 @@
 -- All of a session, as it is at one moment. Writes nothing.
 -- ARGV[4] id · [5] '1': also undo and redo steps and commands, for the archive
 -- Returns {} when it is unknown, else {fields, setup or '', undo, redo (steps, or their numbers),
---   timeline, commands, finished command ids, now, then per data key: key, samples oldest first}
+--   timeline, commands, finished command ids, now, then per data key: key, its runs (shared/histories.lua)}
 local id, entire = ARGV[4], ARGV[5] == '1'
 local fields = call('HGETALL', key('session', id))
 if #fields == 0 then return {} end

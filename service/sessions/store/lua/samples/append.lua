@@ -1,9 +1,9 @@
 -- A batch of samples of many sessions, numbered by its writer: the same number again answers as
 -- before and stores nothing.
--- ARGV[4] writer id · [5] number · [6] data keys and [7] bytes allowed per session · then per session: id,
+-- ARGV[4] writer id · [5] number · [6] data keys and [7] bytes allowed per session · [8] history size · then per session: id,
 --   generation ('' for a write without a connection), first seq ('' for none, else last seq and stream
---   follow), bytes, samples JSON, number of data keys, the data keys, and for each: history size, number
---   of values, values `[value,ts]` oldest first
+--   follow), bytes, samples JSON, number of data keys, the data keys, and for each: '' and a sample; or a history size of
+--   its own, number of samples, number of runs (shared/histories.lua), the runs, the last sample once more
 -- Returns words joined by spaces, one per session: rev · 's' stale generation · 'm' missing ·
 --   'c<last seq>' conflict · 'k' too many data keys · 'b' too many bytes. Each part is checked before its
 --   first write.
@@ -14,11 +14,14 @@ if before then
   if stored == number then return answer end
 end
 
--- Small numbers come again and again, and `tonumber` takes long.
-local sizes = setmetatable({}, {__index = function(known, digits)
-  known[digits] = tonumber(digits)
-  return known[digits]
-end})
+-- What is said of a data key from ARGV[at] on: history size, number of samples, where the runs begin and end, and where the
+-- next key begins.
+local SIZE = tonumber(ARGV[8])
+local function read_key(at)
+  if ARGV[at] == '' then return SIZE, 1, at + 1, at + 1, at + 2 end
+  local runs = numbers[ARGV[at + 2]]
+  return numbers[ARGV[at]], numbers[ARGV[at + 1]], at + 3, at + 2 + runs, at + 4 + runs
+end
 
 -- Fit the data keys whose latest values were `was`?
 local function keys_fit(latest, was)
@@ -32,18 +35,15 @@ end
 local function make_room(id, i, was, held)
   local bytes, gone, at = held, {}, i + #was
   for k = 1, #was do
-    local data_key, keep, values = ARGV[i + k - 1], sizes[ARGV[at]], sizes[ARGV[at + 1]]
-    local history = history_key(id, data_key)
-    local before = call('LLEN', history)
-    for j = at + 2, at + 1 + values do bytes = bytes + #ARGV[j] end
-    bytes = bytes + #ARGV[at + 1 + values] - (was[k] and #was[k] or -#data_key)
-    local fewest = before + values - keep
-    local count, freed = oldest(history, bytes - max_bytes, fewest, before)
-    while count >= before and count < before + values - 1 and (count < fewest or bytes - freed > max_bytes) do
-      freed = freed + #ARGV[at + 2 + count - before]
-      count = count + 1
-    end
-    bytes, gone[k], at = bytes - freed, count, at + 2 + values
+    local data_key = ARGV[i + k - 1]
+    local keep, samples, first, last, after = read_key(at)
+    local history, runs = history_key(id, data_key), {unpack(ARGV, first, last)}
+    local before, size = samples_of(history, was[k])
+    local all = before + samples
+    for _, run in ipairs(runs) do bytes = bytes + bytes_in(run) end
+    bytes = bytes + #ARGV[after - 1] - (was[k] and size or -#data_key)
+    local count, freed = oldest_samples(history, runs, bytes - max_bytes, all - keep, all - 1)
+    bytes, gone[k], at = bytes - freed, count, after
   end
   return bytes <= math.max(max_bytes, held) and gone
 end
@@ -52,12 +52,12 @@ end
 local FIELDS = {'generation', 'rev', 'updates', 'bytes_in', 'counted', 'project_id', 'stream', 'last_seq', 'connects',
   'state'}
 local NONE, answers, feed, active_again = {}, {}, {'data', ''}, {}
-local i, n = 8, #ARGV
+local i, n = 9, #ARGV
 while i <= n do
   local id, generation, seq_from, seq_to, stream = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   i = i + 3
   if seq_from ~= '' then seq_to, stream, i = ARGV[i], ARGV[i + 1], i + 2 end
-  local bytes, json, keys = sizes[ARGV[i]], ARGV[i + 1], sizes[ARGV[i + 2]]
+  local bytes, json, keys = numbers[ARGV[i]], ARGV[i + 1], numbers[ARGV[i + 2]]
   i = i + 3
   local session, latest = key('session', id), key('latest', id)
   local is = call('HMGET', session, unpack(FIELDS, 1, generation == '' and 10 or seq_from == '' and 6 or 8))
@@ -82,24 +82,32 @@ while i <= n do
     end
   end
   if answer then
-    for _ = 1, keys do at = at + 2 + sizes[ARGV[at + 1]] end
+    for _ = 1, keys do at = select(5, read_key(at)) end
   else
     if turns then turn_to_stream(session, stream, is[1], is[1]) end
     local newest, stored, histories = {}, held or 0, history_key(id, '')
     count = 0
     for k = 1, keys do
-      local data_key, keep, values = ARGV[i + k - 1], sizes[ARGV[at]], sizes[ARGV[at + 1]]
-      local history, last = histories .. data_key, ARGV[at + 1 + values]
-      local length = call('RPUSH', history, unpack(ARGV, at + 2, at + 1 + values))
-      if length == values and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
-      local drop = gone and gone[k] or length - keep
-      if drop > 0 then
-        for _, sample in ipairs(call('LPOP', history, drop)) do stored = stored - #sample end
+      local data_key = ARGV[i + k - 1]
+      local keep, samples, first, last, after = read_key(at)
+      local history, before, size = histories .. data_key, samples_of(histories .. data_key, was[k])
+      local all = before + samples
+      local length = call('RPUSH', history, unpack(ARGV, first, last))
+      if length == last - first + 1 and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
+      if samples == 1 then
+        stored = stored + #ARGV[first]
+      else
+        for j = first, last do stored = stored + bytes_in(ARGV[j]) end
       end
-      for j = at + 2, at + 1 + values do stored = stored + #ARGV[j] end
-      stored = stored + #last - (was[k] and #was[k] or -#data_key)
-      newest[2 * k - 1], newest[2 * k] = data_key, last
-      at, count = at + 2 + values, count + values
+      local drop = gone and gone[k] or all - keep
+      if drop > 0 then
+        stored = stored - take_oldest(history, drop, all, length)
+        all = all - drop
+      end
+      stored = stored + #ARGV[after - 1] - (was[k] and size or -#data_key)
+      newest[2 * k - 1], newest[2 * k] = data_key, texts[all] .. '\n' .. ARGV[after - 1]
+      at = after
+      count = count + samples
     end
     if call('HSET', latest, unpack(newest)) == keys and ttl_ms ~= '0' then call('PEXPIRE', latest, ttl_ms) end
     rev = rev + count

@@ -27,13 +27,19 @@ local function count_bytes(id)
   local bytes = call('HSTRLEN', key('session', id), 'meta') + call('STRLEN', key('setup', id))
   local function add(elements)
     for _, element in ipairs(elements) do bytes = bytes + #element end
-    return #elements
   end
   for _, kind in ipairs({'undo', 'redo'}) do add(call('LRANGE', key(kind, id), 0, -1)) end
-  for _, kind in ipairs({'latest', 'commands'}) do add(call('HGETALL', key(kind, id))) end
-  for _, data_key in ipairs(call('HKEYS', key('latest', id))) do
-    local first, history = 0, history_key(id, data_key)
-    while add(call('LRANGE', history, first, first + 99)) == 100 do first = first + 100 end
+  add(call('HGETALL', key('commands', id)))
+  local latest = call('HGETALL', key('latest', id))
+  for i = 1, #latest, 2 do
+    local history, first, runs = history_key(id, latest[i]), 0
+    local _, sample = samples_in(latest[i + 1])
+    bytes = bytes + #latest[i] + #latest[i + 1] - sample + 1
+    repeat
+      runs = call('LRANGE', history, first, first + 99)
+      for _, run in ipairs(runs) do bytes = bytes + bytes_in(run) end
+      first = first + 100
+    until #runs < 100
   end
   return bytes
 end
