@@ -154,6 +154,21 @@ def test_what_is_no_sample_harms_no_other_session(
     assert store.index.read("d1") is not None
 
 
+def test_what_a_node_without_runs_wrote_behind_them_is_counted(
+    client: redis.Redis, key_prefix: str
+) -> None:
+    """It stood still while the schema moved on."""
+    store = make_store(client, key_prefix, history_default=20, ttl_ms=60_000)
+    device = Device(store)
+    device.send(*(("k", number) for number in range(15)))
+    client.rpush(store.keys.history("d1", "k"), "[15,1.5]")
+    client.hset(store.keys.latest("d1"), "k", "[15,1.5]")
+    client.hincrby(store.keys.session("d1"), "rev", 1)
+    device.sent["k"].append(15)
+    device.send(*(("k", 16 + number) for number in range(10)))
+    assert device.check() == {"k": 20}
+
+
 def test_fewer_samples_are_kept_from_the_next_update_on(
     client: redis.Redis, key_prefix: str
 ) -> None:
