@@ -53,7 +53,7 @@ class Device:
         return counts
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_newest_samples_of_each_key_are_kept_and_counted(
     client: redis.Redis, key_prefix: str, seed: int
 ) -> None:
@@ -70,7 +70,7 @@ def test_newest_samples_of_each_key_are_kept_and_counted(
         assert device.check() == kept
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_full_session_drops_no_more_than_it_must(
     client: redis.Redis, key_prefix: str, seed: int
 ) -> None:
