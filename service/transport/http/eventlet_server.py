@@ -122,6 +122,8 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         refusal = self.guard.begin(self._client, self._address)
         if refusal is None:
             super().handle_one_request()
+            # It refers to this connection, and only the garbage collector would free the two.
+            self.environ = {}
             return
         self.close_connection = True
         if refusal:
