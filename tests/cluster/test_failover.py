@@ -51,6 +51,12 @@ class Service:
         (row,) = self.cluster.store.index.summaries([session_id])
         return (row or {}).get("state", "")
 
+    def said_of(self, session_id: str) -> str:
+        """What its row, its session and the worker's log say."""
+        worker = (self.cluster.folder / "worker.log").read_text()[-4000:]
+        session = self.cluster.redis.hgetall(self.cluster.keys.session(session_id))
+        return f"{self.cluster.store.index.summaries([session_id])}, {session}, worker: {worker}"
+
     def await_not_ready(self) -> None:
         """No node can have anything confirmed, and all say so."""
 
@@ -210,7 +216,10 @@ def test_failover_under_load_loses_nothing_acked_and_everybody_goes_on(
     assert seen == list(range(seen[0], last + 1))
 
     load.devices[0].close()
-    wait_until(lambda: service.state("d0") == "archived", 40, what="a worker's job after it")
+    try:
+        wait_until(lambda: service.state("d0") == "archived", 40, what="a worker's job after it")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {service.said_of('d0')}") from None
     load.close()
     operator.close()
     dashboard.close()
