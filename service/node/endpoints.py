@@ -123,8 +123,8 @@ def _open_sockets(
         live.commands.on_deliver(data)
         live.device_waits.on_deliver(data)
 
-    queue.on("deliver", deliver)
-    queue.on("command", live.waiters.on_command)
+    queue.on("deliver", deliver, inline=True)
+    queue.on("command", live.waiters.on_command, inline=True)
     queue.on("superseded", live.takeovers.on_superseded)
     notices = Notices(dispatcher)
     queue.on("memory_relieved", notices.on_memory_relieved)

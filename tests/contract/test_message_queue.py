@@ -95,27 +95,25 @@ def flaky(factory: RedisFactory, lost_replies: int) -> RedisFactory:
     """Makes clients that lose the first replies to publishes: Redis has them, the caller cannot know."""
     left = [lost_replies]
 
-    def lose(call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*args: Any, **options: Any) -> Any:
-            answer = call(*args, **options)
-            if left[0] and (not args or args[0] == "XADD"):
-                left[0] -= 1
-                raise redis.exceptions.ConnectionError("reply lost")
-            return answer
-
-        return run
-
     def make(**options: Any) -> redis.Redis:
         client = factory(**options)
-        pipeline = client.pipeline
+        pool: Any = client.connection_pool
 
-        def make_pipeline(*args: Any, **kwargs: Any) -> Any:
-            pipe = pipeline(*args, **kwargs)
-            pipe.execute = lose(pipe.execute)
-            return pipe
+        class Losing(pool.connection_class):  # type: ignore[misc]
+            is_publish = False
 
-        client.execute_command = lose(client.execute_command)
-        client.pipeline = make_pipeline
+            def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+                self.is_publish = any(b"XADD" in piece for piece in command)
+                super().send_packed_command(command, check_health)
+
+            def read_response(self, *args: Any, **options: Any) -> Any:
+                answer = super().read_response(*args, **options)
+                if left[0] and self.is_publish:
+                    left[0] -= 1
+                    raise redis.exceptions.ConnectionError("reply lost")
+                return answer
+
+        pool.connection_class = Losing
         return client
 
     return make

@@ -19,6 +19,7 @@ import redis
 
 from service import errors
 from service.live.queue import routing, streams
+from service.redis_access.kept import KeptConnections
 from service.redis_access.replies import RAISED, service_error
 from service.sessions import model
 from service.sessions.store.keys import Keys
@@ -110,7 +111,8 @@ class ExternalMessages:
         deadline = time.monotonic() + timeout_s
         inbox = self._keys.inbox(token)
         ttl_s = int(timeout_s) + _INBOX_SPARE_S
-        self._retrying(lambda: streams.make_inbox(self._client, inbox, token, ttl_s))
+        kept = KeptConnections.of(self._client)
+        self._retrying(lambda: streams.make_inbox(kept, inbox, token, ttl_s))
         try:
             self._publish(message)
             answer = self._wait_for_answer(inbox, deadline)

@@ -20,6 +20,7 @@ import json as standard_json
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from socketio.packet import Packet
@@ -175,9 +176,13 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
 
     # Topics, and sockets by sid
 
-    def on(self, topic: str, handler: Callable[[Any], object]) -> None:
-        """Let `handler(data)` run, in a task of its own, for each `notify` of this topic."""
-        self._handlers[topic] = handler
+    def on(self, topic: str, handler: Callable[[Any], object], *, inline: bool = False) -> None:
+        """Let `handler(data)` run for each `notify` of this topic.
+
+        Args:
+            inline: at once, because it never blocks; otherwise in a task of its own.
+        """
+        self._handlers[topic] = handler if inline else partial(self._tasks.spawn, handler)
 
     def notify(self, node_id: str, topic: str, data: object) -> None:
         """Notify the topic's handler on one node; dropped when it is gone or knows no such topic.
@@ -187,7 +192,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         """
         token = model.node_token(node_id)
         if token == self.token:
-            self._handle_notify({"topic": topic, "data": data})
+            self._act({"method": "notify", "topic": topic, "data": data})
         else:
             self._put(token, {"method": "notify", "topic": topic, "data": data})
 
@@ -320,15 +325,20 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
         except ValueError as error:
             self._reader.refuse(f"{entry.publisher}:{entry.number}", str(error))
             return
+        self.counters.received += self._act(message)
+
+    def _act(self, message: dict[str, Any]) -> bool:
+        """Act on a message; whether that succeeded is no concern of the reader, or of the one who sent it."""
         try:
             self._actions[message["method"]](message)
-            self.counters.received += 1
-        except Exception:  # a message of others must not end the reader
+            return True
+        except Exception:
             self.counters.bad += 1
             log.exception(
                 "a message could not be acted on",
                 extra={"action": "message_failed", "method": message["method"]},
             )
+            return False
 
     def _handle_emit(self, message: dict[str, Any]) -> None:
         """Emit to the sockets here. A sid of another node is none of them: nothing is encoded."""
@@ -351,7 +361,7 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
     def _handle_notify(self, message: dict[str, Any]) -> None:
         handler = self._handlers.get(message["topic"])
         if handler is not None:
-            self._tasks.spawn(handler, message["data"])
+            handler(message["data"])
 
     def _handle_echo(self, message: dict[str, Any]) -> None:
         if self._echo is not None and message["number"] == self._echo_number:

@@ -20,12 +20,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import redis
 from redis.exceptions import ResponseError
 
 from service import errors
 from service.live.queue import streams
 from service.live.queue.streams import QueueCounters, RedisFactory
+from service.redis_access.kept import KeptConnections
 from service.tasks import Tasks, keep_going
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Outbox:
     """Messages on their way out. `put` from any task or thread, `run` in one task.
 
     Args:
-        factory: makes the sending task's own client.
+        factory: makes the client whose connections are the sending task's own.
         tasks: how that task waits.
         publisher: name in the entries, unique to this process and its start.
         cap: entries that a stream keeps, about.
@@ -99,7 +99,7 @@ class Outbox:
         self._empty.set()
         self._closed = False
         self._ended = False
-        self._client: redis.Redis | None = None
+        self._connections: KeptConnections | None = None
         #: Bytes that wait for Redis.
         self.pending_bytes = 0
         #: False from a failed attempt until one succeeds; while it is False there is something to
@@ -198,32 +198,29 @@ class Outbox:
 
     def _send(self, batch: list[_Outgoing]) -> list[Any]:
         """Return Redis' answer to each: an id, None (no such inbox), or why it will never take it."""
-        client = self._connect()
+        connections = self._connect()
         commands = [
             streams.xadd(one.stream, one.name, one.body, cap=self._cap, make=one.make)
             for one in batch
         ]
         if len(commands) > 1:
-            with client.pipeline(transaction=True) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                return list(pipe.execute(raise_on_error=False))
+            return connections.transaction(commands)
         try:
-            return [client.execute_command(*commands[0])]
+            return [connections.call(commands[0])]
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):  # as EXEC would answer it
                 return [error]
             raise
 
-    def _connect(self) -> redis.Redis:
-        if self._client is None:
-            self._client = streams.dedicated_client(self._factory)
-        return self._client
+    def _connect(self) -> KeptConnections:
+        if self._connections is None:
+            self._connections = streams.dedicated(self._factory)
+        return self._connections
 
     def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
 
     def _note_outage(self, error: Exception) -> None:
         if self.is_connected:
@@ -254,10 +251,7 @@ class Outbox:
         """Send what is held for inboxes that exist again, drop what is held for too long."""
         keys = list(self._held)
         try:
-            with self._connect().pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.exists(key)
-                there = pipe.execute()
+            there = [self._connect().call(("EXISTS", key)) for key in keys]
         except streams.UNAVAILABLE as error:
             self._note_outage(error)
             self._tasks.sleep(streams.RETRY_S)

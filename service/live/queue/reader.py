@@ -12,16 +12,17 @@ import logging
 import time
 from typing import Any
 
-import redis
 from redis.exceptions import ResponseError
 
 from service.live.queue import routing, streams
 from service.live.queue.streams import QueueCounters, RedisFactory, parse_id
+from service.redis_access.kept import KeptConnections
 
 log = logging.getLogger(__name__)
 
-#: How often the reader checks that its inbox still exists, and renews its TTL.
-_RENEW_S = 1.0
+#: How often at most the reader checks that its inbox still exists, and renews its TTL. One that waits, for a second
+#: each time, does so every time.
+_RENEW_S = 0.1
 #: Entries of each stream in one XREAD.
 _READ_COUNT = 500
 
@@ -30,7 +31,7 @@ class StreamReader:
     """Reads both streams of one node. Used by one task.
 
     Args:
-        factory: makes the reader's own client.
+        factory: makes the client whose connections are the reader's own.
         broadcast: key of the stream of all nodes.
         inbox: key of the stream of this node.
         token: the node's; publisher of its own messages.
@@ -54,9 +55,11 @@ class StreamReader:
         self._inbox = inbox.encode()
         self._token = token
         self._inbox_ttl_s = inbox_ttl_s
+        self._renewal = ("EXPIRE", self._inbox, inbox_ttl_s)
         self._counters = counters
-        self._client: redis.Redis | None = None
+        self._connections: KeptConnections | None = None
         self._renew_at = 0.0
+        self._is_inbox_gone = False  # it is made again before the next read
         self._born = time.monotonic()
         self._attempts = 0
         self._start: bytes | None = None  # where this node began to read the broadcasts
@@ -70,34 +73,34 @@ class StreamReader:
             RedisError, OSError: Redis cannot be reached or refuses; `read` tries again.
         """
         self._attempts += 1
-        client = self._client = streams.dedicated_client(self._factory)
-        self._keep_inbox(client)
+        redis = self._connections = streams.dedicated(self._factory)
+        self._keep_inbox(redis)
 
-    def _keep_inbox(self, client: redis.Redis) -> None:
+    def _keep_inbox(self, redis: KeptConnections) -> None:
         self._renew_at = time.monotonic() + _RENEW_S
-        self._find_inbox(client)
-        self._find_broadcast(client)
+        self._find_inbox(redis)
+        self._find_broadcast(redis)
 
-    def _find_inbox(self, client: redis.Redis) -> None:
-        if not client.expire(self._inbox, self._inbox_ttl_s):
+    def _find_inbox(self, redis: KeptConnections) -> None:
+        if not redis.call(self._renewal):
             self._last[self._inbox] = streams.make_inbox(
-                client, self._inbox, self._token, self._inbox_ttl_s
+                redis, self._inbox, self._token, self._inbox_ttl_s
             )
             return
         last = self._last.setdefault(self._inbox, b"0-0")
-        top = _top(client, self._inbox)
+        top = _top(redis, self._inbox)
         if top is not None and parse_id(top) < parse_id(last):
             self._last[self._inbox] = b"0-0"
 
-    def _find_broadcast(self, client: redis.Redis) -> None:
-        top = _top(client, self._broadcast) or b"0-0"
+    def _find_broadcast(self, redis: KeptConnections) -> None:
+        top = _top(redis, self._broadcast) or b"0-0"
         last = self._last.get(self._broadcast)
         if last is None or self._start is None:
             if (
                 self._attempts > 1
             ):  # Redis was away when this node began: what was sent since counts
                 waited_s = time.monotonic() - self._born + 1
-                since = b"%d-0" % (int(client.time()[0] - waited_s) * 1000)
+                since = b"%d-0" % (int(int(redis.call(("TIME",))[0]) - waited_s) * 1000)
                 top = min(top, since, key=parse_id)
             self._start = self._last[self._broadcast] = top
         elif parse_id(top) < parse_id(last):
@@ -107,27 +110,34 @@ class StreamReader:
     def read(self) -> list[routing.Entry]:
         """Return the node's new messages, in the order sent, without repeats; waits up to 1 s.
 
-        Redis: XREAD of both streams; once a second EXPIRE of the inbox.
+        Redis: XREAD of both streams, and behind it, in the same round trip, EXPIRE of the inbox: at each that
+        waited, and at least once a second.
 
         Raises:
             RedisError, OSError: the connection is lost. After `drop` the next call makes a new one
                 and continues where this one stood.
         """
-        if self._client is None:
+        if self._connections is None:
             self.open()
-        client = self._client
-        assert client is not None
-        if time.monotonic() >= self._renew_at:
-            self._renew_at = time.monotonic() + _RENEW_S
-            if not client.expire(self._inbox, self._inbox_ttl_s):
-                log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
-                self._keep_inbox(client)
-        keys = list(self._last)
-        places = [self._last[key] for key in keys]
-        reply = client.execute_command(
-            *("XREAD", "BLOCK", streams.BLOCK_MS, "COUNT", _READ_COUNT, "STREAMS", *keys, *places)
-        )
-        return self._sort_out(streams.parse_xread(reply)) if reply else []
+        redis = self._connections
+        assert redis is not None
+        if self._is_inbox_gone:
+            self._keep_inbox(redis)
+            self._is_inbox_gone = False
+        reading = ("XREAD", "BLOCK", streams.BLOCK_MS, "COUNT", _READ_COUNT, "STREAMS")
+        commands: list[tuple[Any, ...]] = [(*reading, *self._last, *self._last.values())]
+        now = time.monotonic()
+        if now >= self._renew_at:
+            self._renew_at = now + _RENEW_S
+            commands.append(self._renewal)
+        found, *renewed = redis.ask(commands)
+        for reply in (found, *renewed):
+            if isinstance(reply, ResponseError):
+                raise reply
+        if renewed == [0]:
+            log.warning("the node's inbox was gone", extra={"action": "message_inbox_lost"})
+            self._is_inbox_gone = True
+        return self._sort_out(streams.parse_xread(found)) if found else []
 
     def _sort_out(self, reply: dict[bytes, list[tuple[bytes, Any]]]) -> list[routing.Entry]:
         limit_ms = min(_complete_below_ms(raw) for raw in reply.values())
@@ -158,29 +168,30 @@ class StreamReader:
 
     def drop(self) -> None:
         """Close the connection; the positions are kept."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        redis, self._connections = self._connections, None
+        if redis is not None:
+            redis.close()
 
     def end(self) -> None:
         """Remove the inbox and close: this node reads no more."""
         try:
-            if self._client is not None:
-                self._client.unlink(self._inbox)
+            if self._connections is not None:
+                self._connections.call(("UNLINK", self._inbox))
         except streams.UNAVAILABLE:
             pass  # its TTL removes it
         self.drop()
 
 
-def _top(client: redis.Redis, stream: bytes) -> bytes | None:
+def _top(redis: KeptConnections, stream: bytes) -> bytes | None:
     """Return the last id of a stream; None where there is no stream."""
     try:
-        top = client.xinfo_stream(stream)["last-generated-id"]
+        told = redis.call(("XINFO", "STREAM", stream))
     except ResponseError as error:
         if "no such key" in str(error):
             return None
         raise
-    return top if isinstance(top, bytes) else str(top).encode()
+    top: bytes = told[told.index(b"last-generated-id") + 1]
+    return top
 
 
 def _complete_below_ms(raw: list[tuple[bytes, Any]]) -> float:

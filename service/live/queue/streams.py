@@ -15,8 +15,10 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from service.redis_access.kept import KeptConnections
 from service.redis_access.replies import RAISED
 
 #: Makes a client from the keyword options of `redis.Redis.from_url`; the options given are to win.
@@ -49,20 +51,20 @@ class QueueCounters:
     outages: int = 0  #: times that Redis stopped taking messages
 
 
-def dedicated_client(factory: RedisFactory) -> redis.Redis:
-    """Make a client for one task, which retries every `RETRY_S` by itself and not inside redis-py.
+def dedicated(factory: RedisFactory) -> KeptConnections:
+    """Make the connections of one task, which retries every `RETRY_S` by itself and not inside redis-py.
 
-    RESP2, and XREAD as it came: redis-py makes dicts of it, in which repeated fields collapse.
+    RESP2, and replies as they came: redis-py makes dicts of entries, in which repeated fields collapse.
     """
-    client = factory(
-        socket_timeout=_SOCKET_TIMEOUT_S,
-        socket_connect_timeout=2.0,
-        protocol=2,
-        decode_responses=False,
-        retry=Retry(NoBackoff(), 0),
+    return KeptConnections(
+        factory(
+            socket_timeout=_SOCKET_TIMEOUT_S,
+            socket_connect_timeout=2.0,
+            protocol=2,
+            decode_responses=False,
+            retry=Retry(NoBackoff(), 0),
+        )
     )
-    client.set_response_callback("XREAD", lambda reply, **_options: reply)
-    return client
 
 
 def parse_xread(reply: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
@@ -77,17 +79,19 @@ def parse_id(entry_id: bytes) -> tuple[int, int]:
     return int(ms), int(sequence)
 
 
-def make_inbox(client: redis.Redis, inbox: str | bytes, publisher: str, ttl_s: int) -> bytes:
+def make_inbox(
+    connections: KeptConnections, inbox: str | bytes, publisher: str, ttl_s: int
+) -> bytes:
     """Make a stream that no other process makes, with its TTL in the same transaction.
 
     Returns:
         The id of the greeting it begins with: reading starts behind it.
     """
     greeting = xadd(inbox, b"%s:0" % publisher.encode(), _GREETING, cap=1, make=True)
-    with client.pipeline(transaction=True) as pipe:
-        pipe.execute_command(*greeting)
-        pipe.expire(inbox, ttl_s)
-        first = pipe.execute()[0]
+    first, renewed = connections.transaction([greeting, ("EXPIRE", inbox, ttl_s)])
+    for reply in (first, renewed):
+        if isinstance(reply, ResponseError):
+            raise reply
     return first if isinstance(first, bytes) else str(first).encode()
 
 

@@ -23,6 +23,7 @@ from service.archiving.archiver import Archiver
 from service.live.queue.streams import make_inbox
 from service.manager.bulk import Batches, run_batch
 from service.manager.manager import SessionManager
+from service.redis_access.kept import KeptConnections
 from service.sessions.model import NewCommand
 from service.sessions.store.store import RedisSessionStore
 from tests.support.clients.rest import FakeMessages
@@ -162,7 +163,7 @@ def beats(store: RedisSessionStore, archiver: Archiver) -> Callable[[], object]:
         store.fleet.node_beat(NODE, {"connections": 1})
         store.fleet.worker_beat("worker-1", {"jobs": 1})
         client = store.runner.client
-        make_inbox(client, store.keys.inbox("token"), "token", 900)
+        make_inbox(KeptConnections.of(client), store.keys.inbox("token"), "token", 900)
 
     return act
 

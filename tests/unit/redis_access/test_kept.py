@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import fakeredis
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from service.redis_access.kept import MOST, KeptConnections
 
@@ -123,3 +125,47 @@ def test_process_that_was_forked_takes_none_of_its_parent(monkeypatch: pytest.Mo
     with connections.lend() as line:
         assert line is pool.taken[1]
     assert pool.returned == []  # the parent's is not even closed
+
+
+@pytest.fixture
+def real() -> KeptConnections:
+    client: Any = fakeredis.FakeRedis(server=fakeredis.FakeServer(version=(7, 2)), protocol=2)
+    return KeptConnections(client)
+
+
+def test_errors_are_in_the_place_of_their_replies(real: KeptConnections) -> None:
+    commands = [("SET", "a", "x"), ("LPUSH", "a", 1), ("GET", "a")]
+    for found in (real.ask(commands), real.transaction(commands)):
+        assert (found[0], found[2]) == (b"OK", b"x")
+        assert isinstance(found[1], ResponseError)
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        real.call(commands[1])
+    assert real.call(("GET", "a")) == b"x"
+
+
+def test_transaction_is_one_whole(real: KeptConnections) -> None:
+    """What was refused at once is why nothing of it was done."""
+    with pytest.raises(ResponseError, match=r"(?i)unknown command"):
+        real.transaction([("SET", "a", "x"), ("UNHEARD",), ("SET", "b", "x")])
+    assert real.call(("EXISTS", "a", "b")) == 0
+
+
+def test_connection_whose_call_was_cut_off_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next caller would get the reply to this call."""
+    pool = Pool()
+
+    def end(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Line, "send_packed_command", lambda *_: None, raising=False)
+    monkeypatch.setattr(Line, "read_response", end, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        kept(pool).ask([("GET", "a")])
+    assert pool.returned == pool.taken
+    assert not pool.taken[0].is_open
+
+
+def test_closing_ends_connections_that_are_lent_too(real: KeptConnections) -> None:
+    with real.lend() as one, real.lend() as other:
+        real.close()
+        assert (one._sock, other._sock) == (None, None)

@@ -88,6 +88,30 @@ def test_message_that_fails_ends_nothing_and_is_counted(bench: Bench) -> None:
     assert (done, bench.manager.counters.bad, bench.manager.counters.received) == ([1], 3, 1)
 
 
+def test_only_what_never_blocks_runs_where_messages_are_read(bench: Bench) -> None:
+    done: list[object] = []
+    tasks: list[object] = []
+    bench.tasks.spawn = lambda *call: tasks.append(call)
+    bench.manager.on("at once", done.append, inline=True)
+    bench.manager.on("later", done.append)
+    for topic in ("at once", "later"):
+        bench.arrives(notify(topic))
+        bench.manager.notify(NODE, topic, 2)
+    assert done == [1, 2]
+    assert len(tasks) == 2
+
+
+def test_message_to_its_own_node_that_fails_is_no_concern_of_the_sender(bench: Bench) -> None:
+    """What it is about was accepted."""
+
+    def fails(data: object) -> None:
+        raise KeyError
+
+    bench.manager.on("fails", fails, inline=True)
+    bench.manager.notify(NODE, "fails", 1)
+    assert bench.manager.counters.bad == 1
+
+
 def test_message_for_a_socket_of_another_node_is_not_looked_at(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
