@@ -6,15 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+import orjson
+
 from service import errors
 from service.archiving.archiver import Archiver
 from service.archiving.null import NullArchiver
-from service.sessions.model import CommandChange, Snapshot
+from service.sessions.model import END_FIELDS, CommandChange, Snapshot
 from service.sessions.store.store import RedisSessionStore
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Up to so many bytes the end of a command is in the message about it: the stream of a node keeps many messages.
+MAX_END_BYTES = 1_000
 
 
 class Messages(Protocol):
@@ -101,13 +106,13 @@ class ManagerCore:
             if change.changed:
                 self.count(change.status)
             if change.changed and change.waiter:
-                self.send(
-                    self.messages.notify,
-                    change.waiter,
-                    "command",
-                    {
-                        "session_id": change.session_id,
-                        "command_id": change.command_id,
-                        "status": change.status,
-                    },
-                )
+                about: dict[str, object] = {
+                    "session_id": change.session_id,
+                    "command_id": change.command_id,
+                    "status": change.status,
+                }
+                if change.final and change.view is not None:
+                    end = {name: change.view[name] for name in END_FIELDS if name in change.view}
+                    if len(orjson.dumps(end)) <= MAX_END_BYTES:
+                        about["end"] = end
+                self.send(self.messages.notify, change.waiter, "command", about)

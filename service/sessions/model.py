@@ -17,6 +17,8 @@ ARCHIVED = "archived"
 
 #: Command statuses that are final.
 FINAL_STATUSES = frozenset({"succeeded", "failed", "timed_out", "expired", "cancelled"})
+#: What the end of a command adds to it, or changes, as it was queued; but for its status.
+END_FIELDS = ("attempt", "updated_at", "result", "error")
 
 #: Fields of the session hash that a summary is made of, in the order the scripts read them.
 SUMMARY_FIELDS = (
@@ -279,7 +281,8 @@ class CommandChange:
     status: str
     waiter: str
     changed: bool = True
-    view: dict[str, Any] | None = None  #: as the API shows it then; only of what a client changed
+    #: as the API shows it then; only of what a client changed, and of the end of what a request waits for
+    view: dict[str, Any] | None = None
 
     @property
     def final(self) -> bool:

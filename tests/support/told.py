@@ -12,6 +12,8 @@ class Told:
 
     def __init__(self) -> None:
         self.all: list[tuple[str, ...]] = []
+        #: What `notify` was given.
+        self.notices: list[Any] = []
 
     def emit_to(self, sid: str, event: str, data: Any) -> None:
         self.all.append(("emit", sid, event))
@@ -21,9 +23,19 @@ class Told:
 
     def notify(self, node_id: str, topic: str, data: Any) -> None:
         self.all.append(("notify", node_id, topic))
+        self.notices.append(data)
 
 
 def told(manager: SessionManager) -> list[tuple[str, ...]]:
+    return _messages(manager).all
+
+
+def notices(manager: SessionManager) -> list[Any]:
+    """Return what nodes were notified of."""
+    return _messages(manager).notices
+
+
+def _messages(manager: SessionManager) -> Told:
     messages = manager.messages
     assert isinstance(messages, Told)
-    return messages.all
+    return messages

@@ -1,8 +1,8 @@
 """Requests that wait until a command is delivered or over.
 
-A waiter sleeps until a `command` message names its command. That message is a hint: the waiter
-reads the answer from Redis, and looks there now and then without a message, in case the message
-died with its node.
+A waiter sleeps until a `command` message names its command. A message that has the end of the command is the
+answer: nothing changes a command that has ended. Every other one is a hint: the waiter reads the answer from
+Redis, and looks there now and then without a message, in case the message died with its node.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class CommandWaiters:
         self._poll_s = poll_s
         self._clock = clock
         self._events: dict[str, dict[Event, str]] = {}  # command -> waiter -> awaited status
+        self._ends: dict[Event, dict[str, Any]] = {}  # waiter -> how its command has ended
         self._is_over = False
 
     @property
@@ -60,8 +61,11 @@ class CommandWaiters:
         if not isinstance(data, Mapping):
             return
         status = str(data.get("status"))
+        end = _end(status, data.get("end"))
         for event, until in list(self._events.get(str(data.get("command_id")), {}).items()):
             if model.is_reached(status, until):
+                if end is not None:
+                    self._ends[event] = end
                 event.set()
 
     def check(self) -> None:
@@ -117,6 +121,8 @@ class CommandWaiters:
             event.wait(min(timeout_s, pause_s))
             while True:
                 event.clear()
+                if event in self._ends:
+                    return {**command, **self._ends[event]}
                 try:
                     found = self._store.get(session_id, command_id)
                     if found is None:
@@ -133,8 +139,21 @@ class CommandWaiters:
                 event.wait(min(left_s, pause_s))
                 pause_s = min(2 * pause_s, self._poll_s)
         finally:
+            self._ends.pop(event, None)
             others = self._events.get(command_id)
             if others is not None:
                 others.pop(event, None)
                 if not others:
                     del self._events[command_id]
+
+
+def _end(status: str, told: object) -> dict[str, Any] | None:
+    """Return what a message says of the end of a command; None: it has to be read."""
+    if status not in model.FINAL_STATUSES or not isinstance(told, Mapping):
+        return None
+    end = {name: told[name] for name in model.END_FIELDS if name in told}
+    if not isinstance(end.get("attempt"), int) or not isinstance(
+        end.get("updated_at"), int | float
+    ):
+        return None
+    return {"status": status, **end}

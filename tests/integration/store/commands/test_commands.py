@@ -12,7 +12,7 @@ from service.manager.manager import SessionManager
 from service.sessions.model import NewCommand, Registration
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import make_store
-from tests.support.told import Told, told
+from tests.support.told import Told, notices, told
 from tests.support.waiting import wait_until
 
 A, B = "host-aaaa", "host-bbbb"
@@ -142,6 +142,46 @@ def test_delete_cancels_open_commands_and_tells(
         ("disconnect", "aaaa.1"),
         ("notify", B, "command"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_told"),
+    [
+        ({"ok": True, "result_json": '{"x":[],"n":1.5}'}, True),
+        ({"ok": False, "error_json": '{"code":"jammed"}'}, True),
+        ({"ok": True}, True),
+        ({"ok": True, "result_json": f'"{"x" * 2_000}"'}, False),
+    ],
+)
+def test_who_waits_on_another_node_is_told_how_a_command_ended_unless_that_is_large(
+    store: RedisSessionStore,
+    manager: SessionManager,
+    own: Registration,
+    answer: dict[str, Any],
+    is_told: bool,
+) -> None:
+    """With what was queued it is the command as it is in Redis."""
+    queued = add(store, "c1", waiter=B).view
+    store.commands.take("d1", own.generation)
+    change = store.commands.finish("d1", own.generation, "c1", **answer)
+    assert change is not None
+    manager.notify_waiters([change])
+    [message] = notices(manager)
+    assert ("end" in message) == is_told
+    if is_told:
+        shown = {**queued, "status": message["status"], **message["end"]}
+        assert shown == store.commands.get("d1", "c1")
+
+
+def test_delivery_is_told_without_an_end(
+    store: RedisSessionStore, manager: SessionManager, own: Registration
+) -> None:
+    add(store, "c1", waiter=B)
+    store.commands.take("d1", own.generation)
+    change = store.commands.delivered("d1", own.generation, "c1")
+    assert change is not None
+    manager.notify_waiters([change])
+    assert notices(manager) == [{"session_id": "d1", "command_id": "c1", "status": "delivered"}]
 
 
 class Unreachable(Told):

@@ -19,6 +19,7 @@ class Bench:
         self.status = "queued"
         self.looks: list[float] = []
         self.ended: list[tuple[str, str]] = []
+        self.answers: list[dict[str, Any]] = []
         self.waiters = CommandWaiters(self, self.tasks, poll_s=poll_s, clock=self.tasks.monotonic)
 
     def get(self, session_id: str, command_id: str) -> dict[str, Any]:
@@ -30,15 +31,16 @@ class Bench:
             try:
                 answer = self.waiters.wait("d1", QUEUED, until, timeout_s)
                 self.ended.append((until, answer["status"]))
+                self.answers.append(answer)
             except errors.ServiceError as error:
                 self.ended.append((until, error.code))
 
         self.tasks.spawn(wait)
         self.tasks.run(5)
 
-    def tell(self, status: str) -> None:
+    def tell(self, status: str, **more: object) -> None:
         self.status = status
-        self.waiters.on_command({"command_id": "c1", "status": status})
+        self.waiters.on_command({"command_id": "c1", "status": status, **more})
         self.tasks.run(0.1)
 
 
@@ -75,3 +77,38 @@ def test_wait_ends_in_its_time() -> None:
     bench.wait("result", 20)
     bench.tasks.run(16)
     assert bench.ended == [("result", "command_timeout")]
+
+
+END = {"attempt": 1, "updated_at": 3.5, "result": {"x": []}}
+
+
+@pytest.mark.parametrize("until", ["delivered", "result"])
+def test_message_with_the_end_of_a_command_is_its_answer(until: str) -> None:
+    """Nothing is read for it; what else a message may have is no part of a command."""
+    bench = Bench(poll_s=1000)
+    bench.wait(until)
+    looks = len(bench.looks)
+    bench.tell("succeeded", end={**END, "params": "other"})
+    assert bench.answers == [{**QUEUED, "status": "succeeded", **END}]
+    assert len(bench.looks) == looks
+    assert bench.waiters.count == 0
+
+
+@pytest.mark.parametrize(
+    "end", [None, [], {}, {**END, "attempt": "1"}, {"attempt": 1}, {**END, "updated_at": None}]
+)
+def test_message_whose_end_is_none_is_a_hint(end: object) -> None:
+    """As that of a node of an earlier version."""
+    bench = Bench(poll_s=1000)
+    bench.wait("result")
+    looks = len(bench.looks)
+    bench.tell("succeeded", end=end)
+    assert bench.answers == [{**QUEUED, "status": "succeeded"}]
+    assert len(bench.looks) == looks + 1
+
+
+def test_command_that_is_not_over_has_no_end() -> None:
+    bench = Bench(poll_s=1000)
+    bench.wait("delivered")
+    bench.tell("delivered", end=END)
+    assert bench.answers == [{**QUEUED, "status": "delivered"}]

@@ -2,7 +2,7 @@
 -- ARGV[4] id · [5] generation of the device ('' for people) · [6] command id · [7] status ·
 --   [8] result JSON or '' · [9] error JSON or '' · [10] bytes that a session may hold
 -- Returns {'missing' | 'stale' | 'too_large'} or {'ok' | 'late', command, status, waiter}; 'late': it had
---   ended. People get `command_parts` behind that.
+--   ended. Where a person ends it, or a request waits for it, `command_parts` is behind that.
 -- NOTE: up to 512 bytes always fit, because every command must end.
 local id, generation, command_id = ARGV[4], ARGV[5], ARGV[6]
 local record = command_record(id, command_id)
@@ -15,5 +15,6 @@ if not FINAL[record.status] then
   answer = 'ok'
   command_step(id, command_id, record, ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil, ARGV[9] ~= '' and ARGV[9] or nil)
 end
-local parts = generation == '' and command_parts(id, command_id) or nil
+local is_shown = generation == '' or (record.waiter or '') ~= ''
+local parts = is_shown and command_parts(id, command_id) or nil
 return {answer, record.command, record.status, record.waiter or '', parts}
