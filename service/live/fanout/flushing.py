@@ -1,7 +1,7 @@
 """Flushing: sends what groups have collected, with counts as fresh as the summaries next to them.
 
-Counts cost a round trip, so they are read only when a summary is about to go out, once per group
-and interval. Everything else here happens between two reads of the feeds.
+Counts cost a round trip, so they are read only when a summary is about to go out that may change them, once per
+group and interval. Everything else here happens between two reads of the feeds.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Flusher:
         """
         with self._lock:
             segments = [] if group.is_over else group.take()
-        if any(segment.has_states for segment in segments):
+        if group.may_change_counts(segments):
             group.needs_counts = True
         if ask and group.needs_counts and (segments or not group.counts):
             ask = self.refresh_counts(group)
@@ -89,8 +89,7 @@ class Flusher:
     def refresh_counts(self, group: Group) -> bool:
         """Read the group's counts; False when Redis does not answer: the old counts stay meanwhile."""
         try:
-            group.counts = orjson.dumps(counts_of(self._store, group.scope))
-            group.needs_counts = False
+            group.note_counts(orjson.dumps(counts_of(self._store, group.scope)))
         except errors.ServiceError:
             group.needs_counts = True
         return not group.needs_counts

@@ -44,6 +44,8 @@ EARLY_BYTES = 512 * 1024
 CONFLATED_EVERY_S = 1.0
 #: A cursor goes out at least this often (docs/protocol.md promises 10 s).
 CURSOR_EVERY_S = 5.0
+#: With summaries go out counts that are no older, whatever changed.
+RECOUNT_EVERY_S = 5.0
 
 NO_COUNTS = b'{"active":0,"inactive":0,"archived":0}'
 
@@ -114,6 +116,7 @@ class Group:
         self.slow: dict[str, Member] = {}
         self.counts = b""
         self.needs_counts = True
+        self._counted_at = float("-inf")
         self.frames_sent = 0
         self.is_stale = False
         self.current_at = float("-inf")
@@ -156,6 +159,19 @@ class Group:
             self.changes.reach(partition, number)
         elif partition in self.position:
             self.position[partition] = number
+
+    def note_counts(self, counts: bytes) -> None:
+        """Keep counts that were just read."""
+        self.counts, self.needs_counts, self._counted_at = counts, False, self._monotonic()
+
+    def may_change_counts(self, segments: Iterable[Segment]) -> bool:
+        """Return whether these segments have summaries next to which the counts may be too old.
+
+        Most changes say whether they changed them. Sessions may also go without an entry, so they are read again
+        now and then.
+        """
+        is_old = self._monotonic() > self._counted_at + RECOUNT_EVERY_S
+        return any(one.changes_counts or (is_old and one.has_states) for one in segments)
 
     def join(self, member: Member) -> bool:
         """Make it a member if it stands exactly where the group stands."""

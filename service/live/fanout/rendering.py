@@ -1,11 +1,12 @@
 """Rendering: from changes to the frames that a subscription is sent.
 
 `PendingChanges` collects changes and cuts them into segments. Within a segment everything of one
-kind becomes one frame, in the order: removals and summaries (`sessions_update`, the last of each
-session), `command_update`s, data. That is not the order of the feed, but for each session alone it
+kind becomes one frame, in the order: `command_update`s, removals and summaries (`sessions_update`, the
+last of each session), data. That is not the order of the feed, but for each session alone it
 is: a change that would have to come before a later kind of its own session ends the segment. So a
 burst of registers among a stream of samples costs two frames, not two per register, and no
-dashboard sees a session's samples before the summary that preceded them.
+dashboard sees a session's samples before the summary that preceded them. Commands come first because
+their steps write a summary behind them.
 
 A segment ends at an entry, never inside one, and only its last frame carries the position after
 it. A dashboard that is cut off between two frames of a segment resumes before the segment: it
@@ -30,7 +31,7 @@ from service.transport.connection import Frame, event_frame
 MAX_SEGMENT_BYTES = 128 * 1024
 
 #: The kinds of change a session has in a segment, in the order of their frames.
-_SUMMARY, _COMMAND = 1, 2
+_COMMAND, _SUMMARY = 1, 2
 
 
 class Segment:
@@ -39,19 +40,21 @@ class Segment:
     Attributes:
         removed: sessions to drop; applied before `changed`.
         changed: the last summary of each session.
+        changes_counts: of active, inactive and archived sessions there may be more or fewer.
         commands: in the order they came.
         data: in the order it came.
         end: partition → last entry of the segment, for the partitions that moved.
     """
 
     __slots__ = (
-        "_data_of", "_data_seen", "_highest", "changed", "commands", "data", "end", "removed",
-        "size"
+        "_data_of", "_data_seen", "_highest", "changed", "changes_counts", "commands", "data", "end",
+        "removed", "size"
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.removed: dict[bytes, None] = {}
         self.changed: dict[bytes, State] = {}
+        self.changes_counts = False
         self.commands: list[Command] = []
         self.data: list[Part] = []
         self.end: dict[int, int] = {}
@@ -137,12 +140,14 @@ class PendingChanges:
         segment = self._for(state.session, _SUMMARY, partition, number)
         segment.changed.pop(state.session, None)
         segment.changed[state.session] = state
+        segment.changes_counts |= state.changes_counts
         segment.size += 512  # about what a summary has
 
     def add_removed(self, session: bytes, partition: int, number: int) -> None:
         segment = self._for(session, _SUMMARY, partition, number)
         segment.changed.pop(session, None)
         segment.removed[session] = None
+        segment.changes_counts = True
         segment.size += len(session)
 
     def add_command(self, command: Command, partition: int, number: int) -> None:
@@ -209,8 +214,7 @@ class Renderer:
 
         `before` and `after` are the positions at both ends; `counts` is JSON.
         """
-        frames: list[Frame] = []
-        more = bool(segment.commands or segment.data)
+        frames = [event_frame("command_update", one.payload) for one in segment.commands]
         has_cursor = False
         if segment.has_states:
             frames.append(
@@ -218,11 +222,10 @@ class Renderer:
                     [state.summary_json for state in segment.changed.values()],
                     segment.removed,
                     counts,
-                    self.cursor(before if more else after),
+                    self.cursor(before if segment.data else after),
                 )
             )
-            has_cursor = not more
-        frames += [event_frame("command_update", one.payload) for one in segment.commands]
+            has_cursor = not segment.data
         if segment.data and self.batch:
             updates = b",".join([part.fragment for part in segment.data])
             frames.append(batch_frame(updates, self.cursor(after)))
@@ -230,7 +233,7 @@ class Renderer:
         else:
             for part in segment.data:
                 frames += part.frames
-            if segment.commands:  # no later frame carries a cursor
+            if segment.commands and not has_cursor:  # no later frame carries one
                 frames.append(self.sessions_update([], {}, counts, self.cursor(after)))
                 has_cursor = True
         return frames, has_cursor

@@ -94,11 +94,15 @@ class Part:
 class State:
     """A session's summary after a change."""
 
-    __slots__ = ("_summary_json", "fields", "previous_project", "project", "session")
+    __slots__ = (
+        "_summary_json", "changes_counts", "fields", "previous_project", "project", "session"
+    )  # fmt: skip
 
     def __init__(self, session: bytes, fields: dict[str, str]) -> None:
         self.session = session
         self.previous_project = fields.pop("previous_project_id", None)
+        #: More or fewer sessions may be active, inactive or archived than before.
+        self.changes_counts = fields.pop("counts", "") != "same"
         self.project = fields.get("project_id", "")
         self.fields = fields
         self._summary_json: bytes | None = None

@@ -60,8 +60,57 @@ def test_feed_says_of_a_session_what_lists_say(
     [listed] = store.index.summaries(["d1"])
     fields = client.xrevrange(store.keys.feed(0), count=1)[0][1]
     assert listed is not None
+    assert fields.pop("counts") == "same"
     assert {*listed} == {*SUMMARY_FIELDS, "session_id"}
     assert {**fields, "session_id": "d1"} == listed
+
+
+def test_entry_says_that_counts_are_the_same_where_they_are(
+    store: RedisSessionStore, client: redis.Redis, manager: SessionManager
+) -> None:
+    """A dashboard's node reads them again only where an entry does not say so."""
+    counts, seen, says = store.index.counts(), 0, {}
+
+    def did(what: str) -> None:
+        nonlocal counts, seen
+        rows = [fields for _, fields in client.xrange(store.keys.feed(0))]
+        states = [one for one in rows[seen:] if next(iter(one)) in ("state", "removed")]
+        seen = len(rows)
+        says[what] = bool(states) and all(one.get("counts") == "same" for one in states)
+        before, counts = counts, store.index.counts()
+        assert not says[what] or counts == before
+
+    store.devices.report("d2", Said(expect_every_ms=5_000, reported_version=1), create=True)
+    did("report")
+    own = store.ownership.register("d1", node_id=A, sid="aaaa.1", project_id="p")
+    did("register")
+    for command_id in ("c1", "c2", "c3"):
+        store.commands.add("d1", NewCommand(command_id, "go", "null", 60_000))
+        did("add")
+    store.commands.take("d1", own.generation)
+    store.commands.delivered("d1", own.generation, "c1")
+    store.commands.finish("d1", own.generation, "c1", ok=True)
+    did("finish")
+    store.commands.cancel("d1", "c2")
+    did("cancel")
+    manager.update_setup("d1", {"a": 1})
+    did("setup_put")
+    store.setups.reported("d1", own.generation, 1)
+    did("setup_reported")
+    manager.undo_setup("d1")
+    did("setup_step")
+    store.ownership.join("d1", A, "aaaa.2")
+    did("join")
+    store.ownership.leave("d1", A, "aaaa.2")
+    did("leave")
+    store.ownership.register("d1", node_id=A, sid="aaaa.3", project_id="q")
+    did("move")
+    store.ownership.disconnect(0, A, [("d1", "aaaa.3", own.generation + 1)], "x")
+    store.cleanup.delete("d1")
+    did("delete")
+    assert {what for what, same in says.items() if not same} == {
+        *("report", "register", "move", "delete")
+    }
 
 
 def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: str) -> None:

@@ -185,14 +185,33 @@ class TestSessionsUpdate:
     def test_only_the_last_frame_of_a_segment_moves_the_cursor(self, tasks, feed, node):
         node.watch("a", batch=True)
         tasks.run(0.1)
-        feed.add(0, state("x", 1))
         feed.add(0, command("x", "c", "queued"))
+        feed.add(0, state("x", 1))
         feed.add(0, data(("x", 2, [["k", 1, 1]])))
         tasks.run(0.3)
-        (_, first), (name, _), (_, last) = node.events("a")
+        (name, _), (_, first), (_, last) = node.events("a")
         assert name == "command_update"
         assert feed.decode_cursor(Scope(), first["cursor"]).offsets == {0: 0}
         assert feed.decode_cursor(Scope(), last["cursor"]).offsets == {0: 3}
+
+    def test_step_of_a_command_and_its_summary_go_out_together(self, tasks, feed, node):
+        node.watch("a")
+        tasks.run(0.1)
+        feed.add(0, command("x", "c", "queued"))
+        feed.add(0, state("x", 1))
+        tasks.run(0.3)
+        (name, _), (other, summary) = node.events("a")
+        assert (name, other) == ("command_update", "sessions_update")
+        assert feed.decode_cursor(Scope(), summary["cursor"]).offsets == {0: 2}
+
+    def test_summary_before_a_command_of_its_session_comes_first(self, tasks, feed, node):
+        node.watch("a")
+        tasks.run(0.1)
+        feed.add(0, state("x", 1))
+        feed.add(0, command("x", "c", "sent"))
+        tasks.run(0.3)
+        names = [name for name, _ in node.events("a")]
+        assert names == ["sessions_update", "command_update", "sessions_update"]
 
     def test_removed_then_made_again_is_told_as_both(self, tasks, feed, node):
         node.watch("a")

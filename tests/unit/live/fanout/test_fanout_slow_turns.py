@@ -199,6 +199,37 @@ def test_counts_are_read_again_for_every_summary(
         assert node.events("a")[-1][1]["counts"]["active"] == active
 
 
+def test_counts_are_not_read_for_what_leaves_them_as_they_are(
+    tasks: SimulatedTasks, feed: FakeFeed, node: Node
+) -> None:
+    """But for a change that is sent with it, and where they are not known."""
+    node.watch("a", batch=True)
+    tasks.run(0.2)
+    same = [*state("x", 2), "counts", "same"]
+    seen = []
+    for active, changes in (
+        (5, [same]),
+        (6, [same]),
+        (7, [state("x", 1), same]),
+        (8, [same]),
+        (9, [["removed", "x", "project_id", ""], same]),
+    ):
+        node.counts.now = {"active": active, "inactive": 0, "archived": 0}
+        for change in changes:
+            feed.add(0, change)
+        tasks.run(0.3)
+        [changed] = [one["changed"] for _, one in node.events("a")[-1:]]
+        assert changed[0]["rev"] == 2
+        assert "counts" not in changed[0]
+        seen.append(node.events("a")[-1][1]["counts"]["active"])
+    assert seen == [5, 5, 7, 7, 9]
+    tasks.run(6)
+    feed.add(0, same)
+    node.counts.now = {"active": 10, "inactive": 0, "archived": 0}
+    tasks.run(0.3)
+    assert node.events("a")[-1][1]["counts"]["active"] == 10
+
+
 def test_group_that_cannot_be_sent_to_holds_up_no_other(
     tasks: SimulatedTasks, feed: FakeFeed, node: Node
 ) -> None:

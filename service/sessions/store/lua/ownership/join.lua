@@ -17,6 +17,6 @@ if added == 1 then
   end
   call('HSET', session, 'active_clients', count, 'last_activity', now_ms)
   grow(id, 1, 0)
-  feed_state(id)
+  feed_state(id, nil, true)
 end
 return count

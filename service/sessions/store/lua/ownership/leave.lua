@@ -15,6 +15,6 @@ if removed == 1 then
   call('HDEL', key('client_names', id), node_id .. '#' .. ARGV[6])
   call('HSET', session, 'active_clients', #left, 'last_activity', now_ms)
   grow(id, 1, 0)
-  feed_state(id)
+  feed_state(id, nil, true)
 end
 return #left

@@ -34,6 +34,6 @@ versions.redo = {}
 note_setup_versions(id, versions, version)
 call('HSET', session, 'setup_timestamp', ARGV[7] ~= '' and ARGV[7] or now_ms, 'last_update', now_ms)
 event(id, 'setup_changed', {version = version})
-feed_state(id)
+feed_state(id, nil, true)
 refresh(id)
 return setup_state(id)

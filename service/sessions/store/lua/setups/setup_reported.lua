@@ -8,6 +8,6 @@ if is[1] ~= ARGV[5] then return 'stale' end
 if is[2] ~= ARGV[6] then
   call('HSET', session, 'reported_version', ARGV[6])
   grow(id, 1, 0)
-  feed_state(id)
+  feed_state(id, nil, true)
 end
 return 'ok'

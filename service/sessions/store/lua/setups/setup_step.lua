@@ -20,6 +20,6 @@ table.insert(versions[direction == 'undo' and 'redo' or 'undo'], versions.presen
 note_setup_versions(id, versions, now_version, table.remove(versions[direction]))
 call('HSET', session, 'setup_timestamp', now_ms, 'last_update', now_ms)
 event(id, 'setup_changed', {version = now_version, reason = direction})
-feed_state(id)
+feed_state(id, nil, true)
 refresh(id)
 return setup_state(id)

@@ -69,7 +69,7 @@ local function command_step(id, command_id, record, status, result, error)
   feed_add({'command', id, 'project_id', call('HGET', session, 'project_id') or '',
     'command_id', command_id, 'command', record.command, 'status', status,
     'result', result or '', 'error', error or '', 'at', now_ms})
-  if FINAL[status] or record.attempt == 0 then feed_state(id) end
+  if FINAL[status] or record.attempt == 0 then feed_state(id, nil, true) end
 end
 
 -- How many open commands the device has not acknowledged.

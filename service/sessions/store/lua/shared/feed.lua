@@ -40,12 +40,17 @@ local function summary(id, fields)
   return fields
 end
 
--- The session's summary as it is now becomes a feed entry.
-local function feed_state(id, previous_project)
+-- The session's summary as it is now becomes a feed entry. `as_many`: the session is in its project, and active,
+-- inactive or archived, as before; so nothing has to be counted again.
+local function feed_state(id, previous_project, as_many)
   local fields = summary(id, {'state', id})
   if previous_project then
     fields[#fields + 1] = 'previous_project_id'
     fields[#fields + 1] = previous_project
+  end
+  if as_many then
+    fields[#fields + 1] = 'counts'
+    fields[#fields + 1] = 'same'
   end
   feed_add(fields)
 end
