@@ -90,8 +90,7 @@ def serve(
     stop_accepting = front.serve(app)
     about = {"node_id": node.node_id, "address": f"{host}:{port}", "async_mode": async_mode}
     log.info("serving", extra={"action": "serving", **about})
-    while not stopping.asked:
-        time.sleep(0.05)
+    stopping.wait()
     until = time.monotonic() + times.most_s
     node.begin_drain()
     _end_if_drain_hangs(times.most_s)
@@ -148,6 +147,22 @@ class _Stopping:
 
     def ask(self, *_: Any) -> None:
         self.asked = True
+
+    def wait(self) -> None:
+        """Wait until it was asked, in the main thread.
+
+        The interpreter writes a byte at each signal: that wakes the event loop, also where the signal came just before
+        the loop began to wait.
+        """
+        woken, bell = socket.socketpair()
+        with woken, bell:
+            bell.setblocking(False)
+            before = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+            try:
+                while not self.asked:
+                    woken.recv(64)
+            finally:
+                signal.set_wakeup_fd(before)
 
 
 def _catch_signals() -> _Stopping:

@@ -6,6 +6,7 @@ again and forget the descriptor).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -51,7 +52,16 @@ class EventletHub:
         from eventlet import getcurrent, hubs
 
         self._hub = hubs.get_hub()
+        # It would wake for each timeout that was called off: of every reply that Redis gave (eventlet/hubs/hub.py:328).
+        self._hub.sleep_until = self._first_timer
         self._getcurrent = getcurrent
+
+    def _first_timer(self) -> float | None:
+        timers = self._hub.timers
+        while timers and timers[0][1].called:
+            heapq.heappop(timers)
+            self._hub.timers_canceled -= 1
+        return timers[0][0] if timers else None
 
     def soon(self, function: Callable[[], object]) -> None:
         self._hub.schedule_call_global(0, function)

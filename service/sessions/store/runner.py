@@ -313,7 +313,7 @@ class ScriptRunner:
 
     def now_ms(self) -> int:
         """Return the Redis time in ms."""
-        seconds, micros = self.repeat(self.client.time)
+        [(seconds, micros)] = self.ask([("TIME",)])
         return int(seconds) * 1000 + int(micros) // 1000
 
 
