@@ -240,3 +240,22 @@ def test_large_session_comes_back_whole_in_several_calls(
     assert latest == {
         name: f"{len(values)}\n{values[-1]}" for name, values in before.histories.items()
     }
+
+
+@pytest.mark.parametrize(("part_left", "renewed"), [(0.9, False), (0.7, True)])
+def test_keys_that_a_command_makes_end_with_their_session(
+    store: RedisSessionStore, client: redis.Redis, part_left: float, renewed: bool
+) -> None:
+    """It is renewed as a whole where a quarter of its time has passed."""
+    ttl_ms = store.settings.ttl_ms
+    store.ownership.create("d", "", "p")
+    for kind in ("session", "timeline"):
+        client.pexpire(f"{store.keys.tag(0)}{kind}:d", round(part_left * ttl_ms))
+    for command_id in ("c1", "c2"):
+        store.commands.add("d", NewCommand(command_id, "go", "null", 60_000))
+    left = {
+        kind: client.pttl(f"{store.keys.tag(0)}{kind}:d")
+        for kind in ("session", "timeline", "commands", "commands_open")
+    }
+    expected = ttl_ms if renewed else part_left * ttl_ms
+    assert all(one == pytest.approx(expected, rel=0.01) for one in left.values()), left

@@ -130,6 +130,22 @@ def test_feed_is_trimmed_by_bytes_and_by_age(client: redis.Redis, key_prefix: st
     assert brief.samples.open_feed(0).first > 100
 
 
+def test_feed_of_steps_with_two_entries_each_is_trimmed(
+    client: redis.Redis, key_prefix: str
+) -> None:
+    """Whether their numbers are even or odd."""
+    for entries_before in (1, 2):
+        store = make_store(client, f"{key_prefix}{entries_before}", feed_keep_ms=1)
+        for i in range(entries_before):
+            store.ownership.register(f"d{i}", node_id=A, sid="aaaa.1")
+        for i in range(100):
+            store.commands.add("d0", NewCommand(f"c{i}", "go", "null", 60_000))
+            store.commands.cancel("d0", f"c{i}")
+        head = store.samples.open_feed(0)
+        assert head.last == entries_before + 400
+        assert head.first > 300
+
+
 def test_counter_that_was_lost_starts_a_new_feed(
     store: RedisSessionStore, client: redis.Redis, own: Registration
 ) -> None:
@@ -137,6 +153,9 @@ def test_counter_that_was_lost_starts_a_new_feed(
     client.delete(store.keys.epoch(0))
     store.samples.append(0, A, 1, [part("d1", own.generation, ("k", 1))])
     assert entries(store, client) == [(1, "data")]
+    client.delete(store.keys.epoch(0))
+    store.commands.add("d1", NewCommand("c1", "go", "null", 60_000))
+    assert entries(store, client) == [(1, "command"), (2, "state")]
 
 
 def test_feed_epoch_is_new_when_redis_was_emptied(

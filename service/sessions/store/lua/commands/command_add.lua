@@ -26,7 +26,8 @@ if call('HEXISTS', commands, command_id) == 1 then -- the same call again, after
   return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
 end
 if ARGV[9] ~= '' and not connected and not waiting then return {'offline'} end
-if call('ZCARD', open) >= tonumber(ARGV[12]) then return {'full'} end
+local queued = call('ZCARD', open)
+if queued >= tonumber(ARGV[12]) then return {'full'} end
 
 local ttl = math.max(tonumber(ARGV[8]), ARGV[15] == '1' and 3 * tonumber(is[5] or 0) or 0)
 local deadline = now + (ARGV[9] ~= '' and tonumber(ARGV[9]) or ttl)
@@ -35,15 +36,15 @@ local record = {command = ARGV[6], status = 'queued', attempt = 0, created_at = 
 if idempotency_key ~= '' then record.key, record.digest = idempotency_key, ARGV[13] ~= '' and ARGV[13] or nil end
 local names = 2 * #command_id + #':params' + (record.key and #'key:' + #record.key + #command_id or 0)
 if not has_room(id, names + #cjson.encode(record) + #ARGV[7], tonumber(ARGV[14])) then return {'too_large'} end
-if record.key then add_bytes(id, put(commands, 'key:' .. record.key, command_id)) end
+local bytes = record.key and put(commands, 'key:' .. record.key, command_id) or 0
 -- Grows also when Redis was emptied: the owner remembers the number of the last one it sent.
 local number = math.max(now, tonumber(call('HGET', session, 'last_command') or 0) + 1)
 call('HSET', session, 'last_command', text(number))
 call('HINCRBY', session, 'open_commands', 1)
 call('ZADD', open, text(number), command_id)
 call('ZADD', tag .. 'commands_due', text(deadline), command_id .. ':' .. id)
-add_bytes(id, put(commands, command_id .. ':params', ARGV[7]))
+bytes = bytes + put(commands, command_id .. ':params', ARGV[7])
 if connected then call('SADD', tag .. 'pending:' .. node_id, id) end
-command_step(id, command_id, record, 'queued')
-refresh(id)
+command_step(id, command_id, record, 'queued', nil, nil, bytes)
+refresh_if_due(id, queued == 0 and {'commands', 'commands_open'} or nil)
 return {'queued', command_id, node_id, sid, command_parts(id, command_id)}

@@ -36,9 +36,13 @@ local function refresh(id)
   end
 end
 
--- The same where nobody else does it: only sessions with a connection have a node that renews them.
-local function refresh_if_due(id)
-  if ttl_ms ~= '0' and call('PTTL', key('session', id)) < tonumber(ttl_ms) * 3 / 4 then refresh(id) end
+-- The same where nobody else does it: only sessions with a connection have a node that renews them. `made`: kinds of
+-- keys that may be new; they get the TTL that their session has left, so that they end with it.
+local function refresh_if_due(id, made)
+  if ttl_ms == '0' then return end
+  local left = call('PTTL', key('session', id))
+  if left < tonumber(ttl_ms) * 3 / 4 then return refresh(id) end
+  for _, kind in ipairs(made or {}) do call('PEXPIRE', key(kind, id), text(left)) end
 end
 
 -- Names the time in which this Redis lost nothing: another process, another primary and an emptied Redis

@@ -17,8 +17,13 @@ local function grow(id, revs, more)
   local is = call('HMGET', session, 'counted', 'rev')
   local rev = tonumber(is[2] or 0)
   local bytes = counted(is[1], rev)
-  if revs > 0 then call('HINCRBY', session, 'rev', revs) end
-  if bytes then call('HSET', session, 'counted', count_of(bytes + more, rev + revs)) end
+  if bytes and revs > 0 then
+    call('HSET', session, 'rev', text(rev + revs), 'counted', count_of(bytes + more, rev + revs))
+  elseif bytes then
+    call('HSET', session, 'counted', count_of(bytes + more, rev))
+  elseif revs > 0 then
+    call('HINCRBY', session, 'rev', revs)
+  end
 end
 local function add_bytes(id, more) if more ~= 0 then grow(id, 0, more) end end
 

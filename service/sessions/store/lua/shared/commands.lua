@@ -46,14 +46,14 @@ local function has_room(id, bytes, max_bytes)
   return true
 end
 
--- A command takes a new status: record, indexes, timeline, feed. `result`, `error`: JSON or nil.
-local function command_step(id, command_id, record, status, result, error)
+-- A command takes a new status: record, indexes, timeline, feed. `result`, `error`: JSON or nil. `more`: the bytes
+-- that the session has more by it already.
+local function command_step(id, command_id, record, status, result, error, more)
   local commands, session = key('commands', id), key('session', id)
   record.status, record.updated_at = status, now
-  local bytes = put(commands, command_id, cjson.encode(record))
+  local bytes = (more or 0) + put(commands, command_id, cjson.encode(record))
   if result then bytes = bytes + put(commands, command_id .. ':result', result) end
   if error then bytes = bytes + put(commands, command_id .. ':error', error) end
-  add_bytes(id, bytes)
   if FINAL[status] then
     call('ZREM', key('commands_open', id), command_id)
     call('ZREM', tag .. 'commands_due', command_id .. ':' .. id)
@@ -65,11 +65,11 @@ local function command_step(id, command_id, record, status, result, error)
     if count == 1 and ttl_ms ~= '0' then call('PEXPIRE', done, ttl_ms) end
     if count > 100 then drop_command(id) end
   end
-  event(id, 'command_' .. status, {command_id = command_id, command = record.command})
-  feed_add({'command', id, 'project_id', call('HGET', session, 'project_id') or '',
+  event(id, 'command_' .. status, {command_id = command_id, command = record.command}, nil, bytes)
+  local entry = {'command', id, 'project_id', call('HGET', session, 'project_id') or '',
     'command_id', command_id, 'command', record.command, 'status', status,
-    'result', result or '', 'error', error or '', 'at', now_ms})
-  if FINAL[status] or record.attempt == 0 then feed_state(id, nil, true) end
+    'result', result or '', 'error', error or '', 'at', now_ms}
+  if FINAL[status] or record.attempt == 0 then feed_add(entry, state_entry(id, nil, true)) else feed_add(entry) end
 end
 
 -- How many open commands the device has not acknowledged.

@@ -1,16 +1,18 @@
 -- The feed: what changed, for the nodes to show.
 
--- Writes one feed entry; its id is the partition's counter, so that a trim is seen as a gap.
+-- Writes feed entries; their ids are the partition's counter, so that a trim is seen as a gap.
 -- Every 64 entries a mark (time, id, bytes so far) is set, and what is too old or too much goes.
-local function feed_add(fields)
-  local bytes = 0
-  for _, field in ipairs(fields) do bytes = bytes + #field end
+local function feed_add(...)
+  local entries, bytes = {...}, 0
+  for _, fields in ipairs(entries) do
+    for _, field in ipairs(fields) do bytes = bytes + #field end
+  end
   local epoch, feed, marks = tag .. 'epoch', tag .. 'feed', tag .. 'feed_marks'
-  local last = call('HINCRBY', epoch, 'last', 1)
+  local last = call('HINCRBY', epoch, 'last', #entries)
   local total = call('HINCRBY', epoch, 'bytes', bytes)
-  if last == 1 then call('UNLINK', feed, marks) end -- a counter that was lost starts a new feed
-  call('XADD', feed, text(last) .. '-0', unpack(fields))
-  if last % 64 ~= 0 then return end
+  if last == #entries then call('UNLINK', feed, marks) end -- a counter that was lost starts a new feed
+  for i, fields in ipairs(entries) do call('XADD', feed, text(last - #entries + i) .. '-0', unpack(fields)) end
+  if last % 64 >= #entries then return end
   call('RPUSH', marks, now_ms .. ' ' .. text(last) .. ' ' .. text(total))
   local trim, feed_keep_ms, feed_max_bytes = nil, tonumber(ARGV[2]), tonumber(ARGV[3])
   while true do
@@ -40,9 +42,9 @@ local function summary(id, fields)
   return fields
 end
 
--- The session's summary as it is now becomes a feed entry. `as_many`: the session is in its project, and active,
+-- The session's summary as it is now, as a feed entry. `as_many`: the session is in its project, and active,
 -- inactive or archived, as before; so nothing has to be counted again.
-local function feed_state(id, previous_project, as_many)
+local function state_entry(id, previous_project, as_many)
   local fields = summary(id, {'state', id})
   if previous_project then
     fields[#fields + 1] = 'previous_project_id'
@@ -52,5 +54,7 @@ local function feed_state(id, previous_project, as_many)
     fields[#fields + 1] = 'counts'
     fields[#fields + 1] = 'same'
   end
-  feed_add(fields)
+  return fields
 end
+
+local function feed_state(...) feed_add(state_entry(...)) end

@@ -8,14 +8,14 @@ local function make(id, generation)
 end
 
 -- A lifecycle event: one line of the timeline, and a new rev, because the timeline is archived.
--- `actor`: by whom, JSON; nil: by whom the script is run.
-local function event(id, name, detail, actor)
+-- `actor`: by whom, JSON; nil: by whom the script is run. `more`: the bytes that the session has more by it.
+local function event(id, name, detail, actor, more)
   detail = detail or {}
   detail.at, detail.event = now, name
   local timeline = key('timeline', id)
-  call('RPUSH', timeline, string.sub(cjson.encode(detail), 1, -2) .. ',"by":' .. (actor or by) .. '}')
-  call('LTRIM', timeline, -200, -1)
-  grow(id, 1, 0)
+  local lines = call('RPUSH', timeline, string.sub(cjson.encode(detail), 1, -2) .. ',"by":' .. (actor or by) .. '}')
+  if lines > 200 then call('LTRIM', timeline, -200, -1) end
+  grow(id, 1, more or 0)
 end
 
 -- How the summary of a session begins that is in the archive and whose device is expected: it counts as active.
