@@ -162,8 +162,8 @@ def replies(
 ) -> Iterator[Any]:
     """Yield so many replies.
 
-    redis-py 8.1 (connection.py:1393) spends more on a reply than it takes to parse a short one. So it reads the
-    first one, and each that has not arrived yet; what has arrived behind it is taken from its parser.
+    redis-py 8.1 (connection.py:1393) spends more on a reply than it takes to parse a short one. So it reads those
+    that have not arrived yet; what has arrived behind another one is taken from its parser.
 
     Args:
         raises: raise a reply that is an error; otherwise it is yielded.
@@ -171,13 +171,6 @@ def replies(
     parser: Any = getattr(connection, "_parser", None)
     left = count
     while left:
-        left -= 1
-        try:
-            yield connection.read_response(disable_decoding=not decoded)
-        except ResponseError as error:
-            if raises:
-                raise
-            yield error
         reader: Any = getattr(parser, "_reader", None)
         while left and hasattr(reader, "gets") and (reply := reader.gets(decoded)) is not _NOTHING:
             if isinstance(reply, PushNotification):
@@ -191,6 +184,14 @@ def replies(
             if raises and isinstance(reply, ResponseError):
                 raise reply
             yield reply
+        if left:
+            left -= 1
+            try:
+                yield connection.read_response(disable_decoding=not decoded)
+            except ResponseError as error:
+                if raises:
+                    raise
+                yield error
 
 
 def _is_silent(sock: Any) -> bool:

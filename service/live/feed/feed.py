@@ -20,12 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import hiredis
 import redis
 
 from service import errors
 from service.live.feed import position as positions
 from service.live.feed.position import FeedLost, Position, epochs_digest
 from service.live.feed.scope import Scope
+from service.redis_access.connections import replies
 from service.redis_access.replies import RAISED, translated
 from service.sessions.model import FeedHead
 from service.sessions.store.keys import Keys
@@ -155,8 +157,8 @@ class Feed:
                     pipe.xrange(key, first, last, count)
                 for partition in spans:
                     pipe.hmget(self.keys.epoch(partition), *EPOCH_FIELDS)
-                replies = pipe.execute()
-        chunks = _chunks(list(spans), replies[: len(spans)], replies[len(spans) :])
+                found = pipe.execute()
+        chunks = _chunks(list(spans), found[: len(spans)], found[len(spans) :])
         for chunk in chunks:
             if not chunk.entries:
                 raise FeedLost(chunk.partition, "feed_trimmed" if chunk.epoch else "epoch_changed")
@@ -193,6 +195,7 @@ class FeedReader:
         self._connect = connect
         self._pool: redis.ConnectionPool | None = None
         self._connection: Any = None
+        self._packed: dict[int, bytes] = {}
         self.has_more = False  #: the last read stopped at its bound, not at the end
 
     @property
@@ -226,33 +229,39 @@ class FeedReader:
         keys, partitions = self._feed.keys, list(after)
         count = self._feed._count(TARGET_BYTES)
         block_ms = max(1, int(block_s * 1000))  # 0 would block for ever
-        commands: list[tuple[Any, ...]] = [
-            (
-                *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"),
-                *(keys.feed(partition) for partition in partitions),
-                *(f"{after[partition]}-0" for partition in partitions),
-            )
-        ]
+        reading: tuple[Any, ...] = (
+            *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"),
+            *(keys.feed(partition) for partition in partitions),
+            *(f"{after[partition]}-0" for partition in partitions),
+        )
         # The epochs are read after the entries: what is still the same then was so all the time.
-        commands += [("HMGET", keys.epoch(partition), *EPOCH_FIELDS) for partition in partitions]
+        packed = [hiredis.pack_command(reading), *map(self._asking_epoch, partitions)]
         connection = self._connection
         if connection is None:
             raise errors.StoreUnavailable
         try:
             with translated():
-                connection.send_packed_command(connection.pack_commands(commands))
+                connection.send_packed_command([b"".join(packed)])
                 found = connection.read_response(timeout=block_s + SILENT_S)
-                epochs = [connection.read_response() for _ in partitions]
+                epochs = list(replies(connection, len(partitions)))
         except BaseException:
             self.close()  # a reply may still be on its way: this connection cannot be used any more
             raise
         feeds = {keys.feed(partition).encode(): partition for partition in partitions}
         by_partition = {feeds[key]: entries for key, entries in found or ()}
-        replies = [by_partition.get(partition, []) for partition in partitions]
-        chunks = _chunks(partitions, replies, epochs)
+        entries = [by_partition.get(partition, []) for partition in partitions]
+        chunks = _chunks(partitions, entries, epochs)
         self._feed._learn(chunks)
         self.has_more = any(len(chunk.entries) == count for chunk in chunks)
         return chunks
+
+    def _asking_epoch(self, partition: int) -> bytes:
+        """Return the command that asks for a feed's epoch; the same ones are sent with every read."""
+        packed = self._packed.get(partition)
+        if packed is None:
+            asking: tuple[Any, ...] = ("HMGET", self._feed.keys.epoch(partition), *EPOCH_FIELDS)
+            packed = self._packed[partition] = hiredis.pack_command(asking)
+        return packed
 
     def close(self) -> None:
         """Forget the connection."""
@@ -266,7 +275,7 @@ def _as_it_is(reply: Any, **_options: Any) -> Any:
     return reply
 
 
-def _chunks(partitions: list[int], replies: list[Any], epochs: list[Any]) -> list[Chunk]:
+def _chunks(partitions: list[int], entries_of: list[Any], epochs: list[Any]) -> list[Chunk]:
     return [
         Chunk(
             partition,
@@ -274,7 +283,7 @@ def _chunks(partitions: list[int], replies: list[Any], epochs: list[Any]) -> lis
             [(int(entry_id.partition(b"-")[0]), fields) for entry_id, fields in entries],
             int(last or 0),
         )
-        for partition, entries, (epoch, last) in zip(partitions, replies, epochs, strict=True)
+        for partition, entries, (epoch, last) in zip(partitions, entries_of, epochs, strict=True)
     ]
 
 

@@ -81,6 +81,13 @@ def test_what_has_arrived_costs_one_call_of_the_library() -> None:
     assert wire.waits == 1
 
 
+def test_what_came_with_an_earlier_reply_costs_none() -> None:
+    wire = Wire(ANSWERS)
+    assert wire.read_response() == "OK"
+    assert shown(list(replies(wire, len(FOUND) - 1, raises=False))) == shown(FOUND[1:])
+    assert wire.waits == 1
+
+
 def test_no_more_is_taken_than_was_asked_for() -> None:
     wire = Wire(ANSWERS)
     assert list(replies(wire, 2)) == ["OK", "abc"]
