@@ -123,7 +123,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         if refusal is None:
             super().handle_one_request()
             # It refers to this connection, and only the garbage collector would free the two.
-            self.environ = {}
+            self.environ: dict[str, Any] = {}
             return
         self.close_connection = True
         if refusal:
