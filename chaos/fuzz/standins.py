@@ -162,7 +162,7 @@ class Engine:
     connect_timeout_s = linger_s = 15.0
 
     def __init__(self, tasks: Tasks, wheel: Wheel, metrics: Metrics) -> None:
-        self.eio = self.server = self.muster = self
+        self.eio = self.server = self.muster = self.manager = self
         self.sockets: dict[str, Any] = {}
         self.wheel = wheel
         self.counts = metrics
@@ -201,6 +201,9 @@ class Engine:
 
     def _trigger_event(self, name: str, sid: str, reason: str, run_async: bool = False) -> None:
         self._handle_disconnect(sid, "/", reason)
+
+    def trigger_callback(self, sid: str, number: int, arguments: list[Any]) -> None:
+        """Take an ack that nothing here has asked for."""
 
     # -- Connections
 

@@ -117,6 +117,7 @@ def test_device_and_dashboard_of_each_kind_do_everything(
     sent = {"device_id": session_id, "command": "go", "params": {"é": [1, None]}, "wait": "result"}
     answer = dashboard.call("send_command", sent)
     assert (answer["status"], answer["result"]) == ("succeeded", {"did": "it"})
+    wait_until(lambda: device.got("command"), what="the command, as its client wrote it down")
     assert device.got("command")[0]["params"] == {"é": [1, None]}
     wait_until(
         lambda: [news["status"] for news in dashboard.got("command_update")][-1:] == ["succeeded"]
