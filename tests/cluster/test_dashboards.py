@@ -311,7 +311,7 @@ def send_at_the_pace_of(
 
 
 def test_slow_dashboard_gets_latest_values_and_nobody_else_notices(pair: Cluster) -> None:
-    """Above 512 KiB of backlog it is conflated and flagged; the other one gets every value."""
+    """Above 1 MiB of backlog it is conflated and flagged; the other one gets every value."""
     node = pair.nodes[0]
     device = Bare.device(pair.urls[1], "d1")
     slow, quick = Bare(node.url, buffer_bytes=16_384), Bare(node.url)

@@ -28,9 +28,9 @@ from service.transport.connection import Connections, event_frame
 log = logging.getLogger(__name__)
 
 #: Above this backlog a dashboard gets latest values only …
-SLOW_BYTES = 512 * 1024
+SLOW_BYTES = 1024 * 1024
 #: … until it has read so far that no more than this is left.
-CAUGHT_UP_BYTES = 128 * 1024
+CAUGHT_UP_BYTES = 256 * 1024
 #: Above this it is disconnected …
 HOPELESS_BYTES = 4 * 1024 * 1024
 #: … and also when what is kept for it takes this much memory.

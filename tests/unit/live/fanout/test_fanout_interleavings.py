@@ -111,7 +111,7 @@ class World:
         elif self.watchers:
             watcher = self.random.choice(self.watchers)
             if act in ("slow", "fast"):
-                backlog = 600 * 1024 if act == "slow" else 0
+                backlog = 1100 * 1024 if act == "slow" else 0
                 watcher.node.sockets.backlogs[watcher.sid] = backlog
             elif act == "read":
                 watcher.read(self.random.randint(0, 5))

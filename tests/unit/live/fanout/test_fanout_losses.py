@@ -136,7 +136,7 @@ class TestSlow:
         node.watch("fine", batch=True)
         tasks.run(0.2)
         self.fill(tasks, feed, 1, 5)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         self.fill(tasks, feed, 6, 10)
         assert node.fanout.figures()["conflated"] == 1
         node.sockets.backlogs["slow"] = 100 * 1024
@@ -160,7 +160,7 @@ class TestSlow:
         node.watch("slow", batch=True)
         tasks.run(0.2)
         self.fill(tasks, feed, 1, 2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         self.fill(tasks, feed, 3, 6)
         assert node.fanout.position("slow").offsets == {0: 2}
         cursor = [p["cursor"] for _, p in node.events("slow") if "cursor" in p][-1]
@@ -173,7 +173,7 @@ class TestSlow:
     def test_dashboard_that_stays_slow_gets_latest_values_now_and_then(self, tasks, feed, node):
         node.watch("slow", batch=True)
         tasks.run(0.2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         self.fill(tasks, feed, 1, 60)
         flagged = [p for n, p in node.events("slow") if p.get("conflated")]
         assert 2 <= len(flagged) <= 4
@@ -181,7 +181,7 @@ class TestSlow:
     def test_unbatched_slow_dashboard_gets_flagged_latest_samples(self, tasks, feed, node):
         node.watch("slow")
         tasks.run(0.2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         self.fill(tasks, feed, 1, 4)
         node.sockets.backlogs["slow"] = 0
         tasks.run(0.5)
@@ -198,7 +198,7 @@ class TestSlow:
     def test_conflation_forgets_values_of_removed_sessions(self, tasks, feed, node):
         node.watch("slow", batch=True)
         tasks.run(0.2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         feed.add(0, data(("x", 1, [["k", 1, 1]]), ("y", 1, [["k", 1, 1]])))
         tasks.run(0.1)
         feed.add(0, state("x", 2))
@@ -213,7 +213,7 @@ class TestSlow:
     def test_conflation_keeps_last_summary_and_last_status(self, tasks, feed, node):
         node.watch("slow", batch=True)
         tasks.run(0.2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         for number, status in enumerate(("queued", "sent", "succeeded"), 1):
             feed.add(0, state("x", number))
             feed.add(0, command("x", "c", status))
@@ -241,7 +241,7 @@ class TestSlow:
     def test_what_is_kept_for_a_slow_dashboard_is_bounded(self, tasks, feed, node):
         node.watch("slow", batch=True)
         tasks.run(0.2)
-        node.sockets.backlogs["slow"] = 600 * 1024
+        node.sockets.backlogs["slow"] = 1100 * 1024
         value = "x" * 60_000
         number = 0
         while "slow" not in node.sockets.closed:

@@ -20,7 +20,7 @@ from tests.support.nodes.live_fakes import (
     state,
 )
 
-SLOW = 600 * 1024
+SLOW = 1100 * 1024
 
 
 def fall_behind(tasks: SimulatedTasks, feed: FakeFeed, node: Node, sessions: int) -> list[str]:
