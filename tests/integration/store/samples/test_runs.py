@@ -169,6 +169,39 @@ def test_what_a_node_without_runs_wrote_behind_them_is_counted(
     assert device.check() == {"k": 20}
 
 
+def test_history_that_was_taken_away_by_hand_begins_again(
+    client: redis.Redis, key_prefix: str
+) -> None:
+    device = Device(make_store(client, key_prefix, history_default=5, ttl_ms=60_000))
+    device.send(*(("k", number) for number in range(5)))
+    client.delete(device.store.keys.history("d1", "k"))
+    client.hdel(device.store.keys.session("d1"), "counted")
+    for number in (5, 6):
+        device.send(("k", number))
+    assert device.check() == {"k": 2}
+
+
+@pytest.mark.parametrize("left", ["[1,1.5]", "2\n[1,1.5]\n[2,1.5]"])
+@pytest.mark.parametrize("said", [9, 5000])
+def test_history_that_is_shorter_than_was_said_harms_no_other_session(
+    client: redis.Redis, key_prefix: str, left: str, said: int
+) -> None:
+    store = make_store(client, key_prefix, history_default=3, ttl_ms=60_000)
+    device = Device(store)
+    other = store.ownership.register("d2", node_id="n", sid="t")
+    device.send(("k", 1))
+    client.delete(store.keys.history("d1", "k"))
+    client.rpush(store.keys.history("d1", "k"), left)
+    client.hset(store.keys.latest("d1"), "k", f"{said}\n[1,1.5]")
+    generations = {"d1": device.generation, "d2": other.generation}
+    parts = [part(name, generations[name], ("k", 2), ("k", 3)) for name in generations]
+    results = store.samples.append(0, "n", 99, parts)
+    assert [result.word for result in results] == ["ok", "ok"]
+    snapshot = store.index.read("d2")
+    assert snapshot is not None
+    assert len(snapshot.histories["k"]) == 2
+
+
 def test_fewer_samples_are_kept_from_the_next_update_on(
     client: redis.Redis, key_prefix: str
 ) -> None:

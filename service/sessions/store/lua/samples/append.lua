@@ -91,9 +91,12 @@ while i <= n do
       local data_key = ARGV[i + k - 1]
       local keep, samples, first, last, after = read_key(at)
       local history, before, size = histories .. data_key, samples_of(histories .. data_key, was[k])
-      local all = before + samples
       local length = call('RPUSH', history, unpack(ARGV, first, last))
-      if length == last - first + 1 and ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
+      if length == last - first + 1 then
+        before = 0 -- whatever was said of a history that is not there
+        if ttl_ms ~= '0' then call('PEXPIRE', history, ttl_ms) end
+      end
+      local all = before + samples
       if samples == 1 then
         stored = stored + #ARGV[first]
       else

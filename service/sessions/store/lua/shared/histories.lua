@@ -53,12 +53,13 @@ end
 local function take_oldest(history, samples, all, runs)
   local freed = 0
   if all == runs then -- all are single ones
-    for _, sample in ipairs(call('LPOP', history, samples)) do freed = freed + #sample end
+    for _, sample in ipairs(call('LPOP', history, samples) or {}) do freed = freed + #sample end
     return freed
   end
   while samples > 0 do
-    local back = {}
-    for _, run in ipairs(call('LPOP', history, math.ceil(samples * runs / all))) do
+    local taken, back = call('LPOP', history, math.ceil(samples * runs / all)), {}
+    if not taken then break end -- there were fewer than was said
+    for _, run in ipairs(taken) do
       local count, first = samples_in(run)
       if count > samples then
         table.insert(back, 1, samples > 0 and rest_of(run, samples) or run)
