@@ -8,6 +8,9 @@ from collections import defaultdict
 from chaos.evidence import Evidence
 from chaos.wishes import Put, PutTaken, SetupSeen
 
+#: How long a setup that was sent before a loss of data may be on its way.
+ON_ITS_WAY_S = 2.0
+
 
 def none_lost(evidence: Evidence) -> list[str]:
     """Find versions given twice, answers with another editor's document, changes that vanished."""
@@ -77,8 +80,12 @@ def arrive(evidence: Evidence) -> list[str]:
         known[entry.device, entry.version] = _document(puts, entry)
         accepted[entry.device].append(entry)
     loss = evidence.last_loss
+    lost = {
+        (t.device, t.version, _document(puts, t)) for t in evidence.of(PutTaken) if t.at <= loss.at
+    }
     for seen in evidence.of(SetupSeen):
-        if seen.at <= loss.at:
+        was_sent_before = (seen.device, seen.version, seen.mark) in lost
+        if seen.at <= loss.at + (ON_ITS_WAY_S if was_sent_before else 0):
             continue
         mark = known.setdefault((seen.device, seen.version), seen.mark)
         if mark != seen.mark:

@@ -262,6 +262,10 @@ PAIRS: Pairs = {
             both(loss(8.9), edited(9, 7, 7), sees(9.5, 7, "bo-7")),
             both(loss(8.9), edited(9, 7, 7), sees(9.5, 7, "x")),
         ),
+        (  # sent before the loss, in which its version was given to another one
+            both(edited(8.8, 6, 7), loss(8.9), edited(9, 7, 7), sees(9.1, 7, "bo-6")),
+            both(edited(8.8, 6, 7), loss(8.9), edited(9, 7, 7), sees(11, 7, "bo-6")),
+        ),
         (sees(9, 3, "bo-1", 6.7, who="rival"), sees(9, 3, "bo-1", 6.8, who="rival")),
         (nothing, ahead(SetupSeen(0.1, DEVICE, "kiosk", 4, "x", -1.0))),
     ],
