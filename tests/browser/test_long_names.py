@@ -33,7 +33,7 @@ def test_states_and_names_of_usual_length_are_whole_in_the_fleet(
     fleet.device("robot-014", 0, session_name="Demo Robot 014")
     seen = tab()
     seen.sign_in(fleet.urls[0], token("operator"), "/?q=robot-014")
-    for path, words in (("/?q=robot-014", "Demo Robot 014"), ("/?state=archived", "Gone")):
+    for path, words in (("/?q=robot-014", "Demo Robot 014"), ("/?state=archived&q=Gone", "Gone")):
         seen.page.goto(f"{fleet.urls[0]}/dashboard{path}")
         seen.page.get_by_role("row").filter(has_text=words).wait_for()
         for width in (1440, 360):
