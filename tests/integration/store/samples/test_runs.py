@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from service.sessions.runs import samples_of
+from service.sessions.runs import runs_of, samples_of, with_count
 from service.sessions.store.archive_index import bytes_of
 from service.sessions.store.index import bytes_held
 from service.sessions.store.store import RedisSessionStore
@@ -179,6 +179,27 @@ def test_history_that_was_taken_away_by_hand_begins_again(
     for number in (5, 6):
         device.send(("k", number))
     assert device.check() == {"k": 2}
+
+
+def test_much_is_dropped_at_once_and_all_that_is_to_stay_stays(
+    redis_client: redis.Redis, key_prefix: str
+) -> None:
+    """`sessions.history` was lowered: long runs first, and behind them thousands of single samples."""
+    store = make_store(redis_client, key_prefix, history_default=20_000, ttl_ms=60_000)
+    device = Device(store)
+    device.send(("k", 0))
+    samples = [b"[%d,1.5]" % number for number in range(40_000)]
+    runs = [*runs_of(samples[:20_000]), *samples[20_000:]]
+    history = store.keys.history("d1", "k")
+    redis_client.delete(history)
+    for at in range(0, len(runs), 5_000):
+        redis_client.rpush(history, *runs[at : at + 5_000])
+    redis_client.pexpire(history, 60_000)
+    redis_client.hset(store.keys.latest("d1"), "k", with_count("[39999,1.5]", 40_000))
+    redis_client.hdel(store.keys.session("d1"), "counted")
+    device.sent["k"] = list(range(40_000))
+    assert device.send(("k", 40_000)) == "ok"
+    assert device.check() == {"k": 20_000}
 
 
 @pytest.mark.parametrize("left", ["[1,1.5]", "2\n[1,1.5]\n[2,1.5]"])

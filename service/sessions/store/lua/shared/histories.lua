@@ -57,7 +57,7 @@ local function take_oldest(history, samples, all, runs)
     return freed
   end
   while samples > 0 do
-    local taken, back = call('LPOP', history, math.ceil(samples * runs / all)), {}
+    local taken, back = call('LPOP', history, math.min(math.ceil(samples * runs / all), 1000)), {} -- Lua unpacks 8000
     if not taken then break end -- there were fewer than was said
     for _, run in ipairs(taken) do
       local count, first = samples_in(run)
