@@ -14,7 +14,7 @@ PROGRAM = """
 import json, warnings
 warnings.simplefilter("ignore")
 import eventlet; eventlet.monkey_patch()
-import time
+from eventlet.event import Event
 from eventlet.hubs import get_hub
 from service.transport.hub import hub_of
 
@@ -23,12 +23,13 @@ loop, waits, called = get_hub(), [], []
 wait = loop.wait
 loop.wait = lambda seconds: waits.append(seconds) or wait(seconds)
 off = [loop.schedule_call_global(0.01 * n, called.append, n) for n in range(1, 40)]
-loop.schedule_call_global(0.2, called.append, "kept")
-time.sleep(0)
+kept = Event()
+loop.schedule_call_global(0.5, lambda: (called.append("kept"), kept.send()))
+eventlet.sleep(0)
 for timer in off:
     timer.cancel()
 waits.clear()
-time.sleep(0.5)
+kept.wait()
 print(json.dumps({"called": called, "waits": len(waits), "left": loop.timers_canceled}))
 """
 
