@@ -24,6 +24,9 @@ from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import Sentinel
 
+#: What most replies are; subclasses of these are something else.
+_PLAIN = frozenset((list, str, bytes, int))
+
 
 class PatientParser(DefaultParser):  # type: ignore[misc,valid-type]
     """Reads a reply that came in time, although its reader came late.
@@ -173,6 +176,10 @@ def replies(
     while left:
         reader: Any = getattr(parser, "_reader", None)
         while left and hasattr(reader, "gets") and (reply := reader.gets(decoded)) is not _NOTHING:
+            if type(reply) in _PLAIN:  # nothing of what is asked below
+                left -= 1
+                yield reply
+                continue
             if isinstance(reply, PushNotification):
                 parser.handle_push_response(reply)  # of RESP3; it is no reply
                 continue

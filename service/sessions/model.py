@@ -73,15 +73,14 @@ def to_iso(ms: str | int | None) -> str | None:
     """Convert a stored time in ms to ISO 8601 UTC; None where nothing is stored."""
     if not ms:
         return None
-    minute, rest = divmod(int(ms), 60_000)
-    seconds, millis = divmod(rest, 1000)
-    return f"{_iso_minute(minute)}{seconds:02d}.{millis:03d}Z"
+    seconds, millis = divmod(int(ms), 1000)
+    return f"{_iso_second(seconds)}.{millis:03d}Z"
 
 
-@lru_cache(4096)  # the times in a page are mostly of few minutes
-def _iso_minute(minutes: int) -> str:
-    """Return the beginning of ISO 8601, up to the seconds, of a minute since 1970."""
-    return f"{datetime.fromtimestamp(60 * minutes, UTC).isoformat(timespec='minutes')[:16]}:"
+@lru_cache(16_384)  # the times in a page are mostly of few minutes
+def _iso_second(seconds: int) -> str:
+    """Return ISO 8601, without what is behind the seconds, of a time since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")[:19]
 
 
 def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
@@ -119,7 +118,10 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
 
 def last_activity_ms(fields: Mapping[str, str]) -> int:
     """Return the latest of last update, heartbeat, join, leave, connect and disconnect, in ms."""
-    return max(int(fields.get(name) or 0) for name in ("last_activity", "last_update", "last_ping"))
+    get = fields.get
+    return max(
+        int(get("last_activity") or 0), int(get("last_update") or 0), int(get("last_ping") or 0)
+    )
 
 
 @dataclass(frozen=True, slots=True)

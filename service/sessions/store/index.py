@@ -18,6 +18,7 @@ import orjson
 from service.sessions.model import (
     ACTIVE,
     ARCHIVED,
+    INACTIVE,
     REVS,
     SUMMARY_FIELDS,
     Page,
@@ -30,6 +31,7 @@ from service.sessions.page_cursor import ROUNDS, Entry, parse_cursor
 from service.sessions.runs import samples_of, without_count
 from service.sessions.store.runner import StorePart
 
+STATES = (ACTIVE, INACTIVE, ARCHIVED)
 #: Index entries that one filtered page reads.
 SCANNED = 2_000
 
@@ -44,16 +46,23 @@ class IndexStore(StorePart):
 
     def summaries(self, session_ids: Sequence[str]) -> list[dict[str, str] | None]:
         """Return raw summary fields with `session_id`, archived sessions too; None where there is none."""
-        rows = self._runner.ask([_hmget(self.keys.session(one)) for one in session_ids])
+        return self._summaries_and(session_ids, [])[0]
+
+    def _summaries_and(
+        self, session_ids: Sequence[str], others: Sequence[tuple[Any, ...]]
+    ) -> tuple[list[dict[str, str] | None], list[Any]]:
+        """Return raw summary fields, and the replies to other commands of the same round trip."""
+        asked = [_hmget(self.keys.session(one)) for one in session_ids]
+        replies = self._runner.ask([*asked, *others])
         found: list[dict[str, str] | None] = []
-        for session_id, values in zip(session_ids, rows, strict=True):
+        for session_id, values in zip(session_ids, replies, strict=False):
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
             raw = {name: value for name, value in fields if value is not None}
             found.append(None if values[0] is None else {**raw, "session_id": session_id})
         away = [i for i, raw in enumerate(found) if raw is None]
         for i, archived in zip(away, self._archived([session_ids[i] for i in away]), strict=True):
             found[i] = archived
-        return found
+        return found, replies[len(asked) :]
 
     def latest_values(
         self, session_ids: Sequence[str], data_keys: Sequence[str]
@@ -115,18 +124,19 @@ class IndexStore(StorePart):
 
     def counts(self, project_id: str | None = None) -> dict[str, int]:
         """Count active, inactive and archived sessions; of one project, or of all."""
-        keys, partitions = self.keys, range(self.keys.partitions)
-        indexes = {"active": keys.active, "inactive": keys.inactive, "archived": keys.archived}
-        asked: list[tuple[Any, ...]] = []
-        for index in indexes.values():
-            for p in partitions:
-                if project_id is None:
-                    asked.append(("ZCARD", index(p)))
-                else:
-                    asked.append(("ZINTERCARD", 2, keys.project(p, project_id), index(p)))
-        found = self._runner.ask(asked)
-        size = len(partitions)
-        return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(indexes)}
+        return self._counts_of(self._runner.ask(self._counting(project_id)))
+
+    def _counting(self, project_id: str | None = None) -> list[tuple[Any, ...]]:
+        """Return the commands whose replies `_counts_of` adds up."""
+        keys = self.keys
+        indexes = [(getattr(keys, state), p) for state in STATES for p in range(keys.partitions)]
+        if project_id is None:
+            return [("ZCARD", index(p)) for index, p in indexes]
+        return [("ZINTERCARD", 2, keys.project(p, project_id), index(p)) for index, p in indexes]
+
+    def _counts_of(self, found: Sequence[int]) -> dict[str, int]:
+        size = self.keys.partitions
+        return {state: sum(found[i * size : (i + 1) * size]) for i, state in enumerate(STATES)}
 
     def page(
         self,
@@ -164,6 +174,9 @@ class IndexStore(StorePart):
         # a list that is read in one page, or has one index, needs no second pass
         turns = len(indexes) * (1 if len(indexes) == 1 or not cursor else ROUNDS)
         items: list[dict[str, str]] = []
+        is_filtered = bool(q) or project_id is not None or projects is not None
+        counting = [] if is_filtered else self._counting()
+        counts: dict[str, int] | None = None
         scanned = 0
         while place.turn < turns and len(items) < limit and scanned < SCANNED:
             which = place.turn % len(indexes)
@@ -172,7 +185,10 @@ class IndexStore(StorePart):
             entries = entries[:limit]
             scanned += len(entries)
             taken = entries
-            rows = self.summaries([member.decode() for _, member in entries])
+            ids = [member.decode() for _, member in entries]
+            rows, counted = self._summaries_and(ids, counting)
+            if counting:
+                counts, counting = self._counts_of(counted), []
             for i, raw in enumerate(rows):
                 fits = projects is None or (
                     raw is not None and raw.get("project_id", "") in projects
@@ -185,8 +201,8 @@ class IndexStore(StorePart):
             rest = rest or len(taken) < len(entries)
             mark = taken[-1] if taken else place.marks[which]
             place = place.after(mark, is_end=not rest)
-        is_filtered = bool(q) or project_id is not None or projects is not None
-        counts = None if is_filtered else self.counts()
+        if counting:
+            counts = self.counts()
         total = sum(counts[state] for state in wanted) if counts else None
         return Page(items, place.cursor() if place.turn < turns else None, total)
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import redis
 
 from service.sessions.store import index
 from service.sessions.store.store import RedisSessionStore
+from tests.conftest import RealServer
+from tests.support.nodes.stores import make_store
 
 A = "host-aaaa"
 BOTH = ("active", "inactive")
@@ -67,14 +70,30 @@ def test_session_that_becomes_active_while_a_client_pages_is_found(
 def test_session_that_moves_while_a_page_is_read_is_not_shown_in_its_former_list(
     store: RedisSessionStore, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = store.index.summaries
+    ask = store.runner.ask
 
-    def later(session_ids: Sequence[str]) -> Any:
-        connect(store, "s3")
-        return read(session_ids)
+    def later(commands: Sequence[Any]) -> Any:
+        if isinstance(commands[0], bytes):  # the summaries, which are encoded already
+            connect(store, "s3")
+        return ask(commands)
 
-    monkeypatch.setattr(store.index, "summaries", later)
-    assert "s3" not in walk(store, ("inactive",), limit=100)
+    monkeypatch.setattr(store.runner, "ask", later)
+    assert walk(store, ("inactive",), limit=100) == [one for one in ids if one != "s3"]
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_page_of_one_state_with_its_total_takes_two_round_trips(
+    own_server: RealServer, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
+        store = make_store(client, f"trips-{partitions}", partitions)
+        for number in range(9):
+            store.ownership.register(f"s{number}", node_id=A, sid=f"aaaa.{number}")
+        asked: list[Any] = []
+        ask = store.runner.ask
+        monkeypatch.setattr(store.runner, "ask", lambda c: asked.append(c) or ask(c))
+        page = store.index.page("active", limit=5)
+    assert (len(page.items), page.total, len(asked)) == (5, 9, 2)
 
 
 def test_page_that_finds_little_reads_so_much_and_says_where_it_continues(
