@@ -28,6 +28,8 @@ HIDE = """() => {
 }"""
 #: README.md promises it of who watches.
 TOLD_WITHIN_S = 5.0
+#: Interval of a page whose fleet is busy.
+BUSY_S = 0.25
 #: What a busy browser needs on top, to paint what it knows.
 PATIENCE_S = 3.0
 
@@ -54,6 +56,22 @@ def test_page_sees_what_happens_on_the_other_node(fleet: Fleet, tab: OpenTab) ->
     row.get_by_text("active", exact=True).wait_for()
     device.close()
     row.get_by_text("inactive", exact=True).wait_for()
+
+
+def test_page_shows_what_a_calm_fleet_does_when_it_does_it(own: Cluster, tab: OpenTab) -> None:
+    """Each change is sent when the one before is seen: with the interval of a busy fleet that takes nine of them."""
+    seen = tab()
+    seen.sign_in(own.urls[0], token("viewer"), "/?col=name&col=value:n")
+    device = logins.device(own.urls[1], "kiosk-1")
+    device.ok("update_data", {"key": "n", "value": 1000})
+    row = seen.page.get_by_role("row").filter(has_text="kiosk-1")
+    row.get_by_text("1000", exact=True).wait_for()
+    watch = Stopwatch()
+    for number in range(1001, 1011):
+        device.ok("update_data", {"key": "n", "value": number})
+        row.get_by_text(str(number), exact=True).wait_for()
+    assert watch.quiet_s < 9 * BUSY_S
+    device.close()
 
 
 def test_frozen_node_and_frozen_redis_are_noticed_in_time_and_nothing_is_missed(

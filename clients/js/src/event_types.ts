@@ -218,6 +218,7 @@ export interface RegisterVue {
   scope?: "fleet" | null | Record<string, unknown>;
   batch?: boolean;
   interval_ms?: number | null;
+  prompt?: boolean;
   cursor?: string | null;
   page?: string | null;
   samples?: "none" | "latest" | "all";

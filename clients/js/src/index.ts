@@ -18,7 +18,7 @@ export {
 export type { Summary, Counts, CommandUpdate } from "./event_types.js";
 export type { Change, FleetState, SampleRow } from "./fleet/changes.js";
 export { Fleet, type FleetListener, type FleetOptions, type FleetSnapshot, type Scope } from "./fleet/fleet.js";
-export type { Schedule } from "./fleet/frames.js";
+export { nextFrame, type Schedule } from "./fleet/frames.js";
 export type { Parse } from "./packets.js";
 export type { Transport } from "./socket.js";
 export type { Token } from "./tokens.js";

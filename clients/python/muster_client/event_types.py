@@ -311,6 +311,7 @@ class RegisterVue(TypedDict, total=False):
     scope: Literal["fleet", None] | dict[str, Any]
     batch: bool
     interval_ms: int | None
+    prompt: bool
     cursor: str | None
     page: str | None
     samples: Literal["none", "latest", "all"]

@@ -38,6 +38,7 @@ class AsyncFleet:
         values: Only samples of these data keys, at most 20; the summaries of a snapshot have their
             latest values as `values`: key → `[value, ts]`.
         interval_ms: Least time between two batches of samples; None: as soon as the service has them.
+        prompt: `interval_ms` is for a busy service only: one that has little to do sends each change at once.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AsyncFleet:
         samples: Literal["none", "latest", "all"] = "all",
         values: Sequence[str] | None = None,
         interval_ms: int | None = None,
+        prompt: bool = False,
     ) -> None:
         self._addresses = Addresses(urls)
         self._token = token
@@ -59,6 +61,8 @@ class AsyncFleet:
             self._wanted["values"] = list(values)
         if interval_ms is not None:
             self._wanted["interval_ms"] = interval_ms
+        if prompt:
+            self._wanted["prompt"] = True
         self.sessions: dict[str, Summary] = {}
         self.state = "connecting"
         self.stale_since: float | None = None

@@ -239,6 +239,7 @@ class FleetOptions(TypedDict, total=False):
     samples: Literal["none", "latest", "all"]
     values: Sequence[str] | None
     interval_ms: int | None
+    prompt: bool
 
 
 class Fleet:

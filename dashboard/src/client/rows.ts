@@ -1,4 +1,5 @@
 // The rows of the fleet: what the service tells of each session, and what we see of it ourselves.
+import { shallowRef, triggerRef } from "vue";
 import type { Change, FleetState, ListedSession, SampleRow, Summary } from "muster-client";
 
 /** Within about this time the update rate follows a change. */
@@ -23,6 +24,8 @@ const faded = (ms: number): number => Math.exp(-ms / 1000 / RATE_S);
 export class Row {
   summary: Summary;
   rev: number;
+  /** For what shows the row: changes whenever the row does. */
+  readonly tick = shallowRef(0);
   /** When we last saw it do something, in milliseconds; 0: the summary knows better. */
   seenMs = 0;
   /** By data key, which may have any name. */
@@ -56,7 +59,11 @@ export class Row {
 
   /** Take values that were read at a revision, unless newer ones came by themselves. */
   fill(rev: number, values: Iterable<readonly [key: string, value: Value]>): void {
-    for (const [key, value] of values) if (rev >= this.rev || !this.values.has(key)) this.values.set(key, value);
+    for (const [key, value] of values) {
+      if (rev < this.rev && this.values.has(key)) continue;
+      this.values.set(key, value);
+      triggerRef(this.tick);
+    }
   }
 
   tell(summary: Summary): void {
@@ -65,6 +72,7 @@ export class Row {
     this.summary = summary;
     this.rev = Math.max(this.rev, summary.rev);
     this.#text = undefined;
+    triggerRef(this.tick);
   }
 
   /** Note samples; return how many updates brought them. `isLate`: these happened before, nobody knows when. */
@@ -76,6 +84,7 @@ export class Row {
     if (this.#isFirst || isLate) [this.#sinceMs, this.#gapMs, this.#rate] = [now, 0, 0];
     else this.#rateAnew(updates, now);
     this.#ratedMs = now;
+    triggerRef(this.tick);
     return isLate ? 0 : updates;
   }
 
@@ -103,6 +112,7 @@ export class Row {
     this.rev = summary.rev; // it goes back where Redis lost data
     this.#sinceMs = 0;
     this.#rate = 0;
+    triggerRef(this.tick);
   }
 
   /** The updates are of all the time since the last ones. */

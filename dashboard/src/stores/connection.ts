@@ -3,6 +3,7 @@ import { Refused, type Change, type Fleet, type FleetSnapshot, type FleetState, 
 import { defineStore } from "pinia";
 import { computed, onScopeDispose, ref, shallowRef, watch } from "vue";
 import { explain, isNotAuthenticated } from "@/client/errors";
+import { pacedFrames } from "@/client/paced";
 import { useAuth } from "./auth";
 import { useClient } from "./client";
 
@@ -14,8 +15,8 @@ const MOST_LOADED = 20_000;
 const MOST_WATCHED = 1_000;
 /** How often it is asked why there is no connection. */
 const ASK_MS = 3_000;
-/** Least time between batches of samples: as often as an eye follows figures. */
-const INTERVAL_MS = 500;
+/** Least time between batches of a busy fleet: as often as an eye follows figures. */
+const INTERVAL_MS = 250;
 /** Of no session: a connection has to watch something. */
 const NO_SESSION = "no-session-of-the-dashboard";
 
@@ -42,6 +43,7 @@ export const useConnection = defineStore("connection", () => {
   const gapAt = ref<number>();
   /** Whether the fleet is too large to be loaded as a whole. */
   const isLarge = ref(false);
+  const schedule = pacedFrames();
   let watched: readonly string[] = [];
   const listeners = new Set<ChangeListener>();
   let wasLive = false;
@@ -56,7 +58,7 @@ export const useConnection = defineStore("connection", () => {
   function connect(): void {
     const ids = watched.length === 0 ? [NO_SESSION] : watched;
     const scope: Scope = isLarge.value ? { sessions: ids } : "fleet";
-    const made = client.newFleet({ scope, samples: "latest", intervalMs: INTERVAL_MS });
+    const made = client.newFleet({ scope, samples: "latest", intervalMs: INTERVAL_MS, prompt: true, schedule });
     fleet = made;
     wasLive = false;
     made.subscribe((changes) => {

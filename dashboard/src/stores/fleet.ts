@@ -46,7 +46,8 @@ export const useFleet = defineStore("fleet", () => {
   // A page that nobody sees is woken seldom, and gets then what came in all that time.
   document.addEventListener("visibilitychange", () => rows.catchUp(performance.now()));
 
-  const row = (id: string): Row | undefined => rows.byId.get(id);
+  /** Return the row of a session; who renders it does so again when sessions came or went. */
+  const row = (id: string): Row | undefined => (structure.value < 0 ? undefined : rows.byId.get(id));
   const all = (): Iterable<[string, Row]> => rows.byId;
   const size = computed(() => (structure.value < 0 ? 0 : rows.byId.size));
   const updates = (): number => rows.updates;

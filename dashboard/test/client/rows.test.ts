@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { watchEffect } from "vue";
 import { Rows } from "@/client/rows";
 import { sessionsOf, summary } from "../summaries";
 
@@ -15,6 +16,25 @@ function rowsOf(...ids: string[]): Rows {
 }
 
 describe("rows of the fleet", () => {
+  it("are shown again one by one: what happens to one is no work for the others", () => {
+    const rows = rowsOf("a", "b");
+    const looks = { a: 0, b: 0 };
+    for (const id of ["a", "b"] as const)
+      watchEffect(() => (looks[id] += (rows.byId.get(id)?.tick.value ?? 0) + 1), { flush: "sync" });
+    const change = (): { a: number; b: number } => ({ ...looks });
+    rows.want(["t"]);
+    let before = change();
+    rows.apply([samples("a", 14, ["t", 1, 1])], new Map(), at, 5);
+    expect(looks.a).toBeGreaterThan(before.a);
+    before = change();
+    rows.apply([{ kind: "changed", sessionId: "a", summary: summary("a") } as never], new Map(), at, 5);
+    expect(looks.a).toBeGreaterThan(before.a);
+    before = change();
+    rows.byId.get("a")?.fill(99, [["t", [2, 2]]]);
+    expect(looks.a).toBeGreaterThan(before.a);
+    expect(looks.b).toBe(1);
+  });
+
   it("count updates by revisions, not by samples, which may be left out", () => {
     const rows = rowsOf("a");
     rows.apply([samples("a", 14, ["t", 1, 1])], new Map(), at, 5);

@@ -107,6 +107,7 @@ class Fanout:
         *,
         batch: bool = False,
         interval_ms: int | None = None,
+        prompt: bool = False,
         start: Position,
         is_stale: bool = False,
     ) -> None:
@@ -116,15 +117,16 @@ class Fanout:
         yields to other tasks, so an ack that the caller has sent comes first.
 
         Sends at most one batch in `interval_ms`, which is kept between the fan-out interval and 60 s;
-        a batch that has grown very large does not wait for it, nor does any of a socket that gave
-        none while the node is calm.
+        a batch that has grown very large does not wait for it, nor, while the node is calm, does any of
+        a socket that gave none or is to be prompt.
 
         Args:
+            prompt: the interval is for a busy node only.
             is_stale: it was notified so, with `behind_s`.
         """
         asked_s = self._interval_s if interval_ms is None else interval_ms / 1000
         interval_s = max(self._interval_s, min(asked_s, MAX_INTERVAL_S))
-        is_prompt = interval_ms is None
+        is_prompt = prompt or interval_ms is None
         member = Member(
             sid,
             since=self._monotonic(),
@@ -198,6 +200,7 @@ class Fanout:
             self._count_slow,
             batch=batch,
             interval_s=interval_s,
+            least_s=self._interval_s,
             calm=self._calm if is_prompt else None,
         )
         group = self._groups.setdefault(made.key, made)

@@ -98,6 +98,7 @@ class Group:
         *,
         batch: bool,
         interval_s: float,
+        least_s: float,
         calm: Calm | None = None,
     ) -> None:
         self.scope = scope
@@ -120,6 +121,7 @@ class Group:
         self.frames_sent = 0
         self.is_stale = False
         self.current_at = float("-inf")
+        self._least_s = least_s
         self._calm = calm
         self._connections = connections
         self._monotonic = monotonic
@@ -195,12 +197,12 @@ class Group:
         """Return how often the members are sent to at most: their interval, or less for a crowd.
 
         Every frame costs a system call for each member. With 50 of them and 10 ms that would be most
-        of what a node does, for readers who see no difference. A few who gave no interval wait for
+        of what a node does, for readers who see no difference. A few who want changes promptly wait for
         nothing (0) while the node is calm.
         """
         crowd_s = min(len(self.members) * PACE_PER_MEMBER_S, MAX_PACE_S)
-        if self._calm and crowd_s <= self.interval_s:
-            return 0.0
+        if self._calm:
+            return 0.0 if crowd_s <= self._least_s else crowd_s
         return max(self.interval_s, crowd_s)
 
     def due_in(self, now: float) -> float:

@@ -270,6 +270,9 @@ class RegisterVue(Payload):
     scope: Annotated[Any, WithJsonSchema(_SCOPE)] = "fleet"  #: checked by `service.live.feed.scope`
     batch: bool = False
     interval_ms: Annotated[int, Field(ge=10, le=MAX_INTERVAL_MS), WHOLE] | None = None
+    prompt: bool = Field(
+        False, description="`interval_ms` is for a node that is busy; a calm one waits for nothing."
+    )
     cursor: Annotated[str, StringConstraints(max_length=MAX_CURSOR_CHARACTERS)] | None = None
     page: Annotated[str, StringConstraints(max_length=MAX_PAGE_CHARACTERS)] | None = None
     samples: Literal["none", "latest", "all"] = Field(

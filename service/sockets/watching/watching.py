@@ -45,6 +45,7 @@ class Subscriptions(Protocol):
         *,
         batch: bool,
         interval_ms: int | None,
+        prompt: bool,
         start: Position,
         is_stale: bool,
     ) -> None: ...
@@ -139,6 +140,7 @@ class Watching:
                 scope,
                 batch=wanted.batch,
                 interval_ms=wanted.interval_ms,
+                prompt=wanted.prompt,
                 start=start,
                 is_stale=is_stale,
             )

@@ -27,6 +27,20 @@ def changed(cursor: str, *summaries: Any, removed: tuple[str, ...] = ()) -> dict
     return {"changed": list(summaries), "removed": list(removed), "counts": {}, "cursor": cursor}
 
 
+def test_wishes_are_asked_for_with_the_scope_and_what_is_not_wished_is_left_out() -> None:
+    async def test(service: Service) -> None:
+        asked: list[dict[str, Any]] = []
+        service.on["register_vue"] = lambda request: asked.append(request) or snapshot()
+        wishes: dict[str, Any] = {"samples": "latest", "interval_ms": 250, "prompt": True}
+        async with AsyncFleet(service.url, **wishes) as fleet:
+            await fleet.wait_live(10)
+        async with AsyncFleet(service.url) as fleet:
+            await fleet.wait_live(10)
+        assert asked == [{"scope": "fleet", "batch": True, **more} for more in (wishes, {})]
+
+    drive(test)
+
+
 def test_map_is_the_snapshot_of_all_pages_and_every_change() -> None:
     async def test(service: Service) -> None:
         pages = {None: snapshot("a", cursor=None, next="p2"), "p2": snapshot("b")}

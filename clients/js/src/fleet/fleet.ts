@@ -26,6 +26,8 @@ export interface FleetOptions extends ConnectOptions {
   values?: readonly string[];
   /** Least time between batches of samples; the service's own if left out. */
   intervalMs?: number;
+  /** Whether `intervalMs` is for a busy service only: one that has little to do sends each change at once. */
+  prompt?: boolean;
   /** When subscribers are called; left out: with the next frame of a page, elsewhere at once behind each message. */
   schedule?: Schedule;
 }
@@ -278,13 +280,14 @@ export class Fleet {
 
   /** Return what is asked for; a service of before does not know each field, so none is sent without need. */
   #wanted(): Record<string, unknown> {
-    const { scope = "fleet", samples, values, intervalMs } = this.#options;
+    const { scope = "fleet", samples, values, intervalMs, prompt } = this.#options;
     return {
       scope,
       batch: true,
       ...(samples === undefined || samples === "all" ? {} : { samples }),
       ...(values === undefined ? {} : { values }),
       ...(intervalMs === undefined ? {} : { interval_ms: intervalMs }),
+      ...(prompt === true ? { prompt } : {}),
     };
   }
 

@@ -6,6 +6,7 @@ export type Schedule = (run: () => void) => void;
 /** Longest time between two calls in a page that is hidden, which paints no frames. */
 const HIDDEN_MS = 100;
 
+/** With the next frame of a page; elsewhere behind what runs now. */
 export const nextFrame: Schedule = (run) => {
   if (typeof requestAnimationFrame !== "function") {
     queueMicrotask(run);

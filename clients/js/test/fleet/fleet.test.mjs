@@ -181,13 +181,13 @@ test("a reader that keeps up gets all, whatever the limit", async (t) => {
   }
 });
 
-test("samples, values and interval are asked for with the scope, and again with the cursor", async (t) => {
-  const options = { scope: { project_id: "p" }, samples: "latest", values: ["n"], intervalMs: 100 };
+test("samples, values, interval and promptness are asked for with the scope, and again with the cursor", async (t) => {
+  const options = { scope: { project_id: "p" }, samples: "latest", values: ["n"], intervalMs: 100, prompt: true };
   const { fleet, service } = fleetOf(t, [page([]), page([], { recovered: true })], options);
   await fleet.waitLive(5);
   service.sockets[0].close("the network");
   await until(() => service.asked.length === 2);
-  const wanted = { scope: { project_id: "p" }, batch: true, samples: "latest", values: ["n"], interval_ms: 100 };
+  const wanted = { scope: { project_id: "p" }, batch: true, samples: "latest", values: ["n"], interval_ms: 100, prompt: true };
   assert.deepEqual(service.asked, [wanted, { ...wanted, cursor: "c1" }]);
 });
 

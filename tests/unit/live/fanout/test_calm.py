@@ -286,6 +286,36 @@ def test_dashboards_that_asked_and_crowds_keep_their_interval(tasks, feed, sids,
         assert len(node.sockets.frames["prompt"]) >= 40
 
 
+class Switched(Calm):
+    """Is calm as long as the test says so."""
+
+    is_calm = True
+
+    def __bool__(self) -> bool:
+        return self.is_calm
+
+
+@pytest.mark.parametrize(("sids", "most_s"), [(1, 0.015), (40, 0.085)], ids=["one", "crowd"])
+def test_prompt_dashboards_wait_for_their_interval_on_a_busy_node_only(
+    tasks, feed, sids, most_s
+) -> None:
+    """A crowd of them waits 1.5 ms for each, and not for the interval."""
+    calm = Switched(0)
+    node = watch(tasks, feed, calm, sids, interval_ms=500, prompt=True)
+    for number in range(1, 11):
+        change(feed, number)
+        tasks.run(most_s)
+        assert [sample for _, sample in samples_of(node.events("s0"))][-1] == ["k", number, number]
+    calm.is_calm = False
+    sent = len(node.sockets.frames["s0"])
+    for number in range(11, 111):  # for a second
+        change(feed, number)
+        tasks.run(0.01)
+    assert 1 <= len(node.sockets.frames["s0"]) - sent <= 3
+    tasks.run(1)
+    assert len(samples_of(node.events("s0"))) == 110
+
+
 def test_busy_node_reads_and_sends_by_its_interval(tasks, feed, calm) -> None:
     feed.page = 1_000
     node = watch(tasks, feed, calm)

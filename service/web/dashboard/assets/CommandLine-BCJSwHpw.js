@@ -1,1 +1,0 @@
-import{M as e,Ot as t,_ as n,d as r,st as i,t as a}from"./_plugin-vue_export-helper-N1WB-8I6.js";import{D as o}from"./AppButton-BAf6iPl3.js";var s={class:`line`,tabindex:`0`,role:`region`,"aria-label":`Command line`},c=a(n({__name:`CommandLine`,props:{text:{}},setup(n){return(a,c)=>(e(),r(`pre`,s,t(i(o)(n.text)),1))}}),[[`__scopeId`,`data-v-c38da086`]]);export{c as t};
