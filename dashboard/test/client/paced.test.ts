@@ -56,6 +56,15 @@ it("does not wait longer than half a second behind a frame that took for ever", 
   expect(frames).toHaveLength(1);
 });
 
+it("makes no pause in a hidden page, whose timers may wait a minute each", async () => {
+  const schedule = pacedFrames();
+  schedule(vi.fn<() => void>());
+  await frame(50);
+  vi.spyOn(document, "hidden", "get").mockReturnValue(true);
+  schedule(vi.fn<() => void>());
+  expect(frames).toHaveLength(1);
+});
+
 it("leaves out the pause that a very slow frame would need", async () => {
   const schedule = pacedFrames();
   schedule(vi.fn<() => void>());
