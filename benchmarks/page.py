@@ -1,7 +1,8 @@
-"""Measure the dashboard's fleet page in Chromium: 10,000 sessions, 2,000 updates per second.
+"""Measure the dashboard's fleet page in Chromium: 10,000 sessions, 2,000 updates per second; then a calm fleet.
 
 `make bench-dashboard` runs it for ten minutes (MINUTES). It prints the thread CPU time of the page's tasks, as the
-browser traces it, how busy its main thread is, and how its heap grows.
+browser traces it, how busy its main thread is, and how its heap grows; and, for 20 devices that send 40 updates
+a second together, how long a value takes until the page shows it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from muster_client import Device
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from benchmarks import building
+from benchmarks.figures import quantile
 from benchmarks.running.processes import Processes, answers_http
 from benchmarks.servers.ours import MUSTER
 from service.cli.local.embedded import free_port
@@ -31,6 +35,17 @@ PART_S = 30
 ARRIVAL_S, SETTLE_S = 600, 15
 CATEGORIES = ["toplevel", "disabled-by-default-devtools.timeline", "__metadata"]
 TASKS = ("RunTask", "ThreadControllerImpl::RunTask")
+CALM_DEVICES, CALM_PER_S, CALM_S = 20, 40, 30
+#: Notes when each number is first in the table, by the clock that processes share.
+NOTE_NUMBERS = """() => {
+  window.shownAt = {};
+  const look = () => {
+    for (const cell of document.querySelectorAll("[role=gridcell]"))
+      if (/^\\d+$/.test(cell.textContent.trim()))
+        window.shownAt[cell.textContent.trim()] ??= performance.timeOrigin + performance.now();
+  };
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
 
 
 @dataclass
@@ -112,14 +127,16 @@ def _renderer_pid(browser: Browser) -> int:
     return max((one["id"] for one in found if one["type"] == "renderer"), default=0)
 
 
-def measure(devices: int, rate: int, minutes: float) -> Seen:
-    """Load a node, open its fleet page, watch it."""
+@contextmanager
+def served(core: int, load_core: int) -> Iterator[tuple[Processes, Browser, Page, str]]:
+    """A node, and a page of a browser.
+
+    Raises:
+        Missing: there is no browser.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         raise building.Missing("There is no `chromium` here.")
-    core, load_core = building.cores()
-    building.files(devices + 2_000)
-    program = building.generator()
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as name,
         Processes(Path(name)) as processes,
@@ -132,22 +149,49 @@ def measure(devices: int, rate: int, minutes: float) -> Seen:
         processes.wait(
             "node", node, lambda: answers_http(port, MUSTER.ready_path, any_status=False)
         )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        yield processes, browser, page, f"http://127.0.0.1:{port}"
+        browser.close()
+        client.close()
+
+
+def measure(devices: int, rate: int, minutes: float) -> Seen:
+    """Load a node, open its fleet page, watch it."""
+    core, load_core = building.cores()
+    building.files(devices + 2_000)
+    program = building.generator()
+    with served(core, load_core) as (processes, browser, page, url):
+        port = url.rpartition(":")[2]
         load = [str(program), "stream", f"--device-ports={port}", "--dashboards=0"]
         load += [f"--devices={devices}", f"--rate={rate}", "--keys=1", "--window=2"]
         load += [f"--seconds={60 * minutes + 2 * PART_S}"]
         processes.start("load", load, load_core)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(f"http://127.0.0.1:{port}/dashboard/")
+        page.goto(f"{url}/dashboard/")
         # Devices come one after the other, and begin to send when all of them are there.
         page.get_by_text(f"{devices:,}", exact=True).first.wait_for(timeout=1000 * ARRIVAL_S)
         page.wait_for_timeout(1000 * SETTLE_S)
         used = use(browser, page)
         seen = watch(browser, page, minutes)
         seen.used_ms = used
-        browser.close()
-        client.close()
     return seen
+
+
+def clock() -> list[float]:
+    """How long each value of a calm fleet takes from its device until the page has it, ms."""
+    with served(*building.cores()) as (_, _, page, url), ExitStack() as opened:
+        devices = [opened.enter_context(Device(url, f"bench-{n:02}")) for n in range(CALM_DEVICES)]
+        page.goto(f"{url}/dashboard/?col=id&col=value:number")
+        page.get_by_role("row").filter(has_text=f"bench-{CALM_DEVICES - 1:02}").wait_for()
+        page.evaluate(NOTE_NUMBERS)
+        sent_at: dict[str, float] = {}
+        for number in range(CALM_PER_S * CALM_S):
+            sent_at[str(number)] = 1000 * time.time()
+            devices[number % CALM_DEVICES].send({"number": number})
+            page.wait_for_timeout(1000 / CALM_PER_S)
+        shown_at: dict[str, float] = page.evaluate("() => window.shownAt")
+    # what the next value of its device overtook is never shown
+    return [at - sent_at[number] for number, at in shown_at.items()]
 
 
 def main() -> int:
@@ -159,6 +203,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         seen = measure(arguments.devices, arguments.rate, arguments.minutes)
+        waited_ms = clock()
     except building.Missing as exc:
         sys.stderr.write(f"{exc}\n")
         return 3
@@ -174,6 +219,8 @@ def main() -> int:
         "main thread busy": f"{seen.busy_percent:.0f} % (goal: below 50)",
         "heap after collection": f"{first / 2**20:.1f} MiB, at the end {100 * (last / first - 1):+.1f} % (goal: ± 5)",
     }
+    waited = [f"{quantile(waited_ms, part):.1f}" for part in (0.5, 0.99)]
+    lines["calm fleet, device to page"] = f"p50 {waited[0]} ms, p99 {waited[1]} ms"
     print("\n".join(f"{name:<30} {value}" for name, value in lines.items()))
     return 0
 
