@@ -4,6 +4,8 @@ import type { Change, FleetState, ListedSession, SampleRow, Summary } from "must
 
 /** Within about this time the update rate follows a change. */
 const RATE_S = 10;
+/** What comes within this time is one report: its parts are no measure of how often there is one. */
+const REPORT_MS = 500;
 /** A rate is told after this time; before, one update more or less would change it too much. */
 const LEAST_MS = 1_000;
 /** For so long after a snapshot, after a gap, or after something that came late, comes what happened before. */
@@ -31,8 +33,9 @@ export class Row {
   /** By data key, which may have any name. */
   readonly values = new Map<string, Value>();
   #rate = 0;
-  #ratedMs = 0; // of the last samples
-  #gapMs = 0; // before these
+  #ratedMs = 0; // of the last report
+  #gapMs = 0; // before this
+  #sinceReport = 0; // updates
   #sinceMs = 0; // updates are counted from then on; 0: they are not yet
   #lagMs = -Infinity; // how late samples came at most, lately, by the clocks of the device and of this page
   #lagAtMs = -Infinity;
@@ -81,9 +84,11 @@ export class Row {
     const updates = this.#isFirst ? 1 : Math.max(0, rev - this.rev);
     this.rev = Math.max(this.rev, rev);
     this.seenMs = seenMs;
-    if (this.#isFirst || isLate) [this.#sinceMs, this.#gapMs, this.#rate] = [now, 0, 0];
-    else this.#rateAnew(updates, now);
-    this.#ratedMs = now;
+    if (this.#isFirst || isLate) {
+      [this.#sinceMs, this.#ratedMs] = [now, now];
+      [this.#gapMs, this.#rate, this.#sinceReport] = [0, 0, 0];
+    } else this.#sinceReport += updates;
+    if (now - this.#ratedMs >= REPORT_MS) this.#rateAnew(now);
     triggerRef(this.tick);
     return isLate ? 0 : updates;
   }
@@ -115,11 +120,12 @@ export class Row {
     triggerRef(this.tick);
   }
 
-  /** The updates are of all the time since the last ones. */
-  #rateAnew(updates: number, now: number): void {
-    this.#gapMs = Math.max(1, now - this.#ratedMs);
+  /** The updates are of all the time since the last report. */
+  #rateAnew(now: number): void {
+    this.#gapMs = now - this.#ratedMs;
     const rest = faded(this.#gapMs);
-    this.#rate = this.#rate * rest + (updates / this.#gapMs) * 1000 * (1 - rest);
+    this.#rate = this.#rate * rest + (this.#sinceReport / this.#gapMs) * 1000 * (1 - rest);
+    [this.#ratedMs, this.#sinceReport] = [now, 0];
   }
 }
 

@@ -16,6 +16,20 @@ function rowsOf(...ids: string[]): Rows {
 }
 
 describe("rows of the fleet", () => {
+  it("take a burst for one report: its parts are no silence before the next, and the rate does not flutter", () => {
+    const rows = rowsOf("a");
+    let rev = 100;
+    /** Two events at a time, of whose ten samples each only the last ones come. */
+    const burst = (ms: number): void => {
+      for (const part of [0, 5])
+        rows.apply([samples("a", (rev += 10), ["t", 1, (ms + part) / 1000])], new Map(), at + ms + part, at + ms + part);
+    };
+    for (let s = 0; s <= 60; s += 5) burst(s * 1000);
+    expect(rows.countsFrom).toBe(0);
+    const row = rows.byId.get("a");
+    for (const afterMs of [10, 2_500, 4_900]) expect(row?.rate(at + 60_000 + afterMs)).toBeCloseTo(4, 0);
+  });
+
   it("are shown again one by one: what happens to one is no work for the others", () => {
     const rows = rowsOf("a", "b");
     const looks = { a: 0, b: 0 };
