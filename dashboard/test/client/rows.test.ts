@@ -22,7 +22,7 @@ describe("rows of the fleet", () => {
     /** Two events at a time, of whose ten samples each only the last ones come. */
     const burst = (ms: number): void => {
       for (const part of [0, 5])
-        rows.apply([samples("a", (rev += 10), ["t", 1, (ms + part) / 1000])], new Map(), at + ms + part, at + ms + part);
+        rows.apply([samples("a", (rev += 10), ["t", 1, (ms + part) / 1000])], new Map(), at + ms + part, ms);
     };
     for (let s = 0; s <= 60; s += 5) burst(s * 1000);
     expect(rows.countsFrom).toBe(0);
