@@ -144,7 +144,7 @@ class NodeFigures:
             "uptime_s": round(time.monotonic() - self._started),
             "cpu_percent": round(self._process.cpu_percent(), 1),
             "memory_bytes": self._process.memory_info().rss,
-            "memory_available_percent": round(available_percent(), 1),
+            "memory_available_percent": self._memory.read(),
             "max_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "connections": len(self._dispatcher.peers),
             "devices": len(self._sessions),

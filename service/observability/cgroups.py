@@ -63,8 +63,8 @@ class ControlGroups:
         """Read the memory of the tightest group; None: no group has less than `total`, the machine's."""
         if self._groups is None:
             self._groups = list(self._find())
-        read = [_read(folder, files) for folder, files in self._groups]
-        tight = [one for one in read if one is not None and one.limit < total]
+        read = [_read(folder, files, total) for folder, files in self._groups]
+        tight = [one for one in read if one is not None]
         if not tight:
             return None
         return GroupMemory(min(one.limit for one in tight), min(one.available for one in tight))
@@ -101,11 +101,10 @@ class ControlGroups:
         return found
 
 
-def _read(folder: Path, files: _Files) -> GroupMemory | None:
-    """Read one group; None: it has no limit, or does not show it."""
+def _read(folder: Path, files: _Files, total: int) -> GroupMemory | None:
+    """Read one group; None: it has no limit below `total`, or does not show what it uses."""
     limits = [limit for name in files.limits if (limit := _number(folder / name)) is not None]
-    usage = _number(folder / files.usage)
-    if not limits or usage is None:
+    if not limits or min(limits) >= total or (usage := _number(folder / files.usage)) is None:
         return None
     reclaimable = 0
     for line in _lines(folder / "memory.stat"):
@@ -128,7 +127,8 @@ def _number(file: Path) -> int | None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(errors="replace").splitlines()
+        with file.open("rb", buffering=0) as opened:
+            return opened.read().decode(errors="replace").splitlines()
     except OSError:
         return []
 

@@ -50,13 +50,15 @@ class HostMemory:
         self._read_at = float("-inf")
         self.available_percent = 100.0
 
-    @property
-    def is_critical(self) -> bool:
-        """Return whether new connections are to be refused."""
-        if not self.critical_percent:
-            return False
+    def read(self) -> float:
+        """Return the available memory, percent; read again where that was longer ago than `FRESH_S`."""
         now = self._monotonic()
         if now - self._read_at >= FRESH_S:
             self._read_at = now
             self.available_percent = round(self._read(), 1)
-        return self.available_percent < self.critical_percent
+        return self.available_percent
+
+    @property
+    def is_critical(self) -> bool:
+        """Return whether new connections are to be refused."""
+        return self.critical_percent > 0 and self.read() < self.critical_percent

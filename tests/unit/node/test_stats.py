@@ -42,7 +42,7 @@ class Parts:
         self.replication: Any = SimpleNamespace(withheld=71)
         self.standing = SimpleNamespace(ok=True, age_s=0.44)
         self.leases = SimpleNamespace(failures=81, expired=82)
-        self.memory = SimpleNamespace(is_critical=False, available_percent=91.5)
+        self.memory = SimpleNamespace(is_critical=False, available_percent=91.5, read=lambda: 91.5)
         self.clock = SimpleNamespace(jumps=95)
 
     def figures(self, metrics: Metrics) -> NodeFigures:
@@ -127,7 +127,7 @@ def test_row_says_the_same(parts: Parts) -> None:
     wanted = {
         "address": "here",
         "read_by": "python",
-        "memory_available_percent": 37.5,
+        "memory_available_percent": 91.5,
         "connections": 7,
         "devices": 3,
         "dashboards": 2,

@@ -139,6 +139,28 @@ def test_limit_that_changes_is_seen(tree: Tree) -> None:
     assert groups.memory(MACHINE) == GroupMemory(200 * MIB, 100 * MIB)
 
 
+def test_of_groups_without_a_limit_nothing_else_is_read(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes read them again and again."""
+    tree.v2("/c")
+    tree.group2("/sys/fs/cgroup/c", "max", 100 * MIB)
+    tree.group2("/sys/fs/cgroup", 2 * MACHINE, 100 * MIB)
+    groups = ControlGroups(tree.root)
+    assert groups.memory(MACHINE) is None
+    opened: list[str] = []
+    is_open = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda path, *args, **named: opened.append(path.name) or is_open(path, *args, **named),
+    )
+    assert groups.memory(MACHINE) is None
+    assert sorted(opened) == ["memory.high", "memory.high", "memory.max", "memory.max"]
+    tree.write("/sys/fs/cgroup/memory.max", 200 * MIB)
+    assert groups.memory(MACHINE) == GroupMemory(200 * MIB, 100 * MIB)
+
+
 def test_path_outside_of_the_namespace_is_what_is_mounted(tree: Tree) -> None:
     tree.v2("/../../other", mount="/mnt/my groups")
     tree.group2("/mnt/my groups", 400 * MIB, 100 * MIB)

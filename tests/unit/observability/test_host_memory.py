@@ -44,3 +44,13 @@ def test_memory_setting_zero_never_looks() -> None:
     machine.percent = 0.0
     assert not machine.memory(0).is_critical
     assert machine.looks == 0
+
+
+def test_memory_that_is_shown_is_what_was_read_a_moment_ago() -> None:
+    """And is read though the setting is 0."""
+    machine = Machine()
+    for memory in (machine.memory(10), machine.memory(0)):
+        machine.looks = 0
+        machine.now += 1
+        assert not memory.is_critical
+        assert (memory.read(), memory.read(), machine.looks) == (50.0, 50.0, 1)
