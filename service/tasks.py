@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import random
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 
 #: Pauses of a long-lived task after a turn that failed: the first, doubled up to the last, s.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+#: Periodic tasks of a process wake together, once in so many seconds, at moments of its own: to be woken costs it more
+#: than most of what they do. Processes that were started together have different ones.
+TICK_S = 1.0
+_TICKS_AT_S = random.random() * TICK_S
+#: Some loops wake so much too early, s.
+_EARLY_S = 0.01
 #: The long-lived tasks of a node, as `keep_going` names them.
 LONG_LIVED = (
     "archive_keeper",
@@ -71,6 +78,9 @@ class Tasks(Protocol):
     def sleep(self, seconds: float) -> None:
         """Let other tasks run for this long; 0 gives them one turn."""
 
+    def sleep_until_tick(self, seconds: float) -> None:
+        """Sleep for so many seconds, or less, by up to a tick: tasks that are due then wake together."""
+
     def event(self) -> Event:
         """Make a flag that is not set."""
 
@@ -83,6 +93,9 @@ class ThreadTasks:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def sleep_until_tick(self, seconds: float) -> None:
+        time.sleep(until_tick_s(seconds))
 
     def event(self) -> Event:
         return threading.Event()
@@ -125,6 +138,17 @@ def keep_going(
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
         else:
             pause_s = FIRST_PAUSE_S
+
+
+def until_tick_s(seconds: float) -> float:
+    """Return for how long to sleep in place of so many seconds: until the last tick before they are over.
+
+    What is shorter than a tick stays as it is.
+    """
+    if seconds < TICK_S:
+        return seconds
+    now_s = time.monotonic() - _TICKS_AT_S
+    return (now_s + seconds + _EARLY_S) // TICK_S * TICK_S - now_s
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:

@@ -129,6 +129,7 @@ class Socket:
             commands=_NOTHING,
             dispatcher=self.dispatcher,
             clock=StillClock(),
+            heard_of=lambda owned, now_ms: None,
             max_value_bytes=MAX_VALUE_BYTES,
         )
         dispatcher = self.dispatcher

@@ -239,7 +239,7 @@ class StillWheel(Wheel):
     """A wheel that stands still."""
 
     def __init__(self) -> None:
-        self.now_s = 0.0
+        super().__init__(lambda seconds: None)
 
     def put(self, one: Due, at_s: float) -> None:
         pass

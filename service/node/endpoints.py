@@ -99,6 +99,7 @@ def _open_sockets(
         commands=live.commands,
         dispatcher=dispatcher,
         clock=clock,
+        heard_of=live.sessions.heard_of,
         max_value_bytes=config.sessions.max_value_bytes,
     )
     devices.listen()

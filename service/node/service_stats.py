@@ -35,7 +35,7 @@ class UpkeepFigures:
             self.look()
         except errors.ServiceError:
             pass  # the figures stay as they were: that Redis is away is said elsewhere
-        self._tasks.sleep(EVERY_S)
+        self._tasks.sleep_until_tick(EVERY_S)
 
     def look(self) -> None:
         """Look once."""

@@ -75,7 +75,10 @@ class QueueProbe:
 
     def _turn(self) -> None:
         self.try_once()
-        self._tasks.sleep(PROBE_EVERY_S if self.ok else PROBE_EVERY_S / 4)
+        if self.ok:
+            self._tasks.sleep_until_tick(PROBE_EVERY_S)
+        else:
+            self._tasks.sleep(PROBE_EVERY_S / 4)
 
     def try_once(self) -> None:
         try:

@@ -21,7 +21,7 @@ from service.errors import NotAuthenticated
 from service.security import permissions
 from service.security.permissions import Identity
 from service.sockets.call import Peer, error_frame
-from service.tasks import Tasks, keep_going
+from service.tasks import TICK_S, Tasks, keep_going
 from service.transport.connection import Connections
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,10 @@ class Authenticator:
         keep_going("authenticator", self._wait_and_look, self._tasks.sleep, lambda: self._stopped)
 
     def _wait_and_look(self) -> None:
-        self._tasks.sleep(LOOK_EVERY_S)
+        if self._ends and self._ends[0][0] < self._monotonic() + TICK_S:
+            self._tasks.sleep(LOOK_EVERY_S)
+        else:
+            self._tasks.sleep_until_tick(TICK_S)
         self.look()
 
     def stop(self) -> None:
@@ -127,6 +130,12 @@ class Authenticator:
     def _look_at(self, peer: Peer, check: Callable[[Peer], None], after_s: float) -> None:
         when = self._monotonic() + max(0.0, after_s)
         heapq.heappush(self._ends, (when, next(self._numbers), peer, check))
+        if after_s < TICK_S and self._ends[0][2] is peer:
+            self._tasks.spawn(self._look_after, LOOK_EVERY_S)  # `run` may sleep longer
+
+    def _look_after(self, seconds: float) -> None:
+        self._tasks.sleep(seconds)
+        self.look()
 
     def _check_token(self, peer: Peer) -> None:
         left_s = (peer.identity.expires_s or 0.0) - self._now_s()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from service import errors
@@ -69,8 +70,10 @@ class Devices:
         commands: CommandDelivery,
         dispatcher: Dispatcher,
         clock: Clock,
+        heard_of: Callable[[OwnedSession, int], None],
         max_value_bytes: int,
     ) -> None:
+        self._heard_of = heard_of
         self._reports = reports
         self._setups = setups
         self._ingest = ingest
@@ -162,8 +165,7 @@ class Devices:
         self._alive(self._owned(call))
 
     def _alive(self, owned: OwnedSession) -> None:
-        owned.last_ping_ms = self._clock.now_ms()
-        owned.ping_changed = True
+        self._heard_of(owned, self._clock.now_ms())
 
     def command_result(self, call: Call) -> dict[str, Any]:
         owned = self._owned(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -67,3 +68,36 @@ def test_long_lived_tasks_are_counted_from_zero_on() -> None:
         for name in re.findall(r"keep_going\(\s*\"(\w+)\"", path.read_text())
     }
     assert named == set(tasks.LONG_LIVED)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 5.0])
+def test_periodic_tasks_of_a_process_wake_together(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """None later than it asked for, and each in its own period from then on."""
+    monkeypatch.setattr(tasks, "_TICKS_AT_S", 0.3)
+    for began_s in (7.0, 7.29, 7.31, 7.9):
+        now_s, wakes = began_s, []
+        for _ in range(4):
+            monkeypatch.setattr("time.monotonic", lambda now_s=now_s: now_s)
+            slept_s = tasks.until_tick_s(seconds)
+            assert 0 < slept_s <= seconds + 0.01
+            now_s += slept_s + 0.003  # what it then does
+            wakes.append(now_s - 0.003)
+        assert all(wake % 1 == pytest.approx(0.3) for wake in wakes)
+        assert [b - a for a, b in itertools.pairwise(wakes)] == pytest.approx([seconds] * 3)
+
+
+def test_period_below_a_tick_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_TICKS_AT_S", 0.0)
+    monkeypatch.setattr("time.monotonic", lambda: 5.1)
+    assert tasks.until_tick_s(0.2) == 0.2
+    assert tasks.until_tick_s(0.95) == 0.95
+
+
+def test_loop_that_wakes_a_little_early_does_not_work_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks, "_TICKS_AT_S", 0.0)
+    monkeypatch.setattr("time.monotonic", lambda: 4.998)
+    assert tasks.until_tick_s(1.0) == pytest.approx(1.002)

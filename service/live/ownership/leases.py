@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_S = 1.0
 COMPARE_EVERY_S = 60.0
+#: TTLs that are due are looked for once in this part of their length; two looks fit between the latest refresh and a
+#: quarter of it.
+LOOK_PART = 1 / 400
 #: While Redis is away a renewal is tried this often, so that the lease is back before it runs out.
 RETRY_S = 0.5
 
@@ -112,6 +115,7 @@ class Leases:
         self._listener = listener
         self._figures: Callable[[], Figures] = dict
         self._stopped = False
+        self._look_at = 0.0  # for TTLs that are due
         self._is_failing = False  # to renew
         #: Partitions in which the lease was over and not everything is reclaimed yet.
         self._lost: set[int] = set()
@@ -146,7 +150,10 @@ class Leases:
         self._keep_going("leases", self._wait_and_renew)
 
     def _wait_and_renew(self) -> None:
-        self._tasks.sleep(RETRY_S if self._is_failing else self._times.renew_s)
+        if self._is_failing:
+            self._tasks.sleep(RETRY_S)
+        else:
+            self._tasks.sleep_until_tick(self._times.renew_s)
         if self._stopped:
             return
         try:
@@ -180,7 +187,7 @@ class Leases:
         self._clock.measure(self._store.now_ms)
         self._clock.report_jump(self._store.upkeep.note_clock_jump)
         self.touch()
-        self._store.fleet.node_beat(self._node_id, dict(self._figures()))
+        self._store.fleet.node_beat(self._node_id, dict(self._figures()), self._clock.now_ms())
         if failed is not None:
             raise failed
 
@@ -199,19 +206,26 @@ class Leases:
     def touch(self) -> None:
         """Record heartbeats in Redis, and refresh the TTLs that are due."""
         now = time.monotonic()
-        pings: dict[int, list[OwnedSession]] = {}
-        due: dict[int, list[OwnedSession]] = {}
+        self._touch_all(self._due(now), True, now)
+        self._touch_all(self._sessions.take_heard_of(), False, now)
+
+    def _due(self, now: float) -> list[OwnedSession]:
+        """Return those whose TTLs are to be refreshed; all are looked at, but seldom: they may be many."""
+        if self._times.ttl_s <= 0 or now < self._look_at:
+            return []
+        self._look_at = now + self._times.ttl_s * LOOK_PART
+        due = []
         for owned in self._sessions:
-            if self._times.ttl_s > 0 and not owned.refresh_at:
+            if not owned.refresh_at:
                 owned.refresh_at = self._next_refresh(now)
-            if owned.refresh_at and owned.refresh_at <= now:
-                due.setdefault(owned.partition, []).append(owned)
-            elif owned.ping_changed:
-                pings.setdefault(owned.partition, []).append(owned)
-        for groups, refresh in ((pings, False), (due, True)):
-            for partition, all_of_it in groups.items():
-                for at in range(0, len(all_of_it), CALL_SESSIONS):
-                    self._touch(partition, all_of_it[at : at + CALL_SESSIONS], refresh, now)
+            if owned.refresh_at <= now:
+                due.append(owned)
+        return due
+
+    def _touch_all(self, some: list[OwnedSession], refresh: bool, now: float) -> None:
+        for partition, all_of_it in self._sessions.by_partition(some).items():
+            for at in range(0, len(all_of_it), CALL_SESSIONS):
+                self._touch(partition, all_of_it[at : at + CALL_SESSIONS], refresh, now)
 
     def _touch(self, partition: int, some: list[OwnedSession], refresh: bool, now: float) -> None:
         entries: list[tuple[str, int | None, int]] = []
@@ -225,7 +239,7 @@ class Leases:
                 owned.refresh_at = self._next_refresh(now)
 
     def _next_refresh(self, now: float) -> float:
-        # Spread over time, and early enough for the next renewal to do it.
+        # Spread over time, and early enough for the next renewal that looks at it to do it.
         return now + max(
             0.0, self._times.ttl_s / 4 * random.uniform(0.7, 0.95) - self._times.renew_s
         )
@@ -234,12 +248,12 @@ class Leases:
 
     def run_expiry(self) -> None:
         """Run until `stop`: a long-lived task."""
-        self._tasks.sleep(random.random() * EXPIRE_EVERY_S)  # nodes started together take turns
+        self._tasks.sleep_until_tick(EXPIRE_EVERY_S)  # nodes started together take turns
         self._keep_going("expiry", self._expire_and_wait)
 
     def _expire_and_wait(self) -> None:
         self.expire()
-        self._tasks.sleep(EXPIRE_EVERY_S)
+        self._tasks.sleep_until_tick(EXPIRE_EVERY_S)
 
     def expire(self) -> None:
         """Drain dead nodes and overdue commands in every partition."""

@@ -110,6 +110,7 @@ class OwnedSessions:
     def __init__(self) -> None:
         self._by_id: dict[str, OwnedSession] = {}
         self._by_sid: dict[str, OwnedSession] = {}
+        self._heard_of: list[OwnedSession] = []
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -136,6 +137,18 @@ class OwnedSessions:
             other.lost = other.lost or "superseded"
             return other
         return None
+
+    def heard_of(self, owned: OwnedSession, now_ms: int) -> None:
+        """Note a heartbeat, which is recorded in Redis later."""
+        owned.last_ping_ms = now_ms
+        if not owned.ping_changed:
+            owned.ping_changed = True
+            self._heard_of.append(owned)
+
+    def take_heard_of(self) -> list[OwnedSession]:
+        """Return those that are still held, with heartbeats since the last call."""
+        heard_of, self._heard_of = self._heard_of, []
+        return [owned for owned in heard_of if owned.ping_changed and self.holds(owned)]
 
     def of(self, session_id: str) -> OwnedSession | None:
         return self._by_id.get(session_id)

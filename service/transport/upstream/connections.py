@@ -99,7 +99,7 @@ class EngineConnections:
         self.counts = counts
         self.connect_timeout_s = connect_timeout_s
         self.upgrade_timeout_s = upgrade_timeout_s
-        self.wheel = Wheel(server.sleep)
+        self.wheel = Wheel(server.sleep, server.start_background_task)
         self.lost = LostSockets(server.start_background_task, server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None

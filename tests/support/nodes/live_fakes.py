@@ -60,6 +60,9 @@ class SimulatedTasks:
         self._waiting.append((self.now + seconds, current))
         self._main.switch()
 
+    def sleep_until_tick(self, seconds: float) -> None:
+        self.sleep(seconds)
+
     def give_way(self) -> None:
         """What I/O is to the others."""
         self.sleep(0)

@@ -78,6 +78,8 @@ class Tasks:
         if self.count > 3 * self._waits:
             raise End
 
+    sleep_until_tick = sleep
+
     def spawn(self, function: Callable[..., object], *args: Any) -> None: ...
 
     def event(self) -> Any:

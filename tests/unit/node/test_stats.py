@@ -171,7 +171,7 @@ class Store:
 def test_figures_of_the_service_stay_while_redis_is_away() -> None:
     store, metrics, urls = Store(), Metrics(), PublicUrls()
     slept: list[float] = []
-    tasks = SimpleNamespace(sleep=slept.append)
+    tasks = SimpleNamespace(sleep_until_tick=slept.append)
     figures = UpkeepFigures(store, metrics, tasks, urls)  # type: ignore[arg-type]
     assert figures.check_workers() == Check(False, {"alive": None}, needed=False)
     figures._turn()

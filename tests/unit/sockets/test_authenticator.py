@@ -12,6 +12,7 @@ from service.security.permissions import EVERYBODY, Identity
 from service.security.tokens import bearer, credentials
 from service.sockets.authenticator import SILENT_S, SPARE_ENDS, Authenticator
 from service.sockets.call import Peer
+from tests.support.nodes.live_fakes import SimulatedTasks
 
 
 class Tokens:
@@ -34,10 +35,11 @@ class Bench:
         self.now_s = 1000.0
         self.shift_s = 0.0  # of Redis time against the monotonic clock
         self.wires = Wires()
+        self.tasks = SimulatedTasks()
         self.authenticator = Authenticator(
             tokens,
             self.wires,  # type: ignore[arg-type]
-            None,  # type: ignore[arg-type]
+            self.tasks,
             now_s=lambda: self.now_s + self.shift_s,
             monotonic=lambda: self.now_s,
         )
@@ -106,6 +108,20 @@ def test_token_that_ends_closes_its_socket() -> None:
     assert bench.pass_s(59.9) == []
     assert bench.pass_s(0.2) == ["token_expired"]
     assert '"not_authenticated"' in bench.wires.closed[0][1]
+
+
+@pytest.mark.parametrize("left_s", [0.05, 0.3, 0.7, 0.95])
+def test_token_that_ends_before_the_next_look_is_noticed_in_half_a_second(left_s: float) -> None:
+    """However long the task that looks sleeps when nothing is about to end."""
+    bench = Bench(tokens=Tokens())
+    bench.tasks.spawn(bench.authenticator.run)
+    bench.tasks.run(0.02)
+    bench.enter("a", Identity("viewer", expires_s=bench.now_s + left_s))
+    while not bench.wires.closed:
+        bench.now_s += 0.01
+        bench.tasks.run(0.01)
+        assert bench.now_s < 1000 + left_s + 0.5
+    assert bench.now_s >= 1000 + left_s
 
 
 def test_token_ends_by_redis_time_also_when_that_is_set_right() -> None:

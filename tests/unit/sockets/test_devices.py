@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from service import errors
-from service.live.ownership.owned import OwnedSession
+from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.security import permissions
 from service.security.permissions import Identity
 from service.sessions.model import SetupState
@@ -38,6 +38,7 @@ class Bench:
             ),
             dispatcher=SimpleNamespace(emit=self._noting("emit")),  # type: ignore[arg-type]
             clock=SimpleNamespace(now_s=lambda: 7.0, now_ms=lambda: 7000),
+            heard_of=OwnedSessions().heard_of,
             max_value_bytes=1000,
         )
 

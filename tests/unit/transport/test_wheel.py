@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+from collections.abc import Callable
+from heapq import heappop, heappush
 
-from service.transport.wheel import SLOT_S, SLOTS, Due, Wheel
+import pytest
+from greenlet import getcurrent, greenlet
+
+from service.transport.wheel import SLOT_S, SLOTS, TURN_DEADLINES, Due, Wheel
 
 
 class Deadline:
@@ -70,19 +75,92 @@ def test_wheel_survives_what_a_deadline_raises(caplog: pytest.LogCaptureFixture)
     assert "on purpose" in caplog.text
 
 
-def test_wheel_stands_still_while_the_process_did_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheel_lets_others_run_between_many_deadlines() -> None:
+    slept: list[float] = []
+    wheel = Wheel(slept.append)
+    some = [Deadline([]) for _ in range(2 * TURN_DEADLINES + 1)]
+    for one in some:
+        wheel.put(one, 0.5)
+    wheel.turn(1.0)
+    assert slept == [0, 0]
+    assert all(one.seen == [1.0] for one in some)
+
+
+class Loop:
+    """Tasks on a clock that goes on while all of them sleep; a process that is paused wakes late."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.wakes: list[float] = []
+        self._sleeping: list[tuple[float, int, greenlet]] = []
+        self._count = itertools.count()
+        monkeypatch.setattr("service.transport.wheel.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("service.tasks._TICKS_AT_S", 0.0)
+        self.wheel = Wheel(self.sleep, self.spawn)
+        self.spawn(self.wheel.run)
+
+    def sleep(self, seconds: float) -> None:
+        heappush(self._sleeping, (self.now + seconds, next(self._count), getcurrent()))
+        getcurrent().parent.switch()
+
+    def spawn(self, task: Callable[[], None]) -> None:
+        heappush(self._sleeping, (self.now, next(self._count), greenlet(task)))
+
+    def run(self, until: float) -> None:
+        while self._sleeping and self._sleeping[0][0] <= until:
+            at, _, task = heappop(self._sleeping)
+            self.now = max(self.now, at)
+            self.wakes.append(self.now)
+            task.switch()
+        self.now = max(self.now, until)
+
+    @property
+    def tasks(self) -> int:
+        return len(self._sleeping)
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    return Loop(monkeypatch)
+
+
+def test_wheel_stands_still_while_the_process_did_not_run(loop: Loop) -> None:
     """A node that was stopped for ten seconds finds nobody dead."""
-    now = [0.0]
-    pauses = iter([0.25, 0.25, 10.0, 0.25])
+    loop.run(2.5)
+    loop.now += 10
+    assert loop.wheel.now_s < 4  # for those that run before the wheel notices
+    one = Deadline([])
+    loop.wheel.put(one, 4.0)
+    loop.run(13.4)
+    assert (loop.wheel.now_s, one.seen) == (pytest.approx(3.9), [])
+    loop.run(15)
+    assert one.seen == [4.0]
 
-    def sleep(seconds: float) -> None:
-        pause = next(pauses, None)
-        if pause is None:
-            wheel.stop()
-        else:
-            now[0] += pause
 
-    monkeypatch.setattr("service.transport.wheel.time.monotonic", lambda: now[0])
-    wheel = Wheel(sleep)
-    wheel.run()
-    assert wheel.now_s == 1.0
+def test_wheel_wakes_once_for_a_slot_and_seldom_for_empty_ones(loop: Loop) -> None:
+    some = [Deadline([]) for _ in range(100)]
+    for number, one in enumerate(some):
+        loop.wheel.put(one, 3.01 + number / 500)
+    loop.run(6)
+    assert loop.wakes == [0, 1, 2, 3, 3.25, 4.25, 5.25]
+    assert all(one.seen == [3.25] for one in some)
+
+
+def test_wheel_that_sleeps_wakes_for_deadlines_that_come_meanwhile(loop: Loop) -> None:
+    loop.run(5.1)
+    some = [Deadline([]) for _ in range(3)]
+    for one, at in zip(some, [5.5, 5.7, 5.2], strict=True):
+        loop.wheel.put(one, at)
+    loop.run(5.2)
+    assert loop.wheel.now_s == pytest.approx(5.2)
+    loop.run(20)
+    assert [one.seen for one in some] == [[5.5], [5.75], [5.25]]
+    assert loop.tasks == 1, "those that slept too long have ended"
+
+
+def test_wheel_turns_at_the_ticks_of_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wake-up serves them all."""
+    loop = Loop(monkeypatch)
+    monkeypatch.setattr("service.tasks._TICKS_AT_S", 0.7)
+    loop.run(5)
+    assert loop.wakes[1:] == pytest.approx([0.7, 1.7, 2.7, 3.7, 4.7])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -53,9 +54,16 @@ class FleetStore(StorePart):
 
     # -- nodes and workers --
 
-    def node_beat(self, node_id: str, figures: Mapping[str, Figure]) -> None:
-        """Record that a node is alive, with its figures; forgotten `BEAT_TTL_S` after the last beat."""
-        self._beat(self.keys.nodes, self.keys.node(node_id), node_id, figures, "node_id")
+    def node_beat(
+        self, node_id: str, figures: Mapping[str, Figure], now_ms: int | None = None
+    ) -> None:
+        """Record that a node is alive, with its figures; forgotten `BEAT_TTL_S` after the last beat.
+
+        Args:
+            now_ms: Redis time; None: Redis is asked.
+        """
+        key = self.keys.node(node_id)
+        self._beat(self.keys.nodes, key, node_id, figures, "node_id", now_ms)
 
     def node_gone(self, node_id: str) -> None:
         """Forget a node that ends cleanly."""
@@ -78,23 +86,28 @@ class FleetStore(StorePart):
         return self._present(self.keys.workers, self.keys.worker)
 
     def _beat(
-        self, index: str, key: str, name: str, figures: Mapping[str, Figure], name_field: str
+        self,
+        index: str,
+        key: str,
+        name: str,
+        figures: Mapping[str, Figure],
+        name_field: str,
+        now_ms: int | None = None,
     ) -> None:
         """At `maxmemory` only the TTL is renewed: who is there stays in the list, as it was."""
-        now = self._runner.now_ms()
+        now = self._runner.now_ms() if now_ms is None else now_ms
 
-        def note(pipe: Any) -> None:
-            known = {name_field: name, "seen_at": now, "schema": SCHEMA}
-            pipe.hset(key, mapping={**known, **figures})
-            pipe.expire(key, BEAT_TTL_S)
-
-        def list_it(pipe: Any) -> None:
-            pipe.zadd(index, {name: now})
-            pipe.zremrangebyscore(index, "-inf", now - 1000 * BEAT_TTL_S)
-
+        fields = {name_field: name, "seen_at": now, "schema": SCHEMA, **figures}
         try:
-            self._runner.pipeline(note, atomic=True)
-            self._runner.pipeline(list_it)
+            self._runner.transaction(
+                [("HSET", key, *chain(*fields.items())), ("EXPIRE", key, BEAT_TTL_S)]
+            )
+            self._runner.ask(
+                [
+                    ("ZADD", index, now, name),
+                    ("ZREMRANGEBYSCORE", index, "-inf", now - 1000 * BEAT_TTL_S),
+                ]
+            )
         except errors.Overloaded:
             self._runner.repeat(lambda: self._runner.client.expire(key, BEAT_TTL_S))
 

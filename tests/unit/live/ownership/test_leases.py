@@ -212,12 +212,43 @@ def test_signs_of_life_of_more_sessions_than_one_call_takes_are_all_stored_once(
     node = Node(tasks, ttl_s=0)
     ids = {f"d{n}" for n in range(CALL_SESSIONS + 1)}
     for session_id in ids:
-        node.hold(session_id).ping_changed = True
+        owned = node.hold(session_id)
+        node.sessions.heard_of(owned, 1)
+        node.sessions.heard_of(owned, 2)
     node.leases.touch()
     assert [len(some) for _, some, _ in node.touched] == [CALL_SESSIONS, 1]
     assert {one for _, some, _ in node.touched for one in some} == ids
     node.leases.touch()
     assert len(node.touched) == 2
+
+
+def test_renewal_of_many_idle_sessions_looks_at_none_of_them(
+    tasks: SimulatedTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But seldom, for their TTLs."""
+    node = Node(tasks, ttl_s=40_000)
+    for number in range(10):
+        node.hold(f"d{number}")
+    looks: list[float] = []
+    real = OwnedSessions.__iter__
+    monkeypatch.setattr(
+        OwnedSessions, "__iter__", lambda self: looks.append(tasks.now) or real(self)
+    )
+    node.leases.start(dict)
+    tasks.run(1000)
+    assert 9 <= len(looks) <= 11
+    tasks.run(9100)
+    assert {one for _, some, _ in node.touched for one in some} == {f"d{n}" for n in range(10)}
+
+
+def test_sign_of_life_of_a_session_that_is_gone_is_not_stored(
+    tasks: SimulatedTasks, node: Node
+) -> None:
+    owned = node.hold("d1")
+    node.sessions.heard_of(owned, 5)
+    node.sessions.drop(owned)
+    node.leases.touch()
+    assert node.touched == []
 
 
 def test_comparison_repairs_every_partition_and_passes_over_what_fails(
