@@ -44,7 +44,6 @@ LONG_LIVED = (
     "leases",
     "message_reader",
     "outbox",
-    "pings",
     "queue_probe",
     "service_stats",
 )

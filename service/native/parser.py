@@ -87,6 +87,11 @@ class NativeParser:
         """Return how many bytes of incomplete messages are kept."""
         return self._python.kept_bytes
 
+    @property
+    def is_between(self) -> bool:
+        """Return whether what comes next is the beginning of a message."""
+        return self._python.is_between
+
     def feed(self, data: bytes) -> list[Message | Updates]:
         """Do what `Parser.feed` does, with `Updates` where the origin's are read in C."""
         reader, python = self._reader, self._python

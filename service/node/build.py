@@ -87,7 +87,7 @@ class Node:
         about = {"action": "reader_chosen", "read_by": transport.connections.read_by}
         log.info("what reads the updates of devices is chosen", extra=about)
         tasks = self.ground.tasks
-        for part in (live.ingest, live.pings, endpoints.probe, endpoints.service_stats):
+        for part in (live.ingest, endpoints.probe, endpoints.service_stats):
             tasks.spawn(part.run)
         tasks.spawn(transport.authenticator.run)
         tasks.spawn(self.storage.keeper.run, tasks.sleep)
@@ -138,7 +138,6 @@ class Node:
         """Stop what runs and leave Redis."""
         transport, live, endpoints = self.transport, self.live, self.endpoints
         live.ingest.stop()
-        live.pings.stop()
         endpoints.probe.stop()
         endpoints.service_stats.stop()
         self.storage.keeper.stop()

@@ -69,7 +69,6 @@ def _open_sockets(
     connections.on_updates = native_updates.take
 
     def became_device(owned: OwnedSession) -> None:
-        live.pings.add(owned)
         connections.known(owned.sid)
         connections.expect_updates(owned.sid, owned, kept_json(owned.session_id))
 

@@ -49,7 +49,6 @@ class Live:
     rooms: Rooms
     feed: Feed
     fanout: Fanout
-    pings: DevicePings
     leases: Leases
 
 
@@ -91,6 +90,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         read_waiting=connections.read_waiting,
     )
     connections.is_busy = lambda: not calm
+    connections.goes_with_ping = DevicePings(sessions, ground.clock).frame_for
     commands = CommandDelivery(
         store.commands,
         dispatcher,
@@ -144,7 +144,6 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
             *(feed, connections, tasks, store.index, config.node.fanout_interval_ms),
             calm=Calm(config.node.prompt_per_s),
         ),
-        pings=DevicePings(sessions, connections, tasks, ground.clock, config.node.ping_interval_s),
         leases=leases,
     )
 

@@ -47,6 +47,8 @@ _MASKED: Final = 0x80
 #: Bytes before the payload of a small frame: opcode, length, and the key where there is one.
 _PLAIN_HEAD: Final = 2
 _MASKED_HEAD: Final = 6
+#: Bytes of a client's message of one character.
+SHORTEST: Final = _MASKED_HEAD + 1
 
 
 class Control(NamedTuple):
@@ -67,6 +69,16 @@ class Fault(NamedTuple):
 Message = str | bytes | bytearray | Control | Fault
 
 _NOTHING: list[Message] = []
+
+
+def one_character(data: bytes | bytearray) -> str:
+    """Return the text of a client's shortest message, which is `SHORTEST` bytes; "": it is another one.
+
+    A pong of Engine.IO is one, and of all messages the most frequent on a connection that is idle.
+    """
+    character = data[2] ^ data[6]
+    is_text = data[0] == _FINAL_TEXT and data[1] == _MASKED + 1 and character < 128
+    return chr(character) if is_text else ""
 
 
 class Parser:
@@ -91,6 +103,11 @@ class Parser:
     def kept_bytes(self) -> int:
         """Return how many bytes of incomplete messages are kept."""
         return len(self._buffer or b"") + len(self._parts or b"")
+
+    @property
+    def is_between(self) -> bool:
+        """Return whether what comes next is the beginning of a message."""
+        return self._buffer is None and not self._opcode and self._needed >= 0
 
     def feed(self, data: bytes) -> list[Message]:  # noqa: C901  written out, because it is hot
         """Parse a piece; return the messages complete with it: text as str, binary as bytes.

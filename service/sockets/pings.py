@@ -1,61 +1,34 @@
-"""Pings of devices: the `ping` event that a node sends to its devices."""
+"""Pings of devices: the `ping` event that a node sends to its devices, together with each ping of Engine.IO."""
 
 from __future__ import annotations
 
 import orjson
 
 from service.clock import Clock
-from service.live.ownership.owned import OwnedSession, OwnedSessions
-from service.tasks import Tasks, keep_going
-from service.transport.connection import Connections, event_frame
+from service.live.ownership.owned import OwnedSessions
+from service.transport.connection import Frame, event_frame
 
-#: The pings of all devices are spread over slots of this length.
-PING_SLOT_S = 0.25
+#: Pings that leave together are one frame, as long as its time is not older than this, s.
+FRESH_S = 0.01
 
 
 class DevicePings:
-    """Sends `ping` to every device of this node once per interval, spread evenly over it."""
+    """Makes the `ping` of a device; others get none."""
 
-    def __init__(
-        self,
-        sessions: OwnedSessions,
-        connections: Connections,
-        tasks: Tasks,
-        clock: Clock,
-        interval_s: float,
-    ) -> None:
+    def __init__(self, sessions: OwnedSessions, clock: Clock) -> None:
         self._sessions = sessions
-        self._connections = connections
-        self._tasks = tasks
         self._clock = clock
-        count = max(1, round(interval_s / PING_SLOT_S))
-        self._slot_s = interval_s / count
-        self._slots: list[list[OwnedSession]] = [[] for _ in range(count)]
-        self._at = 0
-        self._stopped = False
+        self._made_s = float("-inf")
+        self._frame = Frame(b"")
 
-    def add(self, owned: OwnedSession) -> None:
-        """Add a device: its first ping comes after one interval."""
-        self._slots[self._at].append(owned)
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def run(self) -> None:
-        """Run until `stop`: a long-lived task."""
-        keep_going("pings", self._wait_and_ping, self._tasks.sleep, lambda: self._stopped)
-
-    def _wait_and_ping(self) -> None:
-        self._tasks.sleep(self._slot_s)
-        self.turn()
-
-    def turn(self) -> None:
-        """Ping the devices of the next slot, and forget those that are gone."""
-        self._at = (self._at + 1) % len(self._slots)
-        slot = [owned for owned in self._slots[self._at] if self._sessions.holds(owned)]
-        self._slots[self._at] = slot
-        if slot:
-            now = orjson.dumps(round(self._clock.now_s(), 3))
-            frame = event_frame("ping", b'{"server_time":' + now + b"}")
-            for owned in slot:
-                self._connections.send(owned.sid, frame)
+    def frame_for(self, sid: str) -> Frame | None:
+        """Return what is sent to this socket with each ping."""
+        owned = self._sessions.by_sid(sid)
+        if owned is None or owned.lost:
+            return None
+        now_s = self._clock.now_s()
+        if not 0 <= now_s - self._made_s < FRESH_S:
+            self._made_s = now_s
+            server_time = orjson.dumps(round(now_s, 3))
+            self._frame = event_frame("ping", b'{"server_time":' + server_time + b"}")
+        return self._frame

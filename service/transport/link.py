@@ -26,7 +26,7 @@ from typing import Any
 
 from service.native import NativeParser, Origin, Updates, one_by_one
 from service.protocol import frames
-from service.protocol.frames import Control, Fault, Message
+from service.protocol.frames import SHORTEST, Control, Fault, Message, one_character
 from service.transport.bursts import BURST_BYTES, take_burst
 from service.transport.driver import NO_OWNER, Driver, Owner
 from service.transport.hub import Hub
@@ -133,7 +133,7 @@ class Link:
         self._is_flowing = True
         held, self._held = self._held, None
         if held:
-            self._take(b"", held)
+            self._take(b"", held=held)
         if self._is_flowing:
             self._watch()
 
@@ -178,7 +178,7 @@ class Link:
         elif self._state == _OPEN:
             driver.received(size)
             if self._may_send(size):
-                self._take(bytes(driver.view[:size]))
+                self._take(bytes(driver.view[:size]), size == SHORTEST)
         else:
             self._discarded += size
             if self._discarded > (DISCARD_BYTES if self.ticket else MAX_DISCARD_BYTES):
@@ -227,8 +227,13 @@ class Link:
             self._held = rest
             self.resume(TURN)
 
-    def _take(self, data: bytes, held: list[Message] | None = None) -> None:
+    def _take(
+        self, data: bytes, is_shortest: bool = False, held: list[Message] | None = None
+    ) -> None:
         try:
+            if is_shortest and self._parser.is_between and (text := one_character(data)):
+                self.owner.on_text(text)
+                return
             self._hand_on(iter(held or self._parser.feed(data)))
         except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
             self.broken(error)

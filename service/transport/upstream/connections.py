@@ -25,6 +25,7 @@ from service.transport.link import LINGER_S
 from service.transport.lost import LostSockets
 from service.transport.unauthenticated import UnauthenticatedClients
 from service.transport.upstream import incoming, polling, refusals
+from service.transport.upstream.deadlines import Pings
 from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.environs import AUTHORIZATION, Environs
@@ -97,9 +98,13 @@ class EngineConnections:
         self.server = server
         self.eio = server.eio
         self.counts = counts
+        self.count_received = functools.partial(counts.received_bytes.add, "")
         self.connect_timeout_s = connect_timeout_s
         self.upgrade_timeout_s = upgrade_timeout_s
         self.wheel = Wheel(server.sleep, server.start_background_task)
+        self.pings = Pings(self.wheel, server.eio.ping_interval)
+        #: Returns what is sent to a socket with each ping of Engine.IO; must not block.
+        self.goes_with_ping: Callable[[str], Frame | None] = lambda sid: None
         self.lost = LostSockets(server.start_background_task, server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None
@@ -381,9 +386,6 @@ class EngineConnections:
             raise socketio.exceptions.ConnectionRefusedError(error.message, error.body()) from None
         environ.pop(AUTHORIZATION, None)
         self._admitted[sid] = passed
-
-    def count_received(self, size: int) -> None:
-        self.counts.received_bytes.add("", size)
 
     # --- for every socket
 

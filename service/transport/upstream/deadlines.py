@@ -6,27 +6,101 @@ goes out only what lies before the ping counts, as far as the other end has ackn
 what comes after it also for a client that is dead.
 
 A client hears a ping in each interval also while its pong is awaited: most libraries count nothing else as a sign of
-the node's life.
+the node's life. What its owner sends once per interval goes with the ping, in the same packet of TCP.
+
+Waking a process costs more than a ping, so pings leave together, once a second and with what else is due then; after
+a rush they are spread over half of the interval. Pongs come together then too, and those that have not come are looked
+for together.
 """
 
 from __future__ import annotations
 
+import math
 import random
 
 import engineio.packet
 import engineio.socket
 
+from service.tasks import TICK_S
+from service.transport.connection import Frame
 from service.transport.http.client import Client
 from service.transport.link import FULL, RATE, Link
 from service.transport.peer import Flow
-from service.transport.wheel import Due
+from service.transport.upstream.engine_packets import frame_of, packet_of, wire_of
+from service.transport.wheel import Due, Wheel
 
 #: The first ping comes up to this part of the interval early, so that pings after a rush are spread.
-SPREAD = 0.2
+SPREAD = 0.5
+#: Moments in an interval at which pings leave, at least, and how far apart they are at most, s.
+SLOTS, MOST_SLOT_S = 10, TICK_S
 #: One for all: its frame is made once.
 _PING = engineio.packet.Packet(engineio.packet.PING)
 #: How often traffic of the client is looked for while a pong is awaited, s.
 LOOK_S = 0.5
+
+
+class Pings:
+    """What the pings of all sockets of a node have in common.
+
+    Args:
+        interval_s: between two pings of one socket.
+    """
+
+    def __init__(self, wheel: Wheel, interval_s: float) -> None:
+        self._wheel = wheel
+        self._interval_s = interval_s
+        self._slot_s = min(MOST_SLOT_S, interval_s / SLOTS)
+        self._look_s = math.ceil(LOOK_S / self._slot_s) * self._slot_s
+        self._pinged = _Pinged(wheel, -1.0)
+        self._frame: Frame | None = None
+        self._wire = b""
+
+    def first_s(self) -> float:
+        """Return when a socket that was opened now is pinged first."""
+        early_s = random.random() * SPREAD * self._interval_s
+        return self._slot_at(self._wheel.now_s + self._interval_s - early_s)
+
+    def next_s(self, now_s: float) -> float:
+        """Return when a socket that is pinged now is pinged again."""
+        return self._slot_at(now_s + self._interval_s)
+
+    def await_pong(self, socket: Deadlines, now_s: float) -> None:
+        """Look soon whether this socket, which is pinged now, has answered."""
+        pinged = self._pinged
+        if pinged.at_s != now_s:
+            pinged = self._pinged = _Pinged(self._wheel, now_s)
+            self._wheel.put(pinged, self._slot_at(now_s) + self._look_s)
+        pinged.sockets.append(socket)
+
+    def wire(self, frame: Frame | None) -> bytes:
+        """Return what goes over a link: this frame, and the ping behind it, whose pong answers both."""
+        if frame is None:
+            return frame_of(_PING)
+        if frame is not self._frame:
+            self._frame, self._wire = frame, wire_of(frame) + frame_of(_PING)
+        return self._wire
+
+    def _slot_at(self, at_s: float) -> float:
+        return math.floor(at_s / self._slot_s + 1e-6) * self._slot_s
+
+
+class _Pinged:
+    """Sockets that were pinged together: those that have not answered soon after are looked at, one by one."""
+
+    __slots__ = ("_wheel", "at_s", "slot", "sockets")
+
+    def __init__(self, wheel: Wheel, at_s: float) -> None:
+        self._wheel = wheel
+        self.at_s = at_s
+        self.slot: set[Due] | None = None
+        self.sockets: list[Deadlines] = []
+
+    def on_due(self, now_s: float) -> float | None:
+        sockets, self.sockets = self.sockets, []
+        for one in sockets:
+            if one.pinged_s is not None and one.slot is not None:
+                self._wheel.call(one)
+        return None
 
 
 class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
@@ -49,7 +123,8 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
     #: When the client's last traffic was seen, while a pong is awaited; what had come in then, and arrived.
     _traffic_s = 0.0
     _seen: tuple[int, int] = (0, 0)
-    _ping_ends = 0  # of what is sent over a websocket
+    _ping_ends = 0  # of what is sent over a websocket, what is before the ping
+    _answered = -1  # what has arrived over a link once the ping is answered
     #: Why nothing more is taken from it for now, as `Link.pause` has it; and until when, where that is known.
     held_for = 0
     held_until_s: float | None = None
@@ -90,8 +165,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
         """Schedule the first ping; Engine.IO calls it once a socket is made."""
         muster = self.server.muster
         self.opened_s = muster.wheel.now_s
-        early = random.random() * SPREAD * self.server.ping_interval
-        self.next_ping_s = self.opened_s + self.server.ping_interval - early
+        self.next_ping_s = muster.pings.first_s()
         muster.wheel.put(self, min(self.next_ping_s, self.opened_s + muster.connect_timeout_s))
 
     def ping_early(self) -> None:
@@ -116,7 +190,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def on_due(self, now_s: float) -> float | None:
         """Ping, and end what is dead, never connected or was to end; return the next deadline."""
-        server = self.server
+        server, due_s = self.server, self.next_ping_s
         if self.cut_s is not None:
             if now_s < self.cut_s:
                 return self.cut_s
@@ -139,11 +213,9 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
                 if self.flow is not None:  # what waited has its real size now
                     self._ping_ends = min(self._ping_ends, self.flow.sent)
                 self._put_ping(now_s)
-            due_s = now_s + LOOK_S
+            due_s = min(now_s + LOOK_S, self._traffic_s + server.ping_timeout)
         elif now_s >= self.next_ping_s:
             self._ping(now_s)
-            due_s = now_s + LOOK_S
-        else:
             due_s = self.next_ping_s
         if not self.sid_here:
             connect_s: float = self.opened_s + server.muster.connect_timeout_s
@@ -157,13 +229,27 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _ping(self, now_s: float) -> None:
         self.pinged_s = self._traffic_s = now_s
-        if self.flow is not None:
-            self._ping_ends = self.flow.sent + self.queue.waiting_bytes
+        flow, waiting = self.flow, self.queue.waiting_bytes
+        if flow is not None:
+            self._ping_ends = flow.sent + waiting
         self._put_ping(now_s)
-        self._seen = self._signs()
+        if flow is not None and self._ping_ends == self._answered:  # the kernel need not be asked
+            self._seen = (flow.received, self._ping_ends)
+        else:
+            self._seen = self._signs()
+        if flow is not None and self.link is not None:
+            self._answered = flow.sent + self.queue.waiting_bytes
+        self.server.muster.pings.await_pong(self, now_s)
 
     def _put_ping(self, now_s: float) -> None:
-        self.next_ping_s = now_s + self.server.ping_interval
+        muster = self.server.muster
+        self.next_ping_s = muster.pings.next_s(now_s)
+        frame = muster.goes_with_ping(self.sid_here) if self.sid_here else None
+        if self.link is not None:
+            self.link.send(muster.pings.wire(frame))
+            return
+        if frame is not None:
+            self.queue.put(packet_of(frame))
         self.queue.put(_PING)
 
     def _last_sign_s(self, now_s: float) -> float:

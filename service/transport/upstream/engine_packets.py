@@ -21,6 +21,14 @@ def packet_of(frame: Frame) -> Any:
     return packet
 
 
+def wire_of(frame: Frame) -> bytes:
+    """Return the frame as a websocket frame."""
+    wire = frame.wire
+    if wire is None:
+        wire = frame.wire = frames.encode(frames.TEXT, b"4" + frame.data)
+    return wire
+
+
 def frame_of(packet: Any) -> bytes:
     """Return the websocket frame of an Engine.IO packet."""
     frame: bytes | None = getattr(packet, "frame", None)

@@ -38,7 +38,7 @@ from service.transport.peer import Flow
 from service.transport.unauthenticated import Ticket
 from service.transport.upstream import fallback, polling
 from service.transport.upstream.deadlines import Deadlines
-from service.transport.upstream.engine_packets import packet_of
+from service.transport.upstream.engine_packets import packet_of, wire_of
 from service.transport.upstream.event_loop import CannotDetach, LinkQueue
 from service.transport.upstream.polling import Poll
 from service.transport.upstream.upgrade import Upgrade
@@ -101,10 +101,7 @@ class NodeSocket(Deadlines):
         if link is None:
             self.queue.put(packet_of(frame))
             return
-        wire = frame.wire
-        if wire is None:
-            wire = frame.wire = frames.encode(frames.TEXT, b"4" + frame.data)
-        link.send(wire)
+        link.send(frame.wire or wire_of(frame))
 
     def send_packets(self, packets: list[bytes]) -> None:
         """Do `send_frame` for several frames that are for this client alone, given as their `data`."""
@@ -194,8 +191,9 @@ class NodeSocket(Deadlines):
         elif encoded[:1] == "4":
             incoming.on_packet(self, encoded[1:])
         elif encoded == "3":
+            if self.pinged_s is None:
+                self.spend(1)  # no ping asked for it
             self.pinged_s = None
-            self.spend(1)
         else:
             incoming.on_rare(self, encoded)
 

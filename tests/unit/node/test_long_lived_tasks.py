@@ -27,7 +27,6 @@ from service.observability.health import QueueProbe
 from service.observability.metrics import Metrics
 from service.sessions.store.keys import Keys
 from service.sockets.authenticator import Authenticator
-from service.sockets.pings import DevicePings
 from service.tasks import keep_going
 from service.transport.wheel import Wheel
 
@@ -117,12 +116,6 @@ def _wheel(trouble: Any, tasks: Any) -> Callable[[], None]:
     return made.run
 
 
-def _pings(trouble: Any, tasks: Any) -> Callable[[], None]:
-    made = DevicePings(trouble, trouble, tasks, trouble, 0.25)
-    made.add(MagicMock())
-    return made.run
-
-
 def _authenticator(trouble: Any, tasks: Any) -> Callable[[], None]:
     return Authenticator(None, trouble, tasks, now_s=trouble, monotonic=trouble).run
 
@@ -160,7 +153,6 @@ LOOPS: dict[str, Callable[[Any, Any], Callable[[], None]]] = {
     "service_stats": lambda trouble, tasks: (
         UpkeepFigures(trouble, Metrics(), tasks, PublicUrls()).run
     ),
-    "pings": _pings,
     "authenticator": _authenticator,
     "queue_probe": lambda trouble, tasks: QueueProbe(trouble, tasks, trouble).run,
     "archive_keeper": lambda trouble, tasks: (

@@ -14,7 +14,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from service.protocol import frames
-from service.protocol.frames import Control, Fault, Message, Parser
+from service.protocol.frames import Control, Fault, Message, Parser, one_character
 from tests.support.clients.frame_bytes import MAX_BYTES, feed, masked
 
 sizes = st.sampled_from([0, 1, 2, 3, 4, 5, 95, 124, 125, 126, 127, 128, 1000, 65535, 65536, 70000])
@@ -236,3 +236,31 @@ def test_apply_mask_is_xor_with_the_repeated_key(key: bytes, data: bytes) -> Non
     expected = bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
     assert bytes(frames.apply_mask(key, data)) == expected
     assert bytes(frames.apply_mask(key, expected)) == data
+
+
+@pytest.mark.parametrize("first", [0x81, 0x01, 0x82, 0x89, 0x8A, 0xC1])
+@pytest.mark.parametrize("second", [0x81, 0x01, 0x80, 0x82])
+def test_one_character_is_what_the_parser_reads(first: int, second: int) -> None:
+    """Where it reads anything else, or more, this reads nothing."""
+    for character in range(256):
+        data = bytes((first, second, 1, 2, 3, 4, character ^ 1))
+        messages = Parser(1000).feed(data)
+        found = one_character(data)
+        is_one = first == second == 0x81 and character < 128
+        assert [found] == messages if is_one else found == "", (data, messages)
+
+
+def test_parser_is_between_messages_only_there() -> None:
+    """With the beginning of a frame, in the fragments of a message, and after a fault it is not."""
+    parser, whole = Parser(1000), masked(0x81, b"ab")
+    assert parser.is_between
+    assert parser.feed(whole[:4]) == []
+    assert not parser.is_between
+    assert parser.feed(whole[4:]) == ["ab"]
+    assert parser.is_between
+    parser.feed(masked(0x01, b"ab"))
+    assert not parser.is_between
+    parser.feed(masked(0x80, b"c"))
+    assert parser.is_between
+    parser.feed(masked(0x83, b"c"))
+    assert not parser.is_between

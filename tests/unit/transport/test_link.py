@@ -39,6 +39,17 @@ def test_messages_are_handed_on_in_order_and_counted(bench: Bench) -> None:
     assert bench.received == 3 * 7
 
 
+def test_shortest_message_is_handed_on_and_nothing_that_only_looks_like_it(bench: Bench) -> None:
+    pong = masked(0x81, b"3")
+    bench.peer.sendall(pong)
+    bench.hub.turn()
+    bench.peer.sendall(bytes((0x82, 0x80 | len(pong), 0, 0, 0, 0)))
+    bench.hub.turn()
+    bench.peer.sendall(pong)  # the content of a message that has begun
+    bench.hub.turn()
+    assert bench.owner.told == ["3", pong]
+
+
 def test_many_messages_of_one_piece_are_handed_on_over_several_turns(bench: Bench) -> None:
     """A piece may hold ten thousand; others are served between its parts, and the order stays."""
     count = 2 * TURN_MESSAGES + 10
