@@ -7,8 +7,8 @@ from collections.abc import Callable
 from service.live.calm import Calm
 from service.tasks import Tasks
 
-#: A node of which nothing waits looks again after this long, s.
-REST_S = 1.0
+#: A node of which nothing waits looks again after this long, though it is woken for whatever comes, s.
+REST_S = 5.0
 
 
 class Pulse:
@@ -43,8 +43,8 @@ class Pulse:
     def wait(self, does_rest: Callable[[], bool]) -> None:
         """Wait for the interval; before it, while there is nothing to do, for `soon`."""
         self._wake.clear()
-        if does_rest():
-            self._wake.wait(REST_S)
+        if does_rest() and not self._wake.wait(REST_S):
+            return
         self._tasks.sleep(self._interval_s)
 
     def _kick_now(self) -> None:

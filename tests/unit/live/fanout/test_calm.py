@@ -12,7 +12,7 @@ from service.live.calm import Calm
 from service.live.feed.scope import Scope
 from service.live.ingest import ingest as ingest_module
 from service.live.ingest.ingest import Ingest
-from service.live.ingest.pulse import Pulse
+from service.live.ingest.pulse import REST_S, Pulse
 from service.live.ownership.owned import OwnedSession, OwnedSessions
 from service.live.standing import Standing
 from service.observability.metrics import Metrics
@@ -153,6 +153,26 @@ def test_updates_of_one_moment_start_one_task(tasks: SimulatedTasks, calm: Calm)
             pulse.soon()
         tasks.run(0.1)
     assert len(kicks) == 2
+
+
+def test_node_of_which_nothing_waits_is_woken_once_in_a_rest(
+    tasks: SimulatedTasks, calm: Calm
+) -> None:
+    """To be woken costs more than to look."""
+    waits: list[float] = []
+    event = types.SimpleNamespace(
+        clear=lambda: None, wait=lambda timeout: waits.append(timeout) or is_woken
+    )
+    fake = types.SimpleNamespace(event=lambda: event, sleep=waits.append)
+    pulse = Pulse(fake, 0.01, calm, lambda: None)  # type: ignore[arg-type]
+    is_woken = False
+    pulse.wait(lambda: True)
+    assert waits == [REST_S]
+    is_woken = True
+    pulse.wait(lambda: True)
+    assert waits[1:] == [REST_S, 0.01]
+    pulse.wait(lambda: False)
+    assert waits[3:] == [0.01]
 
 
 def test_what_comes_during_a_call_goes_with_the_next_one_and_in_order(
