@@ -207,7 +207,11 @@ class Leases:
         """Record heartbeats in Redis, and refresh the TTLs that are due."""
         now = time.monotonic()
         self._touch_all(self._due(now), True, now)
-        self._touch_all(self._sessions.take_heard_of(), False, now)
+        heard_of = self._sessions.take_heard_of()
+        try:
+            self._touch_all(heard_of, False, now)
+        finally:
+            self._sessions.put_back(heard_of)
 
     def _due(self, now: float) -> list[OwnedSession]:
         """Return those whose TTLs are to be refreshed; all are looked at, but seldom: they may be many."""
@@ -233,7 +237,12 @@ class Leases:
             ping_ms = owned.last_ping_ms if owned.ping_changed else 0
             owned.ping_changed = False
             entries.append((owned.session_id, owned.generation, ping_ms))
-        self._store.ownership.touch(partition, entries, refresh=refresh)
+        try:
+            self._store.ownership.touch(partition, entries, refresh=refresh)
+        except BaseException:
+            for owned, (_, _, ping_ms) in zip(some, entries, strict=True):
+                owned.ping_changed |= ping_ms > 0
+            raise
         if refresh:
             for owned in some:
                 owned.refresh_at = self._next_refresh(now)

@@ -110,7 +110,7 @@ class OwnedSessions:
     def __init__(self) -> None:
         self._by_id: dict[str, OwnedSession] = {}
         self._by_sid: dict[str, OwnedSession] = {}
-        self._heard_of: list[OwnedSession] = []
+        self._heard_of: dict[OwnedSession, None] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -143,12 +143,16 @@ class OwnedSessions:
         owned.last_ping_ms = now_ms
         if not owned.ping_changed:
             owned.ping_changed = True
-            self._heard_of.append(owned)
+            self._heard_of[owned] = None
 
     def take_heard_of(self) -> list[OwnedSession]:
-        """Return those that are still held, with heartbeats since the last call."""
-        heard_of, self._heard_of = self._heard_of, []
+        """Return those that are still held, with heartbeats since the last call; `put_back` what is not recorded."""
+        heard_of, self._heard_of = self._heard_of, {}
         return [owned for owned in heard_of if owned.ping_changed and self.holds(owned)]
+
+    def put_back(self, heard_of: Iterable[OwnedSession]) -> None:
+        """Take back those whose heartbeats were not recorded, or not the last ones."""
+        self._heard_of.update((owned, None) for owned in heard_of if owned.ping_changed)
 
     def of(self, session_id: str) -> OwnedSession | None:
         return self._by_id.get(session_id)

@@ -36,6 +36,7 @@ class Node:
         self.compared: list[int] = []
         self.touched: list[tuple[float, list[str], bool]] = []
         self.unreclaimable: set[int] = set()
+        self.touch_fails = False
         self.reclaimed: list[tuple[int, list[str]]] = []
         self.listener = MagicMock()
         self.disconnects = MagicMock()
@@ -80,6 +81,8 @@ class Node:
         return self.in_redis.get(partition, [])
 
     def _touch(self, partition: int, entries: list[Any], *, refresh: bool) -> None:
+        if self.touch_fails:
+            raise errors.StoreUnavailable
         self.touched.append((self.tasks.now, [entry[0] for entry in entries], refresh))
 
 
@@ -220,6 +223,26 @@ def test_signs_of_life_of_more_sessions_than_one_call_takes_are_all_stored_once(
     assert {one for _, some, _ in node.touched for one in some} == ids
     node.leases.touch()
     assert len(node.touched) == 2
+
+
+def test_signs_of_life_that_could_not_be_stored_are_stored_by_the_next_renewal(
+    tasks: SimulatedTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a call that failed, and those of the calls behind it."""
+    node = Node(tasks, ttl_s=0)
+    monkeypatch.setattr(module, "CALL_SESSIONS", 2)
+    owned = [node.hold(f"d{number}", number % PARTITIONS) for number in range(8)]
+    for one in owned:
+        node.sessions.heard_of(one, 5)
+    node.touch_fails = True
+    with pytest.raises(errors.StoreUnavailable):
+        node.leases.touch()
+    node.sessions.heard_of(owned[-1], 6)
+    node.touch_fails = False
+    node.leases.touch()
+    assert sorted(one for _, some, _ in node.touched for one in some) == [f"d{n}" for n in range(8)]
+    node.leases.touch()
+    assert len(node.touched) == 4
 
 
 def test_renewal_of_many_idle_sessions_looks_at_none_of_them(
