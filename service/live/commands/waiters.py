@@ -3,6 +3,9 @@
 A waiter sleeps until a `command` message names its command. A message that has the end of the command is the
 answer: nothing changes a command that has ended. Every other one is a hint: the waiter reads the answer from
 Redis, and looks there now and then without a message, in case the message died with its node.
+
+The device's node hears of a command when it is stored, and so may be faster than the request that has queued it. A
+message for which no request waits is kept for a while.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from service.tasks import Event, Tasks
 
 #: A waiter first looks without a message after this many seconds, then ever more rarely.
 FIRST_LOOK_S = 0.25
+#: Messages that are kept for waiters that do not wait yet; beyond them the oldest is dropped.
+MAX_EARLY = 1_000
 _LEFT = "This node is shutting down; the command stays open: read its status from another node."
 
 
@@ -49,6 +54,7 @@ class CommandWaiters:
         self._clock = clock
         self._events: dict[str, dict[Event, str]] = {}  # command -> waiter -> awaited status
         self._ends: dict[Event, dict[str, Any]] = {}  # waiter -> how its command has ended
+        self._early: dict[str, tuple[str, dict[str, Any] | None]] = {}  # command -> status, end
         self._is_over = False
 
     @property
@@ -60,13 +66,25 @@ class CommandWaiters:
         """Handle the `command` message: wake those who wait for this status."""
         if not isinstance(data, Mapping):
             return
-        status = str(data.get("status"))
+        command_id, status = str(data.get("command_id")), str(data.get("status"))
         end = _end(status, data.get("end"))
-        for event, until in list(self._events.get(str(data.get("command_id")), {}).items()):
+        waiting = self._events.get(command_id)
+        if waiting is None:
+            self._keep_early(command_id, status, end)
+            return
+        for event, until in list(waiting.items()):
             if model.is_reached(status, until):
                 if end is not None:
                     self._ends[event] = end
                 event.set()
+
+    def _keep_early(self, command_id: str, status: str, end: dict[str, Any] | None) -> None:
+        known = self._early.pop(command_id, None)
+        # an end leaves with its script, and so may come before what the outbox has sent earlier
+        is_over = known is not None and known[0] in model.FINAL_STATUSES
+        self._early[command_id] = known if known and is_over else (status, end)
+        if len(self._early) > MAX_EARLY:
+            del self._early[next(iter(self._early))]
 
     def check(self) -> None:
         """Check that requests can still wait here; to be asked before a command is queued.
@@ -113,12 +131,17 @@ class CommandWaiters:
         if model.is_reached(str(command["status"]), until):
             return dict(command)
         command_id = str(command["command_id"])
+        status, end = self._early.pop(command_id, ("", None))
+        is_reached = model.is_reached(status, until)
+        if is_reached and end is not None:
+            return {**command, **end}
         event = self._tasks.event()
         self._events.setdefault(command_id, {})[event] = until
         deadline = self._clock() + timeout_s
         pause_s = min(FIRST_LOOK_S, self._poll_s)
         try:
-            event.wait(min(timeout_s, pause_s))
+            if not is_reached:
+                event.wait(min(timeout_s, pause_s))
             while True:
                 event.clear()
                 if event in self._ends:
