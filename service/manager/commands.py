@@ -70,7 +70,7 @@ class CommandManager:
         )
         if added.created:
             self._core.count(added.status)
-        if added.owner is not None and added.created:
+        if added.owner is not None and added.created and not added.is_notified:
             node_id = added.owner.node_id
             self._core.send(
                 self._core.messages.notify, node_id, "deliver", {"session_id": session_id}

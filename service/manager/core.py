@@ -105,7 +105,7 @@ class ManagerCore:
         for change in changes:
             if change.changed:
                 self.count(change.status)
-            if change.changed and change.waiter:
+            if change.changed and change.waiter and not change.is_notified:
                 about: dict[str, object] = {
                     "session_id": change.session_id,
                     "command_id": change.command_id,

@@ -56,6 +56,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
     """Make the live parts; none of them runs yet."""
     config, tasks, store, node_id = ground.config, ground.tasks, storage.store, ground.node_id
     dispatcher, connections = transport.dispatcher, transport.connections
+    store.commands.lanes = transport.queue.lanes
     manager = SessionManager(
         store,
         transport.queue,

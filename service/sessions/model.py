@@ -263,6 +263,7 @@ class CommandAdded:
     view: dict[str, Any]  #: as the API shows it, read by the script that queued it
     created: bool
     owner: Owner | None  #: with an empty sid: the node where a request of the device waits
+    is_notified: bool = False  #: the script has sent that node the message
 
     @property
     def command_id(self) -> str:
@@ -285,6 +286,7 @@ class CommandChange:
     changed: bool = True
     #: as the API shows it then; only of what a client changed, and of the end of what a request waits for
     view: dict[str, Any] | None = None
+    is_notified: bool = False  #: the script has sent the message to the node whose request waits
 
     @property
     def final(self) -> bool:

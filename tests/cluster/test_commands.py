@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -99,6 +101,26 @@ def test_send_command_from_the_other_node_in_each_wait_mode(shared: Cluster, d1:
         "send_command", {"device_id": d1, "command": "c", "wait": "result", "timeout_s": 0.3}
     )
     assert late["error"]["code"] == "command_timeout"
+    device.close()
+    operator.close()
+
+
+def test_scripts_send_the_messages_of_a_command_between_nodes(shared: Cluster, d1: str) -> None:
+    """No task of a node and no round trip is between what is stored and the node that has to know."""
+    first, second = shared.urls
+    device = Bare.device(first, d1, answer=lambda payload: [{"ok": True}])
+    operator = Bare(second)
+    done = send(operator, d1, "go", wait="result")
+    redis = shared.redis
+    by_scripts = [
+        message["topic"]
+        for inbox in redis.scan_iter("muster:mq:*")
+        for _, fields in redis.xrange(inbox)
+        if re.fullmatch(r"[a-z0-9]{10}-\d+:\d+", fields["n"])
+        and (message := json.loads(fields["d"]))["data"]["session_id"] == d1
+        and message["data"].get("command_id", done["command_id"]) == done["command_id"]
+    ]
+    assert sorted(by_scripts) == ["command", "deliver"]
     device.close()
     operator.close()
 

@@ -29,6 +29,7 @@ from socketio.pubsub_manager import PubSubManager
 from service import errors
 from service.live.queue import routing, streams
 from service.live.queue.acks import PendingAcks
+from service.live.queue.lanes import Lanes
 from service.live.queue.outbox import Outbox
 from service.live.queue.reader import StreamReader
 from service.live.queue.streams import QueueCounters, RedisFactory
@@ -100,6 +101,8 @@ class StreamManager(PubSubManager):  # type: ignore[misc]  # python-socketio shi
             max_bytes=outbox_max_bytes,
             counters=self.counters,
         )
+        #: For scripts that send messages of this node.
+        self.lanes = Lanes(keys, self.token, cap=cap, counters=self.counters)
         self._handlers: dict[str, Callable[[Any], object]] = {}
         self._echo: Event | None = None  # set when the echo under way is back
         self._echo_number = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import orjson
 
@@ -22,6 +23,14 @@ from service.sessions.store.runner import StorePart, too_large
 NOW_MS = 5_000
 
 
+class Lanes(Protocol):
+    """Names messages that scripts send; implemented by live/queue/lanes.py."""
+
+    def lend(self) -> AbstractContextManager[Sequence[Any]]: ...
+
+    def note_sent(self) -> None: ...
+
+
 def changes_of(flat: Sequence[str]) -> list[CommandChange]:
     """Parse status changes from a script's flat list: id, command id, command, status, waiter."""
     return [
@@ -36,6 +45,9 @@ class CommandStore(StorePart):
     Guarantees: every command ends in exactly one final status; each change is in the feed.
     """
 
+    #: With them scripts send the message to the node that has to know, where they may; None: the caller sends it.
+    lanes: Lanes | None = None
+
     def add(self, session_id: str, command: NewCommand) -> CommandAdded:
         """Queue a command; an idempotency key seen before answers the earlier command.
 
@@ -46,7 +58,7 @@ class CommandStore(StorePart):
             Overloaded: the device has `max_queued` open commands.
             TooLarge: the session would hold more than it may, even without its finished commands.
         """
-        word, *rest = self._runner.of_session(
+        word, *rest = self._run_and_notify(
             "command_add",
             session_id,
             [
@@ -76,9 +88,12 @@ class CommandStore(StorePart):
                 f"The device has {self._runner.settings.max_queued} open commands already.",
                 session_id=session_id,
             )
-        command_id, node_id, sid, parts = rest
+        command_id, node_id, sid, parts, *sent = rest
         view = _command_view(command_id, *parts)
-        return CommandAdded(view, word == "queued", Owner(node_id, sid) if node_id else None)
+        if is_notified := sent == ["1"]:
+            self._note_sent()
+        owner = Owner(node_id, sid) if node_id else None
+        return CommandAdded(view, word == "queued", owner, is_notified)
 
     def take(
         self, session_id: str, generation: int, limit: int = 100, after: int = 0
@@ -130,14 +145,13 @@ class CommandStore(StorePart):
         bounds = self._runner.settings
         held = "" if generation is None else generation
         args = [held, command_id, status, result_json, error_json, bounds.max_bytes]
-        answer = self._runner.of_session("command_finish", session_id, args)
+        answer = self._run_and_notify("command_finish", session_id, args)
         return self._change(session_id, command_id, answer)
 
     def cancel(self, session_id: str, command_id: str) -> CommandChange | None:
         """End a command by hand; None when it is unknown, `changed` False when it had ended."""
-        answer = self._runner.of_session(
-            "command_finish", session_id, ["", command_id, "cancelled", "", "", 0]
-        )
+        args = ["", command_id, "cancelled", "", "", 0]
+        answer = self._run_and_notify("command_finish", session_id, args)
         return self._change(session_id, command_id, answer)
 
     def get(self, session_id: str, command_id: str) -> dict[str, Any] | None:
@@ -152,6 +166,17 @@ class CommandStore(StorePart):
         fields: dict[str, str] = self._runner.repeat(lambda: self._runner.client.hgetall(key))
         return commands_of(fields)
 
+    def _run_and_notify(self, name: str, session_id: str, args: Sequence[Any]) -> Any:
+        """Run a script, which then sends the message about what it has done, if it may."""
+        if self.lanes is None or not self._runner.may_notify:
+            return self._runner.of_session(name, session_id, args)
+        with self.lanes.lend() as lane:
+            return self._runner.of_session(name, session_id, [*args, *lane])
+
+    def _note_sent(self) -> None:
+        if self.lanes is not None:
+            self.lanes.note_sent()
+
     def _change(self, session_id: str, command_id: str, answer: list[Any]) -> CommandChange | None:
         if answer[0] == "missing":
             return None
@@ -161,7 +186,12 @@ class CommandStore(StorePart):
             raise errors.StaleGeneration(session_id=session_id)
         word, command, status, waiter, *parts = answer
         view = _command_view(command_id, *parts[0]) if parts else None
-        return CommandChange(session_id, command_id, command, status, waiter, word == "ok", view)
+        if is_notified := word == "sent":
+            self._note_sent()
+        changed = is_notified or word == "ok"
+        return CommandChange(
+            session_id, command_id, command, status, waiter, changed, view, is_notified
+        )
 
 
 def commands_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -230,6 +230,15 @@ class ScriptRunner:
         partition = self.keys.partition(session_id)
         return self.run(name, partition, [session_id, *args], repeat=repeat)
 
+    @property
+    def may_notify(self) -> bool:
+        """Return whether a script may send a message to a node.
+
+        Not where answers wait for replicas: it would be read before these have what it is about. Nor where there are
+        several partitions: these may be on servers that have no inboxes.
+        """
+        return self.replication is None and self.keys.partitions == 1
+
     def of_sessions(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Run a script about each of several sessions (id, arguments), in one round trip."""
         runs = [

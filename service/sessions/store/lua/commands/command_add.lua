@@ -3,9 +3,9 @@
 --   which it must be delivered, or '' for the time to live; then only while the device is connected
 --   · [10] idempotency key or '' · [11] node that waits for it or '' · [12] most open commands
 --   · [13] digest of the request, where it has such a key · [14] bytes that a session may hold
---   · [15] '1': the time to live was not given; a device that reports rarely has longer
+--   · [15] '1': the time to live was not given; a device that reports rarely has longer · [16…19] as in `notify`
 -- Node id and sid are the owner's, or the node where the device's request waits and ''.
--- Returns {'missing' | 'offline' | 'full' | 'too_large'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`}
+-- Returns {'missing' | 'offline' | 'full' | 'too_large'}, {'mismatch', command id} (the key came with another request) or {'queued' | 'known', command id, node id, sid, `command_parts`, '1': the node was notified}
 local id, command_id, idempotency_key = ARGV[4], ARGV[5], ARGV[10]
 local session, commands, open = key('session', id), key('commands', id), key('commands_open', id)
 local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected', 'expect_every')
@@ -22,12 +22,14 @@ if idempotency_key ~= '' then
     return {'known', known, node_id, sid, command_parts(id, known)}
   end
 end
-if call('HEXISTS', commands, command_id) == 1 then -- the same call again, after a lost reply
-  return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
+local function queued()
+  local sent = node_id ~= '' and notify(node_id, 'deliver', '{"session_id":' .. cjson.encode(id) .. '}', 16)
+  return {'queued', command_id, node_id, sid, command_parts(id, command_id), sent and '1' or ''}
 end
+if call('HEXISTS', commands, command_id) == 1 then return queued() end -- the same call again, after a lost reply
 if ARGV[9] ~= '' and not connected and not waiting then return {'offline'} end
-local queued = call('ZCARD', open)
-if queued >= tonumber(ARGV[12]) then return {'full'} end
+local count = call('ZCARD', open)
+if count >= tonumber(ARGV[12]) then return {'full'} end
 
 local ttl = math.max(tonumber(ARGV[8]), ARGV[15] == '1' and 3 * tonumber(is[5] or 0) or 0)
 local deadline = now + (ARGV[9] ~= '' and tonumber(ARGV[9]) or ttl)
@@ -46,5 +48,5 @@ call('ZADD', tag .. 'commands_due', text(deadline), command_id .. ':' .. id)
 bytes = bytes + put(commands, command_id .. ':params', ARGV[7])
 if connected then call('SADD', tag .. 'pending:' .. node_id, id) end
 command_step(id, command_id, record, 'queued', nil, nil, bytes)
-refresh_if_due(id, queued == 0 and {'commands', 'commands_open'} or nil)
-return {'queued', command_id, node_id, sid, command_parts(id, command_id)}
+refresh_if_due(id, count == 0 and {'commands', 'commands_open'} or nil)
+return queued()

@@ -4,7 +4,7 @@
 -- ARGV[2]  how long the feed keeps entries, ms
 -- ARGV[3]  how much the feed keeps, bytes
 -- The last one, behind what a script describes: by whom it is run, JSON; it is taken away here.
--- NOTE: the clock is Redis's. A script writes only below its tag.
+-- NOTE: the clock is Redis's. A script writes only below its tag, but for messages to nodes (`notify`).
 local call = redis.call
 local tag, ttl_ms, by = KEYS[1], ARGV[1], table.remove(ARGV)
 

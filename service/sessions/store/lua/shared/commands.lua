@@ -72,6 +72,17 @@ local function command_step(id, command_id, record, status, result, error, more)
   if FINAL[status] or record.attempt == 0 then feed_add(entry, state_entry(id, nil, true)) else feed_add(entry) end
 end
 
+-- Sends a message to a node, if the caller has given how: [at] what names of inboxes begin with · [at + 1] its own
+-- token, as it needs none · [at + 2] name of the message · [at + 3] entries that an inbox keeps, about. False: it is
+-- not sent; the inbox may be gone, or no stream.
+local function notify(node_id, topic, data, at)
+  local token = ARGV[at] and string.match(node_id, '[^-]+$')
+  if not token or token == ARGV[at + 1] then return false end
+  local message = '{"method":"notify","topic":"' .. topic .. '","data":' .. data .. '}'
+  return type(redis.pcall('XADD', ARGV[at] .. token, 'NOMKSTREAM', 'MAXLEN', '~', ARGV[at + 3], '*',
+    'n', ARGV[at + 2], 'd', message)) == 'string'
+end
+
 -- How many open commands the device has not acknowledged.
 local function undelivered(id)
   local count = 0
