@@ -290,6 +290,7 @@ class NodeTasks:
     def __init__(self, scheduler: Scheduler, process: Process) -> None:
         self._scheduler = scheduler
         self._process = process
+        self._ticks_at_s = random.Random(process.name).random()
 
     def spawn(self, function: Callable[..., object], *args: Any) -> None:
         """Run it in a task of this process."""
@@ -298,6 +299,12 @@ class NodeTasks:
     def sleep(self, seconds: float) -> None:
         """Let others run."""
         self._scheduler.sleep(seconds)
+
+    def sleep_until_tick(self, seconds: float) -> None:
+        """Sleep for so many seconds, or less, by up to a tick."""
+        from service.tasks import until_tick_s  # behind `install`, as all of the service
+
+        self._scheduler.sleep(until_tick_s(seconds, self._ticks_at_s))
 
     def event(self) -> Event:
         """Make a flag that is not set."""

@@ -40,8 +40,9 @@ SLACK_S = 0.05
 
 
 def setups_arrive(evidence: Evidence, course: Course) -> list[str]:
-    """Find setups that a connected device was not given."""
+    """Find setups that a connected device was not given; one that was sent away may not have heard of it."""
     found, puts = [], {put.mark: put for put in evidence.of(Put)}
+    kicks = list(evidence.of(KickAsked))
     stays, seen = stays_of(evidence), list(evidence.of(SetupSeen))
     for taken in evidence.of(PutTaken):
         asked_at, until = puts[taken.mark].at, taken.at + SETUP_S
@@ -50,6 +51,7 @@ def setups_arrive(evidence: Evidence, course: Course) -> list[str]:
                 stay.began < asked_at
                 and owned_until > until
                 and course.is_calm(asked_at, until)
+                and not any(k.device == taken.device and stay.began < k.at < until for k in kicks)
                 and not any(
                     s.who == stay.sender and s.version >= taken.version and s.at <= until
                     for s in seen

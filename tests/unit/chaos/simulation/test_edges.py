@@ -66,6 +66,11 @@ def bye(left_at: float, last_seq: int = 4, who: str = "one") -> Entry:
             [LONG, stay("two", 6.9, 30), PUT],
             [LONG, stay("two", 7.2, 30), PUT],
         ),
+        (  # it had been sent away, and its node not heard of it
+            timed.setups_arrive,
+            [LONG, KickAsked(3, ID, 1), PUT],
+            [KickAsked(1.5, ID, 1), LONG, KickAsked(3, "other", 1), PUT],
+        ),
         # acknowledged commands
         (
             timed.acks_count,
