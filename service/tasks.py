@@ -139,17 +139,17 @@ def keep_going(
             pause_s = FIRST_PAUSE_S
 
 
-def until_tick_s(seconds: float, ticks_at_s: float = _TICKS_AT_S) -> float:
+def until_tick_s(seconds: float, ticks_at_s: float | None = None) -> float:
     """Return for how long to sleep in place of so many seconds: until the last tick before they are over.
 
     What is shorter than a tick stays as it is.
 
     Args:
-        ticks_at_s: when in a tick's time the process has it.
+        ticks_at_s: when in a tick's time the process has it; None: as this process has drawn it.
     """
     if seconds < TICK_S:
         return seconds
-    now_s = time.monotonic() - ticks_at_s
+    now_s = time.monotonic() - (_TICKS_AT_S if ticks_at_s is None else ticks_at_s)
     return (now_s + seconds + _EARLY_S) // TICK_S * TICK_S - now_s
 
 
