@@ -69,6 +69,7 @@ class Stay:
     began: float
     ended: float
     asked_at: float  #: when it asked to register
+    generation: int
 
 
 def stays_of(evidence: Evidence) -> dict[str, list[Stay]]:
@@ -79,7 +80,9 @@ def stays_of(evidence: Evidence) -> dict[str, list[Stay]]:
         if isinstance(entry, Registered):
             begun[entry.sender] = entry
         elif isinstance(entry, Lost) and (came := begun.pop(entry.who, None)) is not None:
-            stays[came.device].append(Stay(entry.who, came.at, entry.at, came.asked_at))
+            stays[came.device].append(
+                Stay(entry.who, came.at, entry.at, came.asked_at, came.generation)
+            )
     for of_device in stays.values():
         of_device.sort(key=lambda stay: stay.began)
     return stays

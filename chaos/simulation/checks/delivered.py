@@ -18,11 +18,14 @@ REACHED_S = 4.0
 
 
 def closed(evidence: Evidence, course: Course) -> list[str]:
-    """Find sockets that stay open although another one has taken their session over."""
+    """Find sockets that stay open although another one has taken their session over.
+
+    Generations say which: two registers of one moment may be answered in the other order.
+    """
     return [
         f"{device}: {stay.sender} stays for {stay.ended - other.began:.1f} s after {other.sender} came"
         for device, stays in stays_of(evidence).items()
-        for stay, other in pairwise(stays)
+        for stay, other in pairwise(sorted(stays, key=lambda stay: stay.generation))
         if stay.ended > other.began + TOLD_S and course.is_calm(other.began, other.began + TOLD_S)
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaos.journal import Entry, NotRegistered, Received, Registered, Reported, SaidGoodbye
+from chaos.journal import Entry, Lost, NotRegistered, Received, Registered, Reported, SaidGoodbye
 from chaos.simulation.checks import delivered, timed
 from chaos.wishes import Answered, KickAsked, Kicked, Put, PutTaken, SetupSeen
 from tests.unit.chaos.simulation.test_timed import (
@@ -165,6 +165,11 @@ def bye(left_at: float, last_seq: int = 4, who: str = "one") -> Entry:
             [received(5), received(6), Received(7, ID, "c2", 1, 1, "x")],
         ),
         (delivered.closed, [LONG, stay("two", 27.1, 40)], [LONG, stay("two", 26.9, 40)]),
+        (  # answered in the other order: the later generation is that of the first answer
+            delivered.closed,
+            [LONG, Registered(2.1, ID, "two", 1900, 0, 0, True, False, 2), Lost(2.2, "two", "node 0", "done")],
+            [LONG, Registered(2.1, ID, "two", 2100, 0, 0, True, False, 2), Lost(2.2, "two", "node 0", "done")],
+        ),
         (delivered.reached, [LONG, ordered(), received(9.0)], [LONG, ordered(), received(9.05)]),
         (delivered.reached, [stay("one", 2, 8.9), ordered()], [stay("one", 2, 9.1), ordered()]),
         (  # over the former connection, and read late
