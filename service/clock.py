@@ -106,10 +106,11 @@ class RedisClock:
     def _error_s(self, steady_s: float) -> float:
         return self._round_trip_s / 2 + DRIFT * (steady_s - (self._measured_at or steady_s))
 
-    def measure(self, redis_now_ms: Callable[[], int]) -> None:
-        """Compare with Redis: one round trip. Raises what `redis_now_ms` raises."""
+    def measure(self, redis_now_ms: Callable[[], int]) -> int:
+        """Compare with Redis: one round trip; return what it said. Raises what `redis_now_ms` raises."""
         before = self._monotonic()
-        redis_s = redis_now_ms() / 1000
+        redis_ms = redis_now_ms()
+        redis_s = redis_ms / 1000
         after = self._monotonic()
         last = self._measured_at
         offset_s = redis_s - (before + after) / 2
@@ -124,6 +125,7 @@ class RedisClock:
             self._offset_s = offset_s
             self._round_trip_s = after - before
             self._measured_at = after
+        return redis_ms
 
     def report_jump(self, note: Callable[[float], object]) -> None:
         """Report a jump that was not reported yet: seconds, back is negative.

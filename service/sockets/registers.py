@@ -83,7 +83,7 @@ class Registers:
         dispatcher: Dispatcher,
         tasks: Tasks,
         clock: StampingClock,
-        measure: Callable[[], None],
+        measure: Callable[[], object],
         metrics: Metrics,
         node_id: str,
         partition_of: Callable[[str], int],

@@ -1,17 +1,15 @@
 """A link: one websocket that the event loop drives, without a task and without a buffer while idle.
 
-Input: when the loop reports the descriptor as readable, one buffer is read, parsed and passed on message by
-message, in the loop. The owner may `pause` the link: messages that are parsed already wait, the descriptor
-is not read any more, and TCP makes the peer wait.
+Input: when the loop reports the descriptor as readable, one buffer is read, parsed and passed on message by message,
+in the loop. The owner may `pause` the link: messages that are parsed already wait, the descriptor is not read any
+more, and TCP makes the peer wait.
 
-Output: frames collect until the end of the loop's turn and leave together, with one system call per socket
-however many acks a flush brings. What the kernel does not take waits here, counted and bounded, so a slow
-peer delays none but itself.
+Output: frames collect until the end of the loop's turn and leave together, with one system call per socket however
+many acks a flush brings. What the kernel does not take waits here, counted and bounded: a slow peer delays only itself.
 
-The end: a close frame follows what waits, then our half of the connection is shut down, and what the peer
-still sends is read and discarded until it closes too: a socket closed with unread input is reset, and a
-reset destroys what the peer has not read yet. After `LINGER_S` it is cut in any case. Of a peer that takes
-nothing any more all that it sent is read.
+The end: a close frame follows what waits, then our half of the connection is shut down, and what the peer still sends
+is read and discarded until it closes too: a socket closed with unread input is reset, and a reset destroys what the
+peer has not read yet. After `LINGER_S` it is cut in any case. Of a peer that takes nothing any more all is read.
 
 Not here: what messages mean, pings of Engine.IO, and how the descriptor was obtained.
 """
@@ -133,7 +131,7 @@ class Link:
         self._is_flowing = True
         held, self._held = self._held, None
         if held:
-            self._take(b"", held=held)
+            self._take(b"", held)
         if self._is_flowing:
             self._watch()
 
@@ -178,7 +176,7 @@ class Link:
         elif self._state == _OPEN:
             driver.received(size)
             if self._may_send(size):
-                self._take(bytes(driver.view[:size]), size == SHORTEST)
+                self._take(bytes(driver.view[:size]))
         else:
             self._discarded += size
             if self._discarded > (DISCARD_BYTES if self.ticket else MAX_DISCARD_BYTES):
@@ -227,13 +225,10 @@ class Link:
             self._held = rest
             self.resume(TURN)
 
-    def _take(
-        self, data: bytes, is_shortest: bool = False, held: list[Message] | None = None
-    ) -> None:
+    def _take(self, data: bytes, held: list[Message] | None = None) -> None:
         try:
-            if is_shortest and self._parser.is_between and (text := one_character(data)):
-                self.owner.on_text(text)
-                return
+            if len(data) == SHORTEST and self._parser.is_between and (text := one_character(data)):
+                return self.owner.on_text(text)
             self._hand_on(iter(held or self._parser.feed(data)))
         except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
             self.broken(error)

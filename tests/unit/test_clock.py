@@ -127,3 +127,11 @@ def test_moment_before_any_measurement_is_unknown(monotonic: Monotonic):
     clock = RedisClock(monotonic, wall=lambda: 5.0)
     earliest, latest = clock.bounds_ms(clock.stamp())
     assert latest - earliest > 1e12
+
+
+def test_measurement_returns_what_redis_said_also_where_it_is_too_inexact_to_be_used() -> None:
+    """Beats of nodes are compared in Redis with those of others, and so have its own time."""
+    times = iter([10.0, 10.0, 10.0, 20.0, 25.0, 25.0])
+    clock = RedisClock(lambda: next(times), lambda: 0.0)
+    assert clock.measure(lambda: 1_000_000) == 1_000_000
+    assert clock.measure(lambda: 980_000) == 980_000  # 30 s behind, after a round trip of 5 s

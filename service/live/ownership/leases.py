@@ -184,10 +184,10 @@ class Leases:
                 owned = self._sessions.of(session_id)
                 if owned is not None and not owned.lost:
                     self._listener.pending(session_id)
-        self._clock.measure(self._store.now_ms)
+        redis_ms = self._clock.measure(self._store.now_ms)
         self._clock.report_jump(self._store.upkeep.note_clock_jump)
         self.touch()
-        self._store.fleet.node_beat(self._node_id, dict(self._figures()), self._clock.now_ms())
+        self._store.fleet.node_beat(self._node_id, dict(self._figures()), redis_ms)
         if failed is not None:
             raise failed
 

@@ -103,16 +103,14 @@ class EngineConnections:
         self.upgrade_timeout_s = upgrade_timeout_s
         self.wheel = Wheel(server.sleep, server.start_background_task)
         self.pings = Pings(self.wheel, server.eio.ping_interval)
-        #: Returns what is sent to a socket with each ping of Engine.IO; must not block.
-        self.goes_with_ping: Callable[[str], Frame | None] = lambda sid: None
+        self.goes_with_ping: Callable[[str], Frame | None] = lambda sid: None  #: must not block
         self.lost = LostSockets(server.start_background_task, server.sleep)
         #: Opens websockets that the event loop drives; None: all take the library transport.
         self.event_loop: EventLoopTransport | None = None
         #: Reads in C over the event loop transport; None: Python reads everything. And who takes what it has read.
         self.reader: Reader | None = None
         self.on_updates: Callable[[str, Updates], bool] = lambda sid, updates: False
-        #: Whether devices are read in rounds over the event loop transport, at the moment.
-        self.is_busy: Callable[[], bool] = lambda: False
+        self.is_busy: Callable[[], bool] = lambda: False  #: whether devices are read in rounds now
         self._token = node_token
         self._max_pending_bytes = max_pending_bytes
         self._fast_path = fast_path
