@@ -65,3 +65,10 @@ def test_filler_is_only_written_where_it_is_needed() -> None:
     assert bounds.filler(1, b"x" * bounds.SMALL_TEXT_BYTES) == ""
     assert bounds.filler(20_000, b"x" * (bounds.SMALL_TEXT_BYTES + 1)) == ""
     assert bounds.filler(1, b"x" * (bounds.SMALL_TEXT_BYTES + 1)) != ""
+
+
+def test_worst_text_that_is_let_through_uncounted_fits() -> None:
+    most = bounds.SMALL_OBJECT_BYTES // bounds.LARGEST_OBJECT_BYTES
+    assert bounds.may_have_objects(1, b"[" * most)
+    assert not bounds.may_have_objects(1, b"[" * (most + 1))
+    assert bounds.may_have_objects(1, b"," * 2 * most)
