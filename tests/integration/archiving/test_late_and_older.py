@@ -128,7 +128,7 @@ def test_tombstone_never_goes_back(store: RedisSessionStore, archiver: Archiver)
     assert store.cleanup.begin_delete("d1", later)
     store.cleanup.delete("d1")
     assert tombstone(store) == later
-    assert archiver.register("d1", node_id=B, sid="bbbb.1").generation == later + 1
+    assert archiver.register("d1", node_id=B, sid="bbbb.1").generation > later
 
 
 def test_file_that_comes_late_to_a_delete_is_gone_before_its_tombstone_is(

@@ -31,7 +31,7 @@ for i = 7, #ARGV, 11 do
   local answer, _, sent_away = 'ok', kicked(id)
   if tombstone >= held then
     answer = 'deleted'
-  elseif stored > held then
+  elseif stored > held or (stored == held and is[4] == '1' and (is[2] ~= node_id or is[3] ~= sid)) then
     answer = 'superseded'
   elseif sent_away == sid then -- its socket was not told
     answer = 'kicked'

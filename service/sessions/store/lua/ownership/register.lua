@@ -43,8 +43,11 @@ if not same then
     call('LTRIM', registers, 0, limit - 1)
     call('PEXPIRE', registers, window)
   end
-  local tombstone = call('GET', key('tombstone', id))
-  generation = text(math.max(now, tonumber(was[1] or 0) + 1, tonumber(tombstone or 0) + 1))
+  local former = math.max(tonumber(was[1] or 0), tonumber(call('GET', key('tombstone', id)) or 0))
+  -- Where the clock is far behind, by how much it grows is random (microseconds): a Redis that lost its last registers
+  -- must not give the generation of one of them to another socket.
+  local step = former - now > 1000 and 1 + tonumber(string.sub('00' .. clock[2], -3)) or 1
+  generation = text(math.max(now, former + step))
   if connected then
     old_node, old_sid = was[2], was[3]
     call('SREM', tag .. 'owned:' .. old_node, id)
