@@ -189,7 +189,7 @@ def answer_of(reported: Reported, reported_version: int | None = None) -> dict[s
         "setup_version": reported.setup_version,
     }
     runs = reported.reported_version if reported_version is None else reported_version
-    if reported.setup_version > runs:
+    if 0 < reported.setup_version != runs:
         answer["setup"] = reported.setup
     if reported.is_connected:
         answer["connected"] = True

@@ -390,3 +390,7 @@ class SessionManager:
     def redo_setup(self, session_id: str, *, version: int | None = None) -> SetupState:
         """Take the last undo back; raises Conflict where there is nothing to redo."""
         return self._setups.redo(session_id, version=version)
+
+    def bring_back_setups(self, session_ids: Sequence[str]) -> None:
+        """Give connected devices the present setup instead of lost ones; see `SetupManager.bring_back`."""
+        self._setups.bring_back(session_ids)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from service import errors
+from service.errors import passed_over
 from service.manager.core import ManagerCore
 from service.schema.names import known_id
 from service.schema.values import check_value, unix_seconds
 from service.sessions.model import SetupState
 from service.sessions.store.setups import setup_of, version_of
 from service.sessions.values import merge_patch
+
+log = logging.getLogger(__name__)
 
 
 class SetupManager:
@@ -124,6 +129,23 @@ class SetupManager:
         return self._send_setup(
             self._core.awake(session_id, lambda: self._core.store.setups.redo(session_id, version))
         )
+
+    def bring_back(self, session_ids: Sequence[str]) -> None:
+        """Give connected devices the present setup where they may run one that Redis has lost.
+
+        Raises:
+            StoreUnavailable: some may not have it yet; repeating it is harmless.
+        """
+        for session_id in self._core.store.setups.lost(session_ids):
+            try:
+                state = self._core.store.setups.again(session_id)
+            except Exception as exc:  # noqa: BLE001  logged; of this session alone
+                passed_over(exc, "setup_again", session_id)
+                continue
+            if state is not None:
+                self._send_setup(state)
+                about = {"action": "setup_again", "session_id": session_id}
+                log.warning("setup given again: Redis has lost later ones", extra=about)
 
     def _send_setup(self, state: SetupState) -> SetupState:
         if state.owner is not None:

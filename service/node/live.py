@@ -16,6 +16,7 @@ from service.live.feed.feed import Feed
 from service.live.ingest.ingest import Ingest
 from service.live.ownership.claims import OwnershipReconciler, PendingDisconnects
 from service.live.ownership.leases import Leases, LeaseTimes
+from service.live.ownership.lost_setups import LostSetups
 from service.live.ownership.owned import OwnedSessions
 from service.manager.devices import DeviceManager
 from service.manager.manager import SessionManager
@@ -73,6 +74,7 @@ def make_live(ground: Ground, storage: Storage, transport: Transport) -> Live:
         node_id,
         dismiss=takeovers.dismiss,
         supersede=takeovers.supersede,
+        reclaimed=LostSetups(manager.bring_back_setups, tasks).look_at,
     )
     disconnects = PendingDisconnects(store.ownership, store.index, sessions, tasks, node_id)
     calm = Calm(config.node.prompt_per_s)

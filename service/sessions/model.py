@@ -183,6 +183,7 @@ class Holding:
     last_seq: int
     created_ms: int
     accepted_ms: int = 0  #: when its socket was accepted, at the earliest; 0: not known
+    setup_version: int = 0  #: the newest that its device surely had over this connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ OWN_ONLY = "A device acts on its own session only."
 class SetupReports(Protocol):
     """Where the versions are kept that devices run."""
 
-    def reported(self, session_id: str, generation: int, version: int) -> None: ...
+    def reported(self, session_id: str, generation: int, version: int) -> bool: ...
 
 
 class Setups(Protocol):
@@ -136,7 +136,9 @@ class Devices:
         owned = self._owned(call)
         wanted = payloads.DeviceSetup.parse(call.payload)
         if wanted.reported_version is not None:
-            self._reports.reported(owned.session_id, owned.generation, wanted.reported_version)
+            version = wanted.reported_version
+            if self._reports.reported(owned.session_id, owned.generation, version):
+                owned.setup_version = version
             return {"reported_version": wanted.reported_version}
         state = self._setups.update_setup(
             owned.session_id,
@@ -144,6 +146,7 @@ class Devices:
             version=wanted.version,
             generation=owned.generation,
         )
+        owned.setup_version = state.version
         return {
             "setup_version": state.version,
             "undo_available": state.undo > 0,

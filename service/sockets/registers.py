@@ -265,6 +265,7 @@ class Registers:
         owned.project_id = registration.project_id
         owned.created_ms = registration.created_ms
         owned.meta = registration.meta
+        owned.setup_version = registration.setup_version
         self._sessions.add(owned)
         return owned
 

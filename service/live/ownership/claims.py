@@ -45,6 +45,7 @@ class OwnershipReconciler:
             notifies the device and closes its socket.
         supersede: called with `(owner, session_id, generation)` for another socket that has to give
             way to one of ours, which holds that generation.
+        reclaimed: called with claims that Redis has honoured.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class OwnershipReconciler:
         node_id: str,
         dismiss: Callable[[OwnedSession, str], None],
         supersede: Callable[[Owner, str, int], None],
+        reclaimed: Callable[[list[OwnedSession]], None] = lambda some: None,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._node_id = node_id
         self._dismiss = dismiss
         self._supersede = supersede
+        self._reclaimed = reclaimed
         #: What Redis said to reclaims since the start, by word.
         self.answers: dict[str, int] = {}
 
@@ -81,6 +84,9 @@ class OwnershipReconciler:
                 elif other is not None:
                     self._supersede(other, owned.session_id, owned.generation)
             words = [word for word, _ in answers]
+            self._reclaimed(
+                [owned for owned, word in zip(some, words, strict=True) if word == "ok"]
+            )
             for word in words:
                 self.answers[word] = self.answers.get(word, 0) + 1
             log.info(

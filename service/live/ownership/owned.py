@@ -34,6 +34,7 @@ class OwnedSession:
         "rev",
         "session_id",
         "session_name",
+        "setup_version",
         "sid",
         "stream",
         "waiting",
@@ -73,6 +74,8 @@ class OwnedSession:
         self.by = SERVICE
         #: When its socket was accepted, at the earliest; Redis time.
         self.accepted_ms = 0
+        #: The newest that its device surely had: it was answered, stored or confirmed here.
+        self.setup_version = 0
         #: "" while this node believes it is the owner, else the reason: superseded, deleted, kicked, closed.
         self.lost = ""
         self.last_ping_ms = 0
@@ -101,6 +104,7 @@ class OwnedSession:
             last_seq=self.last_seq,
             created_ms=self.created_ms,
             accepted_ms=self.accepted_ms,
+            setup_version=self.setup_version,
         )
 
 

@@ -191,6 +191,7 @@ class OwnershipStore(StorePart):
                 held.last_seq,
                 held.created_ms,
                 held.accepted_ms,
+                held.setup_version,
             ]
         results: list[tuple[str, Owner | None]] = []
         for answer in self._runner.run("reclaim", partition, args):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import orjson
@@ -120,18 +121,48 @@ class SetupStore(StorePart):
         """
         return self._step(session_id, "redo", expected_version)
 
-    def reported(self, session_id: str, generation: int, version: int) -> None:
-        """Store which version the device says it runs.
+    def lost(self, session_ids: Sequence[str]) -> list[str]:
+        """Return those of these whose devices may run a version that Redis has lost, see `again`.
+
+        Redis: one round trip.
+        """
+        rows = self._runner.ask(
+            [
+                ("HMGET", self.keys.session(one), "setup_version", "setup_floor")
+                for one in session_ids
+            ]
+        )
+        return [
+            one
+            for one, (version, floor) in zip(session_ids, rows, strict=True)
+            if 0 < int(version or 0) < int(floor or 0)
+        ]
+
+    def again(self, session_id: str) -> SetupState | None:
+        """Give the present setup a version above those that Redis has lost; None: it lost none.
+
+        So its device takes it, and a version never names two documents.
+
+        Raises:
+            SessionNotFound
+        """
+        try:
+            return self._step(session_id, "again", None)
+        except errors.Conflict:
+            return None
+
+    def reported(self, session_id: str, generation: int, version: int) -> bool:
+        """Store which version the device says it runs; return whether that is the present one.
 
         Raises:
             SessionNotFound, StaleGeneration
         """
-        self._raise_for(
-            self._runner.of_session("setup_reported", session_id, [generation, version]), session_id
-        )
+        word = self._runner.of_session("setup_reported", session_id, [generation, version])
+        self._raise_for(word, session_id)
+        return bool(word == "current")
 
     def _step(
-        self, session_id: str, direction: Literal["undo", "redo"], expected: int | None
+        self, session_id: str, direction: Literal["undo", "redo", "again"], expected: int | None
     ) -> SetupState:
         args = [direction, "" if expected is None else expected]
         return self._changed("setup_step", session_id, args)

@@ -61,6 +61,17 @@ PAIRS: Pairs = {
             both(edited(9, 5, 5), edited(9.2, 6, 6), setup(6, "bo-6")),
             both(edited(9, 5, 5), edited(9.2, 6, 9), setup(9, "bo-6")),
         ),
+        *(  # numbers are left out in another life of Redis, and after a loss
+            (
+                both(added(put(9, 5, 4), taken(9.1, 5, good, None)), setup(good, "bo-5")),
+                both(added(put(9, 5, 4), taken(9.1, 5, bad, None)), setup(bad, "bo-5")),
+            )
+            for good, bad in ((105, 104), (104 + 200, 6))
+        ),
+        (
+            both(loss(8.9), added(put(9, 5, 4), taken(9.1, 5, 7, None)), setup(7, "bo-5")),
+            both(loss(8.9), added(put(9, 5, 4), taken(9.1, 5, 4, None)), setup(4, "bo-5")),
+        ),
         (nothing, lambda e: e.sessions.update(other={"setup_version": 1})),
         (lambda e: e.sessions.update(other={"setup_version": 0}), lambda e: e.sessions.clear()),
         (

@@ -1,6 +1,6 @@
 -- A node gets back what it still holds, with the generation it holds, never a new one.
 -- ARGV[4] node id · [5] lease, ms · [6] '1': make again what Redis does not know · then per session (≤ 500): id, sid, generation, rev, name,
---   project, meta JSON, stream, last seq, created (ms), accepted (ms)
+--   project, meta JSON, stream, last seq, created (ms), accepted (ms), newest setup version that its device surely had
 -- Returns per session 'ok', 'ok <node id> <sid>' (whom it took over), 'superseded', 'deleted', 'kicked',
 --   'archived' (nothing changed: it has to come back from the archive first) or 'unknown'.
 -- NOTE: the caller tells those that lost.
@@ -10,11 +10,19 @@ call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[5])), node_id)
 -- What its node was answered about a session is so, whatever this Redis, or the file it was restored from,
 -- has of it: nothing that was acked looks as if it had not been.
 local function raise(session, i, stored)
-  local held, is = ARGV[i + 2], call('HMGET', session, 'rev', 'stream', 'project_id')
+  local held, is = ARGV[i + 2], call('HMGET', session, 'rev', 'stream', 'project_id', 'setup_version')
   if tonumber(ARGV[i + 3]) > tonumber(is[1] or 0) then call('HSET', session, 'rev', ARGV[i + 3]) end
   if is[2] ~= ARGV[i + 7] or stored ~= held then turn_to_stream(session, ARGV[i + 7], stored, held) end
   if tonumber(ARGV[i + 8]) > tonumber(call('HGET', session, 'last_seq') or 0) then
     call('HSET', session, 'last_seq', ARGV[i + 8])
+  end
+  if tonumber(ARGV[i + 11]) > tonumber(is[4] or 0) then -- the device runs a setup that Redis has lost
+    call('HSET', session, 'setup_floor', ARGV[i + 11])
+    if is[4] then
+      call('HSET', session, 'reported_version', '0')
+      grow(ARGV[i], 1, 0)
+      feed_state(ARGV[i], nil, true)
+    end
   end
   if stored == held then return end
   call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6], 'counted', '')
@@ -22,7 +30,7 @@ local function raise(session, i, stored)
   if ARGV[i + 5] ~= '' then call('ZADD', tag .. 'project:' .. ARGV[i + 5], ARGV[i + 9], ARGV[i]) end
 end
 
-for i = 7, #ARGV, 11 do
+for i = 7, #ARGV, 12 do
   local id, sid, generation, project = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5]
   local held, session = tonumber(generation), key('session', id)
   local is = call('HMGET', session, 'generation', 'node_id', 'sid', 'is_connected')
@@ -53,6 +61,7 @@ for i = 7, #ARGV, 11 do
       call('HSET', session, 'rev', ARGV[i + 3], 'session_name', ARGV[i + 4], 'project_id', project,
         'meta', ARGV[i + 6], 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8],
         'created_at', ARGV[i + 9], 'connects', '1')
+      if ARGV[i + 11] ~= '0' then call('HSET', session, 'setup_floor', ARGV[i + 11]) end
       if project ~= '' then call('ZADD', tag .. 'project:' .. project, ARGV[i + 9], id) end
     else
       raise(session, i, is[1])

@@ -28,7 +28,7 @@ end
 call('UNLINK', redo)
 call('SET', setup, ARGV[5])
 add_bytes(id, bytes - freed)
-local version = call('HINCRBY', session, 'setup_version', 1)
+local version = next_setup_version(id)
 table.insert(versions.undo, versions.present)
 versions.redo = {}
 note_setup_versions(id, versions, version)

@@ -26,6 +26,19 @@ local function note_setup_versions(id, found, version, others)
     present .. '|' .. table.concat(found.undo, ',') .. '|' .. table.concat(found.redo, ','))
 end
 
+-- Gives the setup the next version, which is above all that devices of this id are known to have. Where Redis may have lost
+-- changes since the last one, 100 to 199 numbers are left out: a number names one document for ever.
+local function next_setup_version(id)
+  local session, run, replication = key('session', id), string.match(life(), '^(%x*):(%x*)')
+  local is = call('HMGET', session, 'setup_version', 'setup_floor', 'reported_version', 'setup_life')
+  local now_life = string.sub(run, 1, 8) .. string.sub(replication, 1, 8)
+  local version, reported = math.max(tonumber(is[1] or 0), tonumber(is[2] or 0) or 0), tonumber(is[3] or 0)
+  if reported < 2147483648 then version = math.max(version, reported) end -- a device may say anything
+  if is[4] and is[4] ~= now_life then version = version + 100 + tonumber(string.sub('0' .. clock[2], -2)) end
+  call('HSET', session, 'setup_version', text(version + 1), 'setup_life', now_life)
+  return version + 1
+end
+
 -- The setup as it is now, as whoever changed it is answered.
 local function setup_state(id)
   local is = call('HMGET', key('session', id), 'setup_version', 'setup_timestamp', 'reported_version',
