@@ -30,7 +30,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 TICK_S = 1.0
 _TICKS_AT_S = random.random() * TICK_S
 #: Some loops wake so much too early, s.
-_EARLY_S = 0.01
+EARLY_S = 0.01
 #: The long-lived tasks of a node, as `keep_going` names them.
 LONG_LIVED = (
     "archive_keeper",
@@ -150,7 +150,7 @@ def until_tick_s(seconds: float, ticks_at_s: float | None = None) -> float:
     if seconds < TICK_S:
         return seconds
     now_s = time.monotonic() - (_TICKS_AT_S if ticks_at_s is None else ticks_at_s)
-    return (now_s + seconds + _EARLY_S) // TICK_S * TICK_S - now_s
+    return (now_s + seconds + EARLY_S) // TICK_S * TICK_S - now_s
 
 
 def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from service.tasks import TICK_S, keep_going, until_tick_s
+from service.tasks import EARLY_S, TICK_S, keep_going, until_tick_s
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,12 @@ SLOT_S = 0.25
 SLOTS = 512
 #: Called before other tasks get a turn.
 TURN_DEADLINES = 128
-#: Empty slots that are slept through, at most; what is put there meanwhile wakes the wheel.
-MOST_EMPTY = 4
+#: Slots of a tick: those that are empty are slept through until it ends; what is put there meanwhile wakes the wheel.
+TICK_SLOTS = round(TICK_S / SLOT_S)
 #: A wake-up that is later than this means that the process did not run.
 PAUSED_S = 0.75
+#: When a deadline that failed is called again.
+AGAIN_S = 1.0
 
 
 class Due(Protocol):
@@ -99,9 +101,10 @@ class Wheel:
             one.slot = None
         try:
             next_s = one.on_due(self._looked_s)
-        except Exception:
-            log.exception("a deadline failed", extra={"action": "deadline_failed"})
-            return
+        except Exception as error:
+            about = {"action": "deadline_failed", "throttle": f"deadline {type(error).__name__}"}
+            log.exception("a deadline failed", extra=about)
+            next_s = self._looked_s + AGAIN_S  # forgotten, a dead client would stay for ever
         if next_s is not None:
             self.put(one, next_s)
 
@@ -118,7 +121,8 @@ class Wheel:
         keep_going("deadlines", self._wait_and_turn, self._sleep, is_over)
 
     def _wait_and_turn(self) -> None:
-        ahead = range(self._turned + 1, self._turned + 1 + MOST_EMPTY)
+        ticks = int((self._looked_s + EARLY_S) / TICK_S)
+        ahead = range(self._turned + 1, (ticks + 1) * TICK_SLOTS + 1)
         number = next((one for one in ahead if self._slots[one % SLOTS]), ahead[-1])
         due_s = number * SLOT_S
         self._wakes_at = number
@@ -127,7 +131,9 @@ class Wheel:
         passed_s = 0.0 if self._looked_at is None else now - self._looked_at
         self._looked_at = now
         if self._looked_s + passed_s > due_s + PAUSED_S:
-            passed_s = max(0.0, due_s - self._looked_s)
+            # A slot of the pause counts, and what brings slots back to the ticks.
+            since_tick_s = TICK_S - until_tick_s(TICK_S)
+            passed_s = SLOT_S + (since_tick_s - self._looked_s - SLOT_S) % TICK_S
         self.turn(passed_s)
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 import pytest
 from greenlet import getcurrent, greenlet
 
-from service.transport.wheel import SLOT_S, SLOTS, TURN_DEADLINES, Due, Wheel
+from service.transport.wheel import AGAIN_S, SLOT_S, SLOTS, TURN_DEADLINES, Due, Wheel
 
 
 class Deadline:
@@ -62,17 +62,54 @@ def test_wheel_comes_back_early_for_what_is_further_than_one_turn() -> None:
     assert len(one.seen) < 6
 
 
-def test_wheel_survives_what_a_deadline_raises(caplog: pytest.LogCaptureFixture) -> None:
+def test_wheel_survives_what_a_deadline_raises_and_calls_it_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What failed once is not forgotten: nothing else would ever end a dead client."""
+
     class Bad(Deadline):
         def on_due(self, now_s: float) -> float | None:
-            raise RuntimeError("on purpose")
+            next_s = super().on_due(now_s)
+            if len(self.seen) < 3:
+                raise RuntimeError("on purpose")
+            return next_s
 
-    wheel, good = Wheel(lambda seconds: None), Deadline([])
-    wheel.put(Bad([]), 0.5)
+    wheel, good, bad = Wheel(lambda seconds: None), Deadline([]), Bad([])
+    wheel.put(bad, 0.5)
     wheel.put(good, 0.5)
-    wheel.turn(2.0)
-    assert len(good.seen) == 1
+    for _ in range(20):
+        wheel.turn(SLOT_S)
+    assert good.seen == [0.5]
     assert "on purpose" in caplog.text
+    assert bad.seen == [0.5, 0.5 + AGAIN_S, 0.5 + 2 * AGAIN_S]
+    assert bad.slot is None
+
+
+def test_deadline_may_drop_and_move_others_of_its_slot_while_that_is_called() -> None:
+    wheel = Wheel(lambda seconds: None)
+    slot: list[Deadline] = []
+
+    class Meddler(Deadline):
+        def on_due(self, now_s: float) -> float | None:
+            if not any(one.seen for one in slot):
+                others = [one for one in slot if one is not self]
+                for one in others[:3]:
+                    wheel.drop(one)
+                for one in others[3:6]:
+                    wheel.put(one, 0.25)  # as soon as possible
+                for one in others[6:]:
+                    wheel.put(one, 3.0)
+            return super().on_due(now_s)
+
+    a_turn_later = 0.5 + SLOTS * SLOT_S
+    slot += [Meddler([a_turn_later] * 3) for _ in range(10)]
+    for one in slot:
+        wheel.put(one, 0.5)
+    for _ in range(SLOTS + 4):
+        wheel.turn(SLOT_S)
+    first = sorted(one.seen[0] for one in slot if one.seen)
+    assert first == [0.5, 0.75, 0.75, 0.75, 3.0, 3.0, 3.0]
+    assert all(a_turn_later in one.seen for one in slot if one.seen)
 
 
 def test_wheel_lets_others_run_between_many_deadlines() -> None:
@@ -90,7 +127,7 @@ class Loop:
     """Tasks on a clock that goes on while all of them sleep; a process that is paused wakes late."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
+        self.now = self.early_s = 0.0
         self.wakes: list[float] = []
         self._sleeping: list[tuple[float, int, greenlet]] = []
         self._count = itertools.count()
@@ -100,7 +137,9 @@ class Loop:
         self.spawn(self.wheel.run)
 
     def sleep(self, seconds: float) -> None:
-        heappush(self._sleeping, (self.now + seconds, next(self._count), getcurrent()))
+        early_s = self.early_s if seconds > 0.1 else 0.0
+        at = self.now + max(1e-9, seconds - early_s)
+        heappush(self._sleeping, (at, next(self._count), getcurrent()))
         getcurrent().parent.switch()
 
     def spawn(self, task: Callable[[], None]) -> None:
@@ -132,9 +171,38 @@ def test_wheel_stands_still_while_the_process_did_not_run(loop: Loop) -> None:
     one = Deadline([])
     loop.wheel.put(one, 4.0)
     loop.run(13.4)
-    assert (loop.wheel.now_s, one.seen) == (pytest.approx(3.9), [])
-    loop.run(15)
+    assert (loop.wheel.now_s, one.seen) == (pytest.approx(3.4), [])
+    loop.run(14.9)
     assert one.seen == [4.0]
+    assert loop.wakes == [0, 1, 2, 12.5, 13, 14], "at the ticks of other tasks, as before"
+
+
+def test_wheel_goes_on_in_a_process_that_is_late_each_time(loop: Loop) -> None:
+    """By whole seconds, so that it never is anywhere else between two ticks."""
+    one = Deadline([])
+    loop.wheel.put(one, 5.0)
+    loop.run(0)
+    for _ in range(20):
+        loop.now += 2
+        loop.run(loop.now)
+    assert one.seen
+
+
+def test_wheel_stands_still_while_the_process_stops_amid_a_turn(loop: Loop) -> None:
+    class Stopped(Deadline):
+        def on_due(self, now_s: float) -> float | None:
+            if sum(map(len, (one.seen for one in some))) == TURN_DEADLINES:
+                loop.now += 30
+            return super().on_due(now_s)
+
+    some = [Stopped([8.0]) for _ in range(2 * TURN_DEADLINES)]
+    for one in some:
+        loop.wheel.put(one, 3.0)
+    loop.run(34)
+    assert all(one.seen == [3.0] for one in some)
+    assert loop.wheel.now_s <= 5
+    loop.run(39)
+    assert all(one.seen == [3.0, 8.0] for one in some)
 
 
 def test_wheel_wakes_once_for_a_slot_and_seldom_for_empty_ones(loop: Loop) -> None:
@@ -142,7 +210,7 @@ def test_wheel_wakes_once_for_a_slot_and_seldom_for_empty_ones(loop: Loop) -> No
     for number, one in enumerate(some):
         loop.wheel.put(one, 3.01 + number / 500)
     loop.run(6)
-    assert loop.wakes == [0, 1, 2, 3, 3.25, 4.25, 5.25]
+    assert loop.wakes == [0, 1, 2, 3, 3.25, 4, 5, 6]
     assert all(one.seen == [3.25] for one in some)
 
 
@@ -158,9 +226,13 @@ def test_wheel_that_sleeps_wakes_for_deadlines_that_come_meanwhile(loop: Loop) -
     assert loop.tasks == 1, "those that slept too long have ended"
 
 
-def test_wheel_turns_at_the_ticks_of_other_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("early_s", [0.0, 0.005])  # some loops are
+def test_wheel_turns_at_the_ticks_of_other_tasks(
+    monkeypatch: pytest.MonkeyPatch, early_s: float
+) -> None:
     """One wake-up serves them all."""
     loop = Loop(monkeypatch)
+    loop.early_s = early_s
     monkeypatch.setattr("service.tasks._TICKS_AT_S", 0.7)
     loop.run(5)
-    assert loop.wakes[1:] == pytest.approx([0.7, 1.7, 2.7, 3.7, 4.7])
+    assert loop.wakes[1:] == pytest.approx([0.7, 1.7, 2.7, 3.7, 4.7], abs=0.006)
