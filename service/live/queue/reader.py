@@ -86,16 +86,12 @@ class StreamReader:
             self._last[self._inbox] = streams.make_inbox(
                 redis, self._inbox, self._token, self._inbox_ttl_s
             )
-            return
-        last = self._last.setdefault(self._inbox, b"0-0")
-        top = _top(redis, self._inbox)
-        if top is not None and parse_id(top) < parse_id(last):
+        elif not self._is_as_read(redis, self._inbox):
             self._last[self._inbox] = b"0-0"
 
     def _find_broadcast(self, redis: KeptConnections) -> None:
         top = _top(redis, self._broadcast) or b"0-0"
-        last = self._last.get(self._broadcast)
-        if last is None or self._start is None:
+        if self._start is None:
             if (
                 self._attempts > 1
             ):  # Redis was away when this node began: what was sent since counts
@@ -103,9 +99,18 @@ class StreamReader:
                 since = b"%d-0" % (int(int(redis.call(("TIME",))[0]) - waited_s) * 1000)
                 top = min(top, since, key=parse_id)
             self._start = self._last[self._broadcast] = top
-        elif parse_id(top) < parse_id(last):
+        elif not self._is_as_read(redis, self._broadcast):
             is_older_state = parse_id(self._start) <= parse_id(top)
             self._last[self._broadcast] = self._start if is_older_state else b"0-0"
+
+    def _is_as_read(self, redis: KeptConnections, stream: bytes) -> bool:
+        """Return whether the entry that was read last is there.
+
+        Without it the stream may have come back older, and what was sent since may have lower ids than that, also
+        where some of it has higher ones: the clocks of two servers differ.
+        """
+        last = self._last.get(stream, b"0-0")
+        return bool(redis.call(("XRANGE", stream, last, last)))
 
     def read(self) -> list[routing.Entry]:
         """Return the node's new messages, in the order sent, without repeats; waits up to 1 s.

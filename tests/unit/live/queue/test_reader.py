@@ -101,11 +101,15 @@ def test_inbox_that_is_gone_is_made_again_within_a_second(
     assert read(reader) == ["a", "b"]
 
 
+@pytest.mark.parametrize("is_written_before", [False, True])
 @pytest.mark.parametrize("stream", [ALL, MINE])
 def test_stream_that_came_back_older_is_read_again_without_repeats(
-    bench: Bench, reader: StreamReader, stream: str
+    bench: Bench, reader: StreamReader, stream: str, is_written_before: bool
 ) -> None:
-    """A replica that was behind took over: what is sent from then on has lower ids than were read."""
+    """A replica that was behind took over: what is sent from then on has lower ids than were read.
+
+    Also where others were back before this node, and by the clock of the new primary some of it is later.
+    """
     last = int(bench.client.xrevrange(ALL, count=1)[0][0].split(b"-")[0]) + 1_000
     bench.say("kept", stream=stream, at=f"{last}-0")
     bench.say("lost", stream=stream, at=f"{last + 1_000}-0")
@@ -116,9 +120,14 @@ def test_stream_that_came_back_older_is_read_again_without_repeats(
         bench.client.xadd(stream, fields, id=entry_id)
     reader.drop()
     bench.client.expire(MINE, 900)
-    reader.open()
-    bench.say("new", stream=stream, at=f"{last + 500}-0")
-    assert read(reader) == ["new"]
+    if is_written_before:
+        bench.say("new", stream=stream, at=f"{last + 500}-0")
+        bench.say("newer", stream=stream, at=f"{last + 1_500}-0")
+        reader.open()
+    else:
+        reader.open()
+        bench.say("new", "newer", stream=stream, at=f"{last + 500}-*")
+    assert read(reader) == ["new", "newer"]
 
 
 def test_broadcasts_from_before_its_time_are_not_acted_on_after_a_loss(
