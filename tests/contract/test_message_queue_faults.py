@@ -146,3 +146,21 @@ def test_node_that_boots_without_redis_reads_what_was_sent_since(
         own_server.start()
         arrives(at_b, "all", [1], 20)
         arrives(at_b, "direct", [2], 20)
+
+
+def test_demoted_server_delays_messages_and_loses_none(
+    make_pair: Callable[..., Pair], own_server: RealServer
+) -> None:
+    """It ends what waits with UNBLOCKED, then refuses writes with READONLY (machinezone/cobra#3, redis/redis#6371)."""
+    pair = make_pair(own_server)
+    with connected(pair.a, pair.b) as (_, at_b):
+        start_flow(pair, at_b)
+        pair.redis.replicaof("127.0.0.1", 1)
+        wait_until(lambda: pair.a.state()["outages"] == 1, 20, what="the outbox has noticed")
+        assert not pair.b.do("echo", timeout=0.3)
+        pair.redis.replicaof("NO", "ONE")
+        arrives(at_b, "direct", ROUNDS, 20)
+        arrives(at_b, "room", ROUNDS, 20)
+        wait_until(lambda: pair.b.do("echo"), what="ready again")
+        assert pair.a.do("call", sid=at_b.sid, event="ask", data=1) == 1
+        assert pair.b.state()["bad"] == 0

@@ -33,8 +33,8 @@ class Lanes:
         self._token = token
         self._cap = cap
         self._counters = counters
-        self._idle: list[int] = []
-        self._numbers: list[int] = []  # by lane
+        self._idle: list[tuple[int, int]] = []  # lanes, each with its last number
+        self._made = 0
 
     @contextmanager
     def lend(self) -> Iterator[list[Any]]:
@@ -43,20 +43,19 @@ class Lanes:
         A call that is repeated has the same number each time: what was sent twice is acted on once.
         """
         try:
-            lane = self._idle.pop()
+            lane, number = self._idle.pop()
         except IndexError:
-            lane = len(self._numbers)
-            self._numbers.append(0)
-        self._numbers[lane] += 1
-        name = f"{self._token}-{lane}:{self._numbers[lane]}"
+            lane, number = self._made, 0
+            self._made += 1
+        number += 1
         try:
-            yield [self._keys.inbox(""), self._token, name, self._cap]
+            yield [self._keys.inbox(""), self._token, f"{self._token}-{lane}:{number}", self._cap]
         except errors.StoreUnavailable:
             raise
         except errors.ServiceError:
-            self._idle.append(lane)
+            self._idle.append((lane, number))
             raise
-        self._idle.append(lane)
+        self._idle.append((lane, number))
 
     def note_sent(self) -> None:
         """Count a message that a script has sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -15,8 +15,10 @@ from service.live.queue import routing
 from service.live.queue.lanes import Lanes
 from service.live.queue.streams import QueueCounters
 from service.manager.manager import SessionManager
+from service.redis_access.clients import redis_factory
 from service.sessions.model import CommandChange, Registration
 from service.sessions.store.store import RedisSessionStore
+from tests.conftest import RealServer
 from tests.support.nodes.stores import make_store
 from tests.support.told import Told, notices, told
 
@@ -25,6 +27,8 @@ A, B, C = "host-aaaa", "host-bbbb", "host-cccc"
 
 class Bench:
     """The part of node A, B or C in commands to one device, and the inboxes of all."""
+
+    generation = 0
 
     def __init__(self, store: RedisSessionStore, node_id: str = B) -> None:
         self.store = store
@@ -67,7 +71,7 @@ class Bench:
         assert change is not None
         return change
 
-    def lose_one_reply(self) -> list[Any]:
+    def lose_one_reply(self, then: Callable[[], object] = lambda: None) -> list[Any]:
         for script in self.store.runner.scripts.values():
             self.redis.script_load(script.script)
         connections = self.store.runner._connections
@@ -77,6 +81,7 @@ class Bench:
             answer = call(command)
             if not lost:
                 lost.append(answer)
+                then()
                 raise RedisConnectionError("cut")
             return answer
 
@@ -280,6 +285,85 @@ def test_person_who_cancels_is_shown_the_command_and_its_waiter_is_notified(sent
     assert change.view is not None and change.view["status"] == "cancelled"
     assert [message["data"]["status"] for message in sent.messages(B)] == ["cancelled"]
     assert sent.told() == []
+
+
+# --- amid faults
+
+
+@pytest.fixture
+def own_bench(own_server: RealServer) -> Iterator[Bench]:
+    """Node B, on a server that the test may harm; the device is on node A."""
+    with redis_factory(own_server.url)() as client:
+        store = make_store(client, "own")
+        made = Bench(store)
+        made.generation = store.ownership.register("d1", node_id=A, sid="aaaa.1").generation
+        yield made
+
+
+def test_user_who_may_not_write_to_inboxes_stores_the_command_and_announces_it_otherwise(
+    own_bench: Bench, own_server: RealServer
+) -> None:
+    """Within a script rights count too, and what it did before stays done (redis/redis#8370)."""
+    rights = {"nopass": True, "keys": ["own:{*"], "commands": ["+@all"]}
+    own_bench.redis.acl_setuser("weak", enabled=True, **rights)
+    with redis_factory(own_server.url.replace("//", "//weak:x@"))() as client:
+        own_bench.store = RedisSessionStore(client, own_bench.store.keys)
+        own_bench.act_as(B)
+        added = own_bench.command()
+    assert (added.created, added.is_notified) == (True, False)
+    assert own_bench.told() == [("notify", A, "deliver")]
+    assert own_bench.messages(A) == []
+
+
+def test_full_redis_neither_stores_half_a_command_nor_announces_one(own_bench: Bench) -> None:
+    """redis/redis#8478: whether a script may write then depends on what it has written before."""
+    own_bench.command()
+    own_bench.act_as(A)
+    taken = own_bench.store.commands.take("d1", own_bench.generation)
+    own_bench.redis.config_set("maxmemory", 1)
+    for refused in (
+        lambda: own_bench.finish(own_bench.generation, result_json="7"),
+        lambda: own_bench.manager.queue_command("d1", "go", command_id="c2"),
+    ):
+        with pytest.raises(errors.Overloaded):
+            refused()
+    assert len(taken) == 1
+    assert (own_bench.messages(A), own_bench.messages(B)) == ([DELIVER], [])
+    own_bench.redis.config_set("maxmemory", 0)
+    assert own_bench.finish(own_bench.generation, result_json="7").is_notified
+    assert [message["data"]["status"] for message in own_bench.messages(B)] == ["succeeded"]
+
+
+def test_command_whose_lost_reply_is_repeated_at_a_full_redis_is_announced_otherwise(
+    own_bench: Bench,
+) -> None:
+    lost = own_bench.lose_one_reply(lambda: own_bench.redis.config_set("maxmemory", 1))
+    added = own_bench.command()
+    own_bench.redis.config_set("maxmemory", 0)
+    assert lost and (added.created, added.is_notified) == (True, False)
+    assert own_bench.messages(A) == [DELIVER]
+    assert own_bench.told() == [("notify", A, "deliver")]
+
+
+def test_command_that_is_repeated_at_a_replica_that_took_over_is_found_though_its_message_is_dropped(
+    own_bench: Bench,
+) -> None:
+    """As apache/pulsar#5218: the first one was read, and lost with the primary; the second has its number."""
+    before = {key: own_bench.redis.dump(key) for key in own_bench.redis.keys("own:*")}
+    read: list[Any] = []
+
+    def fail_over() -> None:
+        read.extend(own_bench.redis.xrange(own_bench.inbox(A))[1:])
+        own_bench.redis.flushdb()
+        for key, value in before.items():
+            own_bench.redis.restore(key, 0, value)
+
+    own_bench.lose_one_reply(fail_over)
+    assert own_bench.command().created
+    again = own_bench.redis.xrange(own_bench.inbox(A))[1:]
+    assert [fields["n"] for _, fields in again] == [fields["n"] for _, fields in read]
+    assert own_bench.store.ownership.renew(A)[0].pending == ["d1"], "every node.renew_s"
+    assert len(own_bench.store.commands.take("d1", own_bench.generation)) == 1
 
 
 # --- where scripts send nothing

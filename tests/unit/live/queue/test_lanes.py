@@ -72,6 +72,29 @@ def test_publisher_is_used_again_unless_the_answer_may_still_come(
         assert (entry(lane).publisher == failed.publisher) is is_used_again
 
 
+def test_nothing_is_kept_of_calls_that_were_not_answered() -> None:
+    """There are many of them while Redis is away."""
+    lanes, _ = make()
+    names = set()
+    for _ in range(1000):
+        with pytest.raises(errors.StoreUnavailable), lanes.lend() as lane:
+            names.add(lane[2])
+            raise errors.StoreUnavailable
+    assert len(names) == 1000
+    assert not any(isinstance(one, list | dict | set) and one for one in vars(lanes).values())
+
+
+def test_node_that_was_started_again_is_no_repetition_of_the_former_one() -> None:
+    """pathosDev/actor-ts#726: numbers began again, and what was new counted as seen. Here names do too."""
+    former, _ = make()
+    later = Lanes(Keys("p"), "klmnopqrst", cap=1000, counters=QueueCounters())
+    seen = Seen()
+    for lanes in (former, later):
+        for _ in range(3):
+            with lanes.lend() as lane:
+                assert seen.is_new(entry(lane))
+
+
 def test_what_was_sent_counts() -> None:
     lanes, counters = make()
     with lanes.lend():
