@@ -60,9 +60,12 @@ class Pings:
         early_s = random.random() * SPREAD * self._interval_s
         return self._slot_at(self._wheel.now_s + self._interval_s - early_s)
 
-    def next_s(self, now_s: float) -> float:
-        """Return when a socket that is pinged now is pinged again."""
-        return self._slot_at(now_s + self._interval_s)
+    def next_s(self, due_s: float, now_s: float) -> float:
+        """Return when a socket that is pinged now is pinged again; `due_s`: when it was to be.
+
+        A wake-up that is late has the pings of several slots. Counted from now they would be of one slot from then on.
+        """
+        return self._slot_at(max(due_s, now_s - self._interval_s / 2) + self._interval_s)
 
     def await_pong(self, socket: Deadlines, now_s: float) -> None:
         """Look soon whether this socket, which is pinged now, has answered."""
@@ -243,7 +246,7 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _put_ping(self, now_s: float) -> None:
         muster = self.server.muster
-        self.next_ping_s = muster.pings.next_s(now_s)
+        self.next_ping_s = muster.pings.next_s(self.next_ping_s, now_s)
         frame = muster.goes_with_ping(self.sid_here) if self.sid_here else None
         if self.link is not None:
             self.link.send(muster.pings.wire(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from service.transport.connection import Frame
 from service.transport.upstream.deadlines import LOOK_S, Deadlines, Pings
 from service.transport.upstream.engine_socket import NodeSocket
-from service.transport.wheel import SLOT_S, Wheel
+from service.transport.wheel import PAUSED_S, SLOT_S, Wheel
 
 PING = b"\x81\x012"
 STEP_S = 0.05
@@ -94,6 +95,23 @@ def test_pings_leave_together_and_not_all_at_one_moment(interval_s: float) -> No
     assert len(moments) <= 4 * interval_s
     assert max(moments.values()) <= 1.6 * 1000 / (interval_s / 2)
     assert len(node.pinged) == pytest.approx(4000, abs=500)
+
+
+@pytest.mark.parametrize("interval_s", [5.0, 10.0, 25.0])
+def test_pings_stay_spread_in_a_process_that_wakes_late(interval_s: float) -> None:
+    """uNetworking/uWebSockets#1136: all at one moment, so that each of them waits for the others."""
+    node, late = Node(interval_s), random.Random(1)
+    peers = [node.open(f"s{number}") for number in range(300)]
+
+    def most_at_once() -> int:
+        return Counter(peer.socket.next_ping_s for peer in peers).most_common(1)[0][1]
+
+    node.run(2 * interval_s)
+    before, late_s = most_at_once(), 0.0
+    for _ in range(int(100 * interval_s)):
+        was_late_s, late_s = late_s, late.random() * PAUSED_S
+        node.wheel.turn(1.0 + late_s - was_late_s)
+    assert most_at_once() == before < 100
 
 
 @pytest.mark.parametrize("interval_s", [1.0, 10.0, 25.0, 33.3, 300.0])
