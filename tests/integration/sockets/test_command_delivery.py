@@ -98,6 +98,34 @@ def test_emptied_redis_does_not_hold_back_later_commands(
     wait_until(lambda: [sent["command"] for sent in device.commands()] == ["c1", "c2"])
 
 
+def test_redis_that_fell_back_while_its_clock_is_behind_holds_back_no_command(
+    node: Node, redis_client: redis.Redis
+) -> None:
+    """A backup was restored: numbers that the connection has had are given to other commands."""
+    keys = node.store.keys
+    device = node.device("d1")
+    redis_client.hset(keys.session("d1"), "last_command", node.store.now_ms() + 3_600_000)
+    kinds = (keys.session, keys.commands, keys.commands_open)
+    with redis_client.client() as raw:
+        kept = [raw.execute_command("DUMP", kind("d1"), NEVER_DECODE=[]) for kind in kinds]
+    for name in ("lost 1", "lost 2"):
+        node.manager.queue_command("d1", name)
+    wait_until(lambda: len(device.commands()) == 2 and not node.delivery.is_sending("d1"))
+    for kind, state in zip(kinds, kept, strict=True):
+        redis_client.delete(kind("d1"))
+        if state is not None:
+            redis_client.restore(kind("d1"), 0, state)
+
+    names = ["c1", "c2", "c3"]
+    for name in names:
+        node.manager.queue_command("d1", name)
+
+    wait_until(lambda: [sent["command"] for sent in device.commands()][2:] == names)
+    node.delivery.deliver("d1")
+    wait_until(lambda: not node.delivery.is_sending("d1"))
+    assert len(device.commands()) == 5
+
+
 def test_answer_over_a_connection_that_lost_the_session_changes_nothing(node: Node) -> None:
     """A late ack of the old socket does not end what the new socket is doing."""
     old = node.device("d1")

@@ -5,20 +5,21 @@
 -- NOTE: what was sent over an earlier connection and not acknowledged is sent again. Repeated after
 -- a lost reply, it answers the same commands again; only the call that finds none left takes the
 -- session out of `pending`.
-local id, generation, limit, answer = ARGV[4], ARGV[5], tonumber(ARGV[6]), {}
+local id, generation, limit, after, answer = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), {}
 local is = call('HMGET', key('session', id), 'generation', 'node_id', 'is_connected')
 if is[1] ~= generation or is[3] ~= '1' then return answer end
-local open = call('ZRANGEBYSCORE', key('commands_open', id), '(' .. ARGV[7], '+inf', 'WITHSCORES')
+local open = call('ZRANGE', key('commands_open', id), 0, -1, 'WITHSCORES')
 for i = 1, #open, 2 do
   if #answer == 6 * limit then return answer end
-  local command_id, record = open[i], command_record(id, open[i])
-  if record.status ~= 'delivered' then
+  local command_id, number, record = open[i], tonumber(open[i + 1]), command_record(id, open[i])
+  -- One that was not sent to this connection may have a smaller number: Redis has lost commands, and its clock is behind.
+  if record.status ~= 'delivered' and (number > after or record.generation ~= generation) then
     if record.generation ~= generation then
       record.attempt, record.generation = record.attempt + 1, generation
       command_step(id, command_id, record, 'sent')
     end
     for _, part in ipairs({command_id, record.command, call('HGET', key('commands', id), command_id .. ':params'),
-      record.attempt, record.waiter or '', text(tonumber(open[i + 1]))}) do
+      record.attempt, record.waiter or '', text(number)}) do
       answer[#answer + 1] = part
     end
   end
