@@ -125,6 +125,16 @@ def test_numbered_updates_are_stored_once_per_stream(api: Rest) -> None:
     assert send(api, stream="y")["last_seq"] == 1
 
 
+def test_device_whose_session_was_deleted_counts_from_what_is_expected(api: Rest) -> None:
+    for seq in (1, 2):
+        send(api, key="a", value=seq, seq=seq, stream="x")
+    api.ask("DELETE", "/sessions/d1")
+    seq = refused(api, 409, "conflict", key="a", value=3, seq=3, stream="x")["expected_seq"]
+    for value in (3, 4):
+        assert "duplicate" not in send(api, key="a", value=value, seq=seq + value - 3, stream="x")
+    assert [sample[0] for sample in shown(api)["data"]["a"]] == [3, 4]
+
+
 def test_device_whose_update_is_refused_was_heard_of_all_the_same(api: Rest) -> None:
     refused(api, 409, "conflict", key="a", value=4, seq=4, expect_every_s=3600)
     assert (shown(api)["state"], shown(api)["expect_every_s"]) == ("active", 3600)
