@@ -6,7 +6,9 @@ from chaos.evidence import Evidence
 from chaos.journal import Damaged, FaultBegan
 
 #: After these Redis may have lost something that a file has: docs/operations.md keeps the file then.
-LEAVE_FILES = frozenset({"valkey killed", "redis emptied", "redis backup restored"})
+LEAVE_FILES = frozenset(
+    {"valkey killed", "redis emptied", "redis backup restored", "redis fell back"}
+)
 
 
 def whole(evidence: Evidence) -> list[str]:

@@ -60,9 +60,7 @@ async def restored(system: System, chance: random.Random) -> str:
     """Put an older copy of Redis's files in place, and a newer archive: the steps of the docs."""
     await system.ready()
     since = system.journal.now
-    await _rewritten(system.client)
-    backup = system.folder / f"backup-{time.monotonic_ns()}"
-    await asyncio.to_thread(shutil.copytree, system.folder / _AOF, backup)
+    backup = await _copied(system)
     await asyncio.sleep(chance.uniform(3, 10))
     for process in system.service:
         process.send(signal.SIGTERM)
@@ -80,6 +78,28 @@ async def restored(system: System, chance: random.Random) -> str:
         process.start()
     await system.ready()
     return f"reindex: {done}"
+
+
+async def fell_back(system: System, chance: random.Random) -> str:
+    """Put an older copy of Redis's files in place while all continues, as when a replica takes over that was behind."""
+    await system.ready()
+    since = system.journal.now
+    backup = await _copied(system)
+    await asyncio.sleep(chance.uniform(1, 5))
+    system.valkey.send(signal.SIGKILL)
+    await system.valkey.ended()
+    await asyncio.to_thread(_put_in_place, backup, system.folder / _AOF)
+    system.journal.add(DataLost, since, await asyncio.to_thread(archived_counts, system.archive))
+    system.valkey.start()
+    await system.redis_answers()
+    return f"reindex: {await system.muster('archive', 'reindex')}"
+
+
+async def _copied(system: System) -> Path:
+    await _rewritten(system.client)
+    copy = system.folder / f"backup-{time.monotonic_ns()}"
+    await asyncio.to_thread(shutil.copytree, system.folder / _AOF, copy)
+    return copy
 
 
 async def _rewritten(client: redis.Redis) -> None:
@@ -103,4 +123,5 @@ _SAID = (*REDIS_AWAY, *JOB_FORGOTTEN, *DRAIN_CUT)
 FAULTS = [
     Fault("redis emptied", flushed, logged=_SAID, alone=True, loses_data=True),
     Fault("redis backup restored", restored, logged=_SAID, alone=True, loses_data=True),
+    Fault("redis fell back", fell_back, logged=_SAID, alone=True, loses_data=True),
 ]

@@ -11,8 +11,8 @@ from service.manager.setups import SetupManager
 _AGAIN = "a command is sent again only while it is not acknowledged"
 _ORDER = "commands arrive, in order, and a repeated request is one command"
 _LIFE = "a command lives as long as was asked"
-_TAKE = "if record.status ~= 'delivered' then\n    if record.generation"
-_OPEN = "key('commands_open', id), '(' .. ARGV[7], '+inf', 'WITHSCORES'"
+_TAKE = "if record.status ~= 'delivered' and (number"
+_OPEN = "key('commands_open', id), 0, -1, 'WITHSCORES'"
 _RENEWED = "record.attempt, record.generation = record.attempt + 1, generation"
 _DEADLINE = "local deadline = now + (ARGV[9] ~= '' and tonumber(ARGV[9]) or ttl)"
 
@@ -26,12 +26,12 @@ def _results_only(answers: Any, session_id: str, answer: Any) -> Any:
 COMMANDS = [
     Plant(
         "acknowledged command sent again",
-        lambda: script(_TAKE, "if true then\n    if record.generation"),
+        lambda: script(_TAKE, "if true and (number"),
         _AGAIN,
     ),
     Plant(
         "command without an ack not sent again",
-        lambda: script(_TAKE, "if record.status == 'queued' then\n    if record.generation"),
+        lambda: script(_TAKE, "if record.status == 'queued' and (number"),
         "commands reach a connected device",
     ),
     Plant(
@@ -89,12 +89,7 @@ COMMANDS = [
     ),
     Plant(
         "commands in reverse",
-        lambda: script(
-            f"call('ZRANGEBYSCORE', {_OPEN})",
-            f"call('ZREVRANGEBYSCORE', {_OPEN})".replace(
-                "'(' .. ARGV[7], '+inf'", "'+inf', '(' .. ARGV[7]"
-            ),
-        ),
+        lambda: script(f"call('ZRANGE', {_OPEN})", f"call('ZREVRANGE', {_OPEN})"),
         _ORDER,
         ("people cut off", "node killed"),
         seed=6,
@@ -107,8 +102,8 @@ COMMANDS = [
     Plant(
         "nothing left to redo",
         lambda: script(
-            "local back = key(direction == 'undo' and 'redo' or 'undo', id)",
-            "local back = key('undo', id)",
+            "local back = direction == 'undo' and 'redo' or 'undo'",
+            "local back = 'undo'",
         ),
         "steps back and forth lead where they came from",
         seed=4,

@@ -44,8 +44,8 @@ PLANTED = [
     Plant(
         "lost sample",
         lambda: script(
-            "unpack(ARGV, at + 2, at + 1 + values))\n",
-            "unpack(ARGV, at + 2, at + values + (values > 1 and 0 or 1)))\n",
+            "call('RPUSH', history, unpack(ARGV, first, last))",
+            "call('RPUSH', history, samples > 1 and ARGV[after - 1] or unpack(ARGV, first, last))",
         ),
         "no acked sample is missing",
     ),
