@@ -26,6 +26,7 @@ NUMBERS = (
     *TIMES,
     *(
         "setup_version",
+        "setup_floor",
         "reported_version",
         "active_clients",
         "open_commands",

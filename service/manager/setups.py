@@ -142,10 +142,9 @@ class SetupManager:
             except Exception as exc:  # noqa: BLE001  logged; of this session alone
                 passed_over(exc, "setup_again", session_id)
                 continue
-            if state is not None:
-                self._send_setup(state)
-                about = {"action": "setup_again", "session_id": session_id}
-                log.warning("setup given again: Redis has lost later ones", extra=about)
+            self._send_setup(state)
+            about = {"action": "setup_again", "session_id": session_id}
+            log.warning("setup given again: Redis has lost later ones", extra=about)
 
     def _send_setup(self, state: SetupState) -> SetupState:
         if state.owner is not None:

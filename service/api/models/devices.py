@@ -176,7 +176,9 @@ class DeviceCommands(Answer):
     rev: int
     last_seq: int = Field(description="The last `seq` of the stream that is stored.")
     server_time: float = Field(description="Seconds since 1970, as `ts` of a sample.")
-    setup: Any = Field(None, description="Only where it is newer than `reported_version`.")
+    setup: Any = Field(
+        None, description="Only where it is another than that of `reported_version`."
+    )
     setup_version: int
     connected: bool = Field(
         False, description="A socket of the device owns the session and is sent its commands."

@@ -6,6 +6,7 @@ one would get. A device that has that number already would leave it out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
@@ -13,6 +14,8 @@ from service import errors
 from service.live.ownership.owned import OwnedSession
 from service.schema.limits import CALL_SESSIONS
 from service.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 #: Until the next try while Redis is away.
 RETRY_S = 0.5
@@ -43,12 +46,14 @@ class LostSetups:
         try:
             while self._waiting:
                 some = list(islice(self._waiting, CALL_SESSIONS))
+                for session_id in some:  # one that is reclaimed again meanwhile is looked at again
+                    del self._waiting[session_id]
                 try:
                     self._bring_back(some)
                 except (errors.StoreUnavailable, errors.Overloaded):
+                    self._waiting.update(dict.fromkeys(some))
                     self._tasks.sleep(RETRY_S)
-                    continue
-                for session_id in some:
-                    self._waiting.pop(session_id, None)
+                except Exception:  # with others they would hold these up for ever
+                    log.exception("lost setups not found", extra={"action": "setup_again_failed"})
         finally:
             self._running = False

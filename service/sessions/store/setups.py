@@ -122,34 +122,38 @@ class SetupStore(StorePart):
         return self._step(session_id, "redo", expected_version)
 
     def lost(self, session_ids: Sequence[str]) -> list[str]:
-        """Return those of these whose devices may run a version that Redis has lost, see `again`.
+        """Return those of these whose devices ran a lost version, and have not confirmed the present one.
 
         Redis: one round trip.
         """
         rows = self._runner.ask(
             [
-                ("HMGET", self.keys.session(one), "setup_version", "setup_floor")
+                (
+                    "HMGET",
+                    self.keys.session(one),
+                    "setup_floor",
+                    "setup_version",
+                    "reported_version",
+                )
                 for one in session_ids
             ]
         )
         return [
             one
-            for one, (version, floor) in zip(session_ids, rows, strict=True)
-            if 0 < int(version or 0) < int(floor or 0)
+            for one, (floor, version, reported) in zip(session_ids, rows, strict=True)
+            if int(floor or 0) and 0 < int(version or 0) != int(reported or 0)
         ]
 
-    def again(self, session_id: str) -> SetupState | None:
-        """Give the present setup a version above those that Redis has lost; None: it lost none.
+    def again(self, session_id: str) -> SetupState:
+        """Give the present setup a version above those that Redis has lost, unless it has one; return it.
 
         So its device takes it, and a version never names two documents.
 
         Raises:
             SessionNotFound
+            Conflict: there is no setup.
         """
-        try:
-            return self._step(session_id, "again", None)
-        except errors.Conflict:
-            return None
+        return self._step(session_id, "again", None)
 
     def reported(self, session_id: str, generation: int, version: int) -> bool:
         """Store which version the device says it runs; return whether that is the present one.

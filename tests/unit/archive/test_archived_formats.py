@@ -8,6 +8,7 @@ import pytest
 
 from service.archive.record import decode
 from service.archiving.archiver import snapshot_of
+from service.archiving.records import sound_fields
 from service.sessions.store.index import details_of
 
 FORMATS = sorted((Path(__file__).parents[2] / "fixtures" / "archive").glob("format-*.json.zst"))
@@ -47,3 +48,8 @@ def test_details_of_every_format_can_be_shown(path):
     assert shown["session_id"] == "Pump/7 süd 😀"
     assert shown["telemetry"]["speed"] == 2
     assert shown["data"]["speed"] == [[1.5, 1763600000.25], [2, 1763600000.25]]
+
+
+def test_number_of_a_lost_setup_that_is_none_counts_as_none():
+    """Scripts and nodes compute with it, for many sessions together."""
+    assert sound_fields({"setup_floor": "1e999"}) == {"setup_floor": "0"}

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import redis
 
+from service import errors
 from service.manager.devices import answer_of
 from service.manager.manager import SessionManager
-from service.sessions.model import Registration
+from service.sessions.model import Registration, SetupState
 from service.sessions.store.devices import Reported, Said
 from service.sessions.store.store import RedisSessionStore
 from tests.support.nodes.stores import holding
@@ -96,15 +97,68 @@ def test_device_that_stayed_connected_is_not_in_sync_and_gets_the_setup_that_is_
     reclaim(store, own, 2)
     assert not in_sync(store)
     told(manager).clear()
-    for _ in range(2):
-        manager.bring_back_setups(["d1", "unknown"])
-    assert store.setups.again("d1") is None
+    manager.bring_back_setups(["d1", "unknown"])
     assert told(manager) == [("emit", "aaaa.1", "setup")]
     state = store.setups.get("d1")
     assert (state.setup, state.version, state.undo) == ("kept", 3, 2)
     assert [store.setups.version("d1", number) for number in (1, 3)] == ["kept", "kept"]
     assert store.setups.reported("d1", own.generation, 3)
+    manager.bring_back_setups(["d1"])
+    assert len(told(manager)) == 1
     assert in_sync(store)
+
+
+def test_setup_that_was_given_again_without_an_answer_is_sent_when_it_is_repeated(
+    store: RedisSessionStore,
+    manager: SessionManager,
+    client: redis.Redis,
+    own: Registration,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for setup in ("kept", "lost"):
+        manager.update_setup("d1", setup)
+    fall_back(client, store)
+    reclaim(store, own, 2)
+    told(manager).clear()
+
+    def lose_answer(session_id: str) -> SetupState:
+        again(session_id)
+        raise errors.StoreUnavailable
+
+    again = store.setups.again
+    with monkeypatch.context() as patched:
+        patched.setattr(store.setups, "again", lose_answer)
+        with pytest.raises(errors.StoreUnavailable):
+            manager.bring_back_setups(["d1"])
+    assert told(manager) == []
+    manager.bring_back_setups(["d1"])
+    assert told(manager) == [("emit", "aaaa.1", "setup")]
+    assert store.setups.get("d1").version == 3
+
+
+def test_number_of_a_lost_setup_that_an_earlier_program_gave_again_is_not_kept(
+    store: RedisSessionStore, manager: SessionManager, client: redis.Redis, own: Registration
+) -> None:
+    """Nodes of it run next to this one during an update: they count on by one."""
+    for setup in ("kept", "lost"):
+        manager.update_setup("d1", setup)
+    fall_back(client, store)
+    reclaim(store, own, 2)
+    client.hincrby(store.keys.session("d1"), "setup_version", 1)
+    manager.bring_back_setups(["d1"])
+    assert store.setups.get("d1").version == 3
+
+
+def test_reclaim_that_is_repeated_changes_nothing_more(
+    store: RedisSessionStore, manager: SessionManager, client: redis.Redis, own: Registration
+) -> None:
+    for setup in ("kept", "lost"):
+        manager.update_setup("d1", setup)
+    fall_back(client, store)
+    reclaim(store, own, 2)
+    before = store.index.get("d1")
+    reclaim(store, own, 2)
+    assert store.index.get("d1") == before
 
 
 def test_reclaim_of_a_device_that_has_the_present_setup_changes_nothing(

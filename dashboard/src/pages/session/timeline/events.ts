@@ -53,6 +53,7 @@ const REASONS: Readonly<Record<string, string>> = {
   http: "it reports over HTTP",
   undo: "a step back",
   redo: "a step forward again",
+  again: "given again: Redis had lost later ones",
   imported: "imported from a file",
 };
 

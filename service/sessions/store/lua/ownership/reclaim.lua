@@ -10,13 +10,15 @@ call('ZADD', tag .. 'leases', 'NX', text(now + tonumber(ARGV[5])), node_id)
 -- What its node was answered about a session is so, whatever this Redis, or the file it was restored from,
 -- has of it: nothing that was acked looks as if it had not been.
 local function raise(session, i, stored)
-  local held, is = ARGV[i + 2], call('HMGET', session, 'rev', 'stream', 'project_id', 'setup_version')
+  local held, is = ARGV[i + 2], call('HMGET', session, 'rev', 'stream', 'project_id', 'setup_version',
+    'setup_floor')
   if tonumber(ARGV[i + 3]) > tonumber(is[1] or 0) then call('HSET', session, 'rev', ARGV[i + 3]) end
   if is[2] ~= ARGV[i + 7] or stored ~= held then turn_to_stream(session, ARGV[i + 7], stored, held) end
   if tonumber(ARGV[i + 8]) > tonumber(call('HGET', session, 'last_seq') or 0) then
     call('HSET', session, 'last_seq', ARGV[i + 8])
   end
-  if tonumber(ARGV[i + 11]) > tonumber(is[4] or 0) then -- the device runs a setup that Redis has lost
+  -- The device runs a setup that Redis has lost.
+  if tonumber(ARGV[i + 11]) > math.max(tonumber(is[4] or 0), tonumber(is[5] or 0) or 0) then
     call('HSET', session, 'setup_floor', ARGV[i + 11])
     if is[4] then
       call('HSET', session, 'reported_version', '0')

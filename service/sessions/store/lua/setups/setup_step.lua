@@ -10,7 +10,8 @@ if expected ~= '' and expected ~= (version[2] or '0') then return {'precondition
 local versions = setup_versions(id)
 local now_is, also = call('GET', setup), versions.present
 if direction == 'again' then
-  if not now_is or tonumber(version[2] or 0) >= (tonumber(version[3] or 0) or 0) then return {'nothing'} end
+  if not now_is then return {'nothing'} end
+  if tonumber(version[2] or 0) > (tonumber(version[3] or 0) or 0) then return setup_state(id) end
 else
   local document = call('RPOP', key(direction, id))
   if not document then return {'nothing'} end
