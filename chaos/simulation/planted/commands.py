@@ -12,7 +12,7 @@ _AGAIN = "a command is sent again only while it is not acknowledged"
 _ORDER = "commands arrive, in order, and a repeated request is one command"
 _LIFE = "a command lives as long as was asked"
 _TAKE = "if record.status ~= 'delivered' and (number"
-_OPEN = "key('commands_open', id), 0, -1, 'WITHSCORES'"
+_OPEN = "commands_open, 0, -1, 'WITHSCORES'"
 _RENEWED = "record.attempt, record.generation = record.attempt + 1, generation"
 _DEADLINE = "local deadline = now + (ARGV[9] ~= '' and tonumber(ARGV[9]) or ttl)"
 

@@ -157,7 +157,8 @@ class CommandDelivery:
             if self._find_owned(session_id) is not owned:
                 return True  # the device has another socket on this node: begin again for that one
             self._send(owned, command)
-            self._sent[session_id] = owned.generation, max(after, command.position)
+            after = max(after, command.position)
+            self._sent[session_id] = owned.generation, after
         # Fewer than asked for means that there are no more. A later command is announced, and the next
         # renewal reports the session again unless its commands are over by then.
         return len(taken) == TAKE_LIMIT

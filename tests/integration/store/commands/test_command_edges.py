@@ -109,6 +109,21 @@ def test_take_goes_on_behind_the_last_and_repeats_what_was_not_answered(
     assert store.commands.take("d1", own.generation, 2, after=rest[-1].position) == []
 
 
+def test_command_with_a_number_below_the_last_one_is_answered_again_after_a_lost_reply(
+    store: RedisSessionStore, own: Registration
+) -> None:
+    """Redis has lost commands, and its clock is behind: the connection has had higher numbers."""
+    after = store.now_ms() + 3_600_000
+    add(store, "c1")
+    [first] = store.commands.take("d1", own.generation, after=after)
+    assert (first.change.command_id, first.position) == ("c1", after + 1)
+    assert store.commands.take("d1", own.generation, after=after) == [first]
+    assert store.commands.take("d1", own.generation, after=first.position) == []
+    add(store, "c2")
+    [later] = store.commands.take("d1", own.generation, after=first.position)
+    assert later.position > first.position
+
+
 def test_what_was_delivered_is_not_sent_over_the_next_connection(
     store: RedisSessionStore, own: Registration
 ) -> None:

@@ -33,6 +33,17 @@ def test_deliver_several_commands_are_sent_in_order_once(world: World) -> None:
     assert world.sockets.ids == ids
 
 
+def test_deliver_commands_whose_numbers_are_not_in_order_are_sent_once(world: World) -> None:
+    """Those that a connection passed over come first, with higher numbers than the others."""
+    for command_id, number in {"c1": 4, "c2": 5, "c3": 3}.items():
+        world.store.add(command_id)
+        world.store.rows[command_id]["number"] = number
+    for _ in range(2):
+        world.delivery.deliver("s")
+        wait_until(lambda: not world.delivery.is_sending("s"))
+    assert world.sockets.ids == ["c1", "c2", "c3"]
+
+
 def test_deliver_asked_again_while_sending_sends_the_newcomer(world: World) -> None:
     """A command that is queued just after the last look is not left lying."""
     world.store.add("c1")

@@ -6,14 +6,23 @@
 -- a lost reply, it answers the same commands again; only the call that finds none left takes the
 -- session out of `pending`.
 local id, generation, limit, after, answer = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), {}
-local is = call('HMGET', key('session', id), 'generation', 'node_id', 'is_connected')
+local session, commands_open = key('session', id), key('commands_open', id)
+local is = call('HMGET', session, 'generation', 'node_id', 'is_connected')
 if is[1] ~= generation or is[3] ~= '1' then return answer end
-local open = call('ZRANGE', key('commands_open', id), 0, -1, 'WITHSCORES')
+local open = call('ZRANGE', commands_open, 0, -1, 'WITHSCORES')
+local last = math.max(after, tonumber(open[#open] or 0))
 for i = 1, #open, 2 do
   if #answer == 6 * limit then return answer end
   local command_id, number, record = open[i], tonumber(open[i + 1]), command_record(id, open[i])
-  -- One that was not sent to this connection may have a smaller number: Redis has lost commands, and its clock is behind.
   if record.status ~= 'delivered' and (number > after or record.generation ~= generation) then
+    -- One that was not sent to this connection has a smaller number where Redis has lost commands, and its clock is behind.
+    -- With a new one it is answered again, should this answer be lost.
+    if number <= after then
+      last = last + 1
+      number = last
+      call('ZADD', commands_open, text(number), command_id)
+      call('HSET', session, 'last_command', text(number))
+    end
     if record.generation ~= generation then
       record.attempt, record.generation = record.attempt + 1, generation
       command_step(id, command_id, record, 'sent')
