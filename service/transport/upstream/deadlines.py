@@ -246,8 +246,9 @@ class Deadlines(engineio.socket.Socket):  # type: ignore[misc]
 
     def _put_ping(self, now_s: float) -> None:
         muster = self.server.muster
-        self.next_ping_s = muster.pings.next_s(self.next_ping_s, now_s)
+        # Where this fails the ping is still due.
         frame = muster.goes_with_ping(self.sid_here) if self.sid_here else None
+        self.next_ping_s = muster.pings.next_s(self.next_ping_s, now_s)
         if self.link is not None:
             self.link.send(muster.pings.wire(frame))
             return

@@ -13,7 +13,7 @@ import pytest
 from service.transport.connection import Frame
 from service.transport.upstream.deadlines import LOOK_S, Deadlines, Pings
 from service.transport.upstream.engine_socket import NodeSocket
-from service.transport.wheel import PAUSED_S, SLOT_S, Wheel
+from service.transport.wheel import AGAIN_S, PAUSED_S, SLOT_S, Wheel
 
 PING = b"\x81\x012"
 STEP_S = 0.05
@@ -176,6 +176,27 @@ def test_ping_and_what_goes_with_it_leave_as_one_piece_the_ping_at_its_end() -> 
     node.run(10)
     assert peer.frames[1:] == [b'\x81\x1e42["ping",{"server_time":2.0}]' + PING]
     assert bare.frames[0] == PING, "it is no Socket.IO connection"
+
+
+def test_client_whose_ping_could_not_be_made_is_pinged_a_second_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has been asked nothing, so that it is silent means nothing."""
+    node = Node(25.0)
+    peer, failures = node.open(), list[float]()
+
+    def fail(sid: str) -> Frame | None:
+        failures.append(node.wheel.now_s)
+        raise RuntimeError("on purpose")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.eio.muster, "goes_with_ping", fail)
+        while not failures:
+            node.run(STEP_S)
+    node.run(AGAIN_S + SLOT_S)
+    assert peer.frames == [PING]
+    node.run(20)
+    assert node.lost == {}
 
 
 def test_kernel_is_not_asked_about_clients_that_answer_and_are_sent_nothing_else() -> None:
