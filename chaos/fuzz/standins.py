@@ -146,7 +146,6 @@ class Reconciler:
     """Gets back everything, and loses nothing."""
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
-    def lose(self, owned: OwnedSession, word: str) -> None: ...
 
 
 class Engine:

@@ -13,9 +13,10 @@ numbers of a session's part as a whole. When a part is refused, the session's ot
 with numbers are refused too, so that a device never sees a later number accepted after an earlier
 one was not.
 
-A session that Redis does not know any more (it came back empty) is reclaimed with the generation
-held here, and its part is sent again under a new number. Not done here: writes without a
-connection, which go directly to the store.
+A session that Redis does not know any more, or with another generation, is reclaimed with the one held
+here, and its part is sent again under a new number, unless Redis refuses the claim: it may have come back
+empty, or as it was before the register. Not done here: writes without a connection, which go directly to
+the store.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 #: Estimated memory the buffer may take.
 MAX_BUFFER_BYTES = 32 << 20
-#: How often one part is sent again after `missing` or a shifted `seq`.
+#: How often one part is sent again after `missing`, `stale` or a shifted `seq`.
 MAX_ATTEMPTS = 3
 
 
@@ -55,14 +56,13 @@ class Reconciler(Protocol):
     """Makes claims equal to what Redis holds; see `OwnershipReconciler`."""
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None: ...
-    def lose(self, owned: OwnedSession, word: str) -> None: ...
 
 
 class Ingest:
     """The buffer between this node's devices and Redis.
 
     Args:
-        reconciler: gets back sessions that Redis does not know, and ends claims that are over.
+        reconciler: gets back sessions that Redis does not know as ours, and ends claims that are over.
         answers: called with the outcome of every update.
         sockets: held where too much of a session waits.
         metrics: samples that Redis accepted, and flushes, are counted there.
@@ -216,20 +216,20 @@ class Ingest:
             return self._refuse_all(queue, batch, errors.Internal())
         self._metrics.flush_samples.observe(sum(part.count for part in flight.parts))
         self._metrics.flush_seconds.observe(time.monotonic() - flight.sent_at)
-        stored, missing = self.stored, []
+        stored, not_ours = self.stored, []
         for slot, result in zip(batch, answer, strict=True):
             if result.word == "ok":
                 self._stored(slot, result.value)
-            elif result.word == "missing":
-                missing.append(slot)
+            elif result.word in ("missing", "stale"):
+                not_ours.append(slot)
             elif result.word == "conflict":
                 self._shifted(queue, slot, result.value)
             elif result.word in ("too_many_keys", "too_large") and slot.events > 1:
                 self._split(queue, slot)
             else:
-                self._refuse(queue, slot, word_error(slot.owned, result.word))
+                self._refuse(queue, slot, word_error(result.word))
         self._metrics.samples.add(count=self.stored - stored)
-        return self._recover(flight.partition, queue, missing) if missing else None
+        return self._recover(flight.partition, queue, not_ours) if not_ours else None
 
     def _stored(self, slot: PendingUpdates, rev: int) -> None:
         owned = slot.owned
@@ -274,15 +274,15 @@ class Ingest:
             queue.appendleft(alone)
 
     def _recover(
-        self, partition: int, queue: deque[PendingUpdates], missing: list[PendingUpdates]
+        self, partition: int, queue: deque[PendingUpdates], not_ours: list[PendingUpdates]
     ) -> None:
-        held = [slot for slot in missing if self._sessions.holds(slot.owned)]
+        held = [slot for slot in not_ours if self._sessions.holds(slot.owned)]
         if held:
             try:
                 self._reconciler.reclaim(partition, [slot.owned for slot in held])
             except ServiceError:
                 log.warning("reclaim failed", extra={"action": "reclaim_failed"})
-        for slot in reversed(missing):
+        for slot in reversed(not_ours):
             slot.attempts += 1
             if slot.owned.lost:
                 self._refuse(queue, slot, lost_error(slot.owned))
@@ -302,10 +302,6 @@ class Ingest:
         stored, they only leave a gap.
         """
         owned = slot.owned
-        stale = isinstance(error, errors.StaleGeneration)
-        news = stale and not owned.lost
-        if news:
-            owned.lost = "superseded"
         behind: list[Entry] = []
         self._load.settle(slot)
         if slot.numbered or owned.lost:
@@ -324,8 +320,6 @@ class Ingest:
             self._answers.answer(owned, ack_id, error)
         self._duplicates.answer(owned, error)
         self._load.release_if_low(owned)
-        if news:
-            self._reconciler.lose(owned, "superseded")
 
     def _refuse_all(
         self, queue: deque[PendingUpdates], batch: list[PendingUpdates], error: ServiceError

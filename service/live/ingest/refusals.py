@@ -19,7 +19,7 @@ def gap_error(expected_seq: int) -> errors.Conflict:
     return errors.Conflict(f"seq {expected_seq} must come next.", expected_seq=expected_seq)
 
 
-def word_error(owned: OwnedSession, word: str) -> ServiceError:
+def word_error(word: str) -> ServiceError:
     """Return the error for a part of a flush that Redis refused with this word."""
     if word == "too_many_keys":
         return errors.TooLarge("The session has as many data keys as are allowed.")
@@ -27,6 +27,4 @@ def word_error(owned: OwnedSession, word: str) -> ServiceError:
         return errors.TooLarge(
             "The session holds all that it may (sessions.max_bytes), and this does not fit."
         )
-    if word == "stale":
-        return lost_error(owned)
     return errors.Internal(f"Unknown answer of append: {word[:40]}")

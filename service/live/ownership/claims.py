@@ -80,7 +80,8 @@ class OwnershipReconciler:
             answers = self._store.reclaim(partition, self._node_id, holdings)
             for owned, (word, other) in zip(some, answers, strict=True):
                 if word != "ok" and self._sessions.holds(owned):
-                    self.lose(owned, word)
+                    self._sessions.drop(owned, word)
+                    self._dismiss(owned, word)
                 elif other is not None:
                     self._supersede(other, owned.session_id, owned.generation)
             words = [word for word, _ in answers]
@@ -98,11 +99,6 @@ class OwnershipReconciler:
                     "refused": len(words) - words.count("ok"),
                 },
             )
-
-    def lose(self, owned: OwnedSession, word: str) -> None:
-        """End a claim that Redis does not honour, and notify its device."""
-        self._sessions.drop(owned, word)
-        self._dismiss(owned, word)
 
 
 class PendingDisconnects:

@@ -57,8 +57,8 @@ class OwnershipStore(StorePart):
 
     def __init__(self, runner: ScriptRunner) -> None:
         super().__init__(runner)
-        #: node id -> partition -> deadline of its lease, as `renew` answered it last
-        self._deadlines: dict[str, dict[int, str]] = {}
+        #: node id -> partition -> token of its lease, as `renew` answered it last
+        self._leases: dict[str, dict[int, str]] = {}
 
     def create(
         self, session_id: str, session_name: str = "", project_id: str = ""
@@ -250,13 +250,13 @@ class OwnershipStore(StorePart):
     def renew(self, node_id: str) -> list[Renewal]:
         """Move a node's lease in every partition; cost: partitions, not sessions.
 
-        Guarantees: `held` only when nothing can have happened to the lease since this process was
-        answered the last time.
+        Guarantees: `held` only when nothing can have happened to the lease, and Redis has lost nothing, since
+        this process was answered the last time.
         """
-        known = self._deadlines.get(node_id, {})
+        known = self._leases.get(node_id, {})
         lease_ms = self._runner.settings.lease_ms
         answers = self._runner.everywhere("renew", lambda p: [node_id, lease_ms, known.get(p, "")])
-        self._deadlines[node_id] = {p: answer[1] for p, answer in enumerate(answers)}
+        self._leases[node_id] = {p: answer[1] for p, answer in enumerate(answers)}
         return [
             Renewal(partition, answer[0] == "held", list(answer[2:]))
             for partition, answer in enumerate(answers)
@@ -266,7 +266,7 @@ class OwnershipStore(StorePart):
         """Give back a node's leases at a clean end."""
         lease_ms = self._runner.settings.lease_ms
         self._runner.everywhere("release", lambda p: [node_id, lease_ms])
-        self._deadlines.pop(node_id, None)
+        self._leases.pop(node_id, None)
 
     def expire(self, partition: int) -> Expiry:
         """Release what dead nodes held, and end commands past their deadline.

@@ -83,7 +83,7 @@ class Bench:
         self.standing = Standing(renew_s=2.0)
         self.sessions = OwnedSessions()
         self.metrics = Metrics()
-        self.lost: list[OwnedSession] = []
+        self.superseded: list[OwnedSession] = []
         self.held: list[tuple[str, str]] = []
         self.deleted: list[OwnedSession] = []
         self.reclaimed: list[OwnedSession] = []
@@ -108,12 +108,9 @@ class Bench:
 
     def reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
         self.reclaimed.extend(claims)
-        for owned in self.deleted:
-            self.sessions.drop(owned, "deleted")
-
-    def lose(self, owned: OwnedSession, word: str) -> None:
-        assert word == "superseded"
-        self.lost.append(owned)
+        for word, some in (("deleted", self.deleted), ("superseded", self.superseded)):
+            for owned in some:
+                self.sessions.drop(owned, word)
 
     # -- Flow
 

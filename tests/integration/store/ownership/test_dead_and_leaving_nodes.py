@@ -156,7 +156,8 @@ def test_lease_that_was_over_is_told_although_it_is_the_one_that_was_given(
     assert store.ownership.renew(A)[0].held
     over = store.now_ms() - 1
     redis_client.zadd(store.keys.leases(0), {A: over})
-    store.ownership._deadlines[A] = {0: str(over)}
+    _, server = store.ownership._leases[A][0].split()
+    store.ownership._leases[A] = {0: f"{over} {server}"}
     assert not store.ownership.renew(A)[0].held
 
 

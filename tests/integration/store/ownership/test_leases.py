@@ -86,6 +86,34 @@ def test_renew_in_an_emptied_redis_makes_sessions_again(make_node: Make, own_ser
         node.leases.stop()
 
 
+def test_renew_in_another_life_of_redis_reclaims_although_the_lease_is_as_it_was(
+    make_node: Make, own_server: Any
+):
+    """A restart, as a failover, may lose what came after the last renewal: the lease does not show it."""
+    with (
+        redis.Redis.from_url(own_server.url, decode_responses=True) as client,
+        redis.Redis.from_url(own_server.url) as raw,
+    ):
+        node = make_node(client, lease_ms=60_000)
+        node.register("d1", f"{node.node_id.rpartition('-')[2]}.before")
+        node.leases.renew()
+        node.leases.renew()
+        assert node.reconciler.answers == {"ok": 1}  # of the first one
+        kept = {key: raw.dump(key) for key in raw.scan_iter()}
+        own = node.register("d1")
+        own_server.kill()
+        own_server.start()
+        raw.flushall()
+        for key, state in kept.items():
+            raw.restore(key, 0, state)
+        assert node.fields("d1")["sid"] != own.sid
+
+        node.leases.renew()
+
+        assert node.fields("d1")["sid"] == own.sid
+        assert int(node.fields("d1")["generation"]) == own.generation
+
+
 @pytest.mark.parametrize("first", ["register", "join", "reclaim"])
 def test_renew_after_a_pause_reclaims_although_something_else_came_first(
     make_node: Make, first: str

@@ -211,18 +211,20 @@ def test_overloaded_refuses_and_lets_the_same_seq_come_again(bench):
 def test_stale_ends_the_claim(bench):
     owned = bench.own()
     bench.store.answers = [[("stale", 0)]]
+    bench.superseded.append(owned)
     bench.add(owned, update())
     bench.ingest.kick()
 
     assert bench.words() == ["stale_generation"]
-    assert bench.lost == [owned]
     with pytest.raises(errors.StaleGeneration):
         bench.add(owned, update())
 
 
-def test_missing_is_reclaimed_and_sent_under_a_new_number(bench):
+@pytest.mark.parametrize("word", ["missing", "stale"])
+def test_what_redis_does_not_know_as_ours_is_reclaimed_and_sent_under_a_new_number(bench, word):
+    """Redis came back empty, or as it was before the register."""
     first, second = bench.own("d1"), bench.own("d2")
-    bench.store.answers = [[("missing", 0), ("ok", 1)]]
+    bench.store.answers = [[(word, 0), ("ok", 1)]]
     bench.add(first, update())
     bench.add(second, update())
     bench.ingest.kick()

@@ -87,6 +87,7 @@ def test_update_without_ack_is_told_when_it_is_refused_only():
     bench.ingest.kick()
     assert bench.refused == []
     bench.store.answers.append([AppendResult("stale")])
+    bench.superseded.append(owned)
     bench.ingest.add(owned, update(), None)
     bench.ingest.add(owned, update(), None)
     bench.ingest.kick()

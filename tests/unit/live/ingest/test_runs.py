@@ -94,6 +94,7 @@ def test_of_a_run_only_the_update_that_brings_too_much_is_refused(bench: Bench) 
 def test_update_of_a_run_without_an_ack_is_answered_when_it_is_refused(bench: Bench) -> None:
     owned = bench.own()
     bench.store.answers = [[("stale",)]]
+    bench.superseded.append(owned)
     add(bench, owned, event(b'{"key":"a","value":1}'), event(b'{"key":"a","value":2}', b"7"))
     assert bench.ingest.flush(1)
 

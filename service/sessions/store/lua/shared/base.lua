@@ -45,13 +45,18 @@ local function refresh_if_due(id, made)
   for _, kind in ipairs(made or {}) do call('PEXPIRE', key(kind, id), text(left)) end
 end
 
--- Names the time in which this Redis lost nothing: another process, another primary and an emptied Redis
--- are other lives. A server that does not tell who it is counts as never restarted.
-local function life()
+-- Names the process that this Redis is, and as whose primary: after a restart or a failover, either of which may have taken
+-- the last writes, it is another one. A server that does not tell who it is counts as never restarted.
+local function server_life()
   local words = {}
   for section, name in pairs({server = 'run_id', replication = 'master_replid'}) do
     local info = redis.pcall('INFO', section)
     words[name] = type(info) == 'string' and string.match(info, name .. ':(%x+)') or ''
   end
-  return words.run_id .. ':' .. words.master_replid .. ':' .. (call('HGET', tag .. 'epoch', 'epoch') or '')
+  return words.run_id .. ':' .. words.master_replid
+end
+
+-- Names the time in which this Redis lost nothing: that process and primary, until it is emptied.
+local function life()
+  return server_life() .. ':' .. (call('HGET', tag .. 'epoch', 'epoch') or '')
 end

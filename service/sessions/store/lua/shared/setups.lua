@@ -29,7 +29,7 @@ end
 -- Gives the setup the next version, which is above all that devices of this id are known to have. Where Redis may have lost
 -- changes since the last one, 100 to 199 numbers are left out: a number names one document for ever.
 local function next_setup_version(id)
-  local session, run, replication = key('session', id), string.match(life(), '^(%x*):(%x*)')
+  local session, run, replication = key('session', id), string.match(server_life(), '^(%x*):(%x*)')
   local is = call('HMGET', session, 'setup_version', 'setup_floor', 'reported_version', 'setup_life')
   local now_life = string.sub(run, 1, 8) .. string.sub(replication, 1, 8)
   local version, reported = math.max(tonumber(is[1] or 0), tonumber(is[2] or 0) or 0), tonumber(is[3] or 0)

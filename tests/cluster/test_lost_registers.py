@@ -1,0 +1,36 @@
+"""Registers that Redis has lost: a failover, or a restored backup, has the session as it was before."""
+
+from __future__ import annotations
+
+from muster_client import Device
+
+from tests.support.nodes.node_processes import MakeCluster
+from tests.support.waiting import wait_until
+
+
+def test_device_whose_register_was_lost_keeps_its_session_and_is_not_superseded(
+    cluster: MakeCluster,
+) -> None:
+    """What it sends comes before the node looks at its lease again."""
+    one = cluster(1, sessions__lease_s=60.0, sessions__renew_s=20.0)
+    key = one.store.keys.session("d1")
+    with Device(one.urls[0], "d1"):
+        wait_until(lambda: one.redis.exists(key), 20)
+    wait_until(lambda: one.redis.hget(key, "is_connected") == "0", 20)
+    with one.redis.client() as raw:
+        before = raw.execute_command("DUMP", key, NEVER_DECODE=[])
+
+    device = Device(one.urls[0], "d1")
+    device.start()
+    try:
+        wait_until(lambda: device.state == "online", 20)
+        generation = one.redis.hget(key, "generation")
+        one.redis.restore(key, 0, before, replace=True)
+
+        device.send({"n": 1})
+
+        assert device.flush(20)
+        assert device.state == "online"
+        assert one.redis.hmget(key, "generation", "is_connected") == [generation, "1"]
+    finally:
+        device.stop()
