@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from muster_client import Device
 
 from tests.support.nodes.node_processes import MakeCluster
@@ -34,3 +36,28 @@ def test_device_whose_register_was_lost_keeps_its_session_and_is_not_superseded(
         assert one.redis.hmget(key, "generation", "is_connected") == [generation, "1"]
     finally:
         device.stop()
+
+
+def test_updates_after_a_restored_backup_are_stored_though_it_has_higher_numbers(
+    cluster: MakeCluster, tmp_path: Path
+) -> None:
+    """They were given while Redis was empty, and would have been those of updates in the backup."""
+    one = cluster(1)
+    keys, file = one.store.keys, tmp_path / "d1.db"
+    with Device(one.urls[0], "d1", buffer=file) as device:
+        for value in range(3):
+            device.send({"n": value})
+            assert device.flush(20)
+    wait_until(lambda: one.redis.hget(keys.session("d1"), "is_connected") == "0", 20)
+    with one.redis.client() as raw:
+        backup = raw.execute_command("DUMP", keys.session("d1"), NEVER_DECODE=[])
+    one.redis.flushall()
+
+    with Device(one.urls[0], "d1", buffer=file) as device:
+        device.send({"n": 3})
+        assert device.flush(20)
+        one.redis.restore(keys.session("d1"), 0, backup, replace=True)
+        device.send({"n": 4})
+        assert device.flush(20)
+
+    assert one.redis.hget(keys.latest("d1"), "n").partition("\n")[2].startswith("[4,")

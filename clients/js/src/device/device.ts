@@ -296,10 +296,12 @@ export class Device {
         ...(projectId === undefined ? {} : { project_id: projectId }),
         ...(meta === undefined ? {} : { meta }),
       });
+      if (answer.last_seq > this.#buffer.highest) {
+        this.#warn("the service knows more of this device than its buffer: some samples may be stored twice");
+      }
       const mustChange = this.#sender.registered(answer.last_seq);
       this.#noteEmpty();
       if (!mustChange) return answer;
-      this.#warn("the service knows more of this device than its buffer: some samples may be stored twice");
     }
   }
 

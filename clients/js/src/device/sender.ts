@@ -46,7 +46,7 @@ export interface Meaning {
 
 /** What one device has to send; asked by one connection at a time. */
 export class Sender {
-  #settled = 0; // highest number that is settled in this stream
+  #settled: number; // highest number that is settled in this stream, as far as is known
   #left: Update[] = []; // numbered and not settled, in order
   #unsent = 0; // how many at the end of `#left` were not sent on this connection
   #awaited = 0; // answers that have not come
@@ -65,6 +65,7 @@ export class Sender {
       if (samples.length > 0) this.#left.push({ seq, samples });
       after = last;
     }
+    this.#settled = this.#left[0] === undefined ? buffer.highest : this.#left[0].seq - 1;
   }
 
   /** How many answers have not come. */
@@ -83,13 +84,14 @@ export class Sender {
   /**
    * Begin on a connection that was registered with the buffer's stream.
    *
-   * Returns whether another stream has to be registered before anything is sent, because the service knows
-   * numbers that this buffer never gave: then some samples may be stored twice.
+   * Returns whether another stream has to be registered before anything is sent. Either the service knows
+   * numbers that this buffer never gave: then some samples may be stored twice. Or it has lost some that were
+   * settled: given again, they would pass for the former ones where it gets these back, from a backup.
    */
   registered(lastSeq: number): boolean {
     let settled: Update | undefined;
     while (this.#left[0] !== undefined && this.#left[0].seq <= lastSeq) settled = this.#left.shift();
-    const mustChange = lastSeq > this.buffer.highest;
+    const mustChange = lastSeq > this.buffer.highest || lastSeq < this.#settled;
     this.#settled = mustChange ? 0 : lastSeq;
     this.#numberLeft(mustChange ? newStream() : this.buffer.stream);
     if (settled !== undefined) this.buffer.settle(lastPlace(settled), this.#numbers());

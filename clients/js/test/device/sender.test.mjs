@@ -94,6 +94,29 @@ test("a buffer that is older than the service takes a new stream and settles wha
   assert.deepEqual(await sent(buffer, sender), [[1, [2]]]);
 });
 
+test("numbers that the service has lost are not given again, as it may get them back from a backup", async () => {
+  const { buffer, sender } = registered(1);
+  await sent(buffer, sender);
+  const { stream } = buffer;
+  sender.answered(1, OK);
+  buffer.add(numbers(1, 2));
+  await sent(buffer, sender);
+  sender.lost();
+  assert.equal(sender.registered(0), true);
+  assert.notEqual(buffer.stream, stream);
+  assert.deepEqual(sender.take(), []);
+  assert.equal(sender.registered(0), false);
+  assert.deepEqual(await sent(buffer, sender), [[1, [2]]]);
+});
+
+test("a buffer whose samples are all settled gives no lost number again either", async () => {
+  const { buffer, sender } = registered(1);
+  await sent(buffer, sender);
+  sender.answered(1, OK);
+  assert.equal(new Sender(buffer).registered(0), true);
+  assert.equal(new Sender(buffer).registered(0), false);
+});
+
 test("one refused among many is dropped alone, after all answers, and the rest is numbered anew once", async () => {
   const { buffer, sender } = registered(0);
   for (let value = 1; value <= 4; value += 1) {

@@ -296,14 +296,16 @@ class AsyncDevice:
             identity = {**self._identity, "stream": self._sender.stream}
             answer = await socket.call("register", identity)
             self.registration = answer
-            _, has_other_stream = self._sender.registered(int(answer["last_seq"]))
+            last_seq = int(answer["last_seq"])
+            if last_seq > self.buffer.highest:
+                log.warning(
+                    "the service knows more of %s than this buffer: some samples may be stored twice",
+                    self.device_id,
+                )
+            _, has_other_stream = self._sender.registered(last_seq)
             self._note_empty()
             if not has_other_stream:
                 return answer
-            log.warning(
-                "the service knows more of %s than this buffer: some samples may be stored twice",
-                self.device_id,
-            )
 
     def _note_clock(self, server_time: float) -> None:
         ahead_s = self._server_ahead_s = server_time - time.time()

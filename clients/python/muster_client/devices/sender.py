@@ -75,7 +75,7 @@ class Sender:
     def __init__(self, buffer: Buffer, window: int = WINDOW) -> None:
         self._buffer = buffer
         self._window = window
-        self._settled = 0  # highest number that is settled in this stream
+        self._settled = 0  # highest number that is settled in this stream, as far as is known
         self._left: deque[Update] = deque()  # numbered and not settled, in order
         self._unsent = 0  # how many at the end of `_left` were not sent on this connection
         self._awaited = 0  # answers that have not come
@@ -93,6 +93,7 @@ class Sender:
             if samples:
                 self._left.append(Update(seq, samples))
             after = last
+        self._settled = self._left[0].seq - 1 if self._left else self._buffer.highest
 
     def _upto(self, after: int, last: int) -> list[Stored]:
         found: list[Stored] = []
@@ -119,13 +120,14 @@ class Sender:
 
         Returns:
             Samples that turn out to be stored; and whether another stream has to be registered
-            before anything is sent, because the service knows numbers that this buffer never gave:
-            then some samples may be stored twice.
+            before anything is sent. Either the service knows numbers that this buffer never gave:
+            then some samples may be stored twice. Or it has lost some that were settled: given again,
+            they would pass for the former ones where it gets these back, from a backup.
         """
         settled: list[Stored] = []
         while self._left and self._left[0].seq <= last_seq:
             settled += self._left.popleft().samples
-        must_change = last_seq > self._buffer.highest
+        must_change = last_seq > self._buffer.highest or last_seq < self._settled
         stream = new_stream() if must_change else self._buffer.stream
         self._settled = 0 if must_change else last_seq
         self._number_left(stream)

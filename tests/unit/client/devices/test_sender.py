@@ -131,6 +131,43 @@ def test_update_whose_ack_was_lost_is_stored_once(buffer: Buffer) -> None:
     assert wire.service.values == [1, 2, 3]
 
 
+def test_numbers_that_the_service_has_lost_are_not_given_again(buffer: Buffer) -> None:
+    """It gets a backup back, in which they are those of other updates: later ones would count as stored."""
+    wire = Wire(Service(), buffer)
+    wire.connect()
+    for value in range(3):
+        add(buffer, value)
+        wire.finish()
+    backup = dict(wire.service.streams)
+    wire.service.streams.clear()
+    wire.connect()
+    add(buffer, 3)
+    wire.finish()
+    add(buffer, 4)
+    wire.send()  # and its answer is lost
+    wire.service.streams = backup
+    wire.service.values = [0, 1, 2]
+
+    wire.connect()
+    add(buffer, 5)
+    wire.finish()
+
+    assert wire.service.values == [0, 1, 2, 4, 5]
+
+
+def test_buffer_file_that_was_opened_again_gives_no_lost_number_again(tmp_path: Path) -> None:
+    streams = []
+    for service in (Service(), Service()):
+        buffer = FileBuffer(tmp_path / "buffer.db")
+        wire = Wire(service, buffer)
+        wire.connect()
+        add(buffer, 1)
+        wire.finish()
+        buffer.close()
+        streams += service.streams
+    assert len(set(streams)) == 2
+
+
 def test_of_a_refused_update_only_the_sample_at_fault_goes(buffer: Buffer) -> None:
     """It is split until the sample stands alone; the storm of conflicts behind it stays small."""
     wire = Wire(Service(), buffer)
