@@ -130,6 +130,7 @@ class Socket:
             dispatcher=self.dispatcher,
             clock=StillClock(),
             heard_of=lambda owned, now_ms: None,
+            reclaim=Reconciler().reclaim,
             max_value_bytes=MAX_VALUE_BYTES,
         )
         dispatcher = self.dispatcher

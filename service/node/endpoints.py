@@ -99,6 +99,7 @@ def _open_sockets(
         dispatcher=dispatcher,
         clock=clock,
         heard_of=live.sessions.heard_of,
+        reclaim=live.reconciler.reclaim,
         max_value_bytes=config.sessions.max_value_bytes,
     )
     devices.listen()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from service import errors
 from service.clock import Clock
@@ -38,6 +38,9 @@ _LONG_RESULT = re.compile(
 OWN_ONLY = "A device acts on its own session only."
 
 
+Answer = TypeVar("Answer")
+
+
 class SetupReports(Protocol):
     """Where the versions are kept that devices run."""
 
@@ -59,7 +62,11 @@ class Setups(Protocol):
 
 
 class Devices:
-    """Handlers of the devices' events; `register` is in `Registers`."""
+    """Handlers of the devices' events; `register` is in `Registers`.
+
+    Args:
+        reclaim: gets sessions back that Redis does not know as ours, and ends claims that are over.
+    """
 
     def __init__(
         self,
@@ -71,9 +78,11 @@ class Devices:
         dispatcher: Dispatcher,
         clock: Clock,
         heard_of: Callable[[OwnedSession, int], None],
+        reclaim: Callable[[int, list[OwnedSession]], None],
         max_value_bytes: int,
     ) -> None:
         self._heard_of = heard_of
+        self._reclaim = reclaim
         self._reports = reports
         self._setups = setups
         self._ingest = ingest
@@ -137,14 +146,20 @@ class Devices:
         wanted = payloads.DeviceSetup.parse(call.payload)
         if wanted.reported_version is not None:
             version = wanted.reported_version
-            if self._reports.reported(owned.session_id, owned.generation, version):
+            if self._as_owner(
+                owned,
+                lambda: self._reports.reported(owned.session_id, owned.generation, version),
+            ):
                 owned.setup_version = version
             return {"reported_version": wanted.reported_version}
-        state = self._setups.update_setup(
-            owned.session_id,
-            wanted.setup,
-            version=wanted.version,
-            generation=owned.generation,
+        state = self._as_owner(
+            owned,
+            lambda: self._setups.update_setup(
+                owned.session_id,
+                wanted.setup,
+                version=wanted.version,
+                generation=owned.generation,
+            ),
         )
         owned.setup_version = state.version
         return {
@@ -174,7 +189,10 @@ class Devices:
         owned = self._owned(call)
         wanted = payloads.CommandResult.parse(call.payload)
         ok, result, error = self._commands.read_ack([call.payload])
-        change = self._commands.finish(owned, wanted.command_id, bool(ok), result, error)
+        change = self._as_owner(
+            owned,
+            lambda: self._commands.finish(owned, wanted.command_id, bool(ok), result, error),
+        )
         if change is None:
             raise errors.CommandNotFound(command_id=wanted.command_id)
         return {"command_id": wanted.command_id, "status": change.status}
@@ -185,6 +203,18 @@ class Devices:
         found = _LONG_RESULT.match(start)
         if owned is not None and not owned.lost and found is not None:
             self._commands.lose(owned, found[1], error)
+
+    def _as_owner(self, owned: OwnedSession, act: Callable[[], Answer]) -> Answer:
+        """Do something as the owner; once more after a reclaim where Redis refuses that: it may have lost the register.
+
+        The device would not say it again on this connection.
+        """
+        try:
+            return act()
+        except (errors.StaleGeneration, errors.SessionNotFound):
+            self._reclaim(owned.partition, [owned])
+            check_held(owned)
+            return act()
 
     def _owned(self, call: Call) -> OwnedSession:
         """Return the session this socket is registered as.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from muster_client import Device
 
+from service.sessions.model import NewCommand
+from tests.support.clients.clients import Client
 from tests.support.nodes.node_processes import MakeCluster
 from tests.support.waiting import wait_until
 
@@ -36,6 +38,37 @@ def test_device_whose_register_was_lost_keeps_its_session_and_is_not_superseded(
         assert one.redis.hmget(key, "generation", "is_connected") == [generation, "1"]
     finally:
         device.stop()
+
+
+def test_result_and_report_of_a_device_whose_register_was_lost_are_taken(
+    cluster: MakeCluster,
+) -> None:
+    """They come before the node looks at its lease again, and the device says them once."""
+    one = cluster(1, sessions__lease_s=60.0, sessions__renew_s=20.0)
+    keys = one.store.keys
+    first, second = Client(one.urls[0]), Client(one.urls[0], answers={"command": None})
+    try:
+        first.ok("register", {"device_id": "d1"})
+        one.store.commands.add("d1", NewCommand("c" * 32, "blink", "null", 60_000))
+        one.store.setups.put("d1", b"1")
+        kinds = (keys.session("d1"), keys.commands("d1"), keys.commands_open("d1"))
+        with one.redis.client() as raw:
+            before = [raw.execute_command("DUMP", key, NEVER_DECODE=[]) for key in kinds]
+        second.ok("register", {"device_id": "d1"})
+        wait_until(lambda: "command" in dict(second.events), 20)
+        for key, state in zip(kinds, before, strict=True):
+            one.redis.restore(key, 0, state, replace=True)
+
+        second.ok("command_result", {"command_id": "c" * 32, "ok": True})
+        for key, state in zip(kinds, before, strict=True):
+            one.redis.restore(key, 0, state, replace=True)
+        second.ok("update_setup", {"reported_version": 1})
+
+        assert one.redis.hget(keys.session("d1"), "reported_version") == "1"
+        assert "superseded" not in dict(second.events)
+    finally:
+        first.close()
+        second.close()
 
 
 def test_updates_after_a_restored_backup_are_stored_though_it_has_higher_numbers(

@@ -39,12 +39,23 @@ class Bench:
             dispatcher=SimpleNamespace(emit=self._noting("emit")),  # type: ignore[arg-type]
             clock=SimpleNamespace(now_s=lambda: 7.0, now_ms=lambda: 7000),
             heard_of=OwnedSessions().heard_of,
+            reclaim=self._reclaim,
             max_value_bytes=1000,
         )
+        #: What the next calls raise; and what a reclaim finds.
+        self.refusals: list[errors.ServiceError] = []
+        self.lost = ""
+
+    def _reclaim(self, partition: int, claims: list[OwnedSession]) -> None:
+        for owned in claims:
+            self.told.append(("reclaim", partition, owned.session_id))
+            owned.lost = self.lost
 
     def _noting(self, name: str, answer: Any = None) -> Any:
         def noted(*args: Any, **options: Any) -> Any:
             self.told.append((name, *args, options))
+            if self.refusals:
+                raise self.refusals.pop()
             return answer
 
         return noted
@@ -121,6 +132,23 @@ def test_setup_and_the_version_that_runs_are_of_its_generation(bench: Bench, pee
         ("update_setup", "d1", {"a": 1}, {"version": 3, "generation": 7}),
         ("reported", "d1", 7, 4, {}),
     ]
+
+
+@pytest.mark.parametrize("refusal", [errors.StaleGeneration, errors.SessionNotFound])
+@pytest.mark.parametrize("lost", ["", "superseded"])
+@pytest.mark.parametrize("payload", [{"setup": 1}, {"reported_version": 4}])
+def test_what_redis_refuses_to_the_owner_is_done_after_a_reclaim(
+    bench: Bench, peer: Peer, payload: Any, lost: str, refusal: type[errors.ServiceError]
+) -> None:
+    """Redis may have lost the register, and the device does not say it again on this connection."""
+    bench.refusals, bench.lost = [refusal()], lost
+    if lost:
+        with pytest.raises(errors.StaleGeneration):
+            bench.devices.update_setup(call(peer, payload))
+    else:
+        bench.devices.update_setup(call(peer, payload))
+    word = "update_setup" if "setup" in payload else "reported"
+    assert bench.words() == [word, "reclaim", *([] if lost else [word])]
 
 
 @pytest.mark.parametrize(

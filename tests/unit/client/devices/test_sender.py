@@ -156,7 +156,7 @@ def test_numbers_that_the_service_has_lost_are_not_given_again(buffer: Buffer) -
 
 
 def test_buffer_file_that_was_opened_again_gives_no_lost_number_again(tmp_path: Path) -> None:
-    streams = []
+    streams: list[str] = []
     for service in (Service(), Service()):
         buffer = FileBuffer(tmp_path / "buffer.db")
         wire = Wire(service, buffer)
