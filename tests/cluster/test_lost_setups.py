@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from muster_client import Device, Operator
 
+from tests.support.clients.clients import Client
 from tests.support.nodes.node_processes import Cluster, MakeCluster
 from tests.support.waiting import wait_until
 
@@ -80,3 +81,23 @@ def test_device_gets_the_first_setup_of_an_emptied_redis(
     operator.put_setup("d1", "first")
 
     wait_until(lambda: applied[-1:] == ["first"] and is_in_sync(operator), 20)
+
+
+def test_device_that_confirms_nothing_gets_the_first_setup_of_an_emptied_redis(
+    one: Cluster, operator: Operator
+) -> None:
+    device = Client(one.urls[0])
+    try:
+        device.ok("register", {"device_id": "d1"})
+        operator.put_setup("d1", 1)
+        operator.put_setup("d1", 2)
+        wait_until(lambda: device.got("setup")[-1:] == [{"setup": 2, "setup_version": 2}])
+        one.redis.flushall()
+        wait_until(lambda: (one.store.index.get("d1") or {}).get("is_connected") == "1", 20)
+
+        operator.put_setup("d1", "first")
+
+        wait_until(lambda: device.got("setup")[-1]["setup"] == "first")
+        assert device.got("setup")[-1]["setup_version"] > 2
+    finally:
+        device.close()

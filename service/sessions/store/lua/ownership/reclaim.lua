@@ -27,7 +27,8 @@ local function raise(session, i, stored)
     end
   end
   if stored == held then return end
-  call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6], 'counted', '')
+  call('HSET', session, 'session_name', ARGV[i + 4], 'project_id', ARGV[i + 5], 'meta', ARGV[i + 6], 'counted', '',
+    'setup_life', '') -- its device may have had setups that it did not confirm
   if is[3] and is[3] ~= '' then call('ZREM', tag .. 'project:' .. is[3], ARGV[i]) end
   if ARGV[i + 5] ~= '' then call('ZADD', tag .. 'project:' .. ARGV[i + 5], ARGV[i + 9], ARGV[i]) end
 end
@@ -62,7 +63,7 @@ for i = 7, #ARGV, 12 do
       make(id, generation)
       call('HSET', session, 'rev', ARGV[i + 3], 'session_name', ARGV[i + 4], 'project_id', project,
         'meta', ARGV[i + 6], 'stream', ARGV[i + 7], 'last_seq', ARGV[i + 8],
-        'created_at', ARGV[i + 9], 'connects', '1')
+        'created_at', ARGV[i + 9], 'connects', '1', 'setup_life', '')
       if ARGV[i + 11] ~= '0' then call('HSET', session, 'setup_floor', ARGV[i + 11]) end
       if project ~= '' then call('ZADD', tag .. 'project:' .. project, ARGV[i + 9], id) end
     else
