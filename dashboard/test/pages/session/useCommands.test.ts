@@ -97,6 +97,19 @@ test("a command of somebody else is shown at once, and read as a whole soon", as
   expect(commands.names.value).toEqual(["reboot", "used_before"]);
 });
 
+test("an open command that Redis has lost is not shown for ever", async () => {
+  const commands = inScope(() => useCommands(feed));
+  client.answer({ commands: [command("done", { status: "failed" }), command("lost"), command("kept")] });
+  await commands.load();
+  feed.tell({ kind: "reset" });
+  const update = { command_id: "new", session_id: "kiosk-7", command: "blink", status: "queued", at: 2e9 } as const;
+  feed.tell({ kind: "command", sessionId: "kiosk-7", command: update });
+  client.answer({ commands: [command("kept")] });
+  await vi.advanceTimersByTimeAsync(1000);
+  await settled();
+  expect(commands.entries.value.map((entry) => entry.id).sort()).toEqual(["done", "kept", "new"]);
+});
+
 test("after a gap of the feed the list is read again", async () => {
   const commands = inScope(() => useCommands(feed));
   client.answer({ commands: [] });

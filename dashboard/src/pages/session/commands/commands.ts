@@ -65,6 +65,13 @@ export function listed(entries: Entries, commands: readonly Command[]): Entries 
   return found;
 }
 
+/** Leave out which of these are open and not in a list of the service. */
+export function withoutLost(entries: Entries, doubted: readonly string[], commands: readonly Command[]): Entries {
+  const kept = new Set(commands.map((one) => one.command_id));
+  const isLost = ({ id, status }: Entry): boolean => doubted.includes(id) && !isFinal(status) && !kept.has(id);
+  return new Map([...entries].filter(([, entry]) => !isLost(entry)));
+}
+
 /** Take a status as it happens. */
 export function updated(entries: Entries, update: CommandUpdate): Entries {
   const known = entries.get(update.command_id);

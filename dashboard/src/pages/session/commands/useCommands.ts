@@ -6,7 +6,7 @@ import { commandJson, newKey, type Wanted } from "@/client/commands";
 import { useClient } from "@/stores/client";
 import { useCommandNames } from "@/stores/commandNames";
 import type { Feed } from "../useFeed";
-import { listed, namesOf, newestFirst, updated, type Entries, type Entry } from "./commands";
+import { isFinal, listed, namesOf, newestFirst, updated, withoutLost, type Entries, type Entry } from "./commands";
 
 /** One that the service has not taken yet. */
 export interface Outgoing extends Wanted {
@@ -42,12 +42,16 @@ export function useCommands(feed: Feed): Commands {
   const error = shallowRef<unknown>();
   /** Whether anybody looked at them. */
   let isShown = false;
+  /** Were open before a gap of the feed. Redis may have lost them; then nothing more is heard of them. */
+  let doubtful: readonly string[] = [];
 
   async function load(): Promise<void> {
     isShown = true;
+    const doubted = doubtful;
     try {
       const found = await client.get<{ commands: Command[] }>(path);
-      all.value = listed(all.value, found.commands);
+      all.value = listed(withoutLost(all.value, doubted, found.commands), found.commands);
+      if (doubtful === doubted) doubtful = [];
       error.value = undefined;
     } catch (caught) {
       error.value = caught;
@@ -65,7 +69,10 @@ export function useCommands(feed: Feed): Commands {
   onScopeDispose(() => clearTimeout(timer));
 
   feed.on({
-    reset: loadSoon,
+    reset: () => {
+      doubtful = [...all.value.values()].filter((one) => !isFinal(one.status)).map((one) => one.id);
+      loadSoon();
+    },
     command: ({ command }) => {
       all.value = updated(all.value, command);
       if (all.value.get(command.command_id)?.hasParams !== true) loadSoon(); // somebody else sent it
