@@ -25,3 +25,19 @@ def test_another_primary_is_another_life(own_server: Any, key_prefix: str, free_
         after = life()
         assert after != before
         assert after.split(":")[0] == before.split(":")[0]  # the same process
+
+
+def test_feed_of_a_primary_that_was_a_replica_meanwhile_has_another_epoch(
+    own_server: Any, key_prefix: str, free_port: int
+) -> None:
+    """It has what another primary wrote, with numbers that it had given to other entries."""
+    with redis.Redis.from_url(own_server.url, decode_responses=True) as client:
+        store = make_store(client, key_prefix)
+        before = store.samples.open_feed(0)
+        client.hdel(store.keys.epoch(0), "primary")  # as an earlier version leaves it
+        assert [store.samples.open_feed(0) for _ in range(2)] == [before, before]
+        client.replicaof("127.0.0.1", str(free_port))
+        client.replicaof("NO", "ONE")
+        after = store.samples.open_feed(0)
+        assert after.epoch != before.epoch
+        assert store.samples.open_feed(0) == after
