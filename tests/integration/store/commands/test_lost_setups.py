@@ -37,6 +37,16 @@ def reclaim(store: RedisSessionStore, own: Registration, version: int) -> None:
     assert store.ownership.reclaim(0, A, [held]) == [("ok", None)]
 
 
+def lose_setup(
+    store: RedisSessionStore, manager: SessionManager, client: redis.Redis, own: Registration
+) -> None:
+    """Version 2 of two is lost, its device has it, and its node has reclaimed it."""
+    for setup in ("kept", "lost"):
+        manager.update_setup("d1", setup)
+    fall_back(client, store)
+    reclaim(store, own, 2)
+
+
 def in_sync(store: RedisSessionStore) -> bool:
     details = store.index.details("d1")
     assert details is not None
@@ -115,10 +125,7 @@ def test_setup_that_was_given_again_without_an_answer_is_sent_when_it_is_repeate
     own: Registration,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for setup in ("kept", "lost"):
-        manager.update_setup("d1", setup)
-    fall_back(client, store)
-    reclaim(store, own, 2)
+    lose_setup(store, manager, client, own)
     told(manager).clear()
 
     def lose_answer(session_id: str) -> SetupState:
@@ -140,10 +147,7 @@ def test_number_of_a_lost_setup_that_an_earlier_program_gave_again_is_not_kept(
     store: RedisSessionStore, manager: SessionManager, client: redis.Redis, own: Registration
 ) -> None:
     """Nodes of it run next to this one during an update: they count on by one."""
-    for setup in ("kept", "lost"):
-        manager.update_setup("d1", setup)
-    fall_back(client, store)
-    reclaim(store, own, 2)
+    lose_setup(store, manager, client, own)
     client.hincrby(store.keys.session("d1"), "setup_version", 1)
     manager.bring_back_setups(["d1"])
     assert store.setups.get("d1").version == 3
@@ -152,10 +156,7 @@ def test_number_of_a_lost_setup_that_an_earlier_program_gave_again_is_not_kept(
 def test_reclaim_that_is_repeated_changes_nothing_more(
     store: RedisSessionStore, manager: SessionManager, client: redis.Redis, own: Registration
 ) -> None:
-    for setup in ("kept", "lost"):
-        manager.update_setup("d1", setup)
-    fall_back(client, store)
-    reclaim(store, own, 2)
+    lose_setup(store, manager, client, own)
     before = store.index.get("d1")
     reclaim(store, own, 2)
     assert store.index.get("d1") == before
