@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 
 from benchmarks.figures import Goal
-from benchmarks.loads.load import Load, alone
+from benchmarks.loads.load import Load, alone, since
 from benchmarks.running.trial import Contestant
+from benchmarks.servers.before import BEFORE
 from benchmarks.servers.ours import MUSTER, MUSTER_25
 from benchmarks.servers.peers import CENTRIFUGO, NODE_REDIS
 
@@ -22,9 +23,10 @@ CONNECTIONS = (
     Load(
         "idle",
         "2,000 connections that have registered and do nothing",
-        alone(MUSTER, MUSTER_25, CENTRIFUGO, NODE_REDIS),
+        alone(MUSTER, MUSTER_25, BEFORE, CENTRIFUGO, NODE_REDIS),
         (
             Goal("memory per connection, kB", "value", "connection_kb", 7.5),
+            since("the same", "connection_kb", 7.1, 7.5),
             Goal(*AT_25, contestant="muster-25"),
             Goal(*AT_OURS),
             Goal("CPU to connect and register", "more", "connect_us", 1.5, ("node-redis",)),

