@@ -31,8 +31,8 @@ class Calm:
 
     def charge(self, count: float) -> None:
         """Note that so many updates or changes were carried."""
-        self._fill()
-        self._left = max(self._left - count, -self._most)
+        left = self._filled() - count
+        self._left = max(-self._most, left)
 
     def charge_time(self, seconds: float) -> None:
         """Note that Redis took so long."""
@@ -40,10 +40,11 @@ class Calm:
 
     def __bool__(self) -> bool:
         """Return whether what waits may go at once."""
-        self._fill()
-        return self._left > 0
+        return self._filled() > 0
 
-    def _fill(self) -> None:
+    def _filled(self) -> float:
         now = self._monotonic()
-        self._left = min(self._left + (now - self._filled_at) * self._per_s, self._most)
+        left = self._left + (now - self._filled_at) * self._per_s
         self._filled_at = now
+        self._left = min(self._most, left)
+        return self._left

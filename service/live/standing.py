@@ -10,8 +10,7 @@ the other (a full disk, too few replicas).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 
 class Standing:
@@ -36,13 +35,13 @@ class Standing:
         self._renewed_at = asked_at
         self.detached = False
 
-    @contextmanager
-    def flush(self, partition: int) -> Iterator[Callable[[], None]]:
-        """Wrap one flush, which calls the yielded function whenever Redis has not answered it."""
-        try:
-            yield lambda: self._waiting.add(partition)
-        finally:
-            self._waiting.discard(partition)
+    def unanswered(self, partition: int) -> None:
+        """Note that Redis has not answered a flush of this partition, which waits from now on until `ended`."""
+        self._waiting.add(partition)
+
+    def ended(self, partitions: Iterable[int]) -> None:
+        """Note that the flushes of these partitions have ended in any way: none of them waits."""
+        self._waiting.difference_update(partitions)
 
     # -- read
 

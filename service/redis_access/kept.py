@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ExecAbortError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.redis_access.connections import replies
+from service.redis_access.connections import replies, send
 
 #: At most so many; and at most a quarter of the pool, which serves others too.
 MOST = 8
@@ -65,9 +65,18 @@ class KeptConnections:
         Raises:
             ResponseError: it is an error.
         """
-        (reply,) = self._exchange(hiredis.pack_command(tuple(command)), 1)
-        if isinstance(reply, ResponseError):
-            raise reply
+        packed = hiredis.pack_command(tuple(command))
+        connection = self._kept() or self._pool.get_connection()
+        try:
+            send(connection, packed)
+            reply = connection.read_response()
+        except ResponseError:
+            self._give_back(connection)
+            raise
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give_back(connection)
         return reply
 
     def ask(self, commands: Sequence[Sequence[Any] | bytes]) -> list[Any]:
@@ -101,7 +110,7 @@ class KeptConnections:
     def _exchange(self, packed: bytes, count: int) -> list[Any]:
         connection = self._kept() or self._pool.get_connection()
         try:
-            connection.send_packed_command([packed])
+            send(connection, packed)
             found = list(replies(connection, count, raises=False))
         except BaseException:
             self._drop(connection)
@@ -124,6 +133,8 @@ class KeptConnections:
         except IndexError:
             return None
         try:
+            if (is_ready := getattr(connection, "is_ready", None)) is not None and is_ready():
+                return connection
             connection.connect()
             if not connection.can_read():
                 return connection

@@ -6,7 +6,7 @@ A frame is one encoded Socket.IO packet, made once and shared by all that receiv
 
 from __future__ import annotations
 
-import json
+from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
 from service.protocol import packets
@@ -65,7 +65,7 @@ def event_frame(event: str, payload_json: bytes, ack_id: int | None = None) -> F
         payload_json: the argument, already JSON.
         ack_id: number under which the receiver is to acknowledge, in namespace `/`.
     """
-    name = json.dumps(event).encode()
+    name = encode_basestring_ascii(event).encode()  # as json.dumps, which takes three calls more
     return Frame(packets.event(b"[%b,%b]" % (name, payload_json), ack_id))
 
 

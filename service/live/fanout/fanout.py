@@ -19,7 +19,6 @@ makes this true.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Hashable
 
@@ -35,7 +34,7 @@ from service.live.feed.entries import Routes, changes_in
 from service.live.feed.feed import Feed, FeedReader
 from service.live.feed.position import FeedLost, Position
 from service.live.feed.scope import Scope
-from service.tasks import Tasks, keep_going
+from service.tasks import Tasks, keep_going, lock
 from service.transport.connection import Connections
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class Fanout:
         self._interval_s = interval_ms / 1000
         self._monotonic = monotonic
         self._calm = calm or Calm(0)
-        self._lock = threading.RLock()
+        self._lock = lock()
         self._groups: dict[Hashable, Group] = {}
         self._by_sid: dict[str, Group] = {}
         self._readers = PartitionReaders()
@@ -270,7 +269,7 @@ class Fanout:
         with self._lock:
             lines = [reader for reader in self._readers if reader.is_checked]
             now = self._monotonic()
-            due_s = min((group.due_in(now) for group in self._groups.values()), default=BLOCK_S)
+            due_s = min([group.due_in(now) for group in self._groups.values()], default=BLOCK_S)
         if not lines:
             return
         after = {reader.partition: reader.number for reader in lines}
@@ -283,11 +282,11 @@ class Fanout:
                         reader.take_in(chunk, self._routes, asked_at)
                 except FeedLost as lost:
                     self._lose(reader, lost.reason)
-            self.lag_entries = sum(reader.behind for reader in self._readers)
+            self.lag_entries = sum([reader.behind for reader in self._readers])
         sent = self._flusher.flush(self._groups.values())
         with self._lock:
             self._freshness.note_sent(self._groups.values())
-        changes = sum(changes_in(fields) for chunk in chunks for _, fields in chunk.entries)
+        changes = sum([changes_in(fields) for chunk in chunks for _, fields in chunk.entries])
         self._calm.charge(max(changes, sent))
         if changes:
             self._tasks.sleep(0 if self._reader.has_more else self._pause_s())
@@ -295,7 +294,7 @@ class Fanout:
     def _pause_s(self) -> float:
         """Return the pause until the next read: as long as no group is due. Newcomers wait for it too."""
         with self._lock:
-            pace_s = min((group.pace_s for group in self._groups.values()), default=MAX_PACE_S)
+            pace_s = min([group.pace_s for group in self._groups.values()], default=MAX_PACE_S)
         return 0.0 if pace_s == 0 else max(self._interval_s, min(pace_s, MAX_PACE_S))
 
     def _open_feeds(self) -> None:

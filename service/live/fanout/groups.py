@@ -172,8 +172,12 @@ class Group:
         Most changes say whether they changed them. Sessions may also go without an entry, so they are read again
         now and then.
         """
-        is_old = self._monotonic() > self._counted_at + RECOUNT_EVERY_S
-        return any(one.changes_counts or (is_old and one.has_states) for one in segments)
+        for one in segments:
+            if one.has_states and (
+                one.changes_counts or self._monotonic() > self._counted_at + RECOUNT_EVERY_S
+            ):
+                return True
+        return False
 
     def join(self, member: Member) -> bool:
         """Make it a member if it stands exactly where the group stands."""

@@ -133,7 +133,7 @@ class PendingChanges:
         if segment.size > MAX_SEGMENT_BYTES and segment.end.get(partition) != number:
             segment = self._cut()
         segment.data.append(part)
-        segment.size += _size(part)
+        segment.size += len(part.samples_json) + len(part.session)  # `_size`, for each of many
         segment.end[partition] = number
 
     def add_state(self, state: State, partition: int, number: int) -> None:

@@ -27,7 +27,7 @@ from service import errors
 from service.live.feed import position as positions
 from service.live.feed.position import FeedLost, Position, epochs_digest
 from service.live.feed.scope import Scope
-from service.redis_access.connections import replies
+from service.redis_access.connections import replies, send
 from service.redis_access.replies import RAISED, translated
 from service.sessions.model import FeedHead
 from service.sessions.store.keys import Keys
@@ -179,12 +179,33 @@ class Feed:
         return max(1, min(MAX_ENTRIES, int(target_bytes / self._entry_bytes)))
 
     def _learn(self, chunks: list[Chunk]) -> None:
-        number = sum(len(chunk.entries) for chunk in chunks)
+        number = size = 0
+        for chunk in chunks:
+            number += len(chunk.entries)
+            for _, fields in chunk.entries:
+                size += sum(map(len, fields))
         if number:
-            size = sum(
-                len(field) for chunk in chunks for _, fields in chunk.entries for field in fields
-            )
             self._entry_bytes += (size / number - self._entry_bytes) / 4
+
+
+class _Asked:
+    """What every read of the same partitions sends.
+
+    Attributes:
+        feeds: the names of their streams.
+        epochs: the commands for their epochs. These go behind: what is still the same after the entries were read
+            was so all the time.
+    """
+
+    __slots__ = ("epochs", "feeds", "partitions")
+
+    def __init__(self, keys: Keys, partitions: list[int]) -> None:
+        self.partitions = partitions
+        self.feeds = [keys.feed(partition).encode() for partition in partitions]
+        self.epochs = b""
+        for partition in partitions:
+            asking: tuple[Any, ...] = ("HMGET", keys.epoch(partition), *EPOCH_FIELDS)
+            self.epochs += hiredis.pack_command(asking)
 
 
 class FeedReader:
@@ -195,7 +216,7 @@ class FeedReader:
         self._connect = connect
         self._pool: redis.ConnectionPool | None = None
         self._connection: Any = None
-        self._packed: dict[int, bytes] = {}
+        self._asked: _Asked | None = None
         self.has_more = False  #: the last read stopped at its bound, not at the end
 
     @property
@@ -226,42 +247,31 @@ class FeedReader:
         Raises:
             StoreUnavailable: the connection is gone; `connect` makes another.
         """
-        keys, partitions = self._feed.keys, list(after)
+        asked, partitions = self._asked, list(after)
+        if asked is None or asked.partitions != partitions:
+            asked = self._asked = _Asked(self._feed.keys, partitions)
         count = self._feed._count(TARGET_BYTES)
         block_ms = max(1, int(block_s * 1000))  # 0 would block for ever
-        reading: tuple[Any, ...] = (
-            *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"),
-            *(keys.feed(partition) for partition in partitions),
-            *(f"{after[partition]}-0" for partition in partitions),
-        )
-        # The epochs are read after the entries: what is still the same then was so all the time.
-        packed = [hiredis.pack_command(reading), *map(self._asking_epoch, partitions)]
+        ends = [f"{number}-0" for number in after.values()]
+        reading: tuple[Any, ...]
+        reading = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *asked.feeds, *ends)
         connection = self._connection
         if connection is None:
             raise errors.StoreUnavailable
         try:
             with translated():
-                connection.send_packed_command([b"".join(packed)])
+                send(connection, hiredis.pack_command(reading) + asked.epochs)
                 found = connection.read_response(timeout=block_s + SILENT_S)
                 epochs = list(replies(connection, len(partitions)))
         except BaseException:
             self.close()  # a reply may still be on its way: this connection cannot be used any more
             raise
-        feeds = {keys.feed(partition).encode(): partition for partition in partitions}
-        by_partition = {feeds[key]: entries for key, entries in found or ()}
-        entries = [by_partition.get(partition, []) for partition in partitions]
+        entries_of = dict(found or ())
+        entries = [entries_of.get(name, []) for name in asked.feeds]
         chunks = _chunks(partitions, entries, epochs)
         self._feed._learn(chunks)
-        self.has_more = any(len(chunk.entries) == count for chunk in chunks)
+        self.has_more = count in [len(chunk.entries) for chunk in chunks]
         return chunks
-
-    def _asking_epoch(self, partition: int) -> bytes:
-        """Return the command that asks for a feed's epoch; the same ones are sent with every read."""
-        packed = self._packed.get(partition)
-        if packed is None:
-            asking: tuple[Any, ...] = ("HMGET", self._feed.keys.epoch(partition), *EPOCH_FIELDS)
-            packed = self._packed[partition] = hiredis.pack_command(asking)
-        return packed
 
     def close(self) -> None:
         """Forget the connection."""

@@ -9,7 +9,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from service import errors
@@ -29,7 +28,7 @@ class Flight:
     number: int
     queue: deque[PendingUpdates]
     batch: list[PendingUpdates]
-    parts: list[AppendPart]
+    parts: list[AppendPart] = field(default_factory=list)
     sent_at: float = field(default_factory=time.monotonic)
 
 
@@ -58,26 +57,24 @@ class Flights:
         self, flights: list[Flight]
     ) -> Iterator[tuple[Flight, list[AppendResult] | Exception]]:
         """Send flights of different partitions; yield each with its answer, as soon as there is one."""
+        partitions = [flight.partition for flight in flights]
         pause_s = FIRST_PAUSE_S
-        with ExitStack() as waiting:
-            unanswered = {
-                flight.partition: waiting.enter_context(self._standing.flush(flight.partition))
-                for flight in flights
-            }
-            while True:
+        try:
+            while flights:
                 later = []
                 for flight, answer in zip(flights, self._ask(flights), strict=True):
                     if isinstance(answer, errors.StoreUnavailable):
-                        unanswered[flight.partition]()
+                        self._standing.unanswered(flight.partition)
                         later.append(flight)
                     else:
                         yield flight, answer
-                if not later:
-                    return
                 flights = later
-                self.repeats += len(later)
-                self._sleep(pause_s * (0.5 + random.random()))
-                pause_s = min(2 * pause_s, LAST_PAUSE_S)
+                if later:
+                    self.repeats += len(later)
+                    self._sleep(pause_s * (0.5 + random.random()))
+                    pause_s = min(2 * pause_s, LAST_PAUSE_S)
+        finally:
+            self._standing.ended(partitions)
 
     def _ask(self, flights: list[Flight]) -> list[list[AppendResult] | Exception]:
         try:

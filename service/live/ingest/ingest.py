@@ -101,7 +101,7 @@ class Ingest:
         self._flying: set[int] = set()
         self._numbers: dict[int, int] = {}
         self._calm = calm or Calm(0)
-        self._pulse = Pulse(tasks, flush_interval_s, self._calm, self.kick)
+        self._pulse = Pulse(tasks, flush_interval_s, self._calm, self._flush_ready)
         #: Where what is to be stored goes in.
         self.intake = Intake(
             self._load, self._pulse, self._answers, self._duplicates, standing, max_buffer_bytes
@@ -137,10 +137,20 @@ class Ingest:
 
     def kick(self) -> None:
         """Start a flush of every partition that has updates and no flush in flight."""
-        ready = [partition for partition in self._queues if partition not in self._flying]
+        ready = self._take_ready()
         if ready:
-            self._flying.update(ready)
             self._tasks.spawn(self._drain, ready)
+
+    def _flush_ready(self) -> None:
+        """Do what `kick` does, in this task."""
+        ready = self._take_ready()
+        if ready:
+            self._drain(ready)
+
+    def _take_ready(self) -> list[int]:
+        ready = [partition for partition in self._queues if partition not in self._flying]
+        self._flying.update(ready)
+        return ready
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything buffered is answered; False when the time ran out."""
@@ -158,11 +168,9 @@ class Ingest:
         began = time.monotonic()
         try:
             while budgets:
-                flights = [self._take_off(partition) for partition in budgets]
-                for flight, answer in self._flights.send(flights):
+                flights = [self._take_off(partition, budgets) for partition in budgets]
+                for flight, answer in self._flights.send([one for one in flights if one.parts]):
                     self._land_alone(flight, answer)
-                for flight in flights:
-                    budgets[flight.partition] -= len(flight.batch)
                 budgets = {p: left for p, left in budgets.items() if left > 0 and self._queues[p]}
         finally:
             self._flying.difference_update(partitions)
@@ -175,12 +183,19 @@ class Ingest:
         if self._queues:
             self._pulse.soon()
 
-    def _take_off(self, partition: int) -> Flight:
+    def _take_off(self, partition: int, budgets: dict[int, int]) -> Flight:
+        """Return the next flight of a partition; without parts where none could be made, and it has landed."""
         queue = self._queues[partition]
         batch = self._take(queue)
-        self._calm.charge(sum(slot.events for slot in batch))
+        budgets[partition] -= len(batch)
+        self._calm.charge(sum([slot.events for slot in batch]))
         number = self._numbers[partition] = self._numbers.get(partition, 0) + 1
-        return Flight(partition, number, queue, batch, [slot.part() for slot in batch])
+        flight = Flight(partition, number, queue, batch)
+        try:
+            flight.parts.extend([slot.part() for slot in batch])
+        except Exception as error:  # noqa: BLE001  logged there; those that wait for an answer get one
+            self._land_alone(flight, error)
+        return flight
 
     def _take(self, queue: deque[PendingUpdates]) -> list[PendingUpdates]:
         batch: list[PendingUpdates] = []

@@ -26,25 +26,33 @@ class Pulse:
         self._calm = calm
         self._kick = kick
         self._wake = tasks.event()
+        self._does_rest = False
         self._is_kicking = False
 
     def soon(self) -> None:
         """Flush after the interval; while calm, at once, with all that still comes in in this turn of the loop."""
         if not self._calm:
-            self._wake.set()
+            self.wake()
         elif not self._is_kicking:
             self._is_kicking = True
             self._tasks.spawn(self._kick_now)
 
     def wake(self) -> None:
         """End the rest: something waits, or it is over."""
-        self._wake.set()
+        if self._does_rest:  # a busy node, which never rests, does not pay for the event
+            self._wake.set()
 
-    def wait(self, does_rest: Callable[[], bool]) -> None:
+    def wait(self, has_nothing: Callable[[], bool]) -> None:
         """Wait for the interval; before it, while there is nothing to do, for `soon`."""
-        self._wake.clear()
-        if does_rest() and not self._wake.wait(REST_S):
-            return
+        if has_nothing():
+            self._wake.clear()
+            self._does_rest = True
+            try:
+                # asked again: what came since the first time may have met nothing that rests
+                if has_nothing() and not self._wake.wait(REST_S):
+                    return
+            finally:
+                self._does_rest = False
         self._tasks.sleep(self._interval_s)
 
     def _kick_now(self) -> None:

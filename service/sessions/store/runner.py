@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from service import errors
 from service.acting import actor
-from service.redis_access.connections import replies
+from service.redis_access.connections import replies, send
 from service.redis_access.kept import KeptConnections
 from service.redis_access.replies import (
     is_to_set_right,
@@ -183,7 +183,7 @@ class ScriptRunner:
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
         with self.connection() as connection:
             packed = [hiredis.pack_command(one) for one in commands]
-            connection.send_packed_command([b"".join(packed)])
+            send(connection, b"".join(packed))
             answers = list(replies(connection, len(runs), raises=False))
         for at, run in enumerate(runs):
             if isinstance(answers[at], NoScriptError):
@@ -205,7 +205,7 @@ class ScriptRunner:
                 packed = [
                     one if isinstance(one, bytes) else hiredis.pack_command(one) for one in commands
                 ]
-                connection.send_packed_command([b"".join(packed)])
+                send(connection, b"".join(packed))
                 return list(replies(connection, len(commands)))
 
         return self.repeat(call) if commands else []

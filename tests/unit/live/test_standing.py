@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from service.live.standing import Standing
 
 
@@ -18,29 +16,21 @@ class Clock:
 def test_renewal_is_as_old_as_its_question_and_says_nothing_of_flushes() -> None:
     clock = Clock()
     standing = Standing(2.0, clock)
-    with standing.flush(3) as unanswered:
-        unanswered()
-        clock.now_s = 104.0
-        assert standing.is_renewed
-        standing.renewed(asked_at=103.0)
-        assert (standing.age_s, standing.is_renewed, standing.is_away) == (1.0, True, True)
-        assert not standing.ok
-        with standing.flush(4) as other:
-            other()
-        assert standing.is_away
+    standing.unanswered(3)
+    clock.now_s = 104.0
+    assert standing.is_renewed
+    standing.renewed(asked_at=103.0)
+    assert (standing.age_s, standing.is_renewed, standing.is_away) == (1.0, True, True)
+    assert not standing.ok
+    standing.unanswered(4)
+    standing.ended([4])
+    assert standing.is_away
+    standing.ended([3])
     assert standing.ok
     clock.now_s = 107.9
     assert standing.is_renewed
     clock.now_s = 108.0  # two renewals and a second were missed
     assert not standing.is_renewed
-
-
-def test_flush_that_ends_in_any_way_waits_no_more() -> None:
-    standing = Standing(2.0, Clock())
-    with pytest.raises(ZeroDivisionError), standing.flush(3) as unanswered:
-        unanswered()
-        raise ZeroDivisionError
-    assert not standing.is_away
 
 
 def test_node_that_sent_its_clients_away_takes_new_ones_after_a_renewal() -> None:

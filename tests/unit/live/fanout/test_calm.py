@@ -175,6 +175,17 @@ def test_node_of_which_nothing_waits_is_woken_once_in_a_rest(
     assert waits[3:] == [0.01]
 
 
+def test_what_comes_while_a_node_begins_to_rest_wakes_it(calm: Calm) -> None:
+    """With threads it may come between the look and the rest."""
+    waits: list[float] = []
+    event = types.SimpleNamespace(clear=lambda: None, set=lambda: None, wait=waits.append)
+    fake = types.SimpleNamespace(event=lambda: event, sleep=waits.append)
+    pulse = Pulse(fake, 0.01, calm, lambda: None)  # type: ignore[arg-type]
+    looks = iter([True, False])
+    pulse.wait(lambda: next(looks))
+    assert waits == [0.01]
+
+
 def test_what_comes_during_a_call_goes_with_the_next_one_and_in_order(
     tasks: SimulatedTasks, calm: Calm
 ) -> None:

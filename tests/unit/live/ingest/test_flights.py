@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,16 +24,13 @@ class Bench:
         self.asked: list[list[tuple[int, int]]] = []
         self.pauses: list[float] = []
         self.unanswered: list[int] = []
+        self.ended: list[int] = []
         self.flights = Flights(
             self,  # type: ignore[arg-type]
-            SimpleNamespace(flush=self._flush),  # type: ignore[arg-type]
+            SimpleNamespace(unanswered=self.unanswered.append, ended=self.ended.extend),  # type: ignore[arg-type]
             "n1",
             self.pauses.append,
         )
-
-    @contextmanager
-    def _flush(self, partition: int) -> Any:
-        yield lambda: self.unanswered.append(partition)
 
     def append(self, partition: int, writer: str, number: int, parts: Any) -> list[AppendResult]:
         answer = self.append_all(writer, [(partition, number, parts)])[0]
@@ -62,6 +58,19 @@ def test_flights_without_an_answer_are_sent_again_under_their_numbers() -> None:
     assert bench.asked == [[(0, 10), (1, 11), (2, 12)], [(1, 11), (2, 12)], [(1, 11)]]
     assert bench.flights.repeats == 3
     assert bench.unanswered == [1, 2, 1], "the node knows that Redis does not answer"
+    assert bench.ended == [0, 1, 2]
+
+
+def test_flights_that_end_in_any_way_wait_no_more() -> None:
+    bench = Bench(p3=1)
+
+    def end(_: float) -> None:
+        raise ZeroDivisionError
+
+    bench.flights._sleep = end
+    with pytest.raises(ZeroDivisionError):
+        bench.send(3)
+    assert (bench.unanswered, bench.ended) == ([3], [3])
 
 
 def test_redis_that_is_away_is_asked_ever_more_rarely_and_soon_when_it_is_back() -> None:

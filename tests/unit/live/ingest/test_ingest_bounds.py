@@ -6,6 +6,7 @@ import pytest
 
 from service import errors
 from service.live.ingest import backpressure
+from service.live.ingest.pending import PendingUpdates
 from service.live.standing import Standing
 from service.schema import limits
 from service.sessions.model import AppendResult
@@ -36,11 +37,10 @@ def test_full_buffer_names_the_cause(away, error):
     owned = bench.own()
     bench.add(owned, update())
     bench.add(owned, update())
-    with bench.standing.flush(0) as unanswered:
-        if away:
-            unanswered()
-        with pytest.raises(error):
-            bench.add(owned, update())
+    if away:
+        bench.standing.unanswered(0)
+    with pytest.raises(error):
+        bench.add(owned, update())
 
     bench.ingest.kick()
     bench.add(owned, update())
@@ -77,6 +77,32 @@ def test_unknown_failure_is_internal_and_the_next_flush_works(bench):
     bench.ingest.kick()
 
     assert bench.words() == ["internal", "ok"]
+
+
+def test_flush_that_cannot_even_be_made_is_answered_and_those_of_other_partitions_fly(
+    bench, monkeypatch
+):
+    """What was taken out of the queue for it would be lost without a word, and count as waiting for ever."""
+
+    def part(slot):
+        if slot.owned is broken:
+            raise RuntimeError("bug")
+        return original(slot)
+
+    original = PendingUpdates.part
+    monkeypatch.setattr(PendingUpdates, "part", part)
+    broken, other = bench.own("d1"), bench.own("d2", partition=1)
+    bench.ingest.intake._pulse._is_kicking = True  # both wait for one flush
+    bench.add(broken, update())
+    bench.add(other, update())
+    bench.ingest.kick()
+    assert bench.words() == ["internal", "ok"]
+    assert (broken.waiting, bench.ingest.buffered_bytes) == (0, 0)
+    assert bench.ingest.flush(0.0)
+    monkeypatch.undo()
+    bench.add(broken, update())
+    bench.ingest.kick()
+    assert bench.words() == ["internal", "ok", "ok"]
 
 
 def test_update_without_ack_is_told_when_it_is_refused_only():
@@ -169,12 +195,11 @@ def test_outage_ends_with_whatever_answer_the_repeated_flush_gets(bench, ending)
 
 def test_answer_in_one_partition_does_not_hide_a_flush_that_waits_in_another() -> None:
     standing = Standing(renew_s=2.0)
-    with standing.flush(0) as unanswered:
-        unanswered()
-        with standing.flush(1):
-            pass
-        assert standing.is_away
-        assert not standing.ok
+    standing.unanswered(0)
+    standing.ended([1])
+    assert standing.is_away
+    assert not standing.ok
+    standing.ended([0])
     assert standing.ok
 
 
