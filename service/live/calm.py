@@ -31,8 +31,7 @@ class Calm:
 
     def charge(self, count: float) -> None:
         """Note that so many updates or changes were carried."""
-        left = self._filled() - count
-        self._left = max(-self._most, left)
+        self._left = max(self._filled() - count, -self._most)
 
     def charge_time(self, seconds: float) -> None:
         """Note that Redis took so long."""
@@ -46,5 +45,5 @@ class Calm:
         now = self._monotonic()
         left = self._left + (now - self._filled_at) * self._per_s
         self._filled_at = now
-        self._left = min(self._most, left)
+        self._left = min(left, self._most)
         return self._left

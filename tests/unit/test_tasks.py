@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ else:
     from gevent import monkey; monkey.patch_all()
 from service import tasks
 from service.tasks import ThreadTasks
+assert type(tasks.lock()).__module__ == "_thread", "a green one costs ten calls"
 tasks, order, done = ThreadTasks(), [], ThreadTasks().event()
 for i in range(1000):
     tasks.spawn(order.append, i)
@@ -57,6 +59,21 @@ def test_spawn_under_monkey_patching_does_not_switch(mode: str) -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM, mode], capture_output=True, timeout=60)
     assert ran.returncode == 0, ran.stderr.decode()
     assert b"ZeroDivisionError" in ran.stderr
+
+
+def test_lock_keeps_threads_apart_and_lets_its_own_in_again() -> None:
+    lock = tasks.lock()
+    entered = threading.Event()
+
+    def enter() -> None:
+        with lock:
+            entered.set()
+
+    with lock:
+        with lock:
+            threading.Thread(target=enter).start()
+        assert not entered.wait(0.05)
+    assert entered.wait(60)
 
 
 def test_long_lived_tasks_are_counted_from_zero_on() -> None:
