@@ -9,8 +9,7 @@ done by the socket that came last.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,14 +62,19 @@ def act_for(one: Actor) -> None:
     _present.set(one)
 
 
-@contextmanager
-def acting_for(one: Actor) -> Iterator[None]:
+class acting_for:  # noqa: N801  used as a function; as a generator it would cost each event five calls more
     """Let this task act for this client inside."""
-    token = _present.set(one)
-    try:
-        yield
-    finally:
-        _present.reset(token)
+
+    __slots__ = ("_one", "_token")
+
+    def __init__(self, one: Actor) -> None:
+        self._one = one
+
+    def __enter__(self) -> None:
+        self._token = _present.set(self._one)
+
+    def __exit__(self, *_: object) -> None:
+        _present.reset(self._token)
 
 
 @lru_cache(1024)

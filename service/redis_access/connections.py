@@ -42,7 +42,7 @@ class PatientParser(DefaultParser):  # type: ignore[misc,valid-type]
         try:
             return bool(super().read_from_socket(*args, **options))
         except RedisTimeoutError:
-            if self._sock is None or _is_silent(self._sock):
+            if self._sock is None or _is_silent(self._sock, _raw(self._sock)):
                 raise
         return bool(super().read_from_socket(*args, **options))
 
@@ -57,36 +57,40 @@ class _Quick:
     _sock: Any
     _parser: Any
     health_check_interval: Any
+    #: The original socket within the one that was used last.
+    _raw: Any = None
+    _raw_of: Any = None
 
     def can_read(self, timeout: float = 0) -> bool:
-        if not timeout and self._has_nothing_to_read():
+        if not timeout and self.is_quiet():
             return False
         return bool(super().can_read(timeout))  # type: ignore[misc]
 
     def is_ready(self) -> bool:
         """Return whether it is certainly open, to the server that is meant, with nothing to read."""
-        return self._has_nothing_to_read()
+        return self.is_quiet()
+
+    def is_quiet(self) -> bool:
+        """Return whether it is certainly open with nothing to read."""
+        sock, reader = self._sock, getattr(self._parser, "_reader", None)
+        if sock is None or reader is None or reader.has_data():
+            return False
+        if sock is not self._raw_of:
+            self._raw, self._raw_of = _raw(sock), sock
+        return _is_silent(sock, self._raw)
 
     def send(self, packed: bytes) -> None:
-        """Send commands; a few system calls' worth of Python less than `send_packed_command`."""
-        raw = _raw(self._sock)
-        sent = 0
-        if raw is not None and not self.health_check_interval:
+        """Send commands; at a few calls less than by `send_packed_command`."""
+        sock, sent = self._sock, 0
+        if sock is not self._raw_of:
+            self._raw, self._raw_of = _raw(sock), sock
+        if self._raw is not None and not self.health_check_interval:
             try:
-                sent = raw.send(packed)
+                sent = self._raw.send(packed)
             except OSError:
                 pass  # redis-py meets it again, and says what it means
         if sent < len(packed):
             self.send_packed_command([packed[sent:]])  # type: ignore[attr-defined]
-
-    def _has_nothing_to_read(self) -> bool:
-        reader = getattr(self._parser, "_reader", None)
-        return (
-            self._sock is not None
-            and reader is not None
-            and not reader.has_data()
-            and _is_silent(self._sock)
-        )
 
 
 class _OnlyPrimary:
@@ -238,9 +242,12 @@ def _raw(sock: Any) -> Any:
     return raw if raw is not None and raw.gettimeout() == 0 else None
 
 
-def _is_silent(sock: Any) -> bool:
-    """Return whether a plain socket is open and has nothing to read now."""
-    raw = _raw(sock)
+def _is_silent(sock: Any, raw: Any) -> bool:
+    """Return whether a plain socket is open and has nothing to read now.
+
+    Args:
+        raw: what `_raw` found in it.
+    """
     made = None
     if raw is None:
         raw = made = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno())

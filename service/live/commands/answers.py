@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +19,7 @@ from service import errors
 from service.acting import SERVICE, Actor, acting_for
 from service.schema.values import check_value
 from service.sessions import model
-from service.tasks import Tasks
+from service.tasks import Tasks, lock
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class CommandAnswers:
         self._notify_waiters = notify_waiters
         self._tasks = tasks
         self._max_result_bytes = max_result_bytes
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._answers: dict[str, deque[Answer]] = {}  # session -> not yet in Redis
         self._answer_bytes = 0
 

@@ -17,17 +17,16 @@ client waits for a command through the `command` message (waiters.py).
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Protocol
 
 from service import errors
 from service.acting import Actor
 from service.live.commands.answers import AnswerStore, CommandAnswers
 from service.sessions import model
-from service.tasks import Tasks
+from service.tasks import Tasks, lock
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ class CommandDelivery:
         self._find_owned = find_owned
         self._tasks = tasks
         self.answers = CommandAnswers(store, notify_waiters, tasks, max_result_bytes)
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._sending: dict[str, bool] = {}  # session -> asked for again meanwhile
         self._sent: dict[str, tuple[int, int]] = {}  # session -> generation, last position emitted
 
@@ -166,7 +165,7 @@ class CommandDelivery:
     def _send(self, owned: Owned, command: model.TakenCommand) -> None:
         change = command.change
         payload = (
-            f'{{"command_id":{json.dumps(change.command_id)},"command":{json.dumps(change.command)},'
+            f'{{"command_id":{quoted(change.command_id)},"command":{quoted(change.command)},'
             f'"params":{command.params_json or "null"},"attempt":{command.attempt}}}'
         )
         session_id, generation, command_id = owned.session_id, owned.generation, change.command_id
