@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import fakeredis
@@ -150,7 +151,12 @@ def test_transaction_is_one_whole(real: KeptConnections) -> None:
     assert real.call(("EXISTS", "a", "b")) == 0
 
 
-def test_connection_whose_call_was_cut_off_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "ask", [lambda kept: kept.ask([("GET", "a")]), lambda kept: kept.call(("GET", "a"))]
+)
+def test_connection_whose_call_was_cut_off_is_closed(
+    ask: Callable[[KeptConnections], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its next caller would get the reply to this call."""
     pool = Pool()
 
@@ -160,7 +166,7 @@ def test_connection_whose_call_was_cut_off_is_closed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Line, "send_packed_command", lambda *_: None, raising=False)
     monkeypatch.setattr(Line, "read_response", end, raising=False)
     with pytest.raises(KeyboardInterrupt):
-        kept(pool).ask([("GET", "a")])
+        ask(kept(pool))
     assert pool.returned == pool.taken
     assert not pool.taken[0].is_open
 
