@@ -1,7 +1,7 @@
 """Calls of green tasks over kept connections: each has its own reply, whatever became of the one before.
 
-What others met with shared connections: a task that is ended while it waits (redis-py 360, 1134, 2499, 2624), and servers
-and proxies that close or reset what is idle (go-redis, redis-rb, lettuce 262).
+What others met with shared connections: a task that is ended while it waits (redis-py 360, 1134, 2499, 2624), and
+servers and proxies that close or reset what is idle (go-redis, redis-rb, lettuce 262).
 """
 
 from __future__ import annotations
