@@ -200,8 +200,8 @@ def replies(
     parser: Any = getattr(connection, "_parser", None)
     left = count
     while left:
-        reader: Any = getattr(parser, "_reader", None)
-        while left and hasattr(reader, "gets") and (reply := reader.gets(decoded)) is not _NOTHING:
+        gets: Any = getattr(getattr(parser, "_reader", None), "gets", None)
+        while left and gets is not None and (reply := gets(decoded)) is not _NOTHING:
             if type(reply) in _PLAIN:  # nothing of what is asked below
                 left -= 1
                 yield reply

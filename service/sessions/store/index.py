@@ -234,7 +234,7 @@ class IndexStore(StorePart):
                 offsets[p] += count
                 if len(page) < count or len(found[p]) >= count:
                     del offsets[p]
-        return list(heapq.merge(*found))[:count]
+        return (list(heapq.merge(*found)) if len(found) > 1 else found[0])[:count]
 
 
 #: `HMGET key generation …` around its key. To encode each takes longer than to read its reply.

@@ -64,14 +64,15 @@ class Keys:
 
     def partition(self, session_id: str) -> int:
         """Return the partition of a session: crc32 of the id modulo the number of partitions."""
-        return crc32(session_id.encode()) % self.partitions
+        return crc32(session_id.encode()) % self.partitions if self.partitions > 1 else 0
 
     def tag(self, partition: int) -> str:
         """Return what all keys of a partition begin with, `P:{p}:`."""
         return self._tags[partition]
 
     def _of(self, kind: str, session_id: str) -> str:
-        return f"{self._tags[self.partition(session_id)]}{kind}:{session_id}"
+        partition = self.partition(session_id) if self.partitions > 1 else 0
+        return f"{self._tags[partition]}{kind}:{session_id}"
 
     def session(self, session_id: str) -> str:
         return self._of("session", session_id)
