@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 log = logging.getLogger(__name__)
@@ -27,14 +28,13 @@ UNKNOWN_S = 1e9
 JUMP_S = 60.0
 
 
-def steady_s() -> float:
-    """Return seconds of a clock that is never set and, where the system has such a one, runs during sleep."""
-    if _BOOTTIME is None:
-        return time.monotonic()
-    return time.clock_gettime(_BOOTTIME)
+def steady_clock() -> Callable[[], float]:
+    """Return a clock, in seconds, that is never set and, where the system has such a one, runs during sleep.
 
-
-_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    It is no function in Python, because it is asked for nearly every event.
+    """
+    boottime: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boottime is None else partial(time.clock_gettime, boottime)
 
 
 class Stamp(NamedTuple):
@@ -63,17 +63,17 @@ class RedisClock:
     """Redis time in this process; the process's wall clock until the first measurement.
 
     Args:
-        monotonic: seconds from any fixed point.
+        monotonic: seconds from any fixed point; None: `steady_clock`.
         wall: seconds since 1970, used only before the first measurement.
     """
 
     def __init__(
         self,
-        monotonic: Callable[[], float] = steady_s,
+        monotonic: Callable[[], float] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._monotonic = monotonic
-        self._offset_s = wall() - monotonic()
+        self._monotonic = monotonic or steady_clock()
+        self._offset_s = wall() - self._monotonic()
         self._measured_at: float | None = None
         self._round_trip_s = 2 * UNKNOWN_S  # of the measurement in use
         #: Jumps of Redis's clock that were seen, and how far those went that are not reported yet, s.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
 from flask import Flask
 
 from service.live.queue.manager import StreamManager
@@ -15,7 +14,7 @@ from service.node.drain import Drain
 from service.node.ground import Ground
 from service.node.public_urls import PublicUrls, own_host
 from service.node.storage import Storage
-from service.schema.samples import feed_head, in_ms
+from service.schema.samples import feed_head, json_in_ms
 from service.sessions.model import node_token
 from service.sockets.authenticator import SILENT_S, Authenticator
 from service.sockets.dispatch import Dispatcher
@@ -113,6 +112,6 @@ def _reader(ground: Ground) -> Reader | None:
         ground.native,
         max_bytes=ground.config.node.max_frame_bytes,
         max_value_bytes=ground.config.sessions.max_value_bytes,
-        now=lambda: orjson.dumps(in_ms(ground.clock.now_s())),
+        now=json_in_ms(ground.clock.now_s),
         head=feed_head,
     )

@@ -84,12 +84,14 @@ _result: Callable[[tuple[str, int]], AppendResult] = partial(tuple.__new__, Appe
 
 
 def _append_results(answer: str) -> list[AppendResult]:
-    return [_append_result(word) for word in answer.split(" ")]
+    # a part that was stored, as nearly every one is, takes no call in Python
+    return [
+        _result(("ok", int(word))) if word.isdecimal() else _not_stored(word)
+        for word in answer.split(" ")
+    ]
 
 
-def _append_result(word: str) -> AppendResult:
-    if word.isdecimal():
-        return _result(("ok", int(word)))
+def _not_stored(word: str) -> AppendResult:
     if word == "s":
         return AppendResult("stale")
     if word == "m":

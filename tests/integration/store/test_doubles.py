@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import hiredis
+import orjson
 import pytest
 import redis
 from hypothesis import given
@@ -137,7 +138,7 @@ def test_sessions_that_one_renewal_names(store: RedisSessionStore) -> None:
 def test_words_that_append_answers_with() -> None:
     words = set(re.findall(r"answer = '(\w)'", text_of("append")))
     meant = {
-        word: sample_store._append_result(word + ("7" if word == "c" else "")).word
+        word: sample_store._append_results(word + ("7" if word == "c" else ""))[0].word
         for word in words
     }
     assert meant == {
@@ -191,6 +192,11 @@ def test_ingest_buffers_as_slots_and_loads_do(events: list[dict[str, Any]]) -> N
     load.settle(slot)
     ingest._load.settle(made)
     assert (ingest.buffered_bytes, owned.waiting) == (load.bytes, plain.waiting) == (0, 0)
+
+
+@given(st.floats(0, 1e10))
+def test_time_of_an_update_that_has_none_is_the_same_for_both_readers(now_s: float) -> None:
+    assert samples.json_in_ms(lambda: now_s)() == orjson.dumps(samples.in_ms(now_s))
 
 
 @pytest.mark.parametrize("owns", [True, False], ids=["registered", "no device"])
