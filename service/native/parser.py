@@ -74,11 +74,12 @@ class Reader:
 class NativeParser:
     """The input of one connection: C reads what it knows, from the beginning of a frame on, and Python the rest."""
 
-    __slots__ = ("_python", "_reader", "origin")
+    __slots__ = ("_is_clear", "_python", "_reader", "origin")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._python = Parser(reader.max_bytes)
+        self._is_clear = True  # C read all that came: nothing is kept, and Python need not be asked
         #: Whose updates are expected; None: no one's.
         self.origin: Origin | None = None
 
@@ -95,11 +96,12 @@ class NativeParser:
     def feed(self, data: bytes) -> list[Message | Updates]:
         """Do what `Parser.feed` does, with `Updates` where the origin's are read in C."""
         reader, python = self._reader, self._python
-        whole = python.take_up(data)
+        whole = data if self._is_clear else python.take_up(data)
         if whole is None:
             return [*python.feed(data)]
         found, place = reader.read(whole, self.origin, reader.settings)
-        if place < len(whole):
+        self._is_clear = place == len(whole)
+        if not self._is_clear:
             found += python.feed(whole[place:] if place else whole)
         messages: list[Message | Updates] = found
         return messages

@@ -88,10 +88,9 @@ class Driver:
         """Return the input of a connection."""
         return Parser(self.max_bytes) if self.reader is None else self.reader.parser()
 
-    def received(self, size: int) -> None:
-        """Note that a read brought so many bytes."""
-        self.count_received(size)
-        if size == READ_BYTES and self.rounds is not None:
+    def filled(self) -> None:
+        """Note that a read filled the buffer: there may be more."""
+        if self.rounds is not None:
             self.rounds.has_more = True
 
     def read_waiting(self) -> None:

@@ -174,8 +174,10 @@ class Link:
         if not size:
             self._lose()
         elif self._state == _OPEN:
-            driver.received(size)
-            if self._may_send(size):
+            driver.count_received(size)
+            if size == len(driver.buffer):
+                driver.filled()
+            if self.ticket is None or self._may_send(size):
                 self._take(bytes(driver.view[:size]))
         else:
             self._discarded += size
@@ -219,17 +221,23 @@ class Link:
                 if self._state == _OPEN:
                     self._held = one_by_one(messages)
                 return
-        rest = one_by_one(messages)
+        rest = [*messages]
         if rest:
             self.pause(TURN)
-            self._held = rest
+            self._held = one_by_one(rest)
             self.resume(TURN)
 
     def _take(self, data: bytes, held: list[Message] | None = None) -> None:
         try:
             if len(data) == SHORTEST and self._parser.is_between and (text := one_character(data)):
                 return self.owner.on_text(text)
-            self._hand_on(iter(held or self._parser.feed(data)))
+            messages = held or self._parser.feed(data)
+            if len(messages) == 1 and messages[0].__class__ is Updates:
+                # what nearly every read of a busy node brings: nothing is behind it that could have to wait
+                if self.owner.on_updates(messages[0]):
+                    return None
+                messages = one_by_one(messages)
+            self._hand_on(iter(messages))
         except Exception as error:  # noqa: BLE001  logged; nothing may escape into the loop
             self.broken(error)
 
@@ -307,9 +315,8 @@ class Link:
     def flush(self) -> None:
         """Send what waits, as much of it as the kernel takes."""
         self._is_unsent = False
-        if self._state == _CLOSED or self._writing is not None:
-            return
-        self._write()
+        if self._writing is None:
+            self._write()
 
     def _append(self, frame: bytes) -> None:
         self.waiting_bytes += len(frame)
@@ -357,13 +364,10 @@ class Link:
 
     def _next_piece(self) -> bytes | None:
         out = self._out
-        if not out:
-            self._out = None
-            return None
-        if len(out) == 1:
-            self._out = None
-            return out[0]
-        return take_burst(out)
+        if out and len(out) > 1:
+            return take_burst(out)
+        self._out = None
+        return out[0] if out else None
 
     def _wait_until_writable(self) -> None:
         if self._writing is None:
@@ -386,11 +390,7 @@ class Link:
             self._append(frame)
         driver = self.driver
         driver.wheel.put(self, driver.wheel.now_s + LINGER_S)
-        driver.hub.soon(self._discard_from_now_on)
-
-    def _discard_from_now_on(self) -> None:
-        if self._state == _CLOSING:
-            self._watch()
+        driver.hub.soon(self._watch)  # to discard what still comes
 
     def _lose(self) -> None:
         """Handle that the peer is gone."""
