@@ -92,9 +92,10 @@ def _check_updates(updates: Updates) -> None:
         text_bytes += len(f"[{body}".encode())
         joined.add(update, ack_id)
     assert updates.text_bytes == text_bytes
-    assert cost_of_all(updates) == joined.cost
+    cost = cost_of_all(updates)
+    assert cost == joined.cost
     at_once = PendingUpdates(joined.owned, updates.first_seq)
-    at_once.add_all(updates)
+    at_once.add_all(updates, cost)
     assert (at_once.part(), at_once.acks) == (joined.part(), joined.acks)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from service.live.ownership.owned import OwnedSession
@@ -105,7 +104,7 @@ class Store:
     def append(
         self, partition: int, writer_id: str, number: int, parts: list[AppendPart]
     ) -> list[AppendResult]:
-        assert sum(part.count for part in parts) <= CALL_SAMPLES
+        assert sum(part.samples for part in parts) <= CALL_SAMPLES
         return [self._append(part) for part in parts]
 
     def _append(self, part: AppendPart) -> AppendResult:
@@ -115,7 +114,7 @@ class Store:
         if word not in ("ok", "conflict"):
             return AppendResult(word)
         self.parts.append(part)
-        self._rev += part.count
+        self._rev += part.samples
         return AppendResult("ok", self._rev)
 
     def append_all(
@@ -131,14 +130,16 @@ class Store:
         for part in self.parts:
             last = found[-1] if found else None
             if last is None or part.seq_from != (last.seq_to and last.seq_to + 1):
-                found.append(replace(part, keys={**part.keys}))
+                found.append(part._replace(keys={**part.keys}))
                 continue
             for key, values in part.keys.items():
                 last.keys[key] = [*last.keys.get(key, ()), *values]
-            last.samples_json = last.samples_json[:-1] + b"," + part.samples_json[1:]
-            last.bytes_in += part.bytes_in
-            last.count += part.count
-            last.seq_to = part.seq_to
+            found[-1] = last._replace(
+                samples_json=last.samples_json[:-1] + b"," + part.samples_json[1:],
+                bytes_in=last.bytes_in + part.bytes_in,
+                samples=last.samples + part.samples,
+                seq_to=part.seq_to,
+            )
         return found
 
 

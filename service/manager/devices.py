@@ -212,7 +212,7 @@ def _part(session_id: str, stream: str, update: Update) -> AppendPart:
         seq_from=update.seq,
         seq_to=update.seq,
         bytes_in=update.bytes_in,
-        count=len(update.samples),
+        samples=len(update.samples),
         samples_json=b"[" + b",".join(sample[2] for sample in update.samples) + b"]",
         keys=keys,
     )

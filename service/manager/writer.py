@@ -110,7 +110,7 @@ def _take(waiting: deque[_Waiting]) -> list[_Waiting]:
     seen: set[str] = set()
     while waiting and len(batch) < limits.CALL_SESSIONS:
         part = waiting[0].part
-        count += part.count
+        count += part.samples
         size += part.bytes_in
         is_full = count > limits.CALL_SAMPLES or size > limits.CALL_BYTES
         if part.session_id in seen or (batch and is_full):

@@ -6,9 +6,9 @@ import secrets
 import socket
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 ACTIVE = "active"
@@ -195,8 +195,7 @@ class Renewal:
     pending: list[str]  #: its sessions with undelivered commands
 
 
-@dataclass(slots=True)
-class AppendPart:
+class AppendPart(NamedTuple):
     """One session's samples in a flush."""
 
     session_id: str
@@ -205,9 +204,16 @@ class AppendPart:
     seq_from: int | None  #: None: no sample of this part is numbered
     seq_to: int | None
     bytes_in: int
-    count: int
+    samples: int
     samples_json: bytes  #: `[["key",value,ts],…]`, as dashboards get it
-    keys: dict[str, list[bytes]] = field(default_factory=dict)  #: `[value,ts]`, newest last
+    keys: dict[str, list[bytes]]  #: `[value,ts]`, newest last
+
+
+_PartFields = tuple[
+    str, int | None, str, int | None, int | None, int, int, bytes, dict[str, list[bytes]]
+]
+#: It makes a part of its fields, without the call in Python that the constructor of a named tuple is.
+append_part: Callable[[_PartFields], AppendPart] = partial(tuple.__new__, AppendPart)
 
 
 class AppendResult(NamedTuple):

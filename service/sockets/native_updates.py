@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 
 from service.live.ingest.intake import Intake
+from service.live.ingest.pending import cost_of_all
 from service.native import Updates
 from service.sockets.call import Peer
 
@@ -38,11 +39,12 @@ class NativeUpdates:
             return False
         if peer.allowed_events is not None and EVENT not in peer.allowed_events:
             return False
-        if not self._intake.has_room(updates.owner, updates):
+        cost = cost_of_all(updates)
+        if not self._intake.has_room(updates.owner, updates, cost):
             return False
         count, allowance = updates.events, peer.allowance
         if allowance is not None and not allowance.pass_all(count, updates.text_bytes):
             return False
         self._event_counts[EVENT] += count
-        self._intake.add_all(updates.owner, updates)
+        self._intake.add_all(updates.owner, updates, cost)
         return True

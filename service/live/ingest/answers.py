@@ -32,8 +32,6 @@ class SafeAnswers:
         self._answers = answers
 
     def acked(self, owned: OwnedSession, acks: list[tuple[int, int]]) -> None:
-        if not acks:
-            return
         try:
             self._answers.acked(owned, acks)
         except Exception:
@@ -57,15 +55,16 @@ class Duplicates:
     def __init__(self, answers: SafeAnswers, load: Backpressure) -> None:
         self._answers = answers
         self._load = load
-        self._waiting: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
+        #: Of each session: number, cost and ack id.
+        self.waiting: dict[OwnedSession, list[tuple[int, int, int | None]]] = {}
 
     def add(self, owned: OwnedSession, seq: int, cost: int, ack_id: int | None) -> None:
         self._load.charge(owned, 1, cost)
-        self._waiting.setdefault(owned, []).append((seq, cost, ack_id))
+        self.waiting.setdefault(owned, []).append((seq, cost, ack_id))
 
     def answer(self, owned: OwnedSession, error: ServiceError | None = None) -> None:
         """Answer those whose number is in Redis now; with an error, also the others, with it."""
-        duplicates = self._waiting.pop(owned, None)
+        duplicates = self.waiting.pop(owned, None)
         if duplicates is None:
             return
         later: list[tuple[int, int, int | None]] = []
@@ -79,4 +78,4 @@ class Duplicates:
             elif error is not None:
                 self._answers.answer(owned, ack_id, error)
         if later:
-            self._waiting[owned] = later
+            self.waiting[owned] = later

@@ -8,13 +8,12 @@ from service import errors
 from service.errors import ServiceError
 from service.live.ingest.answers import Duplicates, SafeAnswers
 from service.live.ingest.backpressure import HOLD_BYTES, HOLD_UPDATES, Backpressure
-from service.live.ingest.pending import PendingUpdates, Update, cost_bytes, cost_of_all
+from service.live.ingest.pending import PendingUpdates, Update, cost_bytes
 from service.live.ingest.pulse import Pulse
 from service.live.ingest.refusals import gap_error, lost_error
 from service.live.ownership.owned import OwnedSession
 from service.live.standing import Standing
 from service.native import Updates
-from service.schema import limits
 from service.sessions.model import AppendResult
 
 
@@ -68,7 +67,10 @@ class Intake:
             raise self._full()
         if seq is not None:
             owned.accepted_seq = seq
-        self._slot(owned, seq or 0, len(update.samples), update.bytes_in).add(update, ack_id)
+        slot = self.open.get(owned)
+        if slot is None or not slot.fits(seq or 0, len(update.samples), update.bytes_in):
+            slot = self._open(owned, seq or 0)
+        slot.add(update, ack_id)
         # `Backpressure.charge`, written out: this runs for every event
         load.bytes += cost
         owned.waiting += 1
@@ -76,9 +78,12 @@ class Intake:
         if owned.waiting >= HOLD_UPDATES or owned.waiting_bytes >= HOLD_BYTES:
             load.hold(owned)
 
-    def has_room(self, owned: OwnedSession, updates: Updates) -> bool:
-        """Return whether `add` would take each of these, and hold no socket for it."""
-        cost = cost_of_all(updates)
+    def has_room(self, owned: OwnedSession, updates: Updates, cost: int) -> bool:
+        """Return whether `add` would take each of these, and hold no socket for it.
+
+        Args:
+            cost: `cost_of_all` of them.
+        """
         return (
             not owned.lost
             and updates.first_seq in (0, owned.accepted_seq + 1)
@@ -87,25 +92,19 @@ class Intake:
             and owned.waiting_bytes + cost < HOLD_BYTES
         )
 
-    def add_all(self, owned: OwnedSession, updates: Updates) -> None:
+    def add_all(self, owned: OwnedSession, updates: Updates, cost: int) -> None:
         """Do what `add` does for each of these, at once; `has_room` was asked."""
-        events, first_seq = updates.events, updates.first_seq
-        self._slot(owned, first_seq, updates.samples, updates.bytes_in).add_all(updates)
-        self._load.charge(owned, events, cost_of_all(updates))
+        events, first_seq, load = updates.events, updates.first_seq, self._load
+        slot = self.open.get(owned)
+        if slot is None or not slot.fits(first_seq, updates.samples, updates.bytes_in):
+            slot = self._open(owned, first_seq)
+        slot.add_all(updates, cost)
+        # `Backpressure.charge`, written out: this runs for nearly every event
+        load.bytes += cost
+        owned.waiting += events
+        owned.waiting_bytes += cost
         if first_seq:
             owned.accepted_seq += events
-
-    def _slot(self, owned: OwnedSession, seq: int, count: int, size: int) -> PendingUpdates:
-        """Return where so much more goes, the first of which has this number; 0: none."""
-        slot = self.open.get(owned)
-        if (
-            slot is None
-            or seq != (slot.last_seq and slot.last_seq + 1)
-            or slot.count + count > limits.CALL_SAMPLES
-            or slot.bytes + size > limits.CALL_BYTES
-        ):
-            slot = self._open(owned, seq)
-        return slot
 
     def _open(self, owned: OwnedSession, first_seq: int) -> PendingUpdates:
         slot = self.open[owned] = PendingUpdates(owned, first_seq)

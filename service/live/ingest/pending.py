@@ -14,8 +14,9 @@ import orjson
 
 from service.live.ownership.owned import OwnedSession
 from service.native import Updates
+from service.schema import limits
 from service.schema.samples import Sample, parse_update
-from service.sessions.model import AppendPart, AppendResult
+from service.sessions.model import AppendPart, AppendResult, append_part
 
 #: Estimated memory of an update and of a sample in addition to their own bytes.
 UPDATE_COST_BYTES = 400
@@ -81,6 +82,14 @@ class PendingUpdates:
     def last_seq(self) -> int:
         return self.first_seq + self.events - 1 if self.first_seq else 0
 
+    def fits(self, seq: int, count: int, size: int) -> bool:
+        """Return whether so much more goes in here, the first of which has this number; 0: none."""
+        return (
+            seq == (self.first_seq and self.first_seq + self.events)
+            and self.count + count <= limits.CALL_SAMPLES
+            and self.bytes + size <= limits.CALL_BYTES
+        )
+
     def add(self, update: Update, ack_id: int | None) -> None:
         keys, feed, samples = self._keys, self._feed, update.samples
         for key, value_ts, in_feed in samples:
@@ -97,8 +106,8 @@ class PendingUpdates:
         if ack_id is not None:
             self.acks.append((ack_id, self.count))
 
-    def add_all(self, updates: Updates) -> None:
-        """Add a run, which is used for nothing else from then on."""
+    def add_all(self, updates: Updates, cost: int) -> None:
+        """Add a run, which is used for nothing else from then on, and of which `cost_of_all` was asked."""
         keys, count = self._keys, self.count
         if count:
             for key, values in updates.keys.items():
@@ -114,7 +123,7 @@ class PendingUpdates:
         self.events += updates.events
         self.count += updates.samples
         self.bytes += updates.bytes_in
-        self.cost += cost_of_all(updates)
+        self.cost += cost
 
     def entries(self) -> list[Entry]:
         """Return the updates one by one."""
@@ -128,17 +137,19 @@ class PendingUpdates:
 
     def part(self) -> AppendPart:
         """Return what the store is given; nothing may be added any more."""
-        owned = self.owned
-        return AppendPart(
-            session_id=owned.session_id,
-            generation=owned.generation,
-            stream=owned.stream,
-            seq_from=self.first_seq or None,
-            seq_to=self.last_seq or None,
-            bytes_in=self.bytes,
-            count=self.count,
-            samples_json=b"[" + b",".join(self._feed) + b"]",
-            keys=self._keys,
+        owned, is_numbered = self.owned, self.first_seq > 0
+        return append_part(
+            (
+                owned.session_id,
+                owned.generation,
+                owned.stream,
+                self.first_seq if is_numbered else None,
+                self.last_seq if is_numbered else None,
+                self.bytes,
+                self.count,
+                b"[" + b",".join(self._feed) + b"]",
+                self._keys,
+            )
         )
 
 

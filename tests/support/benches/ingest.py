@@ -62,7 +62,7 @@ class FakeStore:
             return [AppendResult(*word) for word in answer]
         results = []
         for part in parts:
-            self.rev += part.count
+            self.rev += part.samples
             results.append(AppendResult("ok", self.rev))
         return results
 

@@ -73,7 +73,7 @@ PLANTED: dict[str, tuple[object, str, Any]] = {
     "backups": (files, "read_manifest", kind_error),
     "imports": (imports, "_sample", lambda line: ("", "", None, 0.0)),
     "answers": (Socket, "close", lambda socket, reason: None),
-    "readers": (Intake, "has_room", lambda intake, owned, updates: True),
+    "readers": (Intake, "has_room", lambda intake, owned, updates, cost: True),
     "cursors": (page_cursor, "CURSOR", "^.*$"),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.live.ingest.pending import cost_of_all
 from service.native import Updates
 from service.security.permissions import DEVICE, VIEWER, Identity
 from service.sockets.call import Peer
@@ -24,11 +25,12 @@ class Intake:
         self.is_full = False
         self.taken: list[tuple[Any, Updates]] = []
 
-    def has_room(self, owner: Any, updates: Updates) -> bool:
-        assert owner is OWNER
+    def has_room(self, owner: Any, updates: Updates, cost: int) -> bool:
+        assert (owner, cost) == (OWNER, cost_of_all(updates))
         return not self.is_full
 
-    def add_all(self, owner: Any, updates: Updates) -> None:
+    def add_all(self, owner: Any, updates: Updates, cost: int) -> None:
+        assert cost == cost_of_all(updates)
         self.taken.append((owner, updates))
 
 

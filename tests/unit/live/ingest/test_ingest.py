@@ -47,7 +47,7 @@ def test_flush_makes_one_part_per_session_with_variadic_keys(bench):
     assert [part.session_id for part in parts] == ["d1", "d2"]
     assert parts[0].keys == {"a": [b"[0,1.0]", b"[0,1.0]"], "b": [b"[0,1.0]"]}
     assert parts[0].samples_json == b'[["a",0,1.0],["b",0,1.0],["a",0,1.0]]'
-    assert (parts[0].generation, parts[0].count, parts[0].seq_from) == (5, 3, None)
+    assert (parts[0].generation, parts[0].samples, parts[0].seq_from) == (5, 3, None)
 
 
 def test_flush_without_an_answer_repeats_the_same_number(bench):
@@ -156,7 +156,7 @@ def test_seq_still_in_the_buffer_is_a_duplicate_after_the_flush(bench):
 
     bench.ingest.kick()
     assert bench.words() == ["ok", "duplicate"]
-    assert bench.store.calls[0][2][0].count == 1
+    assert bench.store.calls[0][2][0].samples == 1
     assert bench.ingest.buffered_bytes == 0
 
 

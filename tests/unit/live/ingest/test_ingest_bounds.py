@@ -57,7 +57,7 @@ def test_calls_are_bounded_in_samples_and_sessions(bench, monkeypatch):
 
     for _, _, parts in bench.store.calls:
         assert len(parts) <= 3
-        assert sum(part.count for part in parts) <= 10
+        assert sum(part.samples for part in parts) <= 10
     assert bench.words() == ["ok"] * 20
 
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from chaos.fuzz.readers import reader, stream_of
+from service.live.ingest.pending import cost_of_all
 from service.live.ownership.owned import OwnedSession
 from service.native import Updates
 from service.schema import limits
@@ -33,8 +34,8 @@ def read(owned: OwnedSession, *events: bytes) -> list[Updates]:
 
 def add(bench: Bench, owned: OwnedSession, *events: bytes) -> None:
     for run in read(owned, *events):
-        assert bench.ingest.intake.has_room(owned, run)
-        bench.ingest.intake.add_all(owned, run)
+        assert bench.ingest.intake.has_room(owned, run, cost_of_all(run))
+        bench.ingest.intake.add_all(owned, run, cost_of_all(run))
 
 
 def test_each_update_of_two_runs_is_acked_with_its_own_rev(bench: Bench) -> None:
@@ -121,7 +122,7 @@ def test_runs_fill_calls_to_their_bound_and_no_further(bench: Bench) -> None:
         add(bench, owned, *[event(payload, b"7")] * 10)
     assert bench.ingest.flush(1)
 
-    counts = [part.count for _, _, [part] in bench.store.calls]
+    counts = [part.samples for _, _, [part] in bench.store.calls]
     assert sum(counts) == 3000
     assert max(counts) <= limits.CALL_SAMPLES
     assert len(counts) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from chaos.fuzz.readers import reader, stream_of
 from service import errors
+from service.live.ingest.pending import cost_of_all
 from service.live.ownership.owned import OwnedSession
 from service.native import Updates
 from service.schema.samples import parse_update
@@ -42,14 +43,14 @@ class Redis:
     def _take(self, part: AppendPart) -> AppendResult:
         values = [orjson.loads(sample)[0] for sample in part.keys["k"]]
         if part.seq_from is None:
-            assert values == [0] * part.count
+            assert values == [0] * part.samples
         else:
             assert part.seq_to is not None
             assert values == list(range(part.seq_from, part.seq_to + 1)), "numbers of others"
             if part.seq_from != self.last + 1:
                 return AppendResult("conflict", self.last)
             self.by_http(part.seq_to)
-        self.rev += part.count
+        self.rev += part.samples
         return AppendResult("ok", self.rev)
 
     def by_http(self, upto: int) -> None:
@@ -103,8 +104,9 @@ class Device:
         parser.origin = (self.owned, orjson.dumps(self.owned.session_id))
         for run in parser.feed(stream_of(b"\n".join(texts))):
             assert isinstance(run, Updates)
-            if self.is_native and self.bench.ingest.intake.has_room(self.owned, run):
-                self.bench.ingest.intake.add_all(self.owned, run)
+            intake, cost = self.bench.ingest.intake, cost_of_all(run)
+            if self.is_native and intake.has_room(self.owned, run, cost):
+                intake.add_all(self.owned, run, cost)
             else:
                 self.add_one_by_one(run)
 
