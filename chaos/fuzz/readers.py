@@ -84,7 +84,7 @@ def _check_updates(updates: Updates) -> None:
         assert name == "update_data"
         for field in ("device_id", "session_id"):
             assert payload.get(field) in (None, SESSION)
-        check_integers(text)
+        check_integers(f"[{body}")
         wanted = parse_update(payload, NOW_S, MAX_VALUE_BYTES)
         assert update == wanted, f"{update} is not {wanted}"
         assert update.seq == (seq or None), f"{update.seq} after {seq}"
@@ -155,6 +155,8 @@ _CORPUS = (
     b'428["update_data",{"key":"k","value":1}]\n!\x89\x81\x11\x22\x33\x44\x00\n42%b' % _UPDATE,
     b'42["forbid"]\n42%b\n42["hold"]\n42%b' % (_UPDATE, _UPDATE),
     b"2\n3\n41\n42%b" % _UPDATE,
+    # what looks like a long integer, in a key
+    b'42["update_data",{"key":"k %b","value":{"t":1764447013123456}}]' % (b"1" * 30),
     b"!\x01\x82\x11\x22\x33\x44\x25\x10\n!\x80\x82\x11\x22\x33\x44\x4a\x7f\n42" + _UPDATE,
 )
 _WORDS = (
