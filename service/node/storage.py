@@ -19,6 +19,7 @@ from service.redis_access.patience import await_redis
 from service.redis_access.replies import RAISED
 from service.redis_access.trouble import trouble_of
 from service.sessions.store.store import RedisSessionStore
+from service.tasks import SoleEvent
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +58,7 @@ def open_storage(ground: Ground, on_wait: Callable[[str], object]) -> Storage:
     config = ground.config
     factory = redis_factory(config.redis.url, config.redis.max_connections)
     client = factory()
-    store = make_store(
-        config, client, event=ground.tasks.event, on_call=ground.metrics.redis_calls.observe
-    )
+    store = make_store(config, client, event=SoleEvent, on_call=ground.metrics.redis_calls.observe)
     most = config.redis.max_connections
     jobs = queue_factory(config.redis.queue_url, config.redis.url, most)(decode_responses=False)
     await_redis(

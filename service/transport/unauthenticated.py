@@ -13,6 +13,7 @@ owes nothing afterwards.
 from __future__ import annotations
 
 import ipaddress
+import math
 import time
 from collections.abc import Callable
 
@@ -33,21 +34,21 @@ ADDRESS, NODE = "address", "node"
 class _Account:
     """The debt of one address, or of the node."""
 
-    __slots__ = ("at_s", "count", "messages", "most", "name", "size")
+    __slots__ = ("at_s", "count", "messages", "most", "most_messages", "most_size", "name", "size")
 
     def __init__(self, name: str, most: int, now_s: float) -> None:
         self.name = name
         self.most = most  # 0: no bound
+        #: What may be owed.
+        self.most_messages = most * MESSAGES_EACH if most else math.inf
+        self.most_size = most * BYTES_EACH if most else math.inf
         self.count = 0
         self.messages = 0.0
         self.size = 0.0
         self.at_s = now_s
 
     def owes_too_much(self) -> bool:
-        most = self.most
-        return bool(most) and (
-            self.messages > most * MESSAGES_EACH or self.size > most * BYTES_EACH
-        )
+        return self.messages > self.most_messages or self.size > self.most_size
 
     def forgive(self, now_s: float) -> None:
         if not self.most:
@@ -55,8 +56,11 @@ class _Account:
             return
         part = min(1.0, max(0.0, now_s - self.at_s) / FORGIVEN_S)
         self.at_s = now_s
-        self.messages = max(0.0, self.messages - part * self.most * MESSAGES_EACH)
-        self.size = max(0.0, self.size - part * self.most * BYTES_EACH)
+        self.reduce(part * self.most_messages, part * self.most_size)
+
+    def reduce(self, messages: float, size: float) -> None:
+        self.messages = self.messages - messages if self.messages > messages else 0.0
+        self.size = self.size - size if self.size > size else 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -152,10 +156,16 @@ class UnauthenticatedClients:
     def owe(self, ticket: Ticket, account: _Account, messages: int, size: int) -> bool:
         """See `Ticket.spend`."""
         node = self._node
-        for one in (account, node):
-            one.messages += messages
-            one.size += size
-        if account.owes_too_much() or node.owes_too_much():
+        account.messages += messages
+        account.size += size
+        node.messages += messages
+        node.size += size
+        if (  # `owes_too_much`, written out: this runs for all that strangers send
+            account.messages > account.most_messages
+            or account.size > account.most_size
+            or node.messages > node.most_messages
+            or node.size > node.most_size
+        ):
             for one in (account, node):
                 one.forgive(self._now())
             if account.owes_too_much() or node.owes_too_much():
@@ -171,8 +181,7 @@ class UnauthenticatedClients:
         for one in (account, self._node):
             one.count -= 1
             if is_known:
-                one.messages = max(0.0, one.messages - ticket.messages)
-                one.size = max(0.0, one.size - ticket.size)
+                one.reduce(ticket.messages, ticket.size)
 
     def _account(self, address: str) -> _Account:
         group = group_of(address)

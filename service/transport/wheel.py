@@ -74,14 +74,20 @@ class Wheel:
         if self._looked_at is None:
             return self._looked_s
         now_s = self._looked_s + time.monotonic() - self._looked_at
-        return max(self._looked_s, min(now_s, self._wakes_at * SLOT_S + PAUSED_S))
+        latest_s = self._wakes_at * SLOT_S + PAUSED_S
+        if now_s > latest_s:
+            now_s = latest_s
+        return max(self._looked_s, now_s)
 
     def put(self, one: Due, at_s: float) -> None:
         """Give it this deadline, on the wheel's clock, in place of the one it had."""
         if one.slot is not None:
             one.slot.discard(one)
         number = math.ceil(at_s / SLOT_S - 1e-6)
-        number = min(max(number, self._turned + 1), self._turned + SLOTS - 1)
+        if number <= self._turned:
+            number = self._turned + 1
+        elif number >= self._turned + SLOTS:
+            number = self._turned + SLOTS - 1
         one.slot = self._slots[number % SLOTS]
         one.slot.add(one)
         if number < self._wakes_at:

@@ -24,7 +24,7 @@ if sys.argv[1] == "eventlet":
     import eventlet; eventlet.monkey_patch()
 else:
     from gevent import monkey; monkey.patch_all()
-from service import tasks
+from service import tasks as tasks_module
 from service.tasks import ThreadTasks
 assert type(tasks.lock()).__module__ == "_thread", "a green one costs ten calls"
 tasks, order, done = ThreadTasks(), [], ThreadTasks().event()
@@ -35,6 +35,11 @@ tasks.spawn(done.set)
 order.append("caller")
 assert done.wait(60) and not ThreadTasks().event().wait(0.01)
 assert order == ["caller", *range(1000)], order[:5]
+sole = tasks_module.SoleEvent()
+tasks.spawn(sole.set)
+assert not sole.is_set() and sole.wait(60) and sole.wait() and sole.is_set()
+sole.clear()
+assert not sole.wait(0.01) and not sole.is_set()
 """
 
 
@@ -51,6 +56,24 @@ def test_spawn_runs_beside_the_caller_and_logs_what_fails(
     tasks.spawn(done.set)
     assert done.wait(60)
     wait_until(lambda: "on purpose" in caplog.text, what="logged")
+
+
+def test_event_of_one_waiter_is_set_and_cleared_as_others_are() -> None:
+    """Twice in a row, before and after the wait."""
+    done = tasks.SoleEvent()
+    assert not done.is_set() and not done.wait(0.01)
+    done.clear()
+    for turn in range(4):
+        if turn % 2:
+            done.set()
+        else:
+            ThreadTasks().spawn(done.set)
+        assert done.wait(60) and done.wait(0.01)
+        done.set()
+        assert done.is_set() and done.wait()
+        done.clear()
+        done.clear()
+        assert not done.is_set() and not done.wait(0.01)
 
 
 @pytest.mark.parametrize("mode", ["eventlet", "gevent"])

@@ -7,8 +7,8 @@ No I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from service.protocol.authority import DEFAULT_PORTS, parse_authority
 
@@ -24,8 +24,32 @@ MAX_CHUNK_LINE_BYTES: Final = 256
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ([!-~]+) HTTP/1\.([01])")
 # `*+`: the spaces are not tried again as part of the value, which would take quadratic time.
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)")
-_LENGTH: Final = re.compile(rb"[0-9]{1,15}")
+#: All header lines of a head at once, and as text: whatever `_FIELD` takes, and nothing else.
+_FIELDS: Final = re.compile(f"^{_FIELD.pattern.decode()}$", re.MULTILINE)
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+
+
+#: Names of headers as most clients write them → in lower case: they need not be converted for each request.
+_USUAL: Final = {
+    spelling: name.lower()
+    for name in (
+        *("Host", "Connection", "Upgrade", "Origin", "User-Agent", "Authorization", "Cookie"),
+        *("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Expect"),
+        *("Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Pragma", "Referer"),
+        *("Content-Type", "Content-Length", "Transfer-Encoding", "X-Forwarded-For"),
+    )
+    for spelling in (name, name.lower())
+}
+
+
+def _key(name: str) -> str:
+    """Return the key of a header in an environ; "": it has none."""
+    key = name.replace("-", "_").upper()
+    return "" if "_" in name or key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+_KEYS: Final = {name: _key(name) for name in _USUAL}
 
 
 class Refused(Exception):
@@ -62,50 +86,82 @@ def framing(lines: Sequence[bytes]) -> Framing:
     request = _REQUEST_LINE.fullmatch(lines[0])
     if request is None or not _is_target(request[1]):
         raise bad("request line")
-    found: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"host": []}
-    for line in lines[1:]:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            raise bad("header line")
-        values = found.get(field[1].lower())
-        if values is not None:
-            values.append(field[2].rstrip(b" \t"))
-    lengths, encodings, hosts = found.values()
+    lengths: list[str] = []
+    encodings: list[str] = []
+    hosts: list[str] = []
+    found = {"content-length": lengths, "transfer-encoding": encodings, "host": hosts}
+    for name, value in _fields(lines):
+        lower = _USUAL[name] if name in _USUAL else name.lower()
+        if lower in found:
+            found[lower].append(value)
     if len(lengths) > 1 or len(encodings) > 1 or len(hosts) > 1 or (lengths and encodings):
         raise bad("headers that contradict each other")
     if not hosts and request[2] == b"1":
         raise bad("no Host")
-    if hosts and hosts[0] and parse_authority(hosts[0].decode("latin-1")) is None:
+    if hosts and hosts[0] and parse_authority(hosts[0]) is None:
         raise bad("Host")
     if encodings:
-        if encodings[0].lower() != b"chunked" or request[2] == b"0":
+        if encodings[0].lower() != "chunked" or request[2] == b"0":
             raise bad("Transfer-Encoding")
         return Framing(0, True)
-    if lengths and not _LENGTH.fullmatch(lengths[0]):
+    if not lengths:
+        return _NO_BODY
+    if not _LENGTH.fullmatch(lengths[0]):
         raise bad("Content-Length")
-    return Framing(int(lengths[0]) if lengths else 0, False)
+    return Framing(int(lengths[0]), False)
+
+
+_NO_BODY: Final = Framing(0, False)
+
+
+def _fields(lines: Sequence[bytes]) -> list[tuple[str, str]]:
+    """Return names and values of the headers of a head.
+
+    Raises:
+        Refused: one of its lines is none.
+    """
+    text = b"\n".join(lines[1:]).decode("latin-1")
+    fields = _FIELDS.findall(text)
+    if len(fields) != len(lines) - 1 or (fields and text.count("\n") >= len(fields)):
+        raise bad("header line")
+    return [
+        (name, value if value[-1:] not in (" ", "\t") else value.rstrip(" \t"))
+        for name, value in fields
+    ]
 
 
 class Headers:
-    """The headers of a checked request, as `http.server` and eventlet ask for them."""
+    """The headers of a request, as `http.server` and eventlet ask for them and have them in an environ.
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
-        #: In their order; eventlet reads them here.
-        self._headers: list[tuple[str, str]] = []
+    Args:
+        fields: their names and values, in their order.
+    """
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        self.fields = fields
         self._first: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.decode("latin-1").partition(":")
-            value = value.strip(" \t")
-            self._headers.append((name, value))
-            self._first.setdefault(name.lower(), value)
+        for name, value in fields:
+            lower = _USUAL[name] if name in _USUAL else name.lower()
+            if lower not in self._first:
+                self._first[lower] = value
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first one of this name, in any letter case."""
-        return self._first.get(name.lower(), default)
+        lower = _USUAL[name] if name in _USUAL else name.lower()
+        return self._first.get(lower, default)
 
-    def get_content_type(self) -> str:
-        """Return the type of a body that names none."""
-        return "text/plain"
+    def add_to(self, environ: dict[str, Any]) -> None:
+        """Add them to an environ of WSGI, those of one name joined by commas.
+
+        Names with `_` are left out: they would be taken for others. Type and length of a body have other keys.
+        """
+        for name, value in self.fields:
+            if name in _KEYS:
+                key = _KEYS[name]
+            else:
+                key = _key(name)
+            if key:
+                environ[key] = f"{environ[key]},{value}" if key in environ else value
 
 
 class Request(NamedTuple):
@@ -129,7 +185,7 @@ def parse(lines: Sequence[bytes]) -> Request:
     path, _, version = rest.partition(" ")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
-    headers = Headers(lines[1:])
+    headers = Headers(_fields(lines))
     asked = (headers.get("connection") or "").lower()
     is_kept = asked != "close" and (version == "HTTP/1.1" or asked == "keep-alive")
     return Request(line, command, path, version, headers, not is_kept)

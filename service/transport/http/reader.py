@@ -85,12 +85,36 @@ class Reader:
         """
         if self.closed or not self._wait_for_request():
             return False
+        lines, end = self._whole_head() or self._next_head()
+        if not end:
+            return False
+        self.framing = heads.framing(lines)
+        self._head, self._head_bytes = lines, end
+        self._chunk_left = -1
+        self.is_patient = False
+        self._deadline = self._now() + BODY_S
+        if not self._ticket.spend(1, 0):
+            raise TooMuch
+        return True
+
+    def _whole_head(self) -> tuple[list[bytes], int] | None:
+        """Return what `_next_head` does, if all of it is here and so short that no bound is near; else None."""
+        end = self._buffer.find(b"\r\n\r\n", 0, heads.MAX_LINE_BYTES)
+        if end <= 0:
+            return None
+        head = bytes(self._buffer[:end])
+        lines = head.split(b"\r\n")
+        is_whole = lines[0] and len(lines) <= heads.MAX_LINES
+        return (lines, end + 4) if is_whole and head.count(b"\n") == len(lines) - 1 else None
+
+    def _next_head(self) -> tuple[list[bytes], int]:
+        """Return the lines of the next head, and how much of the buffer they are; 0 at the end of input."""
         lines: list[bytes] = []
         end = 0
         while True:
             start, end = end, self._line_end(end)
             if not end:
-                return False
+                return lines, 0
             line = bytes(self._buffer[start : end - 2])
             if not line:
                 if lines:
@@ -102,14 +126,7 @@ class Reader:
             lines.append(line)
             if len(lines) > heads.MAX_LINES:
                 raise Refused(_LONG_HEAD, "too_long")
-        self.framing = heads.framing(lines)
-        self._head, self._head_bytes = lines, end
-        self._chunk_left = -1
-        self.is_patient = False
-        self._deadline = self._now() + BODY_S
-        if not self._ticket.spend(1, 0):
-            raise TooMuch
-        return True
+        return lines, end
 
     def _wait_for_request(self) -> bool:
         """Wait for the first byte of a request."""

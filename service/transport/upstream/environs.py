@@ -26,7 +26,15 @@ class Environs:
 
     def slim(self, environ: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of a request's environ."""
-        kept = {name: self._shared(environ[name]) for name in KEPT if name in environ}
+        known = self._values
+        kept = {}
+        for name in KEPT:
+            if name in environ:
+                value = environ[name]
+                if value.__class__ is str and value in known:  # nearly always
+                    kept[name] = known[value]
+                else:
+                    kept[name] = self._shared(value)
         if AUTHORIZATION in environ:  # until the connect, and never shared
             kept[AUTHORIZATION] = environ[AUTHORIZATION]
         return kept

@@ -55,9 +55,7 @@ def test_head_means_what_the_library_makes_of_it(head: list[bytes]) -> None:
     assert request.path == wanted.path
     assert request.version == wanted.request_version
     assert request.is_last is bool(wanted.close_connection)
-    assert request.headers._headers == [(k, v.strip(" \t")) for k, v in wanted.headers.items()]
+    assert request.headers.fields == [(k, v.strip(" \t")) for k, v in wanted.headers.items()]
     names = {line.partition(b":")[0].decode() for line in head[1:]} | {"missing"}
     for name in (*names, *map(str.upper, names)):
         assert request.headers.get(name) == wanted.headers.get(name)
-    if wanted.headers.get("content-type") is None:
-        assert request.headers.get_content_type() == wanted.headers.get_content_type()

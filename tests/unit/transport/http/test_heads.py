@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.transport.http.heads import Framing, Refused, chunk_size, framing
+from service.transport.http.heads import Framing, Refused, chunk_size, framing, is_field
 from tests.support.clients.hosts import NO_AUTHORITIES
 
 GET = b"GET / HTTP/1.1"
@@ -130,3 +130,22 @@ def test_chunk_size_is_hexadecimal(line: bytes, size: int) -> None:
 def test_chunk_size_of_any_other_kind_is_refused(line: bytes) -> None:
     with pytest.raises(Refused):
         chunk_size(line)
+
+
+def test_all_header_lines_at_once_are_taken_as_one_by_one() -> None:
+    """Whatever byte stands in a line: at its ends, in its name and in its value; alone and among others."""
+    for byte in map(bytes, zip(range(256), strict=False)):
+        for line in (
+            byte,
+            byte + b"X: a",
+            b"X" + byte + b": a",
+            b"X: a" + byte,
+            b"X: a" + byte + b"b",
+        ):
+            for lines in ([line], [line, b"Y: b"], [b"Y: b", line], [line, line]):
+                try:
+                    framing([b"GET / HTTP/1.0", *lines])
+                    is_taken = True
+                except Refused:
+                    is_taken = False
+                assert is_taken is is_field(line), lines

@@ -101,3 +101,35 @@ def test_empty_lines_before_a_request_give_no_more_time() -> None:
 def test_chunk_ends_where_its_size_says() -> None:
     with pytest.raises(Refused):
         begun(Line(CHUNKED + b"1\r\naXX0\r\n\r\n")).read_chunked(100)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET",
+        b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n",
+        b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+        b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\n\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\nA: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        lines_of(heads.MAX_LINES),
+        lines_of(heads.MAX_LINES + 1),
+        lines_of(3, heads.MAX_LINE_BYTES - 1),
+        lines_of(3, heads.MAX_LINE_BYTES),
+    ],
+)
+def test_head_that_is_here_as_a_whole_is_read_as_one_that_comes_in_bytes(sent: bytes) -> None:
+    found = []
+    for pieces in ([sent], [bytes([byte]) for byte in sent]):
+        one = Line(*pieces)
+        got = one.reader()
+        try:
+            begun = got.begin()
+            found.append((begun, got.framing, got.take_head(), got.peek() if begun else b""))
+        except Refused as refused:
+            found.append((refused.status, refused.why, str(refused)))
+    whole, bytewise = found
+    assert whole[:3] == bytewise[:3]
