@@ -36,7 +36,7 @@ class Backlog:
 
     Args:
         max_bytes: bound on all that waits.
-        wake: wakes the writer.
+        wake: makes what wakes the writer; a connection without one needs none.
         empty: exception class for "nothing there".
         is_urgent: whether a packet goes to the front.
         size_of: bytes of a packet.
@@ -47,6 +47,7 @@ class Backlog:
         "_burst",
         "_empty",
         "_is_urgent",
+        "_make_wake",
         "_packets",
         "_size_of",
         "_taken",
@@ -61,7 +62,7 @@ class Backlog:
     def __init__(
         self,
         max_bytes: int,
-        wake: Wake,
+        wake: Callable[[], Wake],
         empty: type[Exception],
         is_urgent: Callable[[Any], bool],
         size_of: Callable[[Any], int],
@@ -74,7 +75,8 @@ class Backlog:
         self.finished = False
         #: Of the close frame at the end.
         self.end_code = 1000
-        self._wake = wake
+        self._make_wake = wake
+        self._wake: Wake | None = None
         self._asleep = False
         self._empty = empty
         self._is_urgent = is_urgent
@@ -139,13 +141,15 @@ class Backlog:
             if is_over():
                 return False
             self._asleep = True
+            if self._wake is None:
+                self._wake = self._make_wake()
             self._wake.clear()
             self._wake.wait(look_s)
         return True
 
     def rouse(self) -> None:
         """Let those who wait look again."""
-        if self._asleep:
+        if self._asleep and self._wake is not None:
             self._asleep = False
             self._wake.set()
 

@@ -13,6 +13,7 @@ once and need neither a task nor a request context; CONNECT, DISCONNECT and ACK 
 
 Overridden on the objects of one server, never on a library's class or module:
 
+* engineio/server.py:188 and :407 take 200 calls of functions for a new websocket: `openings` has the usual ones.
 * engineio/server.py:417 hard-wires its Socket class: a new socket's `__class__` is changed in the
   `connect` event, before anything is read from it; `engine_socket` lists what that class replaces.
 * engineio/base_server.py:172 `create_queue`: a queue that is counted and bounded (`backlog`).
@@ -24,6 +25,7 @@ Overridden on the objects of one server, never on a library's class or module:
   those that were detached from it: ours has a limit.
 * socketio/server.py:640 `_handle_eio_message`: broken packets raise there, are logged and dropped;
   `incoming` answers them. Binary events are refused and their attachments swallowed.
+* socketio/server.py:518 takes 110 calls to connect a client to namespace `/`: `connects` has the usual ones.
 * socketio/server.py:654 the manager starts at the first client: ours at boot.
 * socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
 * socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import parse_qs
 
 import engineio.packet
 import orjson
@@ -24,13 +22,14 @@ from service.transport.http.guard import CLIENT, KNOWN
 from service.transport.link import LINGER_S
 from service.transport.lost import LostSockets
 from service.transport.unauthenticated import UnauthenticatedClients
-from service.transport.upstream import incoming, polling, refusals
+from service.transport.upstream import incoming, openings, polling, refusals
+from service.transport.upstream.connects import NAMESPACE, Connects
 from service.transport.upstream.deadlines import Pings
 from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
-from service.transport.upstream.incoming import NAMESPACE, Counter, Incoming, Receiver
+from service.transport.upstream.incoming import Counter, Incoming, Receiver
 from service.transport.upstream.options import AllSeen, other_versions
 from service.transport.upstream.room_index import RoomIndex
 from service.transport.wheel import Wheel
@@ -155,14 +154,14 @@ class EngineConnections:
         self._connect_upstream = eio.handlers["connect"]
         self._disconnect_upstream = server.disconnect
         eio.on("connect", self._on_connect)
-        self.incoming = Incoming(
-            server, receiver, self.counts, eio.handlers["message"], self._opened
-        )
-        if self._admit_upstream is not None:
+        connects = Connects(server, eio.handlers["message"], RoomIndex(server.manager))
+        self.incoming = Incoming(server, receiver, self.counts, connects.connect, self._opened)
+        if admit is not None:
             server.on("connect", self._on_namespace)
+            if self.event_loop is not None:
+                connects.handler = server.handlers[NAMESPACE]["connect"]
         server.on("disconnect", self._on_disconnect)
         server.disconnect = self._disconnect
-        RoomIndex(server.manager)
         if not server.manager_initialized:
             server.manager_initialized = True
             server.manager.initialize()
@@ -307,7 +306,7 @@ class EngineConnections:
 
         Counted here because the web server does not know of those that were detached from it.
         """
-        query = parse_qs(environ.get("QUERY_STRING", ""))  # as engineio/server.py:231
+        query = openings.query_of(environ)
         sids = query.get("sid")
         refuse_request = functools.partial(
             refusals.refuse_request, self.eio, self.counts.refused, environ, start_response
@@ -345,30 +344,35 @@ class EngineConnections:
             return refuse("429 Too Many Requests", error)
         environ[TICKET] = ticket
         try:
+            if self.event_loop is not None and openings.is_usual(self.eio, environ, query):
+                return openings.open_websocket(self.eio, environ, start_response)
             return self._handle_request(environ, start_response)
         finally:
             if environ.pop(TICKET, None) is not None:
                 ticket.leave()  # it did not become a connection
 
-    def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> Any:
+    def _on_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         socket = self.eio.sockets[eio_sid]
         socket.__class__ = NodeSocket
+        announce_pings(socket.queue, self.eio.ping_interval, self.eio.ping_timeout)
+        self.enter(socket, environ)
+
+    def enter(self, socket: NodeSocket, environ: dict[str, Any]) -> None:
+        """Count a new connection, and keep what is needed of its first request."""
         socket.ticket = environ.pop(TICKET)
         socket.leave_address = self._addresses.enter(environ.get("REMOTE_ADDR", ""))
         socket.notify_known = environ.get(KNOWN)
         socket.queue.on_overflow = lambda: self.overflowed(socket)
         if CLIENT in environ:
             environ[CLIENT].watch_end()
-        announce_pings(socket.queue, self.eio.ping_interval, self.eio.ping_timeout)
-        return self._connect_upstream(eio_sid, self._environs.slim(environ))
+        self._connect_upstream(socket.sid, self._environs.slim(environ))
 
     def _opened(self, socket: NodeSocket, sid: str) -> None:
         self._by_sid[sid] = socket
         self.counts.connects.add()
         if self._is_known_at_connect:
             socket.known()
-        environ = self.server.environ.get(socket.sid, {})
-        address = environ.get("REMOTE_ADDR", "")
+        address = self.server.environ.get(socket.sid, {}).get("REMOTE_ADDR", "")
         if self._admit_upstream is None:
             self._receiver.connected(sid, address)
         else:
@@ -388,13 +392,8 @@ class EngineConnections:
     # --- for every socket
 
     def _new_sid(self) -> str:
-        return f"{self._token}.{secrets.token_urlsafe(16)}"
+        return f"{self._token}.{openings.noise()}"
 
     def _new_backlog(self, *_: Any, **__: Any) -> Backlog:
-        return Backlog(
-            self._max_pending_bytes,
-            self.eio.create_event(),
-            self.eio.get_queue_empty_exception(),
-            is_urgent=is_ping,
-            size_of=size_of,
-        )
+        eio, most = self.eio, self._max_pending_bytes
+        return Backlog(most, eio.create_event, eio.get_queue_empty_exception(), is_ping, size_of)

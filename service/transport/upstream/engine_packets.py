@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import engineio.packet
+import orjson
 
 from service.protocol import frames
 from service.transport.connection import Frame, utf8_size
@@ -60,3 +61,13 @@ def announce_pings(queue: Any, interval_s: float, timeout_s: float) -> None:
     opened = queue.get(block=False)
     times = {"pingInterval": round(interval_s * 1000), "pingTimeout": round(timeout_s * 1000)}
     queue.put(Packet(engineio.packet.OPEN, {**opened.data, **times}))
+
+
+def opening(sid: str, eio: Any) -> bytes:
+    """Return the first packet to a new websocket, as that of others is after `announce_pings`."""
+    return b'0{"sid":%b,"upgrades":[],"pingTimeout":%d,"pingInterval":%d,"maxPayload":%d}' % (
+        orjson.dumps(sid),
+        round(eio.ping_timeout * 1000),
+        round(eio.ping_interval * 1000),
+        eio.max_http_buffer_size,
+    )

@@ -73,6 +73,8 @@ class NodeSocket(Deadlines):
     is_unauthenticated = (
         True  #: it has not connected to namespace `/` yet: what it may send is bounded
     )
+    #: What a new websocket is sent first.
+    opening: bytes | None = None
     #: The websocket, on the event loop transport; and whose updates are read in C there.
     link: Link | None = None
     origin: Origin | None = None
@@ -273,7 +275,11 @@ class NodeSocket(Deadlines):
             link.pause(self.held_for)
         if self.origin is not None:
             link.expect(self.origin)
-        self._move(waiting)
+        if self.opening is None:
+            self._move(waiting)
+        else:  # it is new: nothing waits
+            link.send(frames.encode(frames.TEXT, self.opening))
+            self.opening = None
 
     def expect(self, origin: Origin) -> None:
         """Read the updates of this origin in C from now on, where that is done."""
@@ -347,6 +353,9 @@ class NodeSocket(Deadlines):
                     return ()
                 except CannotDetach:
                     pass
+            if self.opening is not None:
+                self.queue.put(Packet(encoded_packet=self.opening.decode()))
+                self.opening = None
             return fallback.serve(self, environ)
         except OSError:  # the client is gone
             return self.server._bad_request()

@@ -13,11 +13,11 @@ from service import errors
 from service.errors import ServiceError
 from service.protocol import packets
 from service.transport.connection import event_frame
+from service.transport.upstream.connects import NAMESPACE
 from service.transport.upstream.engine_socket import NodeSocket
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "/"
 NO_BINARY = "Binary data is not taken: send JSON."
 #: The last packet to a socket that sends anything else before its CONNECT.
 _NOT_CONNECTED = engineio.packet.Packet(
@@ -64,7 +64,7 @@ class Incoming:
 
     Args:
         server: the `socketio.Server`.
-        upstream: python-socketio's own handler of messages, for CONNECT.
+        connect: handles a CONNECT to `/`; see `Connects`.
         opened: called with a socket and its new sid when it is connected to namespace `/`.
     """
 
@@ -73,14 +73,14 @@ class Incoming:
         server: Any,
         receiver: Receiver,
         counts: Counts,
-        upstream: Callable[[str, Any], None],
+        connect: Callable[[NodeSocket, str], str | None],
         opened: Callable[[NodeSocket, str], None],
     ) -> None:
         self._server = server
         self._eio = server.eio
         self._receiver = receiver
         self._counts = counts
-        self._upstream = upstream
+        self._connect = connect
         self._opened = opened
 
     def on_packet(self, socket: NodeSocket, data: str) -> None:
@@ -191,7 +191,7 @@ class Incoming:
         return f"{engineio.packet.MESSAGE}{frame.text}"
 
     def _on_open(self, socket: NodeSocket, head: packets.Head, data: str) -> None:
-        """Handle a CONNECT by python-socketio's own handler. What it calls is ours, and does not block."""
+        """Handle a CONNECT. What is called is ours, and does not block."""
         if socket.sid_here and head.namespace == NAMESPACE:
             self.refuse(socket, None, "packet", "This socket is already connected.", len(data))
             return
@@ -200,14 +200,12 @@ class Incoming:
             socket.queue.put(_no_namespace(head.namespace))
             return
         try:
-            self._upstream(socket.sid, data)
+            sid = self._connect(socket, data)
         except Exception as error:  # noqa: BLE001  whatever is wrong with what the client sent
             log.debug("connect refused", extra={"action": "connect_refused", "error": repr(error)})
             self._refuse_unconnected(socket)
             return
-        manager = self._server.manager
-        sid = manager.sid_from_eio_sid(socket.sid, NAMESPACE)
-        if sid is not None and not socket.sid_here and manager.is_connected(sid, NAMESPACE):
+        if sid is not None and not socket.sid_here:
             socket.sid_here = sid
             socket.let_in()
             self._opened(socket, sid)

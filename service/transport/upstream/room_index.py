@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bidict import bidict
+
 
 class RoomIndex:
     """Installed on a manager by being made."""
@@ -26,6 +28,30 @@ class RoomIndex:
     def enter(self, sid: str, namespace: str, room: str | None, eio_sid: str | None = None) -> None:
         self._enter(sid, namespace, room, eio_sid=eio_sid)
         self._rooms.setdefault((namespace, sid), set()).add(room)
+
+    def connect(self, sid: str, namespace: str, eio_sid: str) -> None:
+        """Do `enter` for a client that is new: its sid is in no room, and `has` knows no such connection."""
+        rooms = self._manager.rooms.get(namespace)
+        if rooms is None or None not in rooms:  # the first one
+            self.enter(sid, namespace, None, eio_sid)
+            self.enter(sid, namespace, sid, eio_sid)
+            return
+        of_all = rooms[None]
+        of_all._fwdm[sid], of_all._invm[eio_sid] = eio_sid, sid
+        own = rooms[sid] = bidict.__new__(
+            bidict
+        )  # written out: to make one and fill it takes 15 calls
+        own._fwdm, own._invm = {sid: eio_sid}, {eio_sid: sid}
+        self._rooms[namespace, sid] = {None, sid}
+
+    def has(self, namespace: str, eio_sid: str) -> bool:
+        """Return whether this connection has a sid in the namespace, or had one that is just ending."""
+        rooms = self._manager.rooms
+        return (
+            namespace in rooms
+            and None in rooms[namespace]
+            and eio_sid in rooms[namespace][None]._invm
+        )
 
     def leave(self, sid: str, namespace: str, room: str | None) -> None:
         self._leave(sid, namespace, room)

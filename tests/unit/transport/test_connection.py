@@ -52,7 +52,7 @@ class Packet:
 def make_backlog(max_bytes: int = 10_000_000) -> Backlog:
     return Backlog(
         max_bytes,
-        threading.Event(),
+        threading.Event,
         queue.Empty,
         is_urgent=lambda packet: packet.urgent,
         size_of=lambda packet: packet.size,

@@ -20,7 +20,7 @@ def test_pings_are_announced_to_the_millisecond(
     interval_s: float, timeout_s: float, interval_ms: int, timeout_ms: int
 ) -> None:
     """A client that is told less than the truth cuts a connection that is only idle."""
-    backlog = Backlog(1 << 20, threading.Event(), queue.Empty, is_ping, size_of)
+    backlog = Backlog(1 << 20, threading.Event, queue.Empty, is_ping, size_of)
     library = {"sid": "s", "pingInterval": int(interval_s) * 1000, "pingTimeout": 0}
     backlog.put(engineio.packet.Packet(engineio.packet.OPEN, library))
     announce_pings(backlog, interval_s, timeout_s)
