@@ -24,7 +24,7 @@ HTTP_VERSION = "muster.http_version"
 def proof(key: bytes) -> bytes:
     """Return what only a peer that speaks websocket makes of the key."""
     digest = hashlib.sha1(key.strip() + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest)
+    return binascii.b2a_base64(digest, newline=False)
 
 
 # --- the server's side
@@ -42,19 +42,20 @@ def refusal(environ: Mapping[str, Any]) -> Refusal | None:
     """Return what is wrong with a request for a websocket, as WSGI has it; None when nothing is."""
     if environ.get(HTTP_VERSION) == "HTTP/1.0":
         return Refusal("There are no websockets over HTTP/1.0: a proxy on the way may speak it.")
-    if environ.get(UPGRADE, "").strip().lower() != "websocket":
+    asked = environ.get(UPGRADE, "")
+    if asked != "websocket" and asked.strip().lower() != "websocket":
         return Refusal("`Upgrade: websocket` is missing: a proxy on the way may have dropped it.")
-    options = environ.get("HTTP_CONNECTION", "").lower().split(",")
-    if "upgrade" not in (option.strip() for option in options):
+    options = environ.get("HTTP_CONNECTION", "")
+    if options != "Upgrade" and "upgrade" not in map(str.strip, options.lower().split(",")):
         return Refusal("`Connection: Upgrade` is missing: a proxy on the way may have dropped it.")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     if version is None:
         return Refusal("`Sec-WebSocket-Version: 13` is missing.")
-    if version.strip() != VERSION:
+    if version != VERSION and version.strip() != VERSION:
         return _OTHER_VERSION
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     try:
-        if len(base64.b64decode(key.strip(), validate=True)) == 16:
+        if len(binascii.a2b_base64(key.strip(), strict_mode=True)) == 16:
             return None
     except (binascii.Error, ValueError):
         pass

@@ -144,8 +144,9 @@ class UnauthenticatedClients:
     def enter(self, address: str) -> Ticket | None:
         """Let a connection in; None where there are too many, or too much is owed."""
         account = self._account(address)
+        now_s = self._now()
         for one, why in ((account, ADDRESS), (self._node, NODE)):
-            one.forgive(self._now())
+            one.forgive(now_s)
             if one.owes_too_much() or (one.most and one.count >= one.most):
                 self._refused(address, why)
                 return None

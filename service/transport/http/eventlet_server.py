@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket  # the original one, whatever is patched
 import functools
 import logging
 import select
@@ -13,7 +14,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import eventlet
-from eventlet import wsgi
+from eventlet import hubs, wsgi
+from eventlet.greenio import GreenSocket
 
 from service.protocol import handshake
 from service.transport.http import guard, heads
@@ -28,6 +30,7 @@ TURN_ACCEPTS = 8
 LAST_ACCEPTS_S = 0.5
 #: Host and port where there is a socket of Unix.
 _UNIX = "unix", ""
+_PlainSocket = eventlet.patcher.original("socket").socket
 
 
 class _Listener:
@@ -39,6 +42,8 @@ class _Listener:
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        #: What it accepts with; None: eventlet does.
+        self._plain = inner.fd if type(inner) is GreenSocket else None
         self._accepted = 0
         self._is_closed = False
 
@@ -47,12 +52,31 @@ class _Listener:
         if self._accepted % TURN_ACCEPTS == 0:
             eventlet.sleep(0)
         try:
+            if self._plain is not None:
+                try:
+                    return self._accept_plain(self._plain)
+                except BlockingIOError:
+                    pass
             accepted: tuple[Any, Any] = self._inner.accept()
             return accepted
         except OSError:
             if self._is_closed:
                 eventlet.Event().wait()
             raise
+
+    def _accept_plain(self, listening: Any) -> tuple[Any, Any]:
+        """Do what eventlet/greenio/base.py:214 does, without the enums that Python makes for each socket on the way.
+
+        Raises:
+            BlockingIOError: no connection waits.
+        """
+        descriptor, address = listening._accept()
+        family, kind = _socket.socket.family, _socket.socket.type
+        client = _PlainSocket(
+            family.__get__(listening), kind.__get__(listening), listening.proto, fileno=descriptor
+        )
+        hubs.notify_opened(descriptor)
+        return GreenSocket(client), address
 
     def close(self) -> None:
         """Let those in who have connected already, then close: the kernel would reset them."""
@@ -143,7 +167,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         return self._head[0]
 
     def parse_request(self) -> bool:
-        request = heads.parse(self._head)
+        request = heads.parse(self._head, self._client.reader.fields)
         self.requestline, self.command, self.path = request.line, request.command, request.path
         self.request_version = request.version
         self.headers = request.headers

@@ -67,6 +67,10 @@ class Refused(Exception):
         self.why = why
 
 
+#: Names and values of headers, in their order.
+Fields = list[tuple[str, str]]
+
+
 class Framing(NamedTuple):
     """Where the body ends."""
 
@@ -74,11 +78,12 @@ class Framing(NamedTuple):
     is_chunked: bool
 
 
-def framing(lines: Sequence[bytes]) -> Framing:
+def framing(lines: Sequence[bytes], fields: Fields | None = None) -> Framing:
     """Check a head and return where its body ends.
 
     Args:
         lines: the request line and the header lines, without line ends.
+        fields: of the header lines; None: they are still to be made.
 
     Raises:
         Refused: it is not a request, or one that can be read in two ways.
@@ -90,7 +95,7 @@ def framing(lines: Sequence[bytes]) -> Framing:
     encodings: list[str] = []
     hosts: list[str] = []
     found = {"content-length": lengths, "transfer-encoding": encodings, "host": hosts}
-    for name, value in _fields(lines):
+    for name, value in fields_of(lines) if fields is None else fields:
         lower = _USUAL[name] if name in _USUAL else name.lower()
         if lower in found:
             found[lower].append(value)
@@ -114,7 +119,7 @@ def framing(lines: Sequence[bytes]) -> Framing:
 _NO_BODY: Final = Framing(0, False)
 
 
-def _fields(lines: Sequence[bytes]) -> list[tuple[str, str]]:
+def fields_of(lines: Sequence[bytes]) -> Fields:
     """Return names and values of the headers of a head.
 
     Raises:
@@ -131,13 +136,9 @@ def _fields(lines: Sequence[bytes]) -> list[tuple[str, str]]:
 
 
 class Headers:
-    """The headers of a request, as `http.server` and eventlet ask for them and have them in an environ.
+    """The headers of a request, as `http.server` and eventlet ask for them and have them in an environ."""
 
-    Args:
-        fields: their names and values, in their order.
-    """
-
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
+    def __init__(self, fields: Fields) -> None:
         self.fields = fields
         self._first: dict[str, str] = {}
         for name, value in fields:
@@ -175,7 +176,7 @@ class Request(NamedTuple):
     is_last: bool  #: the connection ends after it
 
 
-def parse(lines: Sequence[bytes]) -> Request:
+def parse(lines: Sequence[bytes], fields: Fields | None = None) -> Request:
     """Parse a head that `framing` has checked.
 
     `http.server` takes headers for those of an e-mail, and longer for them than a node for all else of a request.
@@ -185,7 +186,7 @@ def parse(lines: Sequence[bytes]) -> Request:
     path, _, version = rest.partition(" ")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
-    headers = Headers(_fields(lines))
+    headers = Headers(fields_of(lines) if fields is None else fields)
     asked = (headers.get("connection") or "").lower()
     is_kept = asked != "close" and (version == "HTTP/1.1" or asked == "keep-alive")
     return Request(line, command, path, version, headers, not is_kept)

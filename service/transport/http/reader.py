@@ -64,7 +64,8 @@ class Reader:
         self._deadline = now() + HEAD_S
         self._is_first = True
         self._chunk_left = -1  # of the chunk that is read; -1: its size is next; 0: it was the last
-        #: Where the body of the present request ends.
+        #: The headers of the present request, and where its body ends.
+        self.fields: heads.Fields = []
         self.framing = Framing(0, False)
         self._head: list[bytes] = []  # its lines; and how much of the buffer they are
         self._head_bytes = 0
@@ -88,7 +89,8 @@ class Reader:
         lines, end = self._whole_head() or self._next_head()
         if not end:
             return False
-        self.framing = heads.framing(lines)
+        self.fields = heads.fields_of(lines)
+        self.framing = heads.framing(lines, self.fields)
         self._head, self._head_bytes = lines, end
         self._chunk_left = -1
         self.is_patient = False

@@ -31,17 +31,17 @@ class Environs:
         for name in KEPT:
             if name in environ:
                 value = environ[name]
-                if value.__class__ is str and value in known:  # nearly always
-                    kept[name] = known[value]
+                if value.__class__ is str:  # nearly always, and known
+                    kept[name] = known[value] if value in known else self._shared(value)
                 else:
-                    kept[name] = self._shared(value)
+                    kept[name] = value
         if AUTHORIZATION in environ:  # until the connect, and never shared
             kept[AUTHORIZATION] = environ[AUTHORIZATION]
         return kept
 
-    def _shared(self, value: Any) -> Any:
+    def _shared(self, value: str) -> str:
         known = self._values
-        if not isinstance(value, str) or len(value) > SHARED_LENGTH:
+        if len(value) > SHARED_LENGTH:
             return value
         if len(known) >= SHARED_VALUES:
             return known.get(value, value)

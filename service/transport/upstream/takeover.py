@@ -15,8 +15,12 @@ is taken along.
 from __future__ import annotations
 
 import _socket  # the original one, whatever is patched: a socket of our own that never switches
+import functools
 import socket
 from typing import Any
+
+#: Numbers, of which `socket.socket` makes members of enums, in four calls each.
+_family, _kind = _socket.socket.family.__get__, _socket.socket.type.__get__
 
 
 class CannotDetach(Exception):
@@ -58,9 +62,15 @@ def _find(async_mode: str, environ: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _answer_nothing() -> None:
+    _eventlet().already_handled = True
+
+
+@functools.cache
+def _eventlet() -> Any:
+    """Return what eventlet's web server keeps for each task; it may not be here."""
     from eventlet import wsgi
 
-    wsgi.WSGI_LOCAL.already_handled = True
+    return wsgi.WSGI_LOCAL
 
 
 def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
@@ -69,7 +79,7 @@ def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
     if hasattr(green, "do_handshake") or not isinstance(inner, _socket.socket):
         raise CannotDetach
     early = _read_ahead(green, reader)
-    raw = _adopt(inner.family, inner.type, inner.proto, inner.detach())
+    raw = _adopt(_family(inner), _kind(inner), inner.proto, inner.detach())
     _answer_nothing()
     return raw, early
 

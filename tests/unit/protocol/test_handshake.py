@@ -108,3 +108,33 @@ def test_other_version_is_answered_with_ours(version: str) -> None:
     assert refusal is not None
     assert refusal.status == "426 Upgrade Required"
     assert ("Sec-WebSocket-Version", "13") in refusal.headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_refused"),
+    [
+        ({}, False),
+        ({"HTTP_UPGRADE": " WebSocket\t"}, False),
+        ({"HTTP_UPGRADE": "websocket, h2c"}, True),
+        ({"HTTP_UPGRADE": ""}, True),
+        ({"HTTP_CONNECTION": "keep-alive ,\tUPGRADE"}, False),
+        ({"HTTP_CONNECTION": "Upgrade,"}, False),
+        ({"HTTP_CONNECTION": "Upgraded"}, True),
+        ({"HTTP_CONNECTION": ""}, True),
+        ({"HTTP_SEC_WEBSOCKET_VERSION": " 13 "}, False),
+        ({"HTTP_SEC_WEBSOCKET_VERSION": "013"}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": " dGhlIHNhbXBsZSBub25jZQ== "}, False),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ"}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQ==\n="}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNh bXBsZSBub25jZQ=="}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZ_=="}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25j\xe4Q=="}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": "dGhlIHNhbXBsZSBub25jZQAA"}, True),
+        ({"HTTP_SEC_WEBSOCKET_KEY": ""}, True),
+    ],
+)
+def test_request_may_be_written_in_any_way_that_means_the_same(
+    changed: dict[str, str], is_refused: bool
+) -> None:
+    environ = environ_of(handshake.request("/", "h", b"dGhlIHNhbXBsZSBub25jZQ=="))
+    assert (handshake.refusal(environ | changed) is not None) is is_refused
