@@ -5,6 +5,7 @@ JSON goes in and comes out as it is: nothing here reads or writes it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container
 from typing import NamedTuple
 
@@ -37,6 +38,10 @@ class Head(NamedTuple):
     body: str  #: the JSON, or ""
 
 
+#: Makes a `Head` of its fields, without the function that a named tuple has for that.
+_head = functools.partial(tuple.__new__, Head)
+
+
 def read_head(text: str) -> Head | None:
     """Parse a packet `<kind>[<attachments>-][<namespace>,][<number>]<JSON>`; None for anything else."""
     kind = text[:1]
@@ -48,9 +53,9 @@ def read_head(text: str) -> Head | None:
         place = text.find("[", 1, 2 + MAX_NUMBER_DIGITS)
         digits = text[1:place]
         if place == 1:
-            return Head(kind, 0, "/", None, text[1:])
+            return _head((kind, 0, "/", None, text[1:]))
         if place > 1 and digits.isdecimal() and digits.isascii():
-            return Head(kind, 0, "/", int(digits), text[place:])
+            return _head((kind, 0, "/", int(digits), text[place:]))
     place = 1
     attachments = 0
     if kind in (BINARY_EVENT, BINARY_ACK):
@@ -69,7 +74,7 @@ def read_head(text: str) -> Head | None:
     if "0" <= text[end : end + 1] <= "9":
         return None  # the ack number has more digits; an answer to its first ones would match none
     number = int(text[place:end]) if end > place else None
-    return Head(kind, attachments, namespace, number, text[end:])
+    return _head((kind, attachments, namespace, number, text[end:]))
 
 
 def free_number(wanted: int, numbers: range, taken: Container[int]) -> int:

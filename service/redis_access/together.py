@@ -82,8 +82,7 @@ class Together:
         """Send the calls that wait, the own one first."""
         self._is_busy = True
         some = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        # what those behind get if this task is ended meanwhile
-        answers: Sequence[Any] = [RedisConnectionError("The call was cut off.")] * len(some)
+        answers: Sequence[Any] | None = None
         try:
             answers = self._answers([one.call for one in some])
         except (
@@ -96,6 +95,8 @@ class Together:
             for one in some[1:]:
                 one.is_told = True
         finally:
+            if answers is None:  # this task is ended meanwhile
+                answers = [RedisConnectionError("The call was cut off.")] * len(some)
             for one, answer in zip(some, answers, strict=True):
                 one.answer, one.is_over = answer, True
                 if one.woken is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 from collections import deque
@@ -43,6 +44,10 @@ class Answers(Protocol):
     def refuse(self, peer: Peer, ack_id: int | None, error: ServiceError) -> None: ...
 
 
+#: One for all sockets of a name and a role: a fleet has few.
+_actor = functools.lru_cache(1024)(Actor)
+
+
 class Peer:
     """One socket, from its connect to its last disconnect listener."""
 
@@ -73,7 +78,7 @@ class Peer:
         #: Who holds the socket's token.
         self.identity = identity
         #: And for whom its events act.
-        self.actor = Actor(identity.name, identity.role, "socket")
+        self.actor = _actor(identity.name, identity.role, "socket")
         #: The events it may send; None: all.
         self.allowed_events: frozenset[str] | None = identity.events
         #: What it may still send (set by the rate limiter); None: no limit.
