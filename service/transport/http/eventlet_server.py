@@ -121,6 +121,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
 
     guard: HttpGuard
     served_by: dict[str, Any] | None = None
+    _is_taken = False  #: the connection is no longer ours, and the request is not answered here
     application: Any
 
     def __init__(self, conn_state: list[Any], server: Any) -> None:
@@ -187,9 +188,47 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]
         self.application = answer
         try:
             with self.guard.answering(self.environ):
-                super().handle_one_response()
+                if self._asks_for_websocket():
+                    self._ask_first()
+                if not self._is_taken:
+                    super().handle_one_response()
         finally:
             self.application = application
+            self._is_taken = False
+
+    def _asks_for_websocket(self) -> bool:
+        """Return whether the request is one for a websocket, without a body."""
+        body = self.environ["eventlet.input"]
+        asked: str = self.environ.get(handshake.UPGRADE, "")
+        return asked.lower() == "websocket" and body.left == 0 and body.wfile is None
+
+    def _ask_first(self) -> None:
+        """Ask the application before eventlet does, which need not answer at all if the connection is taken over.
+
+        So it is mostly, and what eventlet does for an answer costs as much as the handshake. Another answer is kept
+        for it.
+        """
+        application = self.application
+        begun: list[tuple[Any, ...]] = []
+        result: Any = ()
+        failed: BaseException | None = None
+        self.environ[guard.TAKEN] = self._take
+        try:
+            result = application(self.environ, lambda *args: begun.append(args))
+        except (Exception, eventlet.Timeout) as error:  # noqa: BLE001  eventlet answers and logs it
+            failed = error
+
+        def say(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            for args in begun:
+                start_response(*args)
+            if failed is not None:
+                raise failed
+            return result
+
+        self.application = say
+
+    def _take(self) -> None:
+        self._is_taken = self.close_connection = True
 
     def get_environ(self) -> dict[str, Any]:
         """Do what eventlet/wsgi.py:784 does, which takes 90 calls for the head of a websocket, and add what is ours."""

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 KNOWN = "muster.known"
 #: The key of eventlet's environ with the function that ends the connection after this request's answer.
 CLOSE = "muster.close"
+#: … with the function to call once the connection is taken over: the server does not answer then …
+TAKEN = "muster.taken"
 #: … and with the `Client` at the other end of its connection.
 CLIENT = "muster.client"
 

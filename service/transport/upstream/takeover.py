@@ -5,7 +5,7 @@ request both servers shut their connection down, which would end every duplicate
 descriptor -1 and do nothing.
 
 * eventlet/wsgi.py:687 `WSGI_LOCAL.already_handled` keeps the server from answering; its own websockets use
-  it too. eventlet/wsgi.py:871 and :1101 shut down and close.
+  it too. Our web server needs less (`guard.TAKEN`). eventlet/wsgi.py:871 and :1101 shut down and close.
 * gevent/pywsgi.py:770 and :813: a closed `rfile` ends the loop over the requests of a connection.
 
 A client may send its first frame with the handshake, so what the server's buffered reader has read of it
@@ -15,9 +15,10 @@ is taken along.
 from __future__ import annotations
 
 import _socket  # the original one, whatever is patched: a socket of our own that never switches
-import functools
 import socket
 from typing import Any
+
+from service.transport.http.guard import TAKEN
 
 #: Numbers, of which `socket.socket` makes members of enums, in four calls each.
 _family, _kind = _socket.socket.family.__get__, _socket.socket.type.__get__
@@ -47,7 +48,7 @@ def borrow(async_mode: str, environ: dict[str, Any]) -> tuple[Any, bytes]:
     early = _read_ahead(green, reader)
     green.settimeout(None)  # a websocket has deadlines of its own
     if async_mode == "eventlet":
-        _answer_nothing()
+        _answer_nothing(environ)
     return green, early
 
 
@@ -61,16 +62,13 @@ def _find(async_mode: str, environ: dict[str, Any]) -> tuple[Any, Any]:
     return reader.raw._sock, reader
 
 
-def _answer_nothing() -> None:
-    _eventlet().already_handled = True
+def _answer_nothing(environ: dict[str, Any]) -> None:
+    if TAKEN in environ:
+        environ[TAKEN]()
+    else:
+        from eventlet import wsgi
 
-
-@functools.cache
-def _eventlet() -> Any:
-    """Return what eventlet's web server keeps for each task; it may not be here."""
-    from eventlet import wsgi
-
-    return wsgi.WSGI_LOCAL
+        wsgi.WSGI_LOCAL.already_handled = True
 
 
 def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
@@ -80,7 +78,7 @@ def _detach_eventlet(environ: dict[str, Any]) -> tuple[Any, bytes]:
         raise CannotDetach
     early = _read_ahead(green, reader)
     raw = _adopt(_family(inner), _kind(inner), inner.proto, inner.detach())
-    _answer_nothing()
+    _answer_nothing(environ)
     return raw, early
 
 
