@@ -13,5 +13,6 @@ before a token is shown:
 
 `Reader` replaces their buffered reader: it reads a head as a whole, within one deadline, has it checked
 (`heads`), and passes it on line by line; bodies come through it too. Everything after that, from the parsed
-request to the answer, is the library's.
+request to the answer, is the library's. With eventlet we parse the head and make the environ of it too, and a request
+for a websocket is given to the application first: eventlet answers what did not become one.
 """
