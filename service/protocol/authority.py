@@ -6,7 +6,6 @@ different hosts is no authority.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import re
 from typing import Final, NamedTuple
@@ -34,7 +33,6 @@ class Origin(NamedTuple):
     port: int | None = None
 
 
-@functools.lru_cache(64)  # all clients of a node name the same few
 def parse_authority(text: str) -> Authority | None:
     """Parse `name`, `name:port`, `[address]` or `[address]:port`; None for anything else."""
     found = _AUTHORITY.fullmatch(text)

@@ -20,8 +20,9 @@ from eventlet.greenio import GreenSocket
 from service.protocol import handshake
 from service.transport.http import guard, heads
 from service.transport.http.client import Output
+from service.transport.http.fields import Headers
 from service.transport.http.guard import HttpGuard
-from service.transport.http.heads import Headers, Refused
+from service.transport.http.heads import Refused
 from service.transport.http.reader import KEEP_ALIVE_S
 
 #: Connections accepted before other tasks get a turn.

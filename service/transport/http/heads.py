@@ -6,11 +6,14 @@ No I/O.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from service.protocol.authority import DEFAULT_PORTS, parse_authority
+from service.transport.http import fields
+from service.transport.http.fields import USUAL, Fields, Headers
 
 #: Bytes of the request line and the header lines together; a token may have 8,192.
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -22,34 +25,9 @@ MAX_LINES: Final = 100
 MAX_CHUNK_LINE_BYTES: Final = 256
 
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ ([!-~]+) HTTP/1\.([01])")
-# `*+`: the spaces are not tried again as part of the value, which would take quadratic time.
-_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)")
-#: All header lines of a head at once, and as text: whatever `_FIELD` takes, and nothing else.
-_FIELDS: Final = re.compile(f"^{_FIELD.pattern.decode()}$", re.MULTILINE)
+_FIELD: Final = re.compile(fields.FIELD.encode())
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-
-
-#: Names of headers as most clients write them → in lower case: they need not be converted for each request.
-_USUAL: Final = {
-    spelling: name.lower()
-    for name in (
-        *("Host", "Connection", "Upgrade", "Origin", "User-Agent", "Authorization", "Cookie"),
-        *("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Expect"),
-        *("Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Pragma", "Referer"),
-        *("Content-Type", "Content-Length", "Transfer-Encoding", "X-Forwarded-For"),
-    )
-    for spelling in (name, name.lower())
-}
-
-
-def _key(name: str) -> str:
-    """Return the key of a header in an environ; "": it has none."""
-    key = name.replace("-", "_").upper()
-    return "" if "_" in name or key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
-
-
-_KEYS: Final = {name: _key(name) for name in _USUAL}
 
 
 class Refused(Exception):
@@ -67,10 +45,6 @@ class Refused(Exception):
         self.why = why
 
 
-#: Names and values of headers, in their order.
-Fields = list[tuple[str, str]]
-
-
 class Framing(NamedTuple):
     """Where the body ends."""
 
@@ -78,12 +52,12 @@ class Framing(NamedTuple):
     is_chunked: bool
 
 
-def framing(lines: Sequence[bytes], fields: Fields | None = None) -> Framing:
+def framing(lines: Sequence[bytes], headers: Fields | None = None) -> Framing:
     """Check a head and return where its body ends.
 
     Args:
         lines: the request line and the header lines, without line ends.
-        fields: of the header lines; None: they are still to be made.
+        headers: of the header lines; None: they are still to be made.
 
     Raises:
         Refused: it is not a request, or one that can be read in two ways.
@@ -95,15 +69,15 @@ def framing(lines: Sequence[bytes], fields: Fields | None = None) -> Framing:
     encodings: list[str] = []
     hosts: list[str] = []
     found = {"content-length": lengths, "transfer-encoding": encodings, "host": hosts}
-    for name, value in fields_of(lines) if fields is None else fields:
-        lower = _USUAL[name] if name in _USUAL else name.lower()
+    for name, value in fields_of(lines) if headers is None else headers:
+        lower = USUAL[name] if name in USUAL else name.lower()
         if lower in found:
             found[lower].append(value)
     if len(lengths) > 1 or len(encodings) > 1 or len(hosts) > 1 or (lengths and encodings):
         raise bad("headers that contradict each other")
     if not hosts and request[2] == b"1":
         raise bad("no Host")
-    if hosts and hosts[0] and parse_authority(hosts[0]) is None:
+    if hosts and hosts[0] and not _is_authority(hosts[0]):
         raise bad("Host")
     if encodings:
         if encodings[0].lower() != "chunked" or request[2] == b"0":
@@ -120,49 +94,21 @@ _NO_BODY: Final = Framing(0, False)
 
 
 def fields_of(lines: Sequence[bytes]) -> Fields:
-    """Return names and values of the headers of a head.
+    """Return the headers of a head.
 
     Raises:
         Refused: one of its lines is none.
     """
-    text = b"\n".join(lines[1:]).decode("latin-1")
-    fields = _FIELDS.findall(text)
-    if len(fields) != len(lines) - 1 or (fields and text.count("\n") >= len(fields)):
+    found = fields.read(lines[1:])
+    if found is None:
         raise bad("header line")
-    return [
-        (name, value if value[-1:] not in (" ", "\t") else value.rstrip(" \t"))
-        for name, value in fields
-    ]
+    return found
 
 
-class Headers:
-    """The headers of a request, as `http.server` and eventlet ask for them and have them in an environ."""
-
-    def __init__(self, fields: Fields) -> None:
-        self.fields = fields
-        self._first: dict[str, str] = {}
-        for name, value in fields:
-            lower = _USUAL[name] if name in _USUAL else name.lower()
-            if lower not in self._first:
-                self._first[lower] = value
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first one of this name, in any letter case."""
-        lower = _USUAL[name] if name in _USUAL else name.lower()
-        return self._first.get(lower, default)
-
-    def add_to(self, environ: dict[str, Any]) -> None:
-        """Add them to an environ of WSGI, those of one name joined by commas.
-
-        Names with `_` are left out: they would be taken for others. Type and length of a body have other keys.
-        """
-        for name, value in self.fields:
-            if name in _KEYS:
-                key = _KEYS[name]
-            else:
-                key = _key(name)
-            if key:
-                environ[key] = f"{environ[key]},{value}" if key in environ else value
+@functools.lru_cache(64)
+def _is_authority(text: str) -> bool:
+    """Return whether this is a host, as all clients of a node name the same few."""
+    return parse_authority(text) is not None
 
 
 class Request(NamedTuple):
@@ -176,7 +122,7 @@ class Request(NamedTuple):
     is_last: bool  #: the connection ends after it
 
 
-def parse(lines: Sequence[bytes], fields: Fields | None = None) -> Request:
+def parse(lines: Sequence[bytes], headers: Fields | None = None) -> Request:
     """Parse a head that `framing` has checked.
 
     `http.server` takes headers for those of an e-mail, and longer for them than a node for all else of a request.
@@ -186,10 +132,10 @@ def parse(lines: Sequence[bytes], fields: Fields | None = None) -> Request:
     path, _, version = rest.partition(" ")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
-    headers = Headers(fields_of(lines) if fields is None else fields)
-    asked = (headers.get("connection") or "").lower()
+    found = Headers(fields_of(lines) if headers is None else headers)
+    asked = (found.get("connection") or "").lower()
     is_kept = asked != "close" and (version == "HTTP/1.1" or asked == "keep-alive")
-    return Request(line, command, path, version, headers, not is_kept)
+    return Request(line, command, path, version, found, not is_kept)
 
 
 def _is_target(target: bytes) -> bool:

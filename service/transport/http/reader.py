@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from service.transport.http import heads
+from service.transport.http import fields, heads
 from service.transport.http.heads import Framing, Refused
 from service.transport.unauthenticated import Ticket
 
@@ -65,7 +65,7 @@ class Reader:
         self._is_first = True
         self._chunk_left = -1  # of the chunk that is read; -1: its size is next; 0: it was the last
         #: The headers of the present request, and where its body ends.
-        self.fields: heads.Fields = []
+        self.fields: fields.Fields = []
         self.framing = Framing(0, False)
         self._head: list[bytes] = []  # its lines; and how much of the buffer they are
         self._head_bytes = 0
