@@ -109,9 +109,8 @@ class SoleEvent:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._lock = (
-            _thread.allocate_lock()
-        )  # green where the process is patched; taken while it is not set
+        # Green where the process is patched; taken while it is not set.
+        self._lock = _thread.allocate_lock()
         self._lock.acquire()
 
     def set(self) -> None:

@@ -26,7 +26,7 @@ else:
     from gevent import monkey; monkey.patch_all()
 from service import tasks as tasks_module
 from service.tasks import ThreadTasks
-assert type(tasks.lock()).__module__ == "_thread", "a green one costs ten calls"
+assert type(tasks_module.lock()).__module__ == "_thread", "a green one costs ten calls"
 tasks, order, done = ThreadTasks(), [], ThreadTasks().event()
 for i in range(1000):
     tasks.spawn(order.append, i)

@@ -36,12 +36,8 @@ class RoomIndex:
             self.enter(sid, namespace, None, eio_sid)
             self.enter(sid, namespace, sid, eio_sid)
             return
-        of_all = rooms[None]
-        of_all._fwdm[sid], of_all._invm[eio_sid] = eio_sid, sid
-        own = rooms[sid] = bidict.__new__(
-            bidict
-        )  # written out: to make one and fill it takes 15 calls
-        own._fwdm, own._invm = {sid: eio_sid}, {eio_sid: sid}
+        rooms[None][sid] = eio_sid
+        rooms[sid] = bidict({sid: eio_sid})
         self._rooms[namespace, sid] = {None, sid}
 
     def has(self, namespace: str, eio_sid: str) -> bool:
@@ -50,7 +46,7 @@ class RoomIndex:
         return (
             namespace in rooms
             and None in rooms[namespace]
-            and eio_sid in rooms[namespace][None]._invm
+            and eio_sid in rooms[namespace][None].inverse
         )
 
     def leave(self, sid: str, namespace: str, room: str | None) -> None:
