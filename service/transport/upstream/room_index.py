@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bidict import bidict
-
 
 class RoomIndex:
     """Installed on a manager by being made."""
@@ -36,8 +34,9 @@ class RoomIndex:
             self.enter(sid, namespace, None, eio_sid)
             self.enter(sid, namespace, sid, eio_sid)
             return
-        rooms[None][sid] = eio_sid
-        rooms[sid] = bidict({sid: eio_sid})
+        of_all = rooms[None]
+        of_all[sid] = eio_sid
+        rooms[sid] = type(of_all)({sid: eio_sid})
         self._rooms[namespace, sid] = {None, sid}
 
     def has(self, namespace: str, eio_sid: str) -> bool:
