@@ -93,6 +93,7 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
     time = to_iso if iso else to_seconds
     get = fields.get
     version = int(get("setup_version") or 0)
+    ended, every = get("disconnected_at"), get("expect_every")
     return {
         "session_id": fields["session_id"],
         "device_id": fields["session_id"],
@@ -103,14 +104,14 @@ def summary(fields: Mapping[str, str], *, iso: bool = False) -> dict[str, Any]:
         "node_id": get("node_id") or None,
         "created_at": time(get("created_at")),
         "start_time": time(get("start_time")),
-        "disconnected_at": time(get("disconnected_at")),
+        "disconnected_at": time(ended) if ended else None,
         "disconnect_reason": get("disconnect_reason") or None,
         "setup_version": version,
         "in_sync": int(get("reported_version") or 0) == version,
         "active_clients": int(get("active_clients") or 0),
         "open_commands": int(get("open_commands") or 0),
         "last_activity": time(last_activity_ms(fields)),
-        "expect_every_s": to_seconds(get("expect_every")),
+        "expect_every_s": to_seconds(every) if every else None,
         "seen_by": get("seen_by") or ("socket" if get("start_time") else None),
         "rev": int(get("rev") or 0),
     }

@@ -56,9 +56,13 @@ class IndexStore(StorePart):
         replies = self._runner.ask([*asked, *others])
         found: list[dict[str, str] | None] = []
         for session_id, values in zip(session_ids, replies, strict=False):
+            if values[0] is None:
+                found.append(None)
+                continue
             fields = zip(SUMMARY_FIELDS, values[1:], strict=True)
             raw = {name: value for name, value in fields if value is not None}
-            found.append(None if values[0] is None else {**raw, "session_id": session_id})
+            raw["session_id"] = session_id
+            found.append(raw)
         away = [i for i, raw in enumerate(found) if raw is None]
         for i, archived in zip(away, self._archived([session_ids[i] for i in away]), strict=True):
             found[i] = archived
@@ -193,7 +197,12 @@ class IndexStore(StorePart):
                 fits = projects is None or (
                     raw is not None and raw.get("project_id", "") in projects
                 )
-                if raw is not None and fits and raw.get("state") in wanted and is_match(raw, q):
+                if (
+                    raw is not None
+                    and fits
+                    and raw.get("state") in wanted
+                    and (not q or is_match(raw, q))
+                ):
                     items.append(raw)
                     if len(items) == limit:
                         taken = entries[: i + 1]

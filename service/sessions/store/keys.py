@@ -75,7 +75,9 @@ class Keys:
         return f"{self._tags[partition]}{kind}:{session_id}"
 
     def session(self, session_id: str) -> str:
-        return self._of("session", session_id)
+        # `_of`, written out: a page of sessions asks for a hundred
+        partition = self.partition(session_id) if self.partitions > 1 else 0
+        return f"{self._tags[partition]}session:{session_id}"
 
     def latest(self, session_id: str) -> str:
         return self._of("latest", session_id)
