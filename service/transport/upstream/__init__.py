@@ -25,7 +25,7 @@ Overridden on the objects of one server, never on a library's class or module:
   those that were detached from it: ours has a limit.
 * socketio/server.py:640 `_handle_eio_message`: broken packets raise there, are logged and dropped;
   `incoming` answers them. Binary events are refused and their attachments swallowed.
-* socketio/server.py:518 takes 110 calls to connect a client to namespace `/`: `connects` has the usual ones.
+* socketio/server.py:518 takes 110 calls to connect a client to namespace `/`: `openings` has the usual ones.
 * socketio/server.py:654 the manager starts at the first client: ours at boot.
 * socketio/server.py:657 keeps each client's WSGI environ, and with it 24 KiB of buffers: a slim copy.
 * socketio/server.py:399 `disconnect` leaves the Engine.IO connection open: ours ends it.

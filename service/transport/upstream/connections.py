@@ -23,13 +23,13 @@ from service.transport.link import LINGER_S
 from service.transport.lost import LostSockets
 from service.transport.unauthenticated import UnauthenticatedClients
 from service.transport.upstream import incoming, openings, polling, refusals
-from service.transport.upstream.connects import NAMESPACE, Connects
 from service.transport.upstream.deadlines import Pings
 from service.transport.upstream.engine_packets import announce_pings, is_ping, packet_of, size_of
 from service.transport.upstream.engine_socket import NodeSocket
 from service.transport.upstream.environs import AUTHORIZATION, Environs
 from service.transport.upstream.event_loop import EventLoopTransport
 from service.transport.upstream.incoming import Counter, Incoming, Receiver
+from service.transport.upstream.openings import NAMESPACE, Connects
 from service.transport.upstream.options import AllSeen, other_versions
 from service.transport.upstream.room_index import RoomIndex
 from service.transport.wheel import Wheel

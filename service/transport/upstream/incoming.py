@@ -13,8 +13,8 @@ from service import errors
 from service.errors import ServiceError
 from service.protocol import packets
 from service.transport.connection import event_frame
-from service.transport.upstream.connects import NAMESPACE
 from service.transport.upstream.engine_socket import NodeSocket
+from service.transport.upstream.openings import NAMESPACE
 
 log = logging.getLogger(__name__)
 

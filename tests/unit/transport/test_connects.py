@@ -14,8 +14,8 @@ import socketio
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from service.transport.upstream import openings
-from service.transport.upstream.connects import Connects
 from service.transport.upstream.engine_packets import opening
+from service.transport.upstream.openings import Connects
 from service.transport.upstream.options import StrictJson, server_options
 from service.transport.upstream.room_index import RoomIndex
 
